@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* What differs from kernel to kernel, each difference told by a feature, never
+ * by a version number. */
+#ifndef TCPTRACE_COMPAT_H
+#define TCPTRACE_COMPAT_H
+
+#include "kernel.h"
+
+/* Says whether the last reference to a file is gone, as it is while close(2)
+ * or the end of a process releases the socket behind it. From 6.13 on the
+ * count is a file_ref_t, whose dead values are negative (include/linux/file_ref.h). */
+static __always_inline bool file_released(struct file *file)
+{
+	if (bpf_core_field_exists(file->f_ref))
+		return file->f_ref.refcnt.counter < 0;
+	return ((struct file___f_count *)file)->f_count.counter == 0;
+}
+
+/* The level of the timer wheel and with it the granularity grow with the time to
+ * go (kernel/time/timer.c): 64 buckets a level, each level 8 times as coarse. A
+ * timer fires with its bucket, never before its expiry. */
+static __always_inline __u64 wheel_bucket(__u64 expires, __u64 now)
+{
+	__u64 delta = expires - now;
+	__u32 shift = 0;
+
+	for (int level = 1; level < 9; level++)
+		if (delta >= 63ULL << ((level - 1) * 3))
+			shift = level * 3;
+	return ((expires >> shift) + 1) << shift;
+}
+
+/* The second argument of timer_start is the timer's expiry, or from 6.8 on the
+ * bucket's, which is always later than the timer's own. */
+static __always_inline __u64 timer_bucket(__u64 expires, __u64 argument, __u64 now)
+{
+	return argument != expires ? argument : wheel_bucket(expires, now);
+}
+
+/* Says whether inet_twsk_alloc() finds the table of timewait sockets full. The
+ * death row was reached by a pointer for a few versions around 6.0; there the
+ * answer is no, and the end of such a socket stays unexplained. */
+static __always_inline bool timewait_full(struct net *net)
+{
+	struct inet_timewait_death_row *row;
+
+	if (!bpf_core_type_matches(struct netns_ipv4))
+		return false;
+	row = &net->ipv4.tcp_death_row;
+	return row->tw_refcount.refs.counter - 1 >= row->sysctl_max_tw_buckets;
+}
+
+/* Says whether the last user of a network namespace is gone, as it is while the
+ * kernel sweeps its timewait sockets away. */
+static __always_inline bool netns_dying(struct net *net)
+{
+	if (bpf_core_field_exists(net->ns.__ns_ref))
+		return !BPF_CORE_READ(net, ns.__ns_ref.refs.counter);
+	if (bpf_core_field_exists(((struct ns_common___count *)&net->ns)->count))
+		return !BPF_CORE_READ((struct ns_common___count *)&net->ns, count.refs.counter);
+	return !BPF_CORE_READ((struct net___count *)net, count.refs.counter);
+}
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* The wire layout: what one record of the ring buffer looks like. It is written
+ * here and nowhere else; internal/event decodes it, and a test of internal/probe
+ * holds the two against each other. */
+#ifndef TCPTRACE_EVENT_H
+#define TCPTRACE_EVENT_H
+
+#include "types.h"
+
+/* What happened. */
+enum kind {
+	TRANSITION = 1,     /* a full socket went from one state to another */
+	SYN_RECEIVED = 2,   /* a request socket's timer was armed: a SYN came, or its SYN+ACK goes again */
+	REQUEST_STOPPED = 3, /* a request socket's timer was stopped */
+	REQUEST_EXPIRED = 4, /* a request socket's timer ran out */
+	TIMEWAIT_ARMED = 5, /* a timewait socket's timer was armed: it was born, or goes on */
+	TIMEWAIT_STOPPED = 6, /* its timer was stopped: before an expiry, a re-arming or an early end */
+	TIMEWAIT_EXPIRED = 7, /* its timer ran out: its end */
+	SEGMENT_SWALLOWED = 8, /* a timewait socket took a segment in */
+	REQUEST_RESET = 9,  /* a RST came at a listener: for a connection between SYN and ACK */
+	RESET_SENT = 10,
+	RESET_RECEIVED = 11, /* tcp_reset() ran: a RST came, or data for a closed socket */
+};
+
+/* What is true besides. */
+enum flag {
+	BY_PROCESS = 1 << 0,  /* a system call of the task in pid, uid and comm */
+	FILE_OPEN = 1 << 1,   /* the socket's file lives on: shutdown(), not close() */
+	EXITING = 1 << 2,     /* the task is on its way out; signal says whether killed */
+	FIN_UNSENT = 1 << 3,  /* data waits to be sent: our FIN has not left */
+	TIMEWAIT_FULL = 1 << 4, /* net.ipv4.tcp_max_tw_buckets is reached */
+	NETNS_DYING = 1 << 5, /* the network namespace has no user left */
+	RESET_ACTIVE = 1 << 6, /* the RST answers no segment */
+};
+
+struct event {
+	__u64 time;       /* ns since boot, suspend included */
+	__u64 sock;       /* kernel address of the full, timewait or request socket */
+	__u64 cookie;     /* socket cookie; SYN_RECEIVED: the listener's; 0: none */
+	__u64 local[2];   /* network order, IPv4 as ::ffff:a.b.c.d */
+	__u64 remote[2];
+	__u16 local_port; /* host order; 0: not chosen yet */
+	__u16 remote_port;
+	__u32 netns;      /* inode number */
+	__u8 kind;
+	__u8 from;        /* TRANSITION: old state; RESET_*: the socket's state */
+	__u8 to;          /* TRANSITION: new state; TIMEWAIT_*: FIN_WAIT2 or TIME_WAIT */
+	__u8 flags;
+	__u8 tcp_flags;   /* SEGMENT_SWALLOWED: the flags byte of the TCP header */
+	__u8 signal;      /* EXITING: the signal that killed the process; 0: it exited */
+	__u16 error;      /* sk_err */
+	__u32 pid;        /* the process on the CPU, not the thread */
+	__u32 uid;
+	union {
+		char comm[16]; /* BY_PROCESS: of the process, not of the thread */
+		__s64 left;    /* TIMEWAIT_ARMED, SEGMENT_SWALLOWED: jiffies until the timer fires */
+	};
+};
+
+_Static_assert(sizeof(struct event) == 96, "the wire layout is 96 bytes, as internal/event reads it");
+
+#endif

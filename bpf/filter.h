@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* Which sockets the trace is about: set once by the loader, read only. What is
+ * not asked for costs nothing, the verifier removes it as dead code. */
+#ifndef TCPTRACE_FILTER_H
+#define TCPTRACE_FILTER_H
+
+#include "event.h"
+#include "kernel.h"
+
+/* One bit a port: bit port%64 of word port/64. */
+#define PORT_WORDS 1024
+
+const volatile bool filter_any_port;
+const volatile bool filter_local_port;
+const volatile bool filter_remote_port;
+const volatile __u64 any_ports[PORT_WORDS];
+const volatile __u64 local_ports[PORT_WORDS];
+const volatile __u64 remote_ports[PORT_WORDS];
+
+/* A prefix of addresses, on either side; IPv4 as ::ffff:a.b.c.d. */
+const volatile bool filter_host;
+const volatile __u64 host_addr[2];
+const volatile __u64 host_mask[2];
+
+/* 4, 6, or 0 for both. */
+const volatile __u8 filter_family;
+
+/* The inode number of the one network namespace, or 0 for all. */
+const volatile __u32 filter_netns;
+
+#define HAS_PORT(set, port) ((set)[(__u16)(port) >> 6] >> ((port) & 63) & 1)
+
+/* An unchosen local port may become any: such a record passes, and user space
+ * decides once the port is known. The same holds for the remote end, which up
+ * to 6.12 is still empty at LISTEN>SYN_RECV. */
+static __always_inline bool local_port_wanted(const volatile __u64 *set, __u16 port)
+{
+	return !port || HAS_PORT(set, port);
+}
+
+static __always_inline bool ports_wanted(__u16 local, __u16 remote)
+{
+	if (filter_any_port && !local_port_wanted(any_ports, local) && !HAS_PORT(any_ports, remote))
+		return false;
+	if (filter_local_port && !local_port_wanted(local_ports, local))
+		return false;
+	if (filter_remote_port && remote && !HAS_PORT(remote_ports, remote))
+		return false;
+	return true;
+}
+
+static __always_inline bool host_holds(const __u64 addr[2])
+{
+	return (addr[0] & host_mask[0]) == host_addr[0] && (addr[1] & host_mask[1]) == host_addr[1];
+}
+
+static __always_inline bool is_ipv4(const __u64 addr[2])
+{
+	return !addr[0] && (__u32)addr[1] == MAPPED_PREFIX;
+}
+
+static __always_inline bool addresses_wanted(const struct event *e)
+{
+	if (filter_family && (filter_family == 4) != is_ipv4(e->local))
+		return false;
+	if (filter_host && e->remote_port && !host_holds(e->local) && !host_holds(e->remote))
+		return false;
+	return true;
+}
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* Who acts. The task on the CPU is the actor only inside its own system call;
+ * anywhere else it is whoever the softirq interrupted. */
+#ifndef TCPTRACE_PROCESS_H
+#define TCPTRACE_PROCESS_H
+
+#include "compat.h"
+#include "event.h"
+#include "kernel.h"
+
+/* Says whether a system call may have made this change. The socket lock is held
+ * by a process then; in softirq it never is. Segments that waited for the lock
+ * are worked off under it, too, so only edges that no segment makes count. A
+ * change to CLOSE without an error is a process's or the network's: user space
+ * tells by what follows. */
+static __always_inline bool made_by_call(const struct sock *sk, int from, int to)
+{
+	if (!sk->sk_lock.owned)
+		return false;
+	switch (to) {
+	case TCP_SYN_SENT:
+	case TCP_LISTEN:
+	case TCP_FIN_WAIT1:
+	case TCP_LAST_ACK:
+		return true;
+	case TCP_FIN_WAIT2:
+		return from == TCP_FIN_WAIT2; /* close() after shutdown() */
+	case TCP_CLOSE:
+		return from != TCP_LAST_ACK && !sk->sk_err && sk->sk_socket;
+	}
+	return false;
+}
+
+/* close() and shutdown(SHUT_RDWR) both leave sk_shutdown 3. What tells them apart
+ * is the file, whose last reference is gone at close(). */
+static __always_inline bool file_open(const struct sock *sk)
+{
+	struct socket *socket = sk->sk_socket;
+
+	return socket && socket->file && !file_released(socket->file);
+}
+
+/* The signal that killed the process, or 0. exit_group() ends the other threads by
+ * SIGKILL as well: only the process's exit code tells (wait(2): the low 7 bits). It
+ * is the thread's own where a process with one thread ends on older kernels. */
+static __always_inline __u8 killed_by(struct task_struct *task)
+{
+	int code = task->signal->group_exit_code;
+
+	return (code ? code : task->exit_code) & 0x7f;
+}
+
+static __always_inline void put_process(struct event *e, const struct sock *sk)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *leader = task->group_leader;
+
+	if (task->flags & PF_KTHREAD)
+		return; /* a socket in flight between processes: released by a kworker */
+	e->flags |= BY_PROCESS;
+	if (file_open(sk))
+		e->flags |= FILE_OPEN;
+	if (task->flags & PF_EXITING) {
+		e->flags |= EXITING;
+		e->signal = killed_by(task);
+	}
+	e->pid = task->tgid;
+	e->uid = bpf_get_current_uid_gid();
+	bpf_probe_read_kernel(e->comm, sizeof(e->comm), leader->comm);
+}
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* Reading sockets into a record: full ones through the verifier's typed
+ * pointers, timewait and request sockets from a copy. */
+#ifndef TCPTRACE_SOCKET_H
+#define TCPTRACE_SOCKET_H
+
+#include "event.h"
+#include "kernel.h"
+
+/* The words of ::ffff:a.b.c.d as they lie in memory. */
+#define MAPPED_PREFIX bpf_htonl(0xffff)
+
+static __always_inline void put_ipv4(__u64 to[2], __be32 addr)
+{
+	__be32 *words = (__be32 *)to;
+
+	to[0] = 0;
+	words[2] = MAPPED_PREFIX;
+	words[3] = addr;
+}
+
+static __always_inline void put_ipv6(__u64 to[2], const struct in6_addr *addr)
+{
+	__be32 *words = (__be32 *)to;
+
+	words[0] = addr->in6_u.u6_addr32[0];
+	words[1] = addr->in6_u.u6_addr32[1];
+	words[2] = addr->in6_u.u6_addr32[2];
+	words[3] = addr->in6_u.u6_addr32[3];
+}
+
+static __always_inline void put_addresses(struct event *e, const struct sock_common *sk)
+{
+	if (sk->skc_family == AF_INET6) {
+		put_ipv6(e->local, &sk->skc_v6_rcv_saddr);
+		put_ipv6(e->remote, &sk->skc_v6_daddr);
+	} else {
+		put_ipv4(e->local, sk->skc_rcv_saddr);
+		put_ipv4(e->remote, sk->skc_daddr);
+	}
+}
+
+/* A copy of the start of a timewait or request socket, which the verifier lets
+ * nobody follow from its timer. */
+struct socket_copy {
+	__u64 bytes[32];
+};
+
+static __always_inline bool copy_socket(struct socket_copy *copy, const void *sk, __u32 size)
+{
+	return size <= sizeof(*copy) && !bpf_probe_read_kernel(copy, size, sk);
+}
+
+#endif

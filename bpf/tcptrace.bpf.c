@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* The programs of tcptrace. They keep no state: each looks at one tracepoint,
+ * drops what the filter does not want, and hands the rest to user space in one
+ * ring buffer. See gen.go for the way a record takes from here. */
+#include "types.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>
+
+#include "kernel.h"
+#include "event.h"
+#include "compat.h"
+#include "socket.h"
+#include "segment.h"
+#include "filter.h"
+#include "process.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* Written by every program, read by internal/probe. The loader sets the size. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 23);
+	__type(value, struct event);
+} events SEC(".maps");
+
+/* Records that found the ring full. Written here, read by internal/probe. */
+__u64 ring_full;
+
+/* The timers' functions, by which timewait and request sockets are known. */
+extern void tw_timer_handler __ksym;
+extern void reqsk_timer_handler __ksym;
+
+static __always_inline struct event *reserve(enum kind kind)
+{
+	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		__sync_fetch_and_add(&ring_full, 1);
+		return NULL;
+	}
+	e->time = bpf_ktime_get_boot_ns();
+	e->kind = kind;
+	e->from = 0;
+	e->to = 0;
+	e->flags = 0;
+	e->tcp_flags = 0;
+	e->signal = 0;
+	e->error = 0;
+	e->pid = 0;
+	e->uid = 0;
+	return e;
+}
+
+static __always_inline void submit(struct event *e)
+{
+	if (addresses_wanted(e))
+		bpf_ringbuf_submit(e, 0);
+	else
+		bpf_ringbuf_discard(e, 0);
+}
+
+/* The port is in skc_num until the socket gives it up on its way to CLOSE; the
+ * source port in the header template stays. */
+static __always_inline __u16 local_port(struct sock *sk)
+{
+	__u16 port = sk->__sk_common.skc_num;
+	struct tcp_sock *tp;
+
+	if (port || sk->__sk_common.skc_state == TCP_TIME_WAIT)
+		return port;
+	tp = bpf_skc_to_tcp_sock(sk);
+	return tp ? bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport) : 0;
+}
+
+static __always_inline bool wanted(const struct sock_common *sk, __u16 local, __u16 remote)
+{
+	if (filter_netns && sk->skc_net.net->ns.inum != filter_netns)
+		return false;
+	return ports_wanted(local, remote);
+}
+
+/* A record about a full socket, or NULL. */
+static __always_inline struct event *socket_event(enum kind kind, struct sock *sk)
+{
+	__u16 local = local_port(sk);
+	__u16 remote = bpf_ntohs(sk->__sk_common.skc_dport);
+	struct event *e;
+
+	if (!wanted(&sk->__sk_common, local, remote))
+		return NULL;
+	e = reserve(kind);
+	if (!e)
+		return NULL;
+	e->sock = (__u64)sk;
+	e->cookie = bpf_get_socket_cookie(sk);
+	e->netns = sk->__sk_common.skc_net.net->ns.inum;
+	e->local_port = local;
+	e->remote_port = remote;
+	e->error = sk->sk_err;
+	put_addresses(e, &sk->__sk_common);
+	return e;
+}
+
+static __always_inline bool fin_unsent(struct sock *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	return tp && tp->snd_nxt != tp->write_seq;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(socket_transition, struct sock *sk, int from, int to)
+{
+	struct event *e;
+
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return 0; /* MPTCP's own socket has 262 and comes along */
+	e = socket_event(TRANSITION, sk);
+	if (!e)
+		return 0;
+	e->from = from;
+	e->to = to;
+	if (made_by_call(sk, from, to))
+		put_process(e, sk);
+	if ((to == TCP_FIN_WAIT1 || to == TCP_CLOSING) && fin_unsent(sk))
+		e->flags |= FIN_UNSENT;
+	if (to == TCP_CLOSE && timewait_full(sk->__sk_common.skc_net.net))
+		e->flags |= TIMEWAIT_FULL;
+	submit(e);
+	return 0;
+}
+
+/* A record about a timewait or request socket out of its copy, or NULL. */
+static __always_inline struct event *small_event(enum kind kind, const void *address,
+						 const struct sock_common *sk)
+{
+	__u16 local = sk->skc_num;
+	__u16 remote = bpf_ntohs(sk->skc_dport);
+	struct net *net = sk->skc_net.net;
+	struct event *e;
+	__u32 netns;
+
+	if (!ports_wanted(local, remote))
+		return NULL;
+	netns = BPF_CORE_READ(net, ns.inum);
+	if (filter_netns && netns != filter_netns)
+		return NULL;
+	e = reserve(kind);
+	if (!e)
+		return NULL;
+	e->sock = (__u64)address;
+	e->cookie = sk->skc_cookie.counter;
+	e->netns = netns;
+	e->local_port = local;
+	e->remote_port = remote;
+	put_addresses(e, sk);
+	return e;
+}
+
+#define TIMER_OWNER(timer, type, member) \
+	((void *)(timer) - bpf_core_field_offset(struct type, member))
+
+static __always_inline int timewait_timer(enum kind kind, struct timer_list *timer, __u64 argument)
+{
+	void *tw = TIMER_OWNER(timer, inet_timewait_sock, tw_timer);
+	const struct inet_timewait_sock *seen;
+	struct socket_copy copy;
+	struct event *e;
+
+	if (!copy_socket(&copy, tw, bpf_core_field_offset(struct inet_timewait_sock, tw_timer)))
+		return 0;
+	seen = (const void *)&copy;
+	e = small_event(kind, tw, &seen->__tw_common);
+	if (!e)
+		return 0;
+	e->to = seen->tw_substate;
+	if (kind == TIMEWAIT_ARMED) {
+		__u64 now = bpf_jiffies64();
+
+		e->left = timer_bucket(timer->expires, argument, now) - now;
+	}
+	if (kind == TIMEWAIT_STOPPED) {
+		e->pid = bpf_get_current_pid_tgid() >> 32;
+		if (netns_dying(seen->__tw_common.skc_net.net))
+			e->flags |= NETNS_DYING;
+	}
+	submit(e);
+	return 0;
+}
+
+static __always_inline int request_timer(enum kind kind, struct timer_list *timer)
+{
+	void *req = TIMER_OWNER(timer, request_sock, rsk_timer);
+	struct socket_copy copy;
+	struct event *e;
+
+	if (!copy_socket(&copy, req, bpf_core_type_size(struct sock_common)))
+		return 0;
+	e = small_event(kind, req, (const void *)&copy);
+	if (e)
+		submit(e);
+	return 0;
+}
+
+SEC("tp_btf/timer_start")
+int BPF_PROG(timer_started, struct timer_list *timer, unsigned long argument)
+{
+	const void *function = timer->function;
+
+	if (function == &tw_timer_handler)
+		return timewait_timer(TIMEWAIT_ARMED, timer, argument);
+	if (function == &reqsk_timer_handler)
+		return request_timer(SYN_RECEIVED, timer);
+	return 0;
+}
+
+SEC("tp_btf/timer_cancel")
+int BPF_PROG(timer_stopped, struct timer_list *timer)
+{
+	const void *function = timer->function;
+
+	if (function == &tw_timer_handler)
+		return timewait_timer(TIMEWAIT_STOPPED, timer, 0);
+	if (function == &reqsk_timer_handler)
+		return request_timer(REQUEST_STOPPED, timer);
+	return 0;
+}
+
+SEC("tp_btf/timer_expire_entry")
+int BPF_PROG(timer_expired, struct timer_list *timer)
+{
+	const void *function = timer->function;
+
+	if (function == &tw_timer_handler)
+		return timewait_timer(TIMEWAIT_EXPIRED, timer, 0);
+	if (function == &reqsk_timer_handler)
+		return request_timer(REQUEST_EXPIRED, timer);
+	return 0;
+}
+
+static __always_inline int timewait_segment(struct sk_buff *skb, const struct sock *tw)
+{
+	const struct inet_timewait_sock *seen;
+	struct segment segment;
+	struct socket_copy copy;
+	struct event *e;
+	__u64 now;
+
+	if (!copy_socket(&copy, tw, bpf_core_type_size(struct inet_timewait_sock)))
+		return 0;
+	if (!read_segment(&segment, skb))
+		return 0;
+	seen = (const void *)&copy;
+	e = small_event(SEGMENT_SWALLOWED, tw, &seen->__tw_common);
+	if (!e)
+		return 0;
+	now = bpf_jiffies64();
+	e->to = seen->tw_substate;
+	e->tcp_flags = segment.flags;
+	e->left = wheel_bucket(seen->tw_timer.expires, now) - now;
+	submit(e);
+	return 0;
+}
+
+static __always_inline int listener_segment(struct sk_buff *skb, const struct sock *listener)
+{
+	struct segment segment;
+	struct event *e;
+
+	if (!read_segment(&segment, skb) || !(segment.flags & TCP_RST))
+		return 0;
+	if (!wanted(&listener->__sk_common, segment.local_port, segment.remote_port))
+		return 0;
+	e = reserve(REQUEST_RESET);
+	if (!e)
+		return 0;
+	e->sock = 0;
+	e->cookie = 0;
+	e->netns = listener->__sk_common.skc_net.net->ns.inum;
+	e->local_port = segment.local_port;
+	e->remote_port = segment.remote_port;
+	put_segment_addresses(e, &segment);
+	submit(e);
+	return 0;
+}
+
+/* A segment at a timewait socket, and a RST at a listener, are dropped when they
+ * have had their effect. rx_sk is there from 6.12 on; the loader leaves this
+ * program out before. */
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(segment_dropped, struct sk_buff *skb, void *location, int reason, struct sock *rx_sk)
+{
+	if (!rx_sk)
+		return 0;
+	switch (rx_sk->__sk_common.skc_state) {
+	case TCP_TIME_WAIT:
+		return timewait_segment(skb, rx_sk);
+	case TCP_LISTEN:
+		return listener_segment(skb, rx_sk);
+	}
+	return 0;
+}
+
+SEC("tp_btf/tcp_send_reset")
+int BPF_PROG(reset_sent, struct sock *sk, struct sk_buff *skb)
+{
+	struct event *e;
+
+	if (!sk)
+		return 0; /* from 6.12 on also where no socket is */
+	e = socket_event(RESET_SENT, sk);
+	if (!e)
+		return 0;
+	e->from = sk->__sk_common.skc_state;
+	if (!skb)
+		e->flags |= RESET_ACTIVE;
+	submit(e);
+	return 0;
+}
+
+SEC("tp_btf/tcp_receive_reset")
+int BPF_PROG(reset_received, struct sock *sk)
+{
+	struct event *e = socket_event(RESET_RECEIVED, sk);
+
+	if (!e)
+		return 0;
+	e->from = sk->__sk_common.skc_state;
+	submit(e);
+	return 0;
+}

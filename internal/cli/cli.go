@@ -1,0 +1,108 @@
+// Package cli is the command line: one file for each verb. It is the only place that
+// knows the logger's set-up, signals and exit codes.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// The exit codes.
+const (
+	exitOK           = 0
+	exitError        = 1
+	exitUsage        = 2
+	exitNotPermitted = 77
+)
+
+// usageError is a mistake in the words of the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}
+
+// Main runs the command and returns its exit code. Standard output is data, standard
+// error the rest.
+func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer) int {
+	app := &app{stdout: stdout, stderr: stderr, level: zap.NewAtomicLevelAt(zap.InfoLevel)}
+	app.log = newLogger(stderr, app.level)
+	root := newRootCommand(app)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	app.log.Error(message(err))
+	return exitCode(err)
+}
+
+// app is what the verbs share.
+type app struct {
+	stdout *os.File
+	stderr io.Writer
+	log    *zap.Logger
+	level  zap.AtomicLevel
+}
+
+// newLogger returns the program's own log: a line a message, after the program's name.
+func newLogger(w io.Writer, level zap.AtomicLevel) *zap.Logger {
+	encoder := zapcore.NewConsoleEncoder(zapcore.EncoderConfig{
+		NameKey: "name", MessageKey: "message", ConsoleSeparator: ": ",
+		EncodeName: zapcore.FullNameEncoder,
+	})
+	return zap.New(zapcore.NewCore(encoder, zapcore.AddSync(w), level)).Named("tcptrace")
+}
+
+// message says an error with what to do about it.
+func message(err error) string {
+	var usage usageError
+	switch {
+	case errors.Is(err, syscall.EPIPE):
+		return "the reader of standard output went away, the trace ended early"
+	case errors.Is(err, syscall.ENOSPC):
+		return err.Error() + ": make room, or write elsewhere; the trace ended early"
+	case errors.As(err, &usage):
+		return err.Error() + "; see 'tcptrace --help'"
+	}
+	return err.Error()
+}
+
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case notPermitted(err):
+		return exitNotPermitted
+	}
+	return exitError
+}
+
+func newRootCommand(app *app) *cobra.Command {
+	root := newTraceCommand(app)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newDemoCommand(app), newVersionCommand(app))
+	return root
+}
+
+// noArguments refuses what is neither a flag nor a verb.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("unknown command or argument %q", args[0])
+	}
+	return nil
+}

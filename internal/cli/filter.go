@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// filterOptions are the flags that say which sockets a trace is about.
+type filterOptions struct {
+	ports, localPorts, remotePorts string
+	host, netns                    string
+	ipv4, ipv6                     bool
+}
+
+// AddFlags adds the filter's flags to a verb.
+func (o *filterOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.StringVarP(&o.ports, "port", "p", "", "trace these `ports` on either side: 9091, 80,443, 8000-8099")
+	flags.StringVar(&o.localPorts, "local-port", "", "trace these local `ports`")
+	flags.StringVar(&o.remotePorts, "remote-port", "", "trace these remote `ports`")
+	flags.StringVar(&o.host, "host", "", "trace this `address` or prefix on either side: 10.0.0.1, 2001:db8::/32")
+	flags.BoolVarP(&o.ipv4, "ipv4", "4", false, "trace IPv4 only (addresses like ::ffff:10.0.0.1 are IPv4)")
+	flags.BoolVarP(&o.ipv6, "ipv6", "6", false, "trace IPv6 only")
+	flags.StringVar(&o.netns, "netns", "", "trace one network `namespace`: current, a path, or an inode number (default all)")
+}
+
+// filter reads the flags.
+func (o *filterOptions) filter() (event.Filter, error) {
+	var f event.Filter
+	for _, p := range []struct {
+		flag, value string
+		to          *event.Ports
+	}{
+		{"--port", o.ports, &f.Ports},
+		{"--local-port", o.localPorts, &f.LocalPorts},
+		{"--remote-port", o.remotePorts, &f.RemotePorts},
+	} {
+		ports, err := parsePorts(p.value)
+		if err != nil {
+			return f, usagef("%s: %w", p.flag, err)
+		}
+		*p.to = ports
+	}
+	var err error
+	if f.Host, err = parseHost(o.host); err != nil {
+		return f, usagef("--host: %w", err)
+	}
+	switch {
+	case o.ipv4 && o.ipv6:
+		return f, usagef("-4 and -6 exclude each other: leave both out for all")
+	case o.ipv4:
+		f.Family = 4
+	case o.ipv6:
+		f.Family = 6
+	}
+	f.NetNS, err = parseNetNS(o.netns)
+	return f, err
+}
+
+// parsePorts reads a list of ports and ranges: "80,8000-8099". The empty list means
+// all ports.
+func parsePorts(list string) (event.Ports, error) {
+	if list == "" {
+		return nil, nil
+	}
+	var ports event.Ports
+	for part := range strings.SplitSeq(list, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		if !isRange {
+			last = first
+		}
+		from, err := parsePort(first)
+		if err != nil {
+			return nil, err
+		}
+		to, err := parsePort(last)
+		if err != nil {
+			return nil, err
+		}
+		if from > to {
+			return nil, fmt.Errorf("%q is empty: the first port of a range is the lower one, as in %d-%d", part, to, from)
+		}
+		ports = append(ports, event.PortRange{First: from, Last: to})
+	}
+	return ports, nil
+}
+
+func parsePort(word string) (uint16, error) {
+	port, err := strconv.ParseUint(strings.TrimSpace(word), 10, 16)
+	if err != nil || port == 0 {
+		return 0, fmt.Errorf("%q is no port: give a number from 1 to 65535, a list (80,443) or a range (8000-8099)", word)
+	}
+	return uint16(port), nil
+}
+
+// parseHost reads an address, which stands for itself alone, or a prefix.
+func parseHost(word string) (netip.Prefix, error) {
+	if word == "" {
+		return netip.Prefix{}, nil
+	}
+	if addr, err := netip.ParseAddr(strings.Trim(word, "[]")); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(word)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is no address: give one as 10.0.0.1 or 2001:db8::1, or a prefix as 10.0.0.0/8", word)
+	}
+	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+	}
+	return prefix.Masked(), nil
+}

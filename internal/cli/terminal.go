@@ -1,0 +1,35 @@
+package cli
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+// widthWithoutTerminal is the width of text that goes to a file or a pipe.
+const widthWithoutTerminal = 120
+
+// textOptions apply the rules of output to a terminal: its width and colour where
+// standard output is one, 120 columns and no colour where it is not. NO_COLOR and
+// TERM=dumb turn colour off, --color overrides both.
+func textOptions(out *os.File, color string, clock event.Clock) text.Options {
+	o := text.Options{Width: widthWithoutTerminal, Clock: clock, Zone: time.Local}
+	if fd := int(out.Fd()); term.IsTerminal(fd) {
+		o.Fit = true
+		o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		if width, _, err := term.GetSize(fd); err == nil && width > 0 {
+			o.Width = width
+		}
+	}
+	switch color {
+	case "always":
+		o.Color = true
+	case "never":
+		o.Color = false
+	}
+	return o
+}

@@ -1,0 +1,165 @@
+// Package conn follows connections: who opened one, who closed it first and how,
+// how long each end was in each state, and which two sockets of this machine are
+// the two ends of one connection. It sees transitions only, so that a replay comes
+// to the same verdicts.
+package conn
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Side is an end of a connection as seen from one end. Empty stands for unknown.
+type Side string
+
+// The sides.
+const (
+	Local   Side = "local"
+	Remote  Side = "remote"
+	Both    Side = "both"
+	Neither Side = "neither"
+)
+
+// opposite is the same seen from the other end.
+func (s Side) opposite() Side {
+	switch s {
+	case Local:
+		return Remote
+	case Remote:
+		return Local
+	}
+	return s
+}
+
+// Role is the part of an end: the passive opener is the server, the active opener
+// the client (RFC 9293 section 3.5). Empty stands for unknown.
+type Role string
+
+// The roles.
+const (
+	Server Role = "server"
+	Client Role = "client"
+)
+
+// How says how a connection was closed. Empty stands for unknown.
+type How string
+
+// The ways to close.
+const (
+	Fin       How = "fin"
+	Reset     How = "reset"
+	Timeout   How = "timeout"
+	Refused   How = "refused"
+	Abandoned How = "abandoned" // the application gave up in SYN_SENT
+	Destroyed How = "destroyed" // ss -K
+)
+
+// Dwell is the time that an end spent in a state.
+type Dwell struct {
+	State tcpstate.State
+	For   time.Duration // 0: unknown
+}
+
+// End is one end of a connection: one socket, from its first transition to CLOSE.
+type End struct {
+	Socket        event.ID
+	NetNS         uint32 // inode number
+	Local, Remote netip.AddrPort
+
+	State tcpstate.State
+	Since event.Time // in State
+	Until event.Time // when the kernel ends State; 0: no timer, or unknown
+
+	Opener      Side       // who sent the first SYN
+	Opened      event.Time // when; 0: before the trace
+	Closed      event.Time // when ClosedFirst came about, as seen at this end
+	ClosedFirst Side
+	How         How
+	Ended       How // where it ended otherwise than it began to close
+	Mechanism   event.Mechanism
+	Closer      *event.Process // of the side that closed first
+	Error       event.Errno
+	States      []Dwell // in order; the state it is in is not among them
+
+	TimeWaitSince, TimeWaitUntil event.Time
+
+	// Incomplete: not all of its transitions were seen, it is older than the trace
+	// or events were lost.
+	Incomplete bool
+
+	Peer       *End // the other end, where it was seen
+	connection *connection
+	act        act  // its own first FIN or RST, if the other end's had not come before
+	judged     bool // its verdict is out
+	next       *End // of the same four-tuple, in another network namespace
+}
+
+// act is the first thing that an end did to close its connection.
+type act struct {
+	at        event.Time
+	how       How
+	unsent    bool // the FIN still waits behind unsent data
+	mechanism event.Mechanism
+	process   *event.Process
+}
+
+// connection is what the two ends share.
+type connection struct {
+	id        event.ID
+	announced bool // it was said who closes first
+	counted   bool // it is in the summary
+}
+
+// Connection names the connection: both ends have the same id.
+func (e *End) Connection() event.ID { return e.connection.id }
+
+// Role is the end's own role.
+func (e *End) Role() Role {
+	switch {
+	case e.Opener == Local:
+		return Client
+	case e.Opener == Remote:
+		return Server
+	case e.Peer != nil && e.Peer.Opener == Local:
+		return Server
+	case e.Peer != nil && e.Peer.Opener == Remote:
+		return Client
+	}
+	return ""
+}
+
+// RoleOf is the role of the side as seen from this end, or "".
+func (e *End) RoleOf(side Side) Role {
+	role := e.Role()
+	switch {
+	case side == Local:
+		return role
+	case side != Remote || role == "":
+		return ""
+	case role == Server:
+		return Client
+	}
+	return Server
+}
+
+// Listener says whether the socket listens: it is no end of a connection.
+func (e *End) Listener() bool { return e.Remote.Port() == 0 }
+
+// TimeWaitSide says at which end TIME_WAIT was seen, and since when and until when
+// it lasts. The side is empty where none was seen.
+func (e *End) TimeWaitSide() (side Side, since, until event.Time) {
+	local := e.TimeWaitSince != 0
+	remote := e.Peer != nil && e.Peer.TimeWaitSince != 0
+	switch {
+	case local && remote:
+		return Both, e.TimeWaitSince, e.TimeWaitUntil
+	case local:
+		return Local, e.TimeWaitSince, e.TimeWaitUntil
+	case remote:
+		return Remote, e.Peer.TimeWaitSince, e.Peer.TimeWaitUntil
+	}
+	return "", 0, 0
+}

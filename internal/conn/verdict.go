@@ -1,0 +1,161 @@
+package conn
+
+import (
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// judge takes from a transition what it says about who opened and who closed.
+func (e *End) judge(tr *event.Transition) {
+	e.judgeOpening(tr)
+	switch tr.To {
+	case tcpstate.FinWait1:
+		e.act = act{at: tr.Time, how: Fin, unsent: tr.FinUnsent, mechanism: tr.Mechanism, process: tr.Process}
+		if !tr.FinUnsent {
+			e.closes(Local, Fin, tr.Time)
+		}
+	case tcpstate.FinWait2:
+		// Our FIN is acknowledged, so it left before the peer's came.
+		e.act.unsent = false
+		e.closes(Local, Fin, tr.Time)
+	case tcpstate.CloseWait:
+		e.closes(Remote, Fin, tr.Time)
+	case tcpstate.Closing:
+		e.crossed(tr)
+	case tcpstate.LastAck, tcpstate.TimeWait:
+		e.passed(tr.From)
+	case tcpstate.Close:
+		e.passed(tr.From)
+		e.judgeEnd(tr)
+	}
+}
+
+func (e *End) judgeOpening(tr *event.Transition) {
+	switch {
+	case tr.From == tcpstate.SynSent && tr.To == tcpstate.SynRecv:
+		e.Opener = Both // simultaneous open, RFC 9293 section 3.5
+	case e.Opener != "":
+	case tr.To == tcpstate.SynSent:
+		e.Opener, e.Opened = Local, tr.Time
+	case tr.From == tcpstate.SynSent:
+		e.Opener = Local
+	case tr.From == tcpstate.Listen && tr.To == tcpstate.SynRecv:
+		e.Opener, e.Opened = Remote, tr.Time
+	}
+}
+
+// passed takes from a state whose own transition was not seen what it proves: only
+// who sent the first FIN is ever in FIN_WAIT2, only the other in CLOSE_WAIT.
+func (e *End) passed(state tcpstate.State) {
+	switch state {
+	case tcpstate.FinWait2:
+		e.closes(Local, Fin, 0)
+	case tcpstate.CloseWait, tcpstate.LastAck:
+		e.closes(Remote, Fin, 0)
+	}
+}
+
+// crossed takes FIN_WAIT1>CLOSING: the peer's FIN came before it acknowledged ours.
+// Both closed first only if ours was on its way by then.
+func (e *End) crossed(tr *event.Transition) {
+	if tr.FinUnsent {
+		e.act = act{}
+		e.ClosedFirst = ""
+		e.closes(Remote, Fin, tr.Time)
+		return
+	}
+	e.ClosedFirst, e.How = Both, Fin
+}
+
+// closes notes the side that closed first, if none did before.
+func (e *End) closes(side Side, how How, at event.Time) {
+	if e.ClosedFirst == "" {
+		e.ClosedFirst, e.How, e.Closed = side, how, at
+	}
+}
+
+// judgeEnd takes the way to CLOSE. A connection that was being closed before keeps
+// its verdict, and ended otherwise.
+func (e *End) judgeEnd(tr *event.Transition) {
+	side, how := ending(tr)
+	if how == "" || tr.From == tcpstate.TimeWait {
+		return
+	}
+	if e.ClosedFirst != "" {
+		e.Ended = how
+		return
+	}
+	if side == Local {
+		e.act = act{at: tr.Time, how: how, mechanism: tr.Mechanism, process: tr.Process}
+	}
+	e.closes(side, how, tr.Time)
+	if how == Abandoned {
+		e.Mechanism, e.Closer = tr.Mechanism, tr.Process
+	}
+}
+
+// ending says which side ended a connection that nobody closed by a FIN, and how.
+func ending(tr *event.Transition) (Side, How) {
+	switch tr.Cause {
+	case event.CauseResetSent:
+		return Local, Reset
+	case event.CauseResetReceived:
+		if tr.From == tcpstate.SynSent {
+			return Neither, Refused
+		}
+		return Remote, Reset
+	case event.CauseTimeout:
+		return Neither, Timeout
+	case event.CauseAbandoned:
+		return Neither, Abandoned
+	case event.CauseDestroyed:
+		if tr.From == tcpstate.SynSent {
+			return Neither, Destroyed
+		}
+		return Local, Destroyed
+	case event.CauseConnect:
+		return Neither, "" // connect() failed on this machine
+	}
+	if tr.Error == event.ECONNREFUSED && tr.From == tcpstate.SynSent {
+		return Neither, Refused // told by ICMP
+	}
+	return "", ""
+}
+
+// agree makes the verdict one with what the other end saw, and names who closed.
+// Where both acted before either heard of it, FINs crossed, or the earlier was first.
+func (e *End) agree() {
+	if p := e.Peer; p != nil {
+		e.compare(p)
+	}
+	first := e
+	if e.ClosedFirst == Remote {
+		first = e.Peer
+	}
+	if first != nil && (e.ClosedFirst == Local || e.ClosedFirst == Remote || e.ClosedFirst == Both) {
+		e.Mechanism, e.Closer = first.act.mechanism, first.act.process
+	}
+}
+
+func (e *End) compare(p *End) {
+	own, other := e.act, p.act
+	if own.unsent {
+		own = act{}
+	}
+	if other.unsent {
+		other = act{}
+	}
+	switch {
+	case own.at != 0 && other.at != 0 && own.how == Fin && other.how == Fin:
+		e.ClosedFirst, e.How = Both, Fin
+	case own.at != 0 && (other.at == 0 || own.at <= other.at):
+		e.ClosedFirst, e.How = Local, own.how
+	case other.at != 0:
+		e.ClosedFirst, e.How = Remote, other.how
+	case e.ClosedFirst == "" && p.ClosedFirst != "":
+		e.ClosedFirst, e.How = p.ClosedFirst.opposite(), p.How
+	}
+	if e.Ended == e.How {
+		e.Ended = ""
+	}
+}

@@ -1,0 +1,98 @@
+package event
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Ports is a set of ports; the nil set holds all.
+type Ports []PortRange
+
+// PortRange is the ports from First to Last, both included.
+type PortRange struct{ First, Last uint16 }
+
+// Has says whether the set holds a port.
+func (p Ports) Has(port uint16) bool {
+	if p == nil {
+		return true
+	}
+	for _, r := range p {
+		if r.First <= port && port <= r.Last {
+			return true
+		}
+	}
+	return false
+}
+
+// String returns the set as --port takes it: "80,8000-8080".
+func (p Ports) String() string {
+	var parts []string
+	for _, r := range p {
+		part := strconv.Itoa(int(r.First))
+		if r.Last != r.First {
+			part += "-" + strconv.Itoa(int(r.Last))
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ",")
+}
+
+// Filter says which sockets a trace is about. The zero value holds all.
+type Filter struct {
+	Ports       Ports // on either side
+	LocalPorts  Ports
+	RemotePorts Ports
+	Host        netip.Prefix // on either side; the zero prefix holds all
+	Family      int          // 4, 6, or 0 for both
+	NetNS       uint32       // inode number, or 0 for all
+}
+
+// Match says whether the filter holds a socket. A listener has no remote end:
+// conditions on it do not exclude it.
+func (f *Filter) Match(t *Tuple) bool {
+	if f.NetNS != 0 && f.NetNS != t.NetNS {
+		return false
+	}
+	listener := t.RemotePort == 0
+	if f.Ports != nil && !f.Ports.Has(t.LocalPort) && !f.Ports.Has(t.RemotePort) {
+		return false
+	}
+	if !f.LocalPorts.Has(t.LocalPort) || !listener && !f.RemotePorts.Has(t.RemotePort) {
+		return false
+	}
+	return f.matchAddresses(t, listener)
+}
+
+func (f *Filter) matchAddresses(t *Tuple, listener bool) bool {
+	local, remote := t.Local().Addr(), t.Remote().Addr()
+	if f.Family != 0 && (f.Family == 4) != local.Is4() {
+		return false
+	}
+	return !f.Host.IsValid() || listener || f.Host.Contains(local) || f.Host.Contains(remote)
+}
+
+// String returns the filter in the words of the command line, or "" for none.
+func (f *Filter) String() string {
+	var words []string
+	add := func(flag, value string) { words = append(words, flag+" "+value) }
+	if f.Ports != nil {
+		add("--port", f.Ports.String())
+	}
+	if f.LocalPorts != nil {
+		add("--local-port", f.LocalPorts.String())
+	}
+	if f.RemotePorts != nil {
+		add("--remote-port", f.RemotePorts.String())
+	}
+	if f.Host.IsValid() {
+		add("--host", f.Host.String())
+	}
+	if f.Family != 0 {
+		words = append(words, "-"+strconv.Itoa(f.Family))
+	}
+	if f.NetNS != 0 {
+		add("--netns", strconv.FormatUint(uint64(f.NetNS), 10))
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,141 @@
+package event
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Kind says what a kernel record is about: enum kind of bpf/event.h.
+type Kind uint8
+
+// The kinds, as bpf/event.h explains them.
+const (
+	SocketTransition Kind = iota + 1
+	SynReceived
+	RequestStopped
+	RequestExpired
+	TimewaitArmed
+	TimewaitStopped
+	TimewaitExpired
+	SegmentSwallowed
+	RequestReset
+	ResetSent
+	ResetReceived
+)
+
+// Flags is what is true besides: enum flag of bpf/event.h.
+type Flags uint8
+
+// The flags, as bpf/event.h explains them.
+const (
+	ByProcess Flags = 1 << iota
+	FileOpen
+	Exiting
+	FinUnsent
+	TimewaitFull
+	NetnsDying
+	ResetActive
+)
+
+// The bits of the flags byte in a TCP header (RFC 9293 section 3.1).
+const (
+	TCPFin = 1 << iota
+	TCPSyn
+	TCPRst
+)
+
+// Tuple is a four-tuple in its network namespace. It is comparable, and unique
+// among the sockets that live at one time, but not over time.
+type Tuple struct {
+	local, remote         [16]byte
+	LocalPort, RemotePort uint16
+	NetNS                 uint32 // inode number
+}
+
+// Local returns the local address; port 0 means that none is chosen yet.
+func (t *Tuple) Local() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(t.local).Unmap(), t.LocalPort)
+}
+
+// Remote returns the remote address.
+func (t *Tuple) Remote() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(t.remote).Unmap(), t.RemotePort)
+}
+
+// NewTuple makes a tuple of two addresses.
+func NewTuple(netns uint32, local, remote netip.AddrPort) Tuple {
+	return Tuple{
+		local: local.Addr().As16(), remote: remote.Addr().As16(),
+		LocalPort: local.Port(), RemotePort: remote.Port(), NetNS: netns,
+	}
+}
+
+// Kernel is one record as the kernel's side wrote it, before anything is
+// concluded from it: struct event of bpf/event.h.
+type Kernel struct {
+	Tuple
+	Time     Time
+	Sock     uint64 // kernel address, unique while that socket lives
+	Cookie   uint64 // socket cookie; 0: none
+	Kind     Kind
+	From     tcpstate.State // SocketTransition; ResetSent, ResetReceived: the state
+	To       tcpstate.State // SocketTransition; of a timewait socket: the state it stands for
+	Flags    Flags
+	TCPFlags uint8
+	Signal   uint8 // Exiting: the signal that killed the process, or 0
+	Error    Errno
+	PID, UID uint32
+	Comm     [16]byte
+	Left     int64 // jiffies until a timewait socket's timer fires
+}
+
+// KernelSize is the length of one record in bytes.
+const KernelSize = 96
+
+// Decode reads a record in the byte order of this machine. It fails on a record
+// of another length or of an unknown kind: the object and the program differ then.
+func (k *Kernel) Decode(b []byte) error {
+	if len(b) != KernelSize {
+		return fmt.Errorf("kernel record of %d bytes, want %d", len(b), KernelSize)
+	}
+	order := binary.NativeEndian
+	k.Time = Time(order.Uint64(b[0:]))
+	k.Sock = order.Uint64(b[8:])
+	k.Cookie = order.Uint64(b[16:])
+	copy(k.local[:], b[24:40])
+	copy(k.remote[:], b[40:56])
+	k.LocalPort = order.Uint16(b[56:])
+	k.RemotePort = order.Uint16(b[58:])
+	k.NetNS = order.Uint32(b[60:])
+	k.Kind = Kind(b[64])
+	k.From = tcpstate.State(b[65])
+	k.To = tcpstate.State(b[66])
+	k.Flags = Flags(b[67])
+	k.TCPFlags = b[68]
+	k.Signal = b[69]
+	k.Error = Errno(order.Uint16(b[70:]))
+	k.PID = order.Uint32(b[72:])
+	k.UID = order.Uint32(b[76:])
+	copy(k.Comm[:], b[80:96])
+	k.Left = int64(order.Uint64(b[80:]))
+	if k.Kind == 0 || k.Kind > ResetReceived {
+		return fmt.Errorf("kernel record of unknown kind %d", k.Kind)
+	}
+	return nil
+}
+
+// Has says whether a flag is set.
+func (k *Kernel) Has(f Flags) bool { return k.Flags&f != 0 }
+
+// Process returns the process whose system call made the record, or nil.
+func (k *Kernel) Process() *Process {
+	if !k.Has(ByProcess) {
+		return nil
+	}
+	comm, _, _ := bytes.Cut(k.Comm[:], []byte{0})
+	return &Process{PID: k.PID, UID: k.UID, Comm: string(comm), Source: SourceCurrent, Signal: k.Signal}
+}

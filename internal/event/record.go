@@ -1,0 +1,188 @@
+// Package event has the typed records that pass through tcptrace: what the
+// kernel's side writes (Kernel), and what is true of the connections (the
+// others, which are the record stream's).
+package event
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Time is a moment in nanoseconds since boot, time in suspend included
+// (CLOCK_BOOTTIME). Zero stands for an unknown moment.
+type Time int64
+
+// Sub returns how long t is after u, or 0 (unknown) if either is unknown.
+func (t Time) Sub(u Time) time.Duration {
+	if t == 0 || u == 0 {
+		return 0
+	}
+	return time.Duration(t - u)
+}
+
+// Add returns the moment d after t.
+func (t Time) Add(d time.Duration) Time { return t + Time(d) }
+
+// Clock turns moments since boot into wall-clock time: wall minus boot clock in
+// nanoseconds, taken once, so that all times of a trace stand in one order.
+type Clock int64
+
+// Wall returns the wall-clock time of t in UTC.
+func (c Clock) Wall(t Time) time.Time {
+	return time.Unix(0, int64(c)+int64(t)).UTC()
+}
+
+// ID names one socket or one connection of a trace. Zero stands for none.
+type ID uint64
+
+// Source says how a transition's process is known.
+type Source string
+
+// SourceCurrent: the transition was made in a system call of the process.
+const SourceCurrent Source = "current"
+
+// Process is who made a transition.
+type Process struct {
+	PID    uint32 // thread group leader's, in the first pid namespace
+	UID    uint32
+	Comm   string // as the process calls itself: hostile, at most 15 bytes
+	Source Source
+	Signal uint8 // the signal that killed it, or 0
+}
+
+// Cause says why a transition happened. Empty stands for unknown.
+type Cause string
+
+// The causes.
+const (
+	CauseConnect          Cause = "connect"
+	CauseListen           Cause = "listen"
+	CauseSyn              Cause = "syn"
+	CauseHandshake        Cause = "handshake"
+	CauseClose            Cause = "close"    // close(2)
+	CauseShutdown         Cause = "shutdown" // shutdown(2)
+	CauseExit             Cause = "exit"     // the process ended by itself
+	CauseSignal           Cause = "signal"   // a signal killed the process
+	CauseFin              Cause = "fin"      // the peer's FIN came
+	CauseAck              Cause = "ack"      // our FIN was acknowledged
+	CauseResetReceived    Cause = "reset_received"
+	CauseResetSent        Cause = "reset_sent"
+	CauseTimeout          Cause = "timeout"
+	CauseTimewaitExpired  Cause = "timewait_expired"
+	CauseTimewaitReused   Cause = "timewait_reused"   // a new connection took the four-tuple
+	CauseTimewaitOverflow Cause = "timewait_overflow" // net.ipv4.tcp_max_tw_buckets
+	CauseAbandoned        Cause = "abandoned"         // given up in SYN_SENT
+	CauseDestroyed        Cause = "destroyed"         // ss -K
+	CauseNetnsGone        Cause = "netns_gone"
+)
+
+// Mechanism says by which act of a process a side closed.
+type Mechanism string
+
+// The mechanisms.
+const (
+	MechanismClose    Mechanism = "close"
+	MechanismShutdown Mechanism = "shutdown"
+	MechanismExit     Mechanism = "exit"
+	MechanismSignal   Mechanism = "signal"
+)
+
+// Transition is one edge of one socket, as it is true of the connection: a full
+// socket's CLOSE that hands over to a timewait socket does not appear.
+type Transition struct {
+	Time          Time
+	Socket        ID
+	NetNS         uint32 // inode number
+	Local, Remote netip.AddrPort
+	From, To      tcpstate.State
+	Dwell         time.Duration // in From; 0: unknown
+	Cause         Cause
+	Mechanism     Mechanism // of the process, where one closed
+	FinUnsent     bool      // FIN_WAIT1, CLOSING: our FIN waits behind unsent data
+	Error         Errno
+	Until         Time // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
+	Process       *Process
+}
+
+// Start is the first record of a trace: what it sees and how exactly.
+type Start struct {
+	Time     Time
+	BootID   string
+	Clock    Clock
+	Version  string
+	Kernel   string
+	Arch     string
+	Hostname string
+	Filter   string
+	Sysctls  []Sysctl
+	Sources  Sources
+}
+
+// Sysctl is one setting of the machine at the start.
+type Sysctl struct{ Name, Value string }
+
+// Sources says from what each part of the trace is known.
+type Sources struct {
+	Transitions, Timewait, Owner, Resets, Calls string
+}
+
+// Loss tells of events that were not delivered since the last such record.
+type Loss struct {
+	Time Time
+	Lost uint64
+	Kind LossKind
+}
+
+// LossKind says where events were lost.
+type LossKind string
+
+// The kinds of loss.
+const (
+	LossRing    LossKind = "ring"    // the ring buffer was full
+	LossReentry LossKind = "reentry" // a program was interrupted by its own event
+)
+
+// Stop is the last record of a trace.
+type Stop struct {
+	Time        Time
+	Reason      string
+	Transitions uint64
+	Connections uint64
+	Open        uint64
+	Lost        uint64
+}
+
+// Errno is an error number of Linux, whatever system this runs on.
+type Errno uint16
+
+// The errors that the kernel leaves in sk_err of a TCP socket.
+const (
+	EPIPE        Errno = 32
+	EACCES       Errno = 13
+	ENETUNREACH  Errno = 101
+	ECONNABORTED Errno = 103
+	ECONNRESET   Errno = 104
+	ETIMEDOUT    Errno = 110
+	ECONNREFUSED Errno = 111
+	EHOSTDOWN    Errno = 112
+	EHOSTUNREACH Errno = 113
+)
+
+var errnoNames = map[Errno]string{
+	EPIPE: "EPIPE", EACCES: "EACCES", 71: "EPROTO", 92: "ENOPROTOOPT",
+	90: "EMSGSIZE", 95: "EOPNOTSUPP", 100: "ENETDOWN", ENETUNREACH: "ENETUNREACH",
+	ECONNABORTED: "ECONNABORTED", ECONNRESET: "ECONNRESET", 64: "ENONET",
+	ETIMEDOUT: "ETIMEDOUT", ECONNREFUSED: "ECONNREFUSED",
+	EHOSTDOWN: "EHOSTDOWN", EHOSTUNREACH: "EHOSTUNREACH",
+}
+
+// String returns the error's name, or "errno N".
+func (e Errno) String() string {
+	if name, ok := errnoNames[e]; ok {
+		return name
+	}
+	return fmt.Sprintf("errno %d", uint16(e))
+}

@@ -1,0 +1,94 @@
+//go:build linux
+
+// Package host tells what a trace needs to know about the machine it runs on.
+package host
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// Now returns the time on the clock of the kernel's events.
+func Now() event.Time {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		panic(err) // there since 2.6.39
+	}
+	return event.Time(ts.Nano())
+}
+
+// Clock compares the wall clock with the kernel's.
+func Clock() event.Clock {
+	before := Now()
+	wall := time.Now().UnixNano()
+	after := Now()
+	return event.Clock(wall - int64(before+after)/2)
+}
+
+// Jiffy returns the length of a tick of the kernel's timers: the coarse clocks
+// advance with it.
+func Jiffy() (time.Duration, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &ts); err != nil {
+		return 0, fmt.Errorf("find out the kernel's HZ: %w", err)
+	}
+	return time.Duration(ts.Nano()), nil
+}
+
+// sysctls are the settings that decide how connections end, under /proc/sys/net/ipv4.
+var sysctls = []string{
+	"ip_local_port_range", "tcp_abort_on_overflow", "tcp_fin_timeout", "tcp_keepalive_intvl",
+	"tcp_keepalive_probes", "tcp_keepalive_time", "tcp_max_orphans", "tcp_max_tw_buckets",
+	"tcp_orphan_retries", "tcp_retries2", "tcp_rfc1337", "tcp_syn_retries",
+	"tcp_synack_retries", "tcp_syncookies", "tcp_tw_reuse",
+}
+
+// Describe fills in what a start record says of the machine. What cannot be read is
+// left out.
+func Describe(start *event.Start) {
+	var uts unix.Utsname
+	if unix.Uname(&uts) == nil {
+		start.Kernel = unix.ByteSliceToString(uts.Release[:])
+		start.Hostname = unix.ByteSliceToString(uts.Nodename[:])
+	}
+	start.Arch = runtime.GOARCH
+	start.BootID = readLine("/proc/sys/kernel/random/boot_id")
+	for _, name := range sysctls {
+		if value := readLine("/proc/sys/net/ipv4/" + name); value != "" {
+			value = strings.Join(strings.Fields(value), " ")
+			start.Sysctls = append(start.Sysctls, event.Sysctl{Name: "net.ipv4." + name, Value: value})
+		}
+	}
+}
+
+func readLine(path string) string {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(content))
+}
+
+// NetNS returns the inode number of the network namespace behind a path, such as
+// /proc/PID/ns/net or /run/netns/NAME.
+func NetNS(path string) (uint32, error) {
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		return 0, fmt.Errorf("network namespace %s: %w", path, err)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(path, &fs); err != nil {
+		return 0, fmt.Errorf("network namespace %s: %w", path, err)
+	}
+	if fs.Type != unix.NSFS_MAGIC {
+		return 0, fmt.Errorf("%s is no network namespace: give a path such as /run/netns/NAME or /proc/PID/ns/net", path)
+	}
+	return uint32(stat.Ino), nil
+}

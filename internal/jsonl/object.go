@@ -1,0 +1,145 @@
+package jsonl
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// object builds one JSON object in a buffer that is used again. encoding/json costs
+// several times as much for each record, and cannot leave out what is unknown
+// without a pointer for each key.
+type object struct {
+	b     []byte
+	comma bool
+}
+
+func (o *object) reset() { o.b, o.comma = append(o.b[:0], '{'), false }
+
+func (o *object) closeLine() { o.b = append(o.b, '}', '\n') }
+
+func (o *object) separate() {
+	if o.comma {
+		o.b = append(o.b, ',')
+	}
+	o.comma = true
+}
+
+// key starts a member. Keys are ours: they need no escapes.
+func (o *object) key(name string) {
+	o.separate()
+	o.b = append(o.b, '"')
+	o.b = append(o.b, name...)
+	o.b = append(o.b, '"', ':')
+}
+
+func (o *object) open(name string) {
+	o.key(name)
+	o.b, o.comma = append(o.b, '{'), false
+}
+
+func (o *object) close() { o.b, o.comma = append(o.b, '}'), true }
+
+func (o *object) array(name string) {
+	o.key(name)
+	o.b, o.comma = append(o.b, '['), false
+}
+
+// element starts an object in an array.
+func (o *object) element() {
+	o.separate()
+	o.b, o.comma = append(o.b, '{'), false
+}
+
+func (o *object) closeArray() { o.b, o.comma = append(o.b, ']'), true }
+
+func (o *object) str(name, value string) {
+	o.key(name)
+	o.b = appendString(o.b, value)
+}
+
+// known writes a value that is not empty.
+func (o *object) known(name, value string) {
+	if value != "" {
+		o.str(name, value)
+	}
+}
+
+func (o *object) uint(name string, n uint64) {
+	o.key(name)
+	o.b = strconv.AppendUint(o.b, n, 10)
+}
+
+func (o *object) int(name string, n int64) {
+	o.key(name)
+	o.b = strconv.AppendInt(o.b, n, 10)
+}
+
+func (o *object) bool(name string, v bool) {
+	o.key(name)
+	o.b = strconv.AppendBool(o.b, v)
+}
+
+func (o *object) id(name string, id event.ID) {
+	o.key(name)
+	o.b = append(o.b, '"')
+	o.b = strconv.AppendUint(o.b, uint64(id), 10)
+	o.b = append(o.b, '"')
+}
+
+func (o *object) addr(name string, a netip.AddrPort) {
+	o.key(name)
+	o.b = append(o.b, '"')
+	o.b = a.AppendTo(o.b)
+	o.b = append(o.b, '"')
+}
+
+// duration writes a duration that is known.
+func (o *object) duration(name string, d time.Duration) {
+	if d != 0 {
+		o.int(name, int64(d))
+	}
+}
+
+// time writes a moment that is known, with nine digits of the second, so that
+// times sort as text.
+func (o *object) time(name string, c event.Clock, t event.Time) {
+	if t == 0 {
+		return
+	}
+	o.key(name)
+	o.b = append(o.b, '"')
+	o.b = c.Wall(t).AppendFormat(o.b, "2006-01-02T15:04:05.000000000Z")
+	o.b = append(o.b, '"')
+}
+
+const hex = "0123456789abcdef"
+
+// appendString writes a string as JSON (RFC 8259 section 7). Bytes that are no
+// UTF-8 become U+FFFD.
+func appendString(b []byte, s string) []byte {
+	b = append(b, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			b = utf8.AppendRune(b, r)
+			i += size
+			continue
+		}
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ' || c == 0x7f:
+			b = append(b, `\u00`...)
+			b = append(b, hex[c>>4], hex[c&15])
+		default:
+			b = append(b, c)
+		}
+		i++
+	}
+	return append(b, '"')
+}

@@ -1,0 +1,222 @@
+// Package jsonl writes the record stream: one JSON object a line.
+package jsonl
+
+import (
+	"io"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Schema is the version of the record stream.
+const Schema = 1
+
+// Writer writes records to a writer, which it does not buffer beyond one line. The
+// first error of the writer stays, and ends all further output.
+type Writer struct {
+	w     io.Writer
+	clock event.Clock
+	err   error
+	line  object
+}
+
+// New returns a writer. The clock turns the kernel's times into wall-clock times.
+func New(w io.Writer, clock event.Clock) *Writer {
+	return &Writer{w: w, clock: clock}
+}
+
+// Flush returns the first error of the writer.
+func (w *Writer) Flush() error { return w.err }
+
+func (w *Writer) begin(kind string, at event.Time) *object {
+	o := &w.line
+	o.reset()
+	o.str("type", kind)
+	o.time("time", w.clock, at)
+	return o
+}
+
+func (w *Writer) end() {
+	w.line.closeLine()
+	if w.err == nil {
+		_, w.err = w.w.Write(w.line.b)
+	}
+}
+
+// Start writes the record that makes a stream self-contained.
+func (w *Writer) Start(s *event.Start) {
+	o := w.begin("start", s.Time)
+	o.uint("schema", Schema)
+	o.str("boot_id", s.BootID)
+	o.int("clock_offset_ns", int64(s.Clock))
+	o.open("tool")
+	o.str("version", s.Version)
+	o.close()
+	o.open("host")
+	o.str("kernel", s.Kernel)
+	o.str("arch", s.Arch)
+	o.str("hostname", s.Hostname)
+	o.close()
+	o.str("filter", s.Filter)
+	o.open("sysctl")
+	for _, setting := range s.Sysctls {
+		o.str(setting.Name, setting.Value)
+	}
+	o.close()
+	o.open("sources")
+	o.str("transitions", s.Sources.Transitions)
+	o.str("timewait", s.Sources.Timewait)
+	o.str("owner", s.Sources.Owner)
+	o.str("resets", s.Sources.Resets)
+	o.str("calls", s.Sources.Calls)
+	o.close()
+	w.end()
+}
+
+// Transition writes a transition and, where an end's verdict stands with it, the
+// connection record behind it.
+func (w *Writer) Transition(t *event.Transition, step conn.Step) {
+	o := w.begin("transition", t.Time)
+	o.id("socket", t.Socket)
+	o.uint("netns", uint64(t.NetNS))
+	o.addr("local", t.Local)
+	if t.Remote.Port() != 0 {
+		o.addr("remote", t.Remote)
+	}
+	o.str("from", t.From.String())
+	o.str("to", t.To.String())
+	o.duration("dwell_ns", t.Dwell)
+	o.known("cause", string(t.Cause))
+	if t.Cause == event.CauseResetSent {
+		o.known("mechanism", string(t.Mechanism))
+	}
+	if t.FinUnsent {
+		o.bool("fin_unsent", true)
+	}
+	if t.Error != 0 {
+		o.str("error", t.Error.String())
+	}
+	o.time("until", w.clock, t.Until)
+	w.process("process", t.Process, true)
+	w.end()
+	if step.Verdict {
+		w.connection(t.Time, step.End)
+	}
+}
+
+func (w *Writer) process(key string, p *event.Process, whole bool) {
+	if p == nil {
+		return
+	}
+	o := &w.line
+	o.open(key)
+	o.uint("pid", uint64(p.PID))
+	o.str("comm", p.Comm)
+	if whole {
+		o.uint("uid", uint64(p.UID))
+		o.known("source", string(p.Source))
+	}
+	if p.Signal != 0 {
+		o.uint("signal", uint64(p.Signal))
+	}
+	o.close()
+}
+
+// connection writes the verdict on one end.
+func (w *Writer) connection(at event.Time, e *conn.End) {
+	o := w.begin("connection", at)
+	o.id("connection", e.Connection())
+	o.id("socket", e.Socket)
+	if e.Peer != nil {
+		o.id("peer", e.Peer.Socket)
+	}
+	o.uint("netns", uint64(e.NetNS))
+	o.addr("local", e.Local)
+	o.addr("remote", e.Remote)
+	o.known("role", string(e.Role()))
+	o.time("opened", w.clock, e.Opened)
+	o.time("closed", w.clock, e.Closed)
+	o.known("closed_first", string(e.ClosedFirst))
+	o.known("how", string(e.How))
+	o.known("ended", string(e.Ended))
+	o.known("mechanism", string(e.Mechanism))
+	if e.Error != 0 {
+		o.str("error", e.Error.String())
+	}
+	w.process("closer", e.Closer, false)
+	w.timewait(e)
+	w.states(e)
+	if e.Incomplete {
+		o.bool("incomplete", true)
+	}
+	w.end()
+}
+
+func (w *Writer) timewait(e *conn.End) {
+	side, since, until := e.TimeWaitSide()
+	if side == "" {
+		return
+	}
+	o := &w.line
+	o.open("timewait")
+	o.str("side", string(side))
+	o.time("since", w.clock, since)
+	o.time("until", w.clock, until)
+	o.close()
+}
+
+func (w *Writer) states(e *conn.End) {
+	o := &w.line
+	o.array("states")
+	for _, dwell := range e.States {
+		o.element()
+		o.str("state", dwell.State.String())
+		o.duration("ns", dwell.For)
+		o.close()
+	}
+	o.closeArray()
+}
+
+// Loss writes that events were lost.
+func (w *Writer) Loss(l event.Loss) {
+	o := w.begin("loss", l.Time)
+	o.uint("lost", l.Lost)
+	o.str("kind", string(l.Kind))
+	w.end()
+}
+
+// Stop writes the sockets that are still open, and the last record.
+func (w *Writer) Stop(s event.Stop, t *conn.Tracker) {
+	for _, e := range t.Open() {
+		w.socket(s.Time, e)
+	}
+	o := w.begin("stop", s.Time)
+	o.str("reason", s.Reason)
+	o.uint("transitions", uint64(t.Summary.Transitions))
+	o.uint("connections", uint64(t.Summary.Connections))
+	o.uint("open", uint64(t.Summary.Open()))
+	o.uint("lost", s.Lost)
+	w.end()
+}
+
+func (w *Writer) socket(at event.Time, e *conn.End) {
+	o := w.begin("socket", at)
+	o.id("socket", e.Socket)
+	o.uint("netns", uint64(e.NetNS))
+	o.addr("local", e.Local)
+	if !e.Listener() {
+		o.addr("remote", e.Remote)
+	}
+	o.str("state", e.State.String())
+	o.time("since", w.clock, e.Since)
+	o.time("until", w.clock, e.Until)
+	role := string(e.Role())
+	if e.State == tcpstate.Listen {
+		role = string(conn.Server)
+	}
+	o.known("role", role)
+	o.time("opened", w.clock, e.Opened)
+	o.known("closed_first", string(e.ClosedFirst))
+	w.end()
+}

@@ -1,0 +1,214 @@
+//go:build linux
+
+// Package live runs a trace: it leads each event from the probe through settle and
+// conn to an output, and keeps the output both prompt and cheap.
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/settle"
+)
+
+const (
+	// batch is how long events gather in the ring after all are read. The kernel
+	// wakes the reader only for the first of them: a wake-up costs more than an event.
+	batch = 10 * time.Millisecond
+	// hold is how long the ring must stay empty before waiting transitions go out.
+	hold = 2 * time.Millisecond
+	// lossCheck is how often the loss counters are read while events come.
+	lossCheck = time.Second
+)
+
+// Output takes what a trace has to say, in its order.
+type Output interface {
+	Start(*event.Start)
+	Transition(*event.Transition, conn.Step)
+	Loss(event.Loss)
+	Stop(event.Stop, *conn.Tracker)
+	// Flush makes all of it visible, and returns the first error of writing.
+	Flush() error
+}
+
+// Options say what to trace and when to stop.
+type Options struct {
+	Filter  event.Filter
+	Version string
+	Count   int // stop after so many connections; 0: no limit
+	Log     *zap.Logger
+	// Ready is called once everything is attached and the start record is out.
+	Ready func()
+}
+
+// Reasons of a stop, which a context's cause may give.
+var (
+	ErrSignal   = errors.New("signal")
+	ErrDuration = errors.New("duration")
+	errCount    = errors.New("count")
+)
+
+// trace is one run.
+type trace struct {
+	Options
+	probe   *probe.Probe
+	settler *settle.Settler
+	tracker *conn.Tracker
+	out     Output
+	cancel  context.CancelCauseFunc
+	lost    uint64
+	checked time.Time // when the loss counters were read
+}
+
+// Run traces until the context ends, and then writes the end of the trace in order.
+// It returns an error of the probe or of the output; the end of the context is none.
+func Run(ctx context.Context, o Options, clock event.Clock, out Output) error {
+	jiffy, err := host.Jiffy()
+	if err != nil {
+		return err
+	}
+	p, err := probe.Open(o.Filter)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	t := &trace{Options: o, probe: p, tracker: conn.NewTracker(), out: out, cancel: cancel}
+	t.settler = settle.New(o.Filter, jiffy, t.transition)
+	out.Start(t.start(clock))
+	if err := out.Flush(); err != nil {
+		return writing(err)
+	}
+	if o.Ready != nil {
+		o.Ready()
+	}
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() { stopped <- p.Stop() })
+	if err := t.read(); err != nil {
+		return err
+	}
+	if err := <-stopped; err != nil {
+		return err
+	}
+	return t.stop(context.Cause(ctx))
+}
+
+func (t *trace) start(clock event.Clock) *event.Start {
+	start := &event.Start{
+		Time: host.Now(), Clock: clock, Version: t.Version, Filter: t.Filter.String(),
+		Sources: event.Sources{
+			Transitions: "tp_btf inet_sock_set_state",
+			Timewait:    "timer tracepoints, segments by kfree_skb",
+			Owner:       "system calls on the socket",
+			Resets:      "tcp_send_reset, tcp_receive_reset",
+			Calls:       "none",
+		},
+	}
+	if !t.probe.SegmentsSeen() {
+		start.Sources.Timewait = "timer tracepoints"
+		t.Log.Warn("this kernel does not tell which socket a segment was dropped at (it does from 6.12 on): a FIN_WAIT2 without a process may turn into TIME_WAIT unseen")
+	}
+	host.Describe(start)
+	return start
+}
+
+// read takes events until the probe is stopped.
+func (t *trace) read() error {
+	var k event.Kernel
+	for {
+		asked := host.Now()
+		more, err := t.probe.Read(&k)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			t.settler.Advance(asked) // the ring was empty, so all until then was read
+			err = t.pause(0)
+		case err == nil:
+			t.settler.Add(&k)
+			if !more {
+				err = t.pause(batch)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// pause makes visible what there is, and lets events gather for a while.
+func (t *trace) pause(d time.Duration) error {
+	if err := t.losses(false); err != nil {
+		return err
+	}
+	if err := t.out.Flush(); err != nil {
+		return writing(err)
+	}
+	time.Sleep(d)
+	deadline := time.Time{}
+	if t.settler.Waiting() {
+		deadline = time.Now().Add(hold)
+	}
+	t.probe.SetDeadline(deadline)
+	return nil
+}
+
+func (t *trace) transition(tr *event.Transition) {
+	step := t.tracker.Add(tr)
+	t.out.Transition(tr, step)
+	if step.Verdict && t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
+		t.cancel(errCount)
+	}
+}
+
+// losses tells what was lost since the last time, once in a while or at the end.
+func (t *trace) losses(end bool) error {
+	if !end && time.Since(t.checked) < lossCheck {
+		return nil
+	}
+	t.checked = time.Now()
+	lost, err := t.probe.Lost(host.Now())
+	if err != nil {
+		return err
+	}
+	for _, l := range lost {
+		t.lost += l.Lost
+		t.out.Loss(l)
+	}
+	return nil
+}
+
+func (t *trace) stop(cause error) error {
+	t.settler.Close()
+	if err := t.losses(true); err != nil {
+		return err
+	}
+	t.out.Stop(event.Stop{Time: host.Now(), Reason: reason(cause), Lost: t.lost}, t.tracker)
+	if err := t.out.Flush(); err != nil {
+		return writing(err)
+	}
+	return nil
+}
+
+// reason names what ended the trace.
+func reason(cause error) string {
+	for _, known := range []error{ErrSignal, ErrDuration, errCount} {
+		if errors.Is(cause, known) {
+			return known.Error()
+		}
+	}
+	return "stopped"
+}
+
+func writing(err error) error { return fmt.Errorf("write the trace: %w", err) }

@@ -1,0 +1,66 @@
+//go:build linux
+
+package probe
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// configure writes the filter into the constants of bpf/filter.h.
+func configure(spec *ebpf.CollectionSpec, f event.Filter) error {
+	values := map[string]any{
+		"filter_family": uint8(f.Family),
+		"filter_netns":  f.NetNS,
+	}
+	addPorts(values, "filter_any_port", "any_ports", f.Ports)
+	addPorts(values, "filter_local_port", "local_ports", f.LocalPorts)
+	addPorts(values, "filter_remote_port", "remote_ports", f.RemotePorts)
+	if f.Host.IsValid() {
+		addr, mask := prefixWords(f.Host)
+		values["filter_host"], values["host_addr"], values["host_mask"] = true, addr, mask
+	}
+	for name, value := range values {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("set the filter's %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func addPorts(values map[string]any, flag, set string, ports event.Ports) {
+	if ports == nil {
+		return
+	}
+	var words [1024]uint64
+	for _, r := range ports {
+		for port := int(r.First); port <= int(r.Last); port++ {
+			words[port/64] |= 1 << (port % 64)
+		}
+	}
+	values[flag], values[set] = true, words
+}
+
+// prefixWords returns a prefix's address and mask as the kernel side compares
+// them: 16 bytes in network order, IPv4 as ::ffff:a.b.c.d.
+func prefixWords(prefix netip.Prefix) (addr, mask [2]uint64) {
+	bits := prefix.Bits()
+	if prefix.Addr().Is4() {
+		bits += 96
+	}
+	var maskBytes [16]byte
+	for i := range bits {
+		maskBytes[i/8] |= 0x80 >> (i % 8)
+	}
+	addrBytes := prefix.Masked().Addr().As16()
+	for i := range 2 {
+		addr[i] = binary.NativeEndian.Uint64(addrBytes[8*i:])
+		mask[i] = binary.NativeEndian.Uint64(maskBytes[8*i:])
+	}
+	return addr, mask
+}

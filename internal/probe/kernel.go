@@ -1,0 +1,96 @@
+//go:build linux
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrNotPermitted: the process lacks the rights to trace.
+	ErrNotPermitted = errors.New("tracing needs root, or CAP_BPF, CAP_PERFMON and CAP_SYSLOG: run it with sudo")
+	// ErrUnsupported: the running kernel lacks something that the trace needs.
+	ErrUnsupported = errors.New("this kernel cannot be traced")
+)
+
+// features is what the running kernel offers beyond what every trace needs.
+type features struct {
+	droppedSocket bool // kfree_skb tells the socket that a segment was dropped at
+}
+
+// tracepoints that every trace needs, by their type in the kernel's BTF.
+var tracepoints = []string{
+	"inet_sock_set_state", "timer_start", "timer_cancel", "timer_expire_entry",
+	"kfree_skb", "tcp_send_reset", "tcp_receive_reset",
+}
+
+// inspect finds out by the kernel's own type information what it offers.
+func inspect() (features, error) {
+	if !permitted() {
+		return features{}, ErrNotPermitted
+	}
+	types, err := btf.LoadKernelSpec()
+	if err != nil {
+		return features{}, fmt.Errorf("%w: it has no type information in /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF): %w; boot a distribution's kernel from 5.12 on", ErrUnsupported, err)
+	}
+	return inspectTypes(types)
+}
+
+func inspectTypes(types *btf.Spec) (features, error) {
+	var found features
+	for _, name := range tracepoints {
+		var typedef *btf.Typedef
+		if err := types.TypeByName("btf_trace_"+name, &typedef); err != nil {
+			return features{}, fmt.Errorf("%w: it has no tracepoint %s; kernels from 5.12 on have it", ErrUnsupported, name)
+		}
+		if name == "kfree_skb" {
+			found.droppedSocket = parameters(typedef) > 4 // void *, skb, location, reason, rx_sk
+		}
+	}
+	return found, nil
+}
+
+// parameters counts the arguments of a tracepoint's function type.
+func parameters(typedef *btf.Typedef) int {
+	pointer, ok := typedef.Type.(*btf.Pointer)
+	if !ok {
+		return 0
+	}
+	proto, ok := pointer.Target.(*btf.FuncProto)
+	if !ok {
+		return 0
+	}
+	return len(proto.Params)
+}
+
+// permitted says whether the process holds the capabilities that loading needs.
+// CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON (capabilities(7)).
+func permitted() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return os.Geteuid() == 0
+	}
+	has := func(c uint) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
+	return has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON)
+}
+
+// explain says what to do about an error of loading or attaching.
+func explain(step string, err error) error {
+	var verifier *ebpf.VerifierError
+	switch {
+	case errors.Is(err, ebpf.ErrRestrictedKernel):
+		return fmt.Errorf("%s: %w: kernel addresses are hidden; run as root, or set kernel.kptr_restrict to 1 or 0: %w", step, ErrNotPermitted, err)
+	case errors.Is(err, unix.EPERM) && !errors.As(err, &verifier):
+		return fmt.Errorf("%s: %w", step, ErrNotPermitted)
+	case errors.As(err, &verifier), errors.Is(err, ebpf.ErrNotSupported):
+		return fmt.Errorf("%s: %w: %+v", step, ErrUnsupported, err)
+	}
+	return fmt.Errorf("%s: %w", step, err)
+}

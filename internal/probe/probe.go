@@ -1,0 +1,121 @@
+//go:build linux
+
+// Package probe is the kernel's side of tcptrace: it loads and attaches the
+// programs of bpf/, reads their ring buffer, and counts what was lost. Nothing
+// else in tcptrace knows about BPF.
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// attachOrder has the programs in the order of attaching: what explains a
+// transition must be there before the transition is.
+var attachOrder = []string{
+	"timer_started", "timer_stopped", "timer_expired", "segment_dropped",
+	"reset_sent", "reset_received", "socket_transition",
+}
+
+// Probe is a running set of programs. It is not safe for concurrent use, except
+// for Stop.
+type Probe struct {
+	collection *ebpf.Collection
+	links      []link.Link // a link that nothing refers to is detached by the garbage collector
+	reader     *ringbuf.Reader
+	record     ringbuf.Record
+	lost       losses
+	segments   bool
+}
+
+// Open loads and attaches the programs. When it returns, no event that the filter
+// wants is missed. The error wraps ErrNotPermitted or ErrUnsupported where that
+// is the reason.
+func Open(filter event.Filter) (*Probe, error) {
+	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("lift the memory lock limit: %w", err)
+	}
+	kernel, err := inspect()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read the BPF object: %w", err)
+	}
+	if !kernel.droppedSocket {
+		delete(spec.Programs, "segment_dropped")
+	}
+	if err := configure(spec, filter); err != nil {
+		return nil, err
+	}
+	collection, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, explain("load the BPF programs", err)
+	}
+	p := &Probe{collection: collection, segments: kernel.droppedSocket}
+	if err := p.attach(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Probe) attach() error {
+	reader, err := ringbuf.NewReader(p.collection.Maps["events"])
+	if err != nil {
+		return fmt.Errorf("open the ring buffer: %w", err)
+	}
+	p.reader = reader
+	for _, name := range attachOrder {
+		program, ok := p.collection.Programs[name]
+		if !ok {
+			continue
+		}
+		l, err := link.AttachTracing(link.TracingOptions{Program: program})
+		if err != nil {
+			return explain("attach "+name, err)
+		}
+		p.links = append(p.links, l)
+	}
+	return nil
+}
+
+// SegmentsSeen says whether segments at timewait sockets are seen: without them
+// the FIN that turns FIN_WAIT2 into TIME_WAIT may pass unnoticed.
+func (p *Probe) SegmentsSeen() bool { return p.segments }
+
+// Stop ends the trace in order: no further event is taken in, and Read returns
+// io.EOF once it has handed over those in the ring. It may be called while Read
+// waits.
+func (p *Probe) Stop() error {
+	p.detach()
+	if err := p.reader.Flush(); err != nil {
+		return fmt.Errorf("flush the ring buffer: %w", err)
+	}
+	return nil
+}
+
+func (p *Probe) detach() {
+	for _, l := range p.links {
+		l.Close()
+	}
+	p.links = nil
+}
+
+// Close detaches all programs and frees what they held.
+func (p *Probe) Close() {
+	p.detach()
+	if p.reader != nil {
+		p.reader.Close()
+	}
+	p.collection.Close()
+}

@@ -1,0 +1,230 @@
+package settle
+
+import (
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// transition takes a change of a full socket's state.
+func (s *Settler) transition(k *event.Kernel) {
+	if k.From == k.To {
+		return // close() after shutdown(): no transition
+	}
+	if k.From == tcpstate.Listen && k.To == tcpstate.SynRecv {
+		s.child(k)
+		return
+	}
+	sock := s.find(k)
+	if sock != nil && sock.full == k.Sock {
+		s.handedOver(sock, k)
+		return
+	}
+	if sock == nil {
+		sock = s.meet(k)
+	}
+	if sock == nil || !s.locate(sock, k) {
+		return
+	}
+	if k.To == tcpstate.Close {
+		s.closed(sock, k)
+		return
+	}
+	t := sock.change(k.Time, k.From, k.To, opening(k))
+	t.FinUnsent = k.Has(event.FinUnsent)
+	switch k.To {
+	case tcpstate.SynSent, tcpstate.Listen:
+		t.Process = k.Process()
+	case tcpstate.FinWait1, tcpstate.LastAck:
+		t.Process, t.Mechanism = k.Process(), mechanism(k)
+		t.Cause = event.Cause(t.Mechanism)
+	}
+	s.tell(sock, t, k)
+}
+
+// tell sends a transition on its way. One without a local port waits for the next
+// record, which has it where the answer comes from this machine.
+func (s *Settler) tell(sock *socket, t event.Transition, k *event.Kernel) {
+	switch {
+	case k.LocalPort != 0:
+		s.queue.put(t, sock)
+	case sock.deferred != nil:
+		*sock.deferred = t
+	default:
+		s.queue.hold(t, sock, portPatience)
+	}
+	if k.To == tcpstate.SynSent {
+		sock.caller = callerOf(k)
+		s.connecting[sock.caller] = sock
+	}
+}
+
+func callerOf(k *event.Kernel) caller {
+	return caller{pid: k.PID, netns: k.NetNS, remote: k.Remote()}
+}
+
+// opening is the cause of a transition on the way to ESTABLISHED, and of those that
+// the peer's segments make.
+func opening(k *event.Kernel) event.Cause {
+	switch k.To {
+	case tcpstate.Listen:
+		return event.CauseListen
+	case tcpstate.SynSent:
+		return event.CauseConnect
+	case tcpstate.SynRecv:
+		return event.CauseSyn
+	case tcpstate.Established:
+		return event.CauseHandshake
+	case tcpstate.CloseWait, tcpstate.Closing:
+		return event.CauseFin
+	case tcpstate.FinWait2:
+		return event.CauseAck
+	}
+	return ""
+}
+
+// mechanism says by which act a side closed. It is known of kernel threads too,
+// which release the sockets that were in flight between processes.
+func mechanism(k *event.Kernel) event.Mechanism {
+	switch {
+	case k.Has(event.Exiting) && k.Signal != 0:
+		return event.MechanismSignal
+	case k.Has(event.Exiting):
+		return event.MechanismExit
+	case k.Has(event.FileOpen):
+		return event.MechanismShutdown
+	}
+	return event.MechanismClose
+}
+
+// meet makes the socket of a record that no address leads to: a new one, one that
+// is older than the trace, or one whose earlier records were lost.
+func (s *Settler) meet(k *event.Kernel) *socket {
+	if at, ok := s.unborn[k.Sock]; ok {
+		delete(s.unborn, k.Sock)
+		if k.From == tcpstate.SynRecv {
+			return s.bear(k, at)
+		}
+	}
+	if k.From == tcpstate.SynRecv {
+		if sock := s.adopt(k); sock != nil {
+			return sock
+		}
+	}
+	if sock := s.tuples[k.Tuple]; sock != nil && sock.unreported && k.To == tcpstate.Close && sock.same(k) {
+		s.handedOver(sock, k)
+		return nil
+	}
+	return s.create(k, k.From, full)
+}
+
+// locate puts down the local port once it is chosen. It says whether the filter
+// wants the socket.
+func (s *Settler) locate(sock *socket, k *event.Kernel) bool {
+	if sock.tuple.LocalPort != 0 || sock.state != tcpstate.SynSent {
+		return true
+	}
+	if s.connecting[sock.caller] == sock {
+		delete(s.connecting, sock.caller)
+	}
+	sock.tuple = k.Tuple
+	if k.LocalPort != 0 {
+		s.tuples[k.Tuple] = sock
+	}
+	if first := sock.deferred; first != nil {
+		sock.deferred = nil
+		if !s.filter.Match(&k.Tuple) {
+			s.forget(sock)
+			return false
+		}
+		first.Local = k.Local()
+		s.queue.put(*first, sock)
+		return true
+	}
+	if first := s.queue.get(sock.held); first != nil {
+		first.Local = k.Local()
+		s.queue.settle(sock.held)
+	}
+	return true
+}
+
+// closed finds out why a full socket went to CLOSE. A timewait socket that takes
+// over was told of before.
+func (s *Settler) closed(sock *socket, k *event.Kernel) {
+	t := sock.change(k.Time, k.From, tcpstate.Close, "")
+	t.Error = k.Error
+	afterClose := k.From == tcpstate.FinWait1 || k.From == tcpstate.FinWait2
+	switch {
+	case k.From == tcpstate.Listen:
+		t.Process, t.Mechanism = k.Process(), mechanism(k)
+		t.Cause = event.Cause(t.Mechanism)
+	case k.Error == event.ETIMEDOUT:
+		t.Cause = event.CauseTimeout // a keepalive that gives up sends a RST as well
+	case k.Error == event.ECONNABORTED:
+		t.Cause = event.CauseDestroyed
+	case recent(sock.resetReceived, k.Time):
+		t.Cause = event.CauseResetReceived
+		if afterClose { // or data came, which we answer by a RST
+			s.queue.hold(t, sock, patience)
+			return
+		}
+	case recent(sock.resetSent, k.Time):
+		t.Cause = event.CauseResetSent
+	case k.Error != 0:
+		// neither a RST nor a timer: the error is all that is known
+	case k.From == tcpstate.LastAck:
+		t.Cause = event.CauseAck
+	case k.From == tcpstate.SynSent && k.Has(event.ByProcess):
+		t.Process, t.Mechanism = k.Process(), mechanism(k)
+		t.Cause = event.CauseAbandoned
+		if k.LocalPort == 0 {
+			t.Cause = event.CauseConnect // connect() itself failed
+			t.Mechanism = ""
+		}
+	default:
+		s.holdClose(sock, k, t, afterClose)
+		return
+	}
+	s.queue.put(t, sock)
+}
+
+// holdClose waits for the RST that an abort sends. If none comes, a full table of
+// timewait sockets is the reason, or the reason is unknown.
+func (s *Settler) holdClose(sock *socket, k *event.Kernel, t event.Transition, afterClose bool) {
+	if k.Has(event.TimewaitFull) && (afterClose || k.From == tcpstate.Closing) {
+		t.Cause = event.CauseTimewaitOverflow
+	}
+	if k.Has(event.ByProcess) {
+		sock.abort.process, sock.abort.mechanism = k.Process(), mechanism(k)
+	}
+	s.queue.hold(t, sock, patience)
+}
+
+// resetSent takes a RST that this side sent. It makes a process the actor only if
+// it answers no segment of the peer's.
+func (s *Settler) resetSent(k *event.Kernel) {
+	sock := s.sockets[k.Sock]
+	if sock == nil || sock.state == tcpstate.Listen {
+		return
+	}
+	t := s.queue.get(sock.held)
+	if t == nil || sock.state != tcpstate.Close {
+		sock.resetSent = k.Time
+		return
+	}
+	t.Cause = event.CauseResetSent
+	if k.Has(event.ResetActive) {
+		t.Process, t.Mechanism = sock.abort.process, sock.abort.mechanism
+	}
+	s.queue.settle(sock.held)
+}
+
+// resetReceived takes tcp_reset(), which comes before the change to CLOSE.
+func (s *Settler) resetReceived(k *event.Kernel) {
+	sock := s.find(k)
+	if sock == nil {
+		sock = s.create(k, k.From, full)
+	}
+	if sock != nil {
+		sock.resetReceived = k.Time
+	}
+}

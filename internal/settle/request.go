@@ -1,0 +1,124 @@
+package settle
+
+import (
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// A connection between SYN and ACK is a request socket. Its timer tells of the SYN;
+// the kernel reports LISTEN>SYN_RECV only when the ACK has come.
+
+// synReceived takes the start of a request socket's timer: a SYN came, or the
+// SYN+ACK goes once more.
+func (s *Settler) synReceived(k *event.Kernel) {
+	if sock := s.sockets[k.Sock]; sock != nil {
+		if sock.kind == request && sock.tuple == k.Tuple {
+			s.queue.drop(sock.held)
+			return
+		}
+		s.leave(sock, k.Sock)
+	}
+	s.reused(s.tuples[k.Tuple], event.CauseTimewaitReused)
+	cookie := k.Cookie
+	k.Cookie = 0 // the listener's
+	sock := s.create(k, tcpstate.Listen, request)
+	k.Cookie = cookie
+	if sock == nil {
+		return
+	}
+	s.queue.put(sock.change(k.Time, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn), sock)
+}
+
+// reused ends a timewait socket whose timer was stopped for a new connection.
+func (s *Settler) reused(old *socket, cause event.Cause) {
+	if old == nil || old.kind != timewait {
+		return
+	}
+	if t := s.queue.get(old.held); t != nil {
+		t.Cause = cause
+		s.queue.settle(old.held)
+	}
+}
+
+// requestStopped takes the stop of the timer: the handshake is complete, or the
+// request is given up, or the timer ran out.
+func (s *Settler) requestStopped(k *event.Kernel) {
+	sock := s.sockets[k.Sock]
+	if sock == nil || sock.kind != request || s.queue.get(sock.held) != nil {
+		return
+	}
+	s.queue.hold(sock.end(k.Time), sock, patience)
+}
+
+// end is the transition to CLOSE of a timewait or request socket, which is not
+// made before it is certain.
+func (sock *socket) end(at event.Time) event.Transition {
+	copied := *sock
+	return copied.change(at, sock.state, tcpstate.Close, "")
+}
+
+// requestExpired takes the timer's end: nobody acknowledged the SYN+ACK, unless the
+// timer is started again for another try.
+func (s *Settler) requestExpired(k *event.Kernel) {
+	sock := s.sockets[k.Sock]
+	if sock == nil || sock.kind != request {
+		return
+	}
+	if t := s.queue.get(sock.held); t != nil {
+		t.Cause = event.CauseTimeout
+	}
+}
+
+// requestReset takes a RST at a listener.
+func (s *Settler) requestReset(k *event.Kernel) {
+	sock := s.tuples[k.Tuple]
+	if sock == nil || sock.kind != request {
+		return
+	}
+	if t := s.queue.get(sock.held); t != nil {
+		t.Cause = event.CauseResetReceived
+		s.queue.settle(sock.held)
+	}
+}
+
+// child takes LISTEN>SYN_RECV of the full socket that follows a request socket. Up
+// to 6.12 it knows its remote end only at its next record.
+func (s *Settler) child(k *event.Kernel) {
+	if old := s.sockets[k.Sock]; old != nil {
+		s.leave(old, k.Sock)
+	}
+	if k.RemotePort == 0 {
+		s.unborn[k.Sock] = k.Time
+		return
+	}
+	if s.adopt(k) == nil {
+		s.bear(k, k.Time)
+	}
+}
+
+// adopt makes a full socket out of the request socket with its four-tuple.
+func (s *Settler) adopt(k *event.Kernel) *socket {
+	sock := s.tuples[k.Tuple]
+	if sock == nil || sock.kind != request {
+		return nil
+	}
+	s.queue.drop(sock.held)
+	s.rekey(sock, full, k)
+	sock.cookie = k.Cookie
+	return sock
+}
+
+// bear makes the child of a SYN that was not seen: a SYN cookie or TCP Fast Open,
+// or a SYN older than the trace. When the SYN came is not known.
+func (s *Settler) bear(k *event.Kernel, at event.Time) *socket {
+	if sock := s.adopt(k); sock != nil {
+		return sock
+	}
+	sock := s.create(k, tcpstate.Listen, full)
+	if sock == nil {
+		return nil
+	}
+	s.queue.put(sock.change(at, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn), sock)
+	sock.since = 0
+	return sock
+}

@@ -1,0 +1,228 @@
+// Package settle turns what the kernel's side wrote into what is true of the
+// connections: it gives FIN_WAIT2 and TIME_WAIT back to the sockets that the kernel
+// replaced, finds each change's cause, and gives each socket one name from the SYN
+// to the end of its TIME_WAIT.
+//
+// Some records are decided only by the next one: a CLOSE may be followed by the RST
+// that explains it. Such a transition is held back for a moment, and what comes after
+// it waits behind it, so that the order stays the ring's.
+package settle
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+const (
+	// patience is how long a transition waits for the record that explains it. A RST
+	// that we send shows up to 60 us after the CLOSE.
+	patience = time.Millisecond
+	// portPatience is how long a connect waits for its local port, which the answer to
+	// the SYN tells. It keeps the output prompt where no answer comes.
+	portPatience = 20 * time.Millisecond
+)
+
+// Settler is the state of one trace. It is not safe for concurrent use.
+type Settler struct {
+	filter event.Filter
+	jiffy  time.Duration
+	queue  queue
+	nextID event.ID
+
+	sockets map[uint64]*socket // by kernel address: full, timewait and request sockets
+	tuples  map[event.Tuple]*socket
+	// unborn has children of a listener that do not know their remote end yet, by
+	// kernel address (kernels up to 6.12), with the time of LISTEN>SYN_RECV.
+	unborn map[uint64]event.Time
+	// connecting has the sockets that have no local port yet.
+	connecting map[caller]*socket
+}
+
+// caller tells which process connects to where.
+type caller struct {
+	pid, netns uint32
+	remote     netip.AddrPort
+}
+
+// New returns a settler that hands each settled transition to emit, which must not
+// keep it. A jiffy is the length of a tick of the kernel's timers.
+func New(filter event.Filter, jiffy time.Duration, emit func(*event.Transition)) *Settler {
+	s := &Settler{
+		filter:     filter,
+		jiffy:      jiffy,
+		sockets:    make(map[uint64]*socket),
+		tuples:     make(map[event.Tuple]*socket),
+		unborn:     make(map[uint64]event.Time),
+		connecting: make(map[caller]*socket),
+	}
+	s.queue.emit = emit
+	s.queue.gone = s.forget
+	return s
+}
+
+// Add takes the next record of the ring.
+func (s *Settler) Add(k *event.Kernel) {
+	s.queue.release(k.Time)
+	switch k.Kind {
+	case event.SocketTransition:
+		s.transition(k)
+	case event.SynReceived:
+		s.synReceived(k)
+	case event.RequestStopped:
+		s.requestStopped(k)
+	case event.RequestExpired:
+		s.requestExpired(k)
+	case event.RequestReset:
+		s.requestReset(k)
+	case event.TimewaitArmed:
+		s.timewaitArmed(k)
+	case event.TimewaitStopped:
+		s.timewaitStopped(k)
+	case event.TimewaitExpired:
+		s.timewaitExpired(k)
+	case event.SegmentSwallowed:
+		s.segmentSwallowed(k)
+	case event.ResetSent:
+		s.resetSent(k)
+	case event.ResetReceived:
+		s.resetReceived(k)
+	}
+}
+
+// Advance tells that no record came until now: what waited long enough goes out.
+func (s *Settler) Advance(now event.Time) { s.queue.release(now) }
+
+// Waiting says whether transitions are held back.
+func (s *Settler) Waiting() bool { return !s.queue.empty() }
+
+// Close lets go of everything that is held back: no more records come.
+func (s *Settler) Close() { s.queue.release(event.Time(1<<63 - 1)) }
+
+// socket is what is known of one socket, whatever the kernel keeps it as.
+type socket struct {
+	id      event.ID
+	kind    kind
+	address uint64 // of what the kernel keeps it as now
+	full    uint64 // timewait: address of the full socket whose CLOSE is still to come
+	tuple   event.Tuple
+	cookie  uint64
+	state   tcpstate.State
+	since   event.Time // in state; 0: unknown
+	until   event.Time
+
+	resetSent, resetReceived event.Time        // the latest
+	held                     ticket            // its transition that is held back; 0: none
+	deferred                 *event.Transition // told once the filter can decide on the local port
+	caller                   caller            // connecting: see Settler.connecting
+	unreported               bool              // timewait: the transition into state is still to be told
+	abort                    struct {          // CLOSE: who is behind it if a RST follows
+		process   *event.Process
+		mechanism event.Mechanism
+	}
+}
+
+// kind is what the kernel keeps a socket as.
+type kind uint8
+
+const (
+	full kind = iota
+	request
+	timewait
+)
+
+// create makes a socket that no record has told of before, in the state that it
+// had before the record. It returns nil if the filter does not want it.
+func (s *Settler) create(k *event.Kernel, state tcpstate.State, as kind) *socket {
+	sock := &socket{kind: as, address: k.Sock, tuple: k.Tuple, cookie: k.Cookie, state: state}
+	if !s.filter.Match(&k.Tuple) {
+		if k.LocalPort != 0 {
+			return nil
+		}
+		sock.deferred = &event.Transition{} // decided when the local port is known
+	}
+	s.nextID++
+	sock.id = s.nextID
+	s.sockets[k.Sock] = sock
+	if k.LocalPort != 0 && k.RemotePort != 0 {
+		s.tuples[k.Tuple] = sock
+	}
+	return sock
+}
+
+// find returns the socket that a record is about, or nil. Addresses are used again
+// once a socket is gone, its cookie is not.
+func (s *Settler) find(k *event.Kernel) *socket {
+	sock := s.sockets[k.Sock]
+	if sock == nil {
+		return nil
+	}
+	if !sock.same(k) || sock.state == tcpstate.Close {
+		s.leave(sock, k.Sock)
+		return nil
+	}
+	if sock.cookie == 0 {
+		sock.cookie = k.Cookie
+	}
+	return sock
+}
+
+// same says whether the cookies, where both are known, are of one socket.
+func (sock *socket) same(k *event.Kernel) bool {
+	return sock.cookie == 0 || k.Cookie == 0 || sock.cookie == k.Cookie
+}
+
+// leave takes a socket off an address that is now another's.
+func (s *Settler) leave(sock *socket, address uint64) {
+	if sock.full == address {
+		sock.full = 0
+		delete(s.sockets, address)
+		return
+	}
+	s.queue.settle(sock.held)
+	s.forget(sock)
+}
+
+// forget drops all that refers to a socket.
+func (s *Settler) forget(sock *socket) {
+	for _, address := range [...]uint64{sock.address, sock.full} {
+		if s.sockets[address] == sock {
+			delete(s.sockets, address)
+		}
+	}
+	if s.tuples[sock.tuple] == sock {
+		delete(s.tuples, sock.tuple)
+	}
+	if s.connecting[sock.caller] == sock {
+		delete(s.connecting, sock.caller)
+	}
+}
+
+// rekey makes another kernel object stand for the socket.
+func (s *Settler) rekey(sock *socket, as kind, k *event.Kernel) {
+	delete(s.sockets, sock.address)
+	sock.kind, sock.address = as, k.Sock
+	s.sockets[k.Sock] = sock
+}
+
+// change makes the transition of a socket to a state.
+func (sock *socket) change(at event.Time, from, to tcpstate.State, cause event.Cause) event.Transition {
+	t := event.Transition{
+		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
+		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
+		From: from, To: to, Cause: cause,
+	}
+	if sock.state == from {
+		t.Dwell = at.Sub(sock.since)
+	}
+	sock.state, sock.since = to, at
+	return t
+}
+
+// recent says whether something happened so shortly before a record that they
+// belong together.
+func recent(what, now event.Time) bool {
+	return what != 0 && now.Sub(what) < patience
+}

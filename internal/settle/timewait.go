@@ -1,0 +1,167 @@
+package settle
+
+import (
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// A timewait socket takes a full socket's place in TIME_WAIT, or in FIN_WAIT2 once
+// no process holds it. Only its timer and the segments that it takes in tell of it.
+
+// timewaitArmed takes the start of the timer: a birth, or a life that goes on.
+func (s *Settler) timewaitArmed(k *event.Kernel) {
+	if sock := s.timewaitAt(k); sock != nil {
+		s.queue.drop(sock.held)
+		s.goOn(sock, k)
+		return
+	}
+	s.birth(k)
+}
+
+// timewaitAt returns the timewait socket at a record's address, or nil.
+func (s *Settler) timewaitAt(k *event.Kernel) *socket {
+	sock := s.sockets[k.Sock]
+	if sock == nil {
+		return nil
+	}
+	if sock.kind != timewait || sock.tuple != k.Tuple || !sock.same(k) {
+		s.leave(sock, k.Sock)
+		return nil
+	}
+	return sock
+}
+
+func (s *Settler) end(k *event.Kernel) event.Time {
+	return k.Time.Add(time.Duration(k.Left) * s.jiffy)
+}
+
+// goOn takes what a record tells of a living timewait socket: the state that it
+// stands for, and when its timer fires.
+func (s *Settler) goOn(sock *socket, k *event.Kernel) {
+	sock.until = s.end(k)
+	if sock.state == tcpstate.FinWait2 && k.To == tcpstate.TimeWait {
+		t := sock.change(k.Time, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin)
+		t.Until = sock.until
+		s.queue.put(t, sock)
+	}
+}
+
+// birth hands a full socket over to the timewait socket. The full socket's own
+// CLOSE comes directly after, and is not a transition.
+func (s *Settler) birth(k *event.Kernel) {
+	sock := s.tuples[k.Tuple]
+	if sock == nil || sock.kind != full || !sock.same(k) {
+		s.meetTimewait(k, tcpstate.Unknown)
+		return
+	}
+	sock.full = sock.address
+	sock.kind, sock.address, sock.cookie = timewait, k.Sock, k.Cookie
+	s.sockets[k.Sock] = sock
+	if sock.state == k.To || tcpstate.Legal(sock.state, k.To) {
+		s.enter(sock, k.Time, sock.state, k.To, s.end(k))
+		return
+	}
+	sock.unreported, sock.until, sock.state = true, s.end(k), k.To
+	sock.since = k.Time
+}
+
+// meetTimewait makes the timewait socket of a full socket that is not known.
+func (s *Settler) meetTimewait(k *event.Kernel, was tcpstate.State) *socket {
+	sock := s.create(k, k.To, timewait)
+	if sock == nil {
+		return nil
+	}
+	if was == tcpstate.Unknown {
+		sock.unreported, sock.until, sock.since = true, s.end(k), k.Time
+	}
+	return sock
+}
+
+// handedOver takes the CLOSE of a full socket whose timewait socket is born: it
+// tells from which state, where the birth could not.
+func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
+	if sock.full != 0 {
+		delete(s.sockets, sock.full)
+		sock.full = 0
+	}
+	if sock.unreported {
+		sock.unreported = false
+		s.enter(sock, sock.since, k.From, sock.state, sock.until)
+	}
+}
+
+// enter tells of the transition that a birth makes, if it makes one.
+func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, until event.Time) {
+	sock.until = until
+	if from == to {
+		return
+	}
+	cause := event.CauseFin
+	if from == tcpstate.Closing {
+		cause = event.CauseAck
+	}
+	t := sock.change(at, from, to, cause)
+	t.Until = until
+	s.queue.put(t, sock)
+}
+
+// timewaitStopped takes the stop of the timer, which comes before its expiry and
+// before each new start as well: what it means is told by the next record.
+func (s *Settler) timewaitStopped(k *event.Kernel) {
+	sock := s.timewaitAt(k)
+	if sock == nil {
+		sock = s.meetTimewait(k, k.To)
+	}
+	if sock == nil {
+		return
+	}
+	t := sock.end(k.Time)
+	t.From = k.To
+	switch {
+	case recent(sock.resetSent, k.Time):
+		t.Cause = event.CauseResetSent
+	case k.Has(event.NetnsDying):
+		t.Cause = event.CauseNetnsGone
+	case s.connecting[callerOf(k)] != nil:
+		t.Cause = event.CauseTimewaitReused // net.ipv4.tcp_tw_reuse
+	}
+	s.queue.hold(t, sock, patience)
+}
+
+// timewaitExpired takes the end that was foreseen.
+func (s *Settler) timewaitExpired(k *event.Kernel) {
+	sock := s.timewaitAt(k)
+	if sock == nil {
+		sock = s.meetTimewait(k, k.To)
+	}
+	if sock == nil {
+		return
+	}
+	s.queue.drop(sock.held)
+	t := sock.end(k.Time)
+	t.From, t.Cause = k.To, event.CauseTimewaitExpired
+	if k.To == tcpstate.FinWait2 {
+		t.Cause = event.CauseTimeout
+	}
+	s.queue.put(t, sock)
+}
+
+// segmentSwallowed takes a segment that a timewait socket took in: a FIN that makes
+// TIME_WAIT of FIN_WAIT2, or a RST that ends it.
+func (s *Settler) segmentSwallowed(k *event.Kernel) {
+	sock := s.timewaitAt(k)
+	if sock == nil {
+		return // it ended, or is older than the trace
+	}
+	t := s.queue.get(sock.held)
+	if t == nil {
+		s.goOn(sock, k)
+		return
+	}
+	if t.Cause == "" && k.TCPFlags&event.TCPRst != 0 {
+		t.Cause = event.CauseResetReceived
+	}
+	s.queue.settle(sock.held)
+}

@@ -1,0 +1,141 @@
+package text
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// color is a Select Graphic Rendition sequence (ECMA-48 section 8.3.117).
+type color string
+
+const (
+	plain  color = "\x1b[0m"
+	bold   color = "\x1b[1m"
+	faint  color = "\x1b[2m"
+	red    color = "\x1b[31m"
+	yellow color = "\x1b[33m"
+)
+
+// tone is the colour of a transition's notes: what a reader looks for stands out.
+func tone(t *event.Transition, step conn.Step) color {
+	switch {
+	case step.ClosesFirst:
+		return bold
+	case t.To == tcpstate.TimeWait || t.From == tcpstate.TimeWait:
+		return yellow
+	case t.Cause == event.CauseResetReceived, t.Cause == event.CauseResetSent,
+		t.Cause == event.CauseTimeout, t.Cause == "":
+		return red
+	}
+	return plain
+}
+
+func (p *Printer) paint(c color) {
+	if p.Color {
+		p.line = append(p.line, c...)
+	}
+}
+
+func (p *Printer) add(words ...string) {
+	for _, w := range words {
+		p.line = append(p.line, w...)
+	}
+}
+
+// column adds words, padded to a width, and a space.
+func (p *Printer) column(words string, width int) {
+	p.add(words)
+	for range width + 1 - len(words) {
+		p.line = append(p.line, ' ')
+	}
+}
+
+// pad fills the line up to a column; it has no colour so far.
+func (p *Printer) pad(to int) {
+	for len(p.line) < to {
+		p.line = append(p.line, ' ')
+	}
+}
+
+// visible is the width of the last line so far.
+func (p *Printer) visible() int {
+	start := 0
+	for i, c := range p.line {
+		if c == '\n' {
+			start = i + 1
+		}
+	}
+	return runewidth.StringWidth(string(p.line[start:]))
+}
+
+func (p *Printer) count(n int, noun string) {
+	p.line = strconv.AppendInt(p.line, int64(n), 10)
+	p.add(" ", noun)
+	if n != 1 {
+		p.add("s")
+	}
+}
+
+func (p *Printer) local(t *event.Transition, width int) {
+	start := len(p.line)
+	p.address(t.Local)
+	p.pad(start + width)
+	p.add(" ")
+}
+
+func (p *Printer) remote(t *event.Transition, width int) {
+	start := len(p.line)
+	if t.Remote.Port() == 0 {
+		p.add("*")
+	} else {
+		p.address(t.Remote)
+	}
+	p.pad(start + width)
+	p.add(" ")
+}
+
+// address adds an address; a port that is not chosen yet is a star.
+func (p *Printer) address(a netip.AddrPort) {
+	p.line = a.AppendTo(p.line)
+	if a.Port() == 0 {
+		p.line[len(p.line)-1] = '*'
+	}
+}
+
+func (p *Printer) edge(t *event.Transition) {
+	p.add(t.From.String(), " > ", t.To.String())
+}
+
+func (p *Printer) dwell(d time.Duration) {
+	if d > 0 {
+		p.line = appendDwell(p.line, d)
+	}
+}
+
+// clockCache has the digits of the second that was printed last.
+type clockCache struct {
+	second int64
+	digits []byte
+}
+
+// time adds the local time with a number of digits of the second.
+func (p *Printer) time(t event.Time, fraction int) {
+	ns := int64(p.Clock) + int64(t)
+	second := ns / int64(time.Second)
+	if p.clock.digits == nil || second != p.clock.second {
+		p.clock.second = second
+		p.clock.digits = time.Unix(second, 0).In(p.Zone).AppendFormat(p.clock.digits[:0], "15:04:05.")
+	}
+	p.line = append(p.line, p.clock.digits...)
+	rest := ns % int64(time.Second)
+	for unit := int64(100_000_000); fraction > 0; fraction, unit = fraction-1, unit/10 {
+		p.line = append(p.line, '0'+byte(rest/unit%10))
+	}
+}

@@ -1,0 +1,86 @@
+// Package text prints a trace for people: one line a transition, and a summary.
+package text
+
+import (
+	"io"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// Options say how to print.
+type Options struct {
+	Width int  // columns; 120 where there is no terminal
+	Fit   bool // cut long process names, so that a line stays a line
+	Color bool
+	Quiet bool // the summary only
+	Clock event.Clock
+	Zone  *time.Location
+}
+
+// Printer prints to a writer, which it does not buffer beyond one line. The first
+// error of the writer stays, and ends all further output.
+type Printer struct {
+	Options
+	w      io.Writer
+	err    error
+	layout layout
+	line   []byte
+	clock  clockCache
+}
+
+// New returns a printer.
+func New(w io.Writer, o Options) *Printer {
+	return &Printer{Options: o, w: w, layout: newLayout(o.Width)}
+}
+
+// Start prints the head of the columns.
+func (p *Printer) Start(*event.Start) {
+	if p.Quiet {
+		return
+	}
+	p.begin()
+	p.layout.head(p)
+	p.end()
+}
+
+// Transition prints a transition on a line of its own, or on two where the
+// terminal is narrow.
+func (p *Printer) Transition(t *event.Transition, step conn.Step) {
+	if p.Quiet {
+		return
+	}
+	p.begin()
+	p.layout.transition(p, t, step)
+	p.end()
+}
+
+// Loss prints that events were lost: what follows may have gaps.
+func (p *Printer) Loss(l event.Loss) {
+	p.begin()
+	p.paint(red)
+	p.time(l.Time, p.layout.fraction)
+	p.add(" lost ")
+	p.count(int(l.Lost), "event")
+	p.add(", ", lossWords[l.Kind], ": what follows may have gaps")
+	p.paint(plain)
+	p.end()
+}
+
+var lossWords = map[event.LossKind]string{
+	event.LossRing:    "the ring buffer was full",
+	event.LossReentry: "the tracer was interrupted by its own event",
+}
+
+// Flush returns the first error of the writer.
+func (p *Printer) Flush() error { return p.err }
+
+func (p *Printer) begin() { p.line = p.line[:0] }
+
+func (p *Printer) end() {
+	p.line = append(p.line, '\n')
+	if p.err == nil {
+		_, p.err = p.w.Write(p.line)
+	}
+}

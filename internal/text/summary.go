@@ -1,0 +1,114 @@
+package text
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Stop prints the summary.
+func (p *Printer) Stop(stop event.Stop, t *conn.Tracker) {
+	s := &t.Summary
+	p.begin()
+	if !p.Quiet {
+		p.add("\n")
+	}
+	p.count(s.Connections, "connection")
+	if s.BothEnds > 0 {
+		p.add(" (both ends seen of ", strconv.Itoa(s.BothEnds), ")")
+	}
+	p.add("\n")
+	p.add("closed first by:   ")
+	p.figures([]figure{
+		{"server", s.ByServer, true}, {"client", s.ByClient, true},
+		{"both", s.ByBoth, true}, {"neither", s.ByNeither, true},
+		{"local", s.ByLocal, false}, {"remote", s.ByRemote, false}, {"unknown", s.Unknown, false},
+	})
+	p.add("\nended by:          ")
+	p.figures([]figure{
+		{"resets", s.Resets, true}, {"timeouts", s.Timeouts, true},
+		{"refused", s.Refused, false}, {"given up", s.Abandoned, false},
+	})
+	p.add("\nstill open:        ", strconv.Itoa(s.Open()))
+	p.add("\nevents lost:       ", strconv.FormatUint(stop.Lost, 10))
+	if s.Incomplete > 0 {
+		p.add(" (")
+		p.count(s.Incomplete, "connection")
+		p.add(" not seen whole)")
+	}
+	p.held(t)
+	p.end()
+}
+
+type figure struct {
+	name   string
+	n      int
+	always bool
+}
+
+func (p *Printer) figures(figures []figure) {
+	separator := ""
+	for _, f := range figures {
+		if f.n == 0 && !f.always {
+			continue
+		}
+		p.add(separator, f.name, " ", strconv.Itoa(f.n))
+		separator = ", "
+	}
+}
+
+// holding is what sockets in TIME_WAIT do to one port.
+type holding struct {
+	port    uint16
+	role    conn.Role
+	sockets int
+	until   event.Time
+}
+
+// portsShown is how many of the ports in TIME_WAIT the summary names.
+const portsShown = 3
+
+// held says which ports are still in TIME_WAIT, the most held first, and until when.
+func (p *Printer) held(t *conn.Tracker) {
+	ports := make(map[uint16]*holding)
+	for _, e := range t.Open() {
+		if e.State != tcpstate.TimeWait {
+			continue
+		}
+		h := ports[e.Local.Port()]
+		if h == nil {
+			h = &holding{port: e.Local.Port(), role: e.Role()}
+			ports[h.port] = h
+		}
+		h.sockets++
+		h.until = max(h.until, e.Until)
+	}
+	all := slices.SortedFunc(maps.Values(ports), func(a, b *holding) int {
+		return cmp.Or(cmp.Compare(b.sockets, a.sockets), cmp.Compare(a.port, b.port))
+	})
+	for _, h := range all[:min(len(all), portsShown)] {
+		p.holding(h)
+	}
+	if more := len(all) - portsShown; more > 0 {
+		p.add("\n                   and ")
+		p.count(more, "more port")
+	}
+}
+
+func (p *Printer) holding(h *holding) {
+	p.add("\nstill held:        port ", strconv.Itoa(int(h.port)))
+	if h.role != "" {
+		p.add(" of the ", string(h.role))
+	}
+	p.add(", by ")
+	p.count(h.sockets, "socket")
+	p.add(" in TIME_WAIT")
+	if h.until != 0 {
+		p.add(", until ", p.Clock.Wall(h.until).In(p.Zone).Format("15:04:05.0"))
+	}
+}

@@ -1,0 +1,185 @@
+package text
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// causeWords says a cause in the words of the field.
+var causeWords = map[event.Cause]string{
+	event.CauseConnect:          "connect",
+	event.CauseListen:           "listen",
+	event.CauseSyn:              "SYN",
+	event.CauseHandshake:        "handshake",
+	event.CauseClose:            "close",
+	event.CauseShutdown:         "shutdown",
+	event.CauseExit:             "exit",
+	event.CauseSignal:           "killed",
+	event.CauseFin:              "FIN",
+	event.CauseAck:              "FIN acknowledged",
+	event.CauseResetReceived:    "RST received",
+	event.CauseResetSent:        "RST sent",
+	event.CauseTimeout:          "timed out",
+	event.CauseTimewaitExpired:  "TIME_WAIT expired",
+	event.CauseTimewaitReused:   "reused by a new connection",
+	event.CauseTimewaitOverflow: "TIME_WAIT table full",
+	event.CauseAbandoned:        "given up",
+	event.CauseDestroyed:        "destroyed",
+	event.CauseNetnsGone:        "network namespace gone",
+}
+
+// notes says who made a transition and why. It keeps to a width if it can by
+// cutting the process's name.
+func (p *Printer) notes(t *event.Transition, step conn.Step, width int) {
+	words := p.words(t, step)
+	if t.Process != nil {
+		p.process(t.Process, width-1-len(words))
+		p.add(" ")
+	}
+	p.paint(tone(t, step))
+	p.add(words)
+	p.paint(plain)
+}
+
+func (p *Printer) words(t *event.Transition, step conn.Step) string {
+	cause := p.cause(t)
+	switch {
+	case step.ClosesFirst && t.To == tcpstate.TimeWait:
+		return closesFirst(step.End) + ", " + p.until(t)
+	case step.ClosesFirst && (t.Cause == event.CauseClose || t.Cause == event.CauseFin || cause == ""):
+		return closesFirst(step.End)
+	case step.ClosesFirst:
+		return closesFirst(step.End) + ", " + cause
+	case t.To == tcpstate.TimeWait && t.Until != 0:
+		return p.until(t)
+	case t.To == tcpstate.FinWait1 && t.FinUnsent:
+		return cause + ", FIN waits behind unsent data"
+	case t.To == tcpstate.Closing && step.End.ClosedFirst == conn.Both:
+		return "FINs crossed: both close"
+	case cause == "":
+		return "cause unknown"
+	}
+	return cause
+}
+
+// cause says a transition's cause and error, or "".
+func (p *Printer) cause(t *event.Transition) string {
+	words := causeWords[t.Cause]
+	if t.Cause == event.CauseConnect && t.To == tcpstate.Close {
+		words = "connect failed"
+	}
+	if t.Cause == event.CauseSignal && t.Process != nil {
+		words += " by signal " + strconv.Itoa(int(t.Process.Signal))
+	}
+	if t.Cause == event.CauseResetSent && t.Mechanism != "" {
+		words += " by " + string(t.Mechanism)
+	}
+	if t.Error != 0 && t.Cause != event.CauseResetReceived {
+		words = strings.TrimSpace(words + " " + t.Error.String())
+	}
+	return words
+}
+
+func closesFirst(e *conn.End) string {
+	if e.ClosedFirst == conn.Both {
+		return "both close at once"
+	}
+	side := string(e.RoleOf(e.ClosedFirst))
+	if side == "" {
+		side = string(e.ClosedFirst)
+	}
+	return side + " closes first"
+}
+
+// until says how long a timewait socket holds its port.
+func (p *Printer) until(t *event.Transition) string {
+	at := p.Clock.Wall(t.Until).In(p.Zone).Format("15:04:05.0")
+	return "port " + strconv.Itoa(int(t.Local.Port())) + " held until " + at
+}
+
+// process adds a name and a process id, the name cut to keep to the width.
+func (p *Printer) process(process *event.Process, width int) {
+	id := "/" + strconv.FormatUint(uint64(process.PID), 10)
+	name := Printable(process.Comm)
+	if p.Fit && runewidth.StringWidth(name)+len(id) > width {
+		name = runewidth.Truncate(name, max(4, width-len(id)), "…")
+	}
+	p.add(name, id)
+}
+
+// Printable makes what a process calls itself harmless: nothing in it moves the
+// cursor, colours the screen or turns the direction of writing. What cannot be
+// printed is shown as in a Go string: \x1b.
+func Printable(s string) string {
+	if isPlain(s) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && size <= 1 || !unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S, unicode.Zs) {
+			for _, c := range []byte(s[:size]) {
+				b.WriteString(`\x`)
+				b.WriteString(strconv.FormatUint(uint64(c)>>4, 16))
+				b.WriteString(strconv.FormatUint(uint64(c)&15, 16))
+			}
+		} else {
+			b.WriteRune(r)
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// appendDwell writes a duration in at most six columns: 31us, 1.20ms, 60.07s, 3m05s.
+func appendDwell(b []byte, d time.Duration) []byte {
+	switch {
+	case d < time.Millisecond:
+		return append(strconv.AppendInt(b, d.Microseconds(), 10), "us"...)
+	case d < time.Second:
+		return append(threeDigits(b, d, time.Millisecond), "ms"...)
+	case d < 100*time.Second:
+		return append(threeDigits(b, d, time.Second), 's')
+	case d < time.Hour:
+		return twoUnits(b, d/time.Second, 60, 'm', 's')
+	case d < 100*time.Hour:
+		return twoUnits(b, d/time.Minute, 60, 'h', 'm')
+	}
+	return twoUnits(b, d/time.Hour, 24, 'd', 'h')
+}
+
+func threeDigits(b []byte, d, unit time.Duration) []byte {
+	decimals := 2
+	if d >= 100*unit {
+		decimals = 0
+	} else if d >= 10*unit {
+		decimals = 1
+	}
+	return strconv.AppendFloat(b, float64(d)/float64(unit), 'f', decimals, 64)
+}
+
+func twoUnits(b []byte, n, per time.Duration, big, small byte) []byte {
+	b = append(strconv.AppendInt(b, int64(n/per), 10), big)
+	if n%per < 10 {
+		b = append(b, '0')
+	}
+	return append(strconv.AppendInt(b, int64(n%per), 10), small)
+}
