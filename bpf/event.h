@@ -31,6 +31,7 @@ enum flag {
 	TIMEWAIT_FULL = 1 << 4, /* net.ipv4.tcp_max_tw_buckets is reached */
 	NETNS_DYING = 1 << 5, /* the network namespace has no user left */
 	RESET_ACTIVE = 1 << 6, /* the RST answers no segment */
+	ORPHAN = 1 << 7,      /* no process holds the socket any more */
 };
 
 struct event {

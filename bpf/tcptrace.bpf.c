@@ -127,6 +127,8 @@ int BPF_PROG(socket_transition, struct sock *sk, int from, int to)
 		put_process(e, sk);
 	if ((to == TCP_FIN_WAIT1 || to == TCP_CLOSING) && fin_unsent(sk))
 		e->flags |= FIN_UNSENT;
+	if (!sk->sk_socket)
+		e->flags |= ORPHAN;
 	if (to == TCP_CLOSE && timewait_full(sk->__sk_common.skc_net.net))
 		e->flags |= TIMEWAIT_FULL;
 	submit(e);

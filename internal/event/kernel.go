@@ -39,6 +39,7 @@ const (
 	TimewaitFull
 	NetnsDying
 	ResetActive
+	Orphan
 )
 
 // The bits of the flags byte in a TCP header (RFC 9293 section 3.1).

@@ -68,6 +68,8 @@ type trace struct {
 	cancel  context.CancelCauseFunc
 	lost    uint64
 	checked time.Time // when the loss counters were read
+
+	unchecked bool // events came since then
 }
 
 // Run traces until the context ends, and then writes the end of the trace in order.
@@ -94,8 +96,11 @@ func Run(ctx context.Context, o Options, clock event.Clock, out Output) error {
 		o.Ready()
 	}
 	stopped := make(chan error, 1)
-	context.AfterFunc(ctx, func() { stopped <- p.Stop() })
+	forget := context.AfterFunc(ctx, func() { stopped <- p.Stop() })
 	if err := t.read(); err != nil {
+		if !forget() {
+			<-stopped // Close must not come in between
+		}
 		return err
 	}
 	if err := <-stopped; err != nil {
@@ -156,12 +161,19 @@ func (t *trace) pause(d time.Duration) error {
 		return writing(err)
 	}
 	time.Sleep(d)
-	deadline := time.Time{}
-	if t.settler.Waiting() {
-		deadline = time.Now().Add(hold)
-	}
-	t.probe.SetDeadline(deadline)
+	t.probe.SetDeadline(t.deadline())
 	return nil
+}
+
+// deadline is when there is something to do even if no event comes, or zero.
+func (t *trace) deadline() time.Time {
+	switch {
+	case t.settler.Waiting():
+		return time.Now().Add(hold)
+	case t.unchecked:
+		return t.checked.Add(lossCheck)
+	}
+	return time.Time{}
 }
 
 func (t *trace) transition(tr *event.Transition) {
@@ -174,7 +186,8 @@ func (t *trace) transition(tr *event.Transition) {
 
 // losses tells what was lost since the last time, once in a while or at the end.
 func (t *trace) losses(end bool) error {
-	if !end && time.Since(t.checked) < lossCheck {
+	t.unchecked = !end && time.Since(t.checked) < lossCheck
+	if t.unchecked {
 		return nil
 	}
 	t.checked = time.Now()

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -104,8 +105,9 @@ func (p *Probe) Stop() error {
 	return nil
 }
 
+// detach goes backwards: a transition that is seen has all that explains it.
 func (p *Probe) detach() {
-	for _, l := range p.links {
+	for _, l := range slices.Backward(p.links) {
 		l.Close()
 	}
 	p.links = nil

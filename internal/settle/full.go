@@ -25,6 +25,7 @@ func (s *Settler) transition(k *event.Kernel) {
 	if sock == nil || !s.locate(sock, k) {
 		return
 	}
+	s.queue.settle(sock.held)
 	if k.To == tcpstate.Close {
 		s.closed(sock, k)
 		return
@@ -37,6 +38,10 @@ func (s *Settler) transition(k *event.Kernel) {
 	case tcpstate.FinWait1, tcpstate.LastAck:
 		t.Process, t.Mechanism = k.Process(), mechanism(k)
 		t.Cause = event.Cause(t.Mechanism)
+	}
+	if k.To == tcpstate.FinWait2 && k.Has(event.Orphan) {
+		s.queue.hold(t, sock, patience) // a timewait socket may take over, and tell until when
+		return
 	}
 	s.tell(sock, t, k)
 }

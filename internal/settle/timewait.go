@@ -96,6 +96,10 @@ func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
 func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, until event.Time) {
 	sock.until = until
 	if from == to {
+		if t := s.queue.get(sock.held); t != nil {
+			t.Until = until
+			s.queue.settle(sock.held)
+		}
 		return
 	}
 	cause := event.CauseFin

@@ -109,6 +109,6 @@ func (p *Printer) holding(h *holding) {
 	p.count(h.sockets, "socket")
 	p.add(" in TIME_WAIT")
 	if h.until != 0 {
-		p.add(", until ", p.Clock.Wall(h.until).In(p.Zone).Format("15:04:05.0"))
+		p.add(", until ", p.clockTime(h.until, "15:04:05.0"))
 	}
 }

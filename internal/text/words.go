@@ -61,6 +61,8 @@ func (p *Printer) words(t *event.Transition, step conn.Step) string {
 		return closesFirst(step.End) + ", " + cause
 	case t.To == tcpstate.TimeWait && t.Until != 0:
 		return p.until(t)
+	case t.To == tcpstate.FinWait2 && t.Until != 0:
+		return cause + ", until " + p.clockTime(t.Until, "15:04:05")
 	case t.To == tcpstate.FinWait1 && t.FinUnsent:
 		return cause + ", FIN waits behind unsent data"
 	case t.To == tcpstate.Closing && step.End.ClosedFirst == conn.Both:
@@ -102,8 +104,12 @@ func closesFirst(e *conn.End) string {
 
 // until says how long a timewait socket holds its port.
 func (p *Printer) until(t *event.Transition) string {
-	at := p.Clock.Wall(t.Until).In(p.Zone).Format("15:04:05.0")
-	return "port " + strconv.Itoa(int(t.Local.Port())) + " held until " + at
+	port := strconv.Itoa(int(t.Local.Port()))
+	return "port " + port + " held until " + p.clockTime(t.Until, "15:04:05.0")
+}
+
+func (p *Printer) clockTime(t event.Time, layout string) string {
+	return p.Clock.Wall(t).In(p.Zone).Format(layout)
 }
 
 // process adds a name and a process id, the name cut to keep to the width.

@@ -1,0 +1,156 @@
+//go:build linux
+
+// Package kerneltest gives tests a piece of the real kernel of their own: network
+// namespaces, and wires between them on which packets can be held and lost.
+package kerneltest
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// RequireRoot ends the test without root: as skipped on a developer's machine, as
+// failed where CI says that root is there.
+func RequireRoot(tb testing.TB) {
+	tb.Helper()
+	switch {
+	case os.Geteuid() == 0:
+	case os.Getenv("CI") == "true":
+		tb.Fatal("not root: CI must run the kernel's tests")
+	default:
+		tb.Skip("needs root: run 'sudo make test'")
+	}
+}
+
+// NetNS is a network namespace that ends with its test. Loopback is up in it.
+type NetNS struct {
+	Inode uint32
+	path  string
+	calls chan func()
+}
+
+// NewNetNS makes a network namespace.
+func NewNetNS(tb testing.TB) *NetNS {
+	tb.Helper()
+	RequireRoot(tb)
+	ns := &NetNS{calls: make(chan func())}
+	ready := make(chan error)
+	go ns.serve(ready)
+	if err := <-ready; err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { close(ns.calls) })
+	return ns
+}
+
+// serve owns the thread that is in the namespace. The thread ends with it, as it is
+// never unlocked, and with the last thread and socket the namespace ends.
+func (ns *NetNS) serve(ready chan<- error) {
+	runtime.LockOSThread()
+	err := ns.enterNew()
+	ready <- err
+	if err != nil {
+		return
+	}
+	for call := range ns.calls {
+		call()
+	}
+}
+
+func (ns *NetNS) enterNew() error {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("make a network namespace: %w", err)
+	}
+	ns.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
+	var stat unix.Stat_t
+	if err := unix.Stat(ns.path, &stat); err != nil {
+		return fmt.Errorf("look at the network namespace: %w", err)
+	}
+	ns.Inode = uint32(stat.Ino)
+	return linkUp("lo")
+}
+
+func linkUp(name string) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", name, err)
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("set %s up: %w", name, err)
+	}
+	return nil
+}
+
+// Do runs a function on a thread that is in the namespace: sockets that it makes, and
+// processes that it starts, belong to the namespace for good.
+func (ns *NetNS) Do(f func()) {
+	done := make(chan struct{})
+	ns.calls <- func() {
+		defer close(done)
+		f()
+	}
+	<-done
+}
+
+// Own makes all addresses of a prefix local. It runs inside Do.
+func (ns *NetNS) Own(prefix netip.Prefix) error {
+	return addRoute(&netlink.Route{Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST}, prefix, "lo")
+}
+
+// Route sends a prefix to a device. It runs inside Do.
+func (ns *NetNS) Route(prefix netip.Prefix, device string) error {
+	return addRoute(&netlink.Route{Scope: netlink.SCOPE_LINK}, prefix, device)
+}
+
+func addRoute(route *netlink.Route, prefix netip.Prefix, device string) error {
+	link, err := netlink.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", device, err)
+	}
+	route.LinkIndex = link.Attrs().Index
+	if route.Dst, err = netlink.ParseIPNet(prefix.String()); err != nil {
+		return err
+	}
+	if err := netlink.RouteAdd(route); err != nil {
+		return fmt.Errorf("route %v: %w", prefix, err)
+	}
+	return nil
+}
+
+// Go runs a function on a thread of its own that is in the namespace.
+func (ns *NetNS) Go(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the function
+		done <- ns.in(f)
+	}()
+	return done
+}
+
+func (ns *NetNS) in(f func() error) error {
+	fd, err := unix.Open(ns.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the network namespace: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter the network namespace: %w", err)
+	}
+	return f()
+}
+
+// Sysctl sets a sysctl of the namespace, such as net/ipv4/tcp_fin_timeout.
+func (ns *NetNS) Sysctl(tb testing.TB, name, value string) {
+	tb.Helper()
+	var err error
+	ns.Do(func() { err = os.WriteFile("/proc/sys/"+name, []byte(value), 0) })
+	if err != nil {
+		tb.Fatalf("set %s: %v", name, err)
+	}
+}

@@ -1,0 +1,161 @@
+//go:build linux
+
+package kerneltest
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Wire joins two network namespaces by two TUN devices whose packets pass through
+// the test: it can hold them, to let them cross, and drop them.
+type Wire struct {
+	mutex sync.Mutex
+	news  *sync.Cond
+	ends  [2]*os.File
+	held  [2][][]byte // packets on the way to each end
+	mode  mode
+}
+
+type mode int
+
+const (
+	passing mode = iota
+	holding
+	dropping
+)
+
+// NewWire lays a wire with an address and its prefix at each end.
+func NewWire(tb testing.TB, a, b *NetNS, addrA, addrB netip.Prefix) *Wire {
+	tb.Helper()
+	w := &Wire{}
+	w.news = sync.NewCond(&w.mutex)
+	for i, end := range []struct {
+		ns   *NetNS
+		addr netip.Prefix
+	}{{a, addrA}, {b, addrB}} {
+		var err error
+		end.ns.Do(func() { w.ends[i], err = openTun("wire0", end.addr) })
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	var carriers sync.WaitGroup
+	for from := range w.ends {
+		carriers.Go(func() { w.carry(from) })
+	}
+	tb.Cleanup(func() {
+		w.ends[0].Close()
+		w.ends[1].Close()
+		carriers.Wait()
+	})
+	return w
+}
+
+// Blackhole gives the namespace a network that swallows all packets.
+func Blackhole(tb testing.TB, ns *NetNS, addr netip.Prefix) {
+	tb.Helper()
+	var file *os.File
+	var err error
+	ns.Do(func() { file, err = openTun("hole0", addr) })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { file.Close() })
+}
+
+func openTun(name string, addr netip.Prefix) (*os.File, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open a TUN device: %w", err)
+	}
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return nil, err
+	}
+	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("make a TUN device: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "wire")
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return file, fmt.Errorf("find the TUN device: %w", err)
+	}
+	address, err := netlink.ParseAddr(addr.String())
+	if err != nil {
+		return file, err
+	}
+	if err := netlink.AddrAdd(link, address); err != nil {
+		return file, fmt.Errorf("give the TUN device an address: %w", err)
+	}
+	return file, linkUp(name)
+}
+
+// carry brings packets from one end to the other until the wire is taken away.
+func (w *Wire) carry(from int) {
+	packet := make([]byte, 64<<10)
+	for {
+		n, err := w.ends[from].Read(packet)
+		if err != nil {
+			return
+		}
+		w.pass(1-from, packet[:n])
+	}
+}
+
+func (w *Wire) pass(to int, packet []byte) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	switch w.mode {
+	case passing:
+		w.ends[to].Write(packet)
+	case holding:
+		w.held[to] = append(w.held[to], append([]byte(nil), packet...))
+		w.news.Broadcast()
+	}
+}
+
+// Hold keeps all packets on the wire from now on.
+func (w *Wire) Hold() { w.set(holding) }
+
+// Drop loses all packets from now on, and those that are held.
+func (w *Wire) Drop() {
+	w.set(dropping)
+	w.held = [2][][]byte{}
+}
+
+// AwaitHeld waits until a packet is on the way in both directions.
+func (w *Wire) AwaitHeld() {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	for len(w.held[0]) == 0 || len(w.held[1]) == 0 {
+		w.news.Wait()
+	}
+}
+
+// Pass lets the held packets arrive, and all later ones.
+func (w *Wire) Pass() {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.mode = passing
+	for to, packets := range w.held {
+		for _, packet := range packets {
+			w.ends[to].Write(packet)
+		}
+		w.held[to] = nil
+	}
+}
+
+func (w *Wire) set(m mode) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.mode = m
+}

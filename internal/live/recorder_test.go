@@ -1,0 +1,158 @@
+//go:build linux
+
+package live_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/live"
+)
+
+func TestMain(m *testing.M) { kerneltest.Main(m) }
+
+// recorder is an output that keeps all it gets.
+type recorder struct {
+	mutex       sync.Mutex
+	news        *sync.Cond
+	only        []*kerneltest.NetNS
+	start       *event.Start
+	transitions []event.Transition
+	verdicts    map[event.ID]conn.End
+	verdictsOf  map[event.ID]int // how often a verdict came
+	lost        []event.Loss
+	summary     conn.Summary
+	open        []*conn.End
+
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// record traces until the test ends, or stop is called, and keeps what happens in the
+// namespaces: other tests run beside this one.
+func record(t *testing.T, filter event.Filter, only ...*kerneltest.NetNS) *recorder {
+	t.Helper()
+	if len(only) == 1 {
+		filter.NetNS = only[0].Inode
+	}
+	r := &recorder{
+		only:     only,
+		verdicts: map[event.ID]conn.End{}, verdictsOf: map[event.ID]int{},
+		done: make(chan error, 1),
+	}
+	r.news = sync.NewCond(&r.mutex)
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	ready := make(chan struct{})
+	options := live.Options{Filter: filter, Log: zap.NewNop(), Ready: func() { close(ready) }}
+	go func() { r.done <- live.Run(ctx, options, host.Clock(), r) }()
+	t.Cleanup(func() { cancel() })
+	select {
+	case <-ready:
+	case err := <-r.done:
+		t.Fatal(err)
+	}
+	return r
+}
+
+// stop ends the trace.
+func (r *recorder) stop(t *testing.T) {
+	t.Helper()
+	r.cancel()
+	if err := <-r.done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *recorder) Start(s *event.Start) { r.start = s }
+
+func (r *recorder) Transition(tr *event.Transition, step conn.Step) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if !slices.ContainsFunc(r.only, func(ns *kerneltest.NetNS) bool { return ns.Inode == tr.NetNS }) {
+		return
+	}
+	r.transitions = append(r.transitions, *tr)
+	if step.Verdict {
+		r.verdicts[tr.Socket] = *step.End
+		r.verdictsOf[tr.Socket]++
+	}
+	r.news.Broadcast()
+}
+
+func (r *recorder) Loss(l event.Loss) { r.lost = append(r.lost, l) }
+
+func (r *recorder) Stop(_ event.Stop, t *conn.Tracker) {
+	r.summary, r.open = t.Summary, t.Open()
+}
+
+func (r *recorder) Flush() error { return nil }
+
+// await waits for a transition that satisfies the condition, and returns it.
+func (r *recorder) await(t *testing.T, what string, within time.Duration, is func(*event.Transition) bool) event.Transition {
+	t.Helper()
+	var found event.Transition
+	seen := 0
+	r.awaitThat(t, what, within, func() bool {
+		for ; seen < len(r.transitions); seen++ {
+			if is(&r.transitions[seen]) {
+				found = r.transitions[seen]
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// awaitVerdicts waits for a number of verdicts.
+func (r *recorder) awaitVerdicts(t *testing.T, n int, within time.Duration) {
+	t.Helper()
+	t.Cleanup(func() {
+		if t.Failed() {
+			r.logUnjudged(t)
+		}
+	})
+	r.awaitThat(t, fmt.Sprintf("%d verdicts", n), within, func() bool { return len(r.verdicts) >= n })
+}
+
+// logUnjudged shows the transitions of the ends that have no verdict.
+func (r *recorder) logUnjudged(t *testing.T) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	for _, tr := range r.transitions {
+		if r.verdictsOf[tr.Socket] == 0 && tr.Remote.Port() != 0 {
+			t.Logf("no verdict: socket %d %v %v %v > %v %s", tr.Socket, tr.Local, tr.Remote, tr.From, tr.To, tr.Cause)
+		}
+	}
+}
+
+// awaitThat waits until the condition holds, which is tried after each transition.
+func (r *recorder) awaitThat(t *testing.T, what string, within time.Duration, holds func() bool) {
+	t.Helper()
+	late := time.AfterFunc(within, func() {
+		r.mutex.Lock()
+		defer r.mutex.Unlock()
+		r.news.Broadcast()
+	})
+	defer late.Stop()
+	deadline := time.Now().Add(within)
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v; %d transitions, %d verdicts, lost %v", what, within, len(r.transitions), len(r.verdicts), r.lost)
+		}
+		r.news.Wait()
+	}
+}
