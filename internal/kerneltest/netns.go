@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -30,9 +31,10 @@ func RequireRoot(tb testing.TB) {
 
 // NetNS is a network namespace that ends with its test. Loopback is up in it.
 type NetNS struct {
-	Inode uint32
-	path  string
-	calls chan func()
+	Inode   uint32
+	path    string
+	calls   chan func()
+	closing sync.Once
 }
 
 // NewNetNS makes a network namespace.
@@ -45,9 +47,12 @@ func NewNetNS(tb testing.TB) *NetNS {
 	if err := <-ready; err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { close(ns.calls) })
+	tb.Cleanup(ns.Close)
 	return ns
 }
+
+// Close ends the namespace, unless sockets still hold it. The test's end does it, too.
+func (ns *NetNS) Close() { ns.closing.Do(func() { close(ns.calls) }) }
 
 // serve owns the thread that is in the namespace. The thread ends with it, as it is
 // never unlocked, and with the last thread and socket the namespace ends.
