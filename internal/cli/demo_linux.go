@@ -1,7 +1,79 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/demo"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/live"
+)
+
+// demoOptions are the flags of the demo.
+type demoOptions struct {
+	color  string
+	follow bool
+}
+
+const demoLong = `demo plays a lab on this machine: a server (172.16.79.132:9091) and a client
+(172.16.79.182) in network namespaces of their own close a connection, the server
+starts again, and the trace explains why it may bind its port, or not:
+
+  1. the server closes first
+  2. the client closes first
+  3. the server closes first, and its sockets set SO_REUSEADDR
+
+It needs root, takes under 20 seconds and leaves nothing behind. Ctrl-C ends it.`
 
 func newDemoCommand(app *app) *cobra.Command {
-	return &cobra.Command{Use: "demo"}
+	o := &demoOptions{}
+	cmd := &cobra.Command{
+		Use:     "demo",
+		Short:   "Play three ways to close a connection, and explain them",
+		Long:    demoLong,
+		Example: "  sudo tcptrace demo\n  sudo tcptrace demo --follow    stay until TIME_WAIT has run out: a minute",
+		Args:    noArguments,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), app, o) },
+	}
+	cmd.Flags().BoolVar(&o.follow, "follow", false, "stay until the first scene's TIME_WAIT has run out")
+	cmd.Flags().StringVar(&o.color, "color", "auto", "colour the text: `when` is auto, always or never")
+	cmd.AddCommand(newActCommand(app, conn.Server), newActCommand(app, conn.Client))
+	return cmd
+}
+
+func runDemo(ctx context.Context, app *app, o *demoOptions) error {
+	if err := (&traceOptions{color: o.color}).check(); err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	err := demo.Run(ctx, demo.Options{
+		Out:     app.stdout,
+		Text:    textOptions(app.stdout, o.color, host.Clock()),
+		Version: version(),
+		Log:     app.log,
+		Follow:  o.follow,
+	})
+	if errors.Is(err, live.ErrSignal) {
+		app.log.Info("demo interrupted")
+		return nil
+	}
+	return err
+}
+
+// newActCommand returns the command of a process of the demo, which the demo starts.
+func newActCommand(app *app, role conn.Role) *cobra.Command {
+	var reuseaddr bool
+	cmd := &cobra.Command{
+		Use: string(role), Short: "Play the " + string(role) + " of the demo", Hidden: true, Args: noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			return demo.Act(role, reuseaddr, os.Stdin, app.stdout)
+		},
+	}
+	cmd.Flags().BoolVar(&reuseaddr, demo.FlagReuseaddr, false, "set SO_REUSEADDR")
+	return cmd
 }

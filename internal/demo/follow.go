@@ -1,0 +1,74 @@
+//go:build linux
+
+package demo
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// tryEvery is how often a server tries to bind while TIME_WAIT lasts.
+	tryEvery = 10 * time.Second
+	// lastTry is how long before the end of TIME_WAIT it tries for the last time.
+	lastTry = time.Second
+)
+
+// follow stays until the TIME_WAIT that a scene has left behind has run out: until
+// then a new server's bind() must fail, from then on it must pass.
+func (d *demo) follow(p *performance) error {
+	e := d.explanation(&outcome{seen: p.view.now()})
+	p.say(e.announceEnd)
+	p.try(func() error { return p.tryUntil(e) })
+	p.say(d.stage.head)
+	p.await(released)
+	p.restart()
+	if p.err != nil {
+		return p.err
+	}
+	if p.bind != nil {
+		return fmt.Errorf("%w: the trace shows the end of TIME_WAIT, %w", errDisagree, p.bind)
+	}
+	e.seen = p.view.now()
+	return d.stage.say(e.tellEnd)
+}
+
+func released(s *seen) bool { return s.released != 0 }
+
+// tryUntil has servers try to bind until shortly before the end of TIME_WAIT.
+func (p *performance) tryUntil(e explanation) error {
+	end := e.clock.Wall(e.until)
+	for {
+		if err := p.tryBind(e, time.Until(end)); err != nil {
+			return err
+		}
+		left := time.Until(end) - lastTry
+		if left <= 0 {
+			return nil
+		}
+		if err := sleep(p.ctx, min(left, tryEvery)); err != nil {
+			return err
+		}
+	}
+}
+
+// tryBind has a server try to bind, which must fail.
+func (p *performance) tryBind(e explanation, left time.Duration) error {
+	err := p.startServer()
+	if err == nil {
+		return fmt.Errorf("%w: bind() passed %v before the end of TIME_WAIT", errDisagree, left)
+	}
+	if !errors.Is(err, unix.EADDRINUSE) {
+		return err
+	}
+	err = p.stage.say(func(n *narrator) {
+		n.line(fmt.Sprintf("%s  %v (%.0f s left)", time.Now().In(e.zone).Format(clockFormat), err, left.Seconds()))
+	})
+	if err != nil {
+		return err
+	}
+	return p.server.exit()
+}

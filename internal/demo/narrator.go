@@ -1,0 +1,93 @@
+//go:build linux
+
+package demo
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+const (
+	plain = "\x1b[0m"
+	bold  = "\x1b[1m"
+	red   = "\x1b[31m"
+	green = "\x1b[32m"
+
+	// readable is the longest line of running text: longer ones are hard to follow.
+	readable = 100
+	// labelWidth is the column in which the words of a point begin.
+	labelWidth = len("  Closed first  ")
+)
+
+// narrator writes what is not a line of the trace. Its writer keeps the errors.
+type narrator struct {
+	w     io.Writer
+	width int
+	color bool
+}
+
+// title begins a scene.
+func (n *narrator) title(words string) {
+	fmt.Fprintf(n.w, "\n%s\n", n.strong(words))
+}
+
+// step announces what happens next.
+func (n *narrator) step(words string) {
+	fmt.Fprintf(n.w, "%s\n", n.strong("> "+words))
+}
+
+// line writes one line.
+func (n *narrator) line(words string) { fmt.Fprintln(n.w, words) }
+
+// text writes a paragraph.
+func (n *narrator) text(words string) {
+	for _, line := range wrap(words, n.width) {
+		n.line(line)
+	}
+}
+
+// point writes a paragraph beside its label.
+func (n *narrator) point(label, words string) {
+	head := "  " + n.strong(label) + strings.Repeat(" ", labelWidth-2-len(label))
+	for _, line := range wrap(words, n.width-labelWidth) {
+		n.line(head + line)
+		head = strings.Repeat(" ", labelWidth)
+	}
+}
+
+// result writes what a server said of its bind().
+func (n *narrator) result(err error) {
+	if err != nil {
+		n.line(n.paint(bold+red, err.Error()))
+		return
+	}
+	n.line(n.paint(bold+green, "bind: OK"))
+}
+
+func (n *narrator) strong(words string) string { return n.paint(bold, words) }
+
+func (n *narrator) paint(color, words string) string {
+	if !n.color {
+		return words
+	}
+	return color + words + plain
+}
+
+// wrap breaks words into lines of a width; a longer word has a line of its own.
+func wrap(words string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(words) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	return append(lines, line)
+}
