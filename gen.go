@@ -1,4 +1,34 @@
-// Package tcptrace shows how TCP connections close.
+// Package tcptrace holds the line that compiles the BPF programs. The command is
+// cmd/tcptrace, the program internal/cli and what is below it.
+//
+// # The way of an event
+//
+// A socket changes its state. The kernel's tracepoint runs a program of bpf/, which
+// drops what the filter does not want, and writes the rest as one struct event into
+// a ring buffer. From there each package hands it to the next, and never back:
+//
+//	bpf/       the programs: stateless, one record an event
+//	probe      loads and attaches them, reads the ring, counts what was lost
+//	event      the records, and the decoding of struct event
+//	settle     turns kernel records into what is true: the kernel reports no
+//	           TIME_WAIT, tells a RST after its effect, and swaps sockets in mid-life
+//	conn       follows connections: who opened, who closed first, how, by whom
+//	text       prints transitions and the summary for people
+//	jsonl      prints the record stream for programs
+//
+// live leads an event along this way, cli turns the command line into it, demo plays
+// it on two hosts made of network namespaces, host tells about the machine, tcpstate
+// has the states. kerneltest gives tests a piece of the real kernel, bench measures.
+// Everything from event on builds and tests without Linux.
+//
+// # What the kernel hides
+//
+// inet_sock_set_state sees full sockets only. When a connection enters TIME_WAIT, or
+// FIN_WAIT2 after its last process let go, the kernel replaces the full socket by a
+// small timewait socket and reports the full one as CLOSE. What gives the small one
+// away is its timer: timer_start, timer_cancel and timer_expire_entry tell of its
+// birth, its renewal and its end, and kfree_skb of the segments that it swallows. A
+// connection between SYN and ACK is a request socket, known by its timer, too.
 package tcptrace
 
 //go:generate go tool bpf2go -go-package probe -output-dir internal/probe -type event -cc clang-19 -strip llvm-strip-19 bpf bpf/tcptrace.bpf.c -- -Iheaders -O2 -g -Wall -Werror

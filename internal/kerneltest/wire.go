@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 
@@ -124,21 +125,39 @@ func (w *Wire) pass(to int, packet []byte) {
 }
 
 // Hold keeps all packets on the wire from now on.
-func (w *Wire) Hold() { w.set(holding) }
+func (w *Wire) Hold() {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.mode = holding
+}
 
 // Drop loses all packets from now on, and those that are held.
 func (w *Wire) Drop() {
-	w.set(dropping)
-	w.held = [2][][]byte{}
-}
-
-// AwaitHeld waits until a packet is on the way in both directions.
-func (w *Wire) AwaitHeld() {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	for len(w.held[0]) == 0 || len(w.held[1]) == 0 {
+	w.mode, w.held = dropping, [2][][]byte{}
+}
+
+// Near and Far name the ends of a wire, in the order of NewWire.
+const (
+	Near = 0
+	Far  = 1
+)
+
+// AwaitHeld waits until a packet is on the way to each of the ends.
+func (w *Wire) AwaitHeld(ends ...int) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	for slices.ContainsFunc(ends, func(to int) bool { return len(w.held[to]) == 0 }) {
 		w.news.Wait()
 	}
+}
+
+// Deliver lets the packets arrive that are held now.
+func (w *Wire) Deliver() {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.deliver()
 }
 
 // Pass lets the held packets arrive, and all later ones.
@@ -146,16 +165,14 @@ func (w *Wire) Pass() {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.mode = passing
+	w.deliver()
+}
+
+func (w *Wire) deliver() {
 	for to, packets := range w.held {
+		w.held[to] = nil
 		for _, packet := range packets {
 			w.ends[to].Write(packet)
 		}
-		w.held[to] = nil
 	}
-}
-
-func (w *Wire) set(m mode) {
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	w.mode = m
 }

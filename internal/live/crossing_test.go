@@ -70,7 +70,7 @@ func (c *crossing) run(tr *truth) error {
 	if err := unix.Shutdown(p.client, unix.SHUT_WR); err != nil {
 		return err
 	}
-	c.wire.AwaitHeld()
+	c.wire.AwaitHeld(kerneltest.Near, kerneltest.Far)
 	c.wire.Pass()
 	if err := closeAfterEOF(p.server); err != nil {
 		return err

@@ -1,0 +1,52 @@
+# Run 'make' for what can be made. Building needs Go alone: the BPF object is in the
+# repository. Tracing, the demo and the kernel's tests need root.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+export CGO_ENABLED := 0
+
+# Versions that 'make generate' needs; the objects differ from compiler to compiler.
+CLANG := clang-19
+BENCH_FLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench lint generate generated cross clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: tcptrace ## Build ./tcptrace, static
+
+.PHONY: tcptrace
+tcptrace:
+	@go build -trimpath -o $@ ./cmd/tcptrace
+
+demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10 s)
+	@./tcptrace demo
+
+test: lint cross ## Run all tests, those of the real kernel among them (root, 2 min)
+	@go test ./...
+
+bench: ## Measure what tracing costs, beside other tools (root, 5 min)
+	@go run ./internal/bench $(BENCH_FLAGS)
+
+lint: ## Check format and the usual mistakes
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed: $$unformatted" >&2; exit 1; fi
+	@go vet ./...
+	@go tool staticcheck ./...
+
+cross: ## Prove that the command builds for other systems
+	@GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/tcptrace
+	@GOARCH=arm64 go build -o /dev/null ./cmd/tcptrace
+
+generate: ## Compile the BPF programs anew (installs clang by apt-get where it lacks)
+	@command -v $(CLANG) >/dev/null && [ -e /usr/include/bpf/bpf_helpers.h ] || \
+		{ apt-get update -qq && apt-get install -qq -y $(CLANG) llvm-19 libbpf-dev; } >/dev/null
+	@go generate .
+
+generated: generate ## Prove that the objects in the repository are those of the sources
+	@git diff --exit-code -- internal/probe || { echo "internal/probe is stale: commit what 'make generate' made" >&2; exit 1; }
+
+clean: ## Remove what was built
+	@rm -f tcptrace

@@ -1,0 +1,190 @@
+//go:build linux
+
+package live_test
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// TestTwentyThreeConnections gives exactly as many verdicts as connections.
+func TestTwentyThreeConnections(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	const n = 23
+	for range n {
+		p := closedByServer(t, ns, loopback, true)
+		withoutForks(func() { unix.Close(p.client) })
+	}
+	r.awaitVerdicts(t, 2*n, soon)
+	r.stop(t)
+	s := r.summary
+	if s.Connections != n || s.BothEnds != n || s.ByServer != n || s.Closed() != n || s.Open() != 0 {
+		t.Errorf("summary %+v, want %d connections, both ends of each, all closed first by the server", s, n)
+	}
+	for id, count := range r.verdictsOf {
+		if count != 1 {
+			t.Errorf("socket %d has %d verdicts", id, count)
+		}
+	}
+}
+
+// TestNobodyAccepted closes a listener whose connection nobody accepted.
+func TestNobodyAccepted(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	var client int
+	var err error
+	ns.Do(func() {
+		listener, failed := listenAt(loopback, true)
+		if err = failed; err != nil {
+			return
+		}
+		if client, err = dial(loopback); err == nil {
+			withoutForks(func() { unix.Close(listener) })
+			err = awaitReset(client)
+		}
+	})
+	must(t, client, err)
+	defer unix.Close(client)
+	r.awaitVerdicts(t, 2, soon)
+	for _, v := range r.verdicts {
+		if v.RoleOf(v.ClosedFirst) != conn.Server || v.How != conn.Reset {
+			t.Errorf("%s end: closed first by %q, how %q, want the server by reset", v.Role(), v.ClosedFirst, v.How)
+		}
+	}
+}
+
+// TestDestroyedSocket ends a connection as 'ss -K' does.
+func TestDestroyedSocket(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	var p pair
+	var err error
+	ns.Do(func() {
+		listener, failed := listenAt(loopback, true)
+		if err = failed; err != nil {
+			return
+		}
+		defer unix.Close(listener)
+		if p, err = connect(listener, loopback); err == nil {
+			err = destroy(p.client)
+		}
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		t.Skip("the kernel has no CONFIG_INET_DIAG_DESTROY")
+	}
+	must(t, p, err)
+	end := r.await(t, "the end", soon, func(tr *event.Transition) bool {
+		return tr.To == tcpstate.Close && tr.Remote == loopback
+	})
+	if end.Cause != event.CauseDestroyed || end.Error != event.ECONNABORTED {
+		t.Errorf("ended by %q, %v, want destroyed, ECONNABORTED", end.Cause, end.Error)
+	}
+}
+
+// destroy ends the connection of a socket from outside.
+func destroy(fd int) error {
+	local, err := unix.Getsockname(fd)
+	if err != nil {
+		return err
+	}
+	remote, err := unix.Getpeername(fd)
+	if err != nil {
+		return err
+	}
+	return netlink.SocketDestroy(tcpAddr(local), tcpAddr(remote))
+}
+
+func tcpAddr(sa unix.Sockaddr) net.Addr {
+	a := sa.(*unix.SockaddrInet4)
+	return &net.TCPAddr{IP: net.IP(a.Addr[:]), Port: a.Port}
+}
+
+// TestNoLocalPort connects where every local port is taken.
+func TestNoLocalPort(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	ns.Sysctl(t, "net/ipv4/ip_local_port_range", "40000 40000")
+	r := record(t, event.Filter{}, ns)
+	var first, second error
+	ns.Do(func() {
+		listener, err := listenAt(loopback, true)
+		if err != nil {
+			first = err
+			return
+		}
+		defer unix.Close(listener)
+		var fd int
+		if fd, first = dial(loopback); first == nil {
+			defer unix.Close(fd)
+		}
+		_, second = dial(loopback)
+	})
+	if first != nil || !errors.Is(second, unix.EADDRNOTAVAIL) {
+		t.Fatalf("connect: %v, then %v, want EADDRNOTAVAIL", first, second)
+	}
+	end := r.await(t, "the failure", soon, is(tcpstate.SynSent, tcpstate.Close))
+	if end.Cause != event.CauseConnect || end.Local.Port() != 0 || end.Process == nil {
+		t.Errorf("SYN_SENT>CLOSE by %q at %v by %v, want connect at port 0 by this process", end.Cause, end.Local, end.Process)
+	}
+}
+
+// TestGoSockets closes what Go's net package opens: its listeners are MPTCP sockets,
+// whose own transitions come along and are none of TCP's.
+func TestGoSockets(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	var err error
+	ns.Do(func() { err = exchange("[::]:9091", "127.0.0.1:9091") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.awaitVerdicts(t, 2, soon)
+	r.stop(t)
+	if r.summary.Connections != 1 || r.summary.ByServer != 1 {
+		t.Errorf("summary %+v, want one connection, closed first by the server", r.summary)
+	}
+	for _, v := range r.verdicts {
+		if want := netip.MustParseAddr("127.0.0.1"); v.Local.Addr() != want || v.Remote.Addr() != want {
+			t.Errorf("%v to %v: a v4-mapped address is IPv4", v.Local, v.Remote)
+		}
+	}
+}
+
+// exchange opens a connection, and lets the server close first.
+func exchange(listen, dial string) error {
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	client, err := net.Dial("tcp", dial)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	server, err := listener.Accept()
+	if err != nil {
+		return err
+	}
+	withoutForks(func() { server.Close() })
+	if _, err := client.Read(make([]byte, 1)); err == nil {
+		return errors.New("data came from a closed server")
+	}
+	return nil
+}
