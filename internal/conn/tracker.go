@@ -98,7 +98,7 @@ func (t *Tracker) end(tr *event.Transition) *End {
 
 // leave moves the end from its state into the next.
 func (e *End) leave(tr *event.Transition) {
-	if tr.From != e.State {
+	if tr.From != e.State || !tcpstate.Legal(tr.From, tr.To) {
 		e.Incomplete = true // a transition between was lost
 	}
 	if tr.From != tcpstate.Close && tr.From != tcpstate.Listen {

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-
-	"github.com/tcptrace/tcptrace/internal/conn"
 )
 
 // The lab's addresses.
@@ -53,14 +51,6 @@ func newLab(ctx context.Context) (*lab, error) {
 func (l *lab) close() {
 	l.client.close()
 	l.server.close()
-}
-
-// node returns the host that plays a role.
-func (l *lab) node(role conn.Role) *node {
-	if role == conn.Client {
-		return l.client
-	}
-	return l.server
 }
 
 // join lays a cable from host to host. It carries once both ends are up, so that

@@ -65,6 +65,7 @@ func start(t *testing.T, arguments ...string) *run {
 	r.cmd = exec.Command("/proc/self/exe", append([]string{"demo"}, arguments...)...)
 	r.cmd.Env = append(os.Environ(), r.mark)
 	r.cmd.Stderr = &r.stderr
+	r.cmd.WaitDelay = patience // a program that is left behind keeps standard error open
 	var err error
 	if r.pipe, err = r.cmd.StdoutPipe(); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -157,5 +158,28 @@ func (ns *NetNS) Sysctl(tb testing.TB, name, value string) {
 	ns.Do(func() { err = os.WriteFile("/proc/sys/"+name, []byte(value), 0) })
 	if err != nil {
 		tb.Fatalf("set %s: %v", name, err)
+	}
+}
+
+// Steer spreads the packets that a device receives over all processors (receive
+// packet steering): softirqs then interrupt programs that run for the same socket.
+func (ns *NetNS) Steer(tb testing.TB, device string) {
+	tb.Helper()
+	err := <-ns.Go(func() error {
+		// sysfs shows the namespace of who mounts it: this thread gets a mount of its own.
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("make a mount namespace: %w", err)
+		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return fmt.Errorf("make the mounts private: %w", err)
+		}
+		if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
+			return fmt.Errorf("mount sysfs: %w", err)
+		}
+		mask := strconv.FormatUint(1<<runtime.NumCPU()-1, 16)
+		return os.WriteFile("/sys/class/net/"+device+"/queues/rx-0/rps_cpus", []byte(mask), 0)
+	})
+	if err != nil {
+		tb.Fatalf("steer the packets of %s: %v", device, err)
 	}
 }

@@ -149,7 +149,7 @@ func dataAfterClose(a, b int) (int, error) {
 	}
 	// The RST shows as EPIPE at the next write.
 	poll := []unix.PollFd{{Fd: int32(b), Events: 0}}
-	_, err := unix.Poll(poll, 20_000)
+	err := again(func() error { _, err := unix.Poll(poll, 20_000); return err })
 	if err == nil && poll[0].Revents&unix.POLLERR == 0 {
 		err = fmt.Errorf("the RST did not come: %x", poll[0].Revents)
 	}

@@ -69,11 +69,36 @@ func dial(to netip.AddrPort) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.Connect(fd, sockaddr(to)); err != nil {
+	err = unix.Connect(fd, sockaddr(to))
+	if errors.Is(err, unix.EINTR) { // it goes on (connect(2))
+		err = awaitConnected(fd)
+	}
+	if err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("connect to %v: %w", to, err)
 	}
 	return fd, nil
+}
+
+func awaitConnected(fd int) error {
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	if err := again(func() error { _, err := unix.Poll(poll, 20_000); return err }); err != nil {
+		return err
+	}
+	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && code != 0 {
+		err = unix.Errno(code)
+	}
+	return err
+}
+
+// again repeats a system call that the Go runtime's signals interrupt.
+func again(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // pair is the two ends of a connection.
@@ -85,7 +110,8 @@ func connect(listener int, to netip.AddrPort) (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	server, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+	server := -1
+	err = again(func() (err error) { server, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC); return })
 	if err != nil {
 		unix.Close(client)
 		return pair{}, fmt.Errorf("accept: %w", err)
@@ -99,7 +125,8 @@ func connect(listener int, to netip.AddrPort) (pair, error) {
 func awaitEOF(fd int) error {
 	buffer := make([]byte, 4096)
 	for {
-		n, err := unix.Read(fd, buffer)
+		n := 0
+		err := again(func() (err error) { n, err = unix.Read(fd, buffer); return })
 		if err != nil {
 			return fmt.Errorf("wait for the peer's FIN: %w", err)
 		}
@@ -111,7 +138,7 @@ func awaitEOF(fd int) error {
 
 // awaitReset reads until the peer's RST.
 func awaitReset(fd int) error {
-	_, err := unix.Read(fd, make([]byte, 1))
+	err := again(func() error { _, err := unix.Read(fd, make([]byte, 1)); return err })
 	if !errors.Is(err, unix.ECONNRESET) {
 		return fmt.Errorf("wait for the peer's RST: %v", err)
 	}
@@ -120,7 +147,8 @@ func awaitReset(fd int) error {
 
 // awaitBytes waits until there is something to read, and leaves it unread.
 func awaitBytes(fd int) error {
-	if _, _, err := unix.Recvfrom(fd, make([]byte, 1), unix.MSG_PEEK); err != nil {
+	err := again(func() error { _, _, err := unix.Recvfrom(fd, make([]byte, 1), unix.MSG_PEEK); return err })
+	if err != nil {
 		return fmt.Errorf("wait for data: %w", err)
 	}
 	return nil

@@ -110,12 +110,10 @@ func (s *Settler) meet(k *event.Kernel) *socket {
 			return s.bear(k, at)
 		}
 	}
-	if k.From == tcpstate.SynRecv {
-		if sock := s.adopt(k); sock != nil {
-			return sock
-		}
+	if sock := s.adopt(k); sock != nil {
+		return sock
 	}
-	if sock := s.tuples[k.Tuple]; sock != nil && sock.unreported && k.To == tcpstate.Close && sock.same(k) {
+	if sock := s.tuples[k.Tuple]; sock != nil && sock.kind == timewait && k.To == tcpstate.Close && sock.same(k) {
 		s.handedOver(sock, k)
 		return nil
 	}
@@ -125,11 +123,14 @@ func (s *Settler) meet(k *event.Kernel) *socket {
 // locate puts down the local port once it is chosen. It says whether the filter
 // wants the socket.
 func (s *Settler) locate(sock *socket, k *event.Kernel) bool {
-	if sock.tuple.LocalPort != 0 || sock.state != tcpstate.SynSent {
+	if sock.state != tcpstate.SynSent {
 		return true
 	}
 	if s.connecting[sock.caller] == sock {
 		delete(s.connecting, sock.caller)
+	}
+	if sock.tuple.LocalPort != 0 {
+		return true
 	}
 	sock.tuple = k.Tuple
 	if k.LocalPort != 0 {

@@ -40,45 +40,50 @@ func (s *Settler) reused(old *socket, cause event.Cause) {
 	}
 }
 
-// requestStopped takes the stop of the timer: the handshake is complete, or the
-// request is given up, or the timer ran out.
+// requestStopped takes the stop of the timer: the handshake is complete, or the timer
+// ran out, or the request is given up. Only what follows tells; if nothing does, the
+// records of a completed handshake were lost, and the socket's next one shows it.
 func (s *Settler) requestStopped(k *event.Kernel) {
-	sock := s.sockets[k.Sock]
-	if sock == nil || sock.kind != request || s.queue.get(sock.held) != nil {
-		return
+	if sock := s.requestAt(k); sock != nil {
+		sock.stopped = k.Time
 	}
-	s.queue.hold(sock.end(k.Time), sock, patience)
+}
+
+func (s *Settler) requestAt(k *event.Kernel) *socket {
+	sock := s.sockets[k.Sock]
+	if sock == nil || sock.kind != request || sock.tuple != k.Tuple {
+		return nil
+	}
+	return sock
 }
 
 // end is the transition to CLOSE of a timewait or request socket, which is not
 // made before it is certain.
-func (sock *socket) end(at event.Time) event.Transition {
+func (sock *socket) end(at event.Time, from tcpstate.State) event.Transition {
 	copied := *sock
-	return copied.change(at, sock.state, tcpstate.Close, "")
+	return copied.change(at, from, tcpstate.Close, "")
 }
 
 // requestExpired takes the timer's end: nobody acknowledged the SYN+ACK, unless the
 // timer is started again for another try.
 func (s *Settler) requestExpired(k *event.Kernel) {
-	sock := s.sockets[k.Sock]
-	if sock == nil || sock.kind != request {
-		return
-	}
-	if t := s.queue.get(sock.held); t != nil {
+	if sock := s.requestAt(k); sock != nil {
+		t := sock.end(k.Time, tcpstate.SynRecv)
 		t.Cause = event.CauseTimeout
+		s.queue.hold(t, sock, patience)
 	}
 }
 
-// requestReset takes a RST at a listener.
+// requestReset takes a RST at a listener, which ends the request whose timer was
+// stopped just before.
 func (s *Settler) requestReset(k *event.Kernel) {
 	sock := s.tuples[k.Tuple]
-	if sock == nil || sock.kind != request {
+	if sock == nil || sock.kind != request || !recent(sock.stopped, k.Time) {
 		return
 	}
-	if t := s.queue.get(sock.held); t != nil {
-		t.Cause = event.CauseResetReceived
-		s.queue.settle(sock.held)
-	}
+	t := sock.end(k.Time, tcpstate.SynRecv)
+	t.Cause = event.CauseResetReceived
+	s.queue.put(t, sock)
 }
 
 // child takes LISTEN>SYN_RECV of the full socket that follows a request socket. Up

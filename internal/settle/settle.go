@@ -114,6 +114,7 @@ type socket struct {
 	until   event.Time
 
 	resetSent, resetReceived event.Time        // the latest
+	stopped                  event.Time        // request: when its timer was stopped
 	held                     ticket            // its transition that is held back; 0: none
 	deferred                 *event.Transition // told once the filter can decide on the local port
 	caller                   caller            // connecting: see Settler.connecting

@@ -52,35 +52,27 @@ func (s *Settler) goOn(sock *socket, k *event.Kernel) {
 // CLOSE comes directly after, and is not a transition.
 func (s *Settler) birth(k *event.Kernel) {
 	sock := s.tuples[k.Tuple]
-	if sock == nil || sock.kind != full || !sock.same(k) {
-		s.meetTimewait(k, tcpstate.Unknown)
+	if sock == nil || sock.kind == timewait || !sock.same(k) {
+		if sock = s.meetTimewait(k); sock != nil {
+			sock.unreported, sock.until, sock.since = true, s.end(k), k.Time
+		}
 		return
 	}
-	sock.full = sock.address
+	if sock.kind == full {
+		sock.full = sock.address
+	}
 	sock.kind, sock.address, sock.cookie = timewait, k.Sock, k.Cookie
 	s.sockets[k.Sock] = sock
-	if sock.state == k.To || tcpstate.Legal(sock.state, k.To) {
-		s.enter(sock, k.Time, sock.state, k.To, s.end(k))
-		return
-	}
-	sock.unreported, sock.until, sock.state = true, s.end(k), k.To
-	sock.since = k.Time
+	s.enter(sock, k.Time, sock.state, k.To, s.end(k))
 }
 
 // meetTimewait makes the timewait socket of a full socket that is not known.
-func (s *Settler) meetTimewait(k *event.Kernel, was tcpstate.State) *socket {
-	sock := s.create(k, k.To, timewait)
-	if sock == nil {
-		return nil
-	}
-	if was == tcpstate.Unknown {
-		sock.unreported, sock.until, sock.since = true, s.end(k), k.Time
-	}
-	return sock
+func (s *Settler) meetTimewait(k *event.Kernel) *socket {
+	return s.create(k, k.To, timewait)
 }
 
 // handedOver takes the CLOSE of a full socket whose timewait socket is born: it
-// tells from which state, where the birth could not.
+// tells from which state, where the birth did not know.
 func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
 	if sock.full != 0 {
 		delete(s.sockets, sock.full)
@@ -89,10 +81,19 @@ func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
 	if sock.unreported {
 		sock.unreported = false
 		s.enter(sock, sock.since, k.From, sock.state, sock.until)
+		return
+	}
+	if t := s.queue.get(sock.held); t != nil {
+		if t.From != k.From && t.To != k.From {
+			t.From, t.Dwell, t.Cause = k.From, 0, entryCause(k.From)
+		}
+		s.queue.settle(sock.held)
 	}
 }
 
-// enter tells of the transition that a birth makes, if it makes one.
+// enter tells of the transition that a birth makes, if it makes one. If the last
+// known state cannot lead to it, a record between was lost: the full socket's CLOSE
+// may still tell which.
 func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, until event.Time) {
 	sock.until = until
 	if from == to {
@@ -102,13 +103,25 @@ func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, un
 		}
 		return
 	}
-	cause := event.CauseFin
-	if from == tcpstate.Closing {
-		cause = event.CauseAck
-	}
-	t := sock.change(at, from, to, cause)
+	s.queue.settle(sock.held)
+	t := sock.change(at, from, to, entryCause(from))
 	t.Until = until
-	s.queue.put(t, sock)
+	if tcpstate.Legal(from, to) {
+		s.queue.put(t, sock)
+	} else {
+		s.queue.hold(t, sock, patience)
+	}
+}
+
+// entryCause is the segment that leads from a state into a timewait socket.
+func entryCause(from tcpstate.State) event.Cause {
+	switch from {
+	case tcpstate.FinWait1, tcpstate.Closing:
+		return event.CauseAck
+	case tcpstate.FinWait2:
+		return event.CauseFin
+	}
+	return ""
 }
 
 // timewaitStopped takes the stop of the timer, which comes before its expiry and
@@ -116,13 +129,12 @@ func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, un
 func (s *Settler) timewaitStopped(k *event.Kernel) {
 	sock := s.timewaitAt(k)
 	if sock == nil {
-		sock = s.meetTimewait(k, k.To)
+		sock = s.meetTimewait(k)
 	}
 	if sock == nil {
 		return
 	}
-	t := sock.end(k.Time)
-	t.From = k.To
+	t := sock.end(k.Time, k.To)
 	switch {
 	case recent(sock.resetSent, k.Time):
 		t.Cause = event.CauseResetSent
@@ -138,14 +150,14 @@ func (s *Settler) timewaitStopped(k *event.Kernel) {
 func (s *Settler) timewaitExpired(k *event.Kernel) {
 	sock := s.timewaitAt(k)
 	if sock == nil {
-		sock = s.meetTimewait(k, k.To)
+		sock = s.meetTimewait(k)
 	}
 	if sock == nil {
 		return
 	}
 	s.queue.drop(sock.held)
-	t := sock.end(k.Time)
-	t.From, t.Cause = k.To, event.CauseTimewaitExpired
+	t := sock.end(k.Time, k.To)
+	t.Cause = event.CauseTimewaitExpired
 	if k.To == tcpstate.FinWait2 {
 		t.Cause = event.CauseTimeout
 	}

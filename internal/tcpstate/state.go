@@ -63,15 +63,16 @@ func Parse(name string) (State, error) {
 	return Unknown, fmt.Errorf("unknown TCP state %q", name)
 }
 
-// edges has the states that may follow each state: figure 5 of RFC 9293, and
-// what Linux adds. Any state may also end in CLOSE, by a reset or a timeout.
+// edges has the states that may follow each state in Linux: figure 5 of RFC 9293, but
+// FIN_WAIT1 always passes FIN_WAIT2, as the kernel takes a segment's ACK before its
+// FIN. Any state may also end in CLOSE, by a reset or a timeout.
 var edges = [Count][]State{
 	Close:       {Listen, SynSent},
 	Listen:      {SynRecv},
 	SynSent:     {SynRecv, Established},
 	SynRecv:     {Established, FinWait1, CloseWait},
 	Established: {FinWait1, CloseWait},
-	FinWait1:    {FinWait2, Closing, TimeWait},
+	FinWait1:    {FinWait2, Closing},
 	FinWait2:    {TimeWait},
 	Closing:     {TimeWait},
 	CloseWait:   {LastAck},

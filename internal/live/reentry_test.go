@@ -1,0 +1,110 @@
+//go:build linux
+
+package live_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+)
+
+// TestReentranceIsTold loses transitions for real: with its packets steered to other
+// processors, a softirq interrupts the program at work, and the kernel skips the
+// program's own event. What was lost must show as such, and no verdict may be wrong.
+func TestReentranceIsTold(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	ns.Steer(t, "lo")
+	r := record(t, event.Filter{}, ns)
+	const workers, each = 4, 2500
+	var running []<-chan error
+	for i := range workers {
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 1, byte(i)}), 9091)
+		running = append(running, ns.Go(func() error { return churn(addr, each) }))
+	}
+	for _, done := range running {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.awaitQuiet(t, 2*workers*each)
+	r.stop(t)
+	wrong, incomplete := r.checkHonest(t)
+	t.Logf("%d of %d verdicts incomplete, %d wrong, lost: %v", incomplete, len(r.verdicts), wrong, r.lost)
+	if got := r.summary.Connections; got < workers*each*99/100 || got > workers*each*101/100 {
+		t.Errorf("%d connections in the summary, want about %d", got, workers*each)
+	}
+}
+
+// churn makes connections that the server closes first.
+func churn(addr netip.AddrPort, n int) error {
+	listener, err := listenAt(addr, true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(listener)
+	for range n {
+		p, err := connect(listener, addr)
+		if err != nil {
+			return err
+		}
+		withoutForks(func() { unix.Close(p.server) })
+		if err := closeAfterEOF(p.client); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitQuiet waits for so many verdicts, or until no more come for a second: those
+// of ends whose last transition was lost never do.
+func (r *recorder) awaitQuiet(t *testing.T, n int) {
+	t.Helper()
+	last, since := 0, time.Now()
+	for time.Since(since) < time.Second {
+		time.Sleep(50 * time.Millisecond) // silence cannot be awaited as an event
+		r.mutex.Lock()
+		seen := len(r.verdicts)
+		r.mutex.Unlock()
+		if seen >= n {
+			return
+		}
+		if seen != last {
+			last, since = seen, time.Now()
+		}
+	}
+}
+
+// checkHonest wants each verdict to be right, or to be said to be incomplete.
+func (r *recorder) checkHonest(t *testing.T) (wrong, incomplete int) {
+	t.Helper()
+	states := map[event.ID][]string{}
+	for _, tr := range r.transitions {
+		states[tr.Socket] = append(states[tr.Socket], tr.To.String())
+	}
+	for id, v := range r.verdicts {
+		whole := "SYN_RECV " + activeStates
+		if v.Role() == conn.Client {
+			whole = "SYN_SENT " + passiveStates
+		}
+		seen := strings.Join(states[id], " ")
+		if v.Incomplete {
+			incomplete++
+		} else if seen != whole && seen != whole+" CLOSE" {
+			wrong++
+			t.Errorf("%v > %v: states %s, and not said to be incomplete", v.Local, v.Remote, seen)
+		}
+		if v.ClosedFirst != "" && v.RoleOf(v.ClosedFirst) != conn.Server && v.Role() != "" {
+			wrong++
+			t.Errorf("%v > %v: closed first by %q, want the server (states %s)", v.Local, v.Remote, v.ClosedFirst, seen)
+		}
+	}
+	return wrong, incomplete
+}
