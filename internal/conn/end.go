@@ -90,8 +90,9 @@ type End struct {
 	// or events were lost.
 	Incomplete bool
 
-	Peer       *End // the other end, where it was seen
-	connection *connection
+	Peer       *End        // the other end, where it was seen
+	connection *connection // own, or the peer's
+	own        connection
 	act        act  // its own first FIN or RST, if the other end's had not come before
 	judged     bool // its verdict is out
 	next       *End // of the same four-tuple, in another network namespace

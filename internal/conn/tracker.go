@@ -15,17 +15,20 @@ type Tracker struct {
 	Summary Summary
 
 	ends   map[event.ID]*End
-	tuples map[pair]*End
+	tuples map[event.Tuple]*End
 	nextID event.ID
 }
 
+// statesUsually is how many states a connection passes before its verdict.
+const statesUsually = 4
+
 // pair is a four-tuple without its network namespace: the two ends of a connection
 // may be in different ones.
-type pair struct{ local, remote netip.AddrPort }
+func pair(local, remote netip.AddrPort) event.Tuple { return event.NewTuple(0, local, remote) }
 
 // NewTracker returns a tracker without connections.
 func NewTracker() *Tracker {
-	return &Tracker{ends: make(map[event.ID]*End), tuples: make(map[pair]*End)}
+	return &Tracker{ends: make(map[event.ID]*End), tuples: make(map[event.Tuple]*End)}
 }
 
 // Step is what a transition means for its connection.
@@ -45,8 +48,8 @@ func (t *Tracker) Add(tr *event.Transition) Step {
 	e.leave(tr)
 	step := Step{End: e}
 	if !e.Listener() {
-		t.join(e)
 		e.judge(tr)
+		t.join(e)
 		step.Verdict = t.conclude(e)
 		step.ClosesFirst = e.decided() && !e.connection.announced
 		e.connection.announced = e.connection.announced || step.ClosesFirst
@@ -85,9 +88,11 @@ func (t *Tracker) end(tr *event.Transition) *End {
 	t.nextID++
 	e = &End{
 		Socket: tr.Socket, NetNS: tr.NetNS, Local: tr.Local, Remote: tr.Remote,
-		State:      tr.From,
-		connection: &connection{id: t.nextID},
+		State:  tr.From,
+		States: make([]Dwell, 0, statesUsually),
+		own:    connection{id: t.nextID},
 	}
+	e.connection = &e.own
 	if !e.Listener() {
 		t.Summary.Connections++
 	}
@@ -120,7 +125,7 @@ func (t *Tracker) join(e *End) {
 	if e.Peer != nil || e.Local.Port() == 0 || e.State == tcpstate.Close {
 		return
 	}
-	own := pair{e.Local, e.Remote}
+	own := pair(e.Local, e.Remote)
 	if !t.known(own, e) {
 		e.next = t.tuples[own]
 		t.tuples[own] = e
@@ -140,7 +145,7 @@ func (t *Tracker) join(e *End) {
 	t.Summary.joined()
 }
 
-func (t *Tracker) known(own pair, e *End) bool {
+func (t *Tracker) known(own event.Tuple, e *End) bool {
 	for other := t.tuples[own]; other != nil; other = other.next {
 		if other == e {
 			return true
@@ -154,7 +159,7 @@ func (t *Tracker) known(own pair, e *End) bool {
 func (t *Tracker) opposite(e *End) *End {
 	var elsewhere *End
 	several := false
-	for p := t.tuples[pair{e.Remote, e.Local}]; p != nil; p = p.next {
+	for p := t.tuples[pair(e.Remote, e.Local)]; p != nil; p = p.next {
 		switch {
 		case p == e || p.Peer != nil || p.Opener != "" && p.Opener == e.Opener && p.Opener != Both:
 		case p.State == tcpstate.TimeWait && e.State != tcpstate.TimeWait:
@@ -175,7 +180,7 @@ func (t *Tracker) opposite(e *End) *End {
 
 func (t *Tracker) forget(e *End) {
 	delete(t.ends, e.Socket)
-	own := pair{e.Local, e.Remote}
+	own := pair(e.Local, e.Remote)
 	first := t.tuples[own]
 	if first == e {
 		if e.next == nil {

@@ -78,7 +78,7 @@ func (e *End) closes(side Side, how How, at event.Time) {
 // its verdict, and ended otherwise.
 func (e *End) judgeEnd(tr *event.Transition) {
 	side, how := ending(tr)
-	if how == "" || tr.From == tcpstate.TimeWait {
+	if side == "" || tr.From == tcpstate.TimeWait {
 		return
 	}
 	if e.ClosedFirst != "" {
@@ -145,6 +145,7 @@ func (e *End) compare(p *End) {
 	if other.unsent {
 		other = act{}
 	}
+	ended := e.How
 	switch {
 	case own.at != 0 && other.at != 0 && own.how == Fin && other.how == Fin:
 		e.ClosedFirst, e.How = Both, Fin
@@ -154,6 +155,9 @@ func (e *End) compare(p *End) {
 		e.ClosedFirst, e.How = Remote, other.how
 	case e.ClosedFirst == "" && p.ClosedFirst != "":
 		e.ClosedFirst, e.How = p.ClosedFirst.opposite(), p.How
+	}
+	if e.Ended == "" && ended != Fin {
+		e.Ended = ended // what this end saw came after what the other end did
 	}
 	if e.Ended == e.How {
 		e.Ended = ""

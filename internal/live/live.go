@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -29,6 +31,8 @@ const (
 	hold = 2 * time.Millisecond
 	// lossCheck is how often the loss counters are read while events come.
 	lossCheck = time.Second
+	// readerNice is the nice value of the reading thread.
+	readerNice = -10
 )
 
 // Output takes what a trace has to say, in its order.
@@ -128,12 +132,23 @@ func (t *trace) start(clock event.Clock) *event.Start {
 	return start
 }
 
-// read takes events until the probe is stopped.
+// read takes events until the probe is stopped. It has a thread of its own that the
+// scheduler prefers: on a machine that is out of processor time, the ring would
+// overflow while the reader waits for its turn.
 func (t *trace) read() error {
+	runtime.LockOSThread() // for good: no other goroutine shall inherit the preference
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, readerNice); err != nil {
+		t.Log.Debug("prefer the reader", zap.Error(err))
+	}
 	var k event.Kernel
+	var more bool
+	var asked event.Time // when the ring was last found empty
 	for {
-		asked := host.Now()
-		more, err := t.probe.Read(&k)
+		if !more {
+			asked = host.Now()
+		}
+		var err error
+		more, err = t.probe.Read(&k)
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil

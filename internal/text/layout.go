@@ -63,7 +63,7 @@ func (l layout) transition(p *Printer, t *event.Transition, step conn.Step) {
 	p.dwell(t.Dwell)
 	p.pad(l.notes - 1)
 	p.add(" ")
-	p.notes(t, step, p.Width-p.visible())
+	p.notes(t, step)
 }
 
 // second puts on a line of its own what a narrow terminal has no room for.
@@ -75,5 +75,5 @@ func (l layout) second(p *Printer, t *event.Transition, step conn.Step) {
 		p.dwell(t.Dwell)
 		p.add("  ")
 	}
-	p.notes(t, step, p.Width-p.visible())
+	p.notes(t, step)
 }

@@ -37,12 +37,11 @@ var causeWords = map[event.Cause]string{
 	event.CauseNetnsGone:        "network namespace gone",
 }
 
-// notes says who made a transition and why. It keeps to a width if it can by
-// cutting the process's name.
-func (p *Printer) notes(t *event.Transition, step conn.Step, width int) {
+// notes says who made a transition and why.
+func (p *Printer) notes(t *event.Transition, step conn.Step) {
 	words := p.words(t, step)
 	if t.Process != nil {
-		p.process(t.Process, width-1-len(words))
+		p.process(t.Process, 1+len(words))
 		p.add(" ")
 	}
 	p.paint(tone(t, step))
@@ -112,12 +111,16 @@ func (p *Printer) clockTime(t event.Time, layout string) string {
 	return p.Clock.Wall(t).In(p.Zone).Format(layout)
 }
 
-// process adds a name and a process id, the name cut to keep to the width.
-func (p *Printer) process(process *event.Process, width int) {
+// process adds a name and a process id. On a terminal the name is cut so that what
+// follows has room.
+func (p *Printer) process(process *event.Process, follows int) {
 	id := "/" + strconv.FormatUint(uint64(process.PID), 10)
 	name := Printable(process.Comm)
-	if p.Fit && runewidth.StringWidth(name)+len(id) > width {
-		name = runewidth.Truncate(name, max(4, width-len(id)), "…")
+	if p.Fit {
+		room := p.Width - p.visible() - len(id) - follows
+		if runewidth.StringWidth(name) > room {
+			name = runewidth.Truncate(name, max(4, room), "…")
+		}
 	}
 	p.add(name, id)
 }

@@ -1,0 +1,222 @@
+package text_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func options(width int) text.Options {
+	return text.Options{Width: width, Clock: event.Clock(boot.UnixNano()), Zone: time.UTC}
+}
+
+func printed(t *testing.T, o text.Options) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := play(text.New(&out, o)); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	fit, color, quiet := options(120), options(120), options(120)
+	fit.Fit, color.Color, quiet.Quiet = true, true, true
+	narrow := options(80)
+	narrow.Fit = true
+	for _, tc := range []struct {
+		file    string
+		options text.Options
+	}{
+		{"80", options(80)},
+		{"80-fit", narrow},
+		{"120", options(120)},
+		{"120-fit", fit},
+		{"120-color", color},
+		{"160", options(160)},
+		{"quiet", quiet},
+	} {
+		t.Run(tc.file, func(t *testing.T) {
+			t.Parallel()
+			got := printed(t, tc.options)
+			path := filepath.Join("testdata", tc.file+".golden")
+			if *update {
+				if err := os.WriteFile(path, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s differs, 'go test -update' writes it anew; got:\n%s", path, got)
+			}
+		})
+	}
+}
+
+func TestColorChangesNothingElse(t *testing.T) {
+	t.Parallel()
+	o := options(120)
+	o.Color = true
+	sequences := regexp.MustCompile("\x1b\\[[0-9;]*m")
+	got := printed(t, o)
+	if plain := sequences.ReplaceAll(got, nil); !bytes.Equal(plain, printed(t, options(120))) {
+		t.Errorf("without its colours:\n%s", plain)
+	}
+	for line := range strings.Lines(string(got)) {
+		if strings.Count(line, "\x1b") > 0 && !strings.HasSuffix(strings.TrimSuffix(line, "\n"), "\x1b[0m") {
+			t.Errorf("colour leaks out of the line %q", line)
+		}
+	}
+}
+
+func TestFitKeepsToTheWidth(t *testing.T) {
+	t.Parallel()
+	for _, width := range []int{80, 120, 160} {
+		o := options(width)
+		o.Fit = true
+		tr := closedBy(strings.Repeat("\x1b", 15))
+		for line := range strings.Lines(one(t, o, &tr)) {
+			if w := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
+				t.Errorf("%d columns of %d: %s", w, width, line)
+			}
+		}
+	}
+}
+
+// closedBy is a transition of a process that calls itself so.
+func closedBy(comm string) event.Transition {
+	return at(0, 7, tcpstate.Established, tcpstate.FinWait1, event.CauseClose, by(4242, comm, event.MechanismClose))
+}
+
+func one(t *testing.T, o text.Options, tr *event.Transition) string {
+	t.Helper()
+	var out bytes.Buffer
+	p := text.New(&out, o)
+	p.Transition(tr, conn.NewTracker().Add(tr))
+	if err := p.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// hostile has names that a process may give itself.
+var hostile = []string{
+	"\x1b[2J\x1b[31m", "a\nb", "a\rb", "\x00\x07\x08\x7f", "\u202etxt.exe", "\u200b\u2066",
+	"\u0085\u009b31m", "日本語日本", "\xff\xfe\xc3", "e\u0301", "\xf0\x9f\x98", "😀", "\u2028x",
+}
+
+func TestHostileNamesAreHarmless(t *testing.T) {
+	t.Parallel()
+	for _, comm := range hostile {
+		for _, width := range []int{80, 120} {
+			for _, color := range []bool{false, true} {
+				o := options(width)
+				o.Color, o.Fit = color, true
+				tr := closedBy(comm)
+				got := one(t, o, &tr)
+				if lines := strings.Count(got, "\n"); lines != 1 && width >= 120 || lines > 2 {
+					t.Errorf("%q makes %d lines", comm, lines)
+				}
+				if color {
+					got = regexp.MustCompile("\x1b\\[[0-9]+m").ReplaceAllString(got, "")
+				}
+				checkHarmless(t, comm, got)
+			}
+		}
+	}
+}
+
+func checkHarmless(t *testing.T, comm, got string) {
+	t.Helper()
+	if !utf8.ValidString(got) {
+		t.Errorf("%q makes invalid UTF-8: %q", comm, got)
+	}
+	for _, r := range strings.ReplaceAll(got, "\n", "") {
+		if r < ' ' || 0x7f <= r && r < 0xa0 || 0x200b <= r && r <= 0x200f || 0x2028 <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069 {
+			t.Errorf("%q leaves U+%04X in %q", comm, r, got)
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"":                 "",
+		"nginx: worker":    "nginx: worker",
+		"日本語":              "日本語",
+		"\x1b[2J":          `\x1b[2J`,
+		"a\nb\x7f":         `a\x0ab\x7f`,
+		"\u202etxt":        `\xe2\x80\xaetxt`,
+		"\xffx":            `\xffx`,
+		"\u009b":           `\xc2\x9b`,
+		"\ufffd":           "\ufffd",
+		"caf\u00e9 \u20ac": "caf\u00e9 \u20ac",
+	} {
+		if got := text.Printable(name); got != want {
+			t.Errorf("Printable(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// A bare backslash must not pass for the escape of a control character.
+func TestPrintableIsUnambiguous(t *testing.T) {
+	t.Parallel()
+	if a, b := text.Printable(`\x1b`), text.Printable("\x1b"); a == b {
+		t.Errorf("two names are both shown as %q", a)
+	}
+}
+
+func TestTimesAreLocal(t *testing.T) {
+	t.Parallel()
+	o := options(120)
+	o.Zone = time.FixedZone("", 5*60*60+30*60)
+	tr := at(1501*ms, 3, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin, until(63200*ms))
+	got := one(t, o, &tr)
+	if !strings.HasPrefix(got, "17:30:01.501000 ") || !strings.Contains(got, "until 17:31:03.2") {
+		t.Errorf("got %s", got)
+	}
+}
+
+var errFull = errors.New("no space")
+
+// full is a writer that takes so many lines.
+type full struct{ lines, writes int }
+
+func (f *full) Write(b []byte) (int, error) {
+	f.writes++
+	if f.writes > f.lines {
+		return 0, errFull
+	}
+	return len(b), nil
+}
+
+func TestFirstErrorOfTheWriterStays(t *testing.T) {
+	t.Parallel()
+	w := &full{lines: 2}
+	if err := play(text.New(w, options(120))); !errors.Is(err, errFull) {
+		t.Errorf("error %v", err)
+	}
+	if w.writes != 3 {
+		t.Errorf("%d writes, the third of which failed", w.writes)
+	}
+}
