@@ -109,6 +109,7 @@ func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, un
 	if tcpstate.Legal(from, to) {
 		s.queue.put(t, sock)
 	} else {
+		t.Dwell = 0 // the time in the lost state is in it
 		s.queue.hold(t, sock, patience)
 	}
 }

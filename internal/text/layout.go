@@ -18,56 +18,64 @@ const (
 type layout struct {
 	wide     bool
 	fraction int // digits of a second
-	address  int // width of an address column
-	notes    int // where the notes begin
+	address  int // width of an address column so far: it grows with the addresses
+	most     int // and this is what there is room for
 }
 
+// addressUsually is the width of the longest IPv4 address with its port.
+const addressUsually = len("255.255.255.255:65535")
+
 func newLayout(width int) layout {
-	if width < wideFrom {
-		l := layout{fraction: 3}
-		l.address = max(8, (width-clockWidth-l.fraction-edgeWidth-3)/2)
-		return l
+	l := layout{fraction: 3}
+	rest := width - clockWidth - edgeWidth - 3
+	if width >= wideFrom {
+		l.wide, l.fraction = true, 6
+		rest -= dwellWidth + notesWidth + 2
 	}
-	l := layout{wide: true, fraction: 6}
-	rest := width - clockWidth - l.fraction - edgeWidth - dwellWidth - notesWidth - 5
-	l.address = min(47, rest/2)
-	l.notes = clockWidth + l.fraction + 2*l.address + edgeWidth + dwellWidth + 5
+	l.most = max(8, (rest-l.fraction)/2)
+	l.address = min(l.most, addressUsually)
 	return l
 }
 
-func (l layout) head(p *Printer) {
+func (l *layout) head(p *Printer) {
 	p.paint(faint)
 	p.column("TIME", clockWidth+l.fraction)
 	p.column("LOCAL", l.address)
 	p.column("REMOTE", l.address)
-	p.column("FROM > TO", edgeWidth)
 	if l.wide {
+		p.column("FROM > TO", edgeWidth)
 		p.column("AFTER", dwellWidth)
 		p.add("PROCESS AND CAUSE")
+	} else {
+		p.add("FROM > TO")
 	}
 	p.paint(plain)
 }
 
-func (l layout) transition(p *Printer, t *event.Transition, step conn.Step) {
+func (l *layout) transition(p *Printer, t *event.Transition, step conn.Step) {
 	p.time(t.Time, l.fraction)
 	p.add(" ")
-	p.local(t, l.address)
-	p.remote(t, l.address)
-	p.edge(t)
+	p.local, p.remote = appendAddress(p.local[:0], t.Local), appendRemote(p.remote[:0], t.Remote)
+	l.address = max(l.address, min(l.most, max(len(p.local), len(p.remote))))
+	p.cell(p.local, l.address)
+	p.cell(p.remote, l.address)
+	start := len(p.line)
+	p.add(t.From.String(), " > ", t.To.String())
 	if !l.wide {
 		l.second(p, t, step)
 		return
 	}
-	p.pad(clockWidth + l.fraction + 2*l.address + edgeWidth + 3)
+	p.pad(start + edgeWidth)
 	p.add(" ")
+	start = len(p.line)
 	p.dwell(t.Dwell)
-	p.pad(l.notes - 1)
+	p.pad(start + dwellWidth)
 	p.add(" ")
 	p.notes(t, step)
 }
 
 // second puts on a line of its own what a narrow terminal has no room for.
-func (l layout) second(p *Printer, t *event.Transition, step conn.Step) {
+func (l *layout) second(p *Printer, t *event.Transition, step conn.Step) {
 	const indent = "             "
 	p.add("\n", indent)
 	if t.Dwell > 0 {

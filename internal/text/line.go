@@ -57,7 +57,7 @@ func (p *Printer) column(words string, width int) {
 	}
 }
 
-// pad fills the line up to a column; it has no colour so far.
+// pad fills the line up to a length.
 func (p *Printer) pad(to int) {
 	for len(p.line) < to {
 		p.line = append(p.line, ' ')
@@ -83,34 +83,29 @@ func (p *Printer) count(n int, noun string) {
 	}
 }
 
-func (p *Printer) local(t *event.Transition, width int) {
+// cell adds text, padded to a width, and a space.
+func (p *Printer) cell(text []byte, width int) {
 	start := len(p.line)
-	p.address(t.Local)
+	p.line = append(p.line, text...)
 	p.pad(start + width)
 	p.add(" ")
 }
 
-func (p *Printer) remote(t *event.Transition, width int) {
-	start := len(p.line)
-	if t.Remote.Port() == 0 {
-		p.add("*")
-	} else {
-		p.address(t.Remote)
-	}
-	p.pad(start + width)
-	p.add(" ")
-}
-
-// address adds an address; a port that is not chosen yet is a star.
-func (p *Printer) address(a netip.AddrPort) {
-	p.line = a.AppendTo(p.line)
+// appendAddress writes an address; a port that is not chosen yet is a star.
+func appendAddress(b []byte, a netip.AddrPort) []byte {
+	b = a.AppendTo(b)
 	if a.Port() == 0 {
-		p.line[len(p.line)-1] = '*'
+		b[len(b)-1] = '*'
 	}
+	return b
 }
 
-func (p *Printer) edge(t *event.Transition) {
-	p.add(t.From.String(), " > ", t.To.String())
+// appendRemote writes the remote end; a listener has none.
+func appendRemote(b []byte, a netip.AddrPort) []byte {
+	if a.Port() == 0 {
+		return append(b, '*')
+	}
+	return appendAddress(b, a)
 }
 
 func (p *Printer) dwell(d time.Duration) {

@@ -27,6 +27,8 @@ type Printer struct {
 	err    error
 	layout layout
 	line   []byte
+	local  []byte // the addresses of the line
+	remote []byte
 	clock  clockCache
 }
 

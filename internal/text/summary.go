@@ -105,10 +105,8 @@ func (p *Printer) holding(h *holding) {
 	if h.role != "" {
 		p.add(" of the ", string(h.role))
 	}
-	p.add(", by ")
-	p.count(h.sockets, "socket")
-	p.add(" in TIME_WAIT")
 	if h.until != 0 {
-		p.add(", until ", p.clockTime(h.until, "15:04:05.0"))
+		p.add(" until ", p.clockTime(h.until, "15:04:05.0"))
 	}
+	p.add(" (", strconv.Itoa(h.sockets), " in TIME_WAIT)")
 }

@@ -78,6 +78,9 @@ func (p *Printer) cause(t *event.Transition) string {
 	if t.Cause == event.CauseConnect && t.To == tcpstate.Close {
 		words = "connect failed"
 	}
+	if t.Cause == event.CauseResetReceived && t.From == tcpstate.SynSent {
+		words = "refused"
+	}
 	if t.Cause == event.CauseSignal && t.Process != nil {
 		words += " by signal " + strconv.Itoa(int(t.Process.Signal))
 	}
@@ -135,7 +138,7 @@ func Printable(s string) string {
 	var b strings.Builder
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
-		if r == utf8.RuneError && size <= 1 || !unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S, unicode.Zs) {
+		if r == utf8.RuneError && size <= 1 || r == '\\' || !unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S, unicode.Zs) {
 			for _, c := range []byte(s[:size]) {
 				b.WriteString(`\x`)
 				b.WriteString(strconv.FormatUint(uint64(c)>>4, 16))
@@ -151,14 +154,14 @@ func Printable(s string) string {
 
 func isPlain(s string) bool {
 	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '\\' {
 			return false
 		}
 	}
 	return true
 }
 
-// appendDwell writes a duration in at most six columns: 31us, 1.20ms, 60.07s, 3m05s.
+// appendDwell writes a duration in at most six columns: 31us, 1.20ms, 60.0s, 3m05s.
 func appendDwell(b []byte, d time.Duration) []byte {
 	switch {
 	case d < time.Millisecond:
@@ -171,18 +174,20 @@ func appendDwell(b []byte, d time.Duration) []byte {
 		return twoUnits(b, d/time.Second, 60, 'm', 's')
 	case d < 100*time.Hour:
 		return twoUnits(b, d/time.Minute, 60, 'h', 'm')
+	case d < 100*24*time.Hour:
+		return twoUnits(b, d/time.Hour, 24, 'd', 'h')
 	}
-	return twoUnits(b, d/time.Hour, 24, 'd', 'h')
+	return append(strconv.AppendInt(b, int64(d/(24*time.Hour)), 10), 'd')
 }
 
 func threeDigits(b []byte, d, unit time.Duration) []byte {
-	decimals := 2
+	decimals, step := 2, unit/100
 	if d >= 100*unit {
-		decimals = 0
+		decimals, step = 0, unit
 	} else if d >= 10*unit {
-		decimals = 1
+		decimals, step = 1, unit/10
 	}
-	return strconv.AppendFloat(b, float64(d)/float64(unit), 'f', decimals, 64)
+	return strconv.AppendFloat(b, float64(d.Truncate(step))/float64(unit), 'f', decimals, 64)
 }
 
 func twoUnits(b []byte, n, per time.Duration, big, small byte) []byte {
