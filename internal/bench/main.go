@@ -1,0 +1,145 @@
+//go:build linux
+
+// Command bench measures what a trace costs: in the kernel, in user space, and in
+// connections that the traced machine no longer makes. One workload runs without a
+// tracer, with an empty program, with tcptrace in several modes, and with the tools
+// that people use today, round by round and interleaved, so that what the machine
+// does besides falls on all of them alike.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// options are the flags.
+type options struct {
+	rounds      int
+	connections int
+	cores       int
+	workload    string
+	tcptrace    string
+	only        string
+	json        bool
+	programs    bool
+}
+
+func main() {
+	// All children are started by this thread: their death follows its own, and they
+	// inherit its processors and mounts.
+	runtime.LockOSThread()
+	if len(os.Args) > 1 && os.Args[1] == workerArg {
+		exit(work(os.Args[2:]))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, parse())
+	stop()
+	exit(err)
+}
+
+func exit(err error) {
+	if err == nil {
+		os.Exit(0)
+	}
+	fmt.Fprintln(os.Stderr, "bench:", err)
+	os.Exit(1)
+}
+
+func parse() options {
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each tracer")
+	flag.IntVar(&o.connections, "connections", 40_000, "connections a round")
+	flag.IntVar(&o.cores, "cores", 2, "processor cores to use")
+	flag.StringVar(&o.workload, "workload", "go", "go: plain loops of Go's net package; raw: bare system calls, twice as fast, where events are lost first")
+	flag.StringVar(&o.tcptrace, "tcptrace", "", "the tcptrace to measure (default: built from this module)")
+	flag.StringVar(&o.only, "only", "", "measure these tracers only: text,tcpstates (none is always measured)")
+	flag.BoolVar(&o.json, "json", false, "print one JSON object")
+	flag.BoolVar(&o.programs, "programs", false, "show what each BPF program takes")
+	flag.Parse()
+	return o
+}
+
+func (o *options) check() error {
+	switch {
+	case flag.NArg() > 0:
+		return fmt.Errorf("unknown argument %q", flag.Arg(0))
+	case o.rounds < 1:
+		return errors.New("-rounds: at least 1")
+	case o.connections < 1 || o.connections > maxConnections:
+		return fmt.Errorf("-connections: from 1 to %d", maxConnections)
+	case o.cores < 1:
+		return errors.New("-cores: at least 1")
+	case o.workload != "go" && o.workload != "raw":
+		return fmt.Errorf("-workload: %q is neither go nor raw", o.workload)
+	case os.Geteuid() != 0:
+		return errors.New("tracing and network namespaces need root: run it with sudo")
+	}
+	return nil
+}
+
+func run(ctx context.Context, o options) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "tcptrace-bench-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the output: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	machine, err := prepare(o.cores)
+	if err != nil {
+		return err
+	}
+	tcptrace := cmp.Or(o.tcptrace, filepath.Join(dir, "tcptrace"))
+	chosen, missing, err := choose(tracers(tcptrace), o.only)
+	if err != nil {
+		return err
+	}
+	if o.tcptrace == "" {
+		if err := build(ctx, tcptrace); err != nil {
+			return err
+		}
+	}
+	b := &bench{options: o, dir: dir, rows: newRows(chosen)}
+	if err := b.measure(ctx); err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(os.Stdout, b.rows)
+	}
+	return printTable(os.Stdout, report{o, machine, b.rows, missing})
+}
+
+// choose leaves out the tracers that are not asked for or not installed, and says
+// how to install the latter.
+func choose(all []tracer, only string) (chosen []tracer, missing []string, err error) {
+	asked := make(map[string]bool)
+	for name := range strings.SplitSeq(only, ",") {
+		asked[name] = name != ""
+	}
+	for _, t := range all {
+		if only != "" && !asked[t.name] && t.name != "none" {
+			continue
+		}
+		delete(asked, t.name)
+		if t.install != "" && t.path() == "" {
+			missing = append(missing, t.name+" is not installed: "+t.install)
+			continue
+		}
+		chosen = append(chosen, t)
+	}
+	delete(asked, "")
+	for name := range asked {
+		return nil, nil, fmt.Errorf("-only: no tracer %q", name)
+	}
+	return chosen, missing, nil
+}

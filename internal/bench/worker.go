@@ -1,0 +1,207 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	workers = 2
+	// firstPort is below the ports that the kernel chooses for clients. Each worker's
+	// server has one.
+	firstPort = 20_100
+	lastPort  = firstPort + workers - 1
+
+	// warmUp connections come before the tracer, so that nothing is slow for being the
+	// first.
+	warmUp = 2000
+
+	maxConnections = 1_000_000
+)
+
+// connector makes one connection after the other: the server closes each as soon as
+// it has accepted it, the client when it has read the end.
+type connector interface {
+	connect(connections int) error
+}
+
+// work is the child: it answers each order, a number of connections, by the
+// nanoseconds that they took. It ends with its standard input.
+func work(args []string) error {
+	signal.Ignore(syscall.SIGINT) // Ctrl-C goes to the whole process group
+	if err := raiseLoopback(); err != nil {
+		return err
+	}
+	if err := makeRoom(); err != nil {
+		return err
+	}
+	pairs, err := newPairs(args)
+	if err != nil {
+		return err
+	}
+	if _, err := share(pairs, warmUp); err != nil {
+		return err
+	}
+	fmt.Println(0)
+	orders := bufio.NewScanner(os.Stdin)
+	for orders.Scan() {
+		connections, err := strconv.Atoi(orders.Text())
+		if err != nil {
+			return fmt.Errorf("read an order: %w", err)
+		}
+		elapsed, err := share(pairs, connections)
+		if err != nil {
+			return err
+		}
+		fmt.Println(elapsed.Nanoseconds())
+	}
+	return nil
+}
+
+func newPairs(args []string) ([]connector, error) {
+	var pairs []connector
+	for n := range workers {
+		var pair connector
+		var err error
+		if len(args) > 0 && args[0] == "raw" {
+			pair, err = newRawPair(n)
+		} else {
+			pair, err = newGoPair(n)
+		}
+		if err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, pair)
+	}
+	return pairs, nil
+}
+
+// share has the workers make the connections, each its part, and waits for all.
+func share(pairs []connector, connections int) (time.Duration, error) {
+	done := make(chan error, len(pairs))
+	begin := time.Now()
+	for n, pair := range pairs {
+		part := (connections + len(pairs) - 1 - n) / len(pairs)
+		go func() { done <- pair.connect(part) }()
+	}
+	var all error
+	for range pairs {
+		all = errors.Join(all, <-done)
+	}
+	return time.Since(begin), all
+}
+
+// server is the address of a worker's server, which listens on all of them: another
+// for each block of connections. With one address, clients would meet the TIME_WAIT of
+// earlier ones, as the kernel chooses their ports anew every ten seconds, and make more
+// transitions.
+type server struct {
+	port uint16
+	made int // connections
+}
+
+func newServer(worker int) server { return server{port: firstPort + uint16(worker)} }
+
+// next returns the address for one more connection, and whether it is a new one.
+func (s *server) next() (addr netip.AddrPort, fresh bool) {
+	const each = 100 // connections in a block
+	block := s.made / each
+	fresh = s.made%each == 0
+	s.made++
+	ip := netip.AddrFrom4([4]byte{127, 1, byte(block >> 8), byte(block)})
+	return netip.AddrPortFrom(ip, s.port), fresh
+}
+
+// goPair is a client and a server in plain loops of the net package, as programs
+// have them: one connection takes about 50 us of processor time, and both cores
+// are busy. Keepalive and Multipath TCP, which Go turns on, are off.
+type goPair struct {
+	server server
+	dialer net.Dialer
+	addr   string
+}
+
+func newGoPair(worker int) (*goPair, error) {
+	p := &goPair{server: newServer(worker), dialer: net.Dialer{KeepAlive: -1}}
+	p.dialer.SetMultipathTCP(false)
+	config := net.ListenConfig{KeepAlive: -1}
+	config.SetMultipathTCP(false)
+	l, err := config.Listen(context.Background(), "tcp4", ":"+strconv.Itoa(int(p.server.port)))
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	go serve(l)
+	return p, nil
+}
+
+// serve closes what it accepts; without it the client fails as well.
+func serve(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			exit(fmt.Errorf("accept: %w", err))
+		}
+		c.Close()
+	}
+}
+
+func (p *goPair) connect(connections int) error {
+	var end [1]byte
+	for range connections {
+		if addr, fresh := p.server.next(); fresh {
+			p.addr = addr.String()
+		}
+		c, err := p.dialer.Dial("tcp4", p.addr)
+		if err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+		_, err = c.Read(end[:])
+		c.Close()
+		if !errors.Is(err, io.EOF) {
+			return fmt.Errorf("wait for the server's close: %w", err)
+		}
+	}
+	return nil
+}
+
+// raiseLoopback brings the loopback interface of a new network namespace up.
+func raiseLoopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("bring lo up: %w", err)
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return fmt.Errorf("bring lo up: %w", err)
+	}
+	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
+		return fmt.Errorf("bring lo up: %w", err)
+	}
+	return nil
+}
+
+// makeRoom makes sure that no connection of a round goes without its TIME_WAIT: small
+// machines have a small table. The setting ends with the network namespace.
+func makeRoom() error {
+	const path = "/proc/sys/net/ipv4/tcp_max_tw_buckets"
+	if err := os.WriteFile(path, []byte(strconv.Itoa(2*maxConnections)), 0); err != nil {
+		return fmt.Errorf("make room for TIME_WAIT: %w", err)
+	}
+	return nil
+}
