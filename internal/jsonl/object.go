@@ -13,8 +13,12 @@ import (
 // several times as much for each record, and cannot leave out what is unknown
 // without a pointer for each key.
 type object struct {
-	b     []byte
-	comma bool
+	b      []byte
+	comma  bool
+	second struct { // the digits of the second that was written last
+		unix   int64
+		digits []byte
+	}
 }
 
 func (o *object) reset() { o.b, o.comma = append(o.b[:0], '{'), false }
@@ -111,9 +115,18 @@ func (o *object) time(name string, c event.Clock, t event.Time) {
 		return
 	}
 	o.key(name)
-	o.b = append(o.b, '"')
-	o.b = c.Wall(t).AppendFormat(o.b, "2006-01-02T15:04:05.000000000Z")
-	o.b = append(o.b, '"')
+	ns := int64(c) + int64(t)
+	unix := ns / int64(time.Second)
+	if o.second.digits == nil || o.second.unix != unix {
+		o.second.unix = unix
+		o.second.digits = time.Unix(unix, 0).UTC().AppendFormat(o.second.digits[:0], `"2006-01-02T15:04:05.`)
+	}
+	o.b = append(o.b, o.second.digits...)
+	rest := ns % int64(time.Second)
+	for unit := int64(time.Second) / 10; unit > 0; unit /= 10 {
+		o.b = append(o.b, '0'+byte(rest/unit%10))
+	}
+	o.b = append(o.b, `Z"`...)
 }
 
 const hex = "0123456789abcdef"

@@ -65,15 +65,14 @@ var (
 // trace is one run.
 type trace struct {
 	Options
-	probe   *probe.Probe
-	settler *settle.Settler
-	tracker *conn.Tracker
-	out     Output
-	cancel  context.CancelCauseFunc
-	lost    uint64
-	checked time.Time // when the loss counters were read
-
-	unchecked bool // events came since then
+	probe     *probe.Probe
+	settler   *settle.Settler
+	tracker   *conn.Tracker
+	out       Output
+	cancel    context.CancelCauseFunc
+	lost      uint64
+	checked   event.Time // when the loss counters were read
+	unchecked bool       // events came since then
 }
 
 // Run traces until the context ends, and then writes the end of the trace in order.
@@ -159,6 +158,8 @@ func (t *trace) read() error {
 			t.settler.Add(&k)
 			if !more {
 				err = t.pause(batch)
+			} else if k.Time.Sub(t.checked) >= lossCheck {
+				err = t.losses(k.Time)
 			}
 		}
 		if err != nil {
@@ -169,8 +170,12 @@ func (t *trace) read() error {
 
 // pause makes visible what there is, and lets events gather for a while.
 func (t *trace) pause(d time.Duration) error {
-	if err := t.losses(false); err != nil {
-		return err
+	if now := host.Now(); now.Sub(t.checked) >= lossCheck {
+		if err := t.losses(now); err != nil {
+			return err
+		}
+	} else {
+		t.unchecked = true
 	}
 	if err := t.out.Flush(); err != nil {
 		return writing(err)
@@ -186,7 +191,7 @@ func (t *trace) deadline() time.Time {
 	case t.settler.Waiting():
 		return time.Now().Add(hold)
 	case t.unchecked:
-		return t.checked.Add(lossCheck)
+		return time.Now().Add(lossCheck)
 	}
 	return time.Time{}
 }
@@ -199,14 +204,10 @@ func (t *trace) transition(tr *event.Transition) {
 	}
 }
 
-// losses tells what was lost since the last time, once in a while or at the end.
-func (t *trace) losses(end bool) error {
-	t.unchecked = !end && time.Since(t.checked) < lossCheck
-	if t.unchecked {
-		return nil
-	}
-	t.checked = time.Now()
-	lost, err := t.probe.Lost(host.Now())
+// losses tells what was lost since the last time.
+func (t *trace) losses(now event.Time) error {
+	t.checked, t.unchecked = now, false
+	lost, err := t.probe.Lost(now)
 	if err != nil {
 		return err
 	}
@@ -219,7 +220,7 @@ func (t *trace) losses(end bool) error {
 
 func (t *trace) stop(cause error) error {
 	t.settler.Close()
-	if err := t.losses(true); err != nil {
+	if err := t.losses(host.Now()); err != nil {
 		return err
 	}
 	t.out.Stop(event.Stop{Time: host.Now(), Reason: reason(cause), Lost: t.lost}, t.tracker)

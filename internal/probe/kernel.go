@@ -21,6 +21,7 @@ var (
 
 // features is what the running kernel offers beyond what every trace needs.
 type features struct {
+	types         *btf.Spec
 	droppedSocket bool // kfree_skb tells the socket that a segment was dropped at
 }
 
@@ -43,7 +44,7 @@ func inspect() (features, error) {
 }
 
 func inspectTypes(types *btf.Spec) (features, error) {
-	var found features
+	found := features{types: types}
 	for _, name := range tracepoints {
 		var typedef *btf.Typedef
 		if err := types.TypeByName("btf_trace_"+name, &typedef); err != nil {

@@ -58,7 +58,9 @@ func Open(filter event.Filter) (*Probe, error) {
 	if err := configure(spec, filter); err != nil {
 		return nil, err
 	}
-	collection, err := ebpf.NewCollection(spec)
+	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		Programs: ebpf.ProgramOptions{KernelTypes: kernel.types},
+	})
 	if err != nil {
 		return nil, explain("load the BPF programs", err)
 	}
