@@ -115,6 +115,11 @@ func TestForgottenEndsLeaveTheOthers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			got := tell(accepted(1, in(1)), accepted(2, in(2)), accepted(3, in(3)), closing(tc.gone, uint32(tc.gone)))
+			tr := dial(9, in(uint32(tc.gone)))
+			got.add(&tr)
+			if p := got.ends[9].Peer; p != nil {
+				t.Errorf("the peer is socket %d of another network namespace, or is closed", p.Socket)
+			}
 			for i, want := range tc.peers {
 				tr := dial(event.ID(10+i), in(uint32(want)))
 				got.add(&tr)
@@ -149,6 +154,19 @@ func TestStatesAndTimesOfAnEnd(t *testing.T) {
 	}
 }
 
+func TestConnectionsAreNumberedOnce(t *testing.T) {
+	t.Parallel()
+	got := tell(accepted(1), dial(3, between("10.0.0.3:1", "10.0.0.1:80")), dial(2))
+	equal(t, "ids", []event.ID{got.ends[1].Connection(), got.ends[2].Connection(), got.ends[3].Connection()}, []event.ID{1, 1, 2})
+	reversed := tell(dial(3, between("10.0.0.3:1", "10.0.0.1:80")), dial(2), accepted(1))
+	equal(t, "ids", []event.ID{reversed.ends[1].Connection(), reversed.ends[2].Connection(), reversed.ends[3].Connection()}, []event.ID{2, 2, 1})
+}
+
+func TestClientOpensWithItsSyn(t *testing.T) {
+	t.Parallel()
+	equal(t, "opened", tell(opened()...).ends[client].Opened, base)
+}
+
 func TestTimeWaitIsSeenFromBothEnds(t *testing.T) {
 	t.Parallel()
 	got := tell(serverCloses()...)
@@ -175,6 +193,19 @@ func TestSummaryCountsConnections(t *testing.T) {
 		want  conn.Summary
 	}{
 		{"nothing", nil, conn.Summary{}},
+		{
+			"the client closes",
+			opened(
+				at(5*ms, client, "ESTABLISHED>FIN_WAIT1"), at(6*ms, client, "FIN_WAIT1>FIN_WAIT2"),
+				at(7*ms, client, "FIN_WAIT2>TIME_WAIT"),
+			),
+			conn.Summary{Transitions: 7, Connections: 1, BothEnds: 1, ByClient: 1},
+		},
+		{
+			"both ends are first seen in TIME_WAIT",
+			[]event.Transition{at(0, server, "CLOSING>TIME_WAIT"), at(0, client, "CLOSING>TIME_WAIT")},
+			conn.Summary{Transitions: 2, Connections: 1, BothEnds: 1, Unknown: 1, Incomplete: 1},
+		},
 		{
 			"the server closes", serverCloses(),
 			conn.Summary{Transitions: 11, Connections: 1, BothEnds: 1, ByServer: 1},

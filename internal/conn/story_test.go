@@ -86,7 +86,7 @@ func state(name string) tcpstate.State {
 // teller plays a story and keeps what comes of it.
 type teller struct {
 	*conn.Tracker
-	first    []string            // each ClosesFirst, as "socket side"
+	first    []string            // each ClosesFirst, as "1 FIN_WAIT1 local": socket, state, side
 	verdicts map[event.ID]string // as they stood when they were out
 	order    []event.ID
 	ends     map[event.ID]*conn.End
@@ -106,7 +106,7 @@ func (t *teller) add(tr *event.Transition) {
 	step := t.Add(tr)
 	t.ends[tr.Socket] = step.End
 	if step.ClosesFirst {
-		t.first = append(t.first, fmt.Sprintf("%d %s", tr.Socket, step.End.ClosedFirst))
+		t.first = append(t.first, fmt.Sprintf("%d %v %s", tr.Socket, tr.To, step.End.ClosedFirst))
 	}
 	if step.Verdict {
 		t.order = append(t.order, tr.Socket)

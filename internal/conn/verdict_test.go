@@ -281,6 +281,33 @@ func TestBothEndsAgree(t *testing.T) {
 			),
 			"server remote reset by close of 43", "client local reset by close of 43",
 		},
+		{
+			"the server's FIN waits behind data, and the client resets",
+			opened(
+				at(5*ms, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose), unsent),
+				at(6*ms, client, "ESTABLISHED>CLOSE", because(event.CauseResetSent), by(curl, event.MechanismClose)),
+				at(7*ms, server, "FIN_WAIT1>CLOSE", because(event.CauseResetReceived)),
+			),
+			"server remote reset by close of 43", "client local reset by close of 43",
+		},
+		{
+			"the server's FIN is acknowledged, and the client resets",
+			opened(
+				at(5*ms, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose), unsent),
+				at(6*ms, server, "FIN_WAIT1>FIN_WAIT2"), // the client's CLOSE_WAIT was lost
+				at(7*ms, client, "ESTABLISHED>CLOSE", because(event.CauseResetSent), by(curl, event.MechanismClose)),
+				at(8*ms, server, "FIN_WAIT2>CLOSE", because(event.CauseResetReceived)),
+			),
+			"server local fin ended reset by close of 42", "client remote fin ended reset by close of 42",
+		},
+		{
+			"all that is left is what one end's states prove",
+			opened(
+				at(6*ms, server, "FIN_WAIT2>TIME_WAIT"),
+				at(7*ms, client, "ESTABLISHED>CLOSE"),
+			),
+			"server local fin incomplete", "client remote fin",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -299,10 +326,10 @@ func TestWhoClosesFirstIsSaidOnce(t *testing.T) {
 		story []event.Transition
 		want  []string
 	}{
-		{"both ends seen", serverCloses(), []string{"1 local"}},
-		{"the server only", alone(server, serverCloses()), []string{"1 local"}},
-		{"the client only", alone(client, serverCloses()), []string{"2 remote"}},
-		{"FINs crossed", crossing(), []string{"1 local"}},
+		{"both ends seen", serverCloses(), []string{"1 FIN_WAIT1 local"}},
+		{"the server only", alone(server, serverCloses()), []string{"1 FIN_WAIT1 local"}},
+		{"the client only", alone(client, serverCloses()), []string{"2 CLOSE_WAIT remote"}},
+		{"FINs crossed", crossing(), []string{"1 FIN_WAIT1 local"}},
 		{
 			"a FIN that waits behind data closes nothing yet",
 			opened(
@@ -310,7 +337,13 @@ func TestWhoClosesFirstIsSaidOnce(t *testing.T) {
 				at(7*ms, server, "FIN_WAIT1>FIN_WAIT2"),
 				at(8*ms, server, "FIN_WAIT2>TIME_WAIT"),
 			),
-			[]string{"1 local"},
+			[]string{"1 FIN_WAIT2 local"},
+		},
+		{
+			"the other end turns up later",
+			append(alone(server, opened(at(5*ms, server, "ESTABLISHED>FIN_WAIT1"))),
+				at(6*ms, client, "ESTABLISHED>CLOSE_WAIT")),
+			[]string{"1 FIN_WAIT1 local"},
 		},
 		{
 			"neither: nobody closes",

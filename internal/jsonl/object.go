@@ -139,7 +139,12 @@ func appendString(b []byte, s string) []byte {
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(s[i:])
-			b = utf8.AppendRune(b, r)
+			if r < 0xa0 { // C1 controls, which terminals obey
+				b = append(b, `\u00`...)
+				b = append(b, hex[r>>4], hex[r&15])
+			} else {
+				b = utf8.AppendRune(b, r)
+			}
 			i += size
 			continue
 		}

@@ -38,7 +38,7 @@ func inspect() (features, error) {
 	}
 	types, err := btf.LoadKernelSpec()
 	if err != nil {
-		return features{}, fmt.Errorf("%w: it has no type information in /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF): %w; boot a distribution's kernel from 5.12 on", ErrUnsupported, err)
+		return features{}, fmt.Errorf("%w: it has no type information (BTF) in /sys/kernel/btf/vmlinux; boot one with CONFIG_DEBUG_INFO_BTF, as distributions build it from 5.12 on (%w)", ErrUnsupported, err)
 	}
 	return inspectTypes(types)
 }
@@ -91,7 +91,7 @@ func explain(step string, err error) error {
 	case errors.Is(err, unix.EPERM) && !errors.As(err, &verifier):
 		return fmt.Errorf("%s: %w", step, ErrNotPermitted)
 	case errors.As(err, &verifier), errors.Is(err, ebpf.ErrNotSupported):
-		return fmt.Errorf("%s: %w: %+v", step, ErrUnsupported, err)
+		return fmt.Errorf("%s: %w: it is older than 5.12, or lacks a part that newer ones have; boot a newer one (%w)", step, ErrUnsupported, err)
 	}
 	return fmt.Errorf("%s: %w", step, err)
 }

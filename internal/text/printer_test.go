@@ -37,20 +37,18 @@ func printed(t *testing.T, o text.Options) []byte {
 
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	fit, color, quiet := options(120), options(120), options(120)
-	fit.Fit, color.Color, quiet.Quiet = true, true, true
-	narrow := options(80)
-	narrow.Fit = true
+	color, quiet := options(120), options(120)
+	color.Color, quiet.Quiet = true, true
+	narrow, wide := options(80), options(160)
+	narrow.Fit, wide.Fit = true, true
 	for _, tc := range []struct {
 		file    string
 		options text.Options
 	}{
-		{"80", options(80)},
-		{"80-fit", narrow},
-		{"120", options(120)},
-		{"120-fit", fit},
-		{"120-color", color},
-		{"160", options(160)},
+		{"80-columns", narrow},
+		{"120-columns", options(120)},
+		{"160-columns", wide},
+		{"color", color},
 		{"quiet", quiet},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
@@ -171,6 +169,7 @@ func TestPrintable(t *testing.T) {
 		"\u009b":           `\xc2\x9b`,
 		"\ufffd":           "\ufffd",
 		"caf\u00e9 \u20ac": "caf\u00e9 \u20ac",
+		`C:\x`:             `C:\x5cx`,
 	} {
 		if got := text.Printable(name); got != want {
 			t.Errorf("Printable(%q) = %q, want %q", name, got, want)
@@ -218,5 +217,39 @@ func TestFirstErrorOfTheWriterStays(t *testing.T) {
 	}
 	if w.writes != 3 {
 		t.Errorf("%d writes, the third of which failed", w.writes)
+	}
+}
+
+func TestWordsForACause(t *testing.T) {
+	t.Parallel()
+	const (
+		established, finWait1, finWait2 = tcpstate.Established, tcpstate.FinWait1, tcpstate.FinWait2
+		closed, closing                 = tcpstate.Close, tcpstate.Closing
+	)
+	for _, tc := range []struct {
+		transition event.Transition
+		closes     conn.Side // said before
+		want       string
+	}{
+		{at(0, 7, finWait1, finWait2, event.CauseAck), conn.Local, "FIN acknowledged"},
+		{at(0, 7, finWait1, finWait2, event.CauseAck, until(time.Second)), conn.Local, "FIN acknowledged, until 12:00:01"},
+		{at(0, 7, established, finWait1, event.CauseClose), conn.Local, "close"},
+		{at(0, 7, established, finWait1, event.CauseClose, unsent), conn.Local, "close, FIN waits behind unsent data"},
+		{at(0, 7, finWait1, closing, event.CauseFin), conn.Both, "FINs crossed: both close"},
+		{at(0, 7, finWait1, closing, event.CauseFin), conn.Remote, "FIN"},
+		{at(0, 7, tcpstate.SynSent, closed, event.CauseConnect), "", "connect failed"},
+		{at(0, 7, established, finWait1, event.CauseSignal, by(1, "x", event.MechanismSignal)), conn.Local, "x/1 killed by signal 9"},
+		{at(0, 7, established, closed, event.CauseTimeout, fails(event.ETIMEDOUT)), "", "timed out ETIMEDOUT"},
+		{at(0, 7, established, closed, "", fails(event.EHOSTUNREACH)), "", "EHOSTUNREACH"},
+		{at(0, 7, established, closed, event.CauseResetSent, by(1, "x", event.MechanismClose)), conn.Remote, "x/1 RST sent by close"},
+		{at(0, 7, tcpstate.TimeWait, closed, event.CauseTimewaitReused), conn.Local, "reused by a new connection"},
+	} {
+		var out bytes.Buffer
+		text.New(&out, options(120)).Transition(&tc.transition, conn.Step{End: &conn.End{ClosedFirst: tc.closes}})
+		edge := tc.transition.From.String() + " > " + tc.transition.To.String()
+		_, got, _ := strings.Cut(strings.TrimSpace(out.String()), edge)
+		if strings.TrimSpace(got) != tc.want {
+			t.Errorf("%s: %q, want %q", edge, strings.TrimSpace(got), tc.want)
+		}
 	}
 }

@@ -28,15 +28,16 @@ type output interface {
 
 // ends has the addresses of the trace's sockets by their ids.
 var ends = map[event.ID][2]string{
-	1: {"0.0.0.0:9091", "0.0.0.0:0"},
-	2: {"172.16.79.182:0", "172.16.79.132:9091"},
-	3: {"172.16.79.132:9091", "172.16.79.182:40000"},
-	4: {"[2001:db8:1234:5678:9abc:def0:1234:5678]:49152", "[2001:db8::1]:443"},
-	5: {"[::1]:0", "[::1]:8080"},
-	6: {"10.0.0.1:80", "10.0.0.9:50000"},
-	7: {"10.0.0.1:80", "10.0.0.9:50001"},
-	8: {"10.0.0.1:81", "10.0.0.9:50002"},
-	9: {"10.0.0.1:82", "10.0.0.9:50003"},
+	1:  {"0.0.0.0:9091", "0.0.0.0:0"},
+	2:  {"172.16.79.182:0", "172.16.79.132:9091"},
+	3:  {"172.16.79.132:9091", "172.16.79.182:40000"},
+	4:  {"[2001:db8:1234:5678:9abc:def0:1234:5678]:49152", "[2001:db8::1]:443"},
+	5:  {"[::1]:0", "[::1]:8080"},
+	6:  {"10.0.0.1:80", "10.0.0.9:50000"},
+	7:  {"10.0.0.1:80", "10.0.0.9:50001"},
+	8:  {"10.0.0.1:9181", "10.0.0.9:50002"},
+	9:  {"10.0.0.1:9182", "10.0.0.9:50003"},
+	10: {"10.0.0.1:80", "10.0.0.9:50004"},
 }
 
 type mod func(*event.Transition)
@@ -100,6 +101,7 @@ func trace() []event.Transition {
 		at(9500*ms, 5, closed, synSent, event.CauseConnect, by(5001, "nc", "")),
 		at(9501*ms, 5, synSent, closed, event.CauseResetReceived, after(1*ms), fails(event.ECONNREFUSED), port(33000)),
 		at(9600*ms, 6, established, closed, ""),
+		at(9650*ms, 10, closeWait, closed, event.CauseResetReceived, fails(event.EPIPE)),
 		at(9700*ms, 7, established, finWait1, event.CauseClose, after(3*time.Hour+5*time.Minute), by(80, "nginx", event.MechanismClose), unsent),
 		at(9800*ms, 7, finWait1, closing, event.CauseFin, after(100*ms)),
 		at(9900*ms, 7, closing, timeWait, event.CauseAck, after(100*ms), until(69900*ms)),

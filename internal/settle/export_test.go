@@ -1,0 +1,6 @@
+package settle
+
+// Kept is the number of entries that the settler keeps of sockets.
+func (s *Settler) Kept() int {
+	return len(s.sockets) + len(s.tuples) + len(s.unborn) + len(s.connecting)
+}
