@@ -117,11 +117,8 @@ func parseNetNS(name string) (uint32, error) {
 		name = "/proc/self/ns/net"
 	}
 	inode, err := host.NetNS(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, usagef("--netns: %w: give current, an inode number, or a path such as /run/netns/NAME", err)
-	}
 	if err != nil {
-		return 0, usagef("--netns: %w", err)
+		return 0, usagef("--netns: %w: give current, an inode number, or a path such as /run/netns/NAME", err)
 	}
 	return inode, nil
 }

@@ -79,16 +79,18 @@ func readLine(path string) string {
 // NetNS returns the inode number of the network namespace behind a path, such as
 // /proc/PID/ns/net or /run/netns/NAME.
 func NetNS(path string) (uint32, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("network namespace: %w", err)
+	}
+	defer file.Close()
+	kind, err := unix.IoctlRetInt(int(file.Fd()), unix.NS_GET_NSTYPE)
+	if err != nil || kind != unix.CLONE_NEWNET {
+		return 0, fmt.Errorf("%s is no network namespace", path)
+	}
 	var stat unix.Stat_t
-	if err := unix.Stat(path, &stat); err != nil {
+	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
 		return 0, fmt.Errorf("network namespace %s: %w", path, err)
-	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(path, &fs); err != nil {
-		return 0, fmt.Errorf("network namespace %s: %w", path, err)
-	}
-	if fs.Type != unix.NSFS_MAGIC {
-		return 0, fmt.Errorf("%s is no network namespace: give a path such as /run/netns/NAME or /proc/PID/ns/net", path)
 	}
 	return uint32(stat.Ino), nil
 }

@@ -1,6 +1,7 @@
 package text
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ var causeWords = map[event.Cause]string{
 	event.CauseClose:            "close",
 	event.CauseShutdown:         "shutdown",
 	event.CauseExit:             "exit",
-	event.CauseSignal:           "killed",
+	event.CauseSignal:           "killed by signal",
 	event.CauseFin:              "FIN",
 	event.CauseAck:              "FIN acknowledged",
 	event.CauseResetReceived:    "RST received",
@@ -37,16 +38,31 @@ var causeWords = map[event.Cause]string{
 	event.CauseNetnsGone:        "network namespace gone",
 }
 
-// notes says who made a transition and why.
+// byWords says by which act a process sent a RST.
+var byWords = map[event.Mechanism]string{
+	event.MechanismClose:    "RST sent by close",
+	event.MechanismShutdown: "RST sent by shutdown",
+	event.MechanismExit:     "RST sent by exit",
+	event.MechanismSignal:   "RST sent, killed by signal",
+}
+
+// notes says who made a transition and why. On a terminal who closes first is said
+// without the how, and the process's name is cut, where the line has no room.
 func (p *Printer) notes(t *event.Transition, step conn.Step) {
 	words := p.words(t, step)
+	room := p.room()
+	if t.Process != nil && step.ClosesFirst && room < leastProcess(t.Process)+1+len(words) {
+		words = closesFirst(step.End)
+	}
 	if t.Process != nil {
-		p.process(t.Process, 1+len(words))
+		p.process(t.Process, room-1-len(words))
 		p.add(" ")
 	}
-	p.paint(tone(t, step))
+	if c := tone(t, step); c != plain {
+		p.paint(c)
+		defer p.paint(plain)
+	}
 	p.add(words)
-	p.paint(plain)
 }
 
 func (p *Printer) words(t *event.Transition, step conn.Step) string {
@@ -81,11 +97,11 @@ func (p *Printer) cause(t *event.Transition) string {
 	if t.Cause == event.CauseResetReceived && t.From == tcpstate.SynSent {
 		words = "refused"
 	}
-	if t.Cause == event.CauseSignal && t.Process != nil {
-		words += " by signal " + strconv.Itoa(int(t.Process.Signal))
-	}
 	if t.Cause == event.CauseResetSent && t.Mechanism != "" {
-		words += " by " + string(t.Mechanism)
+		words = byWords[t.Mechanism]
+	}
+	if t.Mechanism == event.MechanismSignal && t.Process != nil {
+		words += " " + strconv.Itoa(int(t.Process.Signal))
 	}
 	if t.Error != 0 && t.Cause != event.CauseResetReceived {
 		words = strings.TrimSpace(words + " " + t.Error.String())
@@ -114,16 +130,31 @@ func (p *Printer) clockTime(t event.Time, layout string) string {
 	return p.Clock.Wall(t).In(p.Zone).Format(layout)
 }
 
-// process adds a name and a process id. On a terminal the name is cut so that what
-// follows has room.
-func (p *Printer) process(process *event.Process, follows int) {
-	id := "/" + strconv.FormatUint(uint64(process.PID), 10)
-	name := Printable(process.Comm)
-	if p.Fit {
-		room := p.Width - p.visible() - len(id) - follows
-		if runewidth.StringWidth(name) > room {
-			name = runewidth.Truncate(name, max(4, room), "…")
-		}
+// room is how many columns are left on the line.
+func (p *Printer) room() int {
+	if !p.Fit {
+		return math.MaxInt
+	}
+	return p.Width - p.visible()
+}
+
+// shortName is how many columns of a process's name stay at least.
+const shortName = 3
+
+// leastProcess is how many columns a process takes at least.
+func leastProcess(process *event.Process) int {
+	return shortName + len(processID(process))
+}
+
+func processID(process *event.Process) string {
+	return "/" + strconv.FormatUint(uint64(process.PID), 10)
+}
+
+// process adds a name and a process id in a number of columns.
+func (p *Printer) process(process *event.Process, width int) {
+	id, name := processID(process), Printable(process.Comm)
+	if p.Fit && runewidth.StringWidth(name) > width-len(id) {
+		name = runewidth.Truncate(name, max(shortName, width-len(id)), "…")
 	}
 	p.add(name, id)
 }
