@@ -41,8 +41,12 @@ type Step struct {
 	Verdict bool
 }
 
-// Add takes the next transition.
+// Add takes the next transition. The step's end is nil where a socket that was never
+// seen stays in its state.
 func (t *Tracker) Add(tr *event.Transition) Step {
+	if tr.Stays() {
+		return Step{End: t.stay(tr)}
+	}
 	t.Summary.Transitions++
 	e := t.end(tr)
 	e.leave(tr)
@@ -58,6 +62,19 @@ func (t *Tracker) Add(tr *event.Transition) Step {
 		t.forget(e)
 	}
 	return step
+}
+
+// stay takes the new end of the state that a socket is in.
+func (t *Tracker) stay(tr *event.Transition) *End {
+	e := t.ends[tr.Socket]
+	if e == nil || e.State != tr.To {
+		return nil
+	}
+	e.Until = tr.Until
+	if e.State == tcpstate.TimeWait {
+		e.TimeWaitUntil = tr.Until
+	}
+	return e
 }
 
 // conclude says whether the end's verdict stands from this transition on.

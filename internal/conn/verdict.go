@@ -59,8 +59,9 @@ func (e *End) passed(state tcpstate.State) {
 // Both closed first only if ours was on its way by then.
 func (e *End) crossed(tr *event.Transition) {
 	if tr.FinUnsent {
-		e.act = act{}
-		e.ClosedFirst = ""
+		// Our FIN waited for its turn although no data did: what was said is taken back.
+		e.connection.announced = e.connection.announced && e.ClosedFirst == ""
+		e.act, e.ClosedFirst = act{}, ""
 		e.closes(Remote, Fin, tr.Time)
 		return
 	}
@@ -116,10 +117,13 @@ func ending(tr *event.Transition) (Side, How) {
 	case event.CauseConnect:
 		return Neither, "" // connect() failed on this machine
 	}
-	if tr.Error == event.ECONNREFUSED && tr.From == tcpstate.SynSent {
+	switch {
+	case tr.From != tcpstate.SynSent || tr.Error == 0:
+		return "", ""
+	case tr.Error == event.ECONNREFUSED:
 		return Neither, Refused // told by ICMP
 	}
-	return "", ""
+	return Neither, "" // unreachable: the error says how
 }
 
 // agree makes the verdict one with what the other end saw, and names who closed.

@@ -176,7 +176,7 @@ func TestVerdictOfAConnectThatFails(t *testing.T) {
 		},
 		{
 			"no route", at(ms, client, "SYN_SENT>CLOSE", fails(event.EHOSTUNREACH)),
-			"client - - EHOSTUNREACH",
+			"client neither - EHOSTUNREACH",
 		},
 		{
 			"no port", at(ms, client, "SYN_SENT>CLOSE", because(event.CauseConnect), by(curl, ""),

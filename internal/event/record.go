@@ -91,7 +91,8 @@ const (
 )
 
 // Transition is one edge of one socket, as it is true of the connection: a full
-// socket's CLOSE that hands over to a timewait socket does not appear.
+// socket's CLOSE that hands over to a timewait socket does not appear. From and To are
+// the same where the socket stays in its state and only Until is new.
 type Transition struct {
 	Time          Time
 	Socket        ID
@@ -106,6 +107,9 @@ type Transition struct {
 	Until         Time // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
 	Process       *Process
 }
+
+// Stays says whether the socket stays in its state, and only Until is new.
+func (t *Transition) Stays() bool { return t.From == t.To }
 
 // Start is the first record of a trace: what it sees and how exactly.
 type Start struct {

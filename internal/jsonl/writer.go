@@ -48,7 +48,7 @@ func (w *Writer) end() {
 func (w *Writer) Start(s *event.Start) {
 	o := w.begin("start", s.Time)
 	o.uint("schema", Schema)
-	o.str("boot_id", s.BootID)
+	o.known("boot_id", s.BootID)
 	o.int("clock_offset_ns", int64(s.Clock))
 	o.open("tool")
 	o.str("version", s.Version)
@@ -56,9 +56,9 @@ func (w *Writer) Start(s *event.Start) {
 	o.open("host")
 	o.str("kernel", s.Kernel)
 	o.str("arch", s.Arch)
-	o.str("hostname", s.Hostname)
+	o.known("hostname", s.Hostname)
 	o.close()
-	o.str("filter", s.Filter)
+	o.known("filter", s.Filter)
 	o.open("sysctl")
 	for _, setting := range s.Sysctls {
 		o.str(setting.Name, setting.Value)
@@ -75,8 +75,13 @@ func (w *Writer) Start(s *event.Start) {
 }
 
 // Transition writes a transition and, where an end's verdict stands with it, the
-// connection record behind it.
+// connection record behind it. A socket that stays in its state, to another end than
+// was told, has a socket record instead.
 func (w *Writer) Transition(t *event.Transition, step conn.Step) {
+	if t.Stays() {
+		w.socket(t.Time, step.End)
+		return
+	}
 	o := w.begin("transition", t.Time)
 	o.id("socket", t.Socket)
 	o.uint("netns", uint64(t.NetNS))

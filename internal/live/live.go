@@ -198,6 +198,9 @@ func (t *trace) deadline() time.Time {
 
 func (t *trace) transition(tr *event.Transition) {
 	step := t.tracker.Add(tr)
+	if step.End == nil {
+		return
+	}
 	t.out.Transition(tr, step)
 	if step.Verdict && t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
 		t.cancel(errCount)

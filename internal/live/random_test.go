@@ -187,6 +187,9 @@ func (r *recorder) ends() map[netip.AddrPort]map[conn.Role]*seen {
 			s = &seen{}
 			byID[tr.Socket] = s
 		}
+		if tr.Stays() {
+			continue
+		}
 		s.causes = append(s.causes, string(tr.Cause))
 		if tr.From == tcpstate.TimeWait && tr.Cause == event.CauseResetReceived {
 			continue // a retransmitted FIN makes the closed peer send one: see checkTimeWait

@@ -128,6 +128,40 @@ func TestOrphanedFinWait2RunsOut(t *testing.T) {
 	}
 }
 
+// TestFinWait2WithoutAProcess closes a socket that was shut down before: its state
+// stays, and from then on has an end.
+func TestFinWait2WithoutAProcess(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	ns.Sysctl(t, "net/ipv4/tcp_fin_timeout", "3")
+	r := record(t, event.Filter{}, ns)
+	var p pair
+	var err error
+	ns.Do(func() {
+		var listener int
+		if listener, err = listenAt(loopback, false); err != nil {
+			return
+		}
+		defer unix.Close(listener)
+		if p, err = connect(listener, loopback); err == nil {
+			err = unix.Shutdown(p.server, unix.SHUT_WR)
+		}
+	})
+	must(t, p, err)
+	defer unix.Close(p.client)
+	entry := r.await(t, "FIN_WAIT2", 5*time.Second, is(tcpstate.FinWait1, tcpstate.FinWait2))
+	if entry.Until != 0 {
+		t.Errorf("FIN_WAIT2 until %v although a process has the socket", entry.Until)
+	}
+	withoutForks(func() { unix.Close(p.server) })
+	orphan := r.await(t, "the news of its end", 5*time.Second, is(tcpstate.FinWait2, tcpstate.FinWait2))
+	proveEnd(t, ns, loopback, orphan.Until)
+	end := r.await(t, "the end", 5*time.Second, is(tcpstate.FinWait2, tcpstate.Close))
+	if end.Cause != event.CauseTimeout || end.Dwell != end.Time.Sub(entry.Time) {
+		t.Errorf("ended by %q after %v, want timeout after %v", end.Cause, end.Dwell, end.Time.Sub(entry.Time))
+	}
+}
+
 // TestTimeWaitTableFull closes more connections than there may be in TIME_WAIT.
 func TestTimeWaitTableFull(t *testing.T) {
 	t.Parallel()

@@ -40,12 +40,28 @@ func (s *Settler) end(k *event.Kernel) event.Time {
 // goOn takes what a record tells of a living timewait socket: the state that it
 // stands for, and when its timer fires.
 func (s *Settler) goOn(sock *socket, k *event.Kernel) {
-	sock.until = s.end(k)
 	if sock.state == tcpstate.FinWait2 && k.To == tcpstate.TimeWait {
+		sock.until = s.end(k)
 		t := sock.change(k.Time, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin)
 		t.Until = sock.until
 		s.queue.put(t, sock)
+		return
 	}
+	s.stay(sock, k.Time, s.end(k))
+}
+
+// stay tells that a socket stays in its state until another time than was told. The
+// same end, told twice, differs by the jiffy that had begun.
+func (s *Settler) stay(sock *socket, at, until event.Time) {
+	if until.Sub(sock.until).Abs() <= s.jiffy && sock.until != 0 {
+		return
+	}
+	sock.until = until
+	s.queue.put(event.Transition{
+		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
+		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
+		From: sock.state, To: sock.state, Until: until,
+	}, sock)
 }
 
 // birth hands a full socket over to the timewait socket. The full socket's own
@@ -95,14 +111,16 @@ func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
 // known state cannot lead to it, a record between was lost: the full socket's CLOSE
 // may still tell which.
 func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, until event.Time) {
-	sock.until = until
 	if from == to {
 		if t := s.queue.get(sock.held); t != nil {
-			t.Until = until
+			t.Until, sock.until = until, until
 			s.queue.settle(sock.held)
+			return
 		}
+		s.stay(sock, at, until)
 		return
 	}
+	sock.until = until
 	s.queue.settle(sock.held)
 	t := sock.change(at, from, to, entryCause(from))
 	t.Until = until

@@ -175,7 +175,7 @@ func TestStoppedTimerIsExplainedByWhatFollows(t *testing.T) {
 			"a start: it goes on",
 			inTimeWait(stop, armed(700*ms+us, timeWait, left(60*time.Second)),
 				stopped(60800*ms, timeWait), expired(60800*ms, timeWait)),
-			saidInTimeWait("TIME_WAIT>CLOSE timewait_expired after 1m0.6s"),
+			saidInTimeWait("TIME_WAIT>TIME_WAIT until 1m0.700001s", "TIME_WAIT>CLOSE timewait_expired after 1m0.6s"),
 		},
 		{
 			"a RST segment", inTimeWait(stop, swallowed(700*ms+us, timeWait, flags(event.TCPRst))),

@@ -60,7 +60,7 @@ func (l *layout) transition(p *Printer, t *event.Transition, step conn.Step) {
 	p.cell(p.local, l.address)
 	p.cell(p.remote, l.address)
 	start := len(p.line)
-	p.add(t.From.String(), " > ", t.To.String())
+	p.edge(t)
 	if !l.wide {
 		l.second(p, t, step)
 		return

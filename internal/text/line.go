@@ -108,6 +108,14 @@ func appendRemote(b []byte, a netip.AddrPort) []byte {
 	return appendAddress(b, a)
 }
 
+// edge adds the two states, or the one that the socket stays in.
+func (p *Printer) edge(t *event.Transition) {
+	p.add(t.From.String())
+	if !t.Stays() {
+		p.add(" > ", t.To.String())
+	}
+}
+
 func (p *Printer) dwell(d time.Duration) {
 	if d > 0 {
 		p.line = appendDwell(p.line, d)

@@ -233,6 +233,8 @@ func TestWordsForACause(t *testing.T) {
 	}{
 		{at(0, 7, finWait1, finWait2, event.CauseAck), conn.Local, "FIN acknowledged"},
 		{at(0, 7, finWait1, finWait2, event.CauseAck, until(time.Second)), conn.Local, "FIN acknowledged, until 12:00:01"},
+		{at(0, 7, finWait2, finWait2, "", until(time.Second)), conn.Local, "no process left, until 12:00:01"},
+		{at(0, 7, tcpstate.TimeWait, tcpstate.TimeWait, "", until(time.Second)), conn.Local, "port 80 held until 12:00:01.0"},
 		{at(0, 7, established, finWait1, event.CauseClose), conn.Local, "close"},
 		{at(0, 7, established, finWait1, event.CauseClose, unsent), conn.Local, "close, FIN waits behind unsent data"},
 		{at(0, 7, finWait1, closing, event.CauseFin), conn.Both, "FINs crossed: both close"},
@@ -246,7 +248,10 @@ func TestWordsForACause(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		text.New(&out, options(120)).Transition(&tc.transition, conn.Step{End: &conn.End{ClosedFirst: tc.closes}})
-		edge := tc.transition.From.String() + " > " + tc.transition.To.String()
+		edge := tc.transition.From.String()
+		if !tc.transition.Stays() {
+			edge += " > " + tc.transition.To.String()
+		}
 		_, got, _ := strings.Cut(strings.TrimSpace(out.String()), edge)
 		if strings.TrimSpace(got) != tc.want {
 			t.Errorf("%s: %q, want %q", edge, strings.TrimSpace(got), tc.want)

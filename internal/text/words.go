@@ -68,6 +68,8 @@ func (p *Printer) notes(t *event.Transition, step conn.Step) {
 func (p *Printer) words(t *event.Transition, step conn.Step) string {
 	cause := p.cause(t)
 	switch {
+	case t.Stays() && t.To == tcpstate.FinWait2:
+		return "no process left, until " + p.clockTime(t.Until, "15:04:05")
 	case step.ClosesFirst && t.To == tcpstate.TimeWait:
 		return closesFirst(step.End) + ", " + p.until(t)
 	case step.ClosesFirst && (t.Cause == event.CauseClose || t.Cause == event.CauseFin || cause == ""):
