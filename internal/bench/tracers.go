@@ -31,6 +31,9 @@ const oneLiner = `tracepoint:sock:inet_sock_set_state /args->protocol == 6/ { ` 
 	`printf("%llu %d %s %s:%d %s:%d %d > %d\n", nsecs, pid, comm, ntop(args->saddr), args->sport, ` +
 	`ntop(args->daddr), args->dport, args->oldstate, args->newstate); }`
 
+// ours says whether the tracer is this project's or the benchmark's own.
+func (t *tracer) ours() bool { return t.install == "" }
+
 func tracers(tcptrace string) []tracer {
 	ports := fmt.Sprintf("%d-%d", firstPort, lastPort)
 	all := []tracer{
