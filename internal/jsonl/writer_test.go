@@ -17,6 +17,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
@@ -24,12 +25,12 @@ var update = flag.Bool("update", false, "write the golden file anew")
 // object is one record, read as any reader of the stream would.
 type object map[string]any
 
-func written(t *testing.T, play func(output) error) []object {
+func written(t *testing.T, play func(tracetest.Output) error) []object {
 	t.Helper()
 	return parse(t, stream(t, play))
 }
 
-func stream(t *testing.T, play func(output) error) []byte {
+func stream(t *testing.T, play func(tracetest.Output) error) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	if err := play(jsonl.New(&out, event.Clock(boot.UnixNano()))); err != nil {
@@ -159,7 +160,7 @@ func TestNestedKeys(t *testing.T) {
 func TestUnknownValuesAreLeftOut(t *testing.T) {
 	t.Parallel()
 	tr := at(0, 6, tcpstate.Established, tcpstate.Close, "") // nothing but the edge is known
-	records := written(t, func(w output) error {
+	records := written(t, func(w tracetest.Output) error {
 		w.Transition(&tr, conn.NewTracker().Add(&tr))
 		return w.Flush()
 	})
@@ -180,7 +181,7 @@ func TestUnknownValuesAreLeftOut(t *testing.T) {
 func TestTimesAreUTCWithNanoseconds(t *testing.T) {
 	t.Parallel()
 	tr := at(3, 7, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin, until(time.Hour))
-	o := written(t, func(w output) error {
+	o := written(t, func(w tracetest.Output) error {
 		w.Transition(&tr, conn.Step{End: &conn.End{}})
 		return w.Flush()
 	})[0]

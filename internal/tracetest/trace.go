@@ -1,0 +1,141 @@
+// Package tracetest has one scripted trace with a bit of all that a trace may show, for
+// the tests of whatever prints traces.
+package tracetest
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Boot is when the machine of the trace was started.
+var Boot = time.Date(2026, 3, 1, 11, 59, 0, 0, time.UTC)
+
+const ms = time.Millisecond
+
+// When is a moment after 12:00:00.
+func When(d time.Duration) event.Time { return event.Time(time.Minute + d) }
+
+// Output is what a trace is written to.
+type Output interface {
+	Start(*event.Start)
+	Transition(*event.Transition, conn.Step)
+	Loss(event.Loss)
+	Stop(event.Stop, *conn.Tracker)
+	Flush() error
+}
+
+// ends has the addresses of the trace's sockets by their ids.
+var ends = map[event.ID][2]string{
+	1:  {"0.0.0.0:9091", "0.0.0.0:0"},
+	2:  {"172.16.79.182:0", "172.16.79.132:9091"},
+	3:  {"172.16.79.132:9091", "172.16.79.182:40000"},
+	4:  {"[2001:db8:1234:5678:9abc:def0:1234:5678]:49152", "[2001:db8::1]:443"},
+	5:  {"[::1]:0", "[::1]:8080"},
+	6:  {"10.0.0.1:80", "10.0.0.9:50000"},
+	7:  {"10.0.0.1:80", "10.0.0.9:50001"},
+	8:  {"10.0.0.1:9181", "10.0.0.9:50002"},
+	9:  {"10.0.0.1:9182", "10.0.0.9:50003"},
+	10: {"10.0.0.1:80", "10.0.0.9:50004"},
+}
+
+// Mod changes a transition that is not the usual one.
+type Mod func(*event.Transition)
+
+// After gives the time in the state before.
+func After(d time.Duration) Mod { return func(t *event.Transition) { t.Dwell = d } }
+
+// Until gives the end of the state.
+func Until(d time.Duration) Mod { return func(t *event.Transition) { t.Until = When(d) } }
+
+// Fails leaves an error on the socket.
+func Fails(e event.Errno) Mod { return func(t *event.Transition) { t.Error = e } }
+
+// Unsent leaves data before the FIN.
+func Unsent(t *event.Transition) {
+	t.FinUnsent = true
+}
+
+// By gives the process that acted. One that a signal killed, signal 9 did.
+func By(pid uint32, comm string, m event.Mechanism) Mod {
+	return func(t *event.Transition) {
+		t.Process = &event.Process{PID: pid, UID: 1000, Comm: comm, Source: event.SourceCurrent}
+		t.Mechanism = m
+		if m == event.MechanismSignal {
+			t.Process.Signal = 9
+		}
+	}
+}
+
+// Port sets the local port, once it is known.
+func Port(n uint16) Mod {
+	return func(t *event.Transition) { t.Local = netip.AddrPortFrom(t.Local.Addr(), n) }
+}
+
+// At is a transition of one of the trace's sockets.
+func At(d time.Duration, socket event.ID, from, to tcpstate.State, cause event.Cause, mods ...Mod) event.Transition {
+	t := event.Transition{
+		Time: When(d), Socket: socket, NetNS: 4026531840, From: from, To: to, Cause: cause,
+		Local: netip.MustParseAddrPort(ends[socket][0]), Remote: netip.MustParseAddrPort(ends[socket][1]),
+	}
+	for _, m := range mods {
+		m(&t)
+	}
+	return t
+}
+
+// trace has a bit of all that a trace may show.
+func trace() []event.Transition {
+	const (
+		established, finWait1, finWait2 = tcpstate.Established, tcpstate.FinWait1, tcpstate.FinWait2
+		timeWait, closeWait, closing    = tcpstate.TimeWait, tcpstate.CloseWait, tcpstate.Closing
+		lastAck, closed                 = tcpstate.LastAck, tcpstate.Close
+		synSent, synRecv, listen        = tcpstate.SynSent, tcpstate.SynRecv, tcpstate.Listen
+	)
+	client := Port(40000)
+	return []event.Transition{
+		At(0, 1, closed, listen, event.CauseListen, By(4242, "python3", "")),
+		At(1*ms, 2, closed, synSent, event.CauseConnect, By(4300, "curl", "")),
+		At(1*ms, 3, listen, synRecv, event.CauseSyn),
+		At(2*ms, 2, synSent, established, event.CauseHandshake, After(412*time.Microsecond), client),
+		At(2*ms, 3, synRecv, established, event.CauseHandshake, After(431*time.Microsecond)),
+		At(1205*ms, 3, established, finWait1, event.CauseClose, After(1203*ms), By(4242, "python3", event.MechanismClose)),
+		At(1206*ms, 2, established, closeWait, event.CauseFin, After(1204*ms), client),
+		At(1206*ms, 3, finWait1, finWait2, event.CauseAck, After(1*ms), Until(61206*ms)),
+		At(1500*ms, 2, closeWait, lastAck, event.CauseExit, After(294*ms), By(4300, "curl\x1b[2J\n\u202etxt", event.MechanismExit), client),
+		At(1501*ms, 3, finWait2, timeWait, event.CauseFin, After(295*ms), Until(63200*ms)),
+		At(1501*ms, 2, lastAck, closed, event.CauseAck, After(1*ms), client),
+		At(2000*ms, 4, synSent, established, event.CauseHandshake, After(30*ms)),
+		At(9000*ms, 4, established, closed, event.CauseResetSent, After(7*time.Second), By(5000, "worker: 日本語", event.MechanismSignal)),
+		At(9500*ms, 5, closed, synSent, event.CauseConnect, By(5001, "nc", "")),
+		At(9501*ms, 5, synSent, closed, event.CauseResetReceived, After(1*ms), Fails(event.ECONNREFUSED), Port(33000)),
+		At(9600*ms, 6, established, closed, ""),
+		At(9650*ms, 10, closeWait, closed, event.CauseResetReceived, Fails(event.EPIPE)),
+		At(9700*ms, 7, established, finWait1, event.CauseClose, After(3*time.Hour+5*time.Minute), By(80, "nginx", event.MechanismClose), Unsent),
+		At(9800*ms, 7, finWait1, closing, event.CauseFin, After(100*ms)),
+		At(9900*ms, 7, closing, timeWait, event.CauseAck, After(100*ms), Until(69900*ms)),
+		At(9900*ms, 8, finWait2, timeWait, event.CauseFin, Until(70000*ms)),
+		At(9900*ms, 9, finWait2, timeWait, event.CauseFin, Until(70100*ms)),
+	}
+}
+
+// Play gives the trace to an output.
+func Play(out Output) error {
+	tracker := conn.NewTracker()
+	out.Start(&event.Start{
+		Time: When(-ms), BootID: "6d4f3c1e-0000-4000-8000-00000000abcd", Clock: event.Clock(Boot.UnixNano()),
+		Version: "v1.2.3", Kernel: "6.12.0", Arch: "amd64", Hostname: "lab", Filter: "--port 9091",
+		Sysctls: []event.Sysctl{{Name: "net.ipv4.tcp_fin_timeout", Value: "60"}},
+		Sources: event.Sources{Transitions: "a", Timewait: "b", Owner: "c", Resets: "d", Calls: "none"},
+	})
+	for _, tr := range trace() {
+		out.Transition(&tr, tracker.Add(&tr))
+	}
+	out.Loss(event.Loss{Time: When(9950 * ms), Lost: 3, Kind: event.LossRing})
+	out.Loss(event.Loss{Time: When(9951 * ms), Lost: 1, Kind: event.LossReentry})
+	out.Stop(event.Stop{Time: When(10 * time.Second), Reason: "signal", Lost: 4}, tracker)
+	return out.Flush()
+}
