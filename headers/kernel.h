@@ -27,10 +27,6 @@ struct in6_addr {
 	} in6_u;
 };
 
-struct hlist_node {
-	struct hlist_node *next;
-};
-
 /* The count of users moved: net.count up to 5.10, ns_common.count from 5.11,
  * ns_common.__ns_ref from 6.18. */
 struct ns_common {
@@ -132,7 +128,6 @@ struct tcp_sock {
 };
 
 struct timer_list {
-	struct hlist_node entry;
 	unsigned long expires;
 	void (*function)(struct timer_list *);
 };
@@ -174,9 +169,7 @@ struct task_struct {
 
 /* include/net/tcp_states.h */
 enum {
-	TCP_ESTABLISHED = 1,
 	TCP_SYN_SENT = 2,
-	TCP_SYN_RECV = 3,
 	TCP_FIN_WAIT1 = 4,
 	TCP_FIN_WAIT2 = 5,
 	TCP_TIME_WAIT = 6,
@@ -186,7 +179,6 @@ enum {
 	TCP_CLOSING = 11,
 };
 
-#define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 

@@ -5,7 +5,6 @@
 #define TCPTRACE_TYPES_H
 
 typedef unsigned char __u8;
-typedef signed short __s16;
 typedef unsigned short __u16;
 typedef signed int __s32;
 typedef unsigned int __u32;
@@ -13,7 +12,6 @@ typedef signed long long __s64;
 typedef unsigned long long __u64;
 typedef __u16 __be16;
 typedef __u32 __be32;
-typedef __u64 __be64;
 typedef __u32 __wsum;
 typedef _Bool bool;
 

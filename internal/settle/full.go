@@ -30,7 +30,7 @@ func (s *Settler) transition(k *event.Kernel) {
 		s.closed(sock, k)
 		return
 	}
-	t := sock.change(k.Time, k.From, k.To, opening(k))
+	t := sock.change(k.Time, k.From, k.To, segmentCause(k))
 	t.FinUnsent = k.Has(event.FinUnsent)
 	switch k.To {
 	case tcpstate.SynSent, tcpstate.Listen:
@@ -67,9 +67,9 @@ func callerOf(k *event.Kernel) caller {
 	return caller{pid: k.PID, netns: k.NetNS, remote: k.Remote()}
 }
 
-// opening is the cause of a transition on the way to ESTABLISHED, and of those that
-// the peer's segments make.
-func opening(k *event.Kernel) event.Cause {
+// segmentCause is the cause of a transition that a segment or a call makes on the way
+// to ESTABLISHED, or a segment of the peer on the way to CLOSE.
+func segmentCause(k *event.Kernel) event.Cause {
 	switch k.To {
 	case tcpstate.Listen:
 		return event.CauseListen

@@ -37,7 +37,7 @@ type Settler struct {
 	// unborn has children of a listener that do not know their remote end yet, by
 	// kernel address (kernels up to 6.12), with the time of LISTEN>SYN_RECV.
 	unborn map[uint64]event.Time
-	// connecting has the sockets that have no local port yet.
+	// connecting has the sockets in SYN_SENT.
 	connecting map[caller]*socket
 }
 
