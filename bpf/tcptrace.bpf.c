@@ -64,8 +64,8 @@ static __always_inline void submit(struct event *e)
 }
 
 /* The port is in skc_num until the socket gives it up on its way to CLOSE; the
- * source port in the header template stays. */
-static __always_inline __u16 local_port(struct sock *sk)
+ * source port in the header template stays, and even outlives the connection. */
+static __always_inline __u16 last_port(struct sock *sk)
 {
 	__u16 port = sk->__sk_common.skc_num;
 	struct tcp_sock *tp;
@@ -83,10 +83,9 @@ static __always_inline bool wanted(const struct sock_common *sk, __u16 local, __
 	return ports_wanted(local, remote);
 }
 
-/* A record about a full socket, or NULL. */
-static __always_inline struct event *socket_event(enum kind kind, struct sock *sk)
+/* A record about a full socket with this local port, or NULL. */
+static __always_inline struct event *socket_event(enum kind kind, struct sock *sk, __u16 local)
 {
-	__u16 local = local_port(sk);
 	__u16 remote = bpf_ntohs(sk->__sk_common.skc_dport);
 	struct event *e;
 
@@ -119,7 +118,7 @@ int BPF_PROG(socket_transition, struct sock *sk, int from, int to)
 
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0; /* MPTCP's own socket has 262 and comes along */
-	e = socket_event(TRANSITION, sk);
+	e = socket_event(TRANSITION, sk, to == TCP_CLOSE ? last_port(sk) : sk->__sk_common.skc_num);
 	if (!e)
 		return 0;
 	e->from = from;
@@ -314,7 +313,7 @@ int BPF_PROG(reset_sent, struct sock *sk, struct sk_buff *skb)
 
 	if (!sk)
 		return 0; /* from 6.12 on also where no socket is */
-	e = socket_event(RESET_SENT, sk);
+	e = socket_event(RESET_SENT, sk, last_port(sk));
 	if (!e)
 		return 0;
 	e->from = sk->__sk_common.skc_state;
@@ -327,7 +326,7 @@ int BPF_PROG(reset_sent, struct sock *sk, struct sk_buff *skb)
 SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(reset_received, struct sock *sk)
 {
-	struct event *e = socket_event(RESET_RECEIVED, sk);
+	struct event *e = socket_event(RESET_RECEIVED, sk, last_port(sk));
 
 	if (!e)
 		return 0;

@@ -188,3 +188,38 @@ func exchange(listen, dial string) error {
 	}
 	return nil
 }
+
+// TestSecondConnectOfASocket connects a socket again whose first connect was refused:
+// the port of the first is no longer its own.
+func TestSecondConnectOfASocket(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	nobody := netip.MustParseAddrPort("127.0.0.1:9092")
+	var first, second error
+	var local unix.Sockaddr
+	ns.Do(func() {
+		var listener, fd int
+		if listener, first = listenAt(loopback, true); first != nil {
+			return
+		}
+		defer unix.Close(listener)
+		if fd, first = tcpSocket(loopback.Addr()); first != nil {
+			return
+		}
+		defer unix.Close(fd)
+		first = unix.Connect(fd, sockaddr(nobody))
+		second = unix.Connect(fd, sockaddr(loopback))
+		local, _ = unix.Getsockname(fd)
+	})
+	if !errors.Is(first, unix.ECONNREFUSED) || second != nil {
+		t.Fatalf("connect: %v, then %v, want ECONNREFUSED, then none", first, second)
+	}
+	r.await(t, "ESTABLISHED", soon, is(tcpstate.SynSent, tcpstate.Established))
+	want := uint16(local.(*unix.SockaddrInet4).Port)
+	for _, tr := range r.transitions {
+		if tr.To == tcpstate.SynSent && tr.Remote == loopback && tr.Local.Port() != want && tr.Local.Port() != 0 {
+			t.Errorf("SYN_SENT from port %d, want %d", tr.Local.Port(), want)
+		}
+	}
+}
