@@ -91,6 +91,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out Output) error {
 	defer cancel(nil)
 	t := &trace{Options: o, probe: p, tracker: conn.NewTracker(), out: out, cancel: cancel}
 	t.settler = settle.New(o.Filter, jiffy, t.transition)
+	o.Log.Debug(fmt.Sprintf("attached; a jiffy is %v, the wall clock is %v ahead of the kernel's", jiffy, time.Duration(clock)))
 	out.Start(t.start(clock))
 	if err := out.Flush(); err != nil {
 		return writing(err)
