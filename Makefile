@@ -25,7 +25,7 @@ tcptrace:
 demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10 s)
 	@./tcptrace demo
 
-test: lint cross ## Run all tests, those of the real kernel among them (root, 2 min)
+test: lint cross ## Run all tests, those of the real kernel among them (root, 3 min)
 	@go test -p 1 ./...
 
 bench: ## Measure what tracing costs, beside other tools (root, 5 min)

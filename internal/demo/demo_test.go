@@ -3,13 +3,14 @@
 package demo_test
 
 import (
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
 func TestScenes(t *testing.T) {
@@ -65,9 +66,6 @@ func checkScenes(t *testing.T, out string) {
 
 // TestFollow takes as long as a TIME_WAIT: a minute.
 func TestFollow(t *testing.T) {
-	if os.Getenv("TCPTRACE_LONG_TESTS") == "" {
-		t.Skip("takes a minute: set TCPTRACE_LONG_TESTS=1")
-	}
 	t.Parallel()
 	before := lookAround(t)
 	r := start(t, "--follow")
@@ -89,7 +87,7 @@ func TestFollow(t *testing.T) {
 
 func TestWithoutRights(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	kerneltest.RequireRoot(t)
 	cmd := exec.Command("/proc/self/exe", "demo")
 	const nobody = 65534
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

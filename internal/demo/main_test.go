@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/cli"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
 // TestMain makes the test binary the command where it is called as one: the demo
@@ -27,18 +28,6 @@ func TestMain(m *testing.M) {
 		os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
-}
-
-// needRoot skips a test without root, except where root is promised.
-func needRoot(t *testing.T) {
-	t.Helper()
-	switch {
-	case os.Geteuid() == 0:
-	case os.Getenv("CI") == "true":
-		t.Fatal("needs root")
-	default:
-		t.Skip("needs root")
-	}
 }
 
 // run is a demo being played.
@@ -60,7 +49,7 @@ var runs atomic.Int32
 // start starts a demo.
 func start(t *testing.T, arguments ...string) *run {
 	t.Helper()
-	needRoot(t)
+	kerneltest.RequireRoot(t)
 	r := &run{t: t, mark: fmt.Sprintf("TCPTRACE_DEMO_TEST=%d.%d", os.Getpid(), runs.Add(1))}
 	r.cmd = exec.Command("/proc/self/exe", append([]string{"demo"}, arguments...)...)
 	r.cmd.Env = append(os.Environ(), r.mark)

@@ -26,7 +26,7 @@ func RequireRoot(tb testing.TB) {
 	case os.Getenv("CI") == "true":
 		tb.Fatal("not root: CI must run the kernel's tests")
 	default:
-		tb.Skip("needs root: run 'sudo make test'")
+		tb.Skip("needs root: run 'make test' as root")
 	}
 }
 
