@@ -142,6 +142,27 @@ func TestUnacknowledgedSynTimesOut(t *testing.T) {
 	}
 }
 
+// TestResetBetweenSynAndAck gives a connection up at the client while the SYN+ACK is on
+// its way: the client's host answers it by a RST.
+func TestResetBetweenSynAndAck(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, 19107)
+	l.listen(t, 19107)
+	l.wire.Hold()
+	client := begin(t, l.near, netip.AddrPort{}, netip.AddrPortFrom(farAddr, 19107))
+	l.wire.AwaitHeld(kerneltest.Far)
+	l.wire.Deliver()
+	l.wire.AwaitHeld(kerneltest.Near)
+	withoutForks(func() { unix.Shutdown(client, unix.SHUT_RDWR) })
+	l.trace.await(t, "the client's end", soon, on(l.near, tcpstate.SynSent, tcpstate.Close))
+	l.wire.Pass()
+	end := l.trace.await(t, "the server's end", soon, on(l.far, tcpstate.SynRecv, tcpstate.Close))
+	v := l.trace.verdicts[end.Socket]
+	if end.Cause != event.CauseResetReceived || v.ClosedFirst != conn.Remote || v.How != conn.Reset {
+		t.Errorf("ended by %q, closed first by %q, how %q, want a RST of the remote end", end.Cause, v.ClosedFirst, v.How)
+	}
+}
+
 // TestSimultaneousOpen lets two SYNs cross.
 func TestSimultaneousOpen(t *testing.T) {
 	t.Parallel()
