@@ -57,9 +57,8 @@ func (l *lab) listen(t *testing.T, port uint16) int {
 }
 
 // connect makes a connection from the near to the far host.
-func (l *lab) connect(t *testing.T, port uint16) pair {
+func (l *lab) connect(t *testing.T, listener int, port uint16) pair {
 	t.Helper()
-	listener := l.listen(t, port)
 	var p pair
 	var err error
 	l.near.Do(func() { p, err = connect(listener, netip.AddrPortFrom(farAddr, port)) })
@@ -193,7 +192,10 @@ func TestSimultaneousOpen(t *testing.T) {
 func TestFinBehindUnsentData(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 19104)
-	p := l.connect(t, 19104)
+	listener := l.listen(t, 19104)
+	// A window that does not grow, and is smaller than what the client can buffer.
+	unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)
+	p := l.connect(t, listener, 19104)
 	unix.SetNonblock(p.client, true)
 	for chunk := make([]byte, 64<<10); ; { // until neither window nor buffer has room
 		if _, err := unix.Write(p.client, chunk); errors.Is(err, unix.EAGAIN) {
@@ -241,7 +243,7 @@ func TestLostPeerTimesOut(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, tc.port)
-			p := l.connect(t, tc.port)
+			p := l.connect(t, l.listen(t, tc.port), tc.port)
 			l.wire.Drop()
 			tc.wait(p.client)
 			end := l.trace.await(t, "the end", 20*time.Second, on(l.near, tcpstate.Established, tcpstate.Close))
