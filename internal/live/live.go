@@ -29,6 +29,9 @@ const (
 	batch = 10 * time.Millisecond
 	// hold is how long the ring must stay empty before waiting transitions go out.
 	hold = 2 * time.Millisecond
+	// patrol is how long the reader sleeps at most: records whose wake-up did not reach it
+	// have been seen in the ring, and they must not wait for the next event.
+	patrol = 30 * time.Millisecond
 	// lossCheck is how often the loss counters are read while events come.
 	lossCheck = time.Second
 	// readerNice is the nice value of the reading thread.
@@ -65,14 +68,13 @@ var (
 // trace is one run.
 type trace struct {
 	Options
-	probe     *probe.Probe
-	settler   *settle.Settler
-	tracker   *conn.Tracker
-	out       Output
-	cancel    context.CancelCauseFunc
-	lost      uint64
-	checked   event.Time // when the loss counters were read
-	unchecked bool       // events came since then
+	probe   *probe.Probe
+	settler *settle.Settler
+	tracker *conn.Tracker
+	out     Output
+	cancel  context.CancelCauseFunc
+	lost    uint64
+	checked event.Time // when the loss counters were read
 }
 
 // Run traces until the context ends, and then writes the end of the trace in order.
@@ -175,8 +177,6 @@ func (t *trace) pause(d time.Duration) error {
 		if err := t.losses(now); err != nil {
 			return err
 		}
-	} else {
-		t.unchecked = true
 	}
 	if err := t.out.Flush(); err != nil {
 		return writing(err)
@@ -186,15 +186,12 @@ func (t *trace) pause(d time.Duration) error {
 	return nil
 }
 
-// deadline is when there is something to do even if no event comes, or zero.
+// deadline is when to look again even if nothing wakes the reader.
 func (t *trace) deadline() time.Time {
-	switch {
-	case t.settler.Waiting():
+	if t.settler.Waiting() {
 		return time.Now().Add(hold)
-	case t.unchecked:
-		return time.Now().Add(lossCheck)
 	}
-	return time.Time{}
+	return time.Now().Add(patrol)
 }
 
 func (t *trace) transition(tr *event.Transition) {
@@ -210,7 +207,7 @@ func (t *trace) transition(tr *event.Transition) {
 
 // losses tells what was lost since the last time.
 func (t *trace) losses(now event.Time) error {
-	t.checked, t.unchecked = now, false
+	t.checked = now
 	lost, err := t.probe.Lost(now)
 	if err != nil {
 		return err
