@@ -29,8 +29,8 @@ const (
 	batch = 10 * time.Millisecond
 	// hold is how long the ring must stay empty before waiting transitions go out.
 	hold = 2 * time.Millisecond
-	// patrol is how long the reader sleeps at most: records whose wake-up did not reach it
-	// have been seen in the ring, and they must not wait for the next event.
+	// patrol is how long the reader sleeps at most: should a wake-up not reach it, the
+	// records must not wait for the next event.
 	patrol = 30 * time.Millisecond
 	// lossCheck is how often the loss counters are read while events come.
 	lossCheck = time.Second
