@@ -37,6 +37,15 @@ static __always_inline __u64 timer_bucket(__u64 expires, __u64 argument, __u64 n
 	return argument != expires ? argument : wheel_bucket(expires, now);
 }
 
+/* When a timer fires that is in the wheel: its flags have the number of its bucket,
+ * and so its level, in their upper bits (TIMER_ARRAYSHIFT). */
+static __always_inline __u64 queued_bucket(__u64 expires, __u32 flags)
+{
+	__u32 shift = (flags >> 22 >> 6) * 3;
+
+	return ((expires >> shift) + 1) << shift;
+}
+
 /* Says whether inet_twsk_alloc() finds the table of timewait sockets full. The
  * death row was reached by a pointer for a few versions around 6.0; there the
  * answer is no, and the end of such a socket stays unexplained. */

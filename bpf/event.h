@@ -20,6 +20,10 @@ enum kind {
 	REQUEST_RESET = 9,  /* a RST came at a listener: for a connection between SYN and ACK */
 	RESET_SENT = 10,
 	RESET_RECEIVED = 11, /* tcp_reset() ran: a RST came, or data for a closed socket */
+	ACCEPTED = 12,      /* accept() gave a connection to a process */
+	BIND_FAILED = 13,   /* local: the address that was asked for */
+	LISTEN_FAILED = 14,
+	CONNECT_FAILED = 15, /* for lack of a local port; remote: where to */
 };
 
 /* What is true besides. */
@@ -32,6 +36,11 @@ enum flag {
 	NETNS_DYING = 1 << 5, /* the network namespace has no user left */
 	RESET_ACTIVE = 1 << 6, /* the RST answers no segment */
 	ORPHAN = 1 << 7,      /* no process holds the socket any more */
+	COUNTED = 1 << 8,     /* the counters are there */
+	REUSEADDR = 1 << 9,   /* *_FAILED: what the asking socket has set */
+	REUSEPORT = 1 << 10,
+	V6ONLY = 1 << 11,
+	IPV6 = 1 << 12,       /* *_FAILED: it is of AF_INET6 */
 };
 
 struct event {
@@ -46,18 +55,24 @@ struct event {
 	__u8 kind;
 	__u8 from;        /* TRANSITION: old state; RESET_*: the socket's state */
 	__u8 to;          /* TRANSITION: new state; TIMEWAIT_*: FIN_WAIT2 or TIME_WAIT */
-	__u8 flags;
 	__u8 tcp_flags;   /* SEGMENT_SWALLOWED: the flags byte of the TCP header */
-	__u8 signal;      /* EXITING: the signal that killed the process; 0: it exited */
-	__u16 error;      /* sk_err */
+	__u16 flags;
+	__u16 error;      /* sk_err; *_FAILED: of the call */
 	__u32 pid;        /* the process on the CPU, not the thread */
 	__u32 uid;
 	union {
 		char comm[16]; /* BY_PROCESS: of the process, not of the thread */
 		__s64 left;    /* TIMEWAIT_ARMED, SEGMENT_SWALLOWED: jiffies until the timer fires */
 	};
+	__u64 cgroup;     /* TRANSITION, where the socket has one; 0: not said */
+	__u64 bytes_sent; /* COUNTED, as the next two: payload, each byte once */
+	__u64 bytes_received;
+	__u32 retransmits; /* segments sent again */
+	__u8 signal;      /* EXITING: the signal that killed the process; 0: it exited */
+	__u8 reason;      /* RESET_SENT: enum sk_rst_reason, where the kernel tells it */
+	__u16 interface;  /* *_FAILED: index of the one that the socket is bound to, or 0 */
 };
 
-_Static_assert(sizeof(struct event) == 96, "the wire layout is 96 bytes, as internal/event reads it");
+_Static_assert(sizeof(struct event) == 128, "the wire layout is 128 bytes, as internal/event reads it");
 
 #endif

@@ -50,23 +50,30 @@ static __always_inline __u8 killed_by(struct task_struct *task)
 	return (code ? code : task->exit_code) & 0x7f;
 }
 
+/* The process in whose system call this runs. */
+static __always_inline void put_caller(struct event *e)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	e->flags |= BY_PROCESS;
+	e->pid = task->tgid;
+	e->uid = bpf_get_current_uid_gid();
+	bpf_probe_read_kernel(e->comm, sizeof(e->comm), task->group_leader->comm);
+}
+
 static __always_inline void put_process(struct event *e, const struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_struct *leader = task->group_leader;
 
 	if (task->flags & PF_KTHREAD)
 		return; /* a socket in flight between processes: released by a kworker */
-	e->flags |= BY_PROCESS;
+	put_caller(e);
 	if (file_open(sk))
 		e->flags |= FILE_OPEN;
 	if (task->flags & PF_EXITING) {
 		e->flags |= EXITING;
 		e->signal = killed_by(task);
 	}
-	e->pid = task->tgid;
-	e->uid = bpf_get_current_uid_gid();
-	bpf_probe_read_kernel(e->comm, sizeof(e->comm), leader->comm);
 }
 
 #endif

@@ -4,7 +4,6 @@
 #ifndef TCPTRACE_SOCKET_H
 #define TCPTRACE_SOCKET_H
 
-#include "event.h"
 #include "kernel.h"
 
 /* The words of ::ffff:a.b.c.d as they lie in memory. */
@@ -29,14 +28,14 @@ static __always_inline void put_ipv6(__u64 to[2], const struct in6_addr *addr)
 	words[3] = addr->in6_u.u6_addr32[3];
 }
 
-static __always_inline void put_addresses(struct event *e, const struct sock_common *sk)
+static __always_inline void put_addresses(__u64 local[2], __u64 remote[2], const struct sock_common *sk)
 {
 	if (sk->skc_family == AF_INET6) {
-		put_ipv6(e->local, &sk->skc_v6_rcv_saddr);
-		put_ipv6(e->remote, &sk->skc_v6_daddr);
+		put_ipv6(local, &sk->skc_v6_rcv_saddr);
+		put_ipv6(remote, &sk->skc_v6_daddr);
 	} else {
-		put_ipv4(e->local, sk->skc_rcv_saddr);
-		put_ipv4(e->remote, sk->skc_daddr);
+		put_ipv4(local, sk->skc_rcv_saddr);
+		put_ipv4(remote, sk->skc_daddr);
 	}
 }
 
@@ -49,6 +48,35 @@ struct socket_copy {
 static __always_inline bool copy_socket(struct socket_copy *copy, const void *sk, __u32 size)
 {
 	return size <= sizeof(*copy) && !bpf_probe_read_kernel(copy, size, sk);
+}
+
+/* A copy of what all sockets begin with, for those that the verifier has no type for. */
+struct common_copy {
+	__u64 bytes[16];
+};
+
+static __always_inline bool copy_common(struct common_copy *copy, const void *sk)
+{
+	__u32 size = bpf_core_field_offset(struct sock_common, skc_cookie) + sizeof(__u64);
+
+	return size <= sizeof(*copy) && !bpf_probe_read_kernel(copy, size, sk);
+}
+
+/* The TCP socket behind a file's socket: its own, or the first that carries an MPTCP
+ * connection, as which Go's net.Listen opens its listeners. */
+static __always_inline const struct sock *tcp_of(const struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+
+	if (family != AF_INET && family != AF_INET6)
+		return NULL;
+	switch (sk->sk_protocol) {
+	case IPPROTO_TCP:
+		return sk;
+	case IPPROTO_MPTCP:
+		return BPF_CORE_READ((const struct mptcp_sock *)sk, first);
+	}
+	return NULL;
 }
 
 #endif

@@ -16,6 +16,8 @@
 #include "segment.h"
 #include "filter.h"
 #include "process.h"
+#include "counters.h"
+#include "call.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -52,6 +54,8 @@ static __always_inline struct event *reserve(enum kind kind)
 	e->error = 0;
 	e->pid = 0;
 	e->uid = 0;
+	e->cgroup = 0;
+	e->reason = 0;
 	return e;
 }
 
@@ -100,8 +104,20 @@ static __always_inline struct event *socket_event(enum kind kind, struct sock *s
 	e->local_port = local;
 	e->remote_port = remote;
 	e->error = sk->sk_err;
-	put_addresses(e, &sk->__sk_common);
+	put_addresses(e->local, e->remote, &sk->__sk_common);
 	return e;
+}
+
+static __always_inline void put_counters(struct event *e, struct sock *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	if (!tp)
+		return;
+	e->flags |= COUNTED;
+	e->bytes_sent = tp->bytes_sent - tp->bytes_retrans;
+	e->bytes_received = received_payload(tp->bytes_received, sk->__sk_common.skc_flags);
+	e->retransmits = tp->total_retrans;
 }
 
 static __always_inline bool fin_unsent(struct sock *sk)
@@ -129,8 +145,13 @@ int BPF_PROG(socket_transition, struct sock *sk, int from, int to)
 		e->flags |= FIN_UNSENT;
 	if (!sk->sk_socket)
 		e->flags |= ORPHAN;
-	if (to == TCP_CLOSE && timewait_full(sk->__sk_common.skc_net.net))
-		e->flags |= TIMEWAIT_FULL;
+	if (to == TCP_CLOSE) {
+		if (timewait_full(sk->__sk_common.skc_net.net))
+			e->flags |= TIMEWAIT_FULL;
+		put_counters(e, sk);
+	} else {
+		e->cgroup = cgroup_of(sk);
+	}
 	submit(e);
 	return 0;
 }
@@ -158,7 +179,39 @@ static __always_inline struct event *small_event(enum kind kind, const void *add
 	e->netns = netns;
 	e->local_port = local;
 	e->remote_port = remote;
-	put_addresses(e, sk);
+	put_addresses(e->local, e->remote, sk);
+	return e;
+}
+
+/* A record about a failed call on a socket out of its copy, or NULL. */
+static __always_inline struct event *call_event(enum kind kind, const void *address,
+						const struct sock_common *sk,
+						const struct sockaddr_copy *asked)
+{
+	__u16 local = kind == BIND_FAILED ? bpf_ntohs(asked->port) : sk->skc_num;
+	__u16 remote = kind == CONNECT_FAILED ? bpf_ntohs(asked->port) : 0;
+	struct net *net = sk->skc_net.net;
+	struct event *e;
+	__u32 netns;
+
+	if (!ports_wanted(local, remote))
+		return NULL;
+	netns = BPF_CORE_READ(net, ns.inum);
+	if (filter_netns && netns != filter_netns)
+		return NULL;
+	e = reserve(kind);
+	if (!e)
+		return NULL;
+	e->sock = (__u64)address;
+	e->cookie = sk->skc_cookie.counter;
+	e->netns = netns;
+	e->local_port = local;
+	e->remote_port = remote;
+	put_addresses(e->local, e->remote, sk);
+	if (kind == BIND_FAILED)
+		put_sockaddr(e->local, asked);
+	if (kind == CONNECT_FAILED)
+		put_sockaddr(e->remote, asked);
 	return e;
 }
 
@@ -202,8 +255,11 @@ static __always_inline int request_timer(enum kind kind, struct timer_list *time
 	if (!copy_socket(&copy, req, bpf_core_type_size(struct sock_common)))
 		return 0;
 	e = small_event(kind, req, (const void *)&copy);
-	if (e)
-		submit(e);
+	if (!e)
+		return 0;
+	if (kind == SYN_RECEIVED)
+		e->cookie = BPF_CORE_READ((const struct sock_common *)&copy, skc_listener, __sk_common.skc_cookie.counter);
+	submit(e);
 	return 0;
 }
 
@@ -306,6 +362,9 @@ int BPF_PROG(segment_dropped, struct sk_buff *skb, void *location, int reason, s
 	return 0;
 }
 
+/* From 6.12 on the kernel says why it sends a RST. Set once by the loader. */
+const volatile bool reset_reason_told;
+
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(reset_sent, struct sock *sk, struct sk_buff *skb)
 {
@@ -319,6 +378,8 @@ int BPF_PROG(reset_sent, struct sock *sk, struct sk_buff *skb)
 	e->from = sk->__sk_common.skc_state;
 	if (!skb)
 		e->flags |= RESET_ACTIVE;
+	if (reset_reason_told)
+		e->reason = ctx[2];
 	submit(e);
 	return 0;
 }
@@ -333,4 +394,84 @@ int BPF_PROG(reset_received, struct sock *sk)
 	e->from = sk->__sk_common.skc_state;
 	submit(e);
 	return 0;
+}
+
+/* accept() gave a socket to this process. */
+static __always_inline int accepted(const struct call_exit *call)
+{
+	const struct sock *sk;
+	struct common_copy copy;
+	struct event *e;
+
+	if (call->result < 0)
+		return 0;
+	sk = tcp_socket_of(call->result);
+	if (!sk || !copy_common(&copy, sk))
+		return 0;
+	e = small_event(ACCEPTED, sk, (const void *)&copy);
+	if (!e)
+		return 0;
+	put_caller(e);
+	submit(e);
+	return 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_accept")
+int accept_done(struct call_exit *call)
+{
+	return accepted(call);
+}
+
+SEC("tracepoint/syscalls/sys_exit_accept4")
+int accept4_done(struct call_exit *call)
+{
+	return accepted(call);
+}
+
+/* A call for a port that failed: with the address that it asked for, and with what
+ * the asking socket has set. */
+static __always_inline int port_refused(enum kind kind, const struct call_exit *call)
+{
+	struct sockaddr_copy asked = {};
+	const struct sock_common *seen;
+	const struct sock *sk;
+	struct common_copy copy;
+	struct event *e;
+
+	sk = tcp_socket_of(call_argument(0));
+	if (!sk || !copy_common(&copy, sk))
+		return 0;
+	seen = (const void *)&copy;
+	if (kind != LISTEN_FAILED && !read_sockaddr(&asked, (const void *)call_argument(1)))
+		return 0;
+	e = call_event(kind, sk, seen, &asked);
+	if (!e)
+		return 0;
+	e->error = -call->result;
+	e->interface = seen->skc_bound_dev_if;
+	put_options(e, seen);
+	put_caller(e);
+	submit(e);
+	return 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_bind")
+int bind_done(struct call_exit *call)
+{
+	return call->result < 0 ? port_refused(BIND_FAILED, call) : 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_listen")
+int listen_done(struct call_exit *call)
+{
+	return call->result < 0 ? port_refused(LISTEN_FAILED, call) : 0;
+}
+
+/* Other errors are the network's, or those of a socket that was connected before. */
+SEC("tracepoint/syscalls/sys_exit_connect")
+int connect_done(struct call_exit *call)
+{
+	if (call->result != -EADDRNOTAVAIL && call->result != -EADDRINUSE)
+		return 0;
+	return port_refused(CONNECT_FAILED, call);
 }

@@ -77,10 +77,18 @@ struct sock_common {
 	};
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned char skc_reuse : 4;
+	unsigned char skc_reuseport : 1;
+	unsigned char skc_ipv6only : 1;
+	int skc_bound_dev_if;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
+	union {
+		unsigned long skc_flags;
+		struct sock *skc_listener; /* of a request socket */
+	};
 };
 
 /* include/linux/file_ref.h, from 6.13 on */
@@ -90,6 +98,7 @@ typedef struct {
 
 struct file {
 	file_ref_t f_ref;
+	void *private_data;
 };
 
 /* struct file before 6.13 */
@@ -99,37 +108,79 @@ struct file___f_count {
 
 struct socket {
 	struct file *file;
+	struct sock *sk;
 };
 
 typedef struct {
 	int owned;
 } socket_lock_t;
 
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	socket_lock_t sk_lock;
+	atomic_t sk_drops;
 	__u16 sk_protocol;
 	int sk_err;
+	kuid_t sk_uid;
+	__u32 sk_ack_backlog;
+	__u32 sk_max_ack_backlog;
 	struct socket *sk_socket;
+	struct sock_cgroup_data sk_cgrp_data;
 };
 
 struct inet_sock {
+	struct sock sk;
 	__be16 inet_sport;
 };
 
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	__u8 icsk_retransmits;
 };
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	__u32 rcv_nxt;
+	__u32 copied_seq;
+	__u32 snd_una;
 	__u32 snd_nxt;
 	__u32 write_seq;
+	__u32 total_retrans;
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+	__u64 bytes_received;
+};
+
+/* net/mptcp/protocol.h: the socket of a process whose bytes TCP sockets carry */
+struct mptcp_sock {
+	struct sock *first;
+};
+
+struct hlist_node {
+	struct hlist_node **pprev;
 };
 
 struct timer_list {
+	struct hlist_node entry;
 	unsigned long expires;
 	void (*function)(struct timer_list *);
+	__u32 flags;
 };
 
 /* include/net/inet_timewait_sock.h: what the kernel keeps of a socket in
@@ -156,6 +207,19 @@ struct signal_struct {
 	int group_exit_code;
 };
 
+struct cred {
+	kuid_t uid;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct task_struct {
 	unsigned int flags;
 	int exit_code;
@@ -163,6 +227,38 @@ struct task_struct {
 	char comm[16];
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
+	struct files_struct *files;
+	const struct cred *cred;
+};
+
+/* arch/x86/include/asm/ptrace.h, arch/arm64/include/asm/ptrace.h */
+struct pt_regs___amd64 {
+	unsigned long si;
+	unsigned long di;
+	unsigned long orig_ax;
+};
+
+struct pt_regs___arm64 {
+	__u64 regs[31];
+	__u64 orig_x0;
+};
+
+/* What iterators are called with (include/linux/bpf.h, net/ipv4/tcp_ipv4.c,
+ * kernel/bpf/task_iter.c). */
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+};
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
 };
 
 #pragma clang attribute pop
@@ -170,6 +266,7 @@ struct task_struct {
 /* include/net/tcp_states.h */
 enum {
 	TCP_SYN_SENT = 2,
+	TCP_SYN_RECV = 3,
 	TCP_FIN_WAIT1 = 4,
 	TCP_FIN_WAIT2 = 5,
 	TCP_TIME_WAIT = 6,
@@ -177,10 +274,22 @@ enum {
 	TCP_LAST_ACK = 9,
 	TCP_LISTEN = 10,
 	TCP_CLOSING = 11,
+	TCP_NEW_SYN_RECV = 12, /* a request socket */
 };
 
+/* include/net/sock.h: bits of skc_flags */
+enum {
+	SOCK_DEAD = 0, /* no process has it any more */
+	SOCK_DONE = 1, /* the peer's FIN came */
+};
+
+#define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
+
+#define EADDRINUSE 98
+#define EADDRNOTAVAIL 99
 
 /* include/linux/sched.h */
 #define PF_EXITING 0x00000004

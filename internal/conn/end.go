@@ -12,19 +12,25 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Side is an end of a connection as seen from one end. Empty stands for unknown.
-type Side string
+// Side and Role are those of package event.
+type (
+	Side = event.Side
+	Role = event.Role
+)
 
-// The sides.
+// The sides and roles of package event.
 const (
-	Local   Side = "local"
-	Remote  Side = "remote"
-	Both    Side = "both"
-	Neither Side = "neither"
+	Local   = event.Local
+	Remote  = event.Remote
+	Both    = event.Both
+	Neither = event.Neither
+
+	Server = event.Server
+	Client = event.Client
 )
 
 // opposite is the same seen from the other end.
-func (s Side) opposite() Side {
+func opposite(s Side) Side {
 	switch s {
 	case Local:
 		return Remote
@@ -33,16 +39,6 @@ func (s Side) opposite() Side {
 	}
 	return s
 }
-
-// Role is the part of an end: the passive opener is the server, the active opener
-// the client (RFC 9293 section 3.5). Empty stands for unknown.
-type Role string
-
-// The roles.
-const (
-	Server Role = "server"
-	Client Role = "client"
-)
 
 // How says how a connection was closed. Empty stands for unknown.
 type How string
@@ -82,9 +78,15 @@ type End struct {
 	Mechanism   event.Mechanism
 	Closer      *event.Process // of the side that closed first
 	Error       event.Errno
+	Reason      string  // of a RST that this end sent, in the kernel's words
 	States      []Dwell // in order; the state it is in is not among them
 
 	TimeWaitSince, TimeWaitUntil event.Time
+
+	Process *event.Process // who has, or had last, the socket
+	Holders []event.Holder // as found, where it is older than the trace
+	Cgroup  string         // path, or ""
+	Totals  event.Totals
 
 	// Incomplete: not all of its transitions were seen, it is older than the trace
 	// or events were lost.
@@ -93,6 +95,7 @@ type End struct {
 	Peer       *End        // the other end, where it was seen
 	connection *connection // own, or the peer's
 	own        connection
+	passive    bool // a listener on its port was found: it is the server
 	act        act  // its own first FIN or RST, if the other end's had not come before
 	judged     bool // its verdict is out
 	next       *End // of the same four-tuple, in another network namespace
@@ -122,11 +125,11 @@ func (e *End) Role() Role {
 	switch {
 	case e.Opener == Local:
 		return Client
-	case e.Opener == Remote:
+	case e.Opener == Remote, e.passive:
 		return Server
 	case e.Peer != nil && e.Peer.Opener == Local:
 		return Server
-	case e.Peer != nil && e.Peer.Opener == Remote:
+	case e.Peer != nil && (e.Peer.Opener == Remote || e.Peer.passive):
 		return Client
 	}
 	return ""

@@ -130,6 +130,18 @@ func (e *End) leave(tr *event.Transition) {
 	if tr.Error != 0 {
 		e.Error = tr.Error
 	}
+	if tr.Process != nil {
+		e.Process = tr.Process
+	}
+	if tr.Cgroup != "" {
+		e.Cgroup = tr.Cgroup
+	}
+	if tr.Totals.Known {
+		e.Totals = tr.Totals
+	}
+	if tr.Reason != "" {
+		e.Reason = tr.Reason
+	}
 	if tr.To == tcpstate.TimeWait {
 		e.TimeWaitSince, e.TimeWaitUntil = tr.Time, tr.Until
 	}
@@ -213,6 +225,9 @@ func (t *Tracker) forget(e *End) {
 		}
 	}
 }
+
+// End returns the end that a socket is, or nil.
+func (t *Tracker) End(id event.ID) *End { return t.ends[id] }
 
 // Open returns the ends that are not closed, listeners included, in the order in
 // which they came.

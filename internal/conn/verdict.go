@@ -10,7 +10,7 @@ func (e *End) judge(tr *event.Transition) {
 	e.judgeOpening(tr)
 	switch tr.To {
 	case tcpstate.FinWait1:
-		e.act = act{at: tr.Time, how: Fin, unsent: tr.FinUnsent, mechanism: tr.Mechanism, process: tr.Process}
+		e.act = act{at: tr.Time, how: Fin, unsent: tr.FinUnsent, mechanism: tr.Mechanism, process: actor(tr)}
 		if !tr.FinUnsent {
 			e.closes(Local, Fin, tr.Time)
 		}
@@ -75,6 +75,14 @@ func (e *End) closes(side Side, how How, at event.Time) {
 	}
 }
 
+// actor is the process that made a transition, or nil where the network did.
+func actor(tr *event.Transition) *event.Process {
+	if tr.Acts() {
+		return tr.Process
+	}
+	return nil
+}
+
 // judgeEnd takes the way to CLOSE. A connection that was being closed before keeps
 // its verdict, and ended otherwise.
 func (e *End) judgeEnd(tr *event.Transition) {
@@ -87,7 +95,7 @@ func (e *End) judgeEnd(tr *event.Transition) {
 		return
 	}
 	if side == Local {
-		e.act = act{at: tr.Time, how: how, mechanism: tr.Mechanism, process: tr.Process}
+		e.act = act{at: tr.Time, how: how, mechanism: tr.Mechanism, process: actor(tr)}
 	}
 	e.closes(side, how, tr.Time)
 	if how == Abandoned {
@@ -158,7 +166,7 @@ func (e *End) compare(p *End) {
 	case other.at != 0:
 		e.ClosedFirst, e.How = Remote, other.how
 	case e.ClosedFirst == "" && p.ClosedFirst != "":
-		e.ClosedFirst, e.How = p.ClosedFirst.opposite(), p.How
+		e.ClosedFirst, e.How = opposite(p.ClosedFirst), p.How
 	}
 	if e.Ended == "" && ended != Fin {
 		e.Ended = ended // what this end saw came after what the other end did

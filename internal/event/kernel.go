@@ -25,10 +25,14 @@ const (
 	RequestReset
 	ResetSent
 	ResetReceived
+	Accepted
+	BindFailed
+	ListenFailed
+	ConnectFailed
 )
 
 // Flags is what is true besides: enum flag of bpf/event.h.
-type Flags uint8
+type Flags uint16
 
 // The flags, as bpf/event.h explains them.
 const (
@@ -40,6 +44,11 @@ const (
 	NetnsDying
 	ResetActive
 	Orphan
+	Counted
+	Reuseaddr
+	Reuseport
+	V6Only
+	IPv6
 )
 
 // The bits of the flags byte in a TCP header (RFC 9293 section 3.1).
@@ -85,17 +94,22 @@ type Kernel struct {
 	Kind     Kind
 	From     tcpstate.State // SocketTransition; ResetSent, ResetReceived: the state
 	To       tcpstate.State // SocketTransition; of a timewait socket: the state it stands for
-	Flags    Flags
 	TCPFlags uint8
-	Signal   uint8 // Exiting: the signal that killed the process, or 0
+	Flags    Flags
 	Error    Errno
 	PID, UID uint32
 	Comm     [16]byte
-	Left     int64 // jiffies until a timewait socket's timer fires
+	Left     int64  // jiffies until a timewait socket's timer fires
+	Cgroup   uint64 // 0: none, or not said
+	Totals   Totals // Counted
+	Signal   uint8  // Exiting: the signal that killed the process, or 0
+	Reason   uint8  // ResetSent: the kernel's enum sk_rst_reason, or 0
+	// Interface is the index of the one that the asking socket is bound to, or 0.
+	Interface uint16
 }
 
 // KernelSize is the length of one record in bytes.
-const KernelSize = 96
+const KernelSize = 128
 
 // Decode reads a record in the byte order of this machine. It fails on a record
 // of another length or of an unknown kind: the object and the program differ then.
@@ -115,15 +129,22 @@ func (k *Kernel) Decode(b []byte) error {
 	k.Kind = Kind(b[64])
 	k.From = tcpstate.State(b[65])
 	k.To = tcpstate.State(b[66])
-	k.Flags = Flags(b[67])
-	k.TCPFlags = b[68]
-	k.Signal = b[69]
+	k.TCPFlags = b[67]
+	k.Flags = Flags(order.Uint16(b[68:]))
 	k.Error = Errno(order.Uint16(b[70:]))
 	k.PID = order.Uint32(b[72:])
 	k.UID = order.Uint32(b[76:])
 	copy(k.Comm[:], b[80:96])
 	k.Left = int64(order.Uint64(b[80:]))
-	if k.Kind == 0 || k.Kind > ResetReceived {
+	k.Cgroup = order.Uint64(b[96:])
+	k.Totals.BytesSent = order.Uint64(b[104:])
+	k.Totals.BytesReceived = order.Uint64(b[112:])
+	k.Totals.Retransmits = order.Uint32(b[120:])
+	k.Totals.Known = k.Has(Counted)
+	k.Signal = b[124]
+	k.Reason = b[125]
+	k.Interface = order.Uint16(b[126:])
+	if k.Kind == 0 || k.Kind > ConnectFailed {
 		return fmt.Errorf("kernel record of unknown kind %d", k.Kind)
 	}
 	return nil
@@ -131,6 +152,14 @@ func (k *Kernel) Decode(b []byte) error {
 
 // Has says whether a flag is set.
 func (k *Kernel) Has(f Flags) bool { return k.Flags&f != 0 }
+
+// Options returns what the socket of a failed call has set.
+func (k *Kernel) Options() Options {
+	return Options{
+		Known: true, IPv6: k.Has(IPv6), V6Only: k.Has(V6Only),
+		Reuseaddr: k.Has(Reuseaddr), Reuseport: k.Has(Reuseport), Interface: uint32(k.Interface),
+	}
+}
 
 // Process returns the process whose system call made the record, or nil.
 func (k *Kernel) Process() *Process {

@@ -41,10 +41,16 @@ type ID uint64
 // Source says how a transition's process is known.
 type Source string
 
-// SourceCurrent: the transition was made in a system call of the process.
-const SourceCurrent Source = "current"
+// The sources. A process of one of the last three does not act in the transition: it
+// has the connection.
+const (
+	SourceCurrent  Source = "current"  // its own system call on the socket
+	SourceAccept   Source = "accept"   // it accepted the connection
+	SourceListener Source = "listener" // it listens, and nobody has accepted the connection yet
+	SourceSnapshot Source = "snapshot" // it had the socket open when looked for
+)
 
-// Process is who made a transition.
+// Process is who made a transition, or has the connection.
 type Process struct {
 	PID    uint32 // thread group leader's, in the first pid namespace
 	UID    uint32
@@ -104,12 +110,46 @@ type Transition struct {
 	Mechanism     Mechanism // of the process, where one closed
 	FinUnsent     bool      // FIN_WAIT1, CLOSING: our FIN waits behind unsent data
 	Error         Errno
-	Until         Time // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
-	Process       *Process
+	Until         Time     // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
+	Process       *Process // who made it, or else who has, or had last, the connection
+	Reason        string   // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
+	Cgroup        string   // path of the socket's cgroup of version 2; "": unknown
+	Totals        Totals   // to TIME_WAIT and CLOSE: over the whole life
 }
 
 // Stays says whether the socket stays in its state, and only Until is new.
 func (t *Transition) Stays() bool { return t.From == t.To }
+
+// Acts says whether a process made the transition: Process then is that one, or nil
+// where a kernel thread did its work. Otherwise the network or a timer made it.
+func (t *Transition) Acts() bool {
+	switch t.Cause {
+	case CauseConnect, CauseListen, CauseClose, CauseShutdown, CauseExit, CauseSignal, CauseAbandoned:
+		return true
+	}
+	return t.Mechanism != ""
+}
+
+// Side is an end of a connection as seen from one end. Empty stands for unknown.
+type Side string
+
+// The sides.
+const (
+	Local   Side = "local"
+	Remote  Side = "remote"
+	Both    Side = "both"
+	Neither Side = "neither"
+)
+
+// Role is the part of an end: the passive opener is the server, the active opener the
+// client (RFC 9293 section 3.5). Empty stands for unknown.
+type Role string
+
+// The roles.
+const (
+	Server Role = "server"
+	Client Role = "client"
+)
 
 // Start is the first record of a trace: what it sees and how exactly.
 type Start struct {
@@ -164,19 +204,24 @@ type Errno uint16
 
 // The errors that the kernel leaves in sk_err of a TCP socket.
 const (
-	EPIPE        Errno = 32
-	EACCES       Errno = 13
-	ENETUNREACH  Errno = 101
-	ECONNABORTED Errno = 103
-	ECONNRESET   Errno = 104
-	ETIMEDOUT    Errno = 110
-	ECONNREFUSED Errno = 111
-	EHOSTDOWN    Errno = 112
-	EHOSTUNREACH Errno = 113
+	EACCES        Errno = 13
+	EINVAL        Errno = 22
+	EPIPE         Errno = 32
+	EADDRINUSE    Errno = 98
+	EADDRNOTAVAIL Errno = 99
+	ENETUNREACH   Errno = 101
+	ECONNABORTED  Errno = 103
+	ECONNRESET    Errno = 104
+	ETIMEDOUT     Errno = 110
+	ECONNREFUSED  Errno = 111
+	EHOSTDOWN     Errno = 112
+	EHOSTUNREACH  Errno = 113
 )
 
 var errnoNames = map[Errno]string{
-	EPIPE: "EPIPE", EACCES: "EACCES", 71: "EPROTO", 92: "ENOPROTOOPT",
+	1: "EPERM", 9: "EBADF", EACCES: "EACCES", 14: "EFAULT", EINVAL: "EINVAL", EPIPE: "EPIPE",
+	88: "ENOTSOCK", 97: "EAFNOSUPPORT", EADDRINUSE: "EADDRINUSE", EADDRNOTAVAIL: "EADDRNOTAVAIL",
+	71: "EPROTO", 92: "ENOPROTOOPT",
 	90: "EMSGSIZE", 95: "EOPNOTSUPP", 100: "ENETDOWN", ENETUNREACH: "ENETUNREACH",
 	ECONNABORTED: "ECONNABORTED", ECONNRESET: "ECONNRESET", 64: "ENONET",
 	ETIMEDOUT: "ETIMEDOUT", ECONNREFUSED: "ECONNREFUSED",

@@ -21,6 +21,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/settle"
+	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
 const (
@@ -41,7 +42,10 @@ const (
 // Output takes what a trace has to say, in its order.
 type Output interface {
 	Start(*event.Start)
+	// Found takes a socket that is older than the trace.
+	Found(event.Time, *conn.End)
 	Transition(*event.Transition, conn.Step)
+	CallFailed(*event.CallFailed)
 	Loss(event.Loss)
 	Stop(event.Stop, *conn.Tracker)
 	// Flush makes all of it visible, and returns the first error of writing.
@@ -73,6 +77,9 @@ type trace struct {
 	tracker *conn.Tracker
 	out     Output
 	cancel  context.CancelCauseFunc
+	diag    *sockdiag.Diag
+	older   []event.Socket // found when the trace began and not told yet, by time
+	look    look
 	lost    uint64
 	checked event.Time // when the loss counters were read
 }
@@ -91,8 +98,18 @@ func Run(ctx context.Context, o Options, clock event.Clock, out Output) error {
 	defer p.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	t := &trace{Options: o, probe: p, tracker: conn.NewTracker(), out: out, cancel: cancel}
-	t.settler = settle.New(o.Filter, jiffy, t.transition)
+	cgroups := host.OpenCgroups()
+	defer cgroups.Close()
+	diag, err := sockdiag.Open(jiffy, cgroups.Path)
+	if err != nil {
+		return err
+	}
+	defer diag.Close()
+	t := &trace{Options: o, probe: p, diag: diag, tracker: conn.NewTracker(), out: out, cancel: cancel}
+	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition)
+	if err := t.findOlder(); err != nil {
+		return err
+	}
 	o.Log.Debug(fmt.Sprintf("attached; a jiffy is %v, the wall clock is %v ahead of the kernel's", jiffy, time.Duration(clock)))
 	out.Start(t.start(clock))
 	if err := out.Flush(); err != nil {
@@ -121,10 +138,14 @@ func (t *trace) start(clock event.Clock) *event.Start {
 		Sources: event.Sources{
 			Transitions: "tp_btf inet_sock_set_state",
 			Timewait:    "timer tracepoints, segments by kfree_skb",
-			Owner:       "system calls on the socket",
+			Owner:       "system calls on the socket, accept, listener, snapshot",
 			Resets:      "tcp_send_reset, tcp_receive_reset",
-			Calls:       "none",
+			Calls:       "system calls' ends: bind, listen, connect, accept",
 		},
+	}
+	if err := t.probe.CallsUnseen(); err != nil {
+		start.Sources.Owner, start.Sources.Calls = "system calls on the socket, listener, snapshot", "none"
+		t.Log.Warn("failed binds, and who accepts a connection, are not seen: " + err.Error())
 	}
 	if !t.probe.SegmentsSeen() {
 		start.Sources.Timewait = "timer tracepoints"
@@ -145,6 +166,7 @@ func (t *trace) read() error {
 	var k event.Kernel
 	var more bool
 	var asked event.Time // when the ring was last found empty
+	t.probe.SetDeadline(t.deadline())
 	for {
 		if !more {
 			asked = host.Now()
@@ -155,10 +177,13 @@ func (t *trace) read() error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
+			t.meet(asked)
 			t.settler.Advance(asked) // the ring was empty, so all until then was read
 			err = t.pause(0)
 		case err == nil:
+			t.meet(k.Time)
 			t.settler.Add(&k)
+			t.callFailed(&k)
 			if !more {
 				err = t.pause(batch)
 			} else if k.Time.Sub(t.checked) >= lossCheck {
@@ -188,7 +213,7 @@ func (t *trace) pause(d time.Duration) error {
 
 // deadline is when to look again even if nothing wakes the reader.
 func (t *trace) deadline() time.Time {
-	if t.settler.Waiting() {
+	if t.settler.Waiting() || len(t.older) > 0 {
 		return time.Now().Add(hold)
 	}
 	return time.Now().Add(patrol)
@@ -220,6 +245,7 @@ func (t *trace) losses(now event.Time) error {
 }
 
 func (t *trace) stop(cause error) error {
+	t.meet(host.Now())
 	t.settler.Close()
 	if err := t.losses(host.Now()); err != nil {
 		return err

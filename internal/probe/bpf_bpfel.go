@@ -14,25 +14,31 @@ import (
 )
 
 type bpfEvent struct {
-	_          structs.HostLayout
-	Time       uint64
-	Sock       uint64
-	Cookie     uint64
-	Local      [2]uint64
-	Remote     [2]uint64
-	LocalPort  uint16
-	RemotePort uint16
-	Netns      uint32
-	Kind       uint8
-	From       uint8
-	To         uint8
-	Flags      uint8
-	TcpFlags   uint8
-	Signal     uint8
-	Error      uint16
-	Pid        uint32
-	Uid        uint32
-	Comm       [16]int8
+	_             structs.HostLayout
+	Time          uint64
+	Sock          uint64
+	Cookie        uint64
+	Local         [2]uint64
+	Remote        [2]uint64
+	LocalPort     uint16
+	RemotePort    uint16
+	Netns         uint32
+	Kind          uint8
+	From          uint8
+	To            uint8
+	TcpFlags      uint8
+	Flags         uint16
+	Error         uint16
+	Pid           uint32
+	Uid           uint32
+	Comm          [16]int8
+	Cgroup        uint64
+	BytesSent     uint64
+	BytesReceived uint64
+	Retransmits   uint32
+	Signal        uint8
+	Reason        uint8
+	Interface     uint16
 }
 
 // Names of all BPF objects in the ELF.
@@ -40,6 +46,11 @@ type bpfEvent struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	bpfMapEvents            = "events"
+	bpfProgAccept4Done      = "accept4_done"
+	bpfProgAcceptDone       = "accept_done"
+	bpfProgBindDone         = "bind_done"
+	bpfProgConnectDone      = "connect_done"
+	bpfProgListenDone       = "listen_done"
 	bpfProgResetReceived    = "reset_received"
 	bpfProgResetSent        = "reset_sent"
 	bpfProgSegmentDropped   = "segment_dropped"
@@ -58,6 +69,7 @@ const (
 	bpfVarHostMask          = "host_mask"
 	bpfVarLocalPorts        = "local_ports"
 	bpfVarRemotePorts       = "remote_ports"
+	bpfVarResetReasonTold   = "reset_reason_told"
 	bpfVarRingFull          = "ring_full"
 )
 
@@ -103,6 +115,11 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
+	Accept4Done      *ebpf.ProgramSpec `ebpf:"accept4_done"`
+	AcceptDone       *ebpf.ProgramSpec `ebpf:"accept_done"`
+	BindDone         *ebpf.ProgramSpec `ebpf:"bind_done"`
+	ConnectDone      *ebpf.ProgramSpec `ebpf:"connect_done"`
+	ListenDone       *ebpf.ProgramSpec `ebpf:"listen_done"`
 	ResetReceived    *ebpf.ProgramSpec `ebpf:"reset_received"`
 	ResetSent        *ebpf.ProgramSpec `ebpf:"reset_sent"`
 	SegmentDropped   *ebpf.ProgramSpec `ebpf:"segment_dropped"`
@@ -134,6 +151,7 @@ type bpfVariableSpecs struct {
 	HostMask         *ebpf.VariableSpec `ebpf:"host_mask"`
 	LocalPorts       *ebpf.VariableSpec `ebpf:"local_ports"`
 	RemotePorts      *ebpf.VariableSpec `ebpf:"remote_ports"`
+	ResetReasonTold  *ebpf.VariableSpec `ebpf:"reset_reason_told"`
 	RingFull         *ebpf.VariableSpec `ebpf:"ring_full"`
 }
 
@@ -181,6 +199,7 @@ type bpfVariables struct {
 	HostMask         *ebpf.Variable `ebpf:"host_mask"`
 	LocalPorts       *ebpf.Variable `ebpf:"local_ports"`
 	RemotePorts      *ebpf.Variable `ebpf:"remote_ports"`
+	ResetReasonTold  *ebpf.Variable `ebpf:"reset_reason_told"`
 	RingFull         *ebpf.Variable `ebpf:"ring_full"`
 }
 
@@ -188,6 +207,11 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
+	Accept4Done      *ebpf.Program `ebpf:"accept4_done"`
+	AcceptDone       *ebpf.Program `ebpf:"accept_done"`
+	BindDone         *ebpf.Program `ebpf:"bind_done"`
+	ConnectDone      *ebpf.Program `ebpf:"connect_done"`
+	ListenDone       *ebpf.Program `ebpf:"listen_done"`
 	ResetReceived    *ebpf.Program `ebpf:"reset_received"`
 	ResetSent        *ebpf.Program `ebpf:"reset_sent"`
 	SegmentDropped   *ebpf.Program `ebpf:"segment_dropped"`
@@ -199,6 +223,11 @@ type bpfPrograms struct {
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
+		p.Accept4Done,
+		p.AcceptDone,
+		p.BindDone,
+		p.ConnectDone,
+		p.ListenDone,
 		p.ResetReceived,
 		p.ResetSent,
 		p.SegmentDropped,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -22,7 +23,8 @@ var (
 // features is what the running kernel offers beyond what every trace needs.
 type features struct {
 	types         *btf.Spec
-	droppedSocket bool // kfree_skb tells the socket that a segment was dropped at
+	droppedSocket bool             // kfree_skb tells the socket that a segment was dropped at
+	resetReasons  map[uint8]string // of tcp_send_reset; nil: it does not tell
 }
 
 // tracepoints that every trace needs, by their type in the kernel's BTF.
@@ -50,11 +52,32 @@ func inspectTypes(types *btf.Spec) (features, error) {
 		if err := types.TypeByName("btf_trace_"+name, &typedef); err != nil {
 			return features{}, fmt.Errorf("%w: it has no tracepoint %s; kernels from 5.12 on have it", ErrUnsupported, name)
 		}
-		if name == "kfree_skb" {
+		switch name {
+		case "kfree_skb":
 			found.droppedSocket = parameters(typedef) > 4 // void *, skb, location, reason, rx_sk
+		case "tcp_send_reset":
+			if parameters(typedef) > 3 { // void *, sk, skb, reason
+				found.resetReasons = resetReasons(types)
+			}
 		}
 	}
 	return found, nil
+}
+
+// resetReasons returns the names of enum sk_rst_reason that say something.
+func resetReasons(types *btf.Spec) map[uint8]string {
+	var enum *btf.Enum
+	if err := types.TypeByName("sk_rst_reason", &enum); err != nil {
+		return nil
+	}
+	names := make(map[uint8]string)
+	for _, value := range enum.Values {
+		name := strings.TrimPrefix(value.Name, "SK_RST_REASON_")
+		if name != "NOT_SPECIFIED" && name != "MAX" && value.Value < 256 {
+			names[uint8(value.Value)] = name
+		}
+	}
+	return names
 }
 
 // parameters counts the arguments of a tracepoint's function type.

@@ -8,6 +8,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 
@@ -30,11 +31,13 @@ var attachOrder = []string{
 // for Stop.
 type Probe struct {
 	collection *ebpf.Collection
-	links      []link.Link // a link that nothing refers to is detached by the garbage collector
+	links      []io.Closer // a link that nothing refers to is detached by the garbage collector
 	reader     *ringbuf.Reader
 	record     ringbuf.Record
 	lost       losses
-	segments   bool
+	kernel     features
+	// callsUnseen is why failed calls and accepts are not seen, or nil.
+	callsUnseen error
 }
 
 // Open loads and attaches the programs. When it returns, no event that the filter
@@ -55,6 +58,12 @@ func Open(filter event.Filter) (*Probe, error) {
 	if !kernel.droppedSocket {
 		delete(spec.Programs, "segment_dropped")
 	}
+	if !callArguments() {
+		withoutCalls(spec)
+	}
+	if err := spec.Variables["reset_reason_told"].Set(kernel.resetReasons != nil); err != nil {
+		return nil, fmt.Errorf("set reset_reason_told: %w", err)
+	}
 	if err := configure(spec, filter); err != nil {
 		return nil, err
 	}
@@ -64,7 +73,7 @@ func Open(filter event.Filter) (*Probe, error) {
 	if err != nil {
 		return nil, explain("load the BPF programs", err)
 	}
-	p := &Probe{collection: collection, segments: kernel.droppedSocket}
+	p := &Probe{collection: collection, kernel: kernel}
 	if err := p.attach(); err != nil {
 		p.Close()
 		return nil, err
@@ -78,6 +87,9 @@ func (p *Probe) attach() error {
 		return fmt.Errorf("open the ring buffer: %w", err)
 	}
 	p.reader = reader
+	if err := p.attachCalls(); err != nil {
+		p.callsUnseen = err
+	}
 	for _, name := range attachOrder {
 		program, ok := p.collection.Programs[name]
 		if !ok {
@@ -94,7 +106,17 @@ func (p *Probe) attach() error {
 
 // SegmentsSeen says whether segments at timewait sockets are seen: without them
 // the FIN that turns FIN_WAIT2 into TIME_WAIT may pass unnoticed.
-func (p *Probe) SegmentsSeen() bool { return p.segments }
+func (p *Probe) SegmentsSeen() bool { return p.kernel.droppedSocket }
+
+// CallsUnseen returns why failed calls and accepts are not seen, or nil where they are.
+func (p *Probe) CallsUnseen() error { return p.callsUnseen }
+
+// ResetReason names a reason for which the kernel sends a RST, as the running kernel's
+// enum sk_rst_reason does without its prefix: TCP_ABORT_ON_CLOSE. It is empty where
+// the kernel does not tell, or has no special one.
+func (p *Probe) ResetReason(number uint8) string {
+	return p.kernel.resetReasons[number]
+}
 
 // Stop ends the trace in order: no further event is taken in, and Read returns
 // io.EOF once it has handed over those in the ring. It may be called while Read

@@ -26,6 +26,9 @@ func (s *Settler) transition(k *event.Kernel) {
 		return
 	}
 	s.queue.settle(sock.held)
+	if k.Cgroup != 0 && sock.cgroup == "" {
+		sock.cgroup = s.cgroup(k.Cgroup)
+	}
 	if k.To == tcpstate.Close {
 		s.closed(sock, k)
 		return
@@ -38,6 +41,10 @@ func (s *Settler) transition(k *event.Kernel) {
 	case tcpstate.FinWait1, tcpstate.LastAck:
 		t.Process, t.Mechanism = k.Process(), mechanism(k)
 		t.Cause = event.Cause(t.Mechanism)
+	}
+	sock.own(&t)
+	if k.To == tcpstate.Listen && sock.cookie != 0 {
+		s.listeners[sock.cookie] = sock
 	}
 	if k.To == tcpstate.FinWait2 && k.Has(event.Orphan) {
 		s.queue.hold(t, sock, patience) // a timewait socket may take over, and tell until when
@@ -156,6 +163,7 @@ func (s *Settler) locate(sock *socket, k *event.Kernel) bool {
 // closed finds out why a full socket went to CLOSE. A timewait socket that takes
 // over was told of before.
 func (s *Settler) closed(sock *socket, k *event.Kernel) {
+	sock.totals = k.Totals
 	t := sock.change(k.Time, k.From, tcpstate.Close, "")
 	t.Error = k.Error
 	afterClose := k.From == tcpstate.FinWait1 || k.From == tcpstate.FinWait2
@@ -163,6 +171,10 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 	case k.From == tcpstate.Listen:
 		t.Process, t.Mechanism = k.Process(), mechanism(k)
 		t.Cause = event.Cause(t.Mechanism)
+		if t.Dwell < patience && k.Has(event.FileOpen) {
+			s.queue.hold(t, sock, patience) // listen() itself may have failed
+			return
+		}
 	case k.Error == event.ETIMEDOUT:
 		t.Cause = event.CauseTimeout // a keepalive that gives up sends a RST as well
 	case k.Error == event.ECONNABORTED:
@@ -170,11 +182,12 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 	case recent(sock.resetReceived, k.Time):
 		t.Cause = event.CauseResetReceived
 		if afterClose { // or data came, which we answer by a RST
+			sock.own(&t)
 			s.queue.hold(t, sock, patience)
 			return
 		}
 	case recent(sock.resetSent, k.Time):
-		t.Cause = event.CauseResetSent
+		t.Cause, t.Reason = event.CauseResetSent, s.reason(sock.resetReason)
 	case k.Error != 0:
 		// neither a RST nor a timer: the error is all that is known
 	case k.From == tcpstate.LastAck:
@@ -190,6 +203,7 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 		s.holdClose(sock, k, t, afterClose)
 		return
 	}
+	sock.own(&t)
 	s.queue.put(t, sock)
 }
 
@@ -202,6 +216,7 @@ func (s *Settler) holdClose(sock *socket, k *event.Kernel, t event.Transition, a
 	if k.Has(event.ByProcess) {
 		sock.abort.process, sock.abort.mechanism = k.Process(), mechanism(k)
 	}
+	sock.own(&t)
 	s.queue.hold(t, sock, patience)
 }
 
@@ -214,11 +229,11 @@ func (s *Settler) resetSent(k *event.Kernel) {
 	}
 	t := s.queue.get(sock.held)
 	if t == nil || sock.state != tcpstate.Close {
-		sock.resetSent = k.Time
+		sock.resetSent, sock.resetReason = k.Time, k.Reason
 		return
 	}
-	t.Cause = event.CauseResetSent
-	if k.Has(event.ResetActive) {
+	t.Cause, t.Reason = event.CauseResetSent, s.reason(k.Reason)
+	if k.Has(event.ResetActive) && sock.abort.mechanism != "" {
 		t.Process, t.Mechanism = sock.abort.process, sock.abort.mechanism
 	}
 	s.queue.settle(sock.held)

@@ -26,7 +26,12 @@ func (s *Settler) synReceived(k *event.Kernel) {
 	if sock == nil {
 		return
 	}
-	s.queue.put(sock.change(k.Time, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn), sock)
+	if listener := s.listeners[cookie]; listener != nil {
+		sock.owner, sock.cgroup = byListener(listener.owner), listener.cgroup
+	}
+	t := sock.change(k.Time, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
+	sock.own(&t)
+	s.queue.put(t, sock)
 }
 
 // reused ends a timewait socket whose timer was stopped for a new connection.
@@ -70,6 +75,7 @@ func (s *Settler) requestExpired(k *event.Kernel) {
 	if sock := s.requestAt(k); sock != nil {
 		t := sock.end(k.Time, tcpstate.SynRecv)
 		t.Cause = event.CauseTimeout
+		sock.own(&t)
 		s.queue.hold(t, sock, patience)
 	}
 }
@@ -83,6 +89,7 @@ func (s *Settler) requestReset(k *event.Kernel) {
 	}
 	t := sock.end(k.Time, tcpstate.SynRecv)
 	t.Cause = event.CauseResetReceived
+	sock.own(&t)
 	s.queue.put(t, sock)
 }
 

@@ -39,6 +39,10 @@ type Settler struct {
 	unborn map[uint64]event.Time
 	// connecting has the sockets in SYN_SENT.
 	connecting map[caller]*socket
+	// listeners has the listening sockets by cookie, by which a SYN names its own.
+	listeners map[uint64]*socket
+	reason    func(uint8) string
+	cgroup    func(uint64) string
 }
 
 // caller tells which process connects to where.
@@ -47,16 +51,26 @@ type caller struct {
 	remote     netip.AddrPort
 }
 
+// Kernel is what a settler must know of the kernel.
+type Kernel struct {
+	Jiffy       time.Duration       // the length of a tick of its timers
+	ResetReason func(uint8) string  // names why it sends a RST; "" where it does not tell
+	Cgroup      func(uint64) string // the path of the cgroup with an id; "" where there is none
+}
+
 // New returns a settler that hands each settled transition to emit, which must not
-// keep it. A jiffy is the length of a tick of the kernel's timers.
-func New(filter event.Filter, jiffy time.Duration, emit func(*event.Transition)) *Settler {
+// keep it.
+func New(filter event.Filter, kernel Kernel, emit func(*event.Transition)) *Settler {
 	s := &Settler{
 		filter:     filter,
-		jiffy:      jiffy,
+		jiffy:      kernel.Jiffy,
+		reason:     kernel.ResetReason,
+		cgroup:     kernel.Cgroup,
 		sockets:    make(map[uint64]*socket),
 		tuples:     make(map[event.Tuple]*socket),
 		unborn:     make(map[uint64]event.Time),
 		connecting: make(map[caller]*socket),
+		listeners:  make(map[uint64]*socket),
 	}
 	s.queue.emit = emit
 	s.queue.gone = s.forget
@@ -89,6 +103,10 @@ func (s *Settler) Add(k *event.Kernel) {
 		s.resetSent(k)
 	case event.ResetReceived:
 		s.resetReceived(k)
+	case event.Accepted:
+		s.accepted(k)
+	case event.ListenFailed:
+		s.listenFailed(k)
 	}
 }
 
@@ -112,8 +130,12 @@ type socket struct {
 	state   tcpstate.State
 	since   event.Time // in state; 0: unknown
 	until   event.Time
+	owner   *event.Process // who has the connection, or had it last
+	cgroup  string
+	totals  event.Totals // timewait: what the full socket had counted
 
 	resetSent, resetReceived event.Time        // the latest
+	resetReason              uint8             // why the latest was sent
 	stopped                  event.Time        // request: when its timer was stopped
 	held                     ticket            // its transition that is held back; 0: none
 	deferred                 *event.Transition // told once the filter can decide on the local port
@@ -199,6 +221,9 @@ func (s *Settler) forget(sock *socket) {
 	if s.connecting[sock.caller] == sock {
 		delete(s.connecting, sock.caller)
 	}
+	if s.listeners[sock.cookie] == sock {
+		delete(s.listeners, sock.cookie)
+	}
 }
 
 // rekey makes another kernel object stand for the socket.
@@ -214,6 +239,7 @@ func (sock *socket) change(at event.Time, from, to tcpstate.State, cause event.C
 		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
 		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
 		From: from, To: to, Cause: cause,
+		Cgroup: sock.cgroup, Totals: sock.totals,
 	}
 	if sock.state == from {
 		t.Dwell = at.Sub(sock.since)

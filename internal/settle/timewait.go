@@ -13,7 +13,9 @@ import (
 // timewaitArmed takes the start of the timer: a birth, or a life that goes on.
 func (s *Settler) timewaitArmed(k *event.Kernel) {
 	if sock := s.timewaitAt(k); sock != nil {
-		s.queue.drop(sock.held)
+		if s.ending(sock) != nil {
+			s.queue.drop(sock.held)
+		}
 		s.goOn(sock, k)
 		return
 	}
@@ -44,6 +46,7 @@ func (s *Settler) goOn(sock *socket, k *event.Kernel) {
 		sock.until = s.end(k)
 		t := sock.change(k.Time, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin)
 		t.Until = sock.until
+		sock.own(&t)
 		s.queue.put(t, sock)
 		return
 	}
@@ -87,6 +90,17 @@ func (s *Settler) meetTimewait(k *event.Kernel) *socket {
 	return s.create(k, k.To, timewait)
 }
 
+// ending returns the held transition to CLOSE of a timewait socket, or nil. Its birth,
+// if that is still held, goes out.
+func (s *Settler) ending(sock *socket) *event.Transition {
+	t := s.queue.get(sock.held)
+	if t != nil && t.To != tcpstate.Close {
+		s.queue.settle(sock.held)
+		return nil
+	}
+	return t
+}
+
 // handedOver takes the CLOSE of a full socket whose timewait socket is born: it
 // tells from which state, where the birth did not know.
 func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
@@ -94,6 +108,7 @@ func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
 		delete(s.sockets, sock.full)
 		sock.full = 0
 	}
+	sock.totals = k.Totals
 	if sock.unreported {
 		sock.unreported = false
 		s.enter(sock, sock.since, k.From, sock.state, sock.until)
@@ -103,6 +118,7 @@ func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
 		if t.From != k.From && t.To != k.From {
 			t.From, t.Dwell, t.Cause = k.From, 0, entryCause(k.From)
 		}
+		t.Totals = k.Totals
 		s.queue.settle(sock.held)
 	}
 }
@@ -124,12 +140,15 @@ func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, un
 	s.queue.settle(sock.held)
 	t := sock.change(at, from, to, entryCause(from))
 	t.Until = until
-	if tcpstate.Legal(from, to) {
-		s.queue.put(t, sock)
-	} else {
+	if !tcpstate.Legal(from, to) {
 		t.Dwell = 0 // the time in the lost state is in it
-		s.queue.hold(t, sock, patience)
 	}
+	sock.own(&t)
+	if sock.full == 0 && !sock.unreported { // the full socket's CLOSE was here already
+		s.queue.put(t, sock)
+		return
+	}
+	s.queue.hold(t, sock, patience) // its CLOSE has what it counted
 }
 
 // entryCause is the segment that leads from a state into a timewait socket.
@@ -153,6 +172,7 @@ func (s *Settler) timewaitStopped(k *event.Kernel) {
 	if sock == nil {
 		return
 	}
+	s.ending(sock)
 	t := sock.end(k.Time, k.To)
 	switch {
 	case recent(sock.resetSent, k.Time):
@@ -162,6 +182,7 @@ func (s *Settler) timewaitStopped(k *event.Kernel) {
 	case s.connecting[callerOf(k)] != nil:
 		t.Cause = event.CauseTimewaitReused // net.ipv4.tcp_tw_reuse
 	}
+	sock.own(&t)
 	s.queue.hold(t, sock, patience)
 }
 
@@ -174,12 +195,15 @@ func (s *Settler) timewaitExpired(k *event.Kernel) {
 	if sock == nil {
 		return
 	}
-	s.queue.drop(sock.held)
+	if s.ending(sock) != nil {
+		s.queue.drop(sock.held)
+	}
 	t := sock.end(k.Time, k.To)
 	t.Cause = event.CauseTimewaitExpired
 	if k.To == tcpstate.FinWait2 {
 		t.Cause = event.CauseTimeout
 	}
+	sock.own(&t)
 	s.queue.put(t, sock)
 }
 
@@ -190,7 +214,7 @@ func (s *Settler) segmentSwallowed(k *event.Kernel) {
 	if sock == nil {
 		return // it ended, or is older than the trace
 	}
-	t := s.queue.get(sock.held)
+	t := s.ending(sock)
 	if t == nil {
 		s.goOn(sock, k)
 		return

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* What a full socket counts over its life, and whose it is. */
+#ifndef TCPTRACE_COUNTERS_H
+#define TCPTRACE_COUNTERS_H
+
+#include "kernel.h"
+
+/* The kernel counts the peer's FIN as a byte received. */
+static __always_inline __u64 received_payload(__u64 bytes, unsigned long flags)
+{
+	return bytes && flags & 1 << SOCK_DONE ? bytes - 1 : bytes;
+}
+
+/* The id of the socket's cgroup of version 2, which is the inode number of its
+ * directory. Up to 5.14 the pointer shares its word with flags; there it is left out. */
+static __always_inline __u64 cgroup_of(const struct sock *sk)
+{
+	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return 0;
+	return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+}
+
+#endif

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* The sockets as they are now: iterators that write one struct found for each socket
+ * of a network namespace, and for each file descriptor of a socket in any of them. */
+#include "types.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>
+
+#include "kernel.h"
+#include "compat.h"
+#include "found.h"
+#include "socket.h"
+#include "counters.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* What to look for, set by internal/probe before each snapshot; 0: any. */
+__u16 find_local_port;
+__u16 find_remote_port;
+
+/* Brings the type into the object, where bpf2go finds it. */
+struct found *layout __attribute__((unused));
+
+static __always_inline bool looked_for(const struct sock_common *sk)
+{
+	if (find_local_port && sk->skc_num != find_local_port)
+		return false;
+	return !find_remote_port || bpf_ntohs(sk->skc_dport) == find_remote_port;
+}
+
+/* What full, timewait and request sockets have in common. */
+static __always_inline void put_common(struct found *f, const void *address, const struct sock_common *sk)
+{
+	struct net *net = sk->skc_net.net;
+
+	f->time = bpf_ktime_get_boot_ns();
+	f->sock = (__u64)address;
+	f->cookie = sk->skc_cookie.counter;
+	f->local_port = sk->skc_num;
+	f->remote_port = bpf_ntohs(sk->skc_dport);
+	f->netns = BPF_CORE_READ(net, ns.inum);
+	f->state = sk->skc_state;
+	f->interface = sk->skc_bound_dev_if;
+	put_addresses(f->local, f->remote, sk);
+	if (sk->skc_family == AF_INET6)
+		f->flags |= IS_IPV6;
+	if (BPF_CORE_READ_BITFIELD(sk, skc_ipv6only))
+		f->flags |= IS_V6ONLY;
+	if (BPF_CORE_READ_BITFIELD(sk, skc_reuse))
+		f->flags |= HAS_REUSEADDR;
+	if (BPF_CORE_READ_BITFIELD(sk, skc_reuseport))
+		f->flags |= HAS_REUSEPORT;
+}
+
+/* Returns false where the timer is not set: the socket is on its way out. */
+static __always_inline bool put_timewait(struct found *f, const struct inet_timewait_sock *tw)
+{
+	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev))
+		return false;
+	f->flags |= IS_TIMEWAIT;
+	f->state = BPF_CORE_READ(tw, tw_substate);
+	f->left = queued_bucket(BPF_CORE_READ(tw, tw_timer.expires), BPF_CORE_READ(tw, tw_timer.flags)) -
+		  bpf_jiffies64();
+	return true;
+}
+
+static __always_inline void put_connection(struct found *f, const struct tcp_sock *tp, unsigned long flags)
+{
+	__u32 unread = BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq);
+
+	f->unread = unread && flags & 1 << SOCK_DONE ? unread - 1 : unread;
+	f->unsent = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_una);
+	f->timeouts = BPF_CORE_READ(tp, inet_conn.icsk_retransmits);
+	f->retransmits = BPF_CORE_READ(tp, total_retrans);
+	f->bytes_sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+	f->bytes_received = received_payload(BPF_CORE_READ(tp, bytes_received), flags);
+}
+
+static __always_inline void put_full(struct found *f, const struct sock *sk)
+{
+	unsigned long flags = BPF_CORE_READ(sk, __sk_common.skc_flags);
+
+	if (flags & 1 << SOCK_DEAD)
+		f->flags |= IS_DEAD;
+	if (BPF_CORE_READ(sk, sk_socket))
+		f->flags |= HAS_PROCESS;
+	f->uid = BPF_CORE_READ(sk, sk_uid.val);
+	f->cgroup = cgroup_of(sk);
+	if (f->state == TCP_LISTEN) {
+		f->backlog = BPF_CORE_READ(sk, sk_ack_backlog);
+		f->backlog_max = BPF_CORE_READ(sk, sk_max_ack_backlog);
+		f->drops = BPF_CORE_READ(sk, sk_drops.counter);
+	} else {
+		put_connection(f, (const struct tcp_sock *)sk, flags);
+	}
+}
+
+/* Sockets without a port are nobody's business. */
+static __always_inline bool put_socket(struct found *f, const void *sk)
+{
+	struct common_copy copy;
+	const struct sock_common *seen = (const void *)&copy;
+
+	if (!copy_common(&copy, sk) || !seen->skc_num || !looked_for(seen))
+		return false;
+	put_common(f, sk, seen);
+	switch (f->state) {
+	case TCP_TIME_WAIT:
+		return put_timewait(f, sk);
+	case TCP_NEW_SYN_RECV:
+		f->flags |= IS_REQUEST;
+		f->state = TCP_SYN_RECV;
+		return true;
+	}
+	put_full(f, sk);
+	return true;
+}
+
+/* Every socket of the reader's network namespace that listens, is connected or waits;
+ * not those that are only bound. */
+SEC("iter/tcp")
+int sockets(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *sk = ctx->sk_common;
+	struct found f = { .fd = -1 };
+
+	if (!sk)
+		return 0;
+	if (sk->skc_state != TCP_TIME_WAIT && sk->skc_state != TCP_NEW_SYN_RECV)
+		bpf_get_socket_cookie(sk); /* from now on it has one */
+	if (put_socket(&f, sk))
+		bpf_seq_write(ctx->meta->seq, &f, sizeof(f));
+	return 0;
+}
+
+/* Every file descriptor of every process for a TCP socket, in all network namespaces. */
+SEC("iter/task_file")
+int holders(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct found f = { .fd = ctx->fd };
+	struct socket *socket;
+	const struct sock *sk;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket || !socket->sk)
+		return 0;
+	sk = tcp_of(socket->sk);
+	if (!sk || !put_socket(&f, sk))
+		return 0;
+	f.pid = task->tgid;
+	f.holder_uid = task->cred->uid.val;
+	bpf_probe_read_kernel(f.comm, sizeof(f.comm), task->group_leader->comm);
+	bpf_seq_write(ctx->meta->seq, &f, sizeof(f));
+	return 0;
+}

@@ -1,0 +1,149 @@
+// Package bind has the rule by which Linux lets a TCP socket have a local port, or
+// refuses it with EADDRINUSE. It asks no kernel: whoever knows the sockets of a
+// network namespace can say which of them are in the way, and what an option would
+// change.
+//
+// The rule is inet_csk_get_port's in net/ipv4/inet_connection_sock.c for a port that
+// is asked for by number. Three things that the kernel also goes by are not here, as
+// nothing tells of them:
+//
+// It remembers of a port that the last sockets shared it (fastreuse, fastreuseport in
+// its inet_bind_bucket), and spares itself the look at each one. Where sockets share
+// by SO_REUSEADDR and some of them by SO_REUSEPORT as well, where interfaces keep some
+// of them apart, or where an option was taken back after bind(), another socket may so
+// get in against the rule. Nothing is ever refused by memory.
+//
+// A socket of a VRF has a table of ports of its own. And SO_ATTACH_REUSEPORT_EBPF
+// before bind() makes SO_REUSEPORT count for nothing.
+package bind
+
+import (
+	"net/netip"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Ask is what a socket asks bind() for, or listen(), which asks again for the port
+// that the socket has, by the same rule (inet_csk_listen_start in
+// net/ipv4/inet_connection_sock.c): others may listen by now.
+type Ask struct {
+	// Addr has a port that is not 0. Of an IPv4 address on a socket of AF_INET6,
+	// ::ffff:127.0.0.1, it has the IPv4 address.
+	Addr    netip.AddrPort
+	Options event.Options // known, whatever Known says; a link-local address implies its Interface
+	UID     uint32        // the socket's: of who called socket() or accept()
+}
+
+// Answer says whether a socket is in the way.
+type Answer string
+
+// The answers.
+const (
+	Yes     Answer = "yes"
+	No      Answer = "no"
+	Unknown Answer = "unknown" // it depends on options that were not seen
+)
+
+// Blockers finds the sockets that keep the asking one from its port: those that do,
+// and those that may, as their options were not seen. The call fails if there is one
+// that does, and succeeds if both are empty. The sockets are all of the asking one's
+// network namespace and not itself: nothing is in its own way.
+func Blockers(ask Ask, sockets []event.Socket) (sure, maybe []event.Socket) {
+	for i := range sockets {
+		switch Conflicts(ask, &sockets[i]) {
+		case Yes:
+			sure = append(sure, sockets[i])
+		case Unknown:
+			maybe = append(maybe, sockets[i])
+		}
+	}
+	return sure, maybe
+}
+
+// Conflicts says whether the old socket, another one of the same network namespace,
+// keeps the asking one from its port.
+func Conflicts(ask Ask, old *event.Socket) Answer {
+	switch {
+	case !holds(old, ask.Addr.Port()):
+		return No
+	case old.Options.Known:
+		return answer(collides(ask, old))
+	}
+	return guess(ask, old)
+}
+
+func answer(yes bool) Answer {
+	if yes {
+		return Yes
+	}
+	return No
+}
+
+// holds says whether the socket is in the kernel's table of ports, which all sockets
+// are but requests for a connection: they share their listener's port. SYN_RECV is also
+// a state of full sockets, in a simultaneous open or a fast open, for one round trip;
+// nothing tells them from a request, and they are taken for one.
+func holds(old *event.Socket, port uint16) bool {
+	return old.Local.Port() == port && old.State != tcpstate.SynRecv
+}
+
+// guess takes the old socket's options for those that keep out most, and for those
+// that keep out least: no option that is set keeps out more.
+func guess(ask Ask, old *event.Socket) Answer {
+	most, least := *old, *old
+	most.Options = event.Options{}
+	least.Options = event.Options{
+		V6Only: true, Reuseaddr: true, Reuseport: true,
+		Interface: ask.Options.Interface + 1, // another one
+	}
+	switch {
+	case !collides(ask, &most):
+		return No
+	case collides(ask, &least):
+		return Yes
+	}
+	return Unknown
+}
+
+func collides(ask Ask, old *event.Socket) bool {
+	return meet(ask.Options.Interface, old.Options.Interface) &&
+		!share(ask, old) && overlap(ask, old)
+}
+
+// meet says whether two sockets can get segments of the same interface: 0 is any.
+func meet(a, b uint32) bool { return a == 0 || b == 0 || a == b }
+
+// share says whether options let both sockets have the port, whatever their addresses
+// (inet_bind_conflict in net/ipv4/inet_connection_sock.c). Both must have set the same
+// one: of two that differ, one alone does not help. A timewait socket has its options
+// from the socket that it stands for, and no user.
+func share(ask Ask, old *event.Socket) bool {
+	if ask.Options.Reuseaddr && old.Options.Reuseaddr && old.State != tcpstate.Listen {
+		return true
+	}
+	return ask.Options.Reuseport && old.Options.Reuseport && (old.Timewait || ask.UID == old.UID)
+}
+
+// overlap says whether the two addresses have one in common, as the kernel sees it
+// (inet_rcv_saddr_equal and ipv6_rcv_saddr_equal in net/ipv4/inet_connection_sock.c).
+func overlap(ask Ask, old *event.Socket) bool {
+	a, b := ask.Addr.Addr(), old.Local.Addr()
+	switch {
+	case a.Is4() == b.Is4():
+		return a == b || a.IsUnspecified() || b.IsUnspecified()
+	case b.Is4():
+		return a.IsUnspecified() && !ask.Options.V6Only
+	}
+	return !old.Options.V6Only && (b.IsUnspecified() || greedy(ask))
+}
+
+// greedy says whether the asking socket is AF_INET with 0.0.0.0: it overlaps with every
+// IPv6 address of a socket that is not IPV6_V6ONLY, too, ::1 even, although it will get
+// nothing from there. The kernel gives each such socket an IPv4 address that nobody has
+// (LOOPBACK4_IPV6), and 0.0.0.0 takes it for one of its own. In the other order, ::1
+// after 0.0.0.0, there is no conflict before the first one's listen(); nor with
+// ::ffff:0.0.0.0, which is the same for AF_INET6.
+func greedy(ask Ask) bool {
+	return !ask.Options.IPv6 && ask.Addr.Addr().IsUnspecified()
+}

@@ -1,0 +1,38 @@
+package event
+
+// Sample is what no record tells and had to be looked for: of one socket, of the local
+// ports for one destination, or of a network namespace. Findings rest on records alone,
+// and so this is one.
+type Sample struct {
+	Time   Time
+	NetNS  uint32     // inode number
+	Socket *Socket    // as it is now, with its holders and counters
+	Ports  *PortStock // as they are now
+}
+
+// Severity says how much a finding matters.
+type Severity string
+
+// The severities, the least one first.
+const (
+	Info    Severity = "info"    // worth to know, may be wanted
+	Warning Severity = "warning" // will do harm if it goes on
+	Error   Severity = "error"   // does harm now
+)
+
+// Severities has all of them, the least one first.
+var Severities = []Severity{Info, Warning, Error}
+
+// Code names what a finding is about. Codes are stable: scripts rely on them.
+type Code string
+
+// Finding is something that is wrong, or will be, with its evidence and what to do.
+type Finding struct {
+	Time     Time
+	Code     Code
+	Severity Severity
+	Summary  string   // one sentence: what, where, how many, since when
+	Advice   []string // what to do, what helps soonest first
+	Sockets  []ID     // some of those it is about
+	Count    int      // how many times, or connections; at least 1
+}

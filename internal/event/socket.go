@@ -1,0 +1,115 @@
+package event
+
+import (
+	"net/netip"
+
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Socket is one socket as it was found, not as it changed.
+type Socket struct {
+	Time          Time
+	Socket        ID     // its name in a trace; 0: it has none yet
+	Address       uint64 // in the kernel, unique while it lives; 0: unknown
+	Cookie        uint64 // 0: unknown
+	NetNS         uint32 // inode number
+	Cgroup        string // path of its cgroup of version 2; "": none, or unknown
+	Local, Remote netip.AddrPort
+	State         tcpstate.State // CLOSE: bound, or only just made
+	Until         Time           // when the kernel ends State; 0: no timer, or unknown
+	Timewait      bool           // the kernel keeps a timewait socket of it, which no process holds
+	Orphan        bool           // its last process let go of it, and it is not a timewait socket yet
+	Options       Options
+	UID           uint32   // of who made it; of a timewait socket unknown
+	Holders       []Holder // the processes that have it open
+	Counters      Counters
+	Role          Role // server where a local listener has its port; "": unknown
+	// Waits: it is connected, and no process has accepted it yet.
+	Waits bool
+}
+
+// Listens says whether the socket takes connections to an address of its network
+// namespace.
+func (s *Socket) Listens(netns uint32, at netip.AddrPort) bool {
+	if s.State != tcpstate.Listen || s.NetNS != netns || s.Local.Port() != at.Port() {
+		return false
+	}
+	own := s.Local.Addr()
+	return own == at.Addr() || own.IsUnspecified() && (own.Is4() == at.Addr().Is4() || own.Is6() && !s.Options.V6Only)
+}
+
+// CallFailed tells of a call for a port that failed.
+type CallFailed struct {
+	Time          Time
+	Call          Call
+	NetNS         uint32         // inode number
+	Local, Remote netip.AddrPort // as asked for; remote of connect alone
+	Error         Errno
+	Options       Options // of the asking socket
+	Process       *Process
+	Holders       []InTheWay // the sockets in its way, as seen a moment later
+	Ports         *PortStock // connect, and bind to port 0: of the range that the kernel chooses from
+}
+
+// Call is a system call that asks for a port.
+type Call string
+
+// The calls.
+const (
+	CallBind    Call = "bind"
+	CallListen  Call = "listen"
+	CallConnect Call = "connect"
+)
+
+// InTheWay is a socket that keeps another one from its port.
+type InTheWay struct {
+	Socket
+	ClosedFirst Side      // where the trace saw it
+	Mechanism   Mechanism // and how
+	Closer      *Process  // and who
+}
+
+// PortStock is how many local ports are taken for one destination, of those that the
+// kernel chooses from.
+type PortStock struct {
+	Remote      netip.AddrPort // the zero value: for all
+	First, Last uint16         // net.ipv4.ip_local_port_range
+	Reserved    int            // of them in net.ipv4.ip_local_reserved_ports
+	Taken       int
+	ByState     [tcpstate.Count]int // taken, by the state of the socket that has it
+}
+
+// Options is what a socket's user set, as far as it decides who may have a port.
+type Options struct {
+	Known     bool   // false: no option was seen
+	IPv6      bool   // AF_INET6, whatever its address
+	V6Only    bool   // IPV6_V6ONLY
+	Reuseaddr bool   // SO_REUSEADDR
+	Reuseport bool   // SO_REUSEPORT
+	Interface uint32 // SO_BINDTODEVICE: index of the interface, or 0
+}
+
+// Holder is a process that has a socket open, by one of its file descriptors.
+type Holder struct {
+	Process
+	FD int
+}
+
+// Totals is what a full socket counts over its life. All are 0 where nothing is known.
+type Totals struct {
+	Known         bool
+	BytesSent     uint64 // payload, each byte once
+	BytesReceived uint64 // payload, in order
+	Retransmits   uint32 // segments sent again
+}
+
+// Counters is what a full socket counts, and what waits in its queues.
+type Counters struct {
+	Totals
+	Timeouts   uint8  // times that the retransmission timer ran out since the last ACK
+	Unread     uint32 // bytes received that no process has read
+	Unsent     uint32 // bytes, and the FIN, that the peer has not acknowledged
+	Backlog    uint32 // LISTEN: connections that wait for accept()
+	BacklogMax uint32 // LISTEN: how many may
+	Drops      uint32 // LISTEN: SYNs and ACKs that found no room
+}

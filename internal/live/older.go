@@ -1,0 +1,68 @@
+//go:build linux
+
+package live
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/sockdiag"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// findOlder looks for the sockets that are older than the trace, while what happens to
+// them gathers in the ring.
+func (t *trace) findOlder() error {
+	found, err := t.diag.Look(sockdiag.Query{NetNS: t.Filter.NetNS})
+	if err != nil {
+		return fmt.Errorf("find the sockets that are older than the trace: %w", err)
+	}
+	if found.Unseen > 0 {
+		t.Log.Warn(fmt.Sprintf("%d network namespaces could not be entered: sockets in them that are older than the trace show with their first change", found.Unseen))
+	}
+	listening := make(map[uint16][]*event.Socket)
+	for i := range found.Sockets {
+		if s := &found.Sockets[i]; s.State == tcpstate.Listen {
+			listening[s.Local.Port()] = append(listening[s.Local.Port()], s)
+		}
+	}
+	for _, s := range found.Sockets {
+		if s.State == tcpstate.Close {
+			continue // it is only bound
+		}
+		s.Role = role(&s, listening[s.Local.Port()])
+		t.older = append(t.older, s)
+	}
+	slices.SortFunc(t.older, func(a, b event.Socket) int { return cmp.Compare(a.Time, b.Time) })
+	return nil
+}
+
+// role says that a socket is the server's where a listener takes connections to its
+// address.
+func role(s *event.Socket, listening []*event.Socket) event.Role {
+	for _, l := range listening {
+		if s.State != tcpstate.Listen && l.Listens(s.NetNS, s.Local) {
+			return event.Server
+		}
+	}
+	return ""
+}
+
+// meet tells of the older sockets that were seen before a time: the ring's records
+// until then are read.
+func (t *trace) meet(until event.Time) {
+	for len(t.older) > 0 && t.older[0].Time <= until {
+		s := &t.older[0]
+		t.older = t.older[1:]
+		id, fresh := t.settler.Found(s)
+		if id == 0 {
+			continue
+		}
+		s.Socket = id
+		if end := t.tracker.Found(s); fresh {
+			t.out.Found(s.Time, end)
+		}
+	}
+}

@@ -1,0 +1,47 @@
+//go:build linux
+
+package live
+
+import (
+	"net/netip"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/sockdiag"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// portStock counts the local ports that the kernel could not choose for a failed call:
+// those that have a connection to the same destination, and those that somebody is
+// bound to, which serve no other connection (__inet_hash_connect).
+func portStock(c *event.CallFailed, sockets []event.Socket) (*event.PortStock, error) {
+	settings, err := sockdiag.ReadSettings(c.NetNS, c.Process.PID)
+	if err != nil {
+		return nil, err
+	}
+	return countPorts(c.Local.Addr(), c.Remote, settings, sockets), nil
+}
+
+func countPorts(local netip.Addr, remote netip.AddrPort, settings sockdiag.Settings, sockets []event.Socket) *event.PortStock {
+	stock := &event.PortStock{Remote: remote, First: settings.Range.First, Last: settings.Range.Last}
+	for port := int(stock.First); port <= int(stock.Last); port++ {
+		if settings.Reserved.Has(uint16(port)) {
+			stock.Reserved++
+		}
+	}
+	seen := make(map[uint16]bool)
+	for i := range sockets {
+		s := &sockets[i]
+		port := s.Local.Port()
+		bound := s.State == tcpstate.Listen || s.State == tcpstate.Close
+		switch {
+		case port < stock.First || port > stock.Last || seen[port] || settings.Reserved.Has(port):
+		case !bound && remote.IsValid() && s.Remote != remote:
+		case !bound && !local.IsUnspecified() && s.Local.Addr() != local:
+		default:
+			seen[port] = true
+			stock.Taken++
+			stock.ByState[s.State]++
+		}
+	}
+	return stock
+}

@@ -1,0 +1,115 @@
+//go:build linux
+
+package probe
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// calls has the programs at the ends of system calls, by the call. Each makes every
+// system call of the machine a little slower, so there are no more than serve.
+var calls = map[string]string{
+	"accept_done": "accept", "accept4_done": "accept4",
+	"bind_done": "bind", "listen_done": "listen", "connect_done": "connect",
+}
+
+// callArguments says whether the programs know where this architecture keeps the
+// arguments of a system call.
+func callArguments() bool { return runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" }
+
+// callEvent is a program at the end of a system call. It is detached when its perf
+// event is closed.
+type callEvent struct{ fd int }
+
+func (c callEvent) Close() error { return unix.Close(c.fd) }
+
+// attachCalls attaches the programs at the ends of system calls. Their numbers are in
+// tracefs, which is often not mounted: it is read without being mounted anywhere.
+func (p *Probe) attachCalls() error {
+	root, err := openTracefs()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	for name, call := range calls {
+		program, ok := p.collection.Programs[name]
+		if !ok {
+			continue
+		}
+		c, err := attachCall(root, call, program)
+		if err != nil {
+			return fmt.Errorf("attach to the end of %s: %w", call, err)
+		}
+		p.links = append(p.links, c)
+	}
+	return nil
+}
+
+// openTracefs returns a file descriptor of the root of tracefs (fsopen(2)).
+func openTracefs() (int, error) {
+	context, err := unix.Fsopen("tracefs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("open tracefs: %w", err)
+	}
+	defer unix.Close(context)
+	if err := unix.FsconfigCreate(context); err != nil {
+		return -1, fmt.Errorf("prepare tracefs: %w", err)
+	}
+	root, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("look into tracefs: %w", err)
+	}
+	return root, nil
+}
+
+func attachCall(root int, call string, program *ebpf.Program) (callEvent, error) {
+	id, err := tracepointID(root, "events/syscalls/sys_exit_"+call+"/id")
+	if err != nil {
+		return callEvent{}, err
+	}
+	fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
+		Type: unix.PERF_TYPE_TRACEPOINT, Config: id,
+		Sample_type: unix.PERF_SAMPLE_RAW, Sample: 1, Wakeup: 1,
+	}, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC) // the program runs on all processors, whichever is named
+	if err != nil {
+		return callEvent{}, fmt.Errorf("open its event: %w", err)
+	}
+	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, program.FD()); err != nil {
+		unix.Close(fd)
+		return callEvent{}, fmt.Errorf("set its program: %w", err)
+	}
+	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
+		unix.Close(fd)
+		return callEvent{}, fmt.Errorf("enable its event: %w", err)
+	}
+	return callEvent{fd}, nil
+}
+
+func tracepointID(root int, path string) (uint64, error) {
+	fd, err := unix.Openat(root, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("%s of tracefs: %w", path, err)
+	}
+	file := os.NewFile(uintptr(fd), path)
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, 32))
+	if err != nil {
+		return 0, fmt.Errorf("%s of tracefs: %w", path, err)
+	}
+	return strconv.ParseUint(strings.TrimSpace(string(content)), 10, 64)
+}
+
+// withoutCalls takes the programs at the ends of system calls out of an object.
+func withoutCalls(spec *ebpf.CollectionSpec) {
+	for name := range calls {
+		delete(spec.Programs, name)
+	}
+}

@@ -1,0 +1,188 @@
+//go:build linux
+
+package probe
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Finder finds the sockets that there are, by BPF iterators. It is not safe for
+// concurrent use.
+type Finder struct {
+	jiffy      time.Duration
+	cgroup     func(uint64) string
+	collection *ebpf.Collection
+	sockets    *link.Iter
+	holders    *link.Iter
+}
+
+// Query says which sockets to find; 0 holds all.
+type Query struct{ LocalPort, RemotePort uint16 }
+
+// OpenFinder loads the iterators. A jiffy is the length of a tick of the kernel's
+// timers; cgroup finds the path of the cgroup with an id. The error wraps ErrNotPermitted or ErrUnsupported where that is the reason.
+func OpenFinder(jiffy time.Duration, cgroup func(uint64) string) (*Finder, error) {
+	if !permitted() {
+		return nil, ErrNotPermitted
+	}
+	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("lift the memory lock limit: %w", err)
+	}
+	spec, err := loadSnapshot()
+	if err != nil {
+		return nil, fmt.Errorf("read the BPF object: %w", err)
+	}
+	collection, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, explain("load the iterators", err)
+	}
+	f := &Finder{jiffy: jiffy, cgroup: cgroup, collection: collection}
+	if f.sockets, err = attachIter(collection.Programs["sockets"]); err == nil {
+		f.holders, err = attachIter(collection.Programs["holders"])
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func attachIter(program *ebpf.Program) (*link.Iter, error) {
+	iter, err := link.AttachIter(link.IterOptions{Program: program})
+	if err != nil {
+		return nil, explain("attach an iterator", err)
+	}
+	return iter, nil
+}
+
+// Close frees the iterators.
+func (f *Finder) Close() {
+	for _, iter := range []*link.Iter{f.sockets, f.holders} {
+		if iter != nil {
+			iter.Close()
+		}
+	}
+	f.collection.Close()
+}
+
+// Sockets hands over each socket of the calling thread's network namespace that
+// listens, is connected or in TIME_WAIT. Those that are only bound are not among them,
+// and no socket has its holders.
+func (f *Finder) Sockets(q Query, take func(*event.Socket)) error {
+	return f.iterate(f.sockets, q, take)
+}
+
+// Holders hands over a socket for each file descriptor that any process has of it, in
+// all network namespaces. Sockets that are only bound are among them.
+func (f *Finder) Holders(q Query, take func(*event.Socket)) error {
+	return f.iterate(f.holders, q, take)
+}
+
+const foundSize = int(unsafe.Sizeof(snapshotFound{}))
+
+func (f *Finder) iterate(iter *link.Iter, q Query, take func(*event.Socket)) error {
+	if err := f.look(q); err != nil {
+		return err
+	}
+	reader, err := iter.Open()
+	if err != nil {
+		return fmt.Errorf("open an iterator: %w", err)
+	}
+	defer reader.Close()
+	buffered := bufio.NewReaderSize(reader, 256<<10)
+	var found snapshotFound
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&found)), foundSize)
+	for {
+		if _, err := io.ReadFull(buffered, bytes); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read an iterator: %w", err)
+		}
+		take(f.socket(&found))
+	}
+}
+
+func (f *Finder) look(q Query) error {
+	for name, port := range map[string]uint16{"find_local_port": q.LocalPort, "find_remote_port": q.RemotePort} {
+		if err := f.collection.Variables[name].Set(port); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// The flags of bpf/found.h.
+const (
+	isIPv6 = 1 << iota
+	isV6Only
+	hasReuseaddr
+	hasReuseport
+	isTimewait
+	isRequest
+	isDead
+	hasProcess
+)
+
+func (f *Finder) socket(found *snapshotFound) *event.Socket {
+	has := func(flag uint8) bool { return found.Flags&flag != 0 }
+	s := &event.Socket{
+		Time: event.Time(found.Time), Address: found.Sock, Cookie: found.Cookie,
+		NetNS: found.Netns, Cgroup: f.cgroup(found.Cgroup),
+		Local:  addrPort(found.Local, found.LocalPort),
+		Remote: addrPort(found.Remote, found.RemotePort),
+		State:  tcpstate.State(found.State), Timewait: has(isTimewait), Orphan: has(isDead),
+		UID: found.Uid,
+		Options: event.Options{
+			Known: true, IPv6: has(isIPv6), V6Only: has(isV6Only),
+			Reuseaddr: has(hasReuseaddr), Reuseport: has(hasReuseport), Interface: found.Interface,
+		},
+	}
+	if s.Timewait {
+		s.Until = s.Time.Add(time.Duration(found.Left) * f.jiffy)
+	} else if !has(isRequest) {
+		s.Counters = counters(found)
+	}
+	s.Waits = found.Flags&(isTimewait|isRequest|isDead) == 0 && !has(hasProcess) && s.Remote.Port() != 0
+	if found.Pid != 0 {
+		s.Holders = []event.Holder{holder(found)}
+	}
+	return s
+}
+
+func counters(found *snapshotFound) event.Counters {
+	return event.Counters{
+		Totals: event.Totals{
+			Known: true, BytesSent: found.BytesSent, BytesReceived: found.BytesReceived,
+			Retransmits: found.Retransmits,
+		},
+		Timeouts: found.Timeouts, Unread: found.Unread, Unsent: found.Unsent,
+		Backlog: found.Backlog, BacklogMax: found.BacklogMax, Drops: found.Drops,
+	}
+}
+
+func holder(found *snapshotFound) event.Holder {
+	comm := unsafe.Slice((*byte)(unsafe.Pointer(&found.Comm)), len(found.Comm))
+	return event.Holder{FD: int(found.Fd), Process: event.Process{
+		PID: found.Pid, UID: found.HolderUid, Comm: unix.ByteSliceToString(comm), Source: event.SourceSnapshot,
+	}}
+}
+
+func addrPort(words [2]uint64, port uint16) netip.AddrPort {
+	bytes := *(*[16]byte)(unsafe.Pointer(&words))
+	return netip.AddrPortFrom(netip.AddrFrom16(bytes).Unmap(), port)
+}

@@ -1,0 +1,95 @@
+package settle
+
+import (
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// A transition names the process that made it, or else the one that has the
+// connection: who connected or accepted it, or before that who listens.
+
+// own names a transition's process: the one that acts becomes the owner, and where none
+// acts the owner is named. A kernel thread that acts has no name.
+func (sock *socket) own(t *event.Transition) {
+	switch {
+	case !t.Acts():
+		t.Process = sock.owner
+	case t.Process != nil:
+		sock.owner = t.Process
+	}
+}
+
+// byListener is a listener's process as that of a connection that nobody has accepted.
+func byListener(owner *event.Process) *event.Process {
+	if owner == nil {
+		return nil
+	}
+	p := *owner
+	p.Source = event.SourceListener
+	return &p
+}
+
+// accepted takes accept(): from now on the connection is that process's.
+func (s *Settler) accepted(k *event.Kernel) {
+	sock := s.sockets[k.Sock]
+	if sock == nil || sock.kind != full || !sock.same(k) || sock.state == tcpstate.Close {
+		return
+	}
+	sock.owner = k.Process()
+	sock.owner.Source = event.SourceAccept
+}
+
+// listenFailed takes a listen() that failed: the socket was in LISTEN for a moment.
+func (s *Settler) listenFailed(k *event.Kernel) {
+	sock := s.sockets[k.Sock]
+	if sock == nil {
+		return
+	}
+	if t := s.queue.get(sock.held); t != nil && t.From == tcpstate.Listen {
+		t.Cause, t.Mechanism = event.CauseListen, ""
+		s.queue.settle(sock.held)
+	}
+}
+
+// Found takes a socket that was found, and is older than the trace. It returns the
+// socket's name, or 0 if the filter does not want it, and whether it was unknown before.
+func (s *Settler) Found(f *event.Socket) (id event.ID, fresh bool) {
+	tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
+	k := event.Kernel{Tuple: tuple, Sock: f.Address, Cookie: f.Cookie}
+	sock := s.sockets[f.Address]
+	if sock == nil || !sock.same(&k) || sock.tuple != tuple {
+		if !s.filter.Match(&tuple) {
+			return 0, false
+		}
+		sock, fresh = s.create(&k, f.State, kindOf(f)), true
+		sock.until = f.Until
+	}
+	if sock.cgroup == "" {
+		sock.cgroup = f.Cgroup
+	}
+	if sock.owner == nil && len(f.Holders) > 0 {
+		sock.owner = &f.Holders[0].Process
+	}
+	if f.State == tcpstate.Listen && sock.cookie != 0 {
+		s.listeners[sock.cookie] = sock
+	}
+	return sock.id, fresh
+}
+
+func kindOf(f *event.Socket) kind {
+	switch {
+	case f.Timewait:
+		return timewait
+	case f.State == tcpstate.SynRecv && !f.Counters.Known:
+		return request
+	}
+	return full
+}
+
+// ID returns the name of the socket at a kernel address, or 0.
+func (s *Settler) ID(f *event.Socket) event.ID {
+	if sock := s.sockets[f.Address]; sock != nil && sock.tuple == event.NewTuple(f.NetNS, f.Local, f.Remote) {
+		return sock.id
+	}
+	return 0
+}

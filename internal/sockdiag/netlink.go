@@ -1,0 +1,127 @@
+//go:build linux
+
+package sockdiag
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// lookByNetlink finds the sockets of this network namespace, and the processes that
+// this user may look at.
+func lookByNetlink(q Query) (*Snapshot, error) {
+	netns, err := host.NetNS("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	snapshot := &Snapshot{}
+	inodes := make(map[uint32]int) // in the snapshot's sockets
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		found, err := netlink.SocketDiagTCP(family)
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return nil, fmt.Errorf("ask the kernel for its sockets (sock_diag): %w", err)
+		}
+		for _, s := range found {
+			socket := fromNetlink(s, netns)
+			if !q.holds(&socket) {
+				continue
+			}
+			if s.INode != 0 {
+				inodes[s.INode] = len(snapshot.Sockets)
+			}
+			snapshot.Sockets = append(snapshot.Sockets, socket)
+		}
+	}
+	if len(inodes) > 0 {
+		addHolders(snapshot, inodes)
+	}
+	return snapshot, nil
+}
+
+// synRecv is the state of a request socket, TCP_NEW_SYN_RECV.
+const synRecv = 12
+
+// timewaitTimer is how sock_diag names the timer of a timewait socket.
+const timewaitTimer = 3
+
+func fromNetlink(s *netlink.Socket, netns uint32) event.Socket {
+	now := host.Now()
+	socket := event.Socket{
+		Time: now, NetNS: netns, UID: s.UID,
+		Cookie:  uint64(s.ID.Cookie[1])<<32 | uint64(s.ID.Cookie[0]),
+		Local:   address(s.ID.Source, s.ID.SourcePort),
+		Remote:  address(s.ID.Destination, s.ID.DestinationPort),
+		State:   tcpstate.State(s.State),
+		Options: event.Options{IPv6: s.Family == unix.AF_INET6, Interface: s.ID.Interface},
+	}
+	if s.State == synRecv {
+		socket.State = tcpstate.SynRecv
+	}
+	if s.Timer == timewaitTimer {
+		socket.Timewait = true
+		socket.Until = now.Add(time.Duration(s.Expires) * time.Millisecond)
+	}
+	return socket
+}
+
+func address(ip net.IP, port uint16) netip.AddrPort {
+	addr, _ := netip.AddrFromSlice(ip)
+	return netip.AddrPortFrom(addr.Unmap(), port)
+}
+
+// addHolders goes through the file descriptors of all processes that may be looked at.
+func addHolders(snapshot *Snapshot, inodes map[uint32]int) {
+	entries, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, path := range entries {
+		target, err := os.Readlink(path)
+		if err != nil {
+			continue
+		}
+		number, ok := strings.CutPrefix(target, "socket:[")
+		if !ok {
+			continue
+		}
+		inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 32)
+		if err != nil {
+			continue
+		}
+		if i, ok := inodes[uint32(inode)]; ok {
+			if holder, ok := procHolder(path); ok {
+				snapshot.Sockets[i].Holders = append(snapshot.Sockets[i].Holders, holder)
+			}
+		}
+	}
+}
+
+// procHolder reads who has a file descriptor out of its path, /proc/PID/fd/FD. A
+// process that ended in the meantime has none.
+func procHolder(path string) (event.Holder, bool) {
+	parts := strings.Split(path, "/")
+	pid, _ := strconv.ParseUint(parts[2], 10, 32)
+	fd, _ := strconv.Atoi(parts[4])
+	comm, err := os.ReadFile("/proc/" + parts[2] + "/comm")
+	if err != nil {
+		return event.Holder{}, false
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat("/proc/"+parts[2], &stat); err != nil {
+		return event.Holder{}, false
+	}
+	return event.Holder{FD: fd, Process: event.Process{
+		PID: uint32(pid), UID: stat.Uid, Comm: strings.TrimSuffix(string(comm), "\n"), Source: event.SourceSnapshot,
+	}}, true
+}

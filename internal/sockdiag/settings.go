@@ -1,0 +1,90 @@
+//go:build linux
+
+package sockdiag
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// Settings is what a network namespace says of its ports (ip-sysctl, section "IP
+// Variables" of the kernel's documentation).
+type Settings struct {
+	// Range has the ports that the kernel chooses from: net.ipv4.ip_local_port_range.
+	Range event.PortRange
+	// Reserved are those that it leaves out: net.ipv4.ip_local_reserved_ports.
+	Reserved event.Ports
+	// Unprivileged is the first port that anybody may bind: net.ipv4.ip_unprivileged_port_start.
+	Unprivileged uint16
+	// Nonlocal says that addresses of other machines may be bound: net.ipv4.ip_nonlocal_bind.
+	Nonlocal bool
+}
+
+// ReadSettings reads the settings of a network namespace. Of the process, or 0, it is
+// known that it has to do with the namespace.
+func ReadSettings(netns, pid uint32) (Settings, error) {
+	var s Settings
+	var failed error
+	path := namespacePath(netns, pid)
+	unseen, _ := inNamespaces(map[uint32]string{netns: path}, func() error {
+		s, failed = readSettings()
+		return nil
+	})
+	if unseen > 0 {
+		return s, fmt.Errorf("the network namespace %d cannot be entered", netns)
+	}
+	return s, failed
+}
+
+func readSettings() (s Settings, err error) {
+	words := make(map[string]string)
+	for _, name := range []string{"ip_local_port_range", "ip_local_reserved_ports", "ip_unprivileged_port_start", "ip_nonlocal_bind"} {
+		content, err := os.ReadFile("/proc/sys/net/ipv4/" + name)
+		if err != nil {
+			return s, fmt.Errorf("read a setting: %w", err)
+		}
+		words[name] = strings.TrimSpace(string(content))
+	}
+	if _, err := fmt.Sscan(words["ip_local_port_range"], &s.Range.First, &s.Range.Last); err != nil {
+		return s, fmt.Errorf("net.ipv4.ip_local_port_range %q: %w", words["ip_local_port_range"], err)
+	}
+	start, err := strconv.ParseUint(words["ip_unprivileged_port_start"], 10, 16)
+	if err != nil {
+		return s, fmt.Errorf("net.ipv4.ip_unprivileged_port_start: %w", err)
+	}
+	s.Unprivileged, s.Nonlocal = uint16(start), words["ip_nonlocal_bind"] == "1"
+	s.Reserved, err = parseReserved(words["ip_local_reserved_ports"])
+	return s, err
+}
+
+// parseReserved reads a list such as "8080,9000-9100". The empty list holds none, unlike
+// the nil set, which holds all.
+func parseReserved(list string) (event.Ports, error) {
+	ports := event.Ports{}
+	if list == "" {
+		return ports, nil
+	}
+	for part := range strings.SplitSeq(list, ",") {
+		var r event.PortRange
+		first, last, isRange := strings.Cut(part, "-")
+		if !isRange {
+			last = first
+		}
+		for word, to := range map[string]*uint16{first: &r.First, last: &r.Last} {
+			port, err := strconv.ParseUint(word, 10, 16)
+			if err != nil {
+				return nil, fmt.Errorf("net.ipv4.ip_local_reserved_ports: %w", err)
+			}
+			*to = uint16(port)
+		}
+		if !isRange {
+			r.Last = r.First
+		}
+		ports = append(ports, r)
+	}
+	return ports, nil
+}

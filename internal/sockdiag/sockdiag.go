@@ -1,0 +1,127 @@
+//go:build linux
+
+// Package sockdiag looks at the sockets that there are now, and at the processes that
+// have them open, in all network namespaces: by BPF iterators where they are
+// permitted, else by netlink (sock_diag(7)) and /proc, which tell less.
+package sockdiag
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Query says which sockets to look for; the zero value holds all.
+type Query struct {
+	LocalPort, RemotePort uint16
+	NetNS                 uint32 // inode number
+}
+
+func (q Query) holds(s *event.Socket) bool {
+	return (q.NetNS == 0 || q.NetNS == s.NetNS) &&
+		(q.LocalPort == 0 || q.LocalPort == s.Local.Port()) &&
+		(q.RemotePort == 0 || q.RemotePort == s.Remote.Port())
+}
+
+// Snapshot is what was found.
+type Snapshot struct {
+	Sockets []event.Socket
+	// Exact: all options and processes were seen, and Until is when the kernel's timer
+	// fires. Otherwise Until is the earliest moment, options are unknown, and processes
+	// of other users are not seen.
+	Exact bool
+	// Unseen counts the network namespaces that could not be entered.
+	Unseen int
+}
+
+// Diag looks at sockets. It is not safe for concurrent use.
+type Diag struct {
+	finder *probe.Finder // nil: netlink and /proc
+}
+
+// Open prepares looking. Without the rights for BPF it takes netlink and /proc. A jiffy
+// is the length of a tick of the kernel's timers; cgroup finds the path of the cgroup
+// with an id.
+func Open(jiffy time.Duration, cgroup func(uint64) string) (*Diag, error) {
+	finder, err := probe.OpenFinder(jiffy, cgroup)
+	if err != nil && !errors.Is(err, probe.ErrNotPermitted) {
+		return nil, err
+	}
+	return &Diag{finder: finder}, nil
+}
+
+// Close frees what looking took.
+func (d *Diag) Close() {
+	if d.finder != nil {
+		d.finder.Close()
+	}
+}
+
+// Look finds the sockets that are there now.
+func (d *Diag) Look(q Query) (*Snapshot, error) {
+	if d.finder == nil {
+		return lookByNetlink(q)
+	}
+	c := newCollector(q)
+	ports := probe.Query{LocalPort: q.LocalPort, RemotePort: q.RemotePort}
+	if err := d.finder.Holders(ports, c.hold); err != nil {
+		return nil, fmt.Errorf("find who has sockets open: %w", err)
+	}
+	unseen, err := inNamespaces(c.namespaces(), func() error { return d.finder.Sockets(ports, c.find) })
+	if err != nil {
+		return nil, fmt.Errorf("find the sockets: %w", err)
+	}
+	return &Snapshot{Sockets: c.sockets, Exact: true, Unseen: unseen}, nil
+}
+
+// collector puts together what is found of each socket.
+type collector struct {
+	query   Query
+	sockets []event.Socket
+	index   map[uint64]int    // in sockets, by kernel address
+	pids    map[uint32]uint32 // by network namespace, of a process that has a socket there
+}
+
+func newCollector(q Query) *collector {
+	return &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32]uint32)}
+}
+
+// hold takes a file descriptor of a socket.
+func (c *collector) hold(s *event.Socket) {
+	if !c.query.holds(s) {
+		return
+	}
+	c.pids[s.NetNS] = s.Holders[0].PID
+	if i, ok := c.index[s.Address]; ok {
+		c.sockets[i].Holders = append(c.sockets[i].Holders, s.Holders...)
+		return
+	}
+	c.add(s)
+}
+
+// find takes a socket of a network namespace. What was found of its file descriptors a
+// moment ago is the same socket's if the address still has the same ends.
+func (c *collector) find(s *event.Socket) {
+	if !c.query.holds(s) {
+		return
+	}
+	i, ok := c.index[s.Address]
+	if !ok {
+		c.add(s)
+		return
+	}
+	held := &c.sockets[i]
+	if held.Local == s.Local && (held.Remote == s.Remote || held.State == tcpstate.Close) && !s.Timewait {
+		s.Holders = held.Holders
+	}
+	*held = *s
+}
+
+func (c *collector) add(s *event.Socket) {
+	c.index[s.Address] = len(c.sockets)
+	c.sockets = append(c.sockets, *s)
+}
