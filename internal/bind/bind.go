@@ -3,18 +3,19 @@
 // network namespace can say which of them are in the way, and what an option would
 // change.
 //
-// The rule is inet_csk_get_port's in net/ipv4/inet_connection_sock.c for a port that
-// is asked for by number. Three things that the kernel also goes by are not here, as
-// nothing tells of them:
+// The rule is that of inet_csk_get_port in net/ipv4/inet_connection_sock.c for a port
+// that is asked for by number. Nothing tells of three things that the kernel goes by
+// as well:
 //
-// It remembers of a port that the last sockets shared it (fastreuse, fastreuseport in
-// its inet_bind_bucket), and spares itself the look at each one. Where sockets share
-// by SO_REUSEADDR and some of them by SO_REUSEPORT as well, where interfaces keep some
-// of them apart, or where an option was taken back after bind(), another socket may so
-// get in against the rule. Nothing is ever refused by memory.
+// It remembers of each port how the last sockets shared it (fastreuse, fastreuseport in
+// struct inet_bind_bucket). Who asks with SO_REUSEPORT, as the last one of the same user
+// did for that address, gets in without a look at the others: at one that the last got
+// past by SO_REUSEADDR or by its interface, or that took an option back after bind().
+// This lets sockets in against the rule, and refuses none.
 //
-// A socket of a VRF has a table of ports of its own. And SO_ATTACH_REUSEPORT_EBPF
-// before bind() makes SO_REUSEPORT count for nothing.
+// A VRF has a table of ports of its own. And a socket with a program for SO_REUSEPORT
+// before bind(), such as by SO_ATTACH_REUSEPORT_EBPF, must be the first of its group:
+// SO_REUSEPORT gets it in nowhere.
 package bind
 
 import (
@@ -24,12 +25,12 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Ask is what a socket asks bind() for, or listen(), which asks again for the port
-// that the socket has, by the same rule (inet_csk_listen_start in
-// net/ipv4/inet_connection_sock.c): others may listen by now.
+// Ask is what a socket asks for by bind(), or by listen(), which asks again for the
+// port that the socket has: others may listen on it by now (inet_csk_listen_start in
+// net/ipv4/inet_connection_sock.c). The rule is the same.
 type Ask struct {
-	// Addr has a port that is not 0. Of an IPv4 address on a socket of AF_INET6,
-	// ::ffff:127.0.0.1, it has the IPv4 address.
+	// Addr has a port that is not 0, and no zone. Of an IPv4 address on a socket of
+	// AF_INET6, ::ffff:127.0.0.1, it has the IPv4 address.
 	Addr    netip.AddrPort
 	Options event.Options // known, whatever Known says; a link-local address implies its Interface
 	UID     uint32        // the socket's: of who called socket() or accept()
@@ -115,9 +116,9 @@ func collides(ask Ask, old *event.Socket) bool {
 func meet(a, b uint32) bool { return a == 0 || b == 0 || a == b }
 
 // share says whether options let both sockets have the port, whatever their addresses
-// (inet_bind_conflict in net/ipv4/inet_connection_sock.c). Both must have set the same
-// one: of two that differ, one alone does not help. A timewait socket has its options
-// from the socket that it stands for, and no user.
+// (inet_bind_conflict in net/ipv4/inet_connection_sock.c). Both sockets must have set
+// the same one. A timewait socket has the options of the socket that it stands for, and
+// no user; before 6.17 the kernel also takes an orphan for one of root's.
 func share(ask Ask, old *event.Socket) bool {
 	if ask.Options.Reuseaddr && old.Options.Reuseaddr && old.State != tcpstate.Listen {
 		return true
@@ -138,12 +139,13 @@ func overlap(ask Ask, old *event.Socket) bool {
 	return !old.Options.V6Only && (b.IsUnspecified() || greedy(ask))
 }
 
-// greedy says whether the asking socket is AF_INET with 0.0.0.0: it overlaps with every
-// IPv6 address of a socket that is not IPV6_V6ONLY, too, ::1 even, although it will get
-// nothing from there. The kernel gives each such socket an IPv4 address that nobody has
-// (LOOPBACK4_IPV6), and 0.0.0.0 takes it for one of its own. In the other order, ::1
-// after 0.0.0.0, there is no conflict before the first one's listen(); nor with
-// ::ffff:0.0.0.0, which is the same for AF_INET6.
+// greedy says whether the asking socket is one of AF_INET with 0.0.0.0. It overlaps
+// with ::1, too: the kernel gives each socket with an IPv6 address an IPv4 address that
+// means nothing (LOOPBACK4_IPV6), and 0.0.0.0 takes it for one of its own. So a
+// connection to ::1 that is left of a server on [::] keeps out one on 0.0.0.0, although
+// not one on 127.0.0.1. A socket that was bound to ::1 does not: bind() made it
+// IPV6_V6ONLY (__inet6_bind in net/ipv6/af_inet6.c). And 0.0.0.0 of AF_INET6, which is
+// ::ffff:0.0.0.0, is compared as IPv6 and has no such overlap.
 func greedy(ask Ask) bool {
 	return !ask.Options.IPv6 && ask.Addr.Addr().IsUnspecified()
 }

@@ -4,8 +4,10 @@ package bind_test
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -33,11 +35,18 @@ func (w *world) agree(call string, x wish, port uint16, olds []event.Socket, err
 	sure, maybe := bind.Blockers(x.ask(port), olds)
 	refused := w.refused(err)
 	if refused != (len(sure) > 0) || len(maybe) > 0 {
-		w.Errorf("%s of %s: refused %v, but the rule finds %d blockers and %d unknown in %+v",
-			call, x, refused, len(sure), len(maybe), olds)
+		w.Fatalf("%s of %s: refused %v, but the rule finds %d blockers and %d that may be:%s",
+			call, x, refused, len(sure), len(maybe), describe(olds))
 	}
 	w.checked++
 	return !refused
+}
+
+func describe(olds []event.Socket) (text string) {
+	for _, old := range olds {
+		text += fmt.Sprintf("\n%v %v timewait %v uid %d %+v", old.Local, old.State, old.Timewait, old.UID, old.Options)
+	}
+	return text
 }
 
 // try binds a new socket beside the old one, and makes it listen.
@@ -186,57 +195,73 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestCrowd has a few sockets on one port, with any options. The kernel's memory may
-// let a socket in that the rule refuses, beside one of the same user with
-// SO_REUSEPORT; it never refuses one that the rule lets in.
+// TestMemory has sockets that get in against the rule, as the package says.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	kerneltest.Blackhole(t, w.ns, netip.MustParsePrefix("192.0.2.1/24"))
+	x := places[0]
+	for name, olds := range map[string][]wish{
+		"SO_REUSEADDR let the second in":  {x.reusing(reuseaddrBit), x.reusing(reuseaddrBit | reuseportBit)},
+		"the first has another interface": {x.on(w.device("lo")), x.on(w.device("hole0")).reusing(reuseportBit)},
+	} {
+		first := w.bind(w.socket(olds[0]), olds[0], w.port)
+		w.bind(w.socket(olds[1]), olds[1], w.port)
+		w.getsIn(name, x.reusing(reuseportBit), w.found(first, olds[0]))
+		w.reset()
+	}
+	fd := w.bind(w.socket(x.reusing(reuseportBit)), x, w.port)
+	w.set(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, false)
+	w.getsIn("the first took its option back", x.reusing(reuseportBit), w.found(fd, x))
+}
+
+func (w *world) getsIn(name string, x wish, old event.Socket) {
+	w.Helper()
+	if answer := bind.Conflicts(x.ask(w.port), &old); answer != bind.Yes {
+		w.Errorf("%s: by the rule, %s is in the way of %s: %v", name, old.Local, x, answer)
+	}
+	if w.refused(unix.Bind(w.socket(x), sockaddr(false, x.addr, w.port))) {
+		w.Errorf("%s: %s is refused", name, x)
+	}
+}
+
+// TestCrowd has a few sockets on one port, with any options. Memory may let one in,
+// beside one of the same user with SO_REUSEPORT; what the rule lets in is never refused.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	defer w.done()
 	random := rand.New(rand.NewPCG(1, 2))
-	remembered := 0
 	for range 2000 {
-		remembered += w.crowd(random)
+		w.crowd(random)
 		w.reset()
 	}
-	t.Logf("%d got in by memory", remembered)
 }
 
-// crowd returns how many got in by memory.
-func (w *world) crowd(random *rand.Rand) (remembered int) {
+func (w *world) crowd(random *rand.Rand) {
 	w.Helper()
 	var olds []event.Socket
 	for range 6 {
 		x := places[random.IntN(len(places))].reusing(random.IntN(4)).of(1000 * uint32(random.IntN(2)))
 		fd := w.socket(x)
 		err := unix.Bind(fd, sockaddr(x.options.IPv6, x.addr, w.port))
-		if err == nil && remembers(x, olds) && w.blocked(x, olds) {
-			remembered++
-			return remembered // from here on, the rule's answer is another
+		if err == nil && w.remembered(x, olds) {
+			return // from here on, nothing is as the rule says
 		}
 		if !w.agree("bind", x, w.port, olds, err) {
 			continue
 		}
-		if random.IntN(3) == 0 && w.agree("listen", x, w.port, olds, unix.Listen(fd, 1)) {
-			olds = append(olds, w.found(fd, x))
-			continue
+		if random.IntN(3) == 0 {
+			w.agree("listen", x, w.port, olds, unix.Listen(fd, 1))
 		}
 		olds = append(olds, w.found(fd, x))
 	}
-	return remembered
 }
 
-func (w *world) blocked(x wish, olds []event.Socket) bool {
+// remembered says whether it was the kernel's memory that let the socket in.
+func (w *world) remembered(x wish, olds []event.Socket) bool {
 	sure, _ := bind.Blockers(x.ask(w.port), olds)
-	return len(sure) > 0
-}
-
-// remembers says whether the kernel may let the socket in without a look.
-func remembers(x wish, olds []event.Socket) bool {
-	for _, old := range olds {
-		if x.options.Reuseport && old.Options.Reuseport && x.uid == old.UID {
-			return true
-		}
-	}
-	return false
+	return len(sure) > 0 && x.options.Reuseport && slices.ContainsFunc(olds, func(old event.Socket) bool {
+		return old.Options.Reuseport && x.uid == old.UID
+	})
 }

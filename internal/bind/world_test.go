@@ -48,9 +48,11 @@ func (w wish) String() string {
 	return text
 }
 
+const reuseaddrBit, reuseportBit = 1, 2
+
 // reusing sets SO_REUSEADDR and SO_REUSEPORT by the bits of a number below 4.
 func (w wish) reusing(bits int) wish {
-	w.options.Reuseaddr, w.options.Reuseport = bits&1 != 0, bits&2 != 0
+	w.options.Reuseaddr, w.options.Reuseport = bits&reuseaddrBit != 0, bits&reuseportBit != 0
 	return w
 }
 
@@ -114,13 +116,13 @@ type world struct {
 }
 
 const (
-	peerPort = 9
-	fullPort = 7
-	first    = 10000 // below those that the kernel chooses
+	peerPort  = 9
+	fullPort  = 7
+	firstPort = 10000 // below those that the kernel chooses
 )
 
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, ns: kerneltest.NewNetNS(t), port: first}
+	w := &world{T: t, ns: kerneltest.NewNetNS(t), port: firstPort}
 	every := inet6("::", "::1")
 	w.peer = w.socket(every)
 	w.listen(w.bind(w.peer, every, peerPort))
