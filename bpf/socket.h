@@ -66,11 +66,11 @@ static __always_inline bool copy_common(struct common_copy *copy, const void *sk
  * connection, as which Go's net.Listen opens its listeners. */
 static __always_inline const struct sock *tcp_of(const struct sock *sk)
 {
-	__u16 family = sk->__sk_common.skc_family;
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 
 	if (family != AF_INET && family != AF_INET6)
 		return NULL;
-	switch (sk->sk_protocol) {
+	switch (BPF_CORE_READ(sk, sk_protocol)) {
 	case IPPROTO_TCP:
 		return sk;
 	case IPPROTO_MPTCP:

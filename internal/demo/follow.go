@@ -42,7 +42,7 @@ func released(s *seen) bool { return s.released != 0 }
 func (p *performance) tryUntil(e explanation) error {
 	end := e.clock.Wall(e.until)
 	for {
-		if err := p.tryBind(e, time.Until(end)); err != nil {
+		if err := p.tryBind(time.Until(end)); err != nil {
 			return err
 		}
 		left := time.Until(end) - lastTry
@@ -56,7 +56,8 @@ func (p *performance) tryUntil(e explanation) error {
 }
 
 // tryBind has a server try to bind, which must fail.
-func (p *performance) tryBind(e explanation, left time.Duration) error {
+func (p *performance) tryBind(left time.Duration) error {
+	before := p.view.now().failed
 	err := p.startServer()
 	if err == nil {
 		return fmt.Errorf("%w: bind() passed %v before the end of TIME_WAIT", errDisagree, left)
@@ -64,10 +65,7 @@ func (p *performance) tryBind(e explanation, left time.Duration) error {
 	if !errors.Is(err, unix.EADDRINUSE) {
 		return err
 	}
-	err = p.stage.say(func(n *narrator) {
-		n.line(fmt.Sprintf("%s  %v (%.0f s left)", time.Now().In(e.zone).Format(clockFormat), err, left.Seconds()))
-	})
-	if err != nil {
+	if err := p.view.await(p.ctx, func(s *seen) bool { return s.failed > before }); err != nil {
 		return err
 	}
 	return p.server.exit()

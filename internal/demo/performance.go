@@ -133,6 +133,8 @@ func (p *performance) restart() {
 	})
 	if p.bind == nil {
 		p.await(listening)
+	} else {
+		p.await(func(s *seen) bool { return s.failed > 0 })
 	}
 	p.say(func(n *narrator) { n.result(p.bind) })
 }

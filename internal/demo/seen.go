@@ -25,6 +25,8 @@ type seen struct {
 	since, until event.Time
 	released     event.Time // the end of TIME_WAIT
 
+	failed int // calls for the port that failed
+
 	gaps bool // transitions of the scene were lost
 }
 
@@ -67,7 +69,7 @@ func (s *seen) of(role conn.Role) tcpstate.State {
 }
 
 func (s *seen) String() string {
-	return fmt.Sprintf("listener %v, server %v, client %v", s.listener, s.server, s.client)
+	return fmt.Sprintf("listener %v, server %v, client %v, %d calls failed", s.listener, s.server, s.client, s.failed)
 }
 
 // holds says whether a socket in TIME_WAIT has the server's port.

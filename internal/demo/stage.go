@@ -78,10 +78,30 @@ func (s *stage) Transition(t *event.Transition, step conn.Step) {
 	}
 	s.lines.Transition(t, step)
 	v.seen.take(t, step)
+	v.change()
+}
+
+func (v *view) change() {
 	select {
 	case v.changed <- struct{}{}:
 	default: // it is known already that something changed
 	}
+}
+
+// Found implements live.Output. The scenes' sockets are younger than the trace.
+func (s *stage) Found(event.Time, *conn.End) {}
+
+// CallFailed implements live.Output.
+func (s *stage) CallFailed(c *event.CallFailed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.shown[c.NetNS]
+	if v == nil {
+		return
+	}
+	s.lines.CallFailed(c)
+	v.seen.failed++
+	v.change()
 }
 
 // Loss implements live.Output. It counts for the whole machine: that a scene has gaps

@@ -137,10 +137,13 @@ func (k *Kernel) Decode(b []byte) error {
 	copy(k.Comm[:], b[80:96])
 	k.Left = int64(order.Uint64(b[80:]))
 	k.Cgroup = order.Uint64(b[96:])
-	k.Totals.BytesSent = order.Uint64(b[104:])
-	k.Totals.BytesReceived = order.Uint64(b[112:])
-	k.Totals.Retransmits = order.Uint32(b[120:])
-	k.Totals.Known = k.Has(Counted)
+	k.Totals = Totals{}
+	if k.Has(Counted) {
+		k.Totals = Totals{
+			Known: true, BytesSent: order.Uint64(b[104:]),
+			BytesReceived: order.Uint64(b[112:]), Retransmits: order.Uint32(b[120:]),
+		}
+	}
 	k.Signal = b[124]
 	k.Reason = b[125]
 	k.Interface = order.Uint16(b[126:])

@@ -23,11 +23,18 @@ func wire() []byte {
 	order.PutUint16(b[56:], 80)
 	order.PutUint16(b[58:], 40000)
 	order.PutUint32(b[60:], 4026531840)
-	copy(b[64:], []byte{byte(event.SocketTransition), 1, 4, byte(event.ByProcess | event.Exiting), 0x11, 9})
+	copy(b[64:], []byte{byte(event.SocketTransition), 1, 4, 0x11})
+	order.PutUint16(b[68:], uint16(event.ByProcess|event.Exiting|event.Counted))
 	order.PutUint16(b[70:], 104)
 	order.PutUint32(b[72:], 4242)
 	order.PutUint32(b[76:], 1000)
 	copy(b[80:], "nginx: worker")
+	order.PutUint64(b[96:], 4711)
+	order.PutUint64(b[104:], 5)
+	order.PutUint64(b[112:], 6)
+	order.PutUint32(b[120:], 7)
+	b[124], b[125] = 9, 12
+	order.PutUint16(b[126:], 2)
 	return b
 }
 
@@ -42,7 +49,8 @@ func TestDecode(t *testing.T) {
 			netip.MustParseAddrPort("10.0.0.1:80"), netip.MustParseAddrPort("[2001:db8::2]:40000")),
 		Time: 0x0102030405060708, Sock: 0xffff888011223344, Cookie: 99,
 		Kind: event.SocketTransition, From: tcpstate.Established, To: tcpstate.FinWait1,
-		Flags: event.ByProcess | event.Exiting, TCPFlags: 0x11, Signal: 9,
+		Flags: event.ByProcess | event.Exiting | event.Counted, TCPFlags: 0x11, Signal: 9, Reason: 12,
+		Cgroup: 4711, Totals: event.Totals{Known: true, BytesSent: 5, BytesReceived: 6, Retransmits: 7}, Interface: 2,
 		Error: event.ECONNRESET, PID: 4242, UID: 1000,
 		Left: int64(binary.NativeEndian.Uint64([]byte("nginx: w"))), // a union with the name
 	}
@@ -56,6 +64,17 @@ func TestDecode(t *testing.T) {
 	process := event.Process{PID: 4242, UID: 1000, Comm: "nginx: worker", Source: event.SourceCurrent, Signal: 9}
 	if got := k.Process(); !reflect.DeepEqual(got, &process) {
 		t.Errorf("process %+v, want %+v", got, process)
+	}
+}
+
+// What was not counted is what an older record left in the ring.
+func TestDecodeLeavesOutWhatWasNotCounted(t *testing.T) {
+	t.Parallel()
+	b := wire()
+	binary.NativeEndian.PutUint16(b[68:], uint16(event.ByProcess))
+	k := event.Kernel{Totals: event.Totals{Known: true, BytesSent: 1}}
+	if err := k.Decode(b); err != nil || k.Totals != (event.Totals{}) {
+		t.Errorf("totals %+v, %v", k.Totals, err)
 	}
 }
 
@@ -86,8 +105,8 @@ func TestDecodeRefusesAnotherLayout(t *testing.T) {
 		{"a byte long", append(wire(), 0), false},
 		{"kind 0", kind(0), false},
 		{"the first kind", kind(byte(event.SocketTransition)), true},
-		{"the last kind", kind(byte(event.ResetReceived)), true},
-		{"one more kind", kind(byte(event.ResetReceived) + 1), false},
+		{"the last kind", kind(byte(event.ConnectFailed)), true},
+		{"one more kind", kind(byte(event.ConnectFailed) + 1), false},
 	} {
 		var k event.Kernel
 		if err := k.Decode(tc.record); (err == nil) != tc.ok {

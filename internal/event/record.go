@@ -113,7 +113,7 @@ type Transition struct {
 	Until         Time     // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
 	Process       *Process // who made it, or else who has, or had last, the connection
 	Reason        string   // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
-	Cgroup        string   // path of the socket's cgroup of version 2; "": unknown
+	Cgroup        string   // path of the socket's cgroup of version 2, once for each socket
 	Totals        Totals   // to TIME_WAIT and CLOSE: over the whole life
 }
 

@@ -102,6 +102,9 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	if t.Error != 0 {
 		o.str("error", t.Error.String())
 	}
+	o.known("reason", t.Reason)
+	o.known("cgroup", t.Cgroup)
+	w.totals(&t.Totals)
 	o.time("until", w.clock, t.Until)
 	w.process("process", t.Process, true)
 	w.end()
@@ -110,12 +113,26 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	}
 }
 
+// totals writes what a socket counted, where it is known.
+func (w *Writer) totals(t *event.Totals) {
+	if t.Known {
+		w.line.uint("bytes_sent", t.BytesSent)
+		w.line.uint("bytes_received", t.BytesReceived)
+		w.line.uint("retransmits", uint64(t.Retransmits))
+	}
+}
+
 func (w *Writer) process(key string, p *event.Process, whole bool) {
 	if p == nil {
 		return
 	}
+	w.line.open(key)
+	w.processKeys(p, whole)
+	w.line.close()
+}
+
+func (w *Writer) processKeys(p *event.Process, whole bool) {
 	o := &w.line
-	o.open(key)
 	o.uint("pid", uint64(p.PID))
 	o.str("comm", p.Comm)
 	if whole {
@@ -125,7 +142,27 @@ func (w *Writer) process(key string, p *event.Process, whole bool) {
 	if p.Signal != 0 {
 		o.uint("signal", uint64(p.Signal))
 	}
-	o.close()
+}
+
+// processes writes all that have a socket open, or else who had it last.
+func (w *Writer) processes(holders []event.Holder, last *event.Process) {
+	if len(holders) == 0 && last == nil {
+		return
+	}
+	o := &w.line
+	o.array("processes")
+	for i := range holders {
+		o.element()
+		w.processKeys(&holders[i].Process, true)
+		o.int("fd", int64(holders[i].FD))
+		o.close()
+	}
+	if len(holders) == 0 {
+		o.element()
+		w.processKeys(last, true)
+		o.close()
+	}
+	o.closeArray()
 }
 
 // connection writes the verdict on one end.
@@ -137,6 +174,7 @@ func (w *Writer) connection(at event.Time, e *conn.End) {
 		o.id("peer", e.Peer.Socket)
 	}
 	o.uint("netns", uint64(e.NetNS))
+	o.known("cgroup", e.Cgroup)
 	o.addr("local", e.Local)
 	o.addr("remote", e.Remote)
 	o.known("role", string(e.Role()))
@@ -146,12 +184,14 @@ func (w *Writer) connection(at event.Time, e *conn.End) {
 	o.known("how", string(e.How))
 	o.known("ended", string(e.Ended))
 	o.known("mechanism", string(e.Mechanism))
+	o.known("reason", e.Reason)
 	if e.Error != 0 {
 		o.str("error", e.Error.String())
 	}
 	w.process("closer", e.Closer, false)
 	w.timewait(e)
 	w.states(e)
+	w.totals(&e.Totals)
 	if e.Incomplete {
 		o.bool("incomplete", true)
 	}
@@ -205,10 +245,14 @@ func (w *Writer) Stop(s event.Stop, t *conn.Tracker) {
 	w.end()
 }
 
+// Found writes a socket that is older than the trace.
+func (w *Writer) Found(at event.Time, e *conn.End) { w.socket(at, e) }
+
 func (w *Writer) socket(at event.Time, e *conn.End) {
 	o := w.begin("socket", at)
 	o.id("socket", e.Socket)
 	o.uint("netns", uint64(e.NetNS))
+	o.known("cgroup", e.Cgroup)
 	o.addr("local", e.Local)
 	if !e.Listener() {
 		o.addr("remote", e.Remote)
@@ -223,5 +267,6 @@ func (w *Writer) socket(at event.Time, e *conn.End) {
 	o.known("role", role)
 	o.time("opened", w.clock, e.Opened)
 	o.known("closed_first", string(e.ClosedFirst))
+	w.processes(e.Holders, e.Process)
 	w.end()
 }

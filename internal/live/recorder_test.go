@@ -30,6 +30,8 @@ type recorder struct {
 	transitions []event.Transition
 	verdicts    map[event.ID]conn.End
 	verdictsOf  map[event.ID]int // how often a verdict came
+	found       []conn.End
+	failed      []event.CallFailed
 	lost        []event.Loss
 	summary     conn.Summary
 	open        []*conn.End
@@ -79,7 +81,7 @@ func (r *recorder) Start(s *event.Start) { r.start = s }
 func (r *recorder) Transition(tr *event.Transition, step conn.Step) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if !slices.ContainsFunc(r.only, func(ns *kerneltest.NetNS) bool { return ns.Inode == tr.NetNS }) {
+	if !r.mine(tr.NetNS) {
 		return
 	}
 	r.transitions = append(r.transitions, *tr)
@@ -88,6 +90,28 @@ func (r *recorder) Transition(tr *event.Transition, step conn.Step) {
 		r.verdictsOf[tr.Socket]++
 	}
 	r.news.Broadcast()
+}
+
+func (r *recorder) mine(netns uint32) bool {
+	return slices.ContainsFunc(r.only, func(ns *kerneltest.NetNS) bool { return ns.Inode == netns })
+}
+
+func (r *recorder) Found(_ event.Time, e *conn.End) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.mine(e.NetNS) {
+		r.found = append(r.found, *e)
+		r.news.Broadcast()
+	}
+}
+
+func (r *recorder) CallFailed(c *event.CallFailed) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.mine(c.NetNS) {
+		r.failed = append(r.failed, *c)
+		r.news.Broadcast()
+	}
 }
 
 func (r *recorder) Loss(l event.Loss) { r.lost = append(r.lost, l) }

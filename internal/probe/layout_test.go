@@ -25,7 +25,8 @@ func TestDecodeReadsWhatTheKernelsSideWrites(t *testing.T) {
 		Time: 1<<56 | 1, Sock: 1<<56 | 2, Cookie: 1<<56 | 3,
 		Local: words(local), Remote: words(remote),
 		LocalPort: 0x1234, RemotePort: 0x5678, Netns: 0x9abcdef0,
-		Kind: uint8(event.TimewaitArmed), From: 1, To: 4, Flags: 0x81, TcpFlags: 0x11, Signal: 9,
+		Kind: uint8(event.TimewaitArmed), From: 1, To: 4, Flags: 0x181, TcpFlags: 0x11, Signal: 9, Reason: 3,
+		Cgroup: 1<<56 | 4, BytesSent: 1<<56 | 5, BytesReceived: 1<<56 | 6, Retransmits: 1<<24 | 7, Interface: 0x2345,
 		Error: 0x7a69, Pid: 0x13579bdf, Uid: 0x2468ace0,
 	}
 	for i := range written.Comm {
@@ -41,8 +42,10 @@ func TestDecodeReadsWhatTheKernelsSideWrites(t *testing.T) {
 		Tuple: event.NewTuple(0x9abcdef0, netip.AddrPortFrom(local, 0x1234), netip.AddrPortFrom(remote, 0x5678)),
 		Time:  1<<56 | 1, Sock: 1<<56 | 2, Cookie: 1<<56 | 3,
 		Kind: event.TimewaitArmed, From: tcpstate.Established, To: tcpstate.FinWait1,
-		Flags: event.ByProcess | event.Orphan, TCPFlags: 0x11, Signal: 9,
-		Error: 0x7a69, PID: 0x13579bdf, UID: 0x2468ace0,
+		Flags: event.ByProcess | event.Orphan | event.Counted, TCPFlags: 0x11, Signal: 9, Reason: 3,
+		Cgroup: 1<<56 | 4, Interface: 0x2345,
+		Totals: event.Totals{Known: true, BytesSent: 1<<56 | 5, BytesReceived: 1<<56 | 6, Retransmits: 1<<24 | 7},
+		Error:  0x7a69, PID: 0x13579bdf, UID: 0x2468ace0,
 		Comm: [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
 		Left: int64(binary.NativeEndian.Uint64([]byte{1, 2, 3, 4, 5, 6, 7, 8})),
 	}
@@ -62,7 +65,7 @@ func TestRecordHasNoPadding(t *testing.T) {
 	if size := unsafe.Sizeof(e); size != event.KernelSize {
 		t.Errorf("the kernel's side writes %d bytes, event reads %d", size, event.KernelSize)
 	}
-	if end := unsafe.Offsetof(e.Comm) + unsafe.Sizeof(e.Comm); end != event.KernelSize {
+	if end := unsafe.Offsetof(e.Interface) + unsafe.Sizeof(e.Interface); end != event.KernelSize {
 		t.Errorf("the last field ends at %d of %d bytes", end, event.KernelSize)
 	}
 }
@@ -75,7 +78,7 @@ func TestKindsAndFlagsAreThoseOfTheHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := map[string]int{}
-	for _, m := range regexp.MustCompile(`(?m)^\t([A-Z_]+) = (?:(\d+)|1 << (\d+)),`).FindAllStringSubmatch(string(header), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\t([A-Z0-9_]+) = (?:(\d+)|1 << (\d+)),`).FindAllStringSubmatch(string(header), -1) {
 		if n, err := strconv.Atoi(m[2]); err == nil {
 			got[m[1]] = n
 		} else if n, err := strconv.Atoi(m[3]); err == nil {
@@ -92,6 +95,10 @@ func TestKindsAndFlagsAreThoseOfTheHeader(t *testing.T) {
 		"BY_PROCESS":     int(event.ByProcess), "FILE_OPEN": int(event.FileOpen), "EXITING": int(event.Exiting),
 		"FIN_UNSENT": int(event.FinUnsent), "TIMEWAIT_FULL": int(event.TimewaitFull),
 		"NETNS_DYING": int(event.NetnsDying), "RESET_ACTIVE": int(event.ResetActive), "ORPHAN": int(event.Orphan),
+		"ACCEPTED": int(event.Accepted), "BIND_FAILED": int(event.BindFailed),
+		"LISTEN_FAILED": int(event.ListenFailed), "CONNECT_FAILED": int(event.ConnectFailed),
+		"COUNTED": int(event.Counted), "REUSEADDR": int(event.Reuseaddr), "REUSEPORT": int(event.Reuseport),
+		"V6ONLY": int(event.V6Only), "IPV6": int(event.IPv6),
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("bpf/event.h has %v\npackage event has %v", got, want)

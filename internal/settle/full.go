@@ -26,8 +26,8 @@ func (s *Settler) transition(k *event.Kernel) {
 		return
 	}
 	s.queue.settle(sock.held)
-	if k.Cgroup != 0 && sock.cgroup == "" {
-		sock.cgroup = s.cgroup(k.Cgroup)
+	if k.Cgroup != 0 && k.Cgroup != sock.cgroupID {
+		sock.cgroupID, sock.cgroup = k.Cgroup, s.cgroup(k.Cgroup)
 	}
 	if k.To == tcpstate.Close {
 		s.closed(sock, k)

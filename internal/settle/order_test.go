@@ -14,7 +14,7 @@ import (
 // ports plays records and returns each transition's state and local port.
 func ports(f event.Filter, records ...event.Kernel) []string {
 	var said []string
-	s := settle.New(f, jiffy, func(t *event.Transition) {
+	s := settle.New(f, kernel, func(t *event.Transition) {
 		said = append(said, t.To.String()+" "+port(t.Local.Port()))
 	})
 	for i := range records {
@@ -34,7 +34,7 @@ type listener struct {
 
 func listen() *listener {
 	l := &listener{}
-	l.Settler = settle.New(event.Filter{}, jiffy, func(t *event.Transition) { l.said = append(l.said, line(t)) })
+	l.Settler = settle.New(event.Filter{}, kernel, func(t *event.Transition) { l.said = append(l.said, line(t)) })
 	return l
 }
 

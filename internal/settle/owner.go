@@ -64,9 +64,6 @@ func (s *Settler) Found(f *event.Socket) (id event.ID, fresh bool) {
 		sock, fresh = s.create(&k, f.State, kindOf(f)), true
 		sock.until = f.Until
 	}
-	if sock.cgroup == "" {
-		sock.cgroup = f.Cgroup
-	}
 	if sock.owner == nil && len(f.Holders) > 0 {
 		sock.owner = &f.Holders[0].Process
 	}

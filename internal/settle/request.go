@@ -27,7 +27,7 @@ func (s *Settler) synReceived(k *event.Kernel) {
 		return
 	}
 	if listener := s.listeners[cookie]; listener != nil {
-		sock.owner, sock.cgroup = byListener(listener.owner), listener.cgroup
+		sock.owner = byListener(listener.owner)
 	}
 	t := sock.change(k.Time, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
 	sock.own(&t)

@@ -19,6 +19,12 @@ const start = event.Time(1000 * time.Second)
 // jiffy is the tick of HZ=250.
 const jiffy = 4 * time.Millisecond
 
+var kernel = settle.Kernel{
+	Jiffy:       jiffy,
+	ResetReason: func(n uint8) string { return [...]string{"", "TCP_ABORT_ON_CLOSE"}[n] },
+	Cgroup:      func(id uint64) string { return fmt.Sprintf("/cgroup%d", id) },
+}
+
 // The kernel addresses of the scripts' sockets, one for each kind.
 const (
 	fullSock = iota + 1
@@ -152,7 +158,7 @@ func resetReceived(at time.Duration, in tcpstate.State, mods ...mod) event.Kerne
 // play gives the records to a new settler and returns what it says, to the end.
 func play(f event.Filter, records ...event.Kernel) []string {
 	var said []string
-	s := settle.New(f, jiffy, func(t *event.Transition) { said = append(said, line(t)) })
+	s := settle.New(f, kernel, func(t *event.Transition) { said = append(said, line(t)) })
 	for i := range records {
 		s.Add(&records[i])
 	}
@@ -180,7 +186,7 @@ func line(t *event.Transition) string {
 	if t.FinUnsent {
 		b.WriteString(" unsent")
 	}
-	if t.Process != nil {
+	if t.Process != nil && t.Acts() {
 		fmt.Fprintf(&b, " by %d", t.Process.PID)
 		if t.Process.Signal != 0 {
 			fmt.Fprintf(&b, " signal %d", t.Process.Signal)

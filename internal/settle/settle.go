@@ -121,18 +121,19 @@ func (s *Settler) Close() { s.queue.release(event.Time(1<<63 - 1)) }
 
 // socket is what is known of one socket, whatever the kernel keeps it as.
 type socket struct {
-	id      event.ID
-	kind    kind
-	address uint64 // of what the kernel keeps it as now
-	full    uint64 // timewait: address of the full socket whose CLOSE is still to come
-	tuple   event.Tuple
-	cookie  uint64
-	state   tcpstate.State
-	since   event.Time // in state; 0: unknown
-	until   event.Time
-	owner   *event.Process // who has the connection, or had it last
-	cgroup  string
-	totals  event.Totals // timewait: what the full socket had counted
+	id       event.ID
+	kind     kind
+	address  uint64 // of what the kernel keeps it as now
+	full     uint64 // timewait: address of the full socket whose CLOSE is still to come
+	tuple    event.Tuple
+	cookie   uint64
+	state    tcpstate.State
+	since    event.Time // in state; 0: unknown
+	until    event.Time
+	owner    *event.Process // who has the connection, or had it last
+	cgroupID uint64
+	cgroup   string       // path, until a transition has told it
+	totals   event.Totals // timewait: what the full socket had counted
 
 	resetSent, resetReceived event.Time        // the latest
 	resetReason              uint8             // why the latest was sent
@@ -241,6 +242,7 @@ func (sock *socket) change(at event.Time, from, to tcpstate.State, cause event.C
 		From: from, To: to, Cause: cause,
 		Cgroup: sock.cgroup, Totals: sock.totals,
 	}
+	sock.cgroup = ""
 	if sock.state == from {
 		t.Dwell = at.Sub(sock.since)
 	}

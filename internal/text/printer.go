@@ -58,6 +58,12 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 	p.end()
 }
 
+// Found prints a socket that is older than the trace.
+func (p *Printer) Found(at event.Time, e *conn.End) {}
+
+// CallFailed prints a call for a port that failed.
+func (p *Printer) CallFailed(c *event.CallFailed) {}
+
 // Loss prints that events were lost: what follows may have gaps.
 func (p *Printer) Loss(l event.Loss) {
 	p.begin()

@@ -1,0 +1,91 @@
+package jsonl
+
+import (
+	"net/netip"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// CallFailed writes a call for a port that failed.
+func (w *Writer) CallFailed(c *event.CallFailed) {
+	o := w.begin("call_failed", c.Time)
+	o.str("call", string(c.Call))
+	o.uint("netns", uint64(c.NetNS))
+	o.addr("local", c.Local)
+	if c.Remote.IsValid() {
+		o.addr("remote", c.Remote)
+	}
+	o.str("error", c.Error.String())
+	w.options(&c.Options)
+	w.process("process", c.Process, true)
+	if c.Ports == nil {
+		w.inTheWay(c.Holders)
+	} else {
+		w.ports(c.Ports)
+	}
+	w.end()
+}
+
+func (w *Writer) options(options *event.Options) {
+	o := &w.line
+	if !options.Known {
+		return
+	}
+	o.bool("reuseaddr", options.Reuseaddr)
+	o.bool("reuseport", options.Reuseport)
+	o.bool("ipv6", options.IPv6)
+	if options.IPv6 {
+		o.bool("v6only", options.V6Only)
+	}
+	if options.Interface != 0 {
+		o.uint("interface", uint64(options.Interface))
+	}
+}
+
+func (w *Writer) inTheWay(holders []event.InTheWay) {
+	o := &w.line
+	o.array("holders")
+	for i := range holders {
+		h := &holders[i]
+		o.element()
+		if h.Socket.Socket != 0 {
+			o.id("socket", h.Socket.Socket)
+		}
+		o.addr("local", h.Local)
+		if h.Remote.Port() != 0 {
+			o.addr("remote", h.Remote)
+		}
+		o.str("state", h.State.String())
+		o.time("until", w.clock, h.Until)
+		w.options(&h.Options)
+		o.known("role", string(h.Role))
+		o.known("closed_first", string(h.ClosedFirst))
+		o.known("mechanism", string(h.Mechanism))
+		w.process("closer", h.Closer, false)
+		o.known("cgroup", h.Cgroup)
+		w.processes(h.Holders, nil)
+		o.close()
+	}
+	o.closeArray()
+}
+
+func (w *Writer) ports(p *event.PortStock) {
+	o := &w.line
+	o.open("ports")
+	if p.Remote != (netip.AddrPort{}) {
+		o.addr("remote", p.Remote)
+	}
+	o.uint("first", uint64(p.First))
+	o.uint("last", uint64(p.Last))
+	o.uint("reserved", uint64(p.Reserved))
+	o.uint("taken", uint64(p.Taken))
+	o.open("by_state")
+	for state, n := range p.ByState {
+		if n > 0 {
+			o.uint(tcpstate.State(state).String(), uint64(n))
+		}
+	}
+	o.close()
+	o.close()
+}
