@@ -78,16 +78,4 @@ static __always_inline void put_sockaddr(__u64 to[2], const struct sockaddr_copy
 		put_ipv4(to, addr->word);
 }
 
-static __always_inline void put_options(struct event *e, const struct sock_common *sk)
-{
-	if (BPF_CORE_READ_BITFIELD(sk, skc_reuse))
-		e->flags |= REUSEADDR;
-	if (BPF_CORE_READ_BITFIELD(sk, skc_reuseport))
-		e->flags |= REUSEPORT;
-	if (BPF_CORE_READ_BITFIELD(sk, skc_ipv6only))
-		e->flags |= V6ONLY;
-	if (sk->skc_family == AF_INET6)
-		e->flags |= IPV6;
-}
-
 #endif

@@ -37,10 +37,10 @@ enum flag {
 	RESET_ACTIVE = 1 << 6, /* the RST answers no segment */
 	ORPHAN = 1 << 7,      /* no process holds the socket any more */
 	COUNTED = 1 << 8,     /* the counters are there */
-	REUSEADDR = 1 << 9,   /* *_FAILED: what the asking socket has set */
+	REUSEADDR = 1 << 9,   /* TRANSITION, *_FAILED: what the socket has set */
 	REUSEPORT = 1 << 10,
 	V6ONLY = 1 << 11,
-	IPV6 = 1 << 12,       /* *_FAILED: it is of AF_INET6 */
+	IPV6 = 1 << 12,       /* it is of AF_INET6, whatever its addresses */
 };
 
 struct event {
@@ -70,7 +70,7 @@ struct event {
 	__u32 retransmits; /* segments sent again */
 	__u8 signal;      /* EXITING: the signal that killed the process; 0: it exited */
 	__u8 reason;      /* RESET_SENT: enum sk_rst_reason, where the kernel tells it */
-	__u16 interface;  /* *_FAILED: index of the one that the socket is bound to, or 0 */
+	__u16 interface;  /* TRANSITION, *_FAILED: index of the one it is bound to, or 0 */
 };
 
 _Static_assert(sizeof(struct event) == 128, "the wire layout is 128 bytes, as internal/event reads it");

@@ -120,6 +120,20 @@ static __always_inline void put_counters(struct event *e, struct sock *sk)
 	e->retransmits = tp->total_retrans;
 }
 
+/* What decides who else may have the socket's port. */
+static __always_inline void put_options(struct event *e, const struct sock_common *sk)
+{
+	if (BPF_CORE_READ_BITFIELD(sk, skc_reuse))
+		e->flags |= REUSEADDR;
+	if (BPF_CORE_READ_BITFIELD(sk, skc_reuseport))
+		e->flags |= REUSEPORT;
+	if (BPF_CORE_READ_BITFIELD(sk, skc_ipv6only))
+		e->flags |= V6ONLY;
+	if (sk->skc_family == AF_INET6)
+		e->flags |= IPV6;
+	e->interface = sk->skc_bound_dev_if;
+}
+
 static __always_inline bool fin_unsent(struct sock *sk)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
@@ -139,6 +153,7 @@ int BPF_PROG(socket_transition, struct sock *sk, int from, int to)
 		return 0;
 	e->from = from;
 	e->to = to;
+	put_options(e, &sk->__sk_common);
 	if (made_by_call(sk, from, to))
 		put_process(e, sk);
 	if ((to == TCP_FIN_WAIT1 || to == TCP_CLOSING) && fin_unsent(sk))
@@ -448,7 +463,6 @@ static __always_inline int port_refused(enum kind kind, const struct call_exit *
 	if (!e)
 		return 0;
 	e->error = -call->result;
-	e->interface = seen->skc_bound_dev_if;
 	put_options(e, seen);
 	put_caller(e);
 	submit(e);

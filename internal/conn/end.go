@@ -86,6 +86,7 @@ type End struct {
 	Process *event.Process // who has, or had last, the socket
 	Holders []event.Holder // as found, where it is older than the trace
 	Cgroup  string         // path, or ""
+	Options event.Options
 	Totals  event.Totals
 
 	// Incomplete: not all of its transitions were seen, it is older than the trace

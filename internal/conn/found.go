@@ -13,6 +13,9 @@ func (t *Tracker) Found(s *event.Socket) *End {
 	if e == nil {
 		e = t.meet(s)
 	}
+	if !e.Options.Known {
+		e.Options = s.Options
+	}
 	e.Holders, e.passive = s.Holders, e.passive || s.Role == Server
 	if e.Cgroup == "" {
 		e.Cgroup = s.Cgroup

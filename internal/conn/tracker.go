@@ -2,6 +2,7 @@ package conn
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -136,6 +137,9 @@ func (e *End) leave(tr *event.Transition) {
 	if tr.Cgroup != "" {
 		e.Cgroup = tr.Cgroup
 	}
+	if tr.Options.Known {
+		e.Options = tr.Options
+	}
 	if tr.Totals.Known {
 		e.Totals = tr.Totals
 	}
@@ -228,6 +232,9 @@ func (t *Tracker) forget(e *End) {
 
 // End returns the end that a socket is, or nil.
 func (t *Tracker) End(id event.ID) *End { return t.ends[id] }
+
+// Ends returns all ends that are not closed, listeners included, in no order.
+func (t *Tracker) Ends() iter.Seq[*End] { return maps.Values(t.ends) }
 
 // Open returns the ends that are not closed, listeners included, in the order in
 // which they came.

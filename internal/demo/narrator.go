@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 const (
@@ -42,7 +44,7 @@ func (n *narrator) line(words string) { fmt.Fprintln(n.w, words) }
 
 // text writes a paragraph.
 func (n *narrator) text(words string) {
-	for _, line := range wrap(words, n.width) {
+	for _, line := range text.Wrap(words, n.width) {
 		n.line(line)
 	}
 }
@@ -50,7 +52,7 @@ func (n *narrator) text(words string) {
 // point writes a paragraph beside its label.
 func (n *narrator) point(label, words string) {
 	head := "  " + n.strong(label) + strings.Repeat(" ", labelWidth-2-len(label))
-	for _, line := range wrap(words, n.width-labelWidth) {
+	for _, line := range text.Wrap(words, n.width-labelWidth) {
 		n.line(head + line)
 		head = strings.Repeat(" ", labelWidth)
 	}
@@ -72,22 +74,4 @@ func (n *narrator) paint(color, words string) string {
 		return words
 	}
 	return color + words + plain
-}
-
-// wrap breaks words into lines of a width; a longer word has a line of its own.
-func wrap(words string, width int) []string {
-	var lines []string
-	line := ""
-	for word := range strings.FieldsSeq(words) {
-		switch {
-		case line == "":
-			line = word
-		case len(line)+1+len(word) <= width:
-			line += " " + word
-		default:
-			lines = append(lines, line)
-			line = word
-		}
-	}
-	return append(lines, line)
 }

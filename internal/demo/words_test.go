@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tcptrace/tcptrace/internal/text"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -84,7 +86,7 @@ func TestWrap(t *testing.T) {
 		{"ab  cd\nef", 8, []string{"ab cd ef"}},
 		{"a longword b", 4, []string{"a", "longword", "b"}},
 	} {
-		if got := wrap(tc.words, tc.width); !slices.Equal(got, tc.want) {
+		if got := text.Wrap(tc.words, tc.width); !slices.Equal(got, tc.want) {
 			t.Errorf("wrap(%q, %d) = %q, want %q", tc.words, tc.width, got, tc.want)
 		}
 	}

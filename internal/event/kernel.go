@@ -156,7 +156,7 @@ func (k *Kernel) Decode(b []byte) error {
 // Has says whether a flag is set.
 func (k *Kernel) Has(f Flags) bool { return k.Flags&f != 0 }
 
-// Options returns what the socket of a failed call has set.
+// Options returns what the socket of a transition or of a failed call has set.
 func (k *Kernel) Options() Options {
 	return Options{
 		Known: true, IPv6: k.Has(IPv6), V6Only: k.Has(V6Only),

@@ -114,6 +114,7 @@ type Transition struct {
 	Process       *Process // who made it, or else who has, or had last, the connection
 	Reason        string   // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
 	Cgroup        string   // path of the socket's cgroup of version 2, once for each socket
+	Options       Options  // of the socket, where a full one changed
 	Totals        Totals   // to TIME_WAIT and CLOSE: over the whole life
 }
 

@@ -92,7 +92,7 @@ type Options struct {
 // Holder is a process that has a socket open, by one of its file descriptors.
 type Holder struct {
 	Process
-	FD int
+	FD int // -1: not known
 }
 
 // Totals is what a full socket counts over its life. All are 0 where nothing is known.
@@ -112,4 +112,17 @@ type Counters struct {
 	Backlog    uint32 // LISTEN: connections that wait for accept()
 	BacklogMax uint32 // LISTEN: how many may
 	Drops      uint32 // LISTEN: SYNs and ACKs that found no room
+}
+
+// PortSettings is what a network namespace says of its ports (ip-sysctl, section "IP
+// Variables" of the kernel's documentation).
+type PortSettings struct {
+	// Range has the ports that the kernel chooses from: net.ipv4.ip_local_port_range.
+	Range PortRange
+	// Reserved are those that it leaves out: net.ipv4.ip_local_reserved_ports.
+	Reserved Ports
+	// Unprivileged is the first port that anybody may bind: net.ipv4.ip_unprivileged_port_start.
+	Unprivileged uint16
+	// Nonlocal says that addresses of other machines may be bound: net.ipv4.ip_nonlocal_bind.
+	Nonlocal bool
 }

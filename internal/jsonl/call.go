@@ -64,7 +64,7 @@ func (w *Writer) inTheWay(holders []event.InTheWay) {
 		o.known("mechanism", string(h.Mechanism))
 		w.process("closer", h.Closer, false)
 		o.known("cgroup", h.Cgroup)
-		w.processes(h.Holders, nil)
+		w.processes(h.Holders)
 		o.close()
 	}
 	o.closeArray()

@@ -144,9 +144,9 @@ func (w *Writer) processKeys(p *event.Process, whole bool) {
 	}
 }
 
-// processes writes all that have a socket open, or else who had it last.
-func (w *Writer) processes(holders []event.Holder, last *event.Process) {
-	if len(holders) == 0 && last == nil {
+// processes writes all that have a socket open.
+func (w *Writer) processes(holders []event.Holder) {
+	if len(holders) == 0 {
 		return
 	}
 	o := &w.line
@@ -155,11 +155,6 @@ func (w *Writer) processes(holders []event.Holder, last *event.Process) {
 		o.element()
 		w.processKeys(&holders[i].Process, true)
 		o.int("fd", int64(holders[i].FD))
-		o.close()
-	}
-	if len(holders) == 0 {
-		o.element()
-		w.processKeys(last, true)
 		o.close()
 	}
 	o.closeArray()
@@ -267,6 +262,6 @@ func (w *Writer) socket(at event.Time, e *conn.End) {
 	o.known("role", role)
 	o.time("opened", w.clock, e.Opened)
 	o.known("closed_first", string(e.ClosedFirst))
-	w.processes(e.Holders, e.Process)
+	w.processes(e.Holders)
 	w.end()
 }

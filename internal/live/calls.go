@@ -9,9 +9,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/bind"
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // lookAgain is how old a look at the sockets may be for a call that fails like the one
@@ -20,9 +22,9 @@ const lookAgain = 100 * time.Millisecond
 
 // look is the last look at the sockets for a failed call.
 type look struct {
-	query sockdiag.Query
-	at    event.Time
-	found *sockdiag.Snapshot
+	query   sockdiag.Query
+	at      event.Time
+	sockets []event.Socket
 }
 
 var calls = map[event.Kind]event.Call{
@@ -48,58 +50,107 @@ func (t *trace) callFailed(k *event.Kernel) {
 	t.out.CallFailed(c)
 }
 
-// explain finds the sockets in the way.
+// explain finds the sockets in the way of a call, or how many ports are taken where the
+// kernel found none.
 func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 	inUse := c.Error == event.EADDRINUSE
 	switch {
 	case c.Call == event.CallConnect, inUse && c.Local.Port() == 0:
-		found, err := t.lookFor(sockdiag.Query{NetNS: c.NetNS})
+		sockets, err := t.lookFor(sockdiag.Query{NetNS: c.NetNS})
 		if err != nil {
 			return err
 		}
-		c.Ports, err = portStock(c, found.Sockets)
+		c.Ports, err = portStock(c, sockets)
 		return err
 	case inUse:
-		found, err := t.lookFor(sockdiag.Query{NetNS: c.NetNS, LocalPort: c.Local.Port()})
+		sockets, err := t.lookFor(sockdiag.Query{NetNS: c.NetNS, LocalPort: c.Local.Port()})
 		if err != nil {
 			return err
 		}
-		c.Holders = t.inTheWay(c, k, found.Sockets)
+		c.Holders = t.inTheWay(c, k, sockets)
 	}
 	return nil
 }
 
-func (t *trace) lookFor(q sockdiag.Query) (*sockdiag.Snapshot, error) {
+// lookFor finds the sockets that there were when the call failed: those that the trace
+// knew by then, and besides those that are only bound or that the filter leaves out,
+// as they are a moment later.
+func (t *trace) lookFor(q sockdiag.Query) ([]event.Socket, error) {
 	now := host.Now()
-	if t.look.found != nil && t.look.query == q && now.Sub(t.look.at) < lookAgain {
-		return t.look.found, nil
+	if t.look.sockets != nil && t.look.query == q && now.Sub(t.look.at) < lookAgain {
+		return t.look.sockets, nil
 	}
 	found, err := t.diag.Look(q)
 	if err != nil {
 		return nil, err
 	}
-	t.look = look{query: q, at: now, found: found}
-	return found, nil
+	seen := make(map[event.ID]bool)
+	sockets := make([]event.Socket, 0, len(found.Sockets))
+	for _, s := range found.Sockets {
+		s.Socket = t.settler.ID(&s)
+		tuple := event.NewTuple(s.NetNS, s.Local, s.Remote)
+		if s.Socket == 0 && s.State != tcpstate.Close && t.Filter.Match(&tuple) {
+			continue // it came after the call
+		}
+		seen[s.Socket] = true
+		sockets = append(sockets, s)
+	}
+	for e := range t.tracker.Ends() {
+		if s := asSocket(e, now); !seen[e.Socket] && q.Holds(&s) {
+			sockets = append(sockets, s) // it has ended since
+		}
+	}
+	t.look = look{query: q, at: now, sockets: sockets}
+	return sockets, nil
+}
+
+func asSocket(e *conn.End, now event.Time) event.Socket {
+	s := event.Socket{
+		Time: now, Socket: e.Socket, NetNS: e.NetNS, Cgroup: e.Cgroup, Local: e.Local, Remote: e.Remote,
+		State: e.State, Until: e.Until, Options: e.Options, Role: e.Role(),
+		Timewait: e.State == tcpstate.TimeWait || e.State == tcpstate.FinWait2 && e.Until != 0,
+	}
+	if e.Process != nil && !s.Timewait {
+		s.Holders = []event.Holder{{Process: *e.Process, FD: -1}}
+	}
+	return s
 }
 
 // inTheWay picks the sockets that the kernel's rule lets a call fail for, and says who
 // closed them first where the trace saw it.
 func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.Socket) []event.InTheWay {
+	ask := bind.Ask{Addr: c.Local, Options: c.Options, UID: k.UID}
+	own := t.settler.At(k.Sock)
 	var others []event.Socket
 	for _, s := range sockets {
-		if s.Address != k.Sock {
+		if s.Address != k.Sock && (own == 0 || s.Socket != own) {
 			others = append(others, s)
 		}
 	}
-	sure, maybe := bind.Blockers(bind.Ask{Addr: c.Local, Options: c.Options, UID: k.UID}, others)
+	sure, maybe := bind.Blockers(ask, others)
 	var holders []event.InTheWay
-	for _, s := range append(sure, maybe...) {
+	for _, s := range withoutLater(c, append(sure, maybe...)) {
 		holder := event.InTheWay{Socket: s}
-		if end := t.tracker.End(t.settler.ID(&s)); end != nil {
-			holder.Socket.Socket, holder.Role = end.Socket, end.Role()
+		if end := t.tracker.End(s.Socket); end != nil {
+			holder.Role = end.Role()
 			holder.ClosedFirst, holder.Mechanism, holder.Closer = end.ClosedFirst, end.Mechanism, end.Closer
 		}
 		holders = append(holders, holder)
 	}
 	return holders
+}
+
+// withoutLater leaves out the asking process's own sockets that are only bound: it may
+// have got the port after the call had failed. If nothing else is in the way, they are.
+func withoutLater(c *event.CallFailed, sockets []event.Socket) []event.Socket {
+	var sure []event.Socket
+	for _, s := range sockets {
+		if s.State != tcpstate.Close || len(s.Holders) == 0 || s.Holders[0].PID != c.Process.PID {
+			sure = append(sure, s)
+		}
+	}
+	if len(sure) == 0 {
+		return sockets
+	}
+	return sure
 }

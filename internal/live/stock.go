@@ -21,7 +21,7 @@ func portStock(c *event.CallFailed, sockets []event.Socket) (*event.PortStock, e
 	return countPorts(c.Local.Addr(), c.Remote, settings, sockets), nil
 }
 
-func countPorts(local netip.Addr, remote netip.AddrPort, settings sockdiag.Settings, sockets []event.Socket) *event.PortStock {
+func countPorts(local netip.Addr, remote netip.AddrPort, settings event.PortSettings, sockets []event.Socket) *event.PortStock {
 	stock := &event.PortStock{Remote: remote, First: settings.Range.First, Last: settings.Range.Last}
 	for port := int(stock.First); port <= int(stock.Last); port++ {
 		if settings.Reserved.Has(uint16(port)) {

@@ -26,6 +26,7 @@ func (s *Settler) transition(k *event.Kernel) {
 		return
 	}
 	s.queue.settle(sock.held)
+	sock.options = k.Options()
 	if k.Cgroup != 0 && k.Cgroup != sock.cgroupID {
 		sock.cgroupID, sock.cgroup = k.Cgroup, s.cgroup(k.Cgroup)
 	}
@@ -163,7 +164,9 @@ func (s *Settler) locate(sock *socket, k *event.Kernel) bool {
 // closed finds out why a full socket went to CLOSE. A timewait socket that takes
 // over was told of before.
 func (s *Settler) closed(sock *socket, k *event.Kernel) {
-	sock.totals = k.Totals
+	if k.From != tcpstate.Listen {
+		sock.totals = k.Totals
+	}
 	t := sock.change(k.Time, k.From, tcpstate.Close, "")
 	t.Error = k.Error
 	afterClose := k.From == tcpstate.FinWait1 || k.From == tcpstate.FinWait2

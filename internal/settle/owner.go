@@ -62,7 +62,7 @@ func (s *Settler) Found(f *event.Socket) (id event.ID, fresh bool) {
 			return 0, false
 		}
 		sock, fresh = s.create(&k, f.State, kindOf(f)), true
-		sock.until = f.Until
+		sock.until, sock.options = f.Until, f.Options
 	}
 	if sock.owner == nil && len(f.Holders) > 0 {
 		sock.owner = &f.Holders[0].Process
@@ -83,7 +83,15 @@ func kindOf(f *event.Socket) kind {
 	return full
 }
 
-// ID returns the name of the socket at a kernel address, or 0.
+// At returns the name of the socket at a kernel address, or 0.
+func (s *Settler) At(address uint64) event.ID {
+	if sock := s.sockets[address]; sock != nil {
+		return sock.id
+	}
+	return 0
+}
+
+// ID returns the name of a socket that was found, or 0.
 func (s *Settler) ID(f *event.Socket) event.ID {
 	if sock := s.sockets[f.Address]; sock != nil && sock.tuple == event.NewTuple(f.NetNS, f.Local, f.Remote) {
 		return sock.id

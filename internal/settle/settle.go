@@ -130,6 +130,7 @@ type socket struct {
 	state    tcpstate.State
 	since    event.Time // in state; 0: unknown
 	until    event.Time
+	options  event.Options
 	owner    *event.Process // who has the connection, or had it last
 	cgroupID uint64
 	cgroup   string       // path, until a transition has told it
@@ -240,7 +241,7 @@ func (sock *socket) change(at event.Time, from, to tcpstate.State, cause event.C
 		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
 		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
 		From: from, To: to, Cause: cause,
-		Cgroup: sock.cgroup, Totals: sock.totals,
+		Cgroup: sock.cgroup, Options: sock.options, Totals: sock.totals,
 	}
 	sock.cgroup = ""
 	if sock.state == from {

@@ -37,7 +37,7 @@ func lookByNetlink(q Query) (*Snapshot, error) {
 		}
 		for _, s := range found {
 			socket := fromNetlink(s, netns)
-			if !q.holds(&socket) {
+			if !q.Holds(&socket) {
 				continue
 			}
 			if s.INode != 0 {

@@ -11,23 +11,10 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// Settings is what a network namespace says of its ports (ip-sysctl, section "IP
-// Variables" of the kernel's documentation).
-type Settings struct {
-	// Range has the ports that the kernel chooses from: net.ipv4.ip_local_port_range.
-	Range event.PortRange
-	// Reserved are those that it leaves out: net.ipv4.ip_local_reserved_ports.
-	Reserved event.Ports
-	// Unprivileged is the first port that anybody may bind: net.ipv4.ip_unprivileged_port_start.
-	Unprivileged uint16
-	// Nonlocal says that addresses of other machines may be bound: net.ipv4.ip_nonlocal_bind.
-	Nonlocal bool
-}
-
 // ReadSettings reads the settings of a network namespace. Of the process, or 0, it is
 // known that it has to do with the namespace.
-func ReadSettings(netns, pid uint32) (Settings, error) {
-	var s Settings
+func ReadSettings(netns, pid uint32) (event.PortSettings, error) {
+	var s event.PortSettings
 	var failed error
 	path := namespacePath(netns, pid)
 	unseen, _ := inNamespaces(map[uint32]string{netns: path}, func() error {
@@ -40,7 +27,7 @@ func ReadSettings(netns, pid uint32) (Settings, error) {
 	return s, failed
 }
 
-func readSettings() (s Settings, err error) {
+func readSettings() (s event.PortSettings, err error) {
 	words := make(map[string]string)
 	for _, name := range []string{"ip_local_port_range", "ip_local_reserved_ports", "ip_unprivileged_port_start", "ip_nonlocal_bind"} {
 		content, err := os.ReadFile("/proc/sys/net/ipv4/" + name)

@@ -21,7 +21,8 @@ type Query struct {
 	NetNS                 uint32 // inode number
 }
 
-func (q Query) holds(s *event.Socket) bool {
+// Holds says whether the query is for a socket.
+func (q Query) Holds(s *event.Socket) bool {
 	return (q.NetNS == 0 || q.NetNS == s.NetNS) &&
 		(q.LocalPort == 0 || q.LocalPort == s.Local.Port()) &&
 		(q.RemotePort == 0 || q.RemotePort == s.Remote.Port())
@@ -92,7 +93,7 @@ func newCollector(q Query) *collector {
 
 // hold takes a file descriptor of a socket.
 func (c *collector) hold(s *event.Socket) {
-	if !c.query.holds(s) {
+	if !c.query.Holds(s) {
 		return
 	}
 	c.pids[s.NetNS] = s.Holders[0].PID
@@ -106,7 +107,7 @@ func (c *collector) hold(s *event.Socket) {
 // find takes a socket of a network namespace. What was found of its file descriptors a
 // moment ago is the same socket's if the address still has the same ends.
 func (c *collector) find(s *event.Socket) {
-	if !c.query.holds(s) {
+	if !c.query.Holds(s) {
 		return
 	}
 	i, ok := c.index[s.Address]

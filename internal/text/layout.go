@@ -1,6 +1,8 @@
 package text
 
 import (
+	"net/netip"
+
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
@@ -52,13 +54,31 @@ func (l *layout) head(p *Printer) {
 	p.paint(plain)
 }
 
-func (l *layout) transition(p *Printer, t *event.Transition, step conn.Step) {
-	p.time(t.Time, l.fraction)
+// start has the columns that all lines begin with.
+func (l *layout) start(p *Printer, at event.Time, local, remote netip.AddrPort) {
+	p.time(at, l.fraction)
 	p.add(" ")
-	p.local, p.remote = appendAddress(p.local[:0], t.Local), appendRemote(p.remote[:0], t.Remote)
+	p.local, p.remote = appendAddress(p.local[:0], local), appendRemote(p.remote[:0], remote)
 	l.address = max(l.address, min(l.most, max(len(p.local), len(p.remote))))
 	p.cell(p.local, l.address)
 	p.cell(p.remote, l.address)
+}
+
+// notesFrom goes on to the notes of a line without a dwell, whose column of states
+// starts at a place.
+func (l *layout) notesFrom(p *Printer, start int) {
+	if !l.wide {
+		p.add("\n", indent)
+		return
+	}
+	p.pad(start + edgeWidth)
+	p.add(" ")
+	p.pad(start + edgeWidth + 1 + dwellWidth)
+	p.add(" ")
+}
+
+func (l *layout) transition(p *Printer, t *event.Transition, step conn.Step) {
+	l.start(p, t.Time, t.Local, t.Remote)
 	start := len(p.line)
 	p.edge(t)
 	if !l.wide {
@@ -74,9 +94,11 @@ func (l *layout) transition(p *Printer, t *event.Transition, step conn.Step) {
 	p.notes(t, step)
 }
 
+// indent is where the second line begins.
+const indent = "             "
+
 // second puts on a line of its own what a narrow terminal has no room for.
 func (l *layout) second(p *Printer, t *event.Transition, step conn.Step) {
-	const indent = "             "
 	p.add("\n", indent)
 	if t.Dwell > 0 {
 		p.add("after ")

@@ -72,7 +72,12 @@ func (p *Printer) visible() int {
 			start = i + 1
 		}
 	}
-	return runewidth.StringWidth(string(p.line[start:]))
+	for _, c := range p.line[start:] {
+		if c < ' ' || c > '~' {
+			return runewidth.StringWidth(string(p.line[start:]))
+		}
+	}
+	return len(p.line) - start
 }
 
 func (p *Printer) count(n int, noun string) {

@@ -26,6 +26,7 @@ type Printer struct {
 	w      io.Writer
 	err    error
 	layout layout
+	older  older
 	line   []byte
 	local  []byte // the addresses of the line
 	remote []byte
@@ -53,16 +54,11 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 	if p.Quiet {
 		return
 	}
+	p.restOfFound()
 	p.begin()
 	p.layout.transition(p, t, step)
 	p.end()
 }
-
-// Found prints a socket that is older than the trace.
-func (p *Printer) Found(at event.Time, e *conn.End) {}
-
-// CallFailed prints a call for a port that failed.
-func (p *Printer) CallFailed(c *event.CallFailed) {}
 
 // Loss prints that events were lost: what follows may have gaps.
 func (p *Printer) Loss(l event.Loss) {
@@ -82,7 +78,10 @@ var lossWords = map[event.LossKind]string{
 }
 
 // Flush returns the first error of the writer.
-func (p *Printer) Flush() error { return p.err }
+func (p *Printer) Flush() error {
+	p.restOfFound()
+	return p.err
+}
 
 func (p *Printer) begin() { p.line = p.line[:0] }
 

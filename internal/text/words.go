@@ -54,9 +54,13 @@ func (p *Printer) notes(t *event.Transition, step conn.Step) {
 	if t.Process != nil && step.ClosesFirst && room < leastProcess(t.Process)+1+len(words) {
 		words = closesFirst(step.End)
 	}
-	if t.Process != nil {
+	switch {
+	case t.Process == nil:
+	case t.Acts():
 		p.process(t.Process, room-1-len(words))
 		p.add(" ")
+	default:
+		p.owner(t.Process, len(words))
 	}
 	if c := tone(t, step); c != plain {
 		p.paint(c)
@@ -95,6 +99,9 @@ func (p *Printer) cause(t *event.Transition) string {
 	words := causeWords[t.Cause]
 	if t.Cause == event.CauseConnect && t.To == tcpstate.Close {
 		words = "connect failed"
+	}
+	if t.Cause == event.CauseListen && t.To == tcpstate.Close {
+		words = "listen failed"
 	}
 	if t.Cause == event.CauseResetReceived && t.From == tcpstate.SynSent {
 		words = "refused"
@@ -146,6 +153,19 @@ const shortName = 3
 // leastProcess is how many columns a process takes at least.
 func leastProcess(process *event.Process) int {
 	return shortName + len(processID(process))
+}
+
+// owner adds in brackets who has a connection in whose transition the network acts, if
+// there is room for it beside the words.
+func (p *Printer) owner(process *event.Process, words int) {
+	name, id := Printable(process.Comm), processID(process)
+	left := p.Width - p.visible() - words - len("() ") - len(id)
+	if left < runewidth.StringWidth(name) {
+		return
+	}
+	p.paint(faint)
+	p.add("(", name, id, ") ")
+	p.paint(plain)
 }
 
 func processID(process *event.Process) string {

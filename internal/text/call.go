@@ -1,0 +1,178 @@
+package text
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// holdersShown is how many of the sockets in the way of a call have a line.
+const holdersShown = 5
+
+// CallFailed prints a call for a port that failed, with what is in its way.
+func (p *Printer) CallFailed(c *event.CallFailed) {
+	if p.Quiet {
+		return
+	}
+	p.restOfFound()
+	p.begin()
+	p.layout.call(p, c)
+	p.end()
+	for i := range c.Holders[:min(len(c.Holders), holdersShown)] {
+		p.below("in its way: " + p.holderWords(&c.Holders[i], c.Time))
+	}
+	if more := len(c.Holders) - holdersShown; more > 0 {
+		p.below("and " + strconv.Itoa(more) + " more, " + holderStates(c.Holders[holdersShown:]))
+	}
+	if c.Ports != nil {
+		p.below(portWords(c.Ports))
+	}
+}
+
+func (l *layout) call(p *Printer, c *event.CallFailed) {
+	l.start(p, c.Time, c.Local, c.Remote)
+	start := len(p.line)
+	p.paint(red)
+	p.add(string(c.Call), " ", c.Error.String())
+	if p.Color {
+		start += len(red) + len(plain)
+	}
+	p.paint(plain)
+	l.notesFrom(p, start)
+	p.process(c.Process, p.room())
+	if c.Call != event.CallConnect {
+		p.add(" ", optionWords(&c.Options))
+	}
+}
+
+// optionWords says what decides who may share a port.
+func optionWords(o *event.Options) string {
+	switch {
+	case !o.Known:
+		return "options not seen"
+	case o.Reuseaddr && o.Reuseport:
+		return "with SO_REUSEADDR and SO_REUSEPORT"
+	case o.Reuseaddr:
+		return "with SO_REUSEADDR"
+	case o.Reuseport:
+		return "with SO_REUSEPORT, without SO_REUSEADDR"
+	}
+	return "without SO_REUSEADDR"
+}
+
+// below prints a paragraph that belongs to the line above.
+func (p *Printer) below(words string) {
+	for i, line := range Wrap(words, p.Width-len(indent)-2) {
+		p.begin()
+		p.add(indent)
+		if i > 0 {
+			p.add("  ")
+		}
+		p.add(line)
+		p.end()
+	}
+}
+
+// holderWords says what a socket in the way is, how long it stays, and who closed it.
+func (p *Printer) holderWords(h *event.InTheWay, now event.Time) string {
+	words := []string{p.stateWords(&h.Socket, now) + ", " + optionWords(&h.Options)}
+	if h.ClosedFirst == event.Local || h.ClosedFirst == event.Both {
+		closed := string(h.Role)
+		if closed == "" {
+			closed = "this side"
+		}
+		closed += " closed first"
+		if h.Closer != nil {
+			closed += ": " + processName(h.Closer) + " by " + string(h.Mechanism)
+		}
+		words = append(words, closed)
+	}
+	return strings.Join(words, "; ")
+}
+
+// stateWords says a socket's state and ends, and what keeps it: a timer or processes.
+func (p *Printer) stateWords(s *event.Socket, now event.Time) string {
+	words := stateName(s) + " " + s.Local.String()
+	if s.Remote.Port() != 0 {
+		words += " to " + s.Remote.String()
+	}
+	switch {
+	case s.Until != 0:
+		words += " until " + p.clockTime(s.Until, "15:04:05.0") + " (" + forWords(s.Until.Sub(now)) + ")"
+	case len(s.Holders) > 0:
+		words += ", open in " + holderNames(s.Holders)
+	case s.Waits:
+		words += ", nobody has accepted it"
+	case s.Orphan:
+		words += ", no process has it; until the peer acknowledges its FIN"
+	}
+	return words
+}
+
+func stateName(s *event.Socket) string {
+	if s.State == tcpstate.Close {
+		return "bound, not listening:"
+	}
+	return s.State.String()
+}
+
+// namesShown is how many of a socket's processes are named.
+const namesShown = 3
+
+func holderNames(holders []event.Holder) string {
+	var names []string
+	for i := range holders[:min(len(holders), namesShown)] {
+		h := &holders[i]
+		name := processName(&h.Process)
+		if h.FD >= 0 {
+			name += " fd " + strconv.Itoa(h.FD)
+		}
+		names = append(names, name)
+	}
+	words := strings.Join(names, ", ")
+	if more := len(holders) - namesShown; more > 0 {
+		words += " and " + strconv.Itoa(more) + " more"
+	}
+	return words
+}
+
+func processName(process *event.Process) string {
+	return Printable(process.Comm) + processID(process)
+}
+
+func forWords(d time.Duration) string { return "in " + string(appendDwell(nil, max(d, 0))) }
+
+func holderStates(holders []event.InTheWay) string {
+	var states [tcpstate.Count]int
+	for i := range holders {
+		states[holders[i].State]++
+	}
+	return stateCounts(states)
+}
+
+func stateCounts(states [tcpstate.Count]int) string {
+	var words []string
+	for state, n := range states {
+		if n > 0 {
+			words = append(words, strconv.Itoa(n)+" "+tcpstate.State(state).String())
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// portWords says how many of the ports that the kernel chooses from are taken.
+func portWords(s *event.PortStock) string {
+	usable := int(s.Last) - int(s.First) + 1 - s.Reserved
+	words := strconv.Itoa(s.Taken) + " of " + strconv.Itoa(usable) + " local ports (" +
+		strconv.Itoa(int(s.First)) + "-" + strconv.Itoa(int(s.Last)) + ") are taken"
+	if s.Remote.IsValid() {
+		words += " for " + s.Remote.String()
+	}
+	if s.Taken > 0 {
+		words += ": " + stateCounts(s.ByState)
+	}
+	return words
+}

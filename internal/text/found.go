@@ -1,0 +1,65 @@
+package text
+
+import (
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// foundShown is how many of the sockets that are older than the trace have a line of
+// their own.
+const foundShown = 20
+
+// older counts the sockets that are older than the trace.
+type older struct {
+	shown int
+	rest  [tcpstate.Count]int // without a line, by state
+}
+
+// Found prints a socket that is older than the trace. Many are only counted.
+func (p *Printer) Found(at event.Time, e *conn.End) {
+	if p.Quiet {
+		return
+	}
+	if p.older.shown == foundShown {
+		p.older.rest[e.State]++
+		return
+	}
+	p.older.shown++
+	p.begin()
+	p.layout.found(p, at, e)
+	p.end()
+}
+
+func (l *layout) found(p *Printer, at event.Time, e *conn.End) {
+	l.start(p, at, e.Local, e.Remote)
+	start := len(p.line)
+	p.add(e.State.String())
+	l.notesFrom(p, start)
+	if e.Process != nil {
+		p.add("(")
+		p.process(e.Process, p.room()-len("() older than the trace"))
+		p.add(") ")
+	}
+	p.paint(faint)
+	p.add("older than the trace")
+	if e.Until != 0 {
+		p.add(", until ", p.clockTime(e.Until, "15:04:05.0"))
+	}
+	p.paint(plain)
+}
+
+// restOfFound says how many older sockets have no line, before anything else.
+func (p *Printer) restOfFound() {
+	rest := p.older.rest
+	if rest == [tcpstate.Count]int{} {
+		return
+	}
+	p.older.rest = [tcpstate.Count]int{}
+	p.begin()
+	p.paint(faint)
+	p.add("and more that are older than the trace: ")
+	p.add(stateCounts(rest))
+	p.paint(plain)
+	p.end()
+}

@@ -1,0 +1,156 @@
+// Package why answers why a port cannot be bound, from the sockets that there are now.
+// It asks no kernel and binds nothing: what bind() would do follows from the rule of
+// package bind.
+package why
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/tcptrace/tcptrace/internal/bind"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Question is what is asked, and what there is to answer it.
+type Question struct {
+	Addr     netip.Addr // the zero value: any
+	Port     uint16
+	Time     event.Time     // when the sockets were looked at
+	NetNS    uint32         // inode number of the network namespace that is asked about
+	Sockets  []event.Socket // those with the port, of all network namespaces
+	Settings event.PortSettings
+	Foreign  bool // Addr is not an address of this network namespace
+	Exact    bool // all options and processes were seen, and Until is exact
+	Unseen   int  // network namespaces that could not be looked at
+}
+
+// Answer is what is known of the port.
+type Answer struct {
+	Question
+	Here      []event.Socket // those of the network namespace, what is in the way first
+	Elsewhere []event.Socket
+	Tries     []Try
+}
+
+// Try is what bind() would do now.
+type Try struct {
+	Addr    netip.AddrPort
+	Options event.Options
+	Result  Result
+	InWay   []event.Socket // of those in the way, or maybe in the way
+	Free    event.Time     // when all of them will have gone by themselves; 0: unknown, or never
+}
+
+// Result says whether a call would succeed.
+type Result string
+
+// The results.
+const (
+	Works   Result = "works"
+	Fails   Result = "fails"
+	Unknown Result = "unknown" // it depends on options that were not seen
+)
+
+// Find answers the question.
+func Find(q Question) *Answer {
+	a := &Answer{Question: q}
+	for _, s := range q.Sockets {
+		if s.NetNS == q.NetNS {
+			a.Here = append(a.Here, s)
+		} else {
+			a.Elsewhere = append(a.Elsewhere, s)
+		}
+	}
+	for _, addr := range q.addresses() {
+		for _, options := range combinations {
+			options.IPv6 = addr.Is6()
+			a.Tries = append(a.Tries, a.try(addr, options))
+		}
+	}
+	slices.SortStableFunc(a.Here, a.order)
+	return a
+}
+
+// addresses are those that servers bind: the one that is asked for, or else the
+// wildcards, of which the IPv6 one takes IPv4 as well.
+func (q *Question) addresses() []netip.Addr {
+	if q.Addr.IsValid() {
+		return []netip.Addr{q.Addr}
+	}
+	return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+}
+
+// combinations has what a server may set, the plain one first.
+var combinations = []event.Options{
+	{Known: true},
+	{Known: true, Reuseaddr: true},
+	{Known: true, Reuseport: true},
+	{Known: true, Reuseaddr: true, Reuseport: true},
+}
+
+// try asks the kernel's rule. The server's user is taken for that of each old socket's,
+// which matters for SO_REUSEPORT alone.
+func (a *Answer) try(addr netip.Addr, options event.Options) Try {
+	t := Try{Addr: netip.AddrPortFrom(addr, a.Port), Options: options, Result: Works}
+	for i := range a.Here {
+		old := &a.Here[i]
+		switch bind.Conflicts(bind.Ask{Addr: t.Addr, Options: options, UID: old.UID}, old) {
+		case bind.Yes:
+			t.Result = Fails
+			t.InWay = append(t.InWay, *old)
+		case bind.Unknown:
+			if t.Result == Works {
+				t.Result = Unknown
+			}
+			t.InWay = append(t.InWay, *old)
+		}
+	}
+	t.Free = free(t.InWay)
+	return t
+}
+
+// free is when the last of the sockets goes by itself, or 0 if one of them does not.
+func free(sockets []event.Socket) event.Time {
+	var last event.Time
+	for i := range sockets {
+		if sockets[i].Until == 0 {
+			return 0
+		}
+		last = max(last, sockets[i].Until)
+	}
+	return last
+}
+
+// rank orders states by how much they tell: who listens explains more than what is left
+// of a connection.
+var rank = [tcpstate.Count]int{tcpstate.Listen: -3, tcpstate.Close: -2, tcpstate.TimeWait: 1, tcpstate.SynRecv: 2}
+
+// order puts first what is in the way longest.
+func (a *Answer) order(x, y event.Socket) int {
+	return cmp.Or(
+		cmp.Compare(rank[x.State], rank[y.State]),
+		cmp.Compare(y.Until, x.Until),
+		x.Local.Compare(y.Local), x.Remote.Compare(y.Remote),
+	)
+}
+
+// Plain is what a server that sets no option would meet, the worst of the addresses
+// first, and Best the one of its tries that fails least.
+func (a *Answer) Plain() *Try {
+	worst := &a.Tries[0]
+	for i := range a.Tries {
+		t := &a.Tries[i]
+		if t.Options.Reuseaddr || t.Options.Reuseport {
+			continue
+		}
+		if worst.Result == Works || worst.Result == Unknown && t.Result == Fails {
+			worst = t
+		}
+	}
+	return worst
+}
+
+// Free says whether every bind would succeed, whatever it sets.
+func (a *Answer) Free() bool { return a.Plain().Result == Works && !a.Foreign }
