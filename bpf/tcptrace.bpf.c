@@ -320,7 +320,6 @@ static __always_inline int timewait_segment(struct sk_buff *skb, const struct so
 	struct segment segment;
 	struct socket_copy copy;
 	struct event *e;
-	__u64 now;
 
 	if (!copy_socket(&copy, tw, bpf_core_type_size(struct inet_timewait_sock)))
 		return 0;
@@ -330,10 +329,9 @@ static __always_inline int timewait_segment(struct sk_buff *skb, const struct so
 	e = small_event(SEGMENT_SWALLOWED, tw, &seen->__tw_common);
 	if (!e)
 		return 0;
-	now = bpf_jiffies64();
 	e->to = seen->tw_substate;
 	e->tcp_flags = segment.flags;
-	e->left = wheel_bucket(seen->tw_timer.expires, now) - now;
+	e->left = queued_bucket(seen->tw_timer.expires, seen->tw_timer.flags) - bpf_jiffies64();
 	submit(e);
 	return 0;
 }

@@ -95,7 +95,7 @@ func newRootCommand(app *app) *cobra.Command {
 	root := newTraceCommand(app)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDemoCommand(app), newVersionCommand(app))
+	root.AddCommand(newWhyCommand(app), newDemoCommand(app), newVersionCommand(app))
 	return root
 }
 

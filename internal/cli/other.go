@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"github.com/spf13/cobra"
 )
@@ -20,6 +21,8 @@ func runTrace(_ context.Context, _ *app, o *traceOptions) error {
 	}
 	return errNotLinux
 }
+
+func runWhy(*app, string, netip.Addr, uint16) error { return errNotLinux }
 
 func newDemoCommand(*app) *cobra.Command {
 	return &cobra.Command{

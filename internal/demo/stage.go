@@ -104,12 +104,18 @@ func (s *stage) CallFailed(c *event.CallFailed) {
 	v.change()
 }
 
+// Sample implements live.Output.
+func (s *stage) Sample(*event.Sample) {}
+
+// Finding implements live.Output. Each scene is explained by itself.
+func (s *stage) Finding(*event.Finding) {}
+
 // Loss implements live.Output. It counts for the whole machine: that a scene has gaps
 // is known from its own connection.
 func (s *stage) Loss(event.Loss) {}
 
 // Stop implements live.Output. Three scenes need no summary.
-func (s *stage) Stop(event.Stop, *conn.Tracker) {}
+func (s *stage) Stop(event.Stop, *conn.Tracker, []event.Finding) {}
 
 // Flush implements live.Output.
 func (s *stage) Flush() error {

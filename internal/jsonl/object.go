@@ -58,6 +58,20 @@ func (o *object) element() {
 	o.b, o.comma = append(o.b, '{'), false
 }
 
+// strElement writes a string in an array.
+func (o *object) strElement(value string) {
+	o.separate()
+	o.b = appendString(o.b, value)
+}
+
+// idElement writes an id in an array.
+func (o *object) idElement(id event.ID) {
+	o.separate()
+	o.b = append(o.b, '"')
+	o.b = strconv.AppendUint(o.b, uint64(id), 10)
+	o.b = append(o.b, '"')
+}
+
 func (o *object) closeArray() { o.b, o.comma = append(o.b, ']'), true }
 
 func (o *object) str(name, value string) {
@@ -89,9 +103,8 @@ func (o *object) bool(name string, v bool) {
 
 func (o *object) id(name string, id event.ID) {
 	o.key(name)
-	o.b = append(o.b, '"')
-	o.b = strconv.AppendUint(o.b, uint64(id), 10)
-	o.b = append(o.b, '"')
+	o.comma = false
+	o.idElement(id)
 }
 
 func (o *object) addr(name string, a netip.AddrPort) {

@@ -227,7 +227,7 @@ func (w *Writer) Loss(l event.Loss) {
 }
 
 // Stop writes the sockets that are still open, and the last record.
-func (w *Writer) Stop(s event.Stop, t *conn.Tracker) {
+func (w *Writer) Stop(s event.Stop, t *conn.Tracker, _ []event.Finding) {
 	for _, e := range t.Open() {
 		w.socket(s.Time, e)
 	}

@@ -8,29 +8,110 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
+	"sync"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // childMark in the environment makes the test binary a holder of sockets.
 const childMark = "TCPTRACE_TEST_CHILD"
 
-// Main runs the tests, or, in a process that Child started, what a child does: it
-// holds what it was given until its standard input says to exit.
+// Main runs the tests, or, in a process that Holder started, what a child does: it
+// holds what it was given and obeys orders, until its standard input ends.
 func Main(m *testing.M) {
 	if os.Getenv(childMark) == "" {
 		os.Exit(m.Run())
 	}
 	fmt.Println("ready")
-	io.Copy(io.Discard, os.Stdin)
+	orders := bufio.NewScanner(os.Stdin)
+	socket := -1
+	for orders.Scan() {
+		fmt.Println(obey(orders.Text(), &socket))
+	}
 	os.Exit(0)
+}
+
+// The orders of a child. What it was given is the listener, or the Unix socket by which
+// a socket comes.
+const (
+	OrderAccept  = "accept"
+	OrderReceive = "receive"
+	OrderClose   = "close" // what it accepted or received
+)
+
+// given is the file descriptor of what a child was given: the first of
+// exec.Cmd.ExtraFiles.
+const given = 3
+
+// obey carries an order out, and answers "ready" or the error.
+func obey(order string, socket *int) string {
+	var err error
+	switch order {
+	case OrderAccept:
+		*socket, _, err = unix.Accept4(given, unix.SOCK_CLOEXEC)
+	case OrderReceive:
+		*socket, err = receive(given)
+	case OrderClose:
+		err = unix.Close(*socket)
+	default:
+		return "unknown order " + order
+	}
+	if err != nil {
+		return order + ": " + err.Error()
+	}
+	return "ready"
+}
+
+// receive takes a file descriptor out of a Unix socket (unix(7), SCM_RIGHTS).
+func receive(from int) (int, error) {
+	control := make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(from, make([]byte, 1), control, 0)
+	if err != nil {
+		return -1, err
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:n])
+	if err != nil || len(messages) != 1 {
+		return -1, fmt.Errorf("%d control messages: %w", len(messages), err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return -1, fmt.Errorf("%d file descriptors: %w", len(fds), err)
+	}
+	return fds[0], nil
 }
 
 // Child is a process that holds a file.
 type Child struct {
 	PID int
 	cmd *exec.Cmd
-	in  io.Closer
+	in  io.WriteCloser
+	out *bufio.Reader
+	// gone is closed when the process has ended.
+	gone  chan struct{}
+	ended sync.Once
+}
+
+// start starts the process on a thread that outlives it: it is killed with the thread
+// that started it, and any other may end before.
+func (c *Child) start() error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := c.cmd.Start()
+		started <- err
+		if err == nil {
+			<-c.gone
+		}
+	}()
+	err := <-started
+	if err == nil {
+		c.PID = c.cmd.Process.Pid
+	}
+	return err
 }
 
 // Holder starts a process that holds the file, such as a socket. The caller keeps
@@ -49,25 +130,46 @@ func Holder(file *os.File) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	c := &Child{cmd: cmd, in: in, out: bufio.NewReader(out), gone: make(chan struct{})}
+	if err := c.start(); err != nil {
 		return nil, fmt.Errorf("start a holder: %w", err)
 	}
-	c := &Child{PID: cmd.Process.Pid, cmd: cmd, in: in}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+	if err := c.answer(); err != nil {
 		c.Kill()
-		return nil, fmt.Errorf("a holder says %q: %w", line, err)
+		return nil, err
 	}
 	return c, nil
+}
+
+// Order has the process do something, and waits until it is done.
+func (c *Child) Order(order string) error {
+	if _, err := fmt.Fprintln(c.in, order); err != nil {
+		return fmt.Errorf("order a holder to %s: %w", order, err)
+	}
+	return c.answer()
+}
+
+func (c *Child) answer() error {
+	if line, err := c.out.ReadString('\n'); err != nil || line != "ready\n" {
+		return fmt.Errorf("a holder says %q: %w", line, err)
+	}
+	return nil
 }
 
 // Exit makes the process exit, and waits for its end.
 func (c *Child) Exit() {
 	c.in.Close()
-	c.cmd.Wait()
+	c.wait()
+}
+
+func (c *Child) wait() {
+	if c.cmd.Wait() == nil || c.cmd.ProcessState != nil {
+		c.ended.Do(func() { close(c.gone) })
+	}
 }
 
 // Kill kills the process by SIGKILL, and waits for its end.
 func (c *Child) Kill() {
 	c.cmd.Process.Kill()
-	c.cmd.Wait()
+	c.wait()
 }

@@ -48,6 +48,7 @@ func (t *trace) callFailed(k *event.Kernel) {
 		t.Log.Warn("find what is in the way of a call that failed", zap.Error(err))
 	}
 	t.out.CallFailed(c)
+	t.found(t.doctor.CallFailed(c))
 }
 
 // explain finds the sockets in the way of a call, or how many ports are taken where the

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/probe"
@@ -46,8 +47,11 @@ type Output interface {
 	Found(event.Time, *conn.End)
 	Transition(*event.Transition, conn.Step)
 	CallFailed(*event.CallFailed)
+	Sample(*event.Sample)
+	Finding(*event.Finding)
 	Loss(event.Loss)
-	Stop(event.Stop, *conn.Tracker)
+	// Stop takes all findings, too, as they stand in the end.
+	Stop(event.Stop, *conn.Tracker, []event.Finding)
 	// Flush makes all of it visible, and returns the first error of writing.
 	Flush() error
 }
@@ -80,6 +84,8 @@ type trace struct {
 	diag    *sockdiag.Diag
 	older   []event.Socket // found when the trace began and not told yet, by time
 	look    look
+	sampler sampler
+	doctor  *diagnose.Engine
 	lost    uint64
 	checked event.Time // when the loss counters were read
 }
@@ -106,12 +112,17 @@ func Run(ctx context.Context, o Options, clock event.Clock, out Output) error {
 	}
 	defer diag.Close()
 	t := &trace{Options: o, probe: p, diag: diag, tracker: conn.NewTracker(), out: out, cancel: cancel}
+	defer t.sampler.looking.Wait()
+	t.doctor = diagnose.New(t.tracker)
 	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition)
 	if err := t.findOlder(); err != nil {
 		return err
 	}
 	o.Log.Debug(fmt.Sprintf("attached; a jiffy is %v, the wall clock is %v ahead of the kernel's", jiffy, time.Duration(clock)))
-	out.Start(t.start(clock))
+	start := t.start(clock)
+	t.sampler.began = start.Time
+	t.doctor.Start(start)
+	out.Start(start)
 	if err := out.Flush(); err != nil {
 		return writing(err)
 	}
@@ -203,6 +214,9 @@ func (t *trace) pause(d time.Duration) error {
 			return err
 		}
 	}
+	if err := t.sample(); err != nil {
+		return err
+	}
 	if err := t.out.Flush(); err != nil {
 		return writing(err)
 	}
@@ -225,8 +239,16 @@ func (t *trace) transition(tr *event.Transition) {
 		return
 	}
 	t.out.Transition(tr, step)
+	t.found(t.doctor.Transition(tr, step))
 	if step.Verdict && t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
 		t.cancel(errCount)
+	}
+}
+
+// found tells of a finding, if there is one.
+func (t *trace) found(f *event.Finding) {
+	if f != nil {
+		t.out.Finding(f)
 	}
 }
 
@@ -250,7 +272,10 @@ func (t *trace) stop(cause error) error {
 	if err := t.losses(host.Now()); err != nil {
 		return err
 	}
-	t.out.Stop(event.Stop{Time: host.Now(), Reason: reason(cause), Lost: t.lost}, t.tracker)
+	for _, f := range t.doctor.Stop(host.Now()) {
+		t.out.Finding(&f)
+	}
+	t.out.Stop(event.Stop{Time: host.Now(), Reason: reason(cause), Lost: t.lost}, t.tracker, t.doctor.Findings())
 	if err := t.out.Flush(); err != nil {
 		return writing(err)
 	}

@@ -32,6 +32,8 @@ type recorder struct {
 	verdictsOf  map[event.ID]int // how often a verdict came
 	found       []conn.End
 	failed      []event.CallFailed
+	samples     []event.Socket
+	findings    []event.Finding
 	lost        []event.Loss
 	summary     conn.Summary
 	open        []*conn.End
@@ -114,9 +116,25 @@ func (r *recorder) CallFailed(c *event.CallFailed) {
 	}
 }
 
+func (r *recorder) Sample(s *event.Sample) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.mine(s.NetNS) && s.Socket != nil {
+		r.samples = append(r.samples, *s.Socket)
+		r.news.Broadcast()
+	}
+}
+
+func (r *recorder) Finding(f *event.Finding) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.findings = append(r.findings, *f)
+	r.news.Broadcast()
+}
+
 func (r *recorder) Loss(l event.Loss) { r.lost = append(r.lost, l) }
 
-func (r *recorder) Stop(_ event.Stop, t *conn.Tracker) {
+func (r *recorder) Stop(_ event.Stop, t *conn.Tracker, _ []event.Finding) {
 	r.summary, r.open = t.Summary, t.Open()
 }
 

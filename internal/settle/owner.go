@@ -83,6 +83,22 @@ func kindOf(f *event.Socket) kind {
 	return full
 }
 
+// Has takes who has a socket open now: where the owner that is known has let go of it,
+// it was handed on. It says whether that is so.
+func (s *Settler) Has(f *event.Socket) bool {
+	sock := s.sockets[f.Address]
+	if sock == nil || len(f.Holders) == 0 || sock.tuple != event.NewTuple(f.NetNS, f.Local, f.Remote) {
+		return false
+	}
+	for i := range f.Holders {
+		if sock.owner != nil && sock.owner.PID == f.Holders[i].PID {
+			return false
+		}
+	}
+	sock.owner = &f.Holders[0].Process
+	return true
+}
+
 // At returns the name of the socket at a kernel address, or 0.
 func (s *Settler) At(address uint64) event.ID {
 	if sock := s.sockets[address]; sock != nil {

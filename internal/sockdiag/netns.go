@@ -26,9 +26,9 @@ func (c *collector) namespaces() map[uint32]string {
 		return c.oneNamespace()
 	}
 	paths := processNamespaces()
-	for netns, pid := range c.pids {
-		if paths[netns] == "" {
-			addThreads(paths, pid)
+	for netns, pids := range c.pids {
+		for i := 0; i < len(pids) && paths[netns] == nowhere; i++ {
+			addThreads(paths, pids[i])
 		}
 	}
 	addNamed(paths)
@@ -37,19 +37,19 @@ func (c *collector) namespaces() map[uint32]string {
 
 func (c *collector) oneNamespace() map[uint32]string {
 	netns := c.query.NetNS
-	return map[uint32]string{netns: namespacePath(netns, c.pids[netns])}
+	return map[uint32]string{netns: namespacePath(netns, c.pids[netns]...)}
 }
 
 // nowhere stands for a network namespace that no path is known of.
 const nowhere = ""
 
-// namespacePath returns a path of a network namespace. Of the process, or 0, it is known
-// that it has to do with it: one of its threads may be there and no other process.
-func namespacePath(netns, pid uint32) string {
+// namespacePath returns a path of a network namespace. Of the processes it is known that
+// they have to do with it: one of their threads may be there, and no other process.
+func namespacePath(netns uint32, pids ...uint32) string {
 	paths := make(map[uint32]string)
-	add(paths, "/proc/thread-self/ns/net")
-	if pid != 0 {
-		addThreads(paths, pid)
+	add(paths, fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))
+	for i := 0; i < len(pids) && paths[netns] == nowhere; i++ {
+		addThreads(paths, pids[i])
 	}
 	if paths[netns] == nowhere {
 		paths = processNamespaces()
@@ -111,21 +111,32 @@ func inNamespaces(paths map[uint32]string, do func() error) (unseen int, err err
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends in a foreign namespace
-		for _, path := range paths {
-			switch entered := enter(path); {
-			case path != nowhere && errors.Is(entered, os.ErrNotExist):
-			case entered != nil:
-				unseen++
-			default:
-				if err = do(); err != nil {
-					return
-				}
-			}
+		runtime.LockOSThread()
+		home, failed := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		unseen, err = visit(paths, do)
+		// A thread that cannot go home stays locked, and ends with its goroutine.
+		if failed == nil && unix.Setns(home, unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
 		}
+		unix.Close(home)
 	}()
 	<-done
 	return unseen, err
+}
+
+func visit(paths map[uint32]string, do func() error) (unseen int, err error) {
+	for _, path := range paths {
+		switch entered := enter(path); {
+		case path != nowhere && errors.Is(entered, os.ErrNotExist):
+		case entered != nil:
+			unseen++
+		default:
+			if err := do(); err != nil {
+				return unseen, err
+			}
+		}
+	}
+	return unseen, nil
 }
 
 func enter(path string) error {

@@ -9,14 +9,18 @@ import (
 	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
 )
 
-// ReadSettings reads the settings of a network namespace. Of the process, or 0, it is
-// known that it has to do with the namespace.
-func ReadSettings(netns, pid uint32) (event.PortSettings, error) {
+// ReadSettings reads the settings of a network namespace. Of the processes it is known
+// that they have to do with it.
+func ReadSettings(netns uint32, pids ...uint32) (event.PortSettings, error) {
+	if own, err := host.NetNS("/proc/thread-self/ns/net"); err == nil && own == netns {
+		return readSettings() // which nobody needs rights for
+	}
 	var s event.PortSettings
 	var failed error
-	path := namespacePath(netns, pid)
+	path := namespacePath(netns, pids...)
 	unseen, _ := inNamespaces(map[uint32]string{netns: path}, func() error {
 		s, failed = readSettings()
 		return nil
@@ -56,22 +60,19 @@ func parseReserved(list string) (event.Ports, error) {
 		return ports, nil
 	}
 	for part := range strings.SplitSeq(list, ",") {
-		var r event.PortRange
 		first, last, isRange := strings.Cut(part, "-")
 		if !isRange {
 			last = first
 		}
-		for word, to := range map[string]*uint16{first: &r.First, last: &r.Last} {
-			port, err := strconv.ParseUint(word, 10, 16)
-			if err != nil {
-				return nil, fmt.Errorf("net.ipv4.ip_local_reserved_ports: %w", err)
-			}
-			*to = uint16(port)
+		from, err := strconv.ParseUint(first, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("net.ipv4.ip_local_reserved_ports: %w", err)
 		}
-		if !isRange {
-			r.Last = r.First
+		to, err := strconv.ParseUint(last, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("net.ipv4.ip_local_reserved_ports: %w", err)
 		}
-		ports = append(ports, r)
+		ports = append(ports, event.PortRange{First: uint16(from), Last: uint16(to)})
 	}
 	return ports, nil
 }

@@ -8,6 +8,8 @@ package sockdiag
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -39,8 +41,9 @@ type Snapshot struct {
 	Unseen int
 }
 
-// Diag looks at sockets. It is not safe for concurrent use.
+// Diag looks at sockets, one look at a time.
 type Diag struct {
+	mutex  sync.Mutex
 	finder *probe.Finder // nil: netlink and /proc
 }
 
@@ -64,6 +67,8 @@ func (d *Diag) Close() {
 
 // Look finds the sockets that are there now.
 func (d *Diag) Look(q Query) (*Snapshot, error) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
 	if d.finder == nil {
 		return lookByNetlink(q)
 	}
@@ -83,12 +88,12 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 type collector struct {
 	query   Query
 	sockets []event.Socket
-	index   map[uint64]int    // in sockets, by kernel address
-	pids    map[uint32]uint32 // by network namespace, of a process that has a socket there
+	index   map[uint64]int      // in sockets, by kernel address
+	pids    map[uint32][]uint32 // by network namespace, of processes that have sockets there
 }
 
 func newCollector(q Query) *collector {
-	return &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32]uint32)}
+	return &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32][]uint32)}
 }
 
 // hold takes a file descriptor of a socket.
@@ -96,7 +101,9 @@ func (c *collector) hold(s *event.Socket) {
 	if !c.query.Holds(s) {
 		return
 	}
-	c.pids[s.NetNS] = s.Holders[0].PID
+	if pid := s.Holders[0].PID; !slices.Contains(c.pids[s.NetNS], pid) {
+		c.pids[s.NetNS] = append(c.pids[s.NetNS], pid)
+	}
 	if i, ok := c.index[s.Address]; ok {
 		c.sockets[i].Holders = append(c.sockets[i].Holders, s.Holders...)
 		return

@@ -12,8 +12,9 @@ import (
 )
 
 // Stop prints the summary.
-func (p *Printer) Stop(stop event.Stop, t *conn.Tracker) {
+func (p *Printer) Stop(stop event.Stop, t *conn.Tracker, findings []event.Finding) {
 	s := &t.Summary
+	p.restOfFound()
 	p.begin()
 	if !p.Quiet {
 		p.add("\n")
@@ -42,6 +43,7 @@ func (p *Printer) Stop(stop event.Stop, t *conn.Tracker) {
 		p.add(" not seen whole)")
 	}
 	p.held(t)
+	p.findings(findings)
 	p.end()
 }
 

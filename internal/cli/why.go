@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const whyLong = `why answers at once why a port cannot be bound here: which sockets have it, until
+when or in which processes, what bind() would do now with and without SO_REUSEADDR
+and SO_REUSEPORT, and what helps soonest. It binds nothing. No trace need have run.
+
+Without an address it is about the wildcards 0.0.0.0 and [::]. Without root it sees
+neither the options of sockets nor the processes of other users, and says so.`
+
+const whyExample = `  sudo tcptrace why 9091
+  sudo tcptrace why 127.0.0.1:9091
+  sudo tcptrace why [::1]:9091`
+
+func newWhyCommand(app *app) *cobra.Command {
+	color := "auto"
+	cmd := &cobra.Command{
+		Use:     "why [ADDR:]PORT",
+		Short:   "Say why a port cannot be bound, and until when",
+		Long:    whyLong,
+		Example: whyExample,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("why takes one port, as in 'tcptrace why 9091'")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := (&traceOptions{color: color}).check(); err != nil {
+				return err
+			}
+			addr, port, err := parseTarget(args[0])
+			if err != nil {
+				return usagef("%w", err)
+			}
+			return runWhy(app, color, addr, port)
+		},
+	}
+	cmd.Flags().StringVar(&color, "color", color, "colour the text: `when` is auto, always or never")
+	return cmd
+}
+
+// parseTarget reads a port with or without an address: 9091, :9091, 127.0.0.1:9091,
+// [::1]:9091. The zero address stands for any.
+func parseTarget(word string) (netip.Addr, uint16, error) {
+	host, port, found := cutLast(word, ":")
+	if !found {
+		host, port = "", word
+	}
+	number, err := parsePort(port)
+	if err != nil {
+		return netip.Addr{}, 0, fmt.Errorf("%q is no port: give a number from 1 to 65535, as in 9091, 127.0.0.1:9091 or [::1]:9091", word)
+	}
+	if host == "" || host == "*" {
+		return netip.Addr{}, number, nil
+	}
+	bare, bracketed := strings.CutPrefix(host, "[")
+	if bracketed {
+		bare, bracketed = strings.CutSuffix(bare, "]")
+	}
+	addr, err := netip.ParseAddr(bare)
+	switch {
+	case err == nil && bracketed == (addr.Is6() && strings.Contains(bare, ":")):
+		return addr.Unmap(), number, nil
+	case err == nil && !bracketed, strings.Contains(host, ":") && !strings.Contains(host, "["):
+		return netip.Addr{}, 0, fmt.Errorf("%q: an IPv6 address stands in brackets, as in [::1]:9091", word)
+	}
+	return netip.Addr{}, 0, fmt.Errorf("%q: %q is no address: give one as in 127.0.0.1:9091 or [::1]:9091", word, host)
+}
+
+func cutLast(s, separator string) (before, after string, found bool) {
+	i := strings.LastIndex(s, separator)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(separator):], true
+}

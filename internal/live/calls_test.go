@@ -1,0 +1,323 @@
+//go:build linux
+
+package live_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// options is what a test's socket sets.
+type options struct{ reuseaddr, reuseport bool }
+
+var allOptions = []options{{}, {reuseaddr: true}, {reuseport: true}, {true, true}}
+
+// socketWith returns a socket that is not bound.
+func socketWith(addr netip.Addr, o options) (int, error) {
+	fd, err := tcpSocket(addr)
+	if err != nil {
+		return -1, err
+	}
+	for option, set := range map[int]bool{unix.SO_REUSEADDR: o.reuseaddr, unix.SO_REUSEPORT: o.reuseport} {
+		if set {
+			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1); err != nil {
+				return fd, fmt.Errorf("setsockopt: %w", err)
+			}
+		}
+	}
+	return fd, nil
+}
+
+// bindWith returns a socket that is bound, and what bind said.
+func bindWith(a netip.AddrPort, o options) (fd int, bound, err error) {
+	if fd, err = socketWith(a.Addr(), o); err != nil {
+		return fd, nil, err
+	}
+	return fd, unix.Bind(fd, sockaddr(a)), nil
+}
+
+// occupant takes a port in one of the ways that a port can be taken, and returns the
+// descriptors that keep it so.
+type occupant struct {
+	name  string
+	state tcpstate.State
+	take  func(a netip.AddrPort, o options) ([]int, error)
+}
+
+var occupants = []occupant{
+	{"a bound socket", tcpstate.Close, func(a netip.AddrPort, o options) ([]int, error) {
+		fd, bound, err := bindWith(a, o)
+		return []int{fd}, errors.Join(bound, err)
+	}},
+	{"a listener", tcpstate.Listen, func(a netip.AddrPort, o options) ([]int, error) {
+		fd, bound, err := bindWith(a, o)
+		return []int{fd}, errors.Join(bound, err, unix.Listen(fd, 1))
+	}},
+	{"TIME_WAIT", tcpstate.TimeWait, func(a netip.AddrPort, o options) ([]int, error) {
+		fd, bound, err := bindWith(a, o)
+		defer unix.Close(fd)
+		if err := errors.Join(bound, err, unix.Listen(fd, 1)); err != nil {
+			return nil, err
+		}
+		p, err := connect(fd, a)
+		if err != nil {
+			return nil, err
+		}
+		withoutForks(func() { unix.Close(p.server) })
+		err = awaitEOF(p.client)
+		withoutForks(func() { unix.Close(p.client) })
+		return nil, err
+	}},
+}
+
+// attempt is a bind, and what it must have told.
+type attempt struct {
+	name     string
+	asked    netip.AddrPort
+	options  options
+	occupant occupant
+	err      error
+}
+
+// TestFailedBinds binds for real over each kind of socket with all sixteen combinations
+// of options on the old and the new one, on the same address, a wildcard and a
+// dual-stack wildcard: each bind that fails is told, with the socket in its way, and
+// no other.
+func TestFailedBinds(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	var attempts []attempt
+	var open []int
+	var err error
+	ns.Do(func() { attempts, open, err = tryAll() })
+	t.Cleanup(func() { closeAll(open) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(map[uint16]attempt)
+	for _, a := range attempts {
+		if a.err != nil {
+			failed[a.asked.Port()] = a
+		}
+	}
+	if len(failed) == 0 || len(failed) == len(attempts) {
+		t.Fatalf("%d of %d binds failed: the test proves nothing", len(failed), len(attempts))
+	}
+	r.awaitThat(t, "failed binds", soon, func() bool { return len(r.failed) >= len(failed) })
+	r.stop(t)
+	if len(r.failed) != len(failed) {
+		t.Errorf("%d calls told, %d binds failed", len(r.failed), len(failed))
+	}
+	for i := range r.failed {
+		a, ok := failed[r.failed[i].Local.Port()]
+		if !ok {
+			t.Errorf("told of %v, which did not fail", r.failed[i].Local)
+			continue
+		}
+		checkFailed(t, &a, &r.failed[i])
+	}
+	t.Logf("%d binds, %d failed", len(attempts), len(failed))
+}
+
+func tryAll() (attempts []attempt, open []int, err error) {
+	port := uint16(20000)
+	for _, target := range []string{"127.0.0.1", "0.0.0.0", "::"} {
+		for _, o := range occupants {
+			for _, old := range allOptions {
+				for _, asked := range allOptions {
+					port++
+					fds, err := o.take(netip.AddrPortFrom(loopback.Addr(), port), old)
+					open = append(open, fds...)
+					if err != nil {
+						return attempts, open, fmt.Errorf("%s: %w", o.name, err)
+					}
+					a := attempt{asked: netip.AddrPortFrom(netip.MustParseAddr(target), port), options: asked, occupant: o}
+					a.name = fmt.Sprintf("%s with %v, bind %v with %v", o.name, old, a.asked, asked)
+					fd, bound, err := bindWith(a.asked, asked)
+					open = append(open, fd)
+					if err != nil {
+						return attempts, open, err
+					}
+					a.err = bound
+					attempts = append(attempts, a)
+				}
+			}
+		}
+	}
+	return attempts, open, nil
+}
+
+func checkFailed(t *testing.T, a *attempt, c *event.CallFailed) {
+	t.Helper()
+	if c.Call != event.CallBind || c.Local != a.asked || c.Error != event.EADDRINUSE {
+		t.Errorf("%s: %s %v %v, want bind %v EADDRINUSE", a.name, c.Call, c.Local, c.Error, a.asked)
+	}
+	if (options{c.Options.Reuseaddr, c.Options.Reuseport}) != a.options {
+		t.Errorf("%s: told with %+v", a.name, c.Options)
+	}
+	if c.Process == nil || c.Process.PID != uint32(os.Getpid()) {
+		t.Errorf("%s: by %+v, want this process", a.name, c.Process)
+	}
+	if len(c.Holders) != 1 || c.Holders[0].State != a.occupant.state || c.Holders[0].Local.Port() != a.asked.Port() {
+		t.Errorf("%s: in its way %+v, want one %v", a.name, c.Holders, a.occupant.state)
+		return
+	}
+	h := &c.Holders[0]
+	if h.State == tcpstate.TimeWait {
+		if h.ClosedFirst != event.Local || h.Mechanism != event.MechanismClose || h.Closer == nil ||
+			h.Closer.PID != uint32(os.Getpid()) || h.Until == 0 {
+			t.Errorf("%s: closed first by %q, %s, %+v, until %v; want this process by close", a.name, h.ClosedFirst, h.Mechanism, h.Closer, h.Until)
+		}
+	} else if !slices.ContainsFunc(h.Holders, ownHolder) {
+		t.Errorf("%s: open in %+v, want this process", a.name, h.Holders)
+	}
+}
+
+func ownHolder(h event.Holder) bool { return h.PID == uint32(os.Getpid()) }
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}
+
+// TestFailedListen has two sockets share an address by SO_REUSEADDR, of which only one
+// can listen. The other was not in LISTEN, although the kernel reports that it was.
+func TestFailedListen(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	var first, second int
+	var err, failed error
+	ns.Do(func() {
+		var bound [2]error
+		var made [2]error
+		first, bound[0], made[0] = bindWith(loopback, options{reuseaddr: true})
+		second, bound[1], made[1] = bindWith(loopback, options{reuseaddr: true})
+		err = errors.Join(bound[0], bound[1], made[0], made[1], unix.Listen(first, 1))
+		failed = unix.Listen(second, 1)
+	})
+	defer closeAll([]int{first, second})
+	if err != nil || !errors.Is(failed, unix.EADDRINUSE) {
+		t.Fatalf("%v, listen: %v", err, failed)
+	}
+	r.awaitThat(t, "the failed listen", soon, func() bool { return len(r.failed) > 0 })
+	c := r.failed[0]
+	if c.Call != event.CallListen || c.Local != loopback || len(c.Holders) != 1 || c.Holders[0].State != tcpstate.Listen {
+		t.Errorf("%s %v, in its way %+v, want listen and the listener", c.Call, c.Local, c.Holders)
+	}
+	end := r.await(t, "LISTEN>CLOSE", soon, is(tcpstate.Listen, tcpstate.Close))
+	if end.Cause != event.CauseListen || end.Mechanism != "" {
+		t.Errorf("LISTEN>CLOSE by %q, %q, want listen", end.Cause, end.Mechanism)
+	}
+}
+
+// TestFailedBindOfAnMPTCPSocket lets Go's net package fail: its listeners are MPTCP
+// sockets, with a TCP socket behind them.
+func TestFailedBindOfAnMPTCPSocket(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	var first, second net.Listener
+	var err, failed error
+	ns.Do(func() {
+		first, err = net.Listen("tcp", "127.0.0.1:9091")
+		second, failed = net.Listen("tcp", "127.0.0.1:9091")
+	})
+	if err != nil || failed == nil {
+		t.Fatalf("listen: %v, %v, then on %v", err, failed, second)
+	}
+	defer first.Close()
+	r.awaitThat(t, "the failed bind", soon, func() bool { return len(r.failed) > 0 })
+	c := r.failed[0]
+	if c.Call != event.CallBind || c.Local != loopback || !c.Options.Reuseaddr {
+		t.Errorf("%s %v with %+v, want bind with SO_REUSEADDR", c.Call, c.Local, c.Options)
+	}
+	if len(c.Holders) != 1 || c.Holders[0].State != tcpstate.Listen ||
+		!slices.ContainsFunc(c.Holders[0].Holders, ownHolder) {
+		t.Errorf("in its way %+v, want the listener of this process", c.Holders)
+	}
+}
+
+// TestOtherFailures are of binds that nothing is in the way of.
+func TestOtherFailures(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	elsewhere := netip.MustParseAddrPort("192.0.2.1:9091")
+	var twice, foreign error
+	ns.Do(func() {
+		fd, bound, err := bindWith(loopback, options{})
+		if err = errors.Join(bound, err); err != nil {
+			twice = err
+			return
+		}
+		defer unix.Close(fd)
+		twice = unix.Bind(fd, sockaddr(loopback))
+		other, bound, _ := bindWith(elsewhere, options{})
+		foreign = bound
+		unix.Close(other)
+		unixSocket, _ := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		unix.Bind(unixSocket, &unix.SockaddrUnix{Name: "/nowhere/at/all"}) // nobody's business
+		unix.Close(unixSocket)
+	})
+	if !errors.Is(twice, unix.EINVAL) || !errors.Is(foreign, unix.EADDRNOTAVAIL) {
+		t.Fatalf("bind twice: %v, to a foreign address: %v", twice, foreign)
+	}
+	r.awaitThat(t, "two failures", soon, func() bool { return len(r.failed) >= 2 })
+	r.stop(t)
+	if len(r.failed) != 2 || r.failed[0].Error != event.EINVAL || r.failed[1].Error != event.EADDRNOTAVAIL ||
+		r.failed[1].Local != elsewhere || len(r.failed[0].Holders)+len(r.failed[1].Holders) != 0 {
+		t.Errorf("told %+v, want EINVAL and EADDRNOTAVAIL, with nothing in the way", r.failed)
+	}
+}
+
+// TestNoLocalPortIsTold connects where every local port is taken: which destination,
+// how many ports, and by what.
+func TestNoLocalPortIsTold(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	// The kernel tries an even number of ports (__inet_hash_connect).
+	ns.Sysctl(t, "net/ipv4/ip_local_port_range", "40000 40005")
+	ns.Sysctl(t, "net/ipv4/ip_local_reserved_ports", "40002")
+	r := record(t, event.Filter{}, ns)
+	var last error
+	ns.Do(func() {
+		listener, err := listenAt(loopback, true)
+		if err != nil {
+			last = err
+			return
+		}
+		defer unix.Close(listener)
+		for last == nil {
+			var fd int
+			if fd, last = dial(loopback); last == nil {
+				defer unix.Close(fd)
+			}
+		}
+	})
+	if !errors.Is(last, unix.EADDRNOTAVAIL) {
+		t.Fatalf("connect: %v, want EADDRNOTAVAIL", last)
+	}
+	r.awaitThat(t, "the failed connect", soon, func() bool { return len(r.failed) > 0 })
+	c := r.failed[0]
+	if c.Call != event.CallConnect || c.Remote != loopback || c.Error != event.EADDRNOTAVAIL || c.Ports == nil {
+		t.Fatalf("told %+v, want connect to %v and its ports", c, loopback)
+	}
+	p := c.Ports
+	if p.First != 40000 || p.Last != 40005 || p.Reserved != 1 || p.Taken != 5 || p.ByState[tcpstate.Established] != 5 {
+		t.Errorf("ports %+v, want 5 of 40000-40005 taken by ESTABLISHED, 1 reserved", *p)
+	}
+}

@@ -1,0 +1,135 @@
+//go:build linux
+
+package live_test
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// edge is what is said of one side's transition.
+type edge struct {
+	from, to tcpstate.State
+	server   bool
+}
+
+// processes returns the process of each transition.
+func (r *recorder) processes() map[edge]event.Process {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	seen := make(map[edge]event.Process)
+	for _, tr := range r.transitions {
+		if tr.Process != nil && tr.Remote.Port() != 0 {
+			seen[edge{tr.From, tr.To, tr.Local == loopback}] = *tr.Process
+		}
+	}
+	return seen
+}
+
+func checkProcess(t *testing.T, seen map[edge]event.Process, e edge, pid int, source event.Source) {
+	t.Helper()
+	if got := seen[e]; got.PID != uint32(pid) || got.Source != source || got.Comm == "" {
+		t.Errorf("%v>%v: %+v, want process %d by %s", e.from, e.to, got, pid, source)
+	}
+}
+
+const (
+	established, closeWait = tcpstate.Established, tcpstate.CloseWait
+	finWait1, finWait2     = tcpstate.FinWait1, tcpstate.FinWait2
+	synRecv, synSent       = tcpstate.SynRecv, tcpstate.SynSent
+	lastAck, timeWait      = tcpstate.LastAck, tcpstate.TimeWait
+)
+
+// TestEveryTransitionHasItsProcess follows a connection whose listener is one
+// process's, and whose server is another's: it accepted it.
+func TestEveryTransitionHasItsProcess(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	listener, server := prefork(t, ns)
+	var client int
+	var err error
+	ns.Do(func() { client, err = dial(loopback) })
+	must(t, client, err)
+	must(t, server, server.Order(kerneltest.OrderAccept))
+	withoutForks(func() { unix.Shutdown(client, unix.SHUT_WR) })
+	r.await(t, "CLOSE_WAIT", soon, is(established, closeWait))
+	must(t, server, server.Order(kerneltest.OrderClose))
+	must(t, client, awaitEOF(client))
+	withoutForks(func() { unix.Close(client) })
+	r.awaitVerdicts(t, 2, soon)
+	seen, own := r.processes(), os.Getpid()
+	checkProcess(t, seen, edge{tcpstate.Close, synSent, false}, own, event.SourceCurrent)
+	checkProcess(t, seen, edge{synSent, established, false}, own, event.SourceCurrent)
+	checkProcess(t, seen, edge{tcpstate.Listen, synRecv, true}, listener, event.SourceListener)
+	checkProcess(t, seen, edge{synRecv, established, true}, listener, event.SourceListener)
+	checkProcess(t, seen, edge{established, closeWait, true}, server.PID, event.SourceAccept)
+	checkProcess(t, seen, edge{closeWait, lastAck, true}, server.PID, event.SourceCurrent)
+	checkProcess(t, seen, edge{lastAck, tcpstate.Close, true}, server.PID, event.SourceCurrent)
+	checkProcess(t, seen, edge{finWait2, timeWait, false}, own, event.SourceCurrent)
+}
+
+// prefork has this process listen, and a child that inherits the listener serve.
+func prefork(t *testing.T, ns *kerneltest.NetNS) (listener int, server *kerneltest.Child) {
+	t.Helper()
+	var err error
+	ns.Do(func() {
+		var fd int
+		if fd, err = listenAt(loopback, true); err != nil {
+			return
+		}
+		file := handOver(fd)
+		defer file.Close()
+		forks.Lock()
+		defer forks.Unlock()
+		server, err = kerneltest.Holder(file)
+	})
+	must(t, server, err)
+	t.Cleanup(server.Kill)
+	return os.Getpid(), server
+}
+
+// TestHandedOverSocket passes an accepted connection to another process (SCM_RIGHTS),
+// which no event tells: who has it then is found by looking.
+func TestHandedOverSocket(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, ends, err)
+	defer unix.Close(ends[0])
+	child, err := holder(ends[1])
+	must(t, child, err)
+	t.Cleanup(child.Kill)
+	var p pair
+	ns.Do(func() {
+		var listener int
+		if listener, err = listenAt(loopback, true); err == nil {
+			defer unix.Close(listener)
+			p, err = connect(listener, loopback)
+		}
+	})
+	must(t, p, err)
+	must(t, p, unix.Sendmsg(ends[0], []byte{0}, unix.UnixRights(p.server), nil, 0))
+	must(t, p, child.Order(kerneltest.OrderReceive))
+	withoutForks(func() { unix.Close(p.server) })
+	r.awaitThat(t, "that the child has it", soon, func() bool {
+		return slices.ContainsFunc(r.samples, func(s event.Socket) bool {
+			return s.Local == loopback && len(s.Holders) == 1 && s.Holders[0].PID == uint32(child.PID)
+		})
+	})
+	withoutForks(func() { unix.Close(p.client) })
+	r.await(t, "CLOSE_WAIT", soon, is(established, closeWait))
+	must(t, p, child.Order(kerneltest.OrderClose))
+	r.awaitVerdicts(t, 2, soon)
+	seen := r.processes()
+	checkProcess(t, seen, edge{established, closeWait, true}, child.PID, event.SourceSnapshot)
+	checkProcess(t, seen, edge{closeWait, lastAck, true}, child.PID, event.SourceCurrent)
+}

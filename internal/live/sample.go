@@ -1,0 +1,232 @@
+//go:build linux
+
+package live
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/sockdiag"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+const (
+	// sampleEvery is how often the sockets are looked at, at most.
+	sampleEvery = time.Second
+	// sampleShare bounds what looking costs: a look is followed by so many times its
+	// length without one.
+	sampleShare = 50
+	// sampleAge is how long a socket that waits for somebody is left alone at first. It
+	// is sampled again when it has waited twice as long as the last time.
+	sampleAge = 10 * time.Second
+	// stockShare is the part of the local ports, in percent, from which on those for one
+	// destination are sampled.
+	stockShare = 50
+)
+
+// sampler remembers what was sampled last.
+type sampler struct {
+	began    event.Time
+	next     event.Time  // when to look again
+	looks    chan looked // has the look that is done; nil: none is under way
+	looking  sync.WaitGroup
+	sockets  map[event.ID]sampled
+	stocks   map[destination]int // percent taken when last told
+	settings map[uint32]event.PortSettings
+}
+
+// sampled is what was told of a socket last.
+type sampled struct {
+	state    tcpstate.State
+	age      time.Duration
+	timeouts uint8
+	drops    uint32
+}
+
+// destination is what local ports are counted for.
+type destination struct {
+	netns  uint32
+	local  netip.Addr
+	remote netip.AddrPort
+}
+
+// sample looks at the sockets from time to time, for what no event tells: who has
+// them, what waits in their queues, how many ports are left.
+func (t *trace) sample() error {
+	if t.sampler.looks != nil {
+		select {
+		case l := <-t.sampler.looks:
+			return t.takeLook(l)
+		default:
+			return nil
+		}
+	}
+	now := host.Now()
+	if now < t.sampler.next {
+		return nil
+	}
+	if !t.worthALook() {
+		t.sampler.next = now.Add(sampleEvery)
+		return nil
+	}
+	t.lookAside()
+	return nil
+}
+
+// looked is what came of a look.
+type looked struct {
+	found *sockdiag.Snapshot
+	took  time.Duration
+	err   error
+}
+
+// lookAside looks at the sockets while the records are read on.
+func (t *trace) lookAside() {
+	done := make(chan looked, 1)
+	t.sampler.looks = done
+	t.sampler.looking.Go(func() {
+		start := host.Now()
+		found, err := t.diag.Look(sockdiag.Query{NetNS: t.Filter.NetNS})
+		done <- looked{found, host.Now().Sub(start), err}
+	})
+}
+
+// takeLook takes a look that is done.
+func (t *trace) takeLook(l looked) error {
+	t.sampler.looks = nil
+	now := host.Now()
+	t.sampler.next = now.Add(max(sampleEvery, sampleShare*l.took))
+	if l.err != nil {
+		return fmt.Errorf("look at the sockets: %w", l.err)
+	}
+	t.sampleSockets(l.found.Sockets)
+	t.sampleStocks(l.found.Sockets, now)
+	return nil
+}
+
+// worthALook says whether there is a socket that a process has: what is in TIME_WAIT
+// needs no look.
+func (t *trace) worthALook() bool {
+	for e := range t.tracker.Ends() {
+		if e.State != tcpstate.TimeWait {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *trace) sampleSockets(sockets []event.Socket) {
+	last := t.sampler.sockets
+	t.sampler.sockets = make(map[event.ID]sampled)
+	for i := range sockets {
+		s := &sockets[i]
+		s.Socket = t.settler.ID(s)
+		end := t.tracker.End(s.Socket)
+		if end == nil || end.State != s.State || s.Timewait {
+			continue // it changes just now
+		}
+		before := last[s.Socket]
+		if before.state != s.State {
+			before = sampled{state: s.State}
+		}
+		changed := t.settler.Has(s)
+		if t.telling(s, end, &before) || changed {
+			t.tell(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
+		}
+		t.sampler.sockets[s.Socket] = before
+	}
+}
+
+func (t *trace) tell(s *event.Sample) {
+	t.out.Sample(s)
+	t.found(t.doctor.Sample(s))
+}
+
+// telling says whether a socket shows something that was not told before.
+func (t *trace) telling(s *event.Socket, end *conn.End, last *sampled) bool {
+	switch s.State {
+	case tcpstate.Listen:
+		changed := s.Counters.Drops != last.drops || s.Counters.Backlog > s.Counters.BacklogMax
+		last.drops = s.Counters.Drops
+		return changed
+	case tcpstate.SynSent, tcpstate.FinWait1, tcpstate.LastAck, tcpstate.Closing:
+		if s.Counters.Timeouts != last.timeouts {
+			last.timeouts = s.Counters.Timeouts
+			return true
+		}
+		fallthrough
+	case tcpstate.CloseWait, tcpstate.FinWait2:
+		age := s.Time.Sub(max(end.Since, t.sampler.began))
+		if age < max(sampleAge, 2*last.age) {
+			return false
+		}
+		last.age = age
+		return true
+	}
+	return false
+}
+
+// sampleStocks counts the local ports for each destination, and tells of those that
+// run low.
+func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
+	counts := make(map[destination]int)
+	for i := range sockets {
+		s := &sockets[i]
+		if s.Remote.Port() != 0 && s.Socket != 0 {
+			counts[destination{s.NetNS, s.Local.Addr(), s.Remote}]++
+		}
+	}
+	for d, n := range counts {
+		settings, ok := t.portSettings(d.netns)
+		if !ok || n*100 < stockShare*(int(settings.Range.Last)-int(settings.Range.First)+1) {
+			delete(t.sampler.stocks, d)
+			continue
+		}
+		stock := countPorts(d.local, d.remote, settings, inNamespace(sockets, d.netns))
+		usable := int(stock.Last) - int(stock.First) + 1 - stock.Reserved
+		percent := stock.Taken * 100 / max(usable, 1)
+		if percent >= stockShare && percent != t.sampler.stocks[d] {
+			t.sampler.remember(d, percent)
+			t.tell(&event.Sample{Time: now, NetNS: d.netns, Ports: stock})
+		}
+	}
+}
+
+func (s *sampler) remember(d destination, percent int) {
+	if s.stocks == nil {
+		s.stocks = make(map[destination]int)
+	}
+	s.stocks[d] = percent
+}
+
+func inNamespace(sockets []event.Socket, netns uint32) []event.Socket {
+	var here []event.Socket
+	for _, s := range sockets {
+		if s.NetNS == netns {
+			here = append(here, s)
+		}
+	}
+	return here
+}
+
+// portSettings reads a namespace's settings, once.
+func (t *trace) portSettings(netns uint32) (event.PortSettings, bool) {
+	settings, ok := t.sampler.settings[netns]
+	if ok {
+		return settings, true
+	}
+	settings, err := sockdiag.ReadSettings(netns)
+	if err != nil {
+		return settings, false
+	}
+	if t.sampler.settings == nil {
+		t.sampler.settings = make(map[uint32]event.PortSettings)
+	}
+	t.sampler.settings[netns] = settings
+	return settings, true
+}

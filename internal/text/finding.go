@@ -1,0 +1,60 @@
+package text
+
+import (
+	"strconv"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// Sample implements the output of a trace. What is found by it has a line.
+func (p *Printer) Sample(*event.Sample) {}
+
+// severityColor is how much a finding stands out.
+var severityColor = map[event.Severity]color{
+	event.Info: plain, event.Warning: yellow, event.Error: red,
+}
+
+// Finding prints what is wrong, and what to do. That of a failed call stands below its
+// line.
+func (p *Printer) Finding(f *event.Finding) {
+	if p.Quiet {
+		return
+	}
+	p.restOfFound()
+	p.begin()
+	p.time(f.Time, p.layout.fraction)
+	p.add(" ")
+	p.paint(severityColor[f.Severity])
+	p.add(string(f.Severity), " ", string(f.Code))
+	p.paint(plain)
+	p.end()
+	p.below(f.Summary)
+	p.advise(f.Advice)
+}
+
+// advise prints what to do, one point a paragraph.
+func (p *Printer) advise(advice []string) {
+	for _, words := range advice {
+		p.below("- " + words)
+	}
+}
+
+// findings lists all findings in the summary.
+func (p *Printer) findings(findings []event.Finding) {
+	for i := range findings {
+		f := &findings[i]
+		p.add("\nfinding:           ")
+		p.paint(severityColor[f.Severity])
+		p.add(string(f.Severity), " ", string(f.Code))
+		p.paint(plain)
+		if f.Count > 1 {
+			p.add(" (", strconv.Itoa(f.Count), " times)")
+		}
+		for _, line := range Wrap(f.Summary, p.Width-summaryIndent) {
+			p.add("\n                   ", line)
+		}
+	}
+}
+
+// summaryIndent is where the values of the summary begin.
+const summaryIndent = len("still open:        ")

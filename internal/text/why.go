@@ -1,0 +1,205 @@
+package text
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/why"
+)
+
+// whyShown is how many of the sockets that have a port are told one by one.
+const whyShown = 8
+
+// Why prints why a port cannot be bound.
+func (p *Printer) Why(a *why.Answer) {
+	p.headline(a)
+	if len(a.Here) > 0 {
+		p.section("What has it")
+		for i := range a.Here[:min(len(a.Here), whyShown)] {
+			p.item(p.hasIt(a, &a.Here[i]))
+		}
+		p.itemMore(a.Here)
+	}
+	if !a.Foreign {
+		p.section("What bind() would do now")
+		p.tries(a)
+	}
+	if advice := a.Advice(); len(advice) > 0 {
+		p.section("What helps, soonest first")
+		for i, words := range advice {
+			p.point(strconv.Itoa(i+1)+". ", words)
+		}
+	}
+	p.elsewhere(a)
+	p.remarks(a)
+}
+
+// headline says the answer in one sentence.
+func (p *Printer) headline(a *why.Answer) {
+	p.begin()
+	p.paint(bold)
+	for i, line := range Wrap(p.answer(a), p.Width) {
+		if i > 0 {
+			p.add("\n")
+		}
+		p.add(line)
+	}
+	p.paint(plain)
+	p.end()
+}
+
+func (p *Printer) answer(a *why.Answer) string {
+	name := "Port " + strconv.Itoa(int(a.Port))
+	if a.Addr.IsValid() {
+		name = why.Target(a.Addr, a.Port)
+	}
+	plain := a.Plain()
+	switch {
+	case a.Foreign:
+		return name + " cannot be bound: " + a.Addr.String() + " is no address of this network namespace."
+	case plain.Result == why.Works && len(a.Here) == 0:
+		return name + " is free: no socket has it."
+	case plain.Result == why.Works:
+		return name + " can be bound now: nothing that has the port is in the way."
+	case plain.Result == why.Unknown:
+		return name + " may be busy: it depends on options that cannot be seen without root."
+	}
+	words := name + " cannot be bound now: "
+	if len(plain.InWay) == 1 {
+		words += "a socket is"
+	} else {
+		words += strconv.Itoa(len(plain.InWay)) + " sockets are"
+	}
+	return words + " in the way, " + p.howLong(a, plain) + "."
+}
+
+// howLong says for how long a bind without options fails.
+func (p *Printer) howLong(a *why.Answer, t *why.Try) string {
+	if t.Free != 0 {
+		earliest := ""
+		if !a.Exact {
+			earliest = "at least "
+		}
+		return earliest + "until " + p.clockTime(t.Free, "15:04:05.0") + " (" + forWords(t.Free.Sub(a.Time)) + ")"
+	}
+	return "and stays until somebody lets go of it"
+}
+
+// hasIt says what a socket is, what keeps it, and what it has set.
+func (p *Printer) hasIt(a *why.Answer, s *event.Socket) string {
+	words := p.stateWords(s, a.Time) + ", " + optionWords(&s.Options)
+	switch {
+	case s.State == tcpstate.TimeWait:
+		words += ". No process has it any more. This side closed first, or both did at once"
+	case s.Timewait:
+		words += ". No process has it any more. This side closed first; the peer has not closed yet"
+	case len(s.Holders) == 0 && !s.Orphan && !s.Waits && s.State != tcpstate.SynRecv:
+		words += ". Its process is not to be seen from here"
+	}
+	if s.Cgroup != "" && s.Cgroup != "/" {
+		words += ". Cgroup " + Printable(s.Cgroup)
+	}
+	return words + "."
+}
+
+func (p *Printer) section(title string) {
+	p.begin()
+	p.add("\n")
+	p.paint(bold)
+	p.add(title)
+	p.paint(plain)
+	p.end()
+}
+
+func (p *Printer) item(words string) { p.point("", words) }
+
+// point prints a paragraph behind a mark, its lines below each other.
+func (p *Printer) point(mark, words string) {
+	const margin = "  "
+	head := margin + mark
+	for _, line := range Wrap(words, p.Width-len(head)) {
+		p.begin()
+		p.add(head, line)
+		p.end()
+		head = strings.Repeat(" ", len(margin)+max(len(mark), 2))
+	}
+}
+
+func (p *Printer) itemMore(sockets []event.Socket) {
+	if len(sockets) <= whyShown {
+		return
+	}
+	var states [tcpstate.Count]int
+	var last event.Time
+	for i := range sockets[whyShown:] {
+		s := &sockets[whyShown+i]
+		states[s.State]++
+		last = max(last, s.Until)
+	}
+	words := "And " + stateCounts(states)
+	if last != 0 {
+		words += ", the last timer until " + p.clockTime(last, "15:04:05.0")
+	}
+	p.item(words + ".")
+}
+
+// tries prints a table: a line for each address, a column for what the server sets.
+func (p *Printer) tries(a *why.Answer) {
+	const column = 18
+	names := []string{"no option", "SO_REUSEADDR", "SO_REUSEPORT", "both"}
+	p.begin()
+	p.add("  ")
+	p.paint(faint)
+	p.column("", addressUsually)
+	for _, name := range names {
+		p.column(name, column-1)
+	}
+	p.trim()
+	p.paint(plain)
+	p.end()
+	for i := 0; i < len(a.Tries); i += len(names) {
+		p.begin()
+		p.add("  ")
+		p.column(a.Tries[i].Addr.String(), addressUsually)
+		for j := range names {
+			p.column(string(a.Tries[i+j].Result), column-1)
+		}
+		p.trim()
+		p.end()
+	}
+}
+
+// trim takes the spaces at the end of the line away.
+func (p *Printer) trim() {
+	for len(p.line) > 0 && p.line[len(p.line)-1] == ' ' {
+		p.line = p.line[:len(p.line)-1]
+	}
+}
+
+// elsewhere says who has the port where it does not matter.
+func (p *Printer) elsewhere(a *why.Answer) {
+	if len(a.Elsewhere) == 0 {
+		return
+	}
+	p.section("In other network namespaces, where it is not in the way")
+	for i := range a.Elsewhere[:min(len(a.Elsewhere), whyShown)] {
+		s := &a.Elsewhere[i]
+		p.item(p.stateWords(s, a.Time) + fmt.Sprintf(" (network namespace %d).", s.NetNS))
+	}
+	p.itemMore(a.Elsewhere)
+}
+
+// remarks says what else decides, and what could not be seen.
+func (p *Printer) remarks(a *why.Answer) {
+	remarks := a.Remarks()
+	if len(remarks) == 0 {
+		return
+	}
+	p.section("To know")
+	for _, words := range remarks {
+		p.item(words)
+	}
+}

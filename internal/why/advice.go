@@ -1,0 +1,76 @@
+package why
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// Advice is what helps, soonest first; none where the port is free.
+func (a *Answer) Advice() []string {
+	if a.Foreign {
+		return diagnose.Fixes(&event.CallFailed{
+			Time: a.Time, Call: event.CallBind, NetNS: a.NetNS, Local: netip.AddrPortFrom(a.Addr, a.Port),
+			Error: event.EADDRNOTAVAIL, Options: event.Options{Known: true},
+		})
+	}
+	plain := a.Plain()
+	if plain.Result != Fails {
+		return nil
+	}
+	return diagnose.Fixes(&event.CallFailed{
+		Time: a.Time, Call: event.CallBind, NetNS: a.NetNS, Local: plain.Addr,
+		Error: event.EADDRINUSE, Options: plain.Options, Holders: inTheWay(plain.InWay),
+	})
+}
+
+func inTheWay(sockets []event.Socket) []event.InTheWay {
+	holders := make([]event.InTheWay, len(sockets))
+	for i, s := range sockets {
+		holders[i] = event.InTheWay{Socket: s}
+	}
+	return holders
+}
+
+// Remarks is what else decides, and what could not be seen.
+func (a *Answer) Remarks() []string {
+	var remarks []string
+	add := func(format string, args ...any) { remarks = append(remarks, fmt.Sprintf(format, args...)) }
+	if a.Port < a.Settings.Unprivileged {
+		add("Ports below %d need root or CAP_NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start).", a.Settings.Unprivileged)
+	}
+	if r := a.Settings.Range; r.First <= a.Port && a.Port <= r.Last {
+		if a.Settings.Reserved.Has(a.Port) {
+			add("The port is in net.ipv4.ip_local_reserved_ports: no outgoing connection gets it by chance.")
+		} else {
+			add("The port is one of those that the kernel gives to outgoing connections (net.ipv4.ip_local_port_range %d-%d): "+
+				"any of them may take it. To keep it for a server, add it to net.ipv4.ip_local_reserved_ports.", r.First, r.Last)
+		}
+	}
+	if a.shared() {
+		add("SO_REUSEPORT counts between sockets of the same user alone.")
+	}
+	if !a.Exact {
+		add("Without root neither the options of sockets can be seen, nor the processes of other users, nor sockets " +
+			"that are only bound, nor other network namespaces; and a timer may fire up to 4 s later than told. Run it with sudo to know.")
+	}
+	if a.Unseen > 0 {
+		add("%d network namespaces could not be entered.", a.Unseen)
+	}
+	return remarks
+}
+
+// shared says whether SO_REUSEPORT has a say.
+func (a *Answer) shared() bool {
+	for i := range a.Here {
+		if a.Here[i].Options.Reuseport && !a.Here[i].Timewait {
+			return true
+		}
+	}
+	return false
+}
+
+// Target names an address with its port as it is asked for: 127.0.0.1:9091.
+func Target(addr netip.Addr, port uint16) string { return netip.AddrPortFrom(addr, port).String() }
