@@ -20,6 +20,7 @@ const (
 	exitOK           = 0
 	exitError        = 1
 	exitUsage        = 2
+	exitFindings     = 3
 	exitNotPermitted = 77
 )
 
@@ -87,6 +88,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case notPermitted(err):
 		return exitNotPermitted
+	case foundFindings(err):
+		return exitFindings
 	}
 	return exitError
 }

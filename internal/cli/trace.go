@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tcptrace/tcptrace/internal/diagnose"
 )
 
 // traceOptions are the flags of the live trace.
@@ -13,6 +16,7 @@ type traceOptions struct {
 	color    string
 	duration time.Duration
 	count    int
+	failOn   []string
 	quiet    bool
 	verbose  bool
 }
@@ -52,6 +56,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.color, "color", "auto", "colour the text: `when` is auto, always or never")
 	flags.DurationVarP(&o.duration, "duration", "d", 0, "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
+	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after these `findings`: codes, or info, warning, error for all from that severity on")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the summary only")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what tcptrace does")
 }
@@ -68,5 +73,18 @@ func (o *traceOptions) check() error {
 	case o.json && o.quiet:
 		return usagef("--json and --quiet exclude each other")
 	}
+	for _, word := range o.failOn {
+		if !diagnose.Known(word) {
+			return usagef("--fail-on: %q is neither info, warning, error nor one of %s", word, codes())
+		}
+	}
 	return nil
+}
+
+func codes() string {
+	var words []string
+	for _, code := range diagnose.Codes() {
+		words = append(words, string(code))
+	}
+	return strings.Join(words, ", ")
 }

@@ -42,6 +42,7 @@ func runTrace(ctx context.Context, app *app, o *traceOptions) error {
 		Filter:  filter,
 		Version: version(),
 		Count:   o.count,
+		FailOn:  o.failOn,
 		Log:     app.log,
 		Ready:   func() { app.log.Info("tracing " + scope(filter) + ", Ctrl-C ends it") },
 	}, clock, newOutput(app, o, clock))
@@ -122,5 +123,7 @@ func parseNetNS(name string) (uint32, error) {
 	}
 	return inode, nil
 }
+
+func foundFindings(err error) bool { return errors.Is(err, live.ErrFindings) }
 
 func notPermitted(err error) bool { return errors.Is(err, probe.ErrNotPermitted) }

@@ -76,15 +76,26 @@ var contract = map[string]struct{ always, may string }{
 	"start": {"schema boot_id clock_offset_ns tool host filter sysctl sources", ""},
 	"transition": {
 		"socket netns local from to",
-		"remote dwell_ns cause mechanism fin_unsent error until process",
+		"remote dwell_ns cause mechanism fin_unsent error until process reason cgroup bytes_sent bytes_received retransmits",
 	},
 	"connection": {
 		"connection socket netns local remote states",
-		"peer role opened closed closed_first how ended mechanism error closer timewait incomplete",
+		"peer role opened closed closed_first how ended mechanism error closer timewait incomplete " +
+			"reason cgroup bytes_sent bytes_received retransmits",
 	},
-	"socket": {"socket netns local state", "remote since until role opened closed_first"},
-	"loss":   {"lost kind", ""},
-	"stop":   {"reason transitions connections open lost", ""},
+	"socket": {"socket netns local state", "remote since until role opened closed_first cgroup processes"},
+	"call_failed": {
+		"call netns local error reuseaddr reuseport process",
+		"remote ipv6 v6only interface holders ports",
+	},
+	"sample": {
+		"netns",
+		"socket local remote state orphan unread unsent timeouts bytes_sent bytes_received retransmits " +
+			"backlog backlog_max drops processes ports",
+	},
+	"finding": {"code severity summary advice sockets count", ""},
+	"loss":    {"lost kind", ""},
+	"stop":    {"reason transitions connections open lost", ""},
 }
 
 func TestRecordsHaveTheContractsKeys(t *testing.T) {

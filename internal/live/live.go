@@ -61,6 +61,8 @@ type Options struct {
 	Filter  event.Filter
 	Version string
 	Count   int // stop after so many connections; 0: no limit
+	// FailOn has the findings, by code or severity, with which Run returns ErrFindings.
+	FailOn []string
 	Log     *zap.Logger
 	// Ready is called once everything is attached and the start record is out.
 	Ready func()
@@ -72,6 +74,9 @@ var (
 	ErrDuration = errors.New("duration")
 	errCount    = errors.New("count")
 )
+
+// ErrFindings: the trace ended in order, and found what Options.FailOn names.
+var ErrFindings = errors.New("found what --fail-on names")
 
 // trace is one run.
 type trace struct {
@@ -91,7 +96,8 @@ type trace struct {
 }
 
 // Run traces until the context ends, and then writes the end of the trace in order.
-// It returns an error of the probe or of the output; the end of the context is none.
+// It returns an error of the probe or of the output, or ErrFindings; the end of the
+// context is none.
 func Run(ctx context.Context, o Options, clock event.Clock, out Output) error {
 	jiffy, err := host.Jiffy()
 	if err != nil {
@@ -272,12 +278,18 @@ func (t *trace) stop(cause error) error {
 	if err := t.losses(host.Now()); err != nil {
 		return err
 	}
+	if err := t.refresh(); err != nil {
+		return err
+	}
 	for _, f := range t.doctor.Stop(host.Now()) {
 		t.out.Finding(&f)
 	}
 	t.out.Stop(event.Stop{Time: host.Now(), Reason: reason(cause), Lost: t.lost}, t.tracker, t.doctor.Findings())
 	if err := t.out.Flush(); err != nil {
 		return writing(err)
+	}
+	if t.doctor.Found(t.FailOn...) {
+		return ErrFindings
 	}
 	return nil
 }

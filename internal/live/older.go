@@ -39,6 +39,23 @@ func (t *trace) findOlder() error {
 	return nil
 }
 
+// refresh finds out who has the sockets open that are still there at the end.
+func (t *trace) refresh() error {
+	found, err := t.diag.Look(sockdiag.Query{NetNS: t.Filter.NetNS})
+	if err != nil {
+		return fmt.Errorf("look at the sockets: %w", err)
+	}
+	for e := range t.tracker.Ends() {
+		e.Holders = nil
+	}
+	for i := range found.Sockets {
+		if e := t.tracker.End(t.settler.ID(&found.Sockets[i])); e != nil {
+			e.Holders = found.Sockets[i].Holders
+		}
+	}
+	return nil
+}
+
 // role says that a socket is the server's where a listener takes connections to its
 // address.
 func role(s *event.Socket, listening []*event.Socket) event.Role {

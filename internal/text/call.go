@@ -18,6 +18,7 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 		return
 	}
 	p.restOfFound()
+	p.failed = c.Time
 	p.begin()
 	p.layout.call(p, c)
 	p.end()

@@ -14,10 +14,14 @@ var severityColor = map[event.Severity]color{
 	event.Info: plain, event.Warning: yellow, event.Error: red,
 }
 
-// Finding prints what is wrong, and what to do. That of a failed call stands below its
-// line.
+// Finding prints what is wrong, and what to do. What is wrong with a call that failed
+// stands in its lines already.
 func (p *Printer) Finding(f *event.Finding) {
 	if p.Quiet {
+		return
+	}
+	if p.failed == f.Time {
+		p.advise(f.Advice)
 		return
 	}
 	p.restOfFound()

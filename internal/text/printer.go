@@ -27,6 +27,7 @@ type Printer struct {
 	err    error
 	layout layout
 	older  older
+	failed event.Time // of the call whose lines are the last ones
 	line   []byte
 	local  []byte // the addresses of the line
 	remote []byte

@@ -22,9 +22,13 @@ func When(d time.Duration) event.Time { return event.Time(time.Minute + d) }
 // Output is what a trace is written to.
 type Output interface {
 	Start(*event.Start)
+	Found(event.Time, *conn.End)
 	Transition(*event.Transition, conn.Step)
+	CallFailed(*event.CallFailed)
+	Sample(*event.Sample)
+	Finding(*event.Finding)
 	Loss(event.Loss)
-	Stop(event.Stop, *conn.Tracker)
+	Stop(event.Stop, *conn.Tracker, []event.Finding)
 	Flush() error
 }
 
@@ -40,6 +44,9 @@ var ends = map[event.ID][2]string{
 	8:  {"10.0.0.1:9181", "10.0.0.9:50002"},
 	9:  {"10.0.0.1:9182", "10.0.0.9:50003"},
 	10: {"10.0.0.1:80", "10.0.0.9:50004"},
+	11: {"0.0.0.0:8080", "0.0.0.0:0"},
+	12: {"10.0.0.1:8080", "10.0.0.9:50005"},
+	13: {"10.0.0.1:8080", "10.0.0.9:50006"},
 }
 
 // Mod changes a transition that is not the usual one.
@@ -70,6 +77,24 @@ func By(pid uint32, comm string, m event.Mechanism) Mod {
 	}
 }
 
+// Of gives the process that has the connection.
+func Of(pid uint32, comm string, source event.Source) Mod {
+	return func(t *event.Transition) {
+		t.Process = &event.Process{PID: pid, UID: 1000, Comm: comm, Source: source}
+	}
+}
+
+// Counted gives what the socket counted.
+func Counted(t *event.Transition) {
+	t.Totals = event.Totals{Known: true, BytesSent: 1500, BytesReceived: 80, Retransmits: 2}
+}
+
+// Told gives what is told of a socket once.
+func Told(t *event.Transition) {
+	t.Cgroup = "/system.slice/web.service"
+	t.Options = event.Options{Known: true, Reuseaddr: true}
+}
+
 // Port sets the local port, once it is known.
 func Port(n uint16) Mod {
 	return func(t *event.Transition) { t.Local = netip.AddrPortFrom(t.Local.Addr(), n) }
@@ -87,6 +112,83 @@ func At(d time.Duration, socket event.ID, from, to tcpstate.State, cause event.C
 	return t
 }
 
+// Reason gives the kernel's reason for a RST.
+func Reason(name string) Mod { return func(t *event.Transition) { t.Reason = name } }
+
+// found has sockets that are older than the trace.
+func found() []event.Socket {
+	at := func(id event.ID, state tcpstate.State) event.Socket {
+		return event.Socket{
+			Time: When(0), Socket: id, NetNS: 4026531840, State: state,
+			Local: netip.MustParseAddrPort(ends[id][0]), Remote: netip.MustParseAddrPort(ends[id][1]),
+			Options: event.Options{Known: true},
+		}
+	}
+	listener, connection, timewait := at(11, tcpstate.Listen), at(12, tcpstate.Established), at(13, tcpstate.TimeWait)
+	nginx := event.Process{PID: 80, Comm: "nginx", Source: event.SourceSnapshot}
+	listener.Holders = []event.Holder{{Process: nginx, FD: 6}, {Process: event.Process{PID: 81, UID: 33, Comm: "nginx", Source: event.SourceSnapshot}, FD: 6}}
+	connection.Holders, connection.Role, connection.Cgroup = listener.Holders[1:], event.Server, "/system.slice/nginx.service"
+	timewait.Until, timewait.Timewait, timewait.Role = When(20*time.Second), true, event.Server
+	return []event.Socket{listener, connection, timewait}
+}
+
+// failed has calls for a port that failed.
+func failed() []event.CallFailed {
+	sockets := found()
+	timewait := event.InTheWay{
+		Socket: event.Socket{
+			Time: When(9960 * ms), Socket: 3, NetNS: 4026531840, State: tcpstate.TimeWait, Timewait: true, Until: When(63200 * ms),
+			Local: netip.MustParseAddrPort(ends[3][0]), Remote: netip.MustParseAddrPort("172.16.79.182:40000"),
+			Options: event.Options{Known: true}, Role: event.Server,
+		},
+		ClosedFirst: event.Local, Mechanism: event.MechanismClose,
+		Closer: &event.Process{PID: 4242, UID: 1000, Comm: "python3", Source: event.SourceCurrent},
+	}
+	listener := event.InTheWay{Socket: sockets[0]}
+	caller := &event.Process{PID: 4343, UID: 1000, Comm: "python3", Source: event.SourceCurrent}
+	ports := &event.PortStock{Remote: netip.MustParseAddrPort("10.0.0.9:443"), First: 32768, Last: 60999, Reserved: 2, Taken: 28230}
+	ports.ByState[tcpstate.TimeWait], ports.ByState[tcpstate.Established] = 28200, 30
+	return []event.CallFailed{
+		{
+			Time: When(9960 * ms), Call: event.CallBind, NetNS: 4026531840, Local: netip.MustParseAddrPort("0.0.0.0:9091"),
+			Error: event.EADDRINUSE, Options: event.Options{Known: true, Reuseaddr: true}, Process: caller,
+			Holders: []event.InTheWay{timewait},
+		},
+		{
+			Time: When(9961 * ms), Call: event.CallListen, NetNS: 4026531840, Local: netip.MustParseAddrPort("[::]:8080"),
+			Error: event.EADDRINUSE, Options: event.Options{Known: true, IPv6: true, Reuseport: true}, Process: caller,
+			Holders: []event.InTheWay{listener},
+		},
+		{
+			Time: When(9962 * ms), Call: event.CallConnect, NetNS: 4026531840, Local: netip.MustParseAddrPort("0.0.0.0:0"),
+			Remote: netip.MustParseAddrPort("10.0.0.9:443"), Error: event.EADDRNOTAVAIL,
+			Options: event.Options{Known: true}, Process: caller, Ports: ports,
+		},
+	}
+}
+
+// samples has what had to be looked for.
+func samples() []event.Sample {
+	socket := found()[1]
+	socket.State, socket.Counters = tcpstate.CloseWait, event.Counters{Totals: event.Totals{Known: true, BytesReceived: 12}, Unread: 12}
+	listener := found()[0]
+	listener.Counters = event.Counters{Totals: event.Totals{Known: true}, Backlog: 129, BacklogMax: 128, Drops: 7}
+	return []event.Sample{
+		{Time: When(9970 * ms), NetNS: 4026531840, Socket: &socket},
+		{Time: When(9971 * ms), NetNS: 4026531840, Socket: &listener},
+		{Time: When(9972 * ms), NetNS: 4026531840, Ports: failed()[2].Ports},
+	}
+}
+
+// finding is one of an error, with hostile words in it made harmless.
+func finding() event.Finding {
+	return event.Finding{
+		Time: When(9980 * ms), Code: "close_wait_held", Severity: event.Warning, Count: 3, Sockets: []event.ID{12},
+		Summary: "nginx/81 does not close 3 connections of port 8080 whose peers have closed: the oldest has been in CLOSE_WAIT for 31s, 12 bytes unread",
+		Advice:  []string{"nginx/81 must close() fd 6 once read() returns 0", "restart nginx/81 to free the port"},
+	}
+}
+
 // trace has a bit of all that a trace may show.
 func trace() []event.Transition {
 	const (
@@ -97,19 +199,19 @@ func trace() []event.Transition {
 	)
 	client := Port(40000)
 	return []event.Transition{
-		At(0, 1, closed, listen, event.CauseListen, By(4242, "python3", "")),
+		At(0, 1, closed, listen, event.CauseListen, By(4242, "python3", ""), Told),
 		At(1*ms, 2, closed, synSent, event.CauseConnect, By(4300, "curl", "")),
-		At(1*ms, 3, listen, synRecv, event.CauseSyn),
+		At(1*ms, 3, listen, synRecv, event.CauseSyn, Of(4242, "python3", event.SourceListener)),
 		At(2*ms, 2, synSent, established, event.CauseHandshake, After(412*time.Microsecond), client),
 		At(2*ms, 3, synRecv, established, event.CauseHandshake, After(431*time.Microsecond)),
 		At(1205*ms, 3, established, finWait1, event.CauseClose, After(1203*ms), By(4242, "python3", event.MechanismClose)),
-		At(1206*ms, 2, established, closeWait, event.CauseFin, After(1204*ms), client),
+		At(1206*ms, 2, established, closeWait, event.CauseFin, After(1204*ms), client, Of(4300, "curl", event.SourceCurrent)),
 		At(1206*ms, 3, finWait1, finWait2, event.CauseAck, After(1*ms), Until(61206*ms)),
 		At(1500*ms, 2, closeWait, lastAck, event.CauseExit, After(294*ms), By(4300, "curl\x1b[2J\n\u202etxt", event.MechanismExit), client),
-		At(1501*ms, 3, finWait2, timeWait, event.CauseFin, After(295*ms), Until(63200*ms)),
-		At(1501*ms, 2, lastAck, closed, event.CauseAck, After(1*ms), client),
+		At(1501*ms, 3, finWait2, timeWait, event.CauseFin, After(295*ms), Until(63200*ms), Counted, Of(4242, "python3", event.SourceAccept)),
+		At(1501*ms, 2, lastAck, closed, event.CauseAck, After(1*ms), client, Of(4300, "curl\x1b[2J\n\u202etxt", event.SourceCurrent)),
 		At(2000*ms, 4, synSent, established, event.CauseHandshake, After(30*ms)),
-		At(9000*ms, 4, established, closed, event.CauseResetSent, After(7*time.Second), By(5000, "worker: 日本語", event.MechanismSignal)),
+		At(9000*ms, 4, established, closed, event.CauseResetSent, After(7*time.Second), By(5000, "worker: 日本語", event.MechanismSignal), Reason("TCP_ABORT_ON_CLOSE")),
 		At(9500*ms, 5, closed, synSent, event.CauseConnect, By(5001, "nc", "")),
 		At(9501*ms, 5, synSent, closed, event.CauseResetReceived, After(1*ms), Fails(event.ECONNREFUSED), Port(33000)),
 		At(9600*ms, 6, established, closed, ""),
@@ -131,11 +233,22 @@ func Play(out Output) error {
 		Sysctls: []event.Sysctl{{Name: "net.ipv4.tcp_fin_timeout", Value: "60"}},
 		Sources: event.Sources{Transitions: "a", Timewait: "b", Owner: "c", Resets: "d", Calls: "none"},
 	})
+	for _, s := range found() {
+		out.Found(s.Time, tracker.Found(&s))
+	}
 	for _, tr := range trace() {
 		out.Transition(&tr, tracker.Add(&tr))
 	}
 	out.Loss(event.Loss{Time: When(9950 * ms), Lost: 3, Kind: event.LossRing})
 	out.Loss(event.Loss{Time: When(9951 * ms), Lost: 1, Kind: event.LossReentry})
-	out.Stop(event.Stop{Time: When(10 * time.Second), Reason: "signal", Lost: 4}, tracker)
+	for _, c := range failed() {
+		out.CallFailed(&c)
+	}
+	for _, s := range samples() {
+		out.Sample(&s)
+	}
+	f := finding()
+	out.Finding(&f)
+	out.Stop(event.Stop{Time: When(10 * time.Second), Reason: "signal", Lost: 4}, tracker, []event.Finding{f})
 	return out.Flush()
 }

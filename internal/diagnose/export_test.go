@@ -1,0 +1,13 @@
+package diagnose
+
+// Kept is the number of entries that the engine keeps of sockets.
+func (e *Engine) Kept() int { return len(e.looks) + len(e.reset) }
+
+// Retries is how long so many retransmissions take.
+var Retries = retriesTake
+
+// Short writes a duration, Harmless a name.
+var (
+	Short    = short
+	Harmless = harmless
+)

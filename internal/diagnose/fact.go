@@ -1,0 +1,199 @@
+package diagnose
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// kind says of what record a fact is; a rule may be about several.
+type kind uint8
+
+const (
+	closing kind = 1 << iota // a transition to CLOSE
+	socket                   // a sample of a socket
+	stock                    // a sample of local ports
+	call                     // a call that failed
+)
+
+// fact is what a record says, together with what is known of its socket: a rule's
+// condition and words need no more. What is not known has its zero value.
+type fact struct {
+	of            kind
+	at            event.Time
+	netns         uint32
+	socket        event.ID
+	local, remote netip.AddrPort
+	role          event.Role
+	process       *event.Process // who acts, or has the socket
+	state         tcpstate.State // closing: that it left
+	age           time.Duration  // in state
+	atLeast       bool           // it came to state before the trace
+	before        look           // at the socket
+	settings      settings
+
+	// closing
+	cause     event.Cause
+	mechanism event.Mechanism
+	error     event.Errno
+	reason    string
+	peer      *conn.End // where it was seen; socket, too
+	peerTells bool      // the RST that came is the other end's finding
+
+	// socket
+	sample  *event.Socket
+	lost    uint32        // LISTEN: drops since the look before
+	dropped uint32        // LISTEN: in all that was seen
+	since   time.Duration // that dropped counts
+	still   time.Duration // that nothing left the send queue
+
+	ports  *event.PortStock // stock, call
+	wasLow bool             // stock: at the last look
+	growth float64          // stock: ports a second since then
+
+	call *event.CallFailed
+}
+
+// keep makes the fact's own what belongs to the record.
+func (f *fact) keep() {
+	if f.process != nil {
+		own := *f.process
+		f.process = &own
+	}
+	if f.sample != nil {
+		own := *f.sample
+		own.Holders = slices.Clone(own.Holders)
+		f.sample = &own
+	}
+	if f.ports != nil {
+		own := *f.ports
+		f.ports = &own
+	}
+	if f.call != nil {
+		own := *f.call
+		own.Holders = slices.Clone(own.Holders)
+		f.call = &own
+	}
+}
+
+// passed makes the fact of a transition to CLOSE.
+func (e *Engine) passed(t *event.Transition, end *conn.End, before look) {
+	e.fact = fact{
+		of: closing, at: t.Time, netns: t.NetNS, socket: t.Socket, local: t.Local, remote: t.Remote,
+		process: t.Process, state: t.From, age: t.Dwell, before: before, settings: e.settings,
+		cause: t.Cause, mechanism: t.Mechanism, error: t.Error, reason: t.Reason,
+	}
+	if end != nil {
+		e.fact.role, e.fact.peer = end.Role(), end.Peer
+	}
+	e.fact.peerTells = e.peerTells(t, e.fact.peer)
+}
+
+// peerTells says whether a RST that came is told of at the end that sent it. That end's
+// own transition came before, unless it has closed already and only the segment that it
+// answers made it send: then it comes after.
+func (e *Engine) peerTells(t *event.Transition, peer *conn.End) bool {
+	told := e.reset[t.Socket]
+	delete(e.reset, t.Socket)
+	if peer == nil {
+		return false
+	}
+	if t.Cause == event.CauseResetSent && peer.State != tcpstate.Close {
+		e.reset[peer.Socket] = true
+	}
+	switch peer.State {
+	case tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.Closing, tcpstate.LastAck:
+		return true
+	}
+	return told
+}
+
+// called makes the fact of a call that failed.
+func (e *Engine) called(c *event.CallFailed) {
+	e.fact = fact{
+		of: call, at: c.Time, netns: c.NetNS, local: c.Local, remote: c.Remote, process: c.Process,
+		settings: e.settings, error: c.Error, ports: c.Ports, call: c,
+	}
+}
+
+// look is what was seen of a socket by the samples before.
+type look struct {
+	state       tcpstate.State
+	first       event.Time // of them, or when it came to LISTEN
+	base, drops uint32     // drops then, and at the last look
+	full        bool       // its accept queue was, at the last look
+	unsent      uint32
+	unsentSince event.Time // nothing left the send queue
+	finding     *rule      // that it was counted by
+}
+
+// seen makes the fact of a socket's sample.
+func (e *Engine) seen(s *event.Sample) {
+	sample := s.Socket
+	e.fact = fact{
+		of: socket, at: s.Time, netns: sample.NetNS, socket: sample.Socket, local: sample.Local, remote: sample.Remote,
+		role: sample.Role, state: sample.State, settings: e.settings, sample: sample,
+	}
+	f := &e.fact
+	end := e.tracker.End(sample.Socket)
+	if end != nil {
+		f.process, f.peer = end.Process, end.Peer
+		if role := end.Role(); role != "" {
+			f.role = role
+		}
+	}
+	if len(sample.Holders) > 0 {
+		f.process = &sample.Holders[0].Process
+	}
+	e.compare(f, end)
+}
+
+// compare sets a sample beside those before, and remembers it.
+func (e *Engine) compare(f *fact, end *conn.End) {
+	now, again := e.looks[f.socket]
+	if !again || now.state != f.state {
+		now = firstLook(f, end)
+	}
+	f.before = now
+	f.age, f.atLeast = e.age(f, end)
+	counters := &f.sample.Counters
+	f.lost, f.dropped = more(counters.Drops, now.drops), more(counters.Drops, now.base)
+	f.since = f.at.Sub(now.first)
+	if now.unsent != counters.Unsent {
+		now.unsent, now.unsentSince = counters.Unsent, f.at
+	}
+	f.still = f.at.Sub(now.unsentSince)
+	now.drops, now.full = counters.Drops, queueFull(f.sample)
+	e.looks[f.socket] = now
+}
+
+// more is how much a counter has grown, which never shrinks.
+func more(now, before uint32) uint32 { return max(now, before) - before }
+
+// firstLook is what the first sample of a state is set beside: itself, and of a listener
+// that was seen from the beginning, its beginning.
+func firstLook(f *fact, end *conn.End) look {
+	c := &f.sample.Counters
+	first := look{state: f.state, first: f.at, base: c.Drops, drops: c.Drops, unsent: c.Unsent, unsentSince: f.at}
+	if f.state == tcpstate.Listen && end != nil && end.State == tcpstate.Listen && end.Since != 0 {
+		first.first, first.base, first.drops = end.Since, 0, 0
+	}
+	return first
+}
+
+// age is how long a socket has been in its state. Of one that came to it before the
+// trace, or unseen, it is known for how long at least.
+func (e *Engine) age(f *fact, end *conn.End) (age time.Duration, atLeast bool) {
+	same := end != nil && end.State == f.state
+	switch {
+	case same && end.Since != 0:
+		return max(0, f.at.Sub(end.Since)), false
+	case same && e.began != 0:
+		return max(0, f.at.Sub(e.began)), true
+	}
+	return max(0, f.at.Sub(f.before.first)), true
+}

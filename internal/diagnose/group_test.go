@@ -1,0 +1,129 @@
+package diagnose_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// refusals are so many refused connections, the n-th a second after the one before.
+func refusals(n int, to func(int) string) step {
+	return func(s *story) {
+		for i := range n {
+			id := event.ID(100 + i)
+			s.play(at(time.Duration(i)*time.Second, id, "SYN_SENT>CLOSE", fails(event.ECONNREFUSED), between("10.0.0.2:40000", to(i))))
+		}
+	}
+}
+
+func same(int) string { return dest }
+
+func TestAGroupIsToldWhenItBeginsAndGrowsTenfold(t *testing.T) {
+	t.Parallel()
+	s := play(refusals(234, same))
+	var counts []int
+	for _, f := range s.found {
+		counts = append(counts, f.Count)
+	}
+	if want := []int{1, 10, 100}; !slices.Equal(counts, want) {
+		t.Errorf("told at %v, want %v", counts, want)
+	}
+	equal(t, said(s.Stop(base.Add(time.Hour))), []string{"234 refused: 10.0.0.9:443 refused 234 connections within 3m53s"})
+	if again := s.Stop(base); again != nil {
+		t.Errorf("told again although nothing is new: %v", said(again))
+	}
+}
+
+func TestAGroupThatDidNotGrowIsNotToldAtTheEnd(t *testing.T) {
+	t.Parallel()
+	s := play(refusals(10, same))
+	if end := s.Stop(base); end != nil {
+		t.Errorf("told again: %v", said(end))
+	}
+	if n := len(s.Findings()); n != 1 {
+		t.Errorf("%d findings as they stand, want 1", n)
+	}
+}
+
+func TestAFindingHasItsTimeAndSomeSockets(t *testing.T) {
+	t.Parallel()
+	s := play(refusals(234, same))
+	last := s.found[len(s.found)-1]
+	if want := base.Add(99 * time.Second); last.Time != want {
+		t.Errorf("told at %v, want %v", last.Time, want)
+	}
+	if want := []event.ID{100, 101, 102, 103, 104, 105, 106, 107}; !slices.Equal(last.Sockets, want) {
+		t.Errorf("sockets %v, want %v", last.Sockets, want)
+	}
+	if end := s.Stop(base.Add(time.Hour)); end[0].Time != base.Add(time.Hour) {
+		t.Errorf("told at %v at the end", end[0].Time)
+	}
+}
+
+func TestPlacesAreKeptApart(t *testing.T) {
+	t.Parallel()
+	s := play(refusals(4, func(i int) string { return []string{"10.0.0.9:443", "10.0.0.9:444"}[i%2] }))
+	elsewhere := event.Transition{Socket: 9, NetNS: netns + 1, From: state("SYN_SENT"), To: state("CLOSE"), Error: event.ECONNREFUSED, Local: addr("10.0.0.2:1"), Remote: addr(dest)}
+	s.take(s.Transition(&elsewhere, s.tracker.Add(&elsewhere)))
+	if n := len(s.Findings()); n != 3 {
+		t.Errorf("%d groups of two destinations in one network namespace and one in another", n)
+	}
+}
+
+func TestGroupsAreLimited(t *testing.T) {
+	t.Parallel()
+	s := play(refusals(5000, func(i int) string { return netip.AddrPortFrom(netip.MustParseAddr("10.0.0.9"), uint16(1+i)).String() }))
+	all := s.Findings()
+	if len(all) != 1001 {
+		t.Fatalf("%d groups, want 1000 and the rest", len(all))
+	}
+	rest := all[1000]
+	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4000 more, in more places than the first 1000"})
+	s.play(at(0, 9, "ESTABLISHED>CLOSE", because(event.CauseTimeout)), refusals(1, same))
+	if n := len(s.Findings()); n != 1002 {
+		t.Errorf("%d groups, want a rest for each code", n)
+	}
+}
+
+func TestFound(t *testing.T) {
+	t.Parallel()
+	s := play(at(0, server, "ESTABLISHED>CLOSE", because(event.CauseResetReceived))) // a warning
+	for word, want := range map[string]bool{
+		"reset_received": true, "refused": false, "info": true, "warning": true, "error": false, "": false, "reset": false,
+	} {
+		if got := s.Found(word); got != want {
+			t.Errorf("found %q: %v, want %v", word, got, want)
+		}
+	}
+	if !s.Found("refused", "warning") || s.Found() || play().Found("info") {
+		t.Error("several words, none, or nothing found")
+	}
+	for word, want := range map[string]bool{"reset_received": true, "error": true, "info": true, "": false, "fatal": false} {
+		if got := diagnose.Known(word); got != want {
+			t.Errorf("known %q: %v, want %v", word, got, want)
+		}
+	}
+}
+
+// What is kept of sockets goes with them.
+func TestSocketsAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := play()
+	for i := range event.ID(50) {
+		s.play(
+			at(0, 2*i+10, "SYN_SENT>ESTABLISHED", between(fmt.Sprintf("10.0.0.2:%d", 1000+i), "10.0.0.1:80")),
+			at(0, 2*i+11, "SYN_RECV>ESTABLISHED", between("10.0.0.1:80", fmt.Sprintf("10.0.0.2:%d", 1000+i))),
+			seen(0, 2*i+10, "ESTABLISHED"), seen(0, 2*i+11, "ESTABLISHED"),
+			at(0, 2*i+10, "ESTABLISHED>CLOSE", reset("TCP_ABORT_ON_CLOSE")),
+			at(0, 2*i+11, "ESTABLISHED>CLOSE", because(event.CauseResetReceived)),
+		)
+	}
+	if n := s.Kept(); n != 0 {
+		t.Errorf("%d entries are kept of closed sockets", n)
+	}
+}

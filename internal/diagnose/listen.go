@@ -1,0 +1,44 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// listenOverflow is a listener that has no room for connections: its accept queue is full
+// (sk_acceptq_is_full() in include/net/sock.h), or it has dropped SYNs or ACKs.
+var listenOverflow = &rule{
+	code: "listen_overflow", severity: event.Error, of: socket,
+	key:  byAddress,
+	when: func(f *fact) bool { return f.state == tcpstate.Listen && (f.lost > 0 || queueFull(f.sample)) },
+	many: func(f *fact) int {
+		if f.lost == 0 && f.before.full {
+			return 0
+		}
+		return max(1, int(f.lost))
+	},
+	summary: func(g *group) string {
+		f, c := &g.fact, &g.fact.sample.Counters
+		did := "has no room for connections"
+		if f.dropped > 0 {
+			did = fmt.Sprintf("had no room for %s in %s", count(f.dropped, "segment"), short(f.since))
+		}
+		return fmt.Sprintf("%s%s %s: %s for accept(), %d may", f.local, wrap(" of ", g.who(), ""), did,
+			count(c.Backlog, "connection")+wait(int(c.Backlog)), c.BacklogMax)
+	},
+	advice: func(g *group) []string {
+		return []string{
+			"let " + or(g.who(), "the process") + " call accept() more often: it is busy, or blocked, or out of file descriptors; more processes can share the port by SO_REUSEPORT",
+			"for short bursts, raise the backlog of listen(), and net.core.somaxconn, which limits it; the process must call listen() again",
+			"see TcpExtListenOverflows and TcpExtListenDrops in nstat for the whole network namespace; clients see a connect() that takes 1, 3 or 7 s, or times out",
+		}
+	},
+}
+
+// queueFull says whether more connections wait for accept() than the backlog: the kernel
+// lets one more in.
+func queueFull(s *event.Socket) bool {
+	return s.State == tcpstate.Listen && s.Counters.Backlog > s.Counters.BacklogMax
+}

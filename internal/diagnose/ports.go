@@ -1,0 +1,184 @@
+package diagnose
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+const (
+	// portsLowAbove is how many percent of the local ports may be taken for one
+	// destination.
+	portsLowAbove = 80
+	// portsGoneBelow is how many percent are left at most where a call failed for lack
+	// of ports. It is not 0: the look at them comes after the call.
+	portsGoneBelow = 10
+	// paceOver is how far two looks must be apart to tell how fast ports are taken.
+	paceOver = 100 * time.Millisecond
+)
+
+// portsExhausted is a call that got no local port: __inet_hash_connect() fails with
+// EADDRNOTAVAIL, bind() to port 0 with EADDRINUSE (inet_csk_find_open_port()).
+var portsExhausted = &rule{
+	code: "ports_exhausted", severity: event.Error, of: call, key: byCall,
+	when: func(f *fact) bool { return noPort(f.call) },
+	summary: func(g *group) string {
+		return callWords(g) + wrap(": ", g.fact.shortage(), "")
+	},
+	advice: func(g *group) []string { return Fixes(g.fact.call) },
+}
+
+// portsLow is a destination for which few local ports are left.
+var portsLow = &rule{
+	code: "ports_low", severity: event.Warning, of: stock, key: byDestination,
+	when: func(f *fact) bool { return low(f.ports) },
+	many: func(f *fact) int {
+		if f.wasLow {
+			return 0
+		}
+		return 1
+	},
+	summary: func(g *group) string {
+		f := &g.fact
+		return fmt.Sprintf("%d of %s are left for %s%s%s", left(f.ports), count(usable(f.ports), "local port"),
+			destinationWords(f.remote), f.lastingFor(), wrap(": ", statesWords(f.ports), ""))
+	},
+	advice: func(g *group) []string { return portFixes(g.fact.ports, event.CallConnect) },
+}
+
+// lastingFor says how long the ports that are left last, or "".
+func (f *fact) lastingFor() string {
+	n := left(f.ports)
+	if f.growth < 1 || n == 0 {
+		return ""
+	}
+	enough := time.Duration(float64(n) / f.growth * float64(time.Second))
+	return fmt.Sprintf(", enough for about %s at %.0f more a second", short(max(enough, time.Second)), f.growth)
+}
+
+// destination is where ports are taken for.
+type destination struct {
+	netns  uint32
+	remote netip.AddrPort
+}
+
+// supply is what the last look at the ports for a destination saw.
+type supply struct {
+	at    event.Time
+	taken int
+	low   bool
+}
+
+// counted makes the fact of a sample of ports.
+func (e *Engine) counted(s *event.Sample) {
+	to := destination{s.NetNS, s.Ports.Remote}
+	old := e.stocks[to]
+	e.fact = fact{
+		of: stock, at: s.Time, netns: s.NetNS, remote: s.Ports.Remote,
+		ports: s.Ports, wasLow: old.low, settings: e.settings,
+	}
+	if passed := s.Time.Sub(old.at); passed >= paceOver {
+		e.fact.growth = float64(s.Ports.Taken-old.taken) / passed.Seconds()
+	}
+	if len(e.stocks) >= groupsKept {
+		clear(e.stocks) // costs no more than a growth that is not known
+	}
+	e.stocks[to] = supply{s.Time, s.Ports.Taken, low(s.Ports)}
+}
+
+// usable is how many ports the kernel chooses from.
+func usable(p *event.PortStock) int { return max(0, int(p.Last)-int(p.First)+1-p.Reserved) }
+
+func left(p *event.PortStock) int { return max(0, usable(p)-p.Taken) }
+
+func low(p *event.PortStock) bool { return p.Taken*100 > usable(p)*portsLowAbove }
+
+// noPort says whether a call failed because all local ports are taken. bind() to port 0
+// fails so for nothing else; connect() also where no local address fits.
+func noPort(c *event.CallFailed) bool {
+	switch {
+	case c.Local.Port() != 0 || c.Error != event.EADDRINUSE && c.Error != event.EADDRNOTAVAIL:
+		return false
+	case c.Call == event.CallBind:
+		return c.Error == event.EADDRINUSE
+	}
+	return c.Call == event.CallConnect && c.Ports != nil && left(c.Ports)*100 <= usable(c.Ports)*portsGoneBelow
+}
+
+// callWords is the call and how it failed: "connect() of curl/12 to 10.0.0.9:443 failed
+// with EADDRNOTAVAIL".
+func callWords(g *group) string {
+	c := g.fact.call
+	at := map[event.Call]string{
+		event.CallConnect: " to " + c.Remote.String(),
+		event.CallBind:    " to " + c.Local.String(),
+		event.CallListen:  " on " + c.Local.String(),
+	}[c.Call]
+	return fmt.Sprintf("%s()%s%s failed%s with %v", c.Call, wrap(" of ", g.who(), ""), at, g.times(), c.Error)
+}
+
+func destinationWords(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return "all destinations together"
+	}
+	return a.String()
+}
+
+// shortage is how many ports are taken, and by which sockets, or "".
+func (f *fact) shortage() string {
+	p := f.ports
+	if p == nil {
+		return ""
+	}
+	there := ""
+	if f.call.Call == event.CallConnect {
+		there = " for that destination"
+	}
+	return fmt.Sprintf("%d of %s are taken%s%s", p.Taken, count(usable(p), "local port"), there, wrap(", ", statesWords(p), ""))
+}
+
+// statesWords is in which states the ports are taken, the most frequent first.
+func statesWords(p *event.PortStock) string {
+	var states []tcpstate.State
+	for s, n := range p.ByState {
+		if n > 0 {
+			states = append(states, tcpstate.State(s))
+		}
+	}
+	slices.SortStableFunc(states, func(a, b tcpstate.State) int { return cmp.Compare(p.ByState[b], p.ByState[a]) })
+	var words []string
+	for _, s := range states[:min(len(states), 3)] {
+		words = append(words, fmt.Sprintf("%d in %v", p.ByState[s], s))
+	}
+	return list(words)
+}
+
+// connectFailed is a connect() that got no local address and port although there are
+// ports left.
+var connectFailed = &rule{
+	code: "connect_failed", severity: event.Error, of: call, key: byCall,
+	when: func(f *fact) bool { return f.call.Call == event.CallConnect },
+	summary: func(g *group) string {
+		c := g.fact.call
+		switch {
+		case sameTuple(c):
+			return callWords(g) + ": there is a connection from " + c.Local.String() + " to it already"
+		case c.Local.Port() == 0 && c.Ports != nil:
+			return callWords(g) + ", although " + count(left(c.Ports), "local port") + " are left for it"
+		}
+		return callWords(g)
+	},
+	advice: func(g *group) []string { return Fixes(g.fact.call) },
+}
+
+// sameTuple says whether connect() failed because its four-tuple is taken: the socket was
+// bound to an address and a port (__inet_check_established() in
+// net/ipv4/inet_hashtables.c).
+func sameTuple(c *event.CallFailed) bool {
+	return c.Local.Port() != 0 && !c.Local.Addr().IsUnspecified()
+}

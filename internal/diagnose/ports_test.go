@@ -1,0 +1,160 @@
+package diagnose_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// states is how many ports are in which state.
+type states = map[tcpstate.State]int
+
+const (
+	usable = 60999 - 32768 + 1
+	dest   = "10.0.0.9:443"
+)
+
+// connect is a connect() from an address that failed.
+func connect(local string, p *event.PortStock) event.CallFailed {
+	return event.CallFailed{
+		Call: event.CallConnect, Local: addr(local), Remote: addr(dest), Error: event.EADDRNOTAVAIL, Process: curl, Ports: p,
+	}
+}
+
+func TestPortsExhausted(t *testing.T) {
+	t.Parallel()
+	gone := taken(dest, states{tcpstate.TimeWait: 28000, tcpstate.Established: 231, tcpstate.Close: 1})
+	bound := event.CallFailed{Call: event.CallBind, Local: addr("0.0.0.0:0"), Error: event.EADDRINUSE, Process: curl, Ports: taken("", states{tcpstate.Established: usable})}
+	unseen := bound
+	unseen.Ports = nil
+	run(t, []scene{
+		{
+			"connect", []step{fail(0, connect("0.0.0.0:0", gone))},
+			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: 28232 of 28232 local ports are taken for that destination, 28000 in TIME_WAIT, 231 in ESTABLISHED and 1 in CLOSE"},
+		},
+		{
+			"some are free again by the time of the look", []step{fail(0, connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10})))},
+			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: 25409 of 28232 local ports are taken for that destination, 25409 in TIME_WAIT"},
+		},
+		{
+			"bind to port 0", []step{fail(0, bound)},
+			[]string{"ports_exhausted: bind() of curl/43 to 0.0.0.0:0 failed with EADDRINUSE: 28232 of 28232 local ports are taken, 28232 in ESTABLISHED"},
+		},
+		{
+			"bind to port 0, and nobody looked", []step{fail(0, unseen)},
+			[]string{"ports_exhausted: bind() of curl/43 to 0.0.0.0:0 failed with EADDRINUSE"},
+		},
+		{
+			"ten times", []step{func(s *story) {
+				for i := range 10 {
+					s.play(fail(time.Duration(i)*time.Second, connect("0.0.0.0:0", gone)))
+				}
+				s.found = s.found[1:]
+			}},
+			[]string{"10 ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed 10 times within 9s with EADDRNOTAVAIL: 28232 of 28232 local ports are taken for that destination, 28000 in TIME_WAIT, 231 in ESTABLISHED and 1 in CLOSE"},
+		},
+	})
+}
+
+func TestConnectFailed(t *testing.T) {
+	t.Parallel()
+	run(t, []scene{
+		{
+			"ports are left", []step{fail(0, connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10 - 1})))},
+			[]string{"connect_failed: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL, although 2824 local ports are left for it"},
+		},
+		{
+			"the four-tuple is taken", []step{fail(0, connect("10.0.0.2:6001", taken(dest, states{tcpstate.TimeWait: usable})))},
+			[]string{"connect_failed: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: there is a connection from 10.0.0.2:6001 to it already"},
+		},
+		{
+			"a port, and no address", []step{fail(0, connect("[::]:6001", nil))},
+			[]string{"connect_failed: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL"},
+		},
+		{
+			"nobody looked at the ports", []step{fail(0, connect("0.0.0.0:0", nil))},
+			[]string{"connect_failed: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL"},
+		},
+	})
+}
+
+func TestPortsLow(t *testing.T) {
+	t.Parallel()
+	const most = usable * 80 / 100
+	low := func(n int) *event.PortStock { return taken(dest, states{tcpstate.TimeWait: n}) }
+	run(t, []scene{
+		{"80 %", []step{ports(0, low(most))}, nil},
+		{
+			"above", []step{ports(0, low(most+1))},
+			[]string{"ports_low: 5646 of 28232 local ports are left for 10.0.0.9:443: 22586 in TIME_WAIT"},
+		},
+		{
+			"and it goes fast", []step{ports(0, low(most-2000)), ports(10*time.Second, low(most+1000))},
+			[]string{"ports_low: 4647 of 28232 local ports are left for 10.0.0.9:443, enough for about 15s at 300 more a second: 23585 in TIME_WAIT"},
+		},
+		{
+			"it goes down", []step{ports(0, low(most+1000)), ports(10*time.Second, low(most+500)), func(s *story) { s.found = append(s.found, s.Stop(base)...) }},
+			[]string{"ports_low: 4647 of 28232 local ports are left for 10.0.0.9:443: 23585 in TIME_WAIT"},
+		},
+		{
+			"twice", []step{ports(0, low(most+1)), ports(time.Second, low(most)), ports(2*time.Second, low(most+1)), func(s *story) { s.found = s.Stop(base) }},
+			[]string{"2 ports_low: 5646 of 28232 local ports are left for 10.0.0.9:443, enough for about 1h34m at 1 more a second: 22586 in TIME_WAIT"},
+		},
+	})
+}
+
+func TestReservedPortsAreNotUsable(t *testing.T) {
+	t.Parallel()
+	p := taken(dest, states{tcpstate.Established: 85})
+	p.First, p.Last, p.Reserved = 1000, 1199, 100
+	equal(t, said(play(ports(0, p)).found), []string{"ports_low: 15 of 100 local ports are left for 10.0.0.9:443: 85 in ESTABLISHED"})
+}
+
+func TestPortFixes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		call       event.CallFailed
+		has, lacks []string
+	}{
+		{
+			"TIME_WAIT", connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable})),
+			[]string{"tcp_tw_reuse=1", "ip_local_port_range (32768 60999)", "keep-alive"},
+			[]string{"CLOSE_WAIT", "IP_BIND_ADDRESS_NO_PORT"},
+		},
+		{
+			"open connections", connect("0.0.0.0:0", taken(dest, states{tcpstate.Established: usable - 12, tcpstate.CloseWait: 12})),
+			[]string{"12 of the ports are in CLOSE_WAIT"},
+			[]string{"tcp_tw_reuse"},
+		},
+		{
+			"bind before connect", event.CallFailed{Call: event.CallBind, Local: addr("0.0.0.0:0"), Error: event.EADDRINUSE},
+			[]string{"IP_BIND_ADDRESS_NO_PORT"},
+			[]string{"tcp_tw_reuse"},
+		},
+		{"the four-tuple is taken", connect("10.0.0.2:6001", nil), []string{"four-tuple"}, []string{"ip_local_port_range", "ip route"}},
+		{"no address", connect("0.0.0.0:0", nil), []string{"ip route get 10.0.0.9"}, []string{"ip_local_port_range"}},
+	} {
+		checkFixes(t, c.name, &c.call, c.has, c.lacks)
+	}
+}
+
+// checkFixes looks for words in what Fixes says.
+func checkFixes(t *testing.T, name string, c *event.CallFailed, has, lacks []string) {
+	t.Helper()
+	fixes := strings.Join(diagnose.Fixes(c), "\n")
+	for _, word := range has {
+		if !strings.Contains(fixes, word) {
+			t.Errorf("%s: not said: %q, but\n%s", name, word, fixes)
+		}
+	}
+	for _, word := range lacks {
+		if strings.Contains(fixes, word) {
+			t.Errorf("%s: said: %q in\n%s", name, word, fixes)
+		}
+	}
+}

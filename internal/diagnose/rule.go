@@ -1,0 +1,62 @@
+package diagnose
+
+import (
+	"slices"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// rule is one kind of finding.
+type rule struct {
+	code     event.Code
+	severity event.Severity
+	of       kind                  // of which records
+	when     func(*fact) bool      // its condition
+	key      func(*fact) key       // what makes findings one group
+	many     func(*fact) int       // how many things happened; nil: one
+	summary  func(*group) string   // its evidence, in one sentence
+	advice   func(*group) []string // what helps soonest first
+}
+
+// rules is the table. Of several that hold of one record, the first one counts.
+var rules = []*rule{
+	closeWaitHeld,
+	finWait2Held,
+	finWait2Expired,
+	finUnacknowledged,
+	timedOut,
+	synUnanswered,
+	refused,
+	unreachable,
+	resetUnaccepted,
+	resetLinger,
+	resetUnread,
+	resetSent,
+	resetReceived,
+	timewaitOverflow,
+	listenOverflow,
+	portsExhausted,
+	portsLow,
+	connectFailed,
+	bindFailed,
+}
+
+// Codes returns the codes of all rules, in the table's order.
+func Codes() []event.Code {
+	var codes []event.Code
+	for _, r := range rules {
+		codes = append(codes, r.code)
+	}
+	return codes
+}
+
+// Known says whether a word is a code or a severity.
+func Known(word string) bool {
+	return slices.Contains(event.Severities, event.Severity(word)) || slices.Contains(Codes(), event.Code(word))
+}
+
+// named says whether a word names the rule: its code, or a severity up to its own.
+func (r *rule) named(word string) bool {
+	least := slices.Index(event.Severities, event.Severity(word))
+	return string(r.code) == word || least >= 0 && least <= slices.Index(event.Severities, r.severity)
+}

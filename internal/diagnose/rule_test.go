@@ -1,0 +1,176 @@
+package diagnose_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// hostile is what a process may call itself.
+var hostile = &event.Process{PID: 7, Comm: "a\x1b[2J\nb\u202e"}
+
+// every has for each code steps that lead to it, the process being the hostile one.
+func every(id event.ID) map[event.Code][]step {
+	byListener := *hostile
+	byListener.Source = event.SourceListener
+	closes := func(edge string, mods ...mod) step { return at(time.Second, id, edge, mods...) }
+	comes := func(name string) step { return at(time.Second, id, "ESTABLISHED>"+name, of(hostile)) }
+	look := func(name string, looks ...look) step { return seen(2*time.Minute, id, name, looks...) }
+	mine := held(7, hostile, hostile)
+	failed := binds(way("LISTEN", has(hostile)), way("TIME_WAIT", until(time.Second), closedFirst(event.Local, hostile)))
+	failed.Process = hostile
+	lacking := connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable}))
+	unlucky := connect("0.0.0.0:0", nil)
+	lacking.Process, unlucky.Process = hostile, hostile
+	return map[event.Code][]step{
+		"close_wait_held":    {comes("CLOSE_WAIT"), look("CLOSE_WAIT", mine, unread(3))},
+		"fin_wait2_held":     {comes("FIN_WAIT1"), at(time.Second, id, "FIN_WAIT1>FIN_WAIT2"), look("FIN_WAIT2", mine)},
+		"fin_wait2_expired":  {closes("FIN_WAIT2>CLOSE", because(event.CauseTimeout), of(hostile))},
+		"fin_unacknowledged": {comes("FIN_WAIT1"), look("FIN_WAIT1", mine, retried(3), unsent(2))},
+		"timed_out":          {closes("ESTABLISHED>CLOSE", because(event.CauseTimeout), of(hostile))},
+		"syn_unanswered":     {closes("SYN_SENT>CLOSE", because(event.CauseTimeout), of(hostile))},
+		"refused":            {closes("SYN_SENT>CLOSE", fails(event.ECONNREFUSED), of(hostile))},
+		"unreachable":        {closes("SYN_SENT>CLOSE", fails(event.EHOSTUNREACH), of(hostile))},
+		"reset_unaccepted":   {closes("ESTABLISHED>CLOSE", reset("TCP_STATE"), of(&byListener))},
+		"reset_linger":       {closes("ESTABLISHED>CLOSE", reset("TCP_STATE"), by(hostile, event.MechanismClose))},
+		"reset_unread":       {closes("ESTABLISHED>CLOSE", reset("TCP_ABORT_ON_CLOSE"), by(hostile, event.MechanismExit))},
+		"reset_sent":         {closes("ESTABLISHED>CLOSE", reset("\x1b"), by(hostile, event.MechanismClose))},
+		"reset_received":     {closes("ESTABLISHED>CLOSE", because(event.CauseResetReceived), of(hostile))},
+		"timewait_overflow":  {closes("FIN_WAIT2>CLOSE", because(event.CauseTimewaitOverflow), of(hostile))},
+		"listen_overflow":    {seen(time.Second, id, "LISTEN", mine, queue(129, 128, 0))},
+		"ports_exhausted":    {fail(0, lacking)},
+		"ports_low":          {ports(0, taken(dest, states{tcpstate.TimeWait: usable - 10})), ports(time.Second, taken(dest, states{})), ports(2*time.Second, taken(dest, states{tcpstate.TimeWait: usable - 10}))},
+		"connect_failed":     {fail(0, unlucky)},
+		"bind_failed":        {fail(0, failed)},
+	}
+}
+
+func TestTheTable(t *testing.T) {
+	t.Parallel()
+	codes := diagnose.Codes()
+	for i, code := range codes {
+		if slices.Contains(codes[:i], code) {
+			t.Errorf("%s is there twice", code)
+		}
+		if !regexp.MustCompile(`^[a-z][a-z0-9_]+$`).MatchString(string(code)) {
+			t.Errorf("%q is not lower_snake", code)
+		}
+	}
+	if n := len(every(1)); n != len(codes) {
+		t.Errorf("%d codes have an example, of %d", n, len(codes))
+	}
+	for code := range every(1) {
+		t.Run(string(code), func(t *testing.T) {
+			t.Parallel()
+			one := play(every(10)[code]...)
+			checkFindings(t, code, one.Findings())
+			for id := range event.ID(20) {
+				one.play(every(20 + id)[code]...)
+			}
+			checkFindings(t, code, one.Findings())
+		})
+	}
+}
+
+func checkFindings(t *testing.T, code event.Code, found []event.Finding) {
+	t.Helper()
+	if len(found) != 1 || found[0].Code != code {
+		t.Fatalf("found %v, want one %s", said(found), code)
+	}
+	f := found[0]
+	checkWords(t, f.Summary)
+	if len(f.Advice) == 0 {
+		t.Error("no advice")
+	}
+	for _, a := range f.Advice {
+		checkWords(t, a)
+	}
+	if !slices.Contains(event.Severities, f.Severity) || f.Count < 1 || f.Time == 0 {
+		t.Errorf("severity %q, count %d, time %d", f.Severity, f.Count, f.Time)
+	}
+}
+
+// checkWords wants one sentence that is harmless to print.
+func checkWords(t *testing.T, words string) {
+	t.Helper()
+	if words == "" || strings.Contains(words, "  ") || strings.TrimSpace(words) != words || strings.Contains(words, "%!") {
+		t.Errorf("not a sentence: %q", words)
+	}
+	for _, bad := range []string{"\x1b", "\n", "\u202e", "invalid", " , ", " :", ";;", "()("} {
+		if strings.Contains(strings.ReplaceAll(words, "sport = :", ""), bad) {
+			t.Errorf("%q has %q", words, bad)
+		}
+	}
+	if strings.HasSuffix(words, ".") || strings.HasSuffix(words, ":") {
+		t.Errorf("%q ends with a mark", words)
+	}
+}
+
+// Nothing found must cost nothing: 500,000 transitions a second pass.
+func TestNothingFoundCostsNoAllocation(t *testing.T) {
+	s := play(
+		seen(0, 77, "ESTABLISHED"), // a socket that is looked at
+	)
+	life := quiet()
+	for i := range life {
+		s.tracker.Add(&life[i])
+	}
+	end := s.tracker.Add(&life[0])
+	if n := testing.AllocsPerRun(100, func() {
+		for i := range life {
+			if f := s.Transition(&life[i], end); f != nil {
+				t.Fatalf("found %q", f.Summary)
+			}
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for %d transitions", n, len(life))
+	}
+}
+
+// quiet is a life in which nothing is wrong.
+func quiet() []event.Transition {
+	var life []event.Transition
+	for _, edge := range []struct {
+		from, to tcpstate.State
+		cause    event.Cause
+	}{
+		{tcpstate.Close, tcpstate.SynSent, event.CauseConnect},
+		{tcpstate.SynSent, tcpstate.Established, event.CauseHandshake},
+		{tcpstate.Established, tcpstate.CloseWait, event.CauseFin},
+		{tcpstate.CloseWait, tcpstate.LastAck, event.CauseClose},
+		{tcpstate.LastAck, tcpstate.Close, event.CauseAck},
+	} {
+		tr := event.Transition{Time: base, Socket: client, NetNS: netns, From: edge.from, To: edge.to, Cause: edge.cause, Process: curl}
+		tr.Local, tr.Remote = ends(client)
+		life = append(life, tr)
+	}
+	return life
+}
+
+func BenchmarkNothingFound(b *testing.B) {
+	s := play(seen(0, 77, "ESTABLISHED"))
+	life := quiet()
+	end := s.tracker.Add(&life[0])
+	b.ReportAllocs()
+	for i := range b.N {
+		s.Transition(&life[i%len(life)], end)
+	}
+}
+
+// The same thing found again and again must not cost much either.
+func BenchmarkFoundAgain(b *testing.B) {
+	s := play()
+	tr := event.Transition{Time: base, Socket: client, NetNS: netns, From: tcpstate.SynSent, To: tcpstate.Close, Error: event.ECONNREFUSED, Process: curl}
+	tr.Local, tr.Remote = ends(client)
+	step := s.tracker.Add(&tr)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Transition(&tr, step)
+	}
+}

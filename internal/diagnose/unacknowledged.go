@@ -1,0 +1,121 @@
+package diagnose
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// finUnacknowledged is a FIN that the peer does not acknowledge: it is sent again and
+// again, or cannot leave, as the peer takes no more data.
+var finUnacknowledged = &rule{
+	code: "fin_unacknowledged", severity: event.Warning, of: socket | closing, key: byPlace,
+	when: func(f *fact) bool {
+		switch {
+		case f.state != tcpstate.FinWait1 && f.state != tcpstate.LastAck && f.state != tcpstate.Closing:
+			return false
+		case f.of == closing:
+			return f.cause == event.CauseTimeout
+		}
+		return f.sample.Counters.Timeouts > 0 || f.stuck()
+	},
+	summary: func(g *group) string {
+		f := &g.fact
+		switch {
+		case g.count > 1:
+			return g.each("connection") + " waited for the peer to acknowledge the FIN" + wrap(", the longest for ", shortOf(f.age), "")
+		case f.of == closing:
+			return f.ends() + " was given up in " + f.state.String() + wrap(" after ", shortOf(f.age), "") + ": the peer did not acknowledge the FIN"
+		}
+		return f.ends() + g.stayed() + ": the peer " + f.waiting()
+	},
+	advice: func(g *group) []string {
+		f := &g.fact
+		if f.stuck() {
+			return []string{
+				"see why the peer's process does not read: its receive window is full, and no FIN can pass it",
+				"the kernel keeps trying as long as the peer acknowledges; ss -K ends the connection now, and what was not sent is lost",
+			}
+		}
+		return []string{
+			"see whether the peer is up and reachable: it may have gone without a FIN (power, network, a firewall or NAT that forgot the connection)",
+			"nothing needs to be done here" + wrap(": the kernel gives up by itself, ", f.givingUp(), ""),
+		}
+	},
+}
+
+// timedOut is an open connection that the kernel gave up, as nothing that it sent was
+// acknowledged: data (net.ipv4.tcp_retries2) or keepalives.
+var timedOut = &rule{
+	code: "timed_out", severity: event.Warning, of: closing, key: byState,
+	when: func(f *fact) bool {
+		return f.cause == event.CauseTimeout && (f.state == tcpstate.Established || f.state == tcpstate.CloseWait)
+	},
+	summary: func(g *group) string {
+		return fmt.Sprintf("%s timed out in %v%s: the peer acknowledged neither data nor keepalives",
+			g.each("connection"), g.fact.state, g.within())
+	},
+	advice: func(*group) []string {
+		return []string{
+			"see whether the peer is up and reachable: it may have gone without a FIN (power, network), or a firewall or NAT on the way has forgotten the connection",
+			"a connection that is idle for long needs keepalives that come sooner than such a device forgets: SO_KEEPALIVE, TCP_KEEPIDLE",
+		}
+	},
+}
+
+// stuck says whether the send queue has stood still although no retransmission timer ran
+// out: nothing is on its way, as the peer's receive window is full (tcp_probe_timer in
+// net/ipv4/tcp_timer.c).
+func (f *fact) stuck() bool {
+	return f.of == socket && f.sample.Counters.Timeouts == 0 && f.sample.Counters.Unsent > 0 && f.still >= Unacknowledged
+}
+
+// waiting says what the peer does not do.
+func (f *fact) waiting() string {
+	c := &f.sample.Counters
+	data := ""
+	if c.Unsent > 1 { // the FIN counts as one
+		data = count(c.Unsent-1, "byte")
+	}
+	if f.stuck() {
+		return "takes no more data, " + wrap("", data, " and ") + "the FIN have to wait"
+	}
+	words := "does not acknowledge the FIN"
+	if data != "" {
+		words = "acknowledges neither " + data + " nor the FIN"
+	}
+	return words + ", sent again " + count(int(c.Timeouts), "time") + wrap(", given up ", f.givingUp(), "")
+}
+
+// givingUp says when the kernel gives up, or "".
+func (f *fact) givingUp() string {
+	setting := "net.ipv4.tcp_retries2"
+	if f.sample != nil && f.sample.Orphan {
+		setting = "net.ipv4.tcp_orphan_retries"
+	}
+	retries, known := f.settings[setting]
+	switch {
+	case f.sample == nil, !known:
+		return ""
+	case f.sample.Orphan && retries == 0:
+		retries = orphanRetries
+	}
+	return "about " + short(retriesTake(retries)) + " after the first time (" + setting + ")"
+}
+
+// The kernel's figures: net/ipv4/tcp_timer.c, include/net/tcp.h.
+const (
+	orphanRetries = 8 // tcp_orphan_retries(): what 0 means, as long as the RTO is below its maximum
+	minimumRTO    = 200 * time.Millisecond
+	maximumRTO    = 2 * time.Minute
+	doublings     = 9 // of the minimum RTO that fit in the maximum
+)
+
+// retriesTake is how long so many retransmissions take at the minimum RTO, by which the
+// kernel measures them, whatever the RTO really is (tcp_model_timeout()).
+func retriesTake(n int) time.Duration {
+	doubled := min(max(n, 0), doublings)
+	return (2<<doubled-1)*minimumRTO + time.Duration(max(n-doublings, 0))*maximumRTO
+}
