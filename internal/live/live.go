@@ -63,7 +63,7 @@ type Options struct {
 	Count   int // stop after so many connections; 0: no limit
 	// FailOn has the findings, by code or severity, with which Run returns ErrFindings.
 	FailOn []string
-	Log     *zap.Logger
+	Log    *zap.Logger
 	// Ready is called once everything is attached and the start record is out.
 	Ready func()
 }

@@ -193,7 +193,7 @@ func (r *recorder) awaitThat(t *testing.T, what string, within time.Duration, ho
 	defer r.mutex.Unlock()
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v; %d transitions, %d verdicts, lost %v", what, within, len(r.transitions), len(r.verdicts), r.lost)
+			t.Fatalf("%s: not within %v; %d found, %d transitions, %d verdicts, lost %v", what, within, len(r.found), len(r.transitions), len(r.verdicts), r.lost)
 		}
 		r.news.Wait()
 	}
