@@ -47,6 +47,8 @@ func TestScripts(t *testing.T) {
 			"complains":    complains,
 			"unprivileged": unprivileged,
 			"listen":       listen,
+			"listen_again": listenAgain,
+			"unlisten":     unlisten,
 			"connect":      connect,
 			"trace":        trace,
 			"signal":       signal,
@@ -130,6 +132,20 @@ func listen(ts *testscript.TestScript, _ bool, _ []string) {
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	ts.Check(err)
 	ts.Setenv("PORT", port)
+}
+
+// listenAgain opens a second listener on the port, which fails.
+func listenAgain(ts *testscript.TestScript, _ bool, _ []string) {
+	l, err := net.Listen("tcp4", stageOf(ts).listener.Addr().String())
+	if err == nil {
+		l.Close()
+		ts.Fatalf("two listeners have one port")
+	}
+}
+
+// unlisten closes the listener.
+func unlisten(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(stageOf(ts).listener.Close())
 }
 
 // connect makes connections that the listener closes first.

@@ -56,7 +56,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.color, "color", "auto", "colour the text: `when` is auto, always or never")
 	flags.DurationVarP(&o.duration, "duration", "d", 0, "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
-	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after these `findings`: codes, or info, warning, error for all from that severity on")
+	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after these `findings`: codes, or from a severity on: info, warning, error")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the summary only")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what tcptrace does")
 }
