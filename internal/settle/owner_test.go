@@ -1,0 +1,277 @@
+package settle_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/settle"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+const (
+	listenerSock   = 0x5000
+	listenerCookie = 5 // that of syn
+)
+
+// listens is a process's listen().
+func listens(at time.Duration, pid uint32) event.Kernel {
+	return change(at, "CLOSE>LISTEN", sock(listenerSock), cookied(listenerCookie), between("0.0.0.0:80", "0.0.0.0:0"), by(pid))
+}
+
+func accepted(at time.Duration, pid uint32) event.Kernel {
+	return record(at, event.Accepted, fullSock, []mod{by(pid)})
+}
+
+// owners gives the records to a new settler, and returns each transition with its
+// process: "ESTABLISHED>CLOSE_WAIT 42 accept".
+func owners(records ...event.Kernel) []string {
+	var said []string
+	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) })
+	for i := range records {
+		s.Add(&records[i])
+	}
+	s.Close()
+	return said
+}
+
+func owner(t *event.Transition) string {
+	words := fmt.Sprintf("%v>%v", t.From, t.To)
+	if t.Process != nil {
+		words += fmt.Sprintf(" %d %s", t.Process.PID, t.Process.Source)
+	}
+	return words
+}
+
+func TestOwners(t *testing.T) {
+	t.Parallel()
+	handshake := []event.Kernel{
+		listens(0, 42),
+		syn(1 * ms),
+		requestStopped(2 * ms),
+		change(2*ms, "LISTEN>SYN_RECV", onCPU(999)),
+		change(2*ms, "SYN_RECV>ESTABLISHED", onCPU(999)),
+	}
+	opened := []string{"CLOSE>LISTEN 42 current", "LISTEN>SYN_RECV 42 listener", "SYN_RECV>ESTABLISHED 42 listener"}
+	for _, tc := range []struct {
+		name    string
+		records []event.Kernel
+		want    []string
+	}{
+		{"until accept it is the listener's", []event.Kernel{
+			change(3*ms, "ESTABLISHED>CLOSE_WAIT", onCPU(999)),
+		}, []string{"ESTABLISHED>CLOSE_WAIT 42 listener"}},
+		{"who accepted it has it", []event.Kernel{
+			accepted(3*ms, 43),
+			change(4*ms, "ESTABLISHED>CLOSE_WAIT", onCPU(999)),
+		}, []string{"ESTABLISHED>CLOSE_WAIT 43 accept"}},
+		{"who closes it has had it, to the end of TIME_WAIT", []event.Kernel{
+			accepted(3*ms, 43),
+			change(4*ms, "ESTABLISHED>FIN_WAIT1", by(44)),
+			change(5*ms, "FIN_WAIT1>FIN_WAIT2", onCPU(999), has(event.Orphan)),
+			armed(5*ms+10*us, tcpstate.FinWait2, left(60*time.Second)),
+			change(5*ms+20*us, "FIN_WAIT2>CLOSE"),
+			swallowed(6*ms, tcpstate.TimeWait, left(60*time.Second), flags(event.TCPFin)),
+			stopped(60*time.Second, tcpstate.TimeWait),
+			expired(60*time.Second, tcpstate.TimeWait),
+		}, []string{
+			"ESTABLISHED>FIN_WAIT1 44 current", "FIN_WAIT1>FIN_WAIT2 44 current",
+			"FIN_WAIT2>TIME_WAIT 44 current", "TIME_WAIT>CLOSE 44 current",
+		}},
+		{"a kernel thread acts without a name, and then nobody else has acted", []event.Kernel{
+			accepted(3*ms, 43),
+			change(4*ms, "ESTABLISHED>FIN_WAIT1"),
+			change(5*ms, "FIN_WAIT1>FIN_WAIT2"),
+		}, []string{"ESTABLISHED>FIN_WAIT1", "FIN_WAIT1>FIN_WAIT2 43 accept"}},
+		{"a RST that the network makes us send is not the process's act", []event.Kernel{
+			accepted(3*ms, 43),
+			resetSent(4*ms, from(tcpstate.Established)),
+			change(4*ms, "ESTABLISHED>CLOSE"),
+		}, []string{"ESTABLISHED>CLOSE 43 accept"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			expect(t, owners(append(handshake[:len(handshake):len(handshake)], tc.records...)...), append(opened[:3:3], tc.want...))
+		})
+	}
+}
+
+func TestOwnerOfAClient(t *testing.T) {
+	t.Parallel()
+	expect(t, owners(
+		change(0, "CLOSE>SYN_SENT", by(42)),
+		change(1*ms, "SYN_SENT>ESTABLISHED", onCPU(999)),
+		change(2*ms, "ESTABLISHED>CLOSE_WAIT", onCPU(999)),
+	), []string{"CLOSE>SYN_SENT 42 current", "SYN_SENT>ESTABLISHED 42 current", "ESTABLISHED>CLOSE_WAIT 42 current"})
+}
+
+// A SYN of a listener that the trace does not know has no process.
+func TestOwnerOfAnUnknownListener(t *testing.T) {
+	t.Parallel()
+	expect(t, owners(
+		listens(0, 42),
+		change(1*ms, "LISTEN>CLOSE", sock(listenerSock), cookied(listenerCookie), between("0.0.0.0:80", "0.0.0.0:0"), by(42)),
+		syn(2*ms),
+	), []string{"CLOSE>LISTEN 42 current", "LISTEN>CLOSE 42 current", "LISTEN>SYN_RECV"})
+}
+
+// found is a socket that is older than the trace.
+func found(state tcpstate.State, address uint64, pid uint32) event.Socket {
+	f := event.Socket{
+		Time: start, Address: address, Cookie: cookie, NetNS: netns, Local: ours, Remote: peers, State: state,
+		Options: event.Options{Known: true}, Counters: event.Counters{Totals: event.Totals{Known: true}},
+	}
+	if pid != 0 {
+		f.Holders = []event.Holder{{Process: event.Process{PID: pid, Source: event.SourceSnapshot}, FD: 3}}
+	}
+	return f
+}
+
+func TestFound(t *testing.T) {
+	t.Parallel()
+	var said []string
+	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) })
+	f := found(tcpstate.Established, fullSock, 42)
+	id, fresh := s.Found(&f)
+	if id == 0 || !fresh || s.ID(&f) != id || s.At(fullSock) != id {
+		t.Fatalf("found as %d, fresh %v; known as %d and %d", id, fresh, s.ID(&f), s.At(fullSock))
+	}
+	if again, fresh := s.Found(&f); again != id || fresh {
+		t.Errorf("found again as %d, fresh %v", again, fresh)
+	}
+	k := change(1*ms, "ESTABLISHED>CLOSE_WAIT", onCPU(999))
+	s.Add(&k)
+	handed := found(tcpstate.CloseWait, fullSock, 43)
+	if !s.Has(&handed) || s.Has(&handed) {
+		t.Error("that another process has it is news once")
+	}
+	k = change(2*ms, "CLOSE_WAIT>CLOSE", fails(event.ETIMEDOUT))
+	s.Add(&k)
+	expect(t, said, []string{"ESTABLISHED>CLOSE_WAIT 42 snapshot", "CLOSE_WAIT>CLOSE 43 snapshot"})
+	if s.ID(&f) != 0 {
+		t.Error("a closed socket has a name")
+	}
+}
+
+// A socket that the ring has told of already is not found anew, and keeps the owner
+// that is known better.
+func TestFoundAfterItsRecords(t *testing.T) {
+	t.Parallel()
+	var said []string
+	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) })
+	k := change(0, "CLOSE>SYN_SENT", by(42))
+	s.Add(&k)
+	f := found(tcpstate.SynSent, fullSock, 77)
+	if id, fresh := s.Found(&f); id == 0 || fresh {
+		t.Errorf("found as %d, fresh %v", id, fresh)
+	}
+	k = change(1*ms, "SYN_SENT>ESTABLISHED", onCPU(999))
+	s.Add(&k)
+	expect(t, said, []string{"CLOSE>SYN_SENT 42 current", "SYN_SENT>ESTABLISHED 42 current"})
+}
+
+func TestFoundIsFiltered(t *testing.T) {
+	t.Parallel()
+	s := settle.New(event.Filter{Ports: event.Ports{{First: 443, Last: 443}}}, kernel, func(*event.Transition) {})
+	f := found(tcpstate.Established, fullSock, 42)
+	if id, _ := s.Found(&f); id != 0 {
+		t.Errorf("found as %d, although the filter is about another port", id)
+	}
+}
+
+// TestFoundTimewait gives a timewait socket its end.
+func TestFoundTimewait(t *testing.T) {
+	t.Parallel()
+	var said []string
+	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, line(t)) })
+	f := found(tcpstate.TimeWait, timewaitSock, 0)
+	f.Timewait, f.Until = true, start.Add(30*time.Second)
+	s.Found(&f)
+	for _, k := range []event.Kernel{stopped(30*time.Second, tcpstate.TimeWait), expired(30*time.Second, tcpstate.TimeWait)} {
+		s.Add(&k)
+	}
+	s.Close()
+	expect(t, said, []string{"TIME_WAIT>CLOSE timewait_expired"})
+}
+
+// What a socket counted comes with its CLOSE, which follows the birth of its timewait
+// socket: TIME_WAIT waits for it, and without it goes out all the same.
+func TestTotals(t *testing.T) {
+	t.Parallel()
+	counted := func(k *event.Kernel) {
+		k.Flags |= event.Counted
+		k.Totals = event.Totals{Known: true, BytesSent: 7, BytesReceived: 5, Retransmits: 1}
+	}
+	var totals []event.Totals
+	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) {
+		if t.To == tcpstate.TimeWait {
+			totals = append(totals, t.Totals)
+		}
+	})
+	birth := armed(1*ms, tcpstate.TimeWait, left(60*time.Second))
+	for _, k := range []event.Kernel{change(0, "FIN_WAIT1>FIN_WAIT2"), birth} {
+		s.Add(&k)
+	}
+	if len(totals) != 0 {
+		t.Error("TIME_WAIT went out before what the socket counted")
+	}
+	k := change(1*ms+10*us, "FIN_WAIT2>CLOSE", counted)
+	s.Add(&k)
+	if want := (event.Totals{Known: true, BytesSent: 7, BytesReceived: 5, Retransmits: 1}); len(totals) != 1 || totals[0] != want {
+		t.Errorf("totals %+v, want %+v", totals, want)
+	}
+
+	totals = nil
+	lost := []event.Kernel{change(0, "FIN_WAIT1>FIN_WAIT2", sock(0x7000), cookied(8), between("10.0.0.1:80", "10.0.0.2:40009")),
+		armed(1*ms, tcpstate.TimeWait, sock(0x8000), cookied(8), between("10.0.0.1:80", "10.0.0.2:40009"), left(60*time.Second))}
+	for _, k := range lost {
+		s.Add(&k)
+	}
+	s.Advance(start.Add(10 * ms))
+	if len(totals) != 1 || totals[0].Known {
+		t.Errorf("after a lost CLOSE: %+v, want TIME_WAIT without totals", totals)
+	}
+}
+
+func TestListenThatFails(t *testing.T) {
+	t.Parallel()
+	failed := record(20*us, event.ListenFailed, listenerSock, []mod{by(42), cookied(listenerCookie)})
+	closing := change(10*us, "LISTEN>CLOSE", sock(listenerSock), cookied(listenerCookie), between("0.0.0.0:80", "0.0.0.0:0"),
+		by(42), has(event.FileOpen))
+	expect(t, play(event.Filter{}, listens(0, 42), closing, failed),
+		[]string{"CLOSE>LISTEN listen by 42", "LISTEN>CLOSE listen by 42 after 10µs"})
+	expect(t, play(event.Filter{}, listens(0, 42), closing),
+		[]string{"CLOSE>LISTEN listen by 42", "LISTEN>CLOSE shutdown by 42 after 10µs"})
+}
+
+func TestResetReason(t *testing.T) {
+	t.Parallel()
+	var reasons []string
+	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { reasons = append(reasons, t.Reason) })
+	reason := func(k *event.Kernel) { k.Reason = 1 }
+	for _, k := range []event.Kernel{
+		change(0, "ESTABLISHED>CLOSE", by(42)),
+		resetSent(10*us, from(tcpstate.Close), has(event.ResetActive), reason),
+	} {
+		s.Add(&k)
+	}
+	s.Close()
+	expect(t, reasons, []string{"TCP_ABORT_ON_CLOSE"})
+}
+
+// TestCgroupIsToldOnce tells a socket's cgroup with its first transition that has one.
+func TestCgroupIsToldOnce(t *testing.T) {
+	t.Parallel()
+	var told []string
+	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { told = append(told, t.Cgroup) })
+	cgroup := func(k *event.Kernel) { k.Cgroup = 9 }
+	for _, k := range []event.Kernel{
+		change(0, "CLOSE>SYN_SENT", by(42), cgroup),
+		change(1*ms, "SYN_SENT>ESTABLISHED", cgroup),
+		change(2*ms, "ESTABLISHED>CLOSE_WAIT", cgroup),
+	} {
+		s.Add(&k)
+	}
+	expect(t, told, []string{"/cgroup9", "", ""})
+}
