@@ -23,8 +23,11 @@ const pause = 300 * time.Millisecond
 // bench is one run of the benchmark.
 type bench struct {
 	options
-	dir  string
-	rows []*row
+	choice
+	dir     string
+	program string // the tcptrace to measure
+	rows    []*row
+	extras  extras
 }
 
 // measure makes all rounds. Each repetition runs every tracer once, and compares it
@@ -97,6 +100,7 @@ func (b *bench) kernel(ctx context.Context, r *row) error {
 	}
 	transitions := float64(b.connections * transitionsEach)
 	r.inKernel = append(r.inKernel, float64(total(got.programs))/transitions)
+	r.callEnds = append(r.callEnds, float64(total(atCallEnds(got.programs)))/transitions)
 	r.programs = append(r.programs, got.programs...)
 	return nil
 }

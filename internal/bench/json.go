@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // figures are the medians of one tracer. Those that it cannot have are left out.
@@ -22,25 +23,95 @@ type figures struct {
 	Rate         float64  `json:"connections_per_second"`
 }
 
+// spread is a figure of the parts beside the tracers' rounds.
+type spread struct {
+	Median  float64 `json:"median"`
+	Lowest  float64 `json:"lowest"`
+	Highest float64 `json:"highest"`
+}
+
+func newSpread(s samples) *spread {
+	return &spread{Median: s.median(), Lowest: slices.Min(s), Highest: slices.Max(s)}
+}
+
+// crowdFigures say what there was to look at.
+type crowdFigures struct {
+	TimeWait  int `json:"time_wait"`
+	Processes int `json:"processes"`
+}
+
+type whyFigures struct {
+	crowdFigures
+	Held    *spread `json:"held_ms"`
+	Free    *spread `json:"free_ms"`
+	HeldRSS float64 `json:"held_rss_kib"`
+}
+
+type startFigures struct {
+	crowdFigures
+	Alone   *spread `json:"alone_ms"`
+	Crowded *spread `json:"crowded_ms"`
+	Added   float64 `json:"added_ms"`
+}
+
+type syscallFigures struct {
+	Untraced *spread `json:"untraced_ns"`
+	Traced   *spread `json:"traced_ns"`
+	Added    *spread `json:"added_ns"`
+}
+
+type attributionFigures struct {
+	CallEnds *spread `json:"call_ends_ns"` // a transition
+}
+
+// object is all that is printed as JSON. What was not measured is left out.
+type object struct {
+	Runs        []figures           `json:"runs"`
+	Why         *whyFigures         `json:"why,omitempty"`
+	Start       *startFigures       `json:"start,omitempty"`
+	Syscalls    *syscallFigures     `json:"syscalls,omitempty"`
+	Attribution *attributionFigures `json:"attribution,omitempty"`
+}
+
 // printJSON prints one object.
-func printJSON(w io.Writer, rows []*row) error {
-	var all struct {
-		Runs []figures `json:"runs"`
-	}
-	for _, r := range rows {
-		f := figures{
-			Name: r.name, KernelNS: r.inKernel.median(), RateKept: r.kept.median(), Lost: r.lost.median(),
-			CPUUS: r.cpu().median(), UserUS: r.user.median(), SystemUS: r.system.median(),
-			RSSKiB: r.rss.median(), Rate: r.rate.median(),
-		}
-		if len(r.firstEvent) > 0 {
-			first := r.firstEvent.median()
-			f.FirstEventMS = &first
-		}
-		all.Runs = append(all.Runs, f)
-	}
+func printJSON(w io.Writer, rows []*row, e *extras) error {
+	all := newObject(rows, e)
 	if err := json.NewEncoder(w).Encode(all); err != nil {
 		return fmt.Errorf("write the figures: %w", err)
 	}
 	return nil
+}
+
+func newObject(rows []*row, e *extras) *object {
+	o := &object{Runs: []figures{}}
+	for _, r := range rows {
+		o.Runs = append(o.Runs, newFigures(r))
+	}
+	crowd := crowdFigures{TimeWait: e.timeWait, Processes: crowdProcesses}
+	if len(e.whyHeld) > 0 {
+		o.Why = &whyFigures{crowd, newSpread(e.whyHeld), newSpread(e.whyFree), e.whyRSS.median()}
+	}
+	if len(e.startCrowded) > 0 {
+		o.Start = &startFigures{crowd, newSpread(e.startAlone), newSpread(e.startCrowded), e.startAdded().median()}
+	}
+	if len(e.traced) > 0 {
+		o.Syscalls = &syscallFigures{newSpread(e.untraced), newSpread(e.traced), newSpread(e.added())}
+	}
+	if text := find(rows, "text"); text != nil && len(text.callEnds) > 0 {
+		o.Attribution = &attributionFigures{newSpread(text.callEnds)}
+	}
+	return o
+}
+
+func newFigures(r *row) figures {
+	f := figures{
+		Name: r.name, KernelNS: r.inKernel.median(), RateKept: r.kept.median(), Lost: r.lost.median(),
+		CPUUS: r.cpu().median(), UserUS: r.user.median(), SystemUS: r.system.median(),
+		RSSKiB: r.rss.median(), Rate: r.rate.median(),
+	}
+	if len(r.firstEvent) > 0 {
+		first := r.firstEvent.median()
+		f.FirstEventMS = &first
+	}
+	return f
 }

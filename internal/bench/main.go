@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -61,7 +62,7 @@ func parse() options {
 	flag.IntVar(&o.cores, "cores", 2, "processor cores to use")
 	flag.StringVar(&o.workload, "workload", "go", "go: plain loops of Go's net package; raw: bare system calls, twice as fast, where events are lost first")
 	flag.StringVar(&o.tcptrace, "tcptrace", "", "the tcptrace to measure (default: built from this module)")
-	flag.StringVar(&o.only, "only", "", "measure these tracers only: text,tcpstates (none is always measured)")
+	flag.StringVar(&o.only, "only", "", "measure these only: tracers, as text,tcpstates (none is measured with any), and why, start, syscalls")
 	flag.BoolVar(&o.json, "json", false, "print one JSON object")
 	flag.BoolVar(&o.programs, "programs", false, "show what each BPF program takes")
 	flag.Parse()
@@ -99,47 +100,67 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	tcptrace := cmp.Or(o.tcptrace, filepath.Join(dir, "tcptrace"))
-	chosen, missing, err := choose(tracers(tcptrace), o.only)
+	program := cmp.Or(o.tcptrace, filepath.Join(dir, "tcptrace"))
+	chosen, err := choose(tracers(program), o.only)
 	if err != nil {
 		return err
 	}
 	if o.tcptrace == "" {
-		if err := build(ctx, tcptrace); err != nil {
+		if err := build(ctx, program); err != nil {
 			return err
 		}
 	}
-	b := &bench{options: o, dir: dir, rows: newRows(chosen)}
+	b := &bench{options: o, choice: chosen, dir: dir, program: program, rows: newRows(chosen.tracers)}
 	if err := b.measure(ctx); err != nil {
 		return err
 	}
-	if o.json {
-		return printJSON(os.Stdout, b.rows)
+	if err := b.measureExtras(ctx); err != nil {
+		return err
 	}
-	return printTable(os.Stdout, report{o, machine, b.rows, missing})
+	if o.json {
+		return printJSON(os.Stdout, b.rows, &b.extras)
+	}
+	return printTable(os.Stdout, report{o, machine, b.rows, b.missing, &b.extras})
 }
 
-// choose leaves out the tracers that are not asked for or not installed, and says
-// how to install the latter.
-func choose(all []tracer, only string) (chosen []tracer, missing []string, err error) {
+// choice is what to measure.
+type choice struct {
+	tracers []tracer
+	missing []string // how to get what could not be chosen
+	parts   map[string]bool
+}
+
+// choose leaves out what is not asked for, and the tracers that are not installed.
+func choose(all []tracer, only string) (choice, error) {
 	asked := make(map[string]bool)
 	for name := range strings.SplitSeq(only, ",") {
-		asked[name] = name != ""
-	}
-	for _, t := range all {
-		if only != "" && !asked[t.name] && t.name != "none" {
-			continue
-		}
-		delete(asked, t.name)
-		if t.install != "" && t.path() == "" {
-			missing = append(missing, t.name+" is not installed: "+t.install)
-			continue
-		}
-		chosen = append(chosen, t)
+		asked[name] = true
 	}
 	delete(asked, "")
-	for name := range asked {
-		return nil, nil, fmt.Errorf("-only: no tracer %q", name)
+	c := choice{parts: make(map[string]bool)}
+	for _, name := range parts {
+		c.parts[name] = only == "" || asked[name]
+		delete(asked, name)
 	}
-	return chosen, missing, nil
+	for _, t := range all {
+		compared := t.name == "none" && len(asked) > 0
+		if only != "" && !asked[t.name] && !compared {
+			continue
+		}
+		if t.install != "" && t.path() == "" {
+			c.missing = append(c.missing, t.name+" is not installed: "+t.install)
+			continue
+		}
+		c.tracers = append(c.tracers, t)
+	}
+	return c, unknown(asked, all)
+}
+
+func unknown(asked map[string]bool, all []tracer) error {
+	for name := range asked {
+		if !slices.ContainsFunc(all, func(t tracer) bool { return t.name == name }) {
+			return fmt.Errorf("-only: nothing is named %q", name)
+		}
+	}
+	return nil
 }

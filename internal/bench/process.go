@@ -176,8 +176,10 @@ func (p *process) kill() {
 }
 
 // total is what the process took from its start to its end.
-func (p *process) total() usage {
-	r, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+func (p *process) total() usage { return usageOf(p.cmd.ProcessState) }
+
+func usageOf(ended *os.ProcessState) usage {
+	r, ok := ended.SysUsage().(*syscall.Rusage)
 	if !ok {
 		return usage{}
 	}

@@ -123,6 +123,18 @@ func difference(before, after []program) []program {
 	return after
 }
 
+// atCallEnds returns the programs that tell who made, or could not make, what: those at
+// the ends of system calls.
+func atCallEnds(programs []program) []program {
+	var ends []program
+	for _, p := range programs {
+		if strings.HasSuffix(p.name, "_done") {
+			ends = append(ends, p)
+		}
+	}
+	return ends
+}
+
 func total(programs []program) time.Duration {
 	var sum time.Duration
 	for _, p := range programs {

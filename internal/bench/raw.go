@@ -21,14 +21,20 @@ type rawPair struct {
 }
 
 func newRawPair(worker int) (*rawPair, error) {
+	s := newServer(worker)
+	listen, err := rawListen(s.port)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return startRawPair(worker, s, listen)
+}
+
+func startRawPair(worker int, s server, listen int) (*rawPair, error) {
 	core, err := nthCore(worker)
 	if err != nil {
 		return nil, err
 	}
-	p := &rawPair{server: newServer(worker), core: core, order: make(chan int)}
-	if p.listen, err = rawListen(p.server.port); err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
+	p := &rawPair{server: s, core: core, listen: listen, order: make(chan int)}
 	go p.serve()
 	return p, nil
 }

@@ -27,6 +27,7 @@ type row struct {
 	tracer
 	rate, kept   samples // connections a second; of the same repetition's without a tracer
 	inKernel     samples // ns a transition
+	callEnds     samples // of it, ns a transition, what runs at the ends of system calls
 	lost, ring   samples // events; of them to a full ring buffer
 	user, system samples // us a transition, from the tracer's start to its end
 	startup      samples // ms of processor time until it was attached

@@ -18,23 +18,28 @@ type report struct {
 	machine string
 	rows    []*row
 	missing []string
+	extras  *extras
 }
 
 func printTable(to io.Writer, r report) error {
 	w := bufio.NewWriter(to)
-	r.heading(w)
-	if err := r.table(w); err != nil {
-		return fmt.Errorf("write the table: %w", err)
+	fmt.Fprintln(w, r.machine)
+	if len(r.rows) > 0 {
+		r.heading(w)
+		if err := r.table(w); err != nil {
+			return fmt.Errorf("write the table: %w", err)
+		}
 	}
 	r.notes(w)
 	text, peer := find(r.rows, "text"), find(r.rows, "tcpstates")
 	if text != nil && peer != nil {
 		against(w, text, peer)
 	}
-	if text != nil {
-		if err := printTargets(w, text); err != nil {
-			return fmt.Errorf("write the targets: %w", err)
-		}
+	if err := r.extras.print(w); err != nil {
+		return fmt.Errorf("write what was measured beside: %w", err)
+	}
+	if err := printTargets(w, &results{text, r.extras}); err != nil {
+		return fmt.Errorf("write the targets: %w", err)
 	}
 	if r.programs {
 		if err := r.split(w); err != nil {
@@ -51,7 +56,6 @@ func printTable(to io.Writer, r report) error {
 func (r report) heading(w io.Writer) {
 	fmt.Fprintf(w, "%d loopback connections, %d transitions, %d workers (%s), the server closes first, output to a file\n",
 		r.connections, r.connections*transitionsEach, workers, r.workload)
-	fmt.Fprintf(w, "%s\n", r.machine)
 	fmt.Fprintf(w, "%d rounds of each, interleaved: the median (lowest-highest)\n\n", r.rounds)
 }
 

@@ -49,11 +49,8 @@ func work(args []string) error {
 	if err := makeRoom(); err != nil {
 		return err
 	}
-	pairs, err := newPairs(args)
+	connect, err := begin(args)
 	if err != nil {
-		return err
-	}
-	if _, err := share(pairs, warmUp); err != nil {
 		return err
 	}
 	fmt.Println(0)
@@ -63,13 +60,28 @@ func work(args []string) error {
 		if err != nil {
 			return fmt.Errorf("read an order: %w", err)
 		}
-		elapsed, err := share(pairs, connections)
+		elapsed, err := connect(connections)
 		if err != nil {
 			return err
 		}
 		fmt.Println(elapsed.Nanoseconds())
 	}
 	return nil
+}
+
+// begin prepares one kind of work, and returns what makes connections.
+func begin(args []string) (func(connections int) (time.Duration, error), error) {
+	if len(args) > 0 && args[0] == crowdArg {
+		return leaveInTimeWait, nil
+	}
+	pairs, err := newPairs(args)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := share(pairs, warmUp); err != nil {
+		return nil, err
+	}
+	return func(connections int) (time.Duration, error) { return share(pairs, connections) }, nil
 }
 
 func newPairs(args []string) ([]connector, error) {

@@ -132,6 +132,10 @@ func TestBindFailed(t *testing.T) {
 			"its options are not known", with(binds(way("TIME_WAIT", unknown, until(time.Second))), reusing),
 			"EADDRINUSE: perhaps a connection with 10.0.0.2:40000 is in TIME_WAIT, for 1s more",
 		},
+		{
+			"the options of one are known", with(binds(way("TIME_WAIT", timed), way("TIME_WAIT", unknown, timed)), reusing),
+			"EADDRINUSE: 2 connections are in TIME_WAIT",
+		},
 		{"nothing is found", binds(), "EADDRINUSE"},
 		{"not permitted", with(binds(), erring(event.EACCES)), "EACCES"},
 		{"no such address", with(binds(), erring(event.EADDRNOTAVAIL)), "EADDRNOTAVAIL: no interface of its network namespace has this address ready"},
@@ -180,7 +184,9 @@ func TestFixes(t *testing.T) {
 		call       event.CallFailed
 		has, lacks []string
 	}{
-		{"TIME_WAIT of a socket that reuses", binds(reusable), []string{succeeds, "wait 31s; or"}, []string{alone, isSet}},
+		{"TIME_WAIT of a socket that reuses", binds(reusable), []string{succeeds, "wait 31s; or"}, []string{alone, isSet, "passes over"}},
+		{"a listener of somebody", binds(way("LISTEN")), nil, []string{"stop"}},
+		{"a timer and an orphan", binds(left, way("FIN_WAIT1", orphans)), []string{"ss -tK state time-wait sport", "ss -tK state fin-wait-1 sport"}, nil},
 		{
 			"TIME_WAIT of one that does not", binds(left),
 			[]string{"wait 31s; or end them at once, as root: ss -tK state time-wait sport = :8080", alone},

@@ -94,7 +94,7 @@ func would(c *event.CallFailed, o option, among func(*event.Socket) bool) verdic
 func (o *option) fits(c *event.CallFailed) bool {
 	switch o.name {
 	case "IPV6_V6ONLY":
-		return c.Options.IPv6 && c.Local.Addr().Is6()
+		return c.Options.IPv6
 	case "SO_REUSEPORT":
 		return c.Process != nil
 	}
@@ -235,7 +235,7 @@ func connectFixes(c *event.CallFailed) []string {
 	}
 	return []string{
 		fmt.Sprintf("see ip route get %s: no local address may fit, as where IPv6 is off (net.ipv6.conf.all.disable_ipv6) or the interface has none", c.Remote.Addr()),
-		"or the socket may choose from few ports only (IP_LOCAL_PORT_RANGE)",
+		"or take IPv4, if the destination has an address there",
 	}
 }
 
@@ -250,6 +250,9 @@ func portFixes(p *event.PortStock, asks event.Call) []string {
 		fixes = append(fixes, "set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second; 2, the default, allows it on loopback only")
 	}
 	fixes = append(fixes, "widen net.ipv4.ip_local_port_range"+wrap(" (", now, ")"))
+	if p != nil && !gone(p) && !low(p) {
+		fixes = append(fixes, "see whether the socket may choose from few ports only (IP_LOCAL_PORT_RANGE), or many processes ask at once")
+	}
 	if p != nil && p.ByState[tcpstate.CloseWait] > 0 {
 		fixes = append(fixes, fmt.Sprintf("close what the peers have closed: %d of the ports are in CLOSE_WAIT", p.ByState[tcpstate.CloseWait]))
 	}

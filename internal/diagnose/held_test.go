@@ -47,6 +47,7 @@ func TestCloseWaitHeld(t *testing.T) {
 			[]step{accepts, seen(5*time.Second, server, "CLOSE_WAIT"), seen(14*time.Second, server, "CLOSE_WAIT"), seen(15*time.Second, server, "CLOSE_WAIT", held(7, nginx))},
 			[]string{"close_wait_held: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in CLOSE_WAIT for at least 10s: the peer closed, nginx/42 (fd 7) did not"},
 		},
+		{"its transition was lost after the first look", []step{accepts, seen(time.Second, server, "ESTABLISHED"), seen(14*time.Second, server, "CLOSE_WAIT")}, nil},
 		{
 			"looked at again: it is the same", []step{accepts, leaves, seen(20*time.Second, server, "CLOSE_WAIT"), seen(40*time.Second, server, "CLOSE_WAIT")},
 			[]string{"close_wait_held: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in CLOSE_WAIT for 19s: the peer closed, this side did not"},
@@ -90,6 +91,14 @@ func TestCloseWaitAdvice(t *testing.T) {
 	}
 }
 
+func TestCloseWaitAdviceSaysNoMoreThanIsKnown(t *testing.T) {
+	t.Parallel()
+	s := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE_WAIT"), seen(time.Minute, server, "CLOSE_WAIT", held(7, nginx)))
+	if n := len(s.found[0].Advice); n != 2 {
+		t.Errorf("advice for several processes, or for unread data: %q", s.found[0].Advice)
+	}
+}
+
 func TestFinWait2Held(t *testing.T) {
 	t.Parallel()
 	shut := func(s *story) {
@@ -109,6 +118,10 @@ func TestFinWait2Held(t *testing.T) {
 			[]string{"fin_wait2_held: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT2 for 1m58s: nginx/42 shut down its side and keeps it open, the peer (in CLOSE_WAIT at curl/43) has not closed"},
 		},
 		{"not long enough", []step{accepts, shut, seen(time.Minute+time.Second, server, finWait2, held(7, nginx))}, nil},
+		{
+			"just long enough", []step{accepts, shut, seen(time.Minute+time.Second+ms, server, finWait2)},
+			[]string{"fin_wait2_held: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT2 for 1m00s: a process shut down its side and keeps it open, the peer has not closed"},
+		},
 		{"its timer runs: an orphan", []step{accepts, shut, seen(2*time.Minute, server, finWait2, orphaned)}, nil},
 		{"its timer runs: a timewait socket", []step{accepts, shut, seen(2*time.Minute, server, finWait2, timewait)}, nil},
 	})

@@ -19,6 +19,10 @@ func TestSynUnanswered(t *testing.T) {
 			"the process gives up", []step{asks, at(5*time.Second, client, "SYN_SENT>CLOSE", because(event.CauseAbandoned), by(curl, event.MechanismClose), after(5*time.Second))},
 			[]string{"syn_unanswered: 10.0.0.1:80 did not answer the SYN of curl/43 for 5s"},
 		},
+		{
+			"it waited for the answer to the first SYN", []step{asks, at(time.Second, client, "SYN_SENT>CLOSE", because(event.CauseAbandoned), of(curl), after(time.Second))},
+			[]string{"syn_unanswered: 10.0.0.1:80 did not answer the SYN of curl/43 for 1s"},
+		},
 		{"it did not wait for the answer", []step{asks, at(time.Second, client, "SYN_SENT>CLOSE", because(event.CauseAbandoned), after(time.Second-1))}, nil},
 		{
 			"it still waits", []step{asks, seen(3*time.Second, client, "SYN_SENT", retried(1))},

@@ -28,7 +28,7 @@ var portsExhausted = &rule{
 	code: "ports_exhausted", severity: event.Error, of: call, key: byCall,
 	when: func(f *fact) bool { return noPort(f.call) },
 	summary: func(g *group) string {
-		return callWords(g) + wrap(": ", g.fact.shortage(), "")
+		return callWords(g) + g.fact.shortage()
 	},
 	advice: func(g *group) []string { return Fixes(g.fact.call) },
 }
@@ -99,7 +99,9 @@ func left(p *event.PortStock) int { return max(0, usable(p)-p.Taken) }
 func low(p *event.PortStock) bool { return p.Taken*100 > usable(p)*portsLowAbove }
 
 // noPort says whether a call failed because all local ports are taken. bind() to port 0
-// fails so for nothing else; connect() also where no local address fits.
+// and connect() over IPv4 fail so for nothing else (__inet_hash_connect()); over IPv6
+// connect() also fails so where no local address fits (ip6_dst_lookup_tail()), and the
+// ports must tell.
 func noPort(c *event.CallFailed) bool {
 	switch {
 	case c.Local.Port() != 0 || c.Error != event.EADDRINUSE && c.Error != event.EADDRNOTAVAIL:
@@ -107,8 +109,10 @@ func noPort(c *event.CallFailed) bool {
 	case c.Call == event.CallBind:
 		return c.Error == event.EADDRINUSE
 	}
-	return c.Call == event.CallConnect && c.Ports != nil && left(c.Ports)*100 <= usable(c.Ports)*portsGoneBelow
+	return c.Call == event.CallConnect && (c.Remote.Addr().Is4() || c.Ports != nil && gone(c.Ports))
 }
+
+func gone(p *event.PortStock) bool { return left(p)*100 <= usable(p)*portsGoneBelow }
 
 // callWords is the call and how it failed: "connect() of curl/12 to 10.0.0.9:443 failed
 // with EADDRNOTAVAIL".
@@ -131,15 +135,17 @@ func destinationWords(a netip.AddrPort) string {
 
 // shortage is how many ports are taken, and by which sockets, or "".
 func (f *fact) shortage() string {
-	p := f.ports
-	if p == nil {
-		return ""
-	}
-	there := ""
+	p, there := f.ports, ""
 	if f.call.Call == event.CallConnect {
 		there = " for that destination"
 	}
-	return fmt.Sprintf("%d of %s are taken%s%s", p.Taken, count(usable(p), "local port"), there, wrap(", ", statesWords(p), ""))
+	switch {
+	case p == nil:
+		return ""
+	case !gone(p):
+		return fmt.Sprintf(", although %d of %s are left%s a moment later", left(p), count(usable(p), "local port"), there)
+	}
+	return fmt.Sprintf(": %d of %s are taken%s%s", p.Taken, count(usable(p), "local port"), there, wrap(", ", statesWords(p), ""))
 }
 
 // statesWords is in which states the ports are taken, the most frequent first.

@@ -25,6 +25,13 @@ func connect(local string, p *event.PortStock) event.CallFailed {
 	}
 }
 
+// connect6 is the same over IPv6.
+func connect6(local string, p *event.PortStock) event.CallFailed {
+	c := connect(local, p)
+	c.Remote = addr("[2001:db8::9]:443")
+	return c
+}
+
 func TestPortsExhausted(t *testing.T) {
 	t.Parallel()
 	gone := taken(dest, states{tcpstate.TimeWait: 28000, tcpstate.Established: 231, tcpstate.Close: 1})
@@ -39,6 +46,18 @@ func TestPortsExhausted(t *testing.T) {
 		{
 			"some are free again by the time of the look", []step{fail(0, connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10})))},
 			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: 25409 of 28232 local ports are taken for that destination, 25409 in TIME_WAIT"},
+		},
+		{
+			"IPv4 lacks nothing else", []step{fail(0, connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10 - 1})))},
+			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL, although 2824 of 28232 local ports are left for that destination a moment later"},
+		},
+		{
+			"IPv6", []step{fail(0, connect6("[::]:0", gone))},
+			[]string{"ports_exhausted: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL: 28232 of 28232 local ports are taken for that destination, 28000 in TIME_WAIT, 231 in ESTABLISHED and 1 in CLOSE"},
+		},
+		{
+			"nobody looked", []step{fail(0, connect("0.0.0.0:0", nil))},
+			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL"},
 		},
 		{
 			"bind to port 0", []step{fail(0, bound)},
@@ -64,20 +83,20 @@ func TestConnectFailed(t *testing.T) {
 	t.Parallel()
 	run(t, []scene{
 		{
-			"ports are left", []step{fail(0, connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10 - 1})))},
-			[]string{"connect_failed: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL, although 2824 local ports are left for it"},
+			"ports are left, and IPv6 may lack an address", []step{fail(0, connect6("[::]:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10 - 1})))},
+			[]string{"connect_failed: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL, although 2824 local ports are left for it"},
 		},
 		{
 			"the four-tuple is taken", []step{fail(0, connect("10.0.0.2:6001", taken(dest, states{tcpstate.TimeWait: usable})))},
 			[]string{"connect_failed: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: there is a connection from 10.0.0.2:6001 to it already"},
 		},
 		{
-			"a port, and no address", []step{fail(0, connect("[::]:6001", nil))},
-			[]string{"connect_failed: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL"},
+			"a port, and no address", []step{fail(0, connect6("[::]:6001", nil))},
+			[]string{"connect_failed: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL"},
 		},
 		{
-			"nobody looked at the ports", []step{fail(0, connect("0.0.0.0:0", nil))},
-			[]string{"connect_failed: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL"},
+			"nobody looked at the ports", []step{fail(0, connect6("[::]:0", nil))},
+			[]string{"connect_failed: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL"},
 		},
 	})
 }
@@ -105,6 +124,39 @@ func TestPortsLow(t *testing.T) {
 			[]string{"2 ports_low: 5646 of 28232 local ports are left for 10.0.0.9:443, enough for about 1h34m at 1 more a second: 22586 in TIME_WAIT"},
 		},
 	})
+}
+
+// few is 100 usable ports.
+func few(n int) *event.PortStock {
+	p := taken(dest, states{tcpstate.Established: n})
+	p.First, p.Last = 1000, 1099
+	return p
+}
+
+func TestTheLimitsOfFewPorts(t *testing.T) {
+	t.Parallel()
+	run(t, []scene{
+		{"80 are not low", []step{ports(0, few(80))}, nil},
+		{"81 are", []step{ports(0, few(81))}, []string{"ports_low: 19 of 100 local ports are left for 10.0.0.9:443: 81 in ESTABLISHED"}},
+		{
+			"90 are gone", []step{fail(0, connect6("[::]:0", few(90)))},
+			[]string{"ports_exhausted: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL: 90 of 100 local ports are taken for that destination, 90 in ESTABLISHED"},
+		},
+		{
+			"89 are not", []step{fail(0, connect6("[::]:0", few(89)))},
+			[]string{"connect_failed: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL, although 11 local ports are left for it"},
+		},
+	})
+}
+
+func TestEachDestinationHasItsPorts(t *testing.T) {
+	t.Parallel()
+	other := connect("0.0.0.0:0", few(100))
+	other.Remote = addr("10.0.0.9:444")
+	s := play(fail(0, connect("0.0.0.0:0", few(100))), fail(0, other), ports(0, few(100)))
+	if n := len(s.Findings()); n != 3 {
+		t.Errorf("%d groups, want 2 of connect and 1 of ports", n)
+	}
 }
 
 func TestReservedPortsAreNotUsable(t *testing.T) {
@@ -137,7 +189,9 @@ func TestPortFixes(t *testing.T) {
 			[]string{"tcp_tw_reuse"},
 		},
 		{"the four-tuple is taken", connect("10.0.0.2:6001", nil), []string{"four-tuple"}, []string{"ip_local_port_range", "ip route"}},
-		{"no address", connect("0.0.0.0:0", nil), []string{"ip route get 10.0.0.9"}, []string{"ip_local_port_range"}},
+		{"no address", connect6("[::]:0", nil), []string{"ip route get 2001:db8::9"}, []string{"ip_local_port_range"}},
+		{"ports are left", connect("0.0.0.0:0", few(50)), []string{"IP_LOCAL_PORT_RANGE"}, []string{"ip route"}},
+		{"no ports are left", connect("0.0.0.0:0", few(100)), nil, []string{"IP_LOCAL_PORT_RANGE"}},
 	} {
 		checkFixes(t, c.name, &c.call, c.has, c.lacks)
 	}

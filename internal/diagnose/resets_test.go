@@ -8,10 +8,11 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
+// byListener has a connection that nobody has accepted.
+var byListener = event.Process{PID: 42, Comm: "nginx", Source: event.SourceListener}
+
 func TestResetsOfThisSide(t *testing.T) {
 	t.Parallel()
-	byListener := *nginx
-	byListener.Source = event.SourceListener
 	const closes = event.MechanismClose
 	run(t, []scene{
 		{
@@ -69,6 +70,10 @@ func TestResetReceived(t *testing.T) {
 	run(t, []scene{
 		{
 			"from elsewhere", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", came...)},
+			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 was reset by the peer in ESTABLISHED (nginx/42)"},
+		},
+		{
+			"before it was accepted", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", because(event.CauseResetReceived), of(&byListener))},
 			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 was reset by the peer in ESTABLISHED (nginx/42)"},
 		},
 		{
@@ -136,11 +141,20 @@ func TestResetAdviceKnowsTheReason(t *testing.T) {
 	for reason, want := range map[string]string{
 		"TCP_ABORT_ON_MEMORY": "tcp_max_orphans",
 		"INVALID_SYN":         "see what the peer sends",
-		"":                    "from 6.12 on",
+		"":                    "the kernel tells why from 6.12 on",
+		"TCP_STATE":           "AF_UNSPEC",
 	} {
 		s := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset(reason)))
 		if len(s.found) != 1 || !strings.Contains(s.found[0].Advice[0], want) {
 			t.Errorf("%q: %+v, want %q", reason, s.found, want)
 		}
+	}
+}
+
+func TestResetAdviceOfAnOldKernel(t *testing.T) {
+	t.Parallel()
+	s := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset(""), by(nginx, event.MechanismClose)))
+	if advice := s.found[0].Advice[0]; !strings.Contains(advice, "with SO_LINGER 0, or before it has read") {
+		t.Errorf("advice %q", advice)
 	}
 }

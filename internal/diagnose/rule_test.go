@@ -26,7 +26,7 @@ func every(id event.ID) map[event.Code][]step {
 	failed := binds(way("LISTEN", has(hostile)), way("TIME_WAIT", until(time.Second), closedFirst(event.Local, hostile)))
 	failed.Process = hostile
 	lacking := connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable}))
-	unlucky := connect("0.0.0.0:0", nil)
+	unlucky := connect6("[::]:0", nil)
 	lacking.Process, unlucky.Process = hostile, hostile
 	return map[event.Code][]step{
 		"close_wait_held":    {comes("CLOSE_WAIT"), look("CLOSE_WAIT", mine, unread(3))},
@@ -75,6 +75,26 @@ func TestTheTable(t *testing.T) {
 			}
 			checkFindings(t, code, one.Findings())
 		})
+	}
+}
+
+// Scripts rely on codes and severities.
+func TestSeverities(t *testing.T) {
+	t.Parallel()
+	harms := []event.Code{
+		"syn_unanswered", "refused", "unreachable", "listen_overflow", "ports_exhausted", "connect_failed", "bind_failed",
+	}
+	may := []event.Code{"fin_wait2_expired", "reset_linger"}
+	for code, steps := range every(1) {
+		want := event.Warning
+		if slices.Contains(harms, code) {
+			want = event.Error
+		} else if slices.Contains(may, code) {
+			want = event.Info
+		}
+		if got := play(steps...).Findings()[0].Severity; got != want {
+			t.Errorf("%s is of severity %s, want %s", code, got, want)
+		}
 	}
 }
 

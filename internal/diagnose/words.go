@@ -146,7 +146,7 @@ func (g *group) times() string {
 
 // within says in which time several things happened: " within 31s", or "".
 func (g *group) within() string {
-	if d := g.last.Sub(g.first); g.count > 1 && d >= time.Millisecond {
+	if d := g.last.Sub(g.first); d >= time.Millisecond {
 		return " within " + short(d)
 	}
 	return ""

@@ -11,7 +11,7 @@ func TestDurationsAreShort(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
 		0: "0ms", 999 * ms: "999ms", time.Second: "1s", 31*time.Second + 900*ms: "31s",
-		time.Minute: "1m00s", 5*time.Minute + 10*time.Second: "5m10s", 2*time.Hour + 5*time.Minute: "2h05m",
+		time.Minute: "1m00s", time.Hour: "1h00m", 5*time.Minute + 10*time.Second: "5m10s", 2*time.Hour + 5*time.Minute: "2h05m",
 		24 * time.Hour: "1d00h", 76 * time.Hour: "3d04h",
 	} {
 		if got := diagnose.Short(d); got != want {

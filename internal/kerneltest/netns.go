@@ -114,6 +114,19 @@ func (ns *NetNS) Route(prefix netip.Prefix, device string) error {
 	return addRoute(&netlink.Route{Scope: netlink.SCOPE_LINK}, prefix, device)
 }
 
+// Unreachable has a prefix refused, by ICMP where the namespace forwards. It runs inside
+// Do.
+func (ns *NetNS) Unreachable(prefix netip.Prefix) error {
+	destination, err := netlink.ParseIPNet(prefix.String())
+	if err != nil {
+		return err
+	}
+	if err := netlink.RouteAdd(&netlink.Route{Type: unix.RTN_UNREACHABLE, Dst: destination}); err != nil {
+		return fmt.Errorf("make %v unreachable: %w", prefix, err)
+	}
+	return nil
+}
+
 func addRoute(route *netlink.Route, prefix netip.Prefix, device string) error {
 	link, err := netlink.LinkByName(device)
 	if err != nil {

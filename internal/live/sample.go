@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
@@ -21,9 +22,6 @@ const (
 	// sampleShare bounds what looking costs: a look is followed by so many times its
 	// length without one.
 	sampleShare = 50
-	// sampleAge is how long a socket that waits for somebody is left alone at first. It
-	// is sampled again when it has waited twice as long as the last time.
-	sampleAge = 10 * time.Second
 	// stockShare is the part of the local ports, in percent, from which on those for one
 	// destination are sampled.
 	stockShare = 50
@@ -147,42 +145,39 @@ func (t *trace) tell(s *event.Sample) {
 	t.found(t.doctor.Sample(s))
 }
 
-// telling says whether a socket shows something that was not told before.
+// telling says whether a socket shows something that was not told before, or has waited
+// long enough to be looked at again.
 func (t *trace) telling(s *event.Socket, end *conn.End, last *sampled) bool {
-	switch s.State {
-	case tcpstate.Listen:
-		changed := s.Counters.Drops != last.drops || s.Counters.Backlog > s.Counters.BacklogMax
-		last.drops = s.Counters.Drops
-		return changed
-	case tcpstate.SynSent, tcpstate.FinWait1, tcpstate.LastAck, tcpstate.Closing:
-		if s.Counters.Timeouts != last.timeouts {
-			last.timeouts = s.Counters.Timeouts
-			return true
-		}
-		fallthrough
-	case tcpstate.CloseWait, tcpstate.FinWait2:
-		age := s.Time.Sub(max(end.Since, t.sampler.began))
-		if age < max(sampleAge, 2*last.age) {
-			return false
-		}
+	c := &s.Counters
+	changed := c.Timeouts != last.timeouts || c.Drops != last.drops || c.Backlog > c.BacklogMax
+	last.timeouts, last.drops = c.Timeouts, c.Drops
+	age, due := s.Time.Sub(max(end.Since, t.sampler.began)), diagnose.Due(s.State)
+	if due == 0 {
+		return false
+	}
+	if age >= max(due, 2*last.age) {
 		last.age = age
 		return true
 	}
-	return false
+	return changed
 }
 
 // sampleStocks counts the local ports for each destination, and tells of those that
 // run low.
 func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 	counts := make(map[destination]int)
+	pids := make(map[uint32]uint32) // by network namespace, of a process with a socket there
 	for i := range sockets {
 		s := &sockets[i]
+		if len(s.Holders) > 0 {
+			pids[s.NetNS] = s.Holders[0].PID
+		}
 		if s.Remote.Port() != 0 && s.Socket != 0 {
 			counts[destination{s.NetNS, s.Local.Addr(), s.Remote}]++
 		}
 	}
 	for d, n := range counts {
-		settings, ok := t.portSettings(d.netns)
+		settings, ok := t.portSettings(d.netns, pids[d.netns])
 		if !ok || n*100 < stockShare*(int(settings.Range.Last)-int(settings.Range.First)+1) {
 			delete(t.sampler.stocks, d)
 			continue
@@ -215,12 +210,12 @@ func inNamespace(sockets []event.Socket, netns uint32) []event.Socket {
 }
 
 // portSettings reads a namespace's settings, once.
-func (t *trace) portSettings(netns uint32) (event.PortSettings, bool) {
+func (t *trace) portSettings(netns, pid uint32) (event.PortSettings, bool) {
 	settings, ok := t.sampler.settings[netns]
 	if ok {
 		return settings, true
 	}
-	settings, err := sockdiag.ReadSettings(netns)
+	settings, err := sockdiag.ReadSettings(netns, pid)
 	if err != nil {
 		return settings, false
 	}

@@ -56,8 +56,8 @@ func (s *Settler) listenFailed(k *event.Kernel) {
 func (s *Settler) Found(f *event.Socket) (id event.ID, fresh bool) {
 	tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
 	k := event.Kernel{Tuple: tuple, Sock: f.Address, Cookie: f.Cookie}
-	sock := s.sockets[f.Address]
-	if sock == nil || !sock.same(&k) || sock.tuple != tuple {
+	sock := s.found(f)
+	if sock == nil {
 		if !s.filter.Match(&tuple) {
 			return 0, false
 		}
@@ -86,8 +86,8 @@ func kindOf(f *event.Socket) kind {
 // Has takes who has a socket open now: where the owner that is known has let go of it,
 // it was handed on. It says whether that is so.
 func (s *Settler) Has(f *event.Socket) bool {
-	sock := s.sockets[f.Address]
-	if sock == nil || len(f.Holders) == 0 || sock.tuple != event.NewTuple(f.NetNS, f.Local, f.Remote) {
+	sock := s.found(f)
+	if sock == nil || len(f.Holders) == 0 {
 		return false
 	}
 	for i := range f.Holders {
@@ -109,8 +109,25 @@ func (s *Settler) At(address uint64) event.ID {
 
 // ID returns the name of a socket that was found, or 0.
 func (s *Settler) ID(f *event.Socket) event.ID {
-	if sock := s.sockets[f.Address]; sock != nil && sock.tuple == event.NewTuple(f.NetNS, f.Local, f.Remote) {
+	if sock := s.found(f); sock != nil {
 		return sock.id
 	}
 	return 0
+}
+
+// found returns the socket that was found, if it is known. One that connects may be
+// known without its local port.
+func (s *Settler) found(f *event.Socket) *socket {
+	sock := s.sockets[f.Address]
+	switch {
+	case sock == nil || sock.state == tcpstate.Close:
+		return nil
+	case sock.cookie != 0 && f.Cookie != 0:
+		if sock.cookie != f.Cookie {
+			return nil
+		}
+	case sock.tuple != event.NewTuple(f.NetNS, f.Local, f.Remote):
+		return nil
+	}
+	return sock
 }

@@ -1,0 +1,254 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+// The parts beside the tracers' rounds, as -only names them.
+const (
+	whyPart      = "why"
+	startPart    = "start"
+	syscallsPart = "syscalls"
+)
+
+var parts = []string{whyPart, startPart, syscallsPart}
+
+// repeats is how often each part is measured.
+const repeats = 9
+
+// extras has what was measured beside the tracers' rounds. What was left out has no
+// samples.
+type extras struct {
+	timeWait     int     // the fewest that the crowd had
+	whyHeld      samples // ms that `tcptrace why` takes, of the port of the crowd
+	whyFree      samples // ms, of a port that nobody has
+	whyRSS       samples // KiB, of the port of the crowd
+	startAlone   samples // ms until tcptrace's start record, before the crowd came
+	startCrowded samples // ms
+	untraced     samples // ns a system call
+	traced       samples // the same, with tcptrace at an idle port
+}
+
+// startAdded is what the crowd adds to the time until the start record: the snapshot
+// of its sockets, ms.
+func (e *extras) startAdded() samples {
+	if len(e.startCrowded) == 0 {
+		return nil
+	}
+	return samples{e.startCrowded.median() - e.startAlone.median()}
+}
+
+// added is what tracing adds to each system call, ns.
+func (e *extras) added() samples {
+	sum := make(samples, len(e.traced))
+	for i := range sum {
+		sum[i] = e.traced[i] - e.untraced[i]
+	}
+	return sum
+}
+
+// measureExtras measures the parts that are asked for.
+func (b *bench) measureExtras(ctx context.Context) error {
+	if b.parts[whyPart] || b.parts[startPart] {
+		if err := b.crowded(ctx); err != nil {
+			return because(ctx, fmt.Errorf("with a crowd of sockets: %w", err))
+		}
+	}
+	if b.parts[syscallsPart] {
+		if err := b.syscalls(ctx); err != nil {
+			return because(ctx, fmt.Errorf("system calls: %w", err))
+		}
+	}
+	return nil
+}
+
+// because returns the reason of the end where somebody ended the benchmark: the rest
+// follows from it.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// crowded measures how long tcptrace takes to look at a crowd of sockets and processes.
+func (b *bench) crowded(ctx context.Context) error {
+	c, err := startCrowd(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { c.close(); time.Sleep(pause) }()
+	if b.parts[startPart] {
+		if err := b.starts(ctx, c, "alone", &b.extras.startAlone); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(os.Stderr, "gather %d sockets in TIME_WAIT and %d processes\n", crowdSize, crowdProcesses)
+	if err := c.gather(); err != nil {
+		return err
+	}
+	if b.parts[whyPart] {
+		if err := b.whys(ctx, c); err != nil {
+			return err
+		}
+	}
+	if b.parts[startPart] {
+		if err := b.starts(ctx, c, "in the crowd", &b.extras.startCrowded); err != nil {
+			return err
+		}
+	}
+	b.extras.timeWait, err = c.timeWait() // they only get fewer
+	return err
+}
+
+// whys asks about both ports, in turns.
+func (b *bench) whys(ctx context.Context, c *crowd) error {
+	for n := range repeats {
+		fmt.Fprintf(os.Stderr, "why, run %d of %d\n", n+1, repeats)
+		held, rss, err := b.why(ctx, c, crowdPort)
+		if err != nil {
+			return err
+		}
+		free, _, err := b.why(ctx, c, idlePort)
+		if err != nil {
+			return err
+		}
+		b.extras.whyHeld = append(b.extras.whyHeld, milliseconds(held))
+		b.extras.whyRSS = append(b.extras.whyRSS, float64(rss))
+		b.extras.whyFree = append(b.extras.whyFree, milliseconds(free))
+	}
+	return nil
+}
+
+// why asks tcptrace about a port, and returns how long it takes from the start of the
+// process to its end, and its memory in KiB.
+func (b *bench) why(ctx context.Context, c *crowd, port int) (elapsed time.Duration, rss int64, err error) {
+	cmd, cancel := b.command(ctx, "why", strconv.Itoa(port))
+	defer cancel()
+	var said, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &complaint
+	begin, err := c.launch(cmd)
+	if err != nil {
+		return 0, 0, err
+	}
+	err = cmd.Wait()
+	elapsed = time.Since(begin)
+	if err != nil {
+		return 0, 0, fmt.Errorf("tcptrace why %d: %w: %s", port, err, complaint.Bytes())
+	}
+	// It would be quick to find nothing.
+	if found := bytes.Contains(said.Bytes(), []byte("TIME_WAIT")); found != (port == crowdPort) {
+		return 0, 0, fmt.Errorf("tcptrace why %d is wrong:\n%s", port, said.Bytes())
+	}
+	return elapsed, usageOf(cmd.ProcessState).rssKiB, nil
+}
+
+// starts measures the time until the start record, some times over.
+func (b *bench) starts(ctx context.Context, c *crowd, where string, to *samples) error {
+	for n := range repeats {
+		fmt.Fprintf(os.Stderr, "start %s, run %d of %d\n", where, n+1, repeats)
+		elapsed, err := b.start(ctx, c)
+		if err != nil {
+			return err
+		}
+		*to = append(*to, milliseconds(elapsed))
+	}
+	return nil
+}
+
+// start measures the time until the start record: from then on the trace misses
+// nothing. What comes after it is not waited for.
+func (b *bench) start(ctx context.Context, c *crowd) (time.Duration, error) {
+	cmd, cancel := b.command(ctx, "--json", "--port", strconv.Itoa(crowdPort))
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		cancel()
+		return 0, fmt.Errorf("start tcptrace: %w", err)
+	}
+	begin, err := c.launch(cmd)
+	if err != nil {
+		cancel()
+		return 0, err
+	}
+	line, failed := bufio.NewReader(out).ReadBytes('\n')
+	elapsed := time.Since(begin)
+	cancel() // kills it
+	cmd.Wait()
+	if failed != nil {
+		return 0, fmt.Errorf("read the start record of tcptrace: %w: %s", failed, complaint.Bytes())
+	}
+	if recordType(line) != "start" {
+		return 0, fmt.Errorf("tcptrace begins with no start record: %s", line)
+	}
+	return elapsed, nil
+}
+
+// command is a tcptrace that ends with the context, or when it takes too long.
+func (b *bench) command(ctx context.Context, args ...string) (*exec.Cmd, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	cmd := exec.CommandContext(ctx, b.program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd, cancel
+}
+
+// launch starts a command in the crowd's network namespace, and returns when that was.
+func (c *crowd) launch(cmd *exec.Cmd) (begin time.Time, err error) {
+	err = c.inside(func() error {
+		begin = time.Now()
+		return cmd.Start()
+	})
+	return begin, err
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / 1e6 }
+
+// print shows the parts that were measured.
+func (e *extras) print(w io.Writer) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	e.printCrowded(tab)
+	e.printSyscalls(tab)
+	return tab.Flush()
+}
+
+func (e *extras) printCrowded(w io.Writer) {
+	if len(e.whyHeld)+len(e.startCrowded) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nWith %d sockets in TIME_WAIT at one port, and %d processes with a socket each, %d times:\n",
+		e.timeWait, crowdProcesses, repeats)
+	if e.timeWait < crowdSize {
+		fmt.Fprintf(w, "(%d sockets were meant)\n", crowdSize)
+	}
+	if len(e.whyHeld) > 0 {
+		fmt.Fprintf(w, "  why, of that port\t%s ms\t%.0f MiB\n", cell(e.whyHeld, "%.0f", 1), e.whyRSS.median()/1024)
+		fmt.Fprintf(w, "  why, of a port that nobody has\t%s ms\n", cell(e.whyFree, "%.0f", 1))
+	}
+	if len(e.startCrowded) > 0 {
+		fmt.Fprintf(w, "  a trace's start record\t%s ms\n", cell(e.startCrowded, "%.0f", 1))
+		fmt.Fprintf(w, "  the same before they came\t%s ms\n", cell(e.startAlone, "%.0f", 1))
+	}
+}
+
+func (e *extras) printSyscalls(w io.Writer) {
+	if len(e.traced) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nEach system call of the machine, by getppid() on one core, %d times %v in turns:\n", repeats, callTime)
+	fmt.Fprintf(w, "  without a tracer\t%s ns\n", cell(e.untraced, "%.1f", 1))
+	fmt.Fprintf(w, "  with tcptrace at an idle port\t%s ns\n", cell(e.traced, "%.1f", 1))
+	fmt.Fprintf(w, "  more\t%s ns\n", cell(e.added(), "%.1f", 1))
+}

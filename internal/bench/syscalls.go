@@ -1,0 +1,80 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// callTime is how long system calls are made in one go.
+	callTime = 200 * time.Millisecond
+	// callBatch is how many are made between two looks at the clock.
+	callBatch = 10_000
+)
+
+// syscalls measures what a trace costs each system call of the machine: while a program
+// is at the end of any, all of them take a longer way through the kernel. Without and
+// with tcptrace take turns.
+func (b *bench) syscalls(ctx context.Context) error {
+	idle := find(newRows(tracers(b.program)), "filtered").tracer
+	for n := range repeats {
+		fmt.Fprintf(os.Stderr, "system calls, round %d of %d\n", n+1, repeats)
+		untraced, err := perCall()
+		if err != nil {
+			return err
+		}
+		traced, err := b.perTracedCall(ctx, idle)
+		if err != nil {
+			return err
+		}
+		b.extras.untraced = append(b.extras.untraced, untraced)
+		b.extras.traced = append(b.extras.traced, traced)
+	}
+	return nil
+}
+
+func (b *bench) perTracedCall(ctx context.Context, t tracer) (float64, error) {
+	p, err := t.start(ctx, t, b.dir)
+	if err != nil {
+		return 0, err
+	}
+	defer p.kill()
+	return perCall()
+}
+
+// perCall returns how many nanoseconds the cheapest system call takes.
+func perCall() (float64, error) {
+	core, err := nthCore(1)
+	if err != nil {
+		return 0, err
+	}
+	var ns float64
+	done := make(chan error)
+	go func() { // on a thread that ends with it, and with it the core that it keeps to
+		err := stay(core)
+		makeCalls(callTime / 10) // wakes the core up
+		ns = makeCalls(callTime)
+		done <- err
+	}()
+	err = <-done
+	return ns, err
+}
+
+func makeCalls(d time.Duration) float64 {
+	calls, begin := 0, time.Now()
+	for {
+		for range callBatch {
+			unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
+		}
+		calls += callBatch
+		if elapsed := time.Since(begin); elapsed >= d {
+			return float64(elapsed) / float64(calls)
+		}
+	}
+}
