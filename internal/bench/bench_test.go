@@ -3,6 +3,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -105,11 +106,157 @@ func TestPrograms(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	text := &row{inKernel: samples{900}, kept: samples{0.64}, ring: samples{0, 0, 1}, user: samples{1.4}}
-	want := []string{"met", "MISSED", "MISSED", "met"}
+	text := &row{
+		inKernel: samples{900}, callEnds: samples{120}, kept: samples{0.64}, ring: samples{0, 0, 1}, user: samples{1.4},
+	}
+	measured := &extras{whyHeld: samples{310, 299, 250}, startAlone: samples{200}, startCrowded: samples{501}}
+	want := []string{"met", "MISSED", "MISSED", "MISSED", "met", "met", "", "MISSED"}
 	for i, target := range targets {
-		if got := target.verdict(target.value(text)); got != want[i] {
-			t.Errorf("%s: got %s, want %s", target.what, got, want[i])
+		got := ""
+		if value, ok := target.value(&results{text, measured}); ok {
+			got = target.verdict(value)
+		}
+		if got != want[i] {
+			t.Errorf("%s: got %q, want %q", target.what, got, want[i])
+		}
+	}
+}
+
+// Without anything measured, not even the heading is there.
+func TestNoTargets(t *testing.T) {
+	var out strings.Builder
+	if err := printTargets(&out, &results{nil, &extras{}}); err != nil || out.Len() > 0 {
+		t.Errorf("%v, %q", err, &out)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	all := []tracer{{name: "none"}, {name: "text"}, {name: "absent", command: []string{"/absent"}, install: "not at all"}}
+	for _, test := range []struct{ only, tracers, parts string }{
+		{"", "none text", "why start syscalls"},
+		{"text", "none text", ""},
+		{"none", "none", ""},
+		{"why", "", "why"},
+		{"text,syscalls,start", "none text", "start syscalls"},
+		{"absent", "none", ""},
+		{"nonsense", "error", "error"},
+	} {
+		c, err := choose(all, test.only)
+		var names, chosen []string
+		for _, t := range c.tracers {
+			names = append(names, t.name)
+		}
+		for _, name := range parts {
+			if c.parts[name] {
+				chosen = append(chosen, name)
+			}
+		}
+		if err != nil {
+			names, chosen = []string{"error"}, []string{"error"}
+		}
+		if got := strings.Join(names, " "); got != test.tracers {
+			t.Errorf("-only %q: tracers %q, want %q", test.only, got, test.tracers)
+		}
+		if got := strings.Join(chosen, " "); got != test.parts {
+			t.Errorf("-only %q: parts %q, want %q", test.only, got, test.parts)
+		}
+	}
+}
+
+// Scripts read these keys: what is beside the runs is left out where it was not
+// measured, and takes nothing away from them.
+func TestJSON(t *testing.T) {
+	text := &row{
+		tracer: tracer{name: "text"}, rate: samples{5}, kept: samples{0.7}, inKernel: samples{800}, callEnds: samples{50},
+		lost: samples{0}, user: samples{1}, system: samples{2}, rss: samples{7}, firstEvent: samples{90},
+	}
+	const run = `{"runs":[{"name":"text","kernel_ns":800,"rate_kept":0.7,"lost":0,"cpu_us":3,"user_us":1,` +
+		`"system_us":2,"rss_kib":7,"first_event_ms":90,"connections_per_second":5}],`
+	measured := &extras{
+		timeWait: 99, whyHeld: samples{3, 1, 2}, whyFree: samples{1}, whyRSS: samples{4},
+		startAlone: samples{10}, startCrowded: samples{15}, untraced: samples{50, 60}, traced: samples{80, 70},
+	}
+	for _, test := range []struct {
+		rows   []*row
+		extras *extras
+		want   string
+	}{
+		{nil, &extras{}, `{"runs":[]}`},
+		{[]*row{text}, &extras{}, run + `"attribution":{"call_ends_ns":{"median":50,"lowest":50,"highest":50}}}`},
+		{nil, measured, `{"runs":[],` +
+			`"why":{"time_wait":99,"processes":500,"held_ms":{"median":2,"lowest":1,"highest":3},` +
+			`"free_ms":{"median":1,"lowest":1,"highest":1},"held_rss_kib":4},` +
+			`"start":{"time_wait":99,"processes":500,"alone_ms":{"median":10,"lowest":10,"highest":10},` +
+			`"crowded_ms":{"median":15,"lowest":15,"highest":15},"added_ms":5},` +
+			`"syscalls":{"untraced_ns":{"median":55,"lowest":50,"highest":60},` +
+			`"traced_ns":{"median":75,"lowest":70,"highest":80},"added_ns":{"median":20,"lowest":10,"highest":30}}}`},
+	} {
+		var out strings.Builder
+		if err := printJSON(&out, test.rows, test.extras); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSpace(out.String()); got != test.want {
+			t.Errorf("got\n%s\nwant\n%s", got, test.want)
+		}
+	}
+}
+
+func TestPrintExtras(t *testing.T) {
+	for _, test := range []struct {
+		extras extras
+		want   string
+	}{
+		{extras{}, ""},
+		{extras{timeWait: 100_001, startAlone: samples{10}, startCrowded: samples{15, 17}}, `
+With 100001 sockets in TIME_WAIT at one port, and 500 processes with a socket each, 9 times:
+  a trace's start record    16 (15-17) ms
+  the same before they came 10 ms
+`},
+		{extras{timeWait: 7, whyHeld: samples{30}, whyFree: samples{20}, whyRSS: samples{2048}}, `
+With 7 sockets in TIME_WAIT at one port, and 500 processes with a socket each, 9 times:
+(100000 sockets were meant)
+  why, of that port              30 ms 2 MiB
+  why, of a port that nobody has 20 ms
+`},
+		{extras{untraced: samples{50}, traced: samples{80}}, `
+Each system call of the machine, by getppid() on one core, 9 times 200ms in turns:
+  without a tracer              50.0 ns
+  with tcptrace at an idle port 80.0 ns
+  more                          30.0 ns
+`},
+	} {
+		var out strings.Builder
+		if err := test.extras.print(&out); err != nil {
+			t.Fatal(err)
+		}
+		if got := blanks.ReplaceAllString(out.String(), "$1 "); got != blanks.ReplaceAllString(test.want, "$1 ") {
+			t.Errorf("got\n%s\nwant\n%s", got, test.want)
+		}
+	}
+}
+
+// blanks are those that align columns.
+var blanks = regexp.MustCompile(`(\S) +`)
+
+func TestCallEnds(t *testing.T) {
+	ran := []program{{name: "socket_transition", time: 700}, {name: "accept4_done", time: 40}, {name: "connect_done", time: 20}}
+	if got := total(atCallEnds(ran)); got != 60*time.Nanosecond {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestParseTimeWait(t *testing.T) {
+	for _, test := range []struct {
+		content string
+		want    int
+		ok      bool
+	}{
+		{"sockets: used 12\nTCP: inuse 3 orphan 0 tw 99998 alloc 4 mem 1\nUDP: inuse 0 mem 0\n", 99_998, true},
+		{"sockets: used 12\nUDP: inuse 0 tw 5\n", 0, false},
+		{"TCP: inuse 3 orphan\n", 0, false},
+	} {
+		if got, ok := parseTimeWait(test.content); got != test.want || ok != test.ok {
+			t.Errorf("%q: got %d, %v", test.content, got, ok)
 		}
 	}
 }
@@ -125,6 +272,22 @@ func TestServerAddresses(t *testing.T) {
 		}
 	}
 	if len(seen) != maxConnections/workers/100 || seen["127.1.0.1:20101"] != 1 {
+		t.Errorf("%d addresses", len(seen))
+	}
+}
+
+// Workers with one port have addresses of their own, however many connections they make.
+func TestCrowdAddresses(t *testing.T) {
+	seen := make(map[string]int)
+	for worker := range workers {
+		s := crowdServer(worker)
+		for range maxConnections {
+			if addr, fresh := s.next(); fresh {
+				seen[addr.String()]++
+			}
+		}
+	}
+	if len(seen) != workers*maxConnections/100 {
 		t.Errorf("%d addresses", len(seen))
 	}
 }

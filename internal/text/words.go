@@ -59,7 +59,7 @@ func (p *Printer) notes(t *event.Transition, step conn.Step) {
 	case t.Acts():
 		p.process(t.Process, room-1-len(words))
 		p.add(" ")
-	default:
+	case t.Until == 0 && t.From != tcpstate.TimeWait: // else no process has it any more
 		p.owner(t.Process, len(words))
 	}
 	if c := tone(t, step); c != plain {
