@@ -121,6 +121,9 @@ func (s *Settler) meet(k *event.Kernel) *socket {
 	if sock := s.adopt(k); sock != nil {
 		return sock
 	}
+	if sock := s.addressed(k, full); sock != nil {
+		return sock
+	}
 	if sock := s.tuples[k.Tuple]; sock != nil && sock.kind == timewait && k.To == tcpstate.Close && sock.same(k) {
 		s.handedOver(sock, k)
 		return nil

@@ -116,18 +116,36 @@ func (s *Settler) ID(f *event.Socket) event.ID {
 }
 
 // found returns the socket that was found, if it is known. One that connects may be
-// known without its local port.
+// known without its local port, and one that netlink found without its address.
 func (s *Settler) found(f *event.Socket) *socket {
+	tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
 	sock := s.sockets[f.Address]
+	if f.Address == 0 {
+		if sock = s.tuples[tuple]; sock == nil && f.State == tcpstate.Listen {
+			sock = s.listeners[f.Cookie]
+		}
+	}
 	switch {
 	case sock == nil || sock.state == tcpstate.Close:
 		return nil
-	case sock.cookie != 0 && f.Cookie != 0:
-		if sock.cookie != f.Cookie {
-			return nil
-		}
-	case sock.tuple != event.NewTuple(f.NetNS, f.Local, f.Remote):
+	case sock.cookie != 0 && f.Cookie != 0 && sock.cookie != f.Cookie:
+		return nil
+	case sock.cookie == 0 && sock.tuple != tuple:
 		return nil
 	}
+	return sock
+}
+
+// addressed returns the socket that netlink found, which tells no kernel address, and
+// whose first record this is; or nil.
+func (s *Settler) addressed(k *event.Kernel, as kind) *socket {
+	sock := s.tuples[k.Tuple]
+	if k.RemotePort == 0 {
+		sock = s.listeners[k.Cookie]
+	}
+	if sock == nil || sock.address != 0 || sock.kind != as || !sock.same(k) {
+		return nil
+	}
+	s.rekey(sock, as, k)
 	return sock
 }

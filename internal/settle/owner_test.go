@@ -2,6 +2,7 @@ package settle_test
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -274,4 +275,34 @@ func TestCgroupIsToldOnce(t *testing.T) {
 		s.Add(&k)
 	}
 	expect(t, told, []string{"/cgroup9", "", ""})
+}
+
+// TestFoundByNetlink has no kernel addresses: the first record of a socket leads to it by
+// its four-tuple, and to a listener by its cookie.
+func TestFoundByNetlink(t *testing.T) {
+	t.Parallel()
+	var said []string
+	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) {
+		said = append(said, fmt.Sprintf("#%d %v>%v", t.Socket, t.From, t.To))
+	})
+	listener := found(tcpstate.Listen, 0, 42)
+	listener.Local, listener.Remote, listener.Cookie = netip.MustParseAddrPort("0.0.0.0:80"), netip.MustParseAddrPort("0.0.0.0:0"), listenerCookie
+	other := found(tcpstate.TimeWait, 0, 0)
+	other.Remote, other.Cookie, other.Timewait = netip.MustParseAddrPort("10.0.0.2:40001"), 78, true
+	connection := found(tcpstate.Established, 0, 42)
+	for i, f := range []*event.Socket{&listener, &other, &connection} {
+		if id, fresh := s.Found(f); id != event.ID(i+1) || !fresh || s.ID(f) != id {
+			t.Errorf("found %v as %d, fresh %v, and again as %d", f.State, id, fresh, s.ID(f))
+		}
+	}
+	for _, k := range []event.Kernel{
+		change(1*ms, "ESTABLISHED>CLOSE_WAIT"),
+		stopped(2*ms, tcpstate.TimeWait, cookied(78), between("10.0.0.1:80", "10.0.0.2:40001")),
+		expired(2*ms, tcpstate.TimeWait, cookied(78), between("10.0.0.1:80", "10.0.0.2:40001")),
+		change(3*ms, "LISTEN>CLOSE", sock(listenerSock), cookied(listenerCookie), between("0.0.0.0:80", "0.0.0.0:0"), by(42)),
+	} {
+		s.Add(&k)
+	}
+	s.Close()
+	expect(t, said, []string{"#3 ESTABLISHED>CLOSE_WAIT", "#2 TIME_WAIT>CLOSE", "#1 LISTEN>CLOSE"})
 }

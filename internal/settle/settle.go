@@ -170,7 +170,9 @@ func (s *Settler) create(k *event.Kernel, state tcpstate.State, as kind) *socket
 	}
 	s.nextID++
 	sock.id = s.nextID
-	s.sockets[k.Sock] = sock
+	if k.Sock != 0 {
+		s.sockets[k.Sock] = sock
+	}
 	if k.LocalPort != 0 && k.RemotePort != 0 {
 		s.tuples[k.Tuple] = sock
 	}

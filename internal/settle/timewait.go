@@ -26,7 +26,7 @@ func (s *Settler) timewaitArmed(k *event.Kernel) {
 func (s *Settler) timewaitAt(k *event.Kernel) *socket {
 	sock := s.sockets[k.Sock]
 	if sock == nil {
-		return nil
+		return s.addressed(k, timewait)
 	}
 	if sock.kind != timewait || sock.tuple != k.Tuple || !sock.same(k) {
 		s.leave(sock, k.Sock)

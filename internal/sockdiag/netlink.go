@@ -21,35 +21,57 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// lookByNetlink finds the sockets of this network namespace, and the processes that
+// lookByNetlink finds the sockets of the network namespaces, and the processes, that
 // this user may look at.
 func lookByNetlink(q Query) (*Snapshot, error) {
-	netns, err := host.NetNS("/proc/thread-self/ns/net")
+	c := newCollector(q)
+	inodes := make(map[uint32]int) // in the collector's sockets
+	dump := func() error { return c.dump(inodes) }
+	paths := c.namespaces()
+	own, err := host.NetNS("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, err
 	}
-	snapshot := &Snapshot{}
-	inodes := make(map[uint32]int) // in the snapshot's sockets
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		found, err := netlink.SocketDiagTCP(family)
-		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return nil, fmt.Errorf("ask the kernel for its sockets (sock_diag): %w", err)
-		}
-		for _, s := range found {
-			socket := fromNetlink(s, netns)
-			if !q.Holds(&socket) {
-				continue
-			}
-			if s.INode != 0 {
-				inodes[s.INode] = len(snapshot.Sockets)
-			}
-			snapshot.Sockets = append(snapshot.Sockets, socket)
+	if _, ok := paths[own]; ok {
+		delete(paths, own)
+		if err := dump(); err != nil { // which nobody needs rights for
+			return nil, err
 		}
 	}
+	unseen, err := inNamespaces(paths, dump)
+	if err != nil {
+		return nil, err
+	}
+	snapshot := &Snapshot{Sockets: c.sockets, Unseen: unseen}
 	if len(inodes) > 0 {
 		addHolders(snapshot, inodes)
 	}
 	return snapshot, nil
+}
+
+// dump takes the sockets of the thread's network namespace.
+func (c *collector) dump(inodes map[uint32]int) error {
+	netns, err := host.NetNS("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		found, err := netlink.SocketDiagTCP(family)
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return fmt.Errorf("ask the kernel for its sockets (sock_diag): %w", err)
+		}
+		for _, s := range found {
+			socket := fromNetlink(s, netns)
+			if !c.query.Holds(&socket) {
+				continue
+			}
+			if s.INode != 0 {
+				inodes[s.INode] = len(c.sockets)
+			}
+			c.add(&socket)
+		}
+	}
+	return nil
 }
 
 // synRecv is the state of a request socket, TCP_NEW_SYN_RECV.

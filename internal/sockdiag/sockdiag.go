@@ -47,16 +47,25 @@ type Diag struct {
 	finder *probe.Finder // nil: netlink and /proc
 }
 
-// Open prepares looking. Without the rights for BPF it takes netlink and /proc. A jiffy
-// is the length of a tick of the kernel's timers; cgroup finds the path of the cgroup
-// with an id.
+// Open prepares looking. Where the rights for BPF are missing, or the kernel has no
+// iterators, it takes netlink and /proc. A jiffy is the length of a tick of the kernel's
+// timers; cgroup finds the path of the cgroup with an id.
 func Open(jiffy time.Duration, cgroup func(uint64) string) (*Diag, error) {
 	finder, err := probe.OpenFinder(jiffy, cgroup)
-	if err != nil && !errors.Is(err, probe.ErrNotPermitted) {
+	switch {
+	case errors.Is(err, probe.ErrNotPermitted), errors.Is(err, probe.ErrUnsupported):
+		return OpenNetlink(), nil
+	case err != nil:
 		return nil, err
 	}
 	return &Diag{finder: finder}, nil
 }
+
+// OpenNetlink prepares looking by netlink and /proc.
+func OpenNetlink() *Diag { return &Diag{} }
+
+// Exact says whether looking finds all that Snapshot.Exact promises.
+func (d *Diag) Exact() bool { return d.finder != nil }
 
 // Close frees what looking took.
 func (d *Diag) Close() {
@@ -130,6 +139,8 @@ func (c *collector) find(s *event.Socket) {
 }
 
 func (c *collector) add(s *event.Socket) {
-	c.index[s.Address] = len(c.sockets)
+	if s.Address != 0 {
+		c.index[s.Address] = len(c.sockets)
+	}
 	c.sockets = append(c.sockets, *s)
 }

@@ -3,29 +3,253 @@
 package sockdiag_test
 
 import (
-	"fmt"
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-func TestQuick(t *testing.T) {
-	jiffy, _ := host.Jiffy()
-	start := time.Now()
-	d, err := sockdiag.Open(jiffy, host.OpenCgroups().Path)
+func TestMain(m *testing.M) { kerneltest.Main(m) }
+
+const port = 9091
+
+var at = netip.MustParseAddrPort("127.0.0.1:9091")
+
+// world has a socket of each kind on one port.
+type world struct {
+	bound, listener, server, client, waiting int
+	timewait                                 netip.AddrPort // its remote end
+}
+
+// make9091 makes the world. It runs in a network namespace.
+func make9091() (w world, err error) {
+	addr := &unix.SockaddrInet4{Port: port, Addr: at.Addr().As4()}
+	socket := func() (fd int) {
+		fd, failed := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+		err = errors.Join(err, failed, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+		return fd
+	}
+	w.listener = socket()
+	err = errors.Join(err, unix.Bind(w.listener, addr), unix.Listen(w.listener, 8))
+	dial := func() int {
+		fd := socket()
+		err = errors.Join(err, unix.Connect(fd, addr))
+		return fd
+	}
+	accept := func() int {
+		fd, _, failed := unix.Accept4(w.listener, unix.SOCK_CLOEXEC)
+		err = errors.Join(err, failed)
+		return fd
+	}
+	passing := dial()
+	unix.Close(accept())
+	name, _ := unix.Getsockname(passing)
+	w.timewait = netip.AddrPortFrom(at.Addr(), uint16(name.(*unix.SockaddrInet4).Port))
+	_, failed := unix.Read(passing, make([]byte, 1)) // the end
+	unix.Close(passing)
+	w.client, err = dial(), errors.Join(err, failed)
+	w.server = accept()
+	w.waiting = dial()
+	w.bound = socket()
+	return w, errors.Join(err, unix.Bind(w.bound, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 2}}))
+}
+
+func (w *world) close() {
+	for _, fd := range []int{w.bound, w.listener, w.server, w.client, w.waiting} {
+		unix.Close(fd)
+	}
+}
+
+func newWorld(t *testing.T) (*kerneltest.NetNS, world) {
+	t.Helper()
+	ns := kerneltest.NewNetNS(t)
+	var w world
+	var err error
+	ns.Do(func() { w, err = make9091() })
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println("open", time.Since(start))
-	start = time.Now()
-	s, err := d.Look(sockdiag.Query{})
+	t.Cleanup(w.close)
+	return ns, w
+}
+
+func look(t *testing.T, d *sockdiag.Diag, q sockdiag.Query) *sockdiag.Snapshot {
+	t.Helper()
+	found, err := d.Look(q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println("look", time.Since(start), s.Unseen)
+	return found
+}
+
+func open(t *testing.T) *sockdiag.Diag {
+	t.Helper()
+	jiffy, err := host.Jiffy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := sockdiag.Open(jiffy, func(uint64) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !d.Exact() {
+		t.Fatal("no iterators, although this kernel has them")
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
+// ofPort picks the sockets whose local port is the world's.
+func ofPort(s *sockdiag.Snapshot) []event.Socket {
+	var sockets []event.Socket
 	for _, x := range s.Sockets {
-		fmt.Printf("%v %v %v until %v %+v %+v %v %+v\n", x.Local, x.Remote, x.State, x.Until.Sub(x.Time), x.Options, x.Holders, x.Cgroup, x.Counters)
+		if x.Local.Port() == port {
+			sockets = append(sockets, x)
+		}
+	}
+	return sockets
+}
+
+func one(t *testing.T, sockets []event.Socket, what string, is func(*event.Socket) bool) event.Socket {
+	t.Helper()
+	var found []event.Socket
+	for _, s := range sockets {
+		if is(&s) {
+			found = append(found, s)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d sockets are %s: %+v", len(found), what, found)
+	}
+	return found[0]
+}
+
+func own(h event.Holder) bool { return h.PID == uint32(os.Getpid()) }
+
+// TestLook finds each kind of socket with what there is to know of it, whether it looks
+// at one port, at one namespace, or at everything.
+func TestLook(t *testing.T) {
+	t.Parallel()
+	ns, w := newWorld(t)
+	d := open(t)
+	for _, q := range []sockdiag.Query{{LocalPort: port, NetNS: ns.Inode}, {NetNS: ns.Inode}, {LocalPort: port}, {}} {
+		var sockets []event.Socket
+		for _, s := range ofPort(look(t, d, q)) {
+			if s.NetNS == ns.Inode {
+				sockets = append(sockets, s)
+			}
+		}
+		if len(sockets) != 5 {
+			t.Errorf("%+v: %d sockets, want 5: %+v", q, len(sockets), sockets)
+		}
+		listener := one(t, sockets, "LISTEN", func(s *event.Socket) bool { return s.State == tcpstate.Listen })
+		if listener.Counters.Backlog != 1 || listener.Counters.BacklogMax != 8 || !slices.ContainsFunc(listener.Holders, own) {
+			t.Errorf("%+v: listener %+v", q, listener)
+		}
+		bound := one(t, sockets, "bound", func(s *event.Socket) bool { return s.State == tcpstate.Close })
+		if bound.Local.Addr() != netip.MustParseAddr("127.0.0.2") || !slices.ContainsFunc(bound.Holders, own) {
+			t.Errorf("%+v: bound %+v", q, bound)
+		}
+		timewait := one(t, sockets, "TIME_WAIT", func(s *event.Socket) bool { return s.State == tcpstate.TimeWait })
+		if left := timewait.Until.Sub(timewait.Time); !timewait.Timewait || timewait.Remote != w.timewait || left < 50*time.Second || left > 65*time.Second {
+			t.Errorf("%+v: TIME_WAIT %+v, for %v", q, timewait, left)
+		}
+		waiting := one(t, sockets, "waiting for accept", func(s *event.Socket) bool { return s.Waits })
+		if waiting.State != tcpstate.Established || len(waiting.Holders) != 0 {
+			t.Errorf("%+v: waiting %+v", q, waiting)
+		}
+		for _, s := range sockets {
+			if !s.Options.Known || !s.Options.Reuseaddr || s.Options.Reuseport || s.Address == 0 || s.Cookie == 0 && !s.Timewait && s.State != tcpstate.Close {
+				t.Errorf("%+v: %+v", q, s)
+			}
+		}
+	}
+}
+
+// TestNetlink finds the same sockets without BPF, but those that are only bound.
+func TestNetlink(t *testing.T) {
+	t.Parallel()
+	ns, _ := newWorld(t)
+	var exact, less *sockdiag.Snapshot
+	d, n := open(t), sockdiag.OpenNetlink()
+	ns.Do(func() { less, _ = n.Look(sockdiag.Query{LocalPort: port, NetNS: ns.Inode}) })
+	exact = look(t, d, sockdiag.Query{LocalPort: port, NetNS: ns.Inode})
+	if less == nil || less.Exact || n.Exact() || len(less.Sockets) != len(exact.Sockets)-1 {
+		t.Fatalf("by netlink %+v, by BPF %+v", less, exact)
+	}
+	for _, s := range less.Sockets {
+		same := one(t, exact.Sockets, "the same", func(x *event.Socket) bool {
+			return x.Cookie == s.Cookie && x.Local == s.Local && x.Remote == s.Remote && x.State == s.State
+		})
+		if s.Timewait != same.Timewait || s.NetNS != same.NetNS || s.Options.Known {
+			t.Errorf("by netlink %+v, by BPF %+v", s, same)
+		}
+		if later := same.Until.Sub(s.Until); later < 0 || later > 5*time.Second {
+			t.Errorf("by netlink until %v before the timer fires: want the earliest moment", later)
+		}
+		if slices.ContainsFunc(s.Holders, own) != slices.ContainsFunc(same.Holders, own) {
+			t.Errorf("by netlink open in %+v, by BPF in %+v", s.Holders, same.Holders)
+		}
+	}
+}
+
+// TestEveryHolderIsListed has a forked child that kept the listener.
+func TestEveryHolderIsListed(t *testing.T) {
+	t.Parallel()
+	ns, w := newWorld(t)
+	fd, err := unix.FcntlInt(uintptr(w.listener), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "listener")
+	defer file.Close()
+	child, err := kerneltest.Holder(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer child.Kill()
+	for _, d := range []*sockdiag.Diag{open(t), sockdiag.OpenNetlink()} {
+		var found *sockdiag.Snapshot
+		ns.Do(func() { found, err = d.Look(sockdiag.Query{LocalPort: port, NetNS: ns.Inode}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener := one(t, found.Sockets, "LISTEN", func(s *event.Socket) bool { return s.State == tcpstate.Listen })
+		kept := slices.ContainsFunc(listener.Holders, func(h event.Holder) bool {
+			return h.PID == uint32(child.PID) && h.FD == 3 && h.Comm != "" && h.Source == event.SourceSnapshot
+		})
+		if !kept || !slices.ContainsFunc(listener.Holders, own) {
+			t.Errorf("exact %v: open in %+v, want this process and %d fd 3", found.Exact, listener.Holders, child.PID)
+		}
+	}
+}
+
+// TestSettings reads a namespace's own.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	ns.Sysctl(t, "net/ipv4/ip_local_port_range", "40000 40009")
+	ns.Sysctl(t, "net/ipv4/ip_local_reserved_ports", "40001,40005-40006")
+	ns.Sysctl(t, "net/ipv4/ip_unprivileged_port_start", "80")
+	ns.Sysctl(t, "net/ipv4/ip_nonlocal_bind", "1")
+	s, err := sockdiag.ReadSettings(ns.Inode, uint32(os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Range != (event.PortRange{First: 40000, Last: 40009}) || s.Reserved.String() != "40001,40005-40006" || s.Unprivileged != 80 || !s.Nonlocal {
+		t.Errorf("settings %+v", s)
+	}
+	if _, err := sockdiag.ReadSettings(1); err == nil {
+		t.Error("read the settings of no network namespace")
 	}
 }
