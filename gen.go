@@ -11,10 +11,18 @@
 //	probe      loads and attaches them, reads the ring, counts what was lost
 //	event      the records, and the decoding of struct event
 //	settle     turns kernel records into what is true: the kernel reports no
-//	           TIME_WAIT, tells a RST after its effect, and swaps sockets in mid-life
+//	           TIME_WAIT, tells a RST after its effect, and swaps sockets in mid-life;
+//	           gives each transition its process
 //	conn       follows connections: who opened, who closed first, how, by whom
-//	text       prints transitions and the summary for people
+//	diagnose   finds what is wrong with them: a table of rules
+//	text       prints transitions, findings and the summary for people
 //	jsonl      prints the record stream for programs
+//
+// What no event tells is looked for: sockdiag takes snapshots of the sockets that there
+// are and of who has them open, by iterators of bpf/snapshot.bpf.c or else by netlink.
+// Sockets that are older than the trace enter at settle, and samples at diagnose. bind
+// has the rule by which the kernel lets a socket have a port; from it and a snapshot
+// why answers for a port without a trace, and live explains a call that failed.
 //
 // live leads an event along this way, cli turns the command line into it, demo plays
 // it on two hosts made of network namespaces, host tells about the machine, tcpstate

@@ -189,7 +189,7 @@ func TestJSON(t *testing.T) {
 			`"start":{"time_wait":99,"processes":500,"alone_ms":{"median":10,"lowest":10,"highest":10},` +
 			`"crowded_ms":{"median":15,"lowest":15,"highest":15},"added_ms":5},` +
 			`"syscalls":{"untraced_ns":{"median":55,"lowest":50,"highest":60},` +
-			`"traced_ns":{"median":75,"lowest":70,"highest":80},"added_ns":{"median":20,"lowest":10,"highest":30}}}`},
+			`"traced_ns":{"median":75,"lowest":70,"highest":80},"added_ns":{"median":20,"lowest":10,"highest":30},"disturbed":0}}`},
 	} {
 		var out strings.Builder
 		if err := printJSON(&out, test.rows, test.extras); err != nil {
@@ -218,11 +218,12 @@ With 7 sockets in TIME_WAIT at one port, and 500 processes with a socket each, 9
   why, of that port              30 ms 2 MiB
   why, of a port that nobody has 20 ms
 `},
-		{extras{untraced: samples{50}, traced: samples{80}}, `
+		{extras{untraced: samples{50, 50}, traced: samples{80, 80}, disturbed: 1}, `
 Each system call of the machine, by getppid() on one core, 9 times 200ms in turns:
   without a tracer              50.0 ns
   with tcptrace at an idle port 80.0 ns
   more                          30.0 ns
+(another tracer was at work in 1 of 2: tcptrace may cost more than this)
 `},
 	} {
 		var out strings.Builder

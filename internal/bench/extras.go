@@ -39,6 +39,7 @@ type extras struct {
 	startCrowded samples // ms
 	untraced     samples // ns a system call
 	traced       samples // the same, with tcptrace at an idle port
+	disturbed    int     // of the untraced, with somebody else's program at a tracepoint
 }
 
 // startAdded is what the crowd adds to the time until the start record: the snapshot
@@ -251,4 +252,7 @@ func (e *extras) printSyscalls(w io.Writer) {
 	fmt.Fprintf(w, "  without a tracer\t%s ns\n", cell(e.untraced, "%.1f", 1))
 	fmt.Fprintf(w, "  with tcptrace at an idle port\t%s ns\n", cell(e.traced, "%.1f", 1))
 	fmt.Fprintf(w, "  more\t%s ns\n", cell(e.added(), "%.1f", 1))
+	if e.disturbed > 0 {
+		fmt.Fprintf(w, "(another tracer was at work in %d of %d: tcptrace may cost more than this)\n", e.disturbed, len(e.untraced))
+	}
 }

@@ -55,9 +55,10 @@ type startFigures struct {
 }
 
 type syscallFigures struct {
-	Untraced *spread `json:"untraced_ns"`
-	Traced   *spread `json:"traced_ns"`
-	Added    *spread `json:"added_ns"`
+	Untraced  *spread `json:"untraced_ns"`
+	Traced    *spread `json:"traced_ns"`
+	Added     *spread `json:"added_ns"`
+	Disturbed int     `json:"disturbed"` // rounds in which somebody else traced as well
 }
 
 type attributionFigures struct {
@@ -95,7 +96,7 @@ func newObject(rows []*row, e *extras) *object {
 		o.Start = &startFigures{crowd, newSpread(e.startAlone), newSpread(e.startCrowded), e.startAdded().median()}
 	}
 	if len(e.traced) > 0 {
-		o.Syscalls = &syscallFigures{newSpread(e.untraced), newSpread(e.traced), newSpread(e.added())}
+		o.Syscalls = &syscallFigures{newSpread(e.untraced), newSpread(e.traced), newSpread(e.added()), e.disturbed}
 	}
 	if text := find(rows, "text"); text != nil && len(text.callEnds) > 0 {
 		o.Attribution = &attributionFigures{newSpread(text.callEnds)}

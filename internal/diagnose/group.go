@@ -130,7 +130,7 @@ func (e *Engine) group(r *rule, f *fact) *group {
 	return g
 }
 
-// many is how many things a fact tells of. What stays as it was is counted once.
+// count is how many things a fact tells of. What stays as it was is counted once.
 func (r *rule) count(f *fact) int {
 	switch {
 	case r.many != nil:

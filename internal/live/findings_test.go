@@ -4,12 +4,15 @@ package live_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
@@ -45,28 +48,52 @@ func says(t *testing.T, f event.Finding, words ...string) {
 	t.Logf("%s %s: %s", f.Severity, f.Code, f.Summary)
 }
 
+// loopbackFinding is a finding of one host, and how to come to it.
+type loopbackFinding struct {
+	code event.Code
+	do   func(t *testing.T, ns *kerneltest.NetNS)
+	says []string
+}
+
+var loopbackFindings = []loopbackFinding{
+	{"close_wait_held", leaveInCloseWait, []string{"127.0.0.1:9091 ", "CLOSE_WAIT for 1", "live.test/", "(fd ", "5 bytes unread"}},
+	{"fin_wait2_held", leaveInCloseWait, []string{"to 127.0.0.1:9091 ", "FIN_WAIT2 for 1m", "live.test/"}},
+	{"refused", connectToNobody, []string{"127.0.0.1:9091 refused a connection of live.test/"}},
+	{"reset_linger", closeWithLinger, []string{"9091", "live.test/"}},
+	{"reset_unread", closeUnread, []string{"9091", "live.test/"}},
+	{"reset_sent", disconnect, []string{"9091", "live.test/"}},
+	{"reset_unaccepted", closeListener, []string{"9091"}},
+	{"timewait_overflow", overflowTimewait, []string{"tcp_max_tw_buckets"}},
+	{"listen_overflow", overflowListener, []string{"127.0.0.1:9091 of live.test/", "for accept(), 1 may"}},
+	{"ports_exhausted", exhaustPorts, []string{"127.0.0.1:9091", "6 of 6"}},
+	{"ports_low", takeMostPorts, []string{"127.0.0.1:9091", "1 of 10 local ports are left"}},
+	{"connect_failed", takeFourTuple, []string{"127.0.0.1:9091", "EADDRNOTAVAIL"}},
+	{"bind_failed", bindTwice, []string{"bind() of live.test/", "127.0.0.1:9091", "EADDRINUSE", "live.test/"}},
+	{"fin_wait2_expired", expireFinWait2, []string{"FIN_WAIT2"}},
+}
+
+// lostPeerFindings are those that need a wire.
+var lostPeerFindings = []event.Code{
+	"fin_unacknowledged", "syn_unanswered", "timed_out", "unreachable", "reset_received",
+}
+
+// TestEveryFindingIsProduced: no rule is without a test on the real kernel.
+func TestEveryFindingIsProduced(t *testing.T) {
+	t.Parallel()
+	produced := slices.Clone(lostPeerFindings)
+	for _, f := range loopbackFindings {
+		produced = append(produced, f.code)
+	}
+	slices.Sort(produced)
+	if known := slices.Sorted(slices.Values(diagnose.Codes())); !slices.Equal(produced, known) {
+		t.Errorf("tests produce %v, the rules find %v", produced, known)
+	}
+}
+
 // TestFindingsOfOneHost produces findings on loopback, each in a namespace of its own.
 func TestFindingsOfOneHost(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		code event.Code
-		do   func(t *testing.T, ns *kerneltest.NetNS)
-		says []string
-	}{
-		{"close_wait_held", leaveInCloseWait, []string{"127.0.0.1:9091 ", "CLOSE_WAIT for 1", "live.test/", "(fd ", "5 bytes unread"}},
-		{"fin_wait2_held", leaveInCloseWait, []string{"to 127.0.0.1:9091 ", "FIN_WAIT2 for 1m", "live.test/"}},
-		{"refused", connectToNobody, []string{"127.0.0.1:9091 refused a connection of live.test/"}},
-		{"reset_linger", closeWithLinger, []string{"9091", "live.test/"}},
-		{"reset_unread", closeUnread, []string{"9091", "live.test/"}},
-		{"reset_unaccepted", closeListener, []string{"9091"}},
-		{"timewait_overflow", overflowTimewait, []string{"tcp_max_tw_buckets"}},
-		{"listen_overflow", overflowListener, []string{"127.0.0.1:9091 of live.test/", "for accept(), 1 may"}},
-		{"ports_exhausted", exhaustPorts, []string{"127.0.0.1:9091", "6 of 6"}},
-		{"ports_low", takeMostPorts, []string{"127.0.0.1:9091", "1 of 10 local ports are left"}},
-		{"connect_failed", takeFourTuple, []string{"127.0.0.1:9091", "EADDRNOTAVAIL"}},
-		{"bind_failed", bindTwice, []string{"bind() of live.test/", "127.0.0.1:9091", "EADDRINUSE", "live.test/"}},
-		{"fin_wait2_expired", expireFinWait2, []string{"FIN_WAIT2"}},
-	} {
+	for _, tc := range loopbackFindings {
 		t.Run(string(tc.code), func(t *testing.T) {
 			t.Parallel()
 			ns := kerneltest.NewNetNS(t)
@@ -120,6 +147,16 @@ func closeNow(t *testing.T, fd int) {
 	withoutForks(func() { err = unix.Dup3(null, fd, unix.O_CLOEXEC) })
 	unix.Close(null)
 	must(t, null, err)
+}
+
+// disconnect takes a socket off its connection (connect(2), AF_UNSPEC).
+func disconnect(t *testing.T, ns *kerneltest.NetNS) {
+	p := serve(t, ns)
+	var nobody unix.RawSockaddr
+	_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(p.server), uintptr(unsafe.Pointer(&nobody)), unsafe.Sizeof(nobody))
+	if errno != 0 {
+		t.Fatalf("disconnect: %v", errno)
+	}
 }
 
 func closeUnread(t *testing.T, ns *kerneltest.NetNS) {

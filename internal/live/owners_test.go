@@ -5,6 +5,7 @@ package live_test
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -132,4 +133,104 @@ func TestHandedOverSocket(t *testing.T) {
 	seen := r.processes()
 	checkProcess(t, seen, edge{established, closeWait, true}, child.PID, event.SourceSnapshot)
 	checkProcess(t, seen, edge{closeWait, lastAck, true}, child.PID, event.SourceCurrent)
+}
+
+// TestKilledOwner kills the process that accepted a connection.
+func TestKilledOwner(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	_, server := prefork(t, ns)
+	var client int
+	var err error
+	ns.Do(func() { client, err = dial(loopback) })
+	must(t, client, err)
+	must(t, server, server.Order(kerneltest.OrderAccept))
+	withoutForks(server.Kill)
+	must(t, client, awaitEOF(client))
+	withoutForks(func() { unix.Close(client) })
+	r.awaitVerdicts(t, 2, soon)
+	seen := r.processes()
+	checkProcess(t, seen, edge{established, finWait1, true}, server.PID, event.SourceCurrent)
+	checkProcess(t, seen, edge{finWait1, finWait2, true}, server.PID, event.SourceCurrent)
+	checkProcess(t, seen, edge{finWait2, timeWait, true}, server.PID, event.SourceCurrent)
+	for _, v := range r.verdicts {
+		if v.Mechanism != event.MechanismSignal || v.Closer == nil || v.Closer.PID != uint32(server.PID) || v.Closer.Signal != 9 {
+			t.Errorf("closed by %+v, %q, want process %d killed by signal 9", v.Closer, v.Mechanism, server.PID)
+		}
+	}
+}
+
+// TestTotalsAndCgroup counts payload, without the FIN, at both ends of a connection that
+// enters TIME_WAIT and of one that is reset.
+func TestTotalsAndCgroup(t *testing.T) {
+	t.Parallel()
+	cgroup := ownCgroup(t)
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	talk := func(reset bool) {
+		p := serve(t, ns)
+		for fd, words := range map[int]string{p.client: "hello", p.server: "worlds!"} {
+			_, err := unix.Write(fd, []byte(words))
+			must(t, p, err)
+		}
+		buffer := make([]byte, 9)
+		for _, fd := range []int{p.client, p.server} {
+			if _, err := unix.Read(fd, buffer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if reset {
+			must(t, p, unix.SetsockoptLinger(p.server, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+			closeNow(t, p.server)
+			return
+		}
+		closeNow(t, p.server)
+		must(t, p, awaitEOF(p.client))
+		closeNow(t, p.client)
+	}
+	talk(false)
+	r.awaitVerdicts(t, 2, soon)
+	r.checkTotals(t, 2, cgroup)
+	r.stop(t)
+
+	ns = kerneltest.NewNetNS(t)
+	r = record(t, event.Filter{}, ns)
+	talk(true)
+	r.awaitVerdicts(t, 2, soon)
+	r.checkTotals(t, 2, cgroup)
+}
+
+func (r *recorder) checkTotals(t *testing.T, ends int, cgroup string) {
+	t.Helper()
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	for _, v := range r.verdicts {
+		want := event.Totals{Known: true, BytesSent: 5, BytesReceived: 7}
+		if v.Local == loopback {
+			want = event.Totals{Known: true, BytesSent: 7, BytesReceived: 5}
+		}
+		if v.Totals != want || v.Cgroup != cgroup {
+			t.Errorf("%v: %+v in %q, want %+v in %q", v.Local, v.Totals, v.Cgroup, want, cgroup)
+		}
+	}
+	if len(r.verdicts) != ends {
+		t.Errorf("%d verdicts, want %d", len(r.verdicts), ends)
+	}
+}
+
+// ownCgroup is the path of this process's cgroup of version 2, or "" where none is
+// mounted.
+func ownCgroup(t *testing.T) string {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	must(t, mounts, err)
+	content, err := os.ReadFile("/proc/self/cgroup")
+	must(t, content, err)
+	for line := range strings.Lines(string(content)) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok && strings.Contains(string(mounts), " cgroup2 ") {
+			return path
+		}
+	}
+	return ""
 }
