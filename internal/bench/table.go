@@ -176,7 +176,11 @@ func sum(programs []program) []program {
 
 // repeat says how to get these figures again.
 func (r report) repeat(w io.Writer) {
-	fmt.Fprintf(w, "\nTo repeat: sudo go run ./internal/bench -rounds %d -connections %d -cores %d -workload %s\n",
+	fmt.Fprintf(w, "\nTo repeat: sudo go run ./internal/bench -rounds %d -connections %d -cores %d -workload %s",
 		r.rounds, r.connections, r.cores, r.workload)
+	if r.only != "" {
+		fmt.Fprintf(w, " -only %s", r.only)
+	}
+	fmt.Fprintln(w)
 	fmt.Fprintln(w, "on a machine that does nothing else; tcpstates and tcplife are in libbpf-tools, bpftrace in bpftrace.")
 }

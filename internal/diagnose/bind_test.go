@@ -184,12 +184,12 @@ func TestFixes(t *testing.T) {
 		call       event.CallFailed
 		has, lacks []string
 	}{
-		{"TIME_WAIT of a socket that reuses", binds(reusable), []string{succeeds, "wait 31s; or"}, []string{alone, isSet, "passes over"}},
+		{"TIME_WAIT of a socket that reuses", binds(reusable), []string{succeeds, "wait 31.0s; or"}, []string{alone, isSet, "passes over"}},
 		{"a listener of somebody", binds(way("LISTEN")), nil, []string{"stop"}},
 		{"a timer and an orphan", binds(left, way("FIN_WAIT1", orphans)), []string{"ss -tK state time-wait sport", "ss -tK state fin-wait-1 sport"}, nil},
 		{
 			"TIME_WAIT of one that does not", binds(left),
-			[]string{"wait 31s; or end them at once, as root: ss -tK state time-wait sport = :8080", alone},
+			[]string{"wait 31.0s; or end them at once, as root: ss -tK state time-wait sport = :8080", alone},
 			[]string{succeeds, isSet, "stop"},
 		},
 		{"nor does it help to set it", with(binds(left), reusing), []string{isSet}, []string{succeeds, alone}},
@@ -216,7 +216,7 @@ func TestFixes(t *testing.T) {
 		{"an outgoing connection", binds(way("ESTABLISHED", outgoing, has(curl))), []string{"stop curl/43", "net.ipv4.ip_local_reserved_ports=8080"}, nil},
 		{
 			"FIN_WAIT2", binds(way("FIN_WAIT2", until(31*time.Second)), left),
-			[]string{"wait 31s, or longer, if a peer closes", "ss -tK state fin-wait-2 state time-wait sport = :8080"}, nil,
+			[]string{"wait 31.0s, or longer, if a peer closes", "ss -tK state fin-wait-2 state time-wait sport = :8080"}, nil,
 		},
 		{"until when is not known", binds(left, way("FIN_WAIT2", timed)), []string{"wait, or longer"}, []string{"31s"}},
 		{"orphans", binds(way("LAST_ACK", orphans)), []string{"net.ipv4.tcp_orphan_retries", "ss -tK state last-ack sport = :8080"}, []string{"time-wait"}},
@@ -234,7 +234,7 @@ func TestSoonestFirst(t *testing.T) {
 	t.Parallel()
 	c := binds(way("TIME_WAIT", until(31*time.Second)), way("LISTEN", has(nginx)), way("FIN_WAIT1", orphans))
 	fixes := diagnose.Fixes(&c)
-	equal(t, []string{fixes[0][:13], fixes[1][:8], fixes[2][:10], fixes[3][:12]}, []string{"stop nginx/42", "wait 31s", "wait until", "SO_REUSEADDR"})
+	equal(t, []string{fixes[0][:13], fixes[1][:10], fixes[2][:10], fixes[3][:12]}, []string{"stop nginx/42", "wait 31.0s", "wait until", "SO_REUSEADDR"})
 }
 
 func TestFreeAt(t *testing.T) {

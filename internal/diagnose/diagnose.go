@@ -20,6 +20,7 @@ import (
 type Engine struct {
 	tracker  *conn.Tracker
 	began    event.Time
+	netns    uint32 // whose settings are known
 	settings settings
 	// fact is the one that is looked at. It is here and not on the stack, as a
 	// transition that nothing is found at must not cost an allocation.
@@ -51,12 +52,20 @@ func New(t *conn.Tracker) *Engine {
 // Start takes what the trace begins with: since when it sees, and the settings that say
 // when the kernel gives up.
 func (e *Engine) Start(s *event.Start) {
-	e.began = s.Time
+	e.began, e.netns = s.Time, s.NetNS
 	for _, setting := range s.Sysctls {
 		if n, err := strconv.Atoi(setting.Value); err == nil {
 			e.settings[setting.Name] = n
 		}
 	}
+}
+
+// of returns the settings of a network namespace: those of others are not known.
+func (e *Engine) of(netns uint32) settings {
+	if netns != e.netns && e.netns != 0 {
+		return nil
+	}
+	return e.settings
 }
 
 // Transition returns what is found at a transition, or nil.

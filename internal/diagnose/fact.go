@@ -84,7 +84,7 @@ func (f *fact) keep() {
 func (e *Engine) passed(t *event.Transition, end *conn.End, before look) {
 	e.fact = fact{
 		of: closing, at: t.Time, netns: t.NetNS, socket: t.Socket, local: t.Local, remote: t.Remote,
-		process: t.Process, state: t.From, age: t.Dwell, before: before, settings: e.settings,
+		process: t.Process, state: t.From, age: t.Dwell, before: before, settings: e.of(t.NetNS),
 		cause: t.Cause, mechanism: t.Mechanism, error: t.Error, reason: t.Reason,
 	}
 	if end != nil {
@@ -116,7 +116,7 @@ func (e *Engine) peerTells(t *event.Transition, peer *conn.End) bool {
 func (e *Engine) called(c *event.CallFailed) {
 	e.fact = fact{
 		of: call, at: c.Time, netns: c.NetNS, local: c.Local, remote: c.Remote, process: c.Process,
-		settings: e.settings, error: c.Error, ports: c.Ports, call: c,
+		settings: e.of(c.NetNS), error: c.Error, ports: c.Ports, call: c,
 	}
 }
 
@@ -136,7 +136,7 @@ func (e *Engine) seen(s *event.Sample) {
 	sample := s.Socket
 	e.fact = fact{
 		of: socket, at: s.Time, netns: sample.NetNS, socket: sample.Socket, local: sample.Local, remote: sample.Remote,
-		role: sample.Role, state: sample.State, settings: e.settings, sample: sample,
+		role: sample.Role, state: sample.State, settings: e.of(sample.NetNS), sample: sample,
 	}
 	f := &e.fact
 	end := e.tracker.End(sample.Socket)

@@ -154,7 +154,7 @@ func stopFixes(c *event.CallFailed) []string {
 func waitFixes(c *event.CallFailed) []string {
 	var fixes []string
 	if timed := endNow(c, finWait2, timeWait); timed != "" {
-		fixes = append(fixes, "wait"+wrap(" ", shortOf(max(0, lastEnd(c).Sub(c.Time))), "")+longer(c)+"; or end them at once, as root: "+timed)
+		fixes = append(fixes, "wait"+wrap(" ", exactly(lastEnd(c).Sub(c.Time)), "")+longer(c)+"; or end them at once, as root: "+timed)
 	}
 	if untimed := endNow(c, orphan); untimed != "" {
 		fixes = append(fixes, "wait until the peers acknowledge the FIN, or the kernel gives up (net.ipv4.tcp_orphan_retries); or reset them at once, as root: "+untimed)

@@ -80,7 +80,7 @@ func (e *Engine) counted(s *event.Sample) {
 	old := e.stocks[to]
 	e.fact = fact{
 		of: stock, at: s.Time, netns: s.NetNS, remote: s.Ports.Remote,
-		ports: s.Ports, wasLow: old.low, settings: e.settings,
+		ports: s.Ports, wasLow: old.low, settings: e.of(s.NetNS),
 	}
 	if passed := s.Time.Sub(old.at); passed >= paceOver {
 		e.fact.growth = float64(s.Ports.Taken-old.taken) / passed.Seconds()

@@ -5,8 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 func TestFinUnacknowledged(t *testing.T) {
@@ -90,4 +92,23 @@ func TestTimedOut(t *testing.T) {
 		{"a handshake that was not completed", []step{at(0, server, "SYN_RECV>CLOSE", because(event.CauseTimeout))}, nil},
 		{"closed in order", []step{accepts, at(time.Hour, server, "LAST_ACK>CLOSE", because(event.CauseAck))}, nil},
 	})
+}
+
+// TestSettingsAreOfOneNamespace says nothing about when the kernel gives up in another
+// network namespace than the tracer's: its settings are not known.
+func TestSettingsAreOfOneNamespace(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		netns uint32
+		known bool
+	}{{netns, true}, {netns + 1, false}, {0, true}} {
+		e := diagnose.New(conn.NewTracker())
+		e.Start(&event.Start{Time: base, NetNS: tc.netns, Sysctls: []event.Sysctl{{Name: "net.ipv4.tcp_orphan_retries", Value: "0"}}})
+		f := e.Sample(&event.Sample{Time: base.Add(time.Minute), NetNS: netns, Socket: &event.Socket{
+			Socket: 1, NetNS: netns, State: tcpstate.FinWait1, Orphan: true, Counters: event.Counters{Timeouts: 2, Unsent: 1},
+		}})
+		if f == nil || strings.Contains(f.Summary, "given up about") != tc.known {
+			t.Errorf("settings of %d, a socket of %d: %+v", tc.netns, netns, f)
+		}
+	}
 }

@@ -64,6 +64,17 @@ func short(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh", d/(24*time.Hour), d/time.Hour%24)
 }
 
+// exactly is a duration to wait: to a tenth of a second where that matters.
+func exactly(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return ""
+	case d < 100*time.Second:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return short(d)
+}
+
 // shortOf is a duration, or "" if it is not known.
 func shortOf(d time.Duration) string {
 	if d == 0 {

@@ -161,6 +161,7 @@ type Start struct {
 	Kernel   string
 	Arch     string
 	Hostname string
+	NetNS    uint32 // inode number of the tracer's own network namespace, whose Sysctls are
 	Filter   string
 	Sysctls  []Sysctl
 	Sources  Sources

@@ -42,12 +42,15 @@ func Jiffy() (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// sysctls are the settings that decide how connections end, under /proc/sys/net/ipv4.
+// sysctls are the settings that decide how connections begin and end.
 var sysctls = []string{
-	"ip_local_port_range", "tcp_abort_on_overflow", "tcp_fin_timeout", "tcp_keepalive_intvl",
-	"tcp_keepalive_probes", "tcp_keepalive_time", "tcp_max_orphans", "tcp_max_tw_buckets",
-	"tcp_orphan_retries", "tcp_retries2", "tcp_rfc1337", "tcp_syn_retries",
-	"tcp_synack_retries", "tcp_syncookies", "tcp_tw_reuse",
+	"net.core.somaxconn",
+	"net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_unprivileged_port_start",
+	"net.ipv4.tcp_abort_on_overflow", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl",
+	"net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_max_orphans",
+	"net.ipv4.tcp_max_tw_buckets", "net.ipv4.tcp_orphan_retries", "net.ipv4.tcp_retries2",
+	"net.ipv4.tcp_rfc1337", "net.ipv4.tcp_syn_retries", "net.ipv4.tcp_synack_retries",
+	"net.ipv4.tcp_syncookies", "net.ipv4.tcp_timestamps", "net.ipv4.tcp_tw_reuse",
 }
 
 // Describe fills in what a start record says of the machine. What cannot be read is
@@ -59,11 +62,14 @@ func Describe(start *event.Start) {
 		start.Hostname = unix.ByteSliceToString(uts.Nodename[:])
 	}
 	start.Arch = runtime.GOARCH
+	if netns, err := NetNS("/proc/self/ns/net"); err == nil {
+		start.NetNS = netns
+	}
 	start.BootID = readLine("/proc/sys/kernel/random/boot_id")
 	for _, name := range sysctls {
-		if value := readLine("/proc/sys/net/ipv4/" + name); value != "" {
+		if value := readLine("/proc/sys/" + strings.ReplaceAll(name, ".", "/")); value != "" {
 			value = strings.Join(strings.Fields(value), " ")
-			start.Sysctls = append(start.Sysctls, event.Sysctl{Name: "net.ipv4." + name, Value: value})
+			start.Sysctls = append(start.Sysctls, event.Sysctl{Name: name, Value: value})
 		}
 	}
 }

@@ -58,6 +58,9 @@ func (w *Writer) Start(s *event.Start) {
 	o.str("arch", s.Arch)
 	o.known("hostname", s.Hostname)
 	o.close()
+	if s.NetNS != 0 {
+		o.uint("netns", uint64(s.NetNS))
+	}
 	o.known("filter", s.Filter)
 	o.open("sysctl")
 	for _, setting := range s.Sysctls {

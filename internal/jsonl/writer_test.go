@@ -73,7 +73,7 @@ func TestGolden(t *testing.T) {
 // contract has the keys that a record of each type may have, as the record stream's
 // description lists them, and those that it always has.
 var contract = map[string]struct{ always, may string }{
-	"start": {"schema boot_id clock_offset_ns tool host filter sysctl sources", ""},
+	"start": {"schema boot_id clock_offset_ns tool host filter sysctl sources", "netns"},
 	"transition": {
 		"socket netns local from to",
 		"remote dwell_ns cause mechanism fin_unsent error until process reason cgroup bytes_sent bytes_received retransmits",

@@ -16,15 +16,17 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// lookAgain is how old a look at the sockets may be for a call that fails like the one
-// before: a program that tries in a loop must not make the trace look all the time.
+// lookAgain is how often the sockets are looked at for calls that fail one after the
+// other: a program that tries in a loop must not make the trace look all the time.
 const lookAgain = 100 * time.Millisecond
 
 // look is the last look at the sockets for a failed call.
 type look struct {
-	query   sockdiag.Query
-	at      event.Time
-	sockets []event.Socket
+	query       sockdiag.Query
+	at          event.Time
+	found       []event.Socket
+	sockets     []event.Socket // with what the trace knows
+	transitions int            // that the trace had seen by then
 }
 
 var calls = map[event.Kind]event.Call{
@@ -74,35 +76,49 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 }
 
 // lookFor finds the sockets that there were when the call failed: those that the trace
-// knew by then, and besides those that are only bound or that the filter leaves out,
-// as they are a moment later.
+// knew by then, and besides those that are only bound or that the filter leaves out, as
+// they are a moment later, or were shortly before.
 func (t *trace) lookFor(q sockdiag.Query) ([]event.Socket, error) {
-	now := host.Now()
-	if t.look.sockets != nil && t.look.query == q && now.Sub(t.look.at) < lookAgain {
+	now, transitions := host.Now(), t.tracker.Summary.Transitions
+	fresh := t.look.found != nil && t.look.query == q && now.Sub(t.look.at) < lookAgain
+	if fresh && t.look.transitions == transitions {
 		return t.look.sockets, nil
 	}
-	found, err := t.diag.Look(q)
-	if err != nil {
-		return nil, err
+	if !fresh {
+		found, err := t.diag.Look(q)
+		if err != nil {
+			return nil, err
+		}
+		t.look = look{query: q, at: now, found: found.Sockets}
 	}
+	t.look.sockets, t.look.transitions = t.merge(q, now), transitions
+	return t.look.sockets, nil
+}
+
+// merge makes one list of what was found and what the trace knows. It knows better in
+// which state a socket was when the call failed.
+func (t *trace) merge(q sockdiag.Query, now event.Time) []event.Socket {
 	seen := make(map[event.ID]bool)
-	sockets := make([]event.Socket, 0, len(found.Sockets))
-	for _, s := range found.Sockets {
+	sockets := make([]event.Socket, 0, len(t.look.found))
+	for _, s := range t.look.found {
 		s.Socket = t.settler.ID(&s)
+		end := t.tracker.End(s.Socket)
 		tuple := event.NewTuple(s.NetNS, s.Local, s.Remote)
-		if s.Socket == 0 && s.State != tcpstate.Close && t.Filter.Match(&tuple) {
-			continue // it came after the call
+		switch {
+		case end != nil && end.State != s.State:
+			continue // the trace's is taken below
+		case end == nil && s.State != tcpstate.Close && t.Filter.Match(&tuple):
+			continue // it came after the call, or is gone
 		}
 		seen[s.Socket] = true
 		sockets = append(sockets, s)
 	}
 	for e := range t.tracker.Ends() {
 		if s := asSocket(e, now); !seen[e.Socket] && q.Holds(&s) {
-			sockets = append(sockets, s) // it has ended since
+			sockets = append(sockets, s)
 		}
 	}
-	t.look = look{query: q, at: now, sockets: sockets}
-	return sockets, nil
+	return sockets
 }
 
 func asSocket(e *conn.End, now event.Time) event.Socket {

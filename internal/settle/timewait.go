@@ -176,7 +176,7 @@ func (s *Settler) timewaitStopped(k *event.Kernel) {
 	t := sock.end(k.Time, k.To)
 	switch {
 	case recent(sock.resetSent, k.Time):
-		t.Cause = event.CauseResetSent
+		t.Cause, t.Reason = event.CauseResetSent, s.reason(sock.resetReason)
 	case k.Has(event.NetnsDying):
 		t.Cause = event.CauseNetnsGone
 	case s.connecting[callerOf(k)] != nil:

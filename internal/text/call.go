@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -30,6 +31,9 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 	}
 	if c.Ports != nil {
 		p.below(portWords(c.Ports))
+	}
+	if at, ok := diagnose.FreeAt(c); ok && len(c.Holders) > 0 {
+		p.below("works from " + p.clockTime(at, "15:04:05.0") + " on")
 	}
 }
 
