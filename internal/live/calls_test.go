@@ -321,3 +321,45 @@ func TestNoLocalPortIsTold(t *testing.T) {
 		t.Errorf("ports %+v, want 5 of 40000-40005 taken by ESTABLISHED, 1 reserved", *p)
 	}
 }
+
+// TestFailuresInARow fail shortly after each other, for different sockets: each has the
+// one that was in its way, although the sockets are not looked at each time.
+func TestFailuresInARow(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	var failures [3]error
+	var err error
+	attempt := func() error {
+		fd, bound, failed := bindWith(loopback, options{})
+		unix.Close(fd)
+		err = errors.Join(err, failed)
+		return bound
+	}
+	ns.Do(func() {
+		listener, failed := listenAt(loopback, false)
+		if err = failed; err != nil {
+			return
+		}
+		failures[0] = attempt()
+		p, failed := connect(listener, loopback)
+		if err = failed; err != nil {
+			return
+		}
+		withoutForks(func() { unix.Close(listener) })
+		failures[1] = attempt()
+		withoutForks(func() { unix.Close(p.server) })
+		err = awaitEOF(p.client)
+		withoutForks(func() { unix.Close(p.client) })
+		failures[2] = attempt()
+	})
+	if err != nil || failures[0] == nil || failures[1] == nil || failures[2] == nil {
+		t.Fatalf("%v; bind: %v", err, failures)
+	}
+	r.awaitThat(t, "three failures", soon, func() bool { return len(r.failed) >= 3 })
+	for i, want := range []tcpstate.State{tcpstate.Listen, tcpstate.Established, tcpstate.TimeWait} {
+		if h := r.failed[i].Holders; len(h) != 1 || h[0].State != want {
+			t.Errorf("failure %d: in its way %+v, want one %v", i+1, h, want)
+		}
+	}
+}
