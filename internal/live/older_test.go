@@ -65,7 +65,7 @@ func TestOlderSockets(t *testing.T) {
 	ns := kerneltest.NewNetNS(t)
 	var o older
 	var err error
-	ns.Do(func() { o, err = makeOlder(connections, 7000) })
+	ns.Do(func() { o, err = makeOlder(connections, 9000) })
 	defer o.close()
 	if errors.Is(err, unix.EMFILE) {
 		t.Fatalf("%v: this needs %d file descriptors (ulimit -n)", err, 2*connections)
