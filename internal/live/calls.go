@@ -22,7 +22,8 @@ const lookAgain = 100 * time.Millisecond
 
 // look is the last look at the sockets for a failed call.
 type look struct {
-	query       sockdiag.Query
+	netns       uint32
+	port        uint16 // local; 0: all
 	at          event.Time
 	found       []event.Socket
 	sockets     []event.Socket // with what the trace knows
@@ -59,14 +60,14 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 	inUse := c.Error == event.EADDRINUSE
 	switch {
 	case c.Call == event.CallConnect, inUse && c.Local.Port() == 0:
-		sockets, err := t.lookFor(sockdiag.Query{NetNS: c.NetNS})
+		sockets, err := t.lookFor(c.NetNS, 0)
 		if err != nil {
 			return err
 		}
 		c.Ports, err = portStock(c, sockets)
 		return err
 	case inUse:
-		sockets, err := t.lookFor(sockdiag.Query{NetNS: c.NetNS, LocalPort: c.Local.Port()})
+		sockets, err := t.lookFor(c.NetNS, c.Local.Port())
 		if err != nil {
 			return err
 		}
@@ -78,9 +79,10 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 // lookFor finds the sockets that there were when the call failed: those that the trace
 // knew by then, and besides those that are only bound or that the filter leaves out, as
 // they are a moment later, or were shortly before.
-func (t *trace) lookFor(q sockdiag.Query) ([]event.Socket, error) {
+func (t *trace) lookFor(netns uint32, port uint16) ([]event.Socket, error) {
 	now, transitions := host.Now(), t.tracker.Summary.Transitions
-	fresh := t.look.found != nil && t.look.query == q && now.Sub(t.look.at) < lookAgain
+	q := sockdiag.Query{NetNS: []uint32{netns}, LocalPort: port}
+	fresh := t.look.found != nil && t.look.netns == netns && t.look.port == port && now.Sub(t.look.at) < lookAgain
 	if fresh && t.look.transitions == transitions {
 		return t.look.sockets, nil
 	}
@@ -89,7 +91,7 @@ func (t *trace) lookFor(q sockdiag.Query) ([]event.Socket, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.look = look{query: q, at: now, found: found.Sockets}
+		t.look = look{netns: netns, port: port, at: now, found: found.Sockets}
 	}
 	t.look.sockets, t.look.transitions = t.merge(q, now), transitions
 	return t.look.sockets, nil

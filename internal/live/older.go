@@ -15,7 +15,11 @@ import (
 // findOlder looks for the sockets that are older than the trace, while what happens to
 // them gathers in the ring.
 func (t *trace) findOlder() error {
-	found, err := t.diag.Look(sockdiag.Query{NetNS: t.Filter.NetNS})
+	var q sockdiag.Query
+	if t.Filter.NetNS != 0 {
+		q.NetNS = []uint32{t.Filter.NetNS}
+	}
+	found, err := t.diag.Look(q)
 	if err != nil {
 		return fmt.Errorf("find the sockets that are older than the trace: %w", err)
 	}
@@ -44,12 +48,16 @@ func (t *trace) findOlder() error {
 
 // refresh finds out who has the sockets open that are still there at the end.
 func (t *trace) refresh() error {
-	found, err := t.diag.Look(sockdiag.Query{NetNS: t.Filter.NetNS})
+	places := t.inhabited()
+	if len(places) == 0 {
+		return nil
+	}
+	found, err := t.diag.Look(sockdiag.Query{NetNS: places})
 	if err != nil {
 		return fmt.Errorf("look at the sockets: %w", err)
 	}
 	for e := range t.tracker.Ends() {
-		e.Holders = nil
+		e.Holders = nil // those from the beginning
 	}
 	for i := range found.Sockets {
 		if e := t.tracker.End(t.settler.ID(&found.Sockets[i])); e != nil {

@@ -135,7 +135,12 @@ func (r *recorder) Finding(f *event.Finding) {
 func (r *recorder) Loss(l event.Loss) { r.lost = append(r.lost, l) }
 
 func (r *recorder) Stop(_ event.Stop, t *conn.Tracker, _ []event.Finding) {
-	r.summary, r.open = t.Summary, t.Open()
+	r.summary = t.Summary
+	for _, e := range t.Open() {
+		if r.mine(e.NetNS) {
+			r.open = append(r.open, e)
+		}
+	}
 }
 
 func (r *recorder) Flush() error { return nil }

@@ -5,6 +5,7 @@ package live
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,11 +69,12 @@ func (t *trace) sample() error {
 	if now < t.sampler.next {
 		return nil
 	}
-	if !t.worthALook() {
+	places := t.inhabited()
+	if len(places) == 0 {
 		t.sampler.next = now.Add(sampleEvery)
 		return nil
 	}
-	t.lookAside()
+	t.lookAside(sockdiag.Query{NetNS: places})
 	return nil
 }
 
@@ -84,12 +86,12 @@ type looked struct {
 }
 
 // lookAside looks at the sockets while the records are read on.
-func (t *trace) lookAside() {
+func (t *trace) lookAside(q sockdiag.Query) {
 	done := make(chan looked, 1)
 	t.sampler.looks = done
 	t.sampler.looking.Go(func() {
 		start := host.Now()
-		found, err := t.diag.Look(sockdiag.Query{NetNS: t.Filter.NetNS})
+		found, err := t.diag.Look(q)
 		done <- looked{found, host.Now().Sub(start), err}
 	})
 }
@@ -107,15 +109,16 @@ func (t *trace) takeLook(l looked) error {
 	return nil
 }
 
-// worthALook says whether there is a socket that a process has: what is in TIME_WAIT
-// needs no look.
-func (t *trace) worthALook() bool {
+// inhabited returns the network namespaces with sockets that processes have: what is in
+// TIME_WAIT needs no look.
+func (t *trace) inhabited() []uint32 {
+	var places []uint32
 	for e := range t.tracker.Ends() {
-		if e.State != tcpstate.TimeWait {
-			return true
+		if e.State != tcpstate.TimeWait && !slices.Contains(places, e.NetNS) {
+			places = append(places, e.NetNS)
 		}
 	}
-	return false
+	return places
 }
 
 func (t *trace) sampleSockets(sockets []event.Socket) {

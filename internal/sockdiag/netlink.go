@@ -23,11 +23,11 @@ import (
 
 // lookByNetlink finds the sockets of the network namespaces, and the processes, that
 // this user may look at.
-func lookByNetlink(q Query) (*Snapshot, error) {
+func lookByNetlink(q Query, a atlas) (*Snapshot, error) {
 	c := newCollector(q)
 	inodes := make(map[uint32]int) // in the collector's sockets
 	dump := func() error { return c.dump(inodes) }
-	paths := c.namespaces()
+	paths := c.namespaces(a)
 	own, err := host.NetNS("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, err

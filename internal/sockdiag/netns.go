@@ -19,76 +19,103 @@ import (
 // namedNamespaces are where programs keep network namespaces that no process is in.
 var namedNamespaces = []string{"/run/netns/*", "/run/docker/netns/*"}
 
-// namespaces returns a path for each network namespace to look at, by inode number:
-// those of processes, those with a name, and those that sockets were found in.
-func (c *collector) namespaces() map[uint32]string {
-	if c.query.NetNS != 0 {
-		return c.oneNamespace()
-	}
-	paths := processNamespaces()
-	for netns, pids := range c.pids {
-		for i := 0; i < len(pids) && paths[netns] == nowhere; i++ {
-			addThreads(paths, pids[i])
-		}
-	}
-	addNamed(paths)
-	return paths
-}
-
-func (c *collector) oneNamespace() map[uint32]string {
-	netns := c.query.NetNS
-	return map[uint32]string{netns: namespacePath(netns, c.pids[netns]...)}
-}
+// atlas has a path for each network namespace that was found, by inode number.
+type atlas map[uint32]string
 
 // nowhere stands for a network namespace that no path is known of.
 const nowhere = ""
 
-// namespacePath returns a path of a network namespace. Of the processes it is known that
-// they have to do with it: one of their threads may be there, and no other process.
-func namespacePath(netns uint32, pids ...uint32) string {
-	paths := make(map[uint32]string)
-	add(paths, fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))
-	for i := 0; i < len(pids) && paths[netns] == nowhere; i++ {
-		addThreads(paths, pids[i])
+// find returns the path of a network namespace. Of the processes it is known that they
+// have to do with it: one of their threads may be there, and no other process.
+func (a atlas) find(netns uint32, pids ...uint32) string {
+	if inode, ok := linkInode(a[netns]); ok && inode == netns {
+		return a[netns]
 	}
-	if paths[netns] == nowhere {
-		paths = processNamespaces()
-		addNamed(paths)
+	delete(a, netns)
+	a.add(fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))
+	for i := 0; i < len(pids) && a[netns] == nowhere; i++ {
+		a.addThreads(pids[i])
 	}
-	return paths[netns]
+	if a[netns] == nowhere {
+		a.addAll()
+	}
+	return a[netns]
 }
 
-func processNamespaces() map[uint32]string {
+// addAll adds the namespaces of processes, and those with a name.
+func (a atlas) addAll() {
+	clear(a)
+	for _, path := range glob("/proc/[0-9]*/ns/net") {
+		a.add(path)
+	}
+	for _, pattern := range namedNamespaces {
+		for _, path := range glob(pattern) {
+			if inode, err := host.NetNS(path); err == nil && a[inode] == nowhere {
+				a[inode] = path
+			}
+		}
+	}
+}
+
+func (a atlas) addThreads(pid uint32) {
+	for _, path := range glob("/proc/" + strconv.Itoa(int(pid)) + "/task/*/ns/net") {
+		a.add(path)
+	}
+}
+
+func (a atlas) add(path string) {
+	if inode, ok := linkInode(path); ok && a[inode] == nowhere {
+		a[inode] = path
+	}
+}
+
+func glob(pattern string) []string {
+	paths, _ := filepath.Glob(pattern) // it fails for bad patterns alone
+	return paths
+}
+
+// namespaces returns the paths of the network namespaces to look at: those that the query
+// names, or else all that processes and sockets are in and that have TCP sockets.
+func (c *collector) namespaces(a atlas) map[uint32]string {
 	paths := make(map[uint32]string)
-	entries, _ := filepath.Glob("/proc/[0-9]*/ns/net")
-	for _, path := range entries {
-		add(paths, path)
+	if len(c.query.NetNS) > 0 {
+		for _, netns := range c.query.NetNS {
+			paths[netns] = a.find(netns, c.pids[netns]...)
+		}
+		return paths
+	}
+	a.addAll()
+	for netns, pids := range c.pids {
+		a.find(netns, pids...)
+	}
+	for netns, path := range a {
+		if !idle(path) {
+			paths[netns] = path
+		}
 	}
 	return paths
 }
 
-func addThreads(paths map[uint32]string, pid uint32) {
-	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(int(pid)) + "/task/*/ns/net")
-	for _, path := range threads {
-		add(paths, path)
+// idle says that a network namespace has no TCP sockets: to look at one takes the kernel
+// a walk through the table of all namespaces' sockets.
+func idle(path string) bool {
+	task, ok := strings.CutSuffix(path, "/ns/net")
+	if !ok {
+		return false
 	}
-}
-
-func add(paths map[uint32]string, path string) {
-	if inode, ok := linkInode(path); ok && paths[inode] == "" {
-		paths[inode] = path
-	}
-}
-
-func addNamed(paths map[uint32]string) {
-	for _, pattern := range namedNamespaces {
-		names, _ := filepath.Glob(pattern)
-		for _, path := range names {
-			if inode, err := host.NetNS(path); err == nil && paths[inode] == "" {
-				paths[inode] = path
+	for file, keys := range map[string][]string{"sockstat": {"TCP: inuse ", " tw "}, "sockstat6": {"TCP6: inuse "}} {
+		content, err := os.ReadFile(task + "/net/" + file)
+		if err != nil {
+			return false
+		}
+		for _, key := range keys {
+			_, count, found := strings.Cut(string(content), key)
+			if !found || !strings.HasPrefix(count, "0") {
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // linkInode reads the inode number out of a link such as net:[4026531840].

@@ -20,7 +20,7 @@ func ReadSettings(netns uint32, pids ...uint32) (event.PortSettings, error) {
 	}
 	var s event.PortSettings
 	var failed error
-	path := namespacePath(netns, pids...)
+	path := make(atlas).find(netns, pids...)
 	unseen, _ := inNamespaces(map[uint32]string{netns: path}, func() error {
 		s, failed = readSettings()
 		return nil

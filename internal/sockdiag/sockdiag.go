@@ -20,12 +20,12 @@ import (
 // Query says which sockets to look for; the zero value holds all.
 type Query struct {
 	LocalPort, RemotePort uint16
-	NetNS                 uint32 // inode number
+	NetNS                 []uint32 // inode numbers
 }
 
 // Holds says whether the query is for a socket.
 func (q Query) Holds(s *event.Socket) bool {
-	return (q.NetNS == 0 || q.NetNS == s.NetNS) &&
+	return (len(q.NetNS) == 0 || slices.Contains(q.NetNS, s.NetNS)) &&
 		(q.LocalPort == 0 || q.LocalPort == s.Local.Port()) &&
 		(q.RemotePort == 0 || q.RemotePort == s.Remote.Port())
 }
@@ -45,6 +45,7 @@ type Snapshot struct {
 type Diag struct {
 	mutex  sync.Mutex
 	finder *probe.Finder // nil: netlink and /proc
+	atlas  atlas
 }
 
 // Open prepares looking. Where the rights for BPF are missing, or the kernel has no
@@ -58,11 +59,11 @@ func Open(jiffy time.Duration, cgroup func(uint64) string) (*Diag, error) {
 	case err != nil:
 		return nil, err
 	}
-	return &Diag{finder: finder}, nil
+	return &Diag{finder: finder, atlas: make(atlas)}, nil
 }
 
 // OpenNetlink prepares looking by netlink and /proc.
-func OpenNetlink() *Diag { return &Diag{} }
+func OpenNetlink() *Diag { return &Diag{atlas: make(atlas)} }
 
 // Exact says whether looking finds all that Snapshot.Exact promises.
 func (d *Diag) Exact() bool { return d.finder != nil }
@@ -79,14 +80,14 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	if d.finder == nil {
-		return lookByNetlink(q)
+		return lookByNetlink(q, d.atlas)
 	}
 	c := newCollector(q)
 	ports := probe.Query{LocalPort: q.LocalPort, RemotePort: q.RemotePort}
 	if err := d.finder.Holders(ports, c.hold); err != nil {
 		return nil, fmt.Errorf("find who has sockets open: %w", err)
 	}
-	unseen, err := inNamespaces(c.namespaces(), func() error { return d.finder.Sockets(ports, c.find) })
+	unseen, err := inNamespaces(c.namespaces(d.atlas), func() error { return d.finder.Sockets(ports, c.find) })
 	if err != nil {
 		return nil, fmt.Errorf("find the sockets: %w", err)
 	}

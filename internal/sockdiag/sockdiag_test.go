@@ -142,7 +142,7 @@ func TestLook(t *testing.T) {
 	t.Parallel()
 	ns, w := newWorld(t)
 	d := open(t)
-	for _, q := range []sockdiag.Query{{LocalPort: port, NetNS: ns.Inode}, {NetNS: ns.Inode}, {LocalPort: port}, {}} {
+	for _, q := range []sockdiag.Query{{LocalPort: port, NetNS: []uint32{ns.Inode}}, {NetNS: []uint32{ns.Inode}}, {LocalPort: port}, {}} {
 		var sockets []event.Socket
 		for _, s := range ofPort(look(t, d, q)) {
 			if s.NetNS == ns.Inode {
@@ -182,8 +182,8 @@ func TestNetlink(t *testing.T) {
 	ns, _ := newWorld(t)
 	var exact, less *sockdiag.Snapshot
 	d, n := open(t), sockdiag.OpenNetlink()
-	ns.Do(func() { less, _ = n.Look(sockdiag.Query{LocalPort: port, NetNS: ns.Inode}) })
-	exact = look(t, d, sockdiag.Query{LocalPort: port, NetNS: ns.Inode})
+	ns.Do(func() { less, _ = n.Look(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
+	exact = look(t, d, sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}})
 	if less == nil || less.Exact || n.Exact() || len(less.Sockets) != len(exact.Sockets)-1 {
 		t.Fatalf("by netlink %+v, by BPF %+v", less, exact)
 	}
@@ -220,7 +220,7 @@ func TestEveryHolderIsListed(t *testing.T) {
 	defer child.Kill()
 	for _, d := range []*sockdiag.Diag{open(t), sockdiag.OpenNetlink()} {
 		var found *sockdiag.Snapshot
-		ns.Do(func() { found, err = d.Look(sockdiag.Query{LocalPort: port, NetNS: ns.Inode}) })
+		ns.Do(func() { found, err = d.Look(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -186,7 +186,7 @@ func answer(t *testing.T, d *sockdiag.Diag, ns *kerneltest.NetNS, addr netip.Add
 	t.Helper()
 	var found *sockdiag.Snapshot
 	var err error
-	ns.Do(func() { found, err = d.Look(sockdiag.Query{LocalPort: port, NetNS: ns.Inode}) })
+	ns.Do(func() { found, err = d.Look(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
 	if err != nil {
 		t.Fatal(err)
 	}
