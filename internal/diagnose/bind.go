@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tcptrace/tcptrace/internal/bind"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -166,12 +167,33 @@ func (o *obstacle) timeWait(c *event.CallFailed) string {
 	return o.connections() + verb + " in TIME_WAIT" + first + o.remaining(c)
 }
 
-// who is the process that has the obstacle, or "".
+// who is the process that has the obstacle, and in brackets those that have it, too, as
+// after a fork; or "".
 func (o *obstacle) who() string {
-	if len(o.first.Holders) == 0 {
+	names := o.processes()
+	if len(names) == 0 {
 		return ""
 	}
-	return name(&o.first.Holders[0].Process)
+	return names[0] + wrap(" (and ", list(names[1:]), ")")
+}
+
+// processesNamed is how many processes of one socket are named.
+const processesNamed = 5
+
+// processes are those that have the first socket of the obstacle open.
+func (o *obstacle) processes() []string {
+	var names []string
+	for i := range o.first.Holders {
+		if n := name(&o.first.Holders[i].Process); !slices.Contains(names, n) && len(names) < processesNamed {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// hasIt says whether a process has the first socket of the obstacle open.
+func (o *obstacle) hasIt(p *event.Process) bool {
+	return p != nil && slices.ContainsFunc(o.first.Holders, func(h event.Holder) bool { return h.PID == p.PID })
 }
 
 func (o *obstacle) several(noun string) string {

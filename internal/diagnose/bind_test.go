@@ -1,12 +1,14 @@
 package diagnose_test
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // python is who wants the port.
@@ -254,5 +256,32 @@ func TestFreeAt(t *testing.T) {
 		if at, ok := diagnose.FreeAt(&call); at != c.want || ok != (c.want != 0) {
 			t.Errorf("%s: %v %v, want %v", name, at, ok, c.want)
 		}
+	}
+}
+
+// TestEveryHolderIsToBeStopped names the forked child that kept the listener, too.
+func TestEveryHolderIsToBeStopped(t *testing.T) {
+	t.Parallel()
+	holder := func(pid uint32) event.Holder {
+		return event.Holder{Process: event.Process{PID: pid, Comm: "nginx"}, FD: 6}
+	}
+	c := event.CallFailed{
+		Time: base, Call: event.CallBind, Local: netip.MustParseAddrPort("0.0.0.0:8080"), Error: event.EADDRINUSE,
+		Options: event.Options{Known: true},
+		Holders: []event.InTheWay{{Socket: event.Socket{
+			State: tcpstate.Listen, Local: netip.MustParseAddrPort("0.0.0.0:8080"), Options: event.Options{Known: true},
+			Holders: []event.Holder{holder(42), holder(43), holder(42)},
+		}}},
+	}
+	if got := diagnose.Fixes(&c)[0]; got != "stop nginx/42 and nginx/43, or take another port" {
+		t.Errorf("%q", got)
+	}
+	if got := diagnose.InTheWay(&c)[0]; got != "nginx/42 (and nginx/43) listens on 0.0.0.0:8080" {
+		t.Errorf("%q", got)
+	}
+	c.Process = &event.Process{PID: 43, Comm: "nginx"}
+	want := []string{"nginx/43 has the port itself: close its own socket first, or do not bind a second one", "stop nginx/42, or take another port"}
+	if got := diagnose.Fixes(&c)[:2]; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }

@@ -129,13 +129,14 @@ func stopFixes(c *event.CallFailed) []string {
 	var fixes, others []string
 	own := false
 	for _, o := range obstacles(c) {
-		who := o.who()
-		switch {
-		case o.manner > outgoing || who == "":
-		case c.Process != nil && o.pid == c.Process.PID:
-			own = true
-		case !slices.Contains(others, who):
-			others = append(others, who)
+		if o.manner > outgoing {
+			continue
+		}
+		own = own || o.hasIt(c.Process)
+		for _, who := range o.processes() {
+			if who != name(c.Process) && !slices.Contains(others, who) {
+				others = append(others, who)
+			}
 		}
 		if o.manner == outgoing {
 			fixes = append(fixes, fmt.Sprintf("keep the kernel from choosing the port for outgoing connections: net.ipv4.ip_local_reserved_ports=%d", c.Local.Port()))

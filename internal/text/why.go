@@ -61,7 +61,7 @@ func (p *Printer) answer(a *why.Answer) string {
 	case a.Foreign:
 		return name + " cannot be bound: " + a.Addr.String() + " is no address of this network namespace."
 	case plain.Result == why.Works && len(a.Here) == 0:
-		return name + " is free: no socket has it."
+		return name + " is free" + here(a) + ": no socket has it."
 	case plain.Result == why.Works:
 		return name + " can be bound now: nothing that has the port is in the way."
 	case plain.Result == why.Unknown:
@@ -76,11 +76,19 @@ func (p *Printer) answer(a *why.Answer) string {
 	return words + " in the way, " + p.howLong(a, plain) + "."
 }
 
+// here limits an answer to this network namespace where the port is busy in others.
+func here(a *why.Answer) string {
+	if len(a.Elsewhere) > 0 {
+		return " here"
+	}
+	return ""
+}
+
 // howLong says for how long a bind without options fails.
 func (p *Printer) howLong(a *why.Answer, t *why.Try) string {
 	if t.Free != 0 {
 		earliest := ""
-		if !a.Exact {
+		if !a.Exact || t.Longer {
 			earliest = "at least "
 		}
 		return earliest + "until " + p.clockTime(t.Free, "15:04:05.0") + " (" + forWords(t.Free.Sub(a.Time)) + ")"

@@ -41,6 +41,7 @@ type Try struct {
 	Result  Result
 	InWay   []event.Socket // of those in the way, or maybe in the way
 	Free    event.Time     // when all of them will have gone by themselves; 0: unknown, or never
+	Longer  bool           // Free may come later: FIN_WAIT2 becomes TIME_WAIT if the peer closes
 }
 
 // Result says whether a call would succeed.
@@ -108,6 +109,7 @@ func (a *Answer) try(addr netip.Addr, options event.Options) Try {
 		}
 	}
 	t.Free = free(t.InWay)
+	t.Longer = slices.ContainsFunc(t.InWay, func(s event.Socket) bool { return s.State == tcpstate.FinWait2 })
 	return t
 }
 
