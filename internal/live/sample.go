@@ -179,27 +179,21 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 			counts[destination{s.NetNS, s.Local.Addr(), s.Remote}]++
 		}
 	}
+	last := t.sampler.stocks
+	t.sampler.stocks = make(map[destination]int)
 	for d, n := range counts {
 		settings, ok := t.portSettings(d.netns, pids[d.netns])
 		if !ok || n*100 < stockShare*(int(settings.Range.Last)-int(settings.Range.First)+1) {
-			delete(t.sampler.stocks, d)
 			continue
 		}
 		stock := countPorts(d.local, d.remote, settings, inNamespace(sockets, d.netns))
 		usable := int(stock.Last) - int(stock.First) + 1 - stock.Reserved
 		percent := stock.Taken * 100 / max(usable, 1)
-		if percent >= stockShare && percent != t.sampler.stocks[d] {
-			t.sampler.remember(d, percent)
+		t.sampler.stocks[d] = percent
+		if percent >= stockShare && percent != last[d] {
 			t.tell(&event.Sample{Time: now, NetNS: d.netns, Ports: stock})
 		}
 	}
-}
-
-func (s *sampler) remember(d destination, percent int) {
-	if s.stocks == nil {
-		s.stocks = make(map[destination]int)
-	}
-	s.stocks[d] = percent
 }
 
 func inNamespace(sockets []event.Socket, netns uint32) []event.Socket {

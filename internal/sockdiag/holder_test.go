@@ -1,0 +1,33 @@
+//go:build linux
+
+package sockdiag
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// TestProcessThatEnds is gone between being seen and being named.
+func TestProcessThatEnds(t *testing.T) {
+	t.Parallel()
+	if h, ok := procHolder(fmt.Sprintf("/proc/%d/fd/0", os.Getpid())); !ok || h.PID != uint32(os.Getpid()) || h.FD != 0 || h.Comm == "" {
+		t.Errorf("this process: %+v, %v", h, ok)
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^$")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if h, ok := procHolder(fmt.Sprintf("/proc/%d/fd/0", cmd.Process.Pid)); ok {
+		t.Errorf("a process that ended has a socket: %+v", h)
+	}
+}
+
+// TestIdle tells a network namespace without TCP sockets by its counters.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	if idle("/run/netns/none") || idle("/proc/1/ns/nothing") || idle("/proc/0/ns/net") {
+		t.Error("what cannot be read is idle")
+	}
+}
