@@ -87,7 +87,7 @@ type trace struct {
 	out     Output
 	cancel  context.CancelCauseFunc
 	diag    *sockdiag.Diag
-	older   []event.Socket // found when the trace began and not told yet, by time
+	older   []*event.Socket // found when the trace began and not told yet, by time
 	look    look
 	sampler sampler
 	doctor  *diagnose.Engine

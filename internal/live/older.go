@@ -35,14 +35,16 @@ func (t *trace) findOlder() error {
 			listening[s.Local.Port()] = append(listening[s.Local.Port()], s)
 		}
 	}
-	for _, s := range found.Sockets {
-		if s.State == tcpstate.Close {
-			continue // it is only bound
+	for i := range found.Sockets {
+		s := &found.Sockets[i]
+		tuple := event.NewTuple(s.NetNS, s.Local, s.Remote)
+		if s.State == tcpstate.Close || !t.Filter.Match(&tuple) {
+			continue // it is only bound, or nobody's business
 		}
-		s.Role = role(&s, listening[s.Local.Port()])
+		s.Role = role(s, listening[s.Local.Port()])
 		t.older = append(t.older, s)
 	}
-	slices.SortFunc(t.older, func(a, b event.Socket) int { return cmp.Compare(a.Time, b.Time) })
+	slices.SortFunc(t.older, func(a, b *event.Socket) int { return cmp.Compare(a.Time, b.Time) })
 	return nil
 }
 
@@ -82,7 +84,7 @@ func role(s *event.Socket, listening []*event.Socket) event.Role {
 // until then are read.
 func (t *trace) meet(until event.Time) {
 	for len(t.older) > 0 && t.older[0].Time <= until {
-		s := &t.older[0]
+		s := t.older[0]
 		t.older = t.older[1:]
 		id, fresh := t.settler.Found(s)
 		if id == 0 {

@@ -81,14 +81,14 @@ func (f *Finder) Close() {
 }
 
 // Sockets hands over each socket of the calling thread's network namespace that
-// listens, is connected or in TIME_WAIT. Those that are only bound are not among them,
-// and no socket has its holders.
+// listens, is connected or in TIME_WAIT, which take must not keep. Those that are only
+// bound are not among them, and no socket has its holders.
 func (f *Finder) Sockets(q Query, take func(*event.Socket)) error {
 	return f.iterate(f.sockets, q, take)
 }
 
-// Holders hands over a socket for each file descriptor that any process has of it, in
-// all network namespaces. Sockets that are only bound are among them.
+// Holders hands over a socket, which take must not keep, for each file descriptor that
+// any process has of it, in all network namespaces. Sockets that are only bound are among them.
 func (f *Finder) Holders(q Query, take func(*event.Socket)) error {
 	return f.iterate(f.holders, q, take)
 }
@@ -106,6 +106,7 @@ func (f *Finder) iterate(iter *link.Iter, q Query, take func(*event.Socket)) err
 	defer reader.Close()
 	buffered := bufio.NewReaderSize(reader, 256<<10)
 	var found snapshotFound
+	var socket event.Socket
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&found)), foundSize)
 	for {
 		if _, err := io.ReadFull(buffered, bytes); err == io.EOF {
@@ -113,7 +114,8 @@ func (f *Finder) iterate(iter *link.Iter, q Query, take func(*event.Socket)) err
 		} else if err != nil {
 			return fmt.Errorf("read an iterator: %w", err)
 		}
-		take(f.socket(&found))
+		f.fill(&socket, &found)
+		take(&socket)
 	}
 }
 
@@ -138,9 +140,10 @@ const (
 	hasProcess
 )
 
-func (f *Finder) socket(found *snapshotFound) *event.Socket {
+// fill makes a socket of what was found.
+func (f *Finder) fill(s *event.Socket, found *snapshotFound) {
 	has := func(flag uint8) bool { return found.Flags&flag != 0 }
-	s := &event.Socket{
+	*s = event.Socket{
 		Time: event.Time(found.Time), Address: found.Sock, Cookie: found.Cookie,
 		NetNS: found.Netns, Cgroup: f.cgroup(found.Cgroup),
 		Local:  addrPort(found.Local, found.LocalPort),
@@ -161,7 +164,6 @@ func (f *Finder) socket(found *snapshotFound) *event.Socket {
 	if found.Pid != 0 {
 		s.Holders = []event.Holder{holder(found)}
 	}
-	return s
 }
 
 func counters(found *snapshotFound) event.Counters {

@@ -68,7 +68,7 @@ func (c *collector) dump(inodes map[uint32]int) error {
 			if s.INode != 0 {
 				inodes[s.INode] = len(c.sockets)
 			}
-			c.add(&socket)
+			c.sockets = append(c.sockets, socket)
 		}
 	}
 	return nil

@@ -97,9 +97,8 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 // collector puts together what is found of each socket.
 type collector struct {
 	query   Query
-	sockets []event.Socket
-	index   map[uint64]int      // in sockets, by kernel address
-	pids    map[uint32][]uint32 // by network namespace, of processes that have sockets there
+	sockets []event.Socket	index   map[uint64]int      // in sockets, of those that processes have, by kernel address
+pids    map[uint32][]uint32 // by network namespace, of processes that have sockets there
 }
 
 func newCollector(q Query) *collector {
@@ -118,7 +117,8 @@ func (c *collector) hold(s *event.Socket) {
 		c.sockets[i].Holders = append(c.sockets[i].Holders, s.Holders...)
 		return
 	}
-	c.add(s)
+	c.index[s.Address] = len(c.sockets)
+	c.sockets = append(c.sockets, *s)
 }
 
 // find takes a socket of a network namespace. What was found of its file descriptors a
@@ -129,7 +129,7 @@ func (c *collector) find(s *event.Socket) {
 	}
 	i, ok := c.index[s.Address]
 	if !ok {
-		c.add(s)
+		c.sockets = append(c.sockets, *s)
 		return
 	}
 	held := &c.sockets[i]
@@ -137,11 +137,4 @@ func (c *collector) find(s *event.Socket) {
 		s.Holders = held.Holders
 	}
 	*held = *s
-}
-
-func (c *collector) add(s *event.Socket) {
-	if s.Address != 0 {
-		c.index[s.Address] = len(c.sockets)
-	}
-	c.sockets = append(c.sockets, *s)
 }

@@ -18,8 +18,8 @@ func (p *Printer) Why(a *why.Answer) {
 	p.headline(a)
 	if len(a.Here) > 0 {
 		p.section("What has it")
-		for i := range a.Here[:min(len(a.Here), whyShown)] {
-			p.item(p.hasIt(a, &a.Here[i]))
+		for _, s := range a.Here[:min(len(a.Here), whyShown)] {
+			p.item(p.hasIt(a, s))
 		}
 		p.itemMore(a.Here)
 	}
@@ -136,14 +136,13 @@ func (p *Printer) point(mark, words string) {
 	}
 }
 
-func (p *Printer) itemMore(sockets []event.Socket) {
+func (p *Printer) itemMore(sockets []*event.Socket) {
 	if len(sockets) <= whyShown {
 		return
 	}
 	var states [tcpstate.Count]int
 	var last event.Time
-	for i := range sockets[whyShown:] {
-		s := &sockets[whyShown+i]
+	for _, s := range sockets[whyShown:] {
 		states[s.State]++
 		last = max(last, s.Until)
 	}
@@ -193,8 +192,7 @@ func (p *Printer) elsewhere(a *why.Answer) {
 		return
 	}
 	p.section("In other network namespaces, where it is not in the way")
-	for i := range a.Elsewhere[:min(len(a.Elsewhere), whyShown)] {
-		s := &a.Elsewhere[i]
+	for _, s := range a.Elsewhere[:min(len(a.Elsewhere), whyShown)] {
 		p.item(p.stateWords(s, a.Time) + fmt.Sprintf(" (network namespace %d).", s.NetNS))
 	}
 	p.itemMore(a.Elsewhere)

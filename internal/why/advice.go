@@ -6,6 +6,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // Advice is what helps, soonest first; none where the port is free.
@@ -26,10 +27,33 @@ func (a *Answer) Advice() []string {
 	})
 }
 
-func inTheWay(sockets []event.Socket) []event.InTheWay {
-	holders := make([]event.InTheWay, len(sockets))
-	for i, s := range sockets {
-		holders[i] = event.InTheWay{Socket: s}
+// class is what sockets have in common for whom the same helps.
+type class struct {
+	state    tcpstate.State
+	timewait bool
+	options  event.Options
+	local    netip.Addr
+	process  uint32
+}
+
+// inTheWay has of each class of sockets the one that stays longest: of a hundred thousand
+// in TIME_WAIT the last says all.
+func inTheWay(sockets []*event.Socket) []event.InTheWay {
+	var holders []event.InTheWay
+	index := make(map[class]int)
+	for _, s := range sockets {
+		c := class{state: s.State, timewait: s.Timewait, options: s.Options, local: s.Local.Addr()}
+		if len(s.Holders) > 0 {
+			c.process = s.Holders[0].PID
+		}
+		i, ok := index[c]
+		switch {
+		case !ok:
+			index[c] = len(holders)
+			holders = append(holders, event.InTheWay{Socket: *s})
+		case s.Until > holders[i].Until:
+			holders[i].Socket = *s
+		}
 	}
 	return holders
 }
@@ -64,8 +88,8 @@ func (a *Answer) Remarks() []string {
 
 // shared says whether SO_REUSEPORT has a say.
 func (a *Answer) shared() bool {
-	for i := range a.Here {
-		if a.Here[i].Options.Reuseport && !a.Here[i].Timewait {
+	for _, s := range a.Here {
+		if s.Options.Reuseport && !s.Timewait {
 			return true
 		}
 	}

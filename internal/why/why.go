@@ -29,8 +29,8 @@ type Question struct {
 // Answer is what is known of the port.
 type Answer struct {
 	Question
-	Here      []event.Socket // those of the network namespace, what is in the way first
-	Elsewhere []event.Socket
+	Here      []*event.Socket // those of the network namespace, what is in the way first
+	Elsewhere []*event.Socket
 	Tries     []Try
 }
 
@@ -39,9 +39,9 @@ type Try struct {
 	Addr    netip.AddrPort
 	Options event.Options
 	Result  Result
-	InWay   []event.Socket // of those in the way, or maybe in the way
-	Free    event.Time     // when all of them will have gone by themselves; 0: unknown, or never
-	Longer  bool           // Free may come later: FIN_WAIT2 becomes TIME_WAIT if the peer closes
+	InWay   []*event.Socket // those in the way, or maybe in the way
+	Free    event.Time      // when all of them will have gone by themselves; 0: unknown, or never
+	Longer  bool            // Free may come later: FIN_WAIT2 becomes TIME_WAIT if the peer closes
 }
 
 // Result says whether a call would succeed.
@@ -57,7 +57,8 @@ const (
 // Find answers the question.
 func Find(q Question) *Answer {
 	a := &Answer{Question: q}
-	for _, s := range q.Sockets {
+	for i := range q.Sockets {
+		s := &q.Sockets[i]
 		if s.NetNS == q.NetNS {
 			a.Here = append(a.Here, s)
 		} else {
@@ -95,32 +96,31 @@ var combinations = []event.Options{
 // which matters for SO_REUSEPORT alone.
 func (a *Answer) try(addr netip.Addr, options event.Options) Try {
 	t := Try{Addr: netip.AddrPortFrom(addr, a.Port), Options: options, Result: Works}
-	for i := range a.Here {
-		old := &a.Here[i]
+	for _, old := range a.Here {
 		switch bind.Conflicts(bind.Ask{Addr: t.Addr, Options: options, UID: old.UID}, old) {
 		case bind.Yes:
 			t.Result = Fails
-			t.InWay = append(t.InWay, *old)
+			t.InWay = append(t.InWay, old)
 		case bind.Unknown:
 			if t.Result == Works {
 				t.Result = Unknown
 			}
-			t.InWay = append(t.InWay, *old)
+			t.InWay = append(t.InWay, old)
 		}
 	}
 	t.Free = free(t.InWay)
-	t.Longer = slices.ContainsFunc(t.InWay, func(s event.Socket) bool { return s.State == tcpstate.FinWait2 })
+	t.Longer = slices.ContainsFunc(t.InWay, func(s *event.Socket) bool { return s.State == tcpstate.FinWait2 })
 	return t
 }
 
 // free is when the last of the sockets goes by itself, or 0 if one of them does not.
-func free(sockets []event.Socket) event.Time {
+func free(sockets []*event.Socket) event.Time {
 	var last event.Time
-	for i := range sockets {
-		if sockets[i].Until == 0 {
+	for _, s := range sockets {
+		if s.Until == 0 {
 			return 0
 		}
-		last = max(last, sockets[i].Until)
+		last = max(last, s.Until)
 	}
 	return last
 }
@@ -130,7 +130,7 @@ func free(sockets []event.Socket) event.Time {
 var rank = [tcpstate.Count]int{tcpstate.Listen: -3, tcpstate.Close: -2, tcpstate.TimeWait: 1, tcpstate.SynRecv: 2}
 
 // order puts first what is in the way longest.
-func (a *Answer) order(x, y event.Socket) int {
+func (a *Answer) order(x, y *event.Socket) int {
 	return cmp.Or(
 		cmp.Compare(rank[x.State], rank[y.State]),
 		cmp.Compare(y.Until, x.Until),
