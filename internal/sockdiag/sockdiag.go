@@ -97,9 +97,13 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 // collector puts together what is found of each socket.
 type collector struct {
 	query   Query
-	sockets []event.Socket	index   map[uint64]int      // in sockets, of those that processes have, by kernel address
-pids    map[uint32][]uint32 // by network namespace, of processes that have sockets there
+	sockets []event.Socket
+	index   map[uint64]int      // in sockets, of those that processes have, by kernel address
+	pids    map[uint32][]uint32 // by network namespace, of some processes that have sockets there
 }
+
+// pidsTried is how many processes are asked for a way into a network namespace.
+const pidsTried = 64
 
 func newCollector(q Query) *collector {
 	return &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32][]uint32)}
@@ -110,8 +114,8 @@ func (c *collector) hold(s *event.Socket) {
 	if !c.query.Holds(s) {
 		return
 	}
-	if pid := s.Holders[0].PID; !slices.Contains(c.pids[s.NetNS], pid) {
-		c.pids[s.NetNS] = append(c.pids[s.NetNS], pid)
+	if pids, pid := c.pids[s.NetNS], s.Holders[0].PID; len(pids) < pidsTried && !slices.Contains(pids, pid) {
+		c.pids[s.NetNS] = append(pids, pid)
 	}
 	if i, ok := c.index[s.Address]; ok {
 		c.sockets[i].Holders = append(c.sockets[i].Holders, s.Holders...)
