@@ -89,33 +89,45 @@ func (c *collector) namespaces(a atlas) map[uint32]string {
 		a.find(netns, pids...)
 	}
 	for netns, path := range a {
-		if !idle(path) {
+		// To look at a namespace takes the kernel a walk through the table of all.
+		if n := count(path); n != 0 {
 			paths[netns] = path
+			c.expect += max(n, 0)
 		}
 	}
 	return paths
 }
 
-// idle says that a network namespace has no TCP sockets: to look at one takes the kernel
-// a walk through the table of all namespaces' sockets.
-func idle(path string) bool {
+// unknown is the number of sockets that cannot be counted.
+const unknown = -1
+
+// count says how many TCP sockets a network namespace has, as its counters say: about,
+// or unknown.
+func count(path string) int {
 	task, ok := strings.CutSuffix(path, "/ns/net")
 	if !ok {
-		return false
+		return unknown
 	}
+	sum := 0
 	for file, keys := range map[string][]string{"sockstat": {"TCP: inuse ", " tw "}, "sockstat6": {"TCP6: inuse "}} {
 		content, err := os.ReadFile(task + "/net/" + file)
 		if err != nil {
-			return false
+			return unknown
 		}
 		for _, key := range keys {
-			_, count, found := strings.Cut(string(content), key)
-			if !found || !strings.HasPrefix(count, "0") {
-				return false
+			_, rest, _ := strings.Cut(string(content), key)
+			words := strings.Fields(rest)
+			if len(words) == 0 {
+				return unknown
 			}
+			n, err := strconv.Atoi(words[0])
+			if err != nil {
+				return unknown
+			}
+			sum += n
 		}
 	}
-	return true
+	return sum
 }
 
 // linkInode reads the inode number out of a link such as net:[4026531840].

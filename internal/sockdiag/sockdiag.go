@@ -87,7 +87,9 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 	if err := d.finder.Holders(ports, c.hold); err != nil {
 		return nil, fmt.Errorf("find who has sockets open: %w", err)
 	}
-	unseen, err := inNamespaces(c.namespaces(d.atlas), func() error { return d.finder.Sockets(ports, c.find) })
+	paths := c.namespaces(d.atlas)
+	c.sockets = slices.Grow(c.sockets, c.expect)
+	unseen, err := inNamespaces(paths, func() error { return d.finder.Sockets(ports, c.find) })
 	if err != nil {
 		return nil, fmt.Errorf("find the sockets: %w", err)
 	}
@@ -98,6 +100,7 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 type collector struct {
 	query   Query
 	sockets []event.Socket
+	expect  int                 // sockets, about
 	index   map[uint64]int      // in sockets, of those that processes have, by kernel address
 	pids    map[uint32][]uint32 // by network namespace, of some processes that have sockets there
 }

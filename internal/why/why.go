@@ -129,13 +129,13 @@ func free(sockets []*event.Socket) event.Time {
 // of a connection.
 var rank = [tcpstate.Count]int{tcpstate.Listen: -3, tcpstate.Close: -2, tcpstate.TimeWait: 1, tcpstate.SynRecv: 2}
 
-// order puts first what is in the way longest.
+// order puts first what is in the way longest. Of a hundred thousand sockets, few need
+// more than two comparisons.
 func (a *Answer) order(x, y *event.Socket) int {
-	return cmp.Or(
-		cmp.Compare(rank[x.State], rank[y.State]),
-		cmp.Compare(y.Until, x.Until),
-		x.Local.Compare(y.Local), x.Remote.Compare(y.Remote),
-	)
+	if c := cmp.Or(cmp.Compare(rank[x.State], rank[y.State]), cmp.Compare(y.Until, x.Until)); c != 0 {
+		return c
+	}
+	return cmp.Or(x.Local.Compare(y.Local), x.Remote.Compare(y.Remote))
 }
 
 // Plain is what a server that sets no option would meet, the worst of the addresses
