@@ -11,6 +11,12 @@ static __always_inline __u64 received_payload(__u64 bytes, unsigned long flags)
 	return bytes && flags & 1 << SOCK_DONE ? bytes - 1 : bytes;
 }
 
+/* Says whether an MPTCP connection goes by this socket: the process has that one's. */
+static __always_inline bool carries_mptcp(const struct tcp_sock *tp)
+{
+	return bpf_core_field_exists(tp->is_mptcp) && BPF_CORE_READ(tp, is_mptcp);
+}
+
 /* The id of the socket's cgroup of version 2, which is the inode number of its
  * directory. Up to 5.14 the pointer shares its word with flags; there it is left out. */
 static __always_inline __u64 cgroup_of(const struct sock *sk)

@@ -67,10 +67,13 @@ struct event {
 	__u64 cgroup;     /* TRANSITION, where the socket has one; 0: not said */
 	__u64 bytes_sent; /* COUNTED, as the next two: payload, each byte once */
 	__u64 bytes_received;
-	__u32 retransmits; /* segments sent again */
+	union {
+		__u32 retransmits; /* COUNTED: segments sent again */
+		__u32 interface;   /* else: index of the one that the socket is bound to, or 0 */
+	};
 	__u8 signal;      /* EXITING: the signal that killed the process; 0: it exited */
 	__u8 reason;      /* RESET_SENT: enum sk_rst_reason, where the kernel tells it */
-	__u16 interface;  /* TRANSITION, *_FAILED: index of the one it is bound to, or 0 */
+	__u16 unused;
 };
 
 _Static_assert(sizeof(struct event) == 128, "the wire layout is 128 bytes, as internal/event reads it");

@@ -14,7 +14,7 @@ enum found_flag {
 	IS_TIMEWAIT = 1 << 4, /* a timewait socket, which has no options but these, and no counters */
 	IS_REQUEST = 1 << 5,  /* a request socket: between SYN and ACK */
 	IS_DEAD = 1 << 6,     /* no process will ever have it any more */
-	HAS_PROCESS = 1 << 7, /* a process made or accepted it */
+	HAS_PROCESS = 1 << 7, /* a process made or accepted it, or may have */
 };
 
 struct found {

@@ -84,7 +84,7 @@ static __always_inline void put_full(struct found *f, const struct sock *sk)
 
 	if (flags & 1 << SOCK_DEAD)
 		f->flags |= IS_DEAD;
-	if (BPF_CORE_READ(sk, sk_socket))
+	if (BPF_CORE_READ(sk, sk_socket) || carries_mptcp((const struct tcp_sock *)sk))
 		f->flags |= HAS_PROCESS;
 	f->uid = BPF_CORE_READ(sk, sk_uid.val);
 	f->cgroup = cgroup_of(sk);

@@ -74,6 +74,8 @@ static __always_inline const struct sock *tcp_of(const struct sock *sk)
 	case IPPROTO_TCP:
 		return sk;
 	case IPPROTO_MPTCP:
+		if (!bpf_core_type_exists(struct mptcp_sock))
+			return NULL;
 		return BPF_CORE_READ((const struct mptcp_sock *)sk, first);
 	}
 	return NULL;

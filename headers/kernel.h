@@ -165,6 +165,7 @@ struct tcp_sock {
 	__u64 bytes_sent;
 	__u64 bytes_retrans;
 	__u64 bytes_received;
+	bool is_mptcp;
 };
 
 /* net/mptcp/protocol.h: the socket of a process whose bytes TCP sockets carry */

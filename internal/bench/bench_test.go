@@ -173,7 +173,7 @@ func TestJSON(t *testing.T) {
 	const run = `{"runs":[{"name":"text","kernel_ns":800,"rate_kept":0.7,"lost":0,"cpu_us":3,"user_us":1,` +
 		`"system_us":2,"rss_kib":7,"first_event_ms":90,"connections_per_second":5}],`
 	measured := &extras{
-		timeWait: 99, whyHeld: samples{3, 1, 2}, whyFree: samples{1}, whyRSS: samples{4},
+		timeWait: 99, whyHeld: samples{3, 1, 2}, whyFree: samples{1}, whyRSS: samples{4}, whyWrong: 1,
 		startAlone: samples{10}, startCrowded: samples{15}, untraced: samples{50, 60}, traced: samples{80, 70},
 	}
 	for _, test := range []struct {
@@ -185,7 +185,7 @@ func TestJSON(t *testing.T) {
 		{[]*row{text}, &extras{}, run + `"attribution":{"call_ends_ns":{"median":50,"lowest":50,"highest":50}}}`},
 		{nil, measured, `{"runs":[],` +
 			`"why":{"time_wait":99,"processes":500,"held_ms":{"median":2,"lowest":1,"highest":3},` +
-			`"free_ms":{"median":1,"lowest":1,"highest":1},"held_rss_kib":4},` +
+			`"free_ms":{"median":1,"lowest":1,"highest":1},"held_rss_kib":4,"wrong":1},` +
 			`"start":{"time_wait":99,"processes":500,"alone_ms":{"median":10,"lowest":10,"highest":10},` +
 			`"crowded_ms":{"median":15,"lowest":15,"highest":15},"added_ms":5},` +
 			`"syscalls":{"untraced_ns":{"median":55,"lowest":50,"highest":60},` +
@@ -212,11 +212,12 @@ With 100001 sockets in TIME_WAIT at one port, and 500 processes with a socket ea
   a trace's start record    16 (15-17) ms
   the same before they came 10 ms
 `},
-		{extras{timeWait: 7, whyHeld: samples{30}, whyFree: samples{20}, whyRSS: samples{2048}}, `
+		{extras{timeWait: 7, whyHeld: samples{30}, whyFree: samples{20}, whyRSS: samples{2048}, whyWrong: 2}, `
 With 7 sockets in TIME_WAIT at one port, and 500 processes with a socket each, 9 times:
 (100000 sockets were meant)
   why, of that port              30 ms 2 MiB
   why, of a port that nobody has 20 ms
+(2 answers were WRONG, and do not count)
 `},
 		{extras{untraced: samples{50, 50}, traced: samples{80, 80}, disturbed: 1}, `
 Each system call of the machine, by getppid() on one core, 9 times 200ms in turns:

@@ -45,6 +45,7 @@ type whyFigures struct {
 	Held    *spread `json:"held_ms"`
 	Free    *spread `json:"free_ms"`
 	HeldRSS float64 `json:"held_rss_kib"`
+	Wrong   int     `json:"wrong"` // answers, which are not in the figures
 }
 
 type startFigures struct {
@@ -90,7 +91,7 @@ func newObject(rows []*row, e *extras) *object {
 	}
 	crowd := crowdFigures{TimeWait: e.timeWait, Processes: crowdProcesses}
 	if len(e.whyHeld) > 0 {
-		o.Why = &whyFigures{crowd, newSpread(e.whyHeld), newSpread(e.whyFree), e.whyRSS.median()}
+		o.Why = &whyFigures{crowd, newSpread(e.whyHeld), newSpread(e.whyFree), e.whyRSS.median(), e.whyWrong}
 	}
 	if len(e.startCrowded) > 0 {
 		o.Start = &startFigures{crowd, newSpread(e.startAlone), newSpread(e.startCrowded), e.startAdded().median()}

@@ -107,6 +107,9 @@ func leftBehind(s *event.Socket) bool { return s.State != tcpstate.Listen }
 
 // inUseFixes is about EADDRINUSE.
 func inUseFixes(c *event.CallFailed) []string {
+	if c.NotLooked {
+		return []string{fmt.Sprintf("see what has the port: tcptrace why %d", c.Local.Port())}
+	}
 	if len(c.Holders) == 0 {
 		return []string{"try again: nothing that keeps the port was found a moment later"}
 	}

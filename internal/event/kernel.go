@@ -104,8 +104,9 @@ type Kernel struct {
 	Totals   Totals // Counted
 	Signal   uint8  // Exiting: the signal that killed the process, or 0
 	Reason   uint8  // ResetSent: the kernel's enum sk_rst_reason, or 0
-	// Interface is the index of the one that the asking socket is bound to, or 0.
-	Interface uint16
+	// Interface is the index of the one that the socket is bound to, or 0. It is not told
+	// where Totals are.
+	Interface uint32
 }
 
 // KernelSize is the length of one record in bytes.
@@ -137,8 +138,9 @@ func (k *Kernel) Decode(b []byte) error {
 	copy(k.Comm[:], b[80:96])
 	k.Left = int64(order.Uint64(b[80:]))
 	k.Cgroup = order.Uint64(b[96:])
-	k.Totals = Totals{}
+	k.Totals, k.Interface = Totals{}, order.Uint32(b[120:])
 	if k.Has(Counted) {
+		k.Interface = 0
 		k.Totals = Totals{
 			Known: true, BytesSent: order.Uint64(b[104:]),
 			BytesReceived: order.Uint64(b[112:]), Retransmits: order.Uint32(b[120:]),
@@ -146,7 +148,6 @@ func (k *Kernel) Decode(b []byte) error {
 	}
 	k.Signal = b[124]
 	k.Reason = b[125]
-	k.Interface = order.Uint16(b[126:])
 	if k.Kind == 0 || k.Kind > ConnectFailed {
 		return fmt.Errorf("kernel record of unknown kind %d", k.Kind)
 	}
@@ -160,7 +161,7 @@ func (k *Kernel) Has(f Flags) bool { return k.Flags&f != 0 }
 func (k *Kernel) Options() Options {
 	return Options{
 		Known: true, IPv6: k.Has(IPv6), V6Only: k.Has(V6Only),
-		Reuseaddr: k.Has(Reuseaddr), Reuseport: k.Has(Reuseport), Interface: uint32(k.Interface),
+		Reuseaddr: k.Has(Reuseaddr), Reuseport: k.Has(Reuseport), Interface: k.Interface,
 	}
 }
 

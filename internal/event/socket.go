@@ -49,6 +49,7 @@ type CallFailed struct {
 	Process       *Process
 	Holders       []InTheWay // the sockets in its way, as seen a moment later
 	Ports         *PortStock // connect, and bind to port 0: of the range that the kernel chooses from
+	NotLooked     bool       // what is in its way was not looked for: too many calls fail
 }
 
 // Call is a system call that asks for a port.
@@ -123,6 +124,9 @@ type PortSettings struct {
 	Reserved Ports
 	// Unprivileged is the first port that anybody may bind: net.ipv4.ip_unprivileged_port_start.
 	Unprivileged uint16
+	// TimewaitReuse is net.ipv4.tcp_tw_reuse: 1 lets connect() take over ports that have
+	// been in TIME_WAIT for a second, 2 on loopback only.
+	TimewaitReuse int
 	// Nonlocal says that addresses of other machines may be bound: net.ipv4.ip_nonlocal_bind.
 	Nonlocal bool
 }

@@ -5,6 +5,7 @@ package host
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -13,18 +14,18 @@ import (
 // IsForeign says whether an address is none of this network namespace, so that bind()
 // refuses it. The zero address and wildcards are not.
 func IsForeign(addr netip.Addr) (bool, error) {
-	if !addr.IsValid() || addr.IsUnspecified() {
+	if !addr.IsValid() || addr.IsUnspecified() || addr.Is4() && addr.IsMulticast() {
 		return false, nil
 	}
 	routes, err := netlink.RouteGet(addr.WithZone("").AsSlice())
 	switch {
-	case err == unix.ENETUNREACH || err == unix.EHOSTUNREACH:
-		return true, nil
+	case slices.Contains([]error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix.EINVAL}, err):
+		return true, nil // no route, or one that forbids
 	case err != nil:
 		return false, fmt.Errorf("find out whether %v is an address of this machine: %w", addr, err)
 	}
 	for _, route := range routes {
-		if route.Type == unix.RTN_LOCAL {
+		if route.Type == unix.RTN_LOCAL || route.Type == unix.RTN_BROADCAST {
 			return false, nil
 		}
 	}

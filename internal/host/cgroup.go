@@ -7,14 +7,16 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// Cgroups finds the paths of cgroups of version 2. It is not safe for concurrent use.
+// Cgroups finds the paths of cgroups of version 2. It is safe for concurrent use.
 type Cgroups struct {
 	mount string // where they are mounted; "": nowhere
 	fd    int
+	mutex sync.Mutex
 	paths map[uint64]string
 }
 
@@ -56,6 +58,8 @@ func (c *Cgroups) Path(id uint64) string {
 	if id == 0 || c.fd < 0 {
 		return ""
 	}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
 	path, known := c.paths[id]
 	if !known {
 		if len(c.paths) >= mostCgroups {

@@ -19,10 +19,12 @@ func (w *Writer) CallFailed(c *event.CallFailed) {
 	o.str("error", c.Error.String())
 	w.options(&c.Options)
 	w.process("process", c.Process, true)
-	if c.Ports == nil {
-		w.inTheWay(c.Holders)
-	} else {
+	switch {
+	case c.NotLooked: // what is not known is left out
+	case c.Ports != nil:
 		w.ports(c.Ports)
+	default:
+		w.inTheWay(c.Holders)
 	}
 	w.end()
 }

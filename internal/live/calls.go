@@ -3,6 +3,7 @@
 package live
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -16,14 +17,32 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// lookAgain is how often the sockets are looked at for calls that fail one after the
-// other: a program that tries in a loop must not make the trace look all the time.
-const lookAgain = 100 * time.Millisecond
+const (
+	// lookAgain is for how long a look at the sockets serves calls that fail for the same
+	// port: a program that tries in a loop must not make the trace look all the time.
+	lookAgain = 100 * time.Millisecond
+	// callCredit is how long the trace may look at once for calls that fail for many
+	// ports, and callShare the part of the time, in percent, that it may look in the long
+	// run: meanwhile no record is read.
+	callCredit = 2 * time.Second
+	callShare  = 20
+)
 
-// look is the last look at the sockets for a failed call.
+// place is where a port is asked for.
+type place struct {
+	netns uint32
+	port  uint16 // local; 0: all
+}
+
+// looker has the last looks at the sockets for failed calls.
+type looker struct {
+	looks map[place]*look
+	debt  time.Duration // looked, and not made good by time
+	at    event.Time    // when debt was counted
+}
+
+// look is what was found in one place.
 type look struct {
-	netns       uint32
-	port        uint16 // local; 0: all
 	at          event.Time
 	found       []event.Socket
 	sockets     []event.Socket // with what the trace knows
@@ -47,7 +66,10 @@ func (t *trace) callFailed(k *event.Kernel) {
 	if call != event.CallConnect {
 		c.Remote = netip.AddrPort{}
 	}
-	if err := t.explain(c, k); err != nil {
+	if err := t.explain(c, k); errors.Is(err, errNotLooked) {
+		c.NotLooked = true
+	} else if err != nil {
+		c.NotLooked = true
 		t.Log.Warn("find what is in the way of a call that failed", zap.Error(err))
 	}
 	t.out.CallFailed(c)
@@ -60,14 +82,14 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 	inUse := c.Error == event.EADDRINUSE
 	switch {
 	case c.Call == event.CallConnect, inUse && c.Local.Port() == 0:
-		sockets, err := t.lookFor(c.NetNS, 0)
+		sockets, err := t.lookFor(place{c.NetNS, 0})
 		if err != nil {
 			return err
 		}
 		c.Ports, err = portStock(c, sockets)
 		return err
 	case inUse:
-		sockets, err := t.lookFor(c.NetNS, c.Local.Port())
+		sockets, err := t.lookFor(place{c.NetNS, c.Local.Port()})
 		if err != nil {
 			return err
 		}
@@ -76,38 +98,71 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 	return nil
 }
 
+// errNotLooked: calls fail faster than the trace may look.
+var errNotLooked = errors.New("too many calls fail to look at the sockets for each")
+
 // lookFor finds the sockets that there were when the call failed: those that the trace
 // knew by then, and besides those that are only bound or that the filter leaves out, as
 // they are a moment later, or were shortly before.
-func (t *trace) lookFor(netns uint32, port uint16) ([]event.Socket, error) {
+func (t *trace) lookFor(p place) ([]event.Socket, error) {
 	now, transitions := host.Now(), t.tracker.Summary.Transitions
-	q := sockdiag.Query{NetNS: []uint32{netns}, LocalPort: port}
-	fresh := t.look.found != nil && t.look.netns == netns && t.look.port == port && now.Sub(t.look.at) < lookAgain
-	if fresh && t.look.transitions == transitions {
-		return t.look.sockets, nil
-	}
-	if !fresh {
-		found, err := t.diag.Look(q)
+	l := t.looker.looks[p]
+	if l == nil || now.Sub(l.at) >= lookAgain {
+		if !t.looker.may(now) || t.ctx.Err() != nil {
+			return nil, errNotLooked
+		}
+		found, err := t.diag.Look(p.query())
 		if err != nil {
 			return nil, err
 		}
-		t.look = look{netns: netns, port: port, at: now, found: found.Sockets}
+		l = &look{at: now, found: found.Sockets, transitions: -1}
+		t.looker.remember(p, l)
 	}
-	t.look.sockets, t.look.transitions = t.merge(q, now), transitions
-	return t.look.sockets, nil
+	if l.transitions != transitions {
+		l.sockets, l.transitions = t.merge(p.query(), l.found, now), transitions
+	}
+	return l.sockets, nil
+}
+
+func (p place) query() sockdiag.Query {
+	return sockdiag.Query{NetNS: []uint32{p.netns}, LocalPort: p.port}
+}
+
+// may says whether there is time for another look.
+func (r *looker) may(now event.Time) bool {
+	r.debt = max(0, r.debt-now.Sub(r.at)*callShare/100)
+	r.at = now
+	return r.debt < callCredit
+}
+
+// remember keeps a look, and forgets those that serve no more.
+func (r *looker) remember(p place, l *look) {
+	now := host.Now()
+	r.debt += now.Sub(l.at)
+	if r.looks == nil {
+		r.looks = make(map[place]*look)
+	}
+	for other, old := range r.looks {
+		if now.Sub(old.at) >= lookAgain {
+			delete(r.looks, other)
+		}
+	}
+	r.looks[p] = l
 }
 
 // merge makes one list of what was found and what the trace knows. It knows better in
 // which state a socket was when the call failed.
-func (t *trace) merge(q sockdiag.Query, now event.Time) []event.Socket {
+func (t *trace) merge(q sockdiag.Query, found []event.Socket, now event.Time) []event.Socket {
 	seen := make(map[event.ID]bool)
-	sockets := make([]event.Socket, 0, len(t.look.found))
-	for _, s := range t.look.found {
+	holders := make(map[event.ID][]event.Holder)
+	sockets := make([]event.Socket, 0, len(found))
+	for _, s := range found {
 		s.Socket = t.settler.ID(&s)
 		end := t.tracker.End(s.Socket)
 		tuple := event.NewTuple(s.NetNS, s.Local, s.Remote)
 		switch {
 		case end != nil && end.State != s.State:
+			holders[s.Socket] = s.Holders
 			continue // the trace's is taken below
 		case end == nil && s.State != tcpstate.Close && t.Filter.Match(&tuple):
 			continue // it came after the call, or is gone
@@ -116,21 +171,35 @@ func (t *trace) merge(q sockdiag.Query, now event.Time) []event.Socket {
 		sockets = append(sockets, s)
 	}
 	for e := range t.tracker.Ends() {
-		if s := asSocket(e, now); !seen[e.Socket] && q.Holds(&s) {
+		if seen[e.Socket] {
+			continue
+		}
+		if s := asSocket(e, now); q.Holds(&s) {
+			if len(holders[e.Socket]) > 0 && len(s.Holders) > 0 {
+				s.Holders = holders[e.Socket]
+			}
 			sockets = append(sockets, s)
 		}
 	}
 	return sockets
 }
 
+// asSocket is a socket as the trace knows it. A process that has it is known where its
+// state needs one.
 func asSocket(e *conn.End, now event.Time) event.Socket {
 	s := event.Socket{
 		Time: now, Socket: e.Socket, NetNS: e.NetNS, Cgroup: e.Cgroup, Local: e.Local, Remote: e.Remote,
 		State: e.State, Until: e.Until, Options: e.Options, Role: e.Role(),
 		Timewait: e.State == tcpstate.TimeWait || e.State == tcpstate.FinWait2 && e.Until != 0,
 	}
-	if e.Process != nil && !s.Timewait {
-		s.Holders = []event.Holder{{Process: *e.Process, FD: -1}}
+	switch e.State {
+	case tcpstate.Listen, tcpstate.SynSent, tcpstate.Established, tcpstate.CloseWait:
+		if e.Process == nil {
+			break
+		}
+		if s.Waits = e.Process.Source == event.SourceListener; !s.Waits {
+			s.Holders = []event.Holder{{Process: *e.Process, FD: -1}}
+		}
 	}
 	return s
 }

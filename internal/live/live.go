@@ -85,10 +85,11 @@ type trace struct {
 	settler *settle.Settler
 	tracker *conn.Tracker
 	out     Output
+	ctx     context.Context // ends when the trace is to stop
 	cancel  context.CancelCauseFunc
 	diag    *sockdiag.Diag
 	older   []*event.Socket // found when the trace began and not told yet, by time
-	look    look
+	looker  looker
 	sampler sampler
 	doctor  *diagnose.Engine
 	lost    uint64
@@ -117,10 +118,10 @@ func Run(ctx context.Context, o Options, clock event.Clock, out Output) error {
 		return err
 	}
 	defer diag.Close()
-	t := &trace{Options: o, probe: p, diag: diag, tracker: conn.NewTracker(), out: out, cancel: cancel}
+	t := &trace{Options: o, probe: p, diag: diag, tracker: conn.NewTracker(), out: out, ctx: ctx, cancel: cancel}
 	defer t.sampler.looking.Wait()
 	t.doctor = diagnose.New(t.tracker)
-	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition)
+	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition, t.callFailed)
 	if err := t.findOlder(); err != nil {
 		return err
 	}
@@ -200,7 +201,6 @@ func (t *trace) read() error {
 		case err == nil:
 			t.meet(k.Time)
 			t.settler.Add(&k)
-			t.callFailed(&k)
 			if !more {
 				err = t.pause(batch)
 			} else if k.Time.Sub(t.checked) >= lossCheck {
@@ -220,9 +220,7 @@ func (t *trace) pause(d time.Duration) error {
 			return err
 		}
 	}
-	if err := t.sample(); err != nil {
-		return err
-	}
+	t.sample()
 	if err := t.out.Flush(); err != nil {
 		return writing(err)
 	}
@@ -278,9 +276,7 @@ func (t *trace) stop(cause error) error {
 	if err := t.losses(host.Now()); err != nil {
 		return err
 	}
-	if err := t.refresh(); err != nil {
-		return err
-	}
+	t.refresh()
 	for _, f := range t.doctor.Stop(host.Now()) {
 		t.out.Finding(&f)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"go.uber.org/zap"
+
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -49,14 +51,15 @@ func (t *trace) findOlder() error {
 }
 
 // refresh finds out who has the sockets open that are still there at the end.
-func (t *trace) refresh() error {
+func (t *trace) refresh() {
 	places := t.inhabited()
 	if len(places) == 0 {
-		return nil
+		return
 	}
 	found, err := t.diag.Look(sockdiag.Query{NetNS: places})
 	if err != nil {
-		return fmt.Errorf("look at the sockets: %w", err)
+		t.Log.Warn("look at the sockets that are still open: who has them is not told", zap.Error(err))
+		found = &sockdiag.Snapshot{}
 	}
 	for e := range t.tracker.Ends() {
 		e.Holders = nil // those from the beginning
@@ -66,7 +69,6 @@ func (t *trace) refresh() error {
 			e.Holders = found.Sockets[i].Holders
 		}
 	}
-	return nil
 }
 
 // role says that a socket is the server's where a listener takes connections to its

@@ -3,11 +3,12 @@
 package live
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
@@ -26,6 +27,8 @@ const (
 	// stockShare is the part of the local ports, in percent, from which on those for one
 	// destination are sampled.
 	stockShare = 50
+	// fewPorts are not worth a look at the settings.
+	fewPorts = 8
 )
 
 // sampler remembers what was sampled last.
@@ -56,26 +59,26 @@ type destination struct {
 
 // sample looks at the sockets from time to time, for what no event tells: who has
 // them, what waits in their queues, how many ports are left.
-func (t *trace) sample() error {
+func (t *trace) sample() {
 	if t.sampler.looks != nil {
 		select {
 		case l := <-t.sampler.looks:
-			return t.takeLook(l)
+			t.takeLook(l)
+			return
 		default:
-			return nil
+			return
 		}
 	}
 	now := host.Now()
 	if now < t.sampler.next {
-		return nil
+		return
 	}
 	places := t.inhabited()
 	if len(places) == 0 {
 		t.sampler.next = now.Add(sampleEvery)
-		return nil
+		return
 	}
 	t.lookAside(sockdiag.Query{NetNS: places})
-	return nil
 }
 
 // looked is what came of a look.
@@ -96,17 +99,17 @@ func (t *trace) lookAside(q sockdiag.Query) {
 	})
 }
 
-// takeLook takes a look that is done.
-func (t *trace) takeLook(l looked) error {
+// takeLook takes a look that is done. One that failed is told, and the trace goes on.
+func (t *trace) takeLook(l looked) {
 	t.sampler.looks = nil
 	now := host.Now()
 	t.sampler.next = now.Add(max(sampleEvery, sampleShare*l.took))
 	if l.err != nil {
-		return fmt.Errorf("look at the sockets: %w", l.err)
+		t.Log.Warn("look at the sockets: who has them, and what waits in their queues, may be out of date", zap.Error(l.err))
+		return
 	}
 	t.sampleSockets(l.found.Sockets)
 	t.sampleStocks(l.found.Sockets, now)
-	return nil
 }
 
 // inhabited returns the network namespaces with sockets that processes have: what is in
@@ -181,7 +184,11 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 	}
 	last := t.sampler.stocks
 	t.sampler.stocks = make(map[destination]int)
+	t.sampler.settings = make(map[uint32]event.PortSettings)
 	for d, n := range counts {
+		if n < fewPorts {
+			continue
+		}
 		settings, ok := t.portSettings(d.netns, pids[d.netns])
 		if !ok || n*100 < stockShare*(int(settings.Range.Last)-int(settings.Range.First)+1) {
 			continue
@@ -206,7 +213,7 @@ func inNamespace(sockets []event.Socket, netns uint32) []event.Socket {
 	return here
 }
 
-// portSettings reads a namespace's settings, once.
+// portSettings reads a namespace's settings, once a look: the user may change them.
 func (t *trace) portSettings(netns, pid uint32) (event.PortSettings, bool) {
 	settings, ok := t.sampler.settings[netns]
 	if ok {
@@ -215,9 +222,6 @@ func (t *trace) portSettings(netns, pid uint32) (event.PortSettings, bool) {
 	settings, err := sockdiag.ReadSettings(netns, pid)
 	if err != nil {
 		return settings, false
-	}
-	if t.sampler.settings == nil {
-		t.sampler.settings = make(map[uint32]event.PortSettings)
 	}
 	t.sampler.settings[netns] = settings
 	return settings, true

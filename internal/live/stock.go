@@ -37,6 +37,7 @@ func countPorts(local netip.Addr, remote netip.AddrPort, settings event.PortSett
 		case port < stock.First || port > stock.Last || seen[port] || settings.Reserved.Has(port):
 		case !bound && remote.IsValid() && s.Remote != remote:
 		case !bound && !local.IsUnspecified() && s.Local.Addr() != local:
+		case s.State == tcpstate.TimeWait && takesOver(settings, remote):
 		default:
 			seen[port] = true
 			stock.Taken++
@@ -44,4 +45,10 @@ func countPorts(local netip.Addr, remote netip.AddrPort, settings event.PortSett
 		}
 	}
 	return stock
+}
+
+// takesOver says whether connect() takes over a port that has been in TIME_WAIT for a
+// second (tcp_twsk_unique()): such a port is not taken.
+func takesOver(settings event.PortSettings, remote netip.AddrPort) bool {
+	return settings.TimewaitReuse == 1 || settings.TimewaitReuse == 2 && remote.Addr().IsLoopback()
 }

@@ -38,7 +38,7 @@ type bpfEvent struct {
 	Retransmits   uint32
 	Signal        uint8
 	Reason        uint8
-	Interface     uint16
+	Unused        uint16
 }
 
 // Names of all BPF objects in the ELF.

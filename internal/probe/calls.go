@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// calls has the programs at the ends of system calls, by the call. Each makes every
-// system call of the machine a little slower, so there are no more than serve.
-var calls = map[string]string{
-	"accept_done": "accept", "accept4_done": "accept4",
-	"bind_done": "bind", "listen_done": "listen", "connect_done": "connect",
+// calls has the programs at the ends of system calls. Each makes every system call of
+// the machine a little slower, so there are no more than serve.
+var calls = []struct{ program, call string }{
+	{"accept_done", "accept"}, {"accept4_done", "accept4"},
+	{"bind_done", "bind"}, {"listen_done", "listen"}, {"connect_done", "connect"},
 }
 
 // callArguments says whether the programs know where this architecture keeps the
@@ -31,25 +32,27 @@ type callEvent struct{ fd int }
 
 func (c callEvent) Close() error { return unix.Close(c.fd) }
 
-// attachCalls attaches the programs at the ends of system calls. Their numbers are in
-// tracefs, which is often not mounted: it is read without being mounted anywhere.
+// attachCalls attaches the programs at the ends of system calls: all or none. Their
+// numbers are in tracefs, which is often not mounted: it is read without being mounted
+// anywhere.
 func (p *Probe) attachCalls() error {
 	root, err := openTracefs()
 	if err != nil {
 		return err
 	}
 	defer unix.Close(root)
-	for name, call := range calls {
-		program, ok := p.collection.Programs[name]
-		if !ok {
-			continue
-		}
-		c, err := attachCall(root, call, program)
+	var attached []io.Closer
+	for _, c := range calls {
+		link, err := attachCall(root, c.call, p.collection.Programs[c.program])
 		if err != nil {
-			return fmt.Errorf("attach to the end of %s: %w", call, err)
+			for _, l := range attached {
+				l.Close()
+			}
+			return fmt.Errorf("attach to the end of %s: %w", c.call, err)
 		}
-		p.links = append(p.links, c)
+		attached = append(attached, link)
 	}
+	p.links = append(p.links, attached...)
 	return nil
 }
 
@@ -75,10 +78,7 @@ func attachCall(root int, call string, program *ebpf.Program) (callEvent, error)
 	if err != nil {
 		return callEvent{}, err
 	}
-	fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
-		Type: unix.PERF_TYPE_TRACEPOINT, Config: id,
-		Sample_type: unix.PERF_SAMPLE_RAW, Sample: 1, Wakeup: 1,
-	}, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC) // the program runs on all processors, whichever is named
+	fd, err := openEvent(id)
 	if err != nil {
 		return callEvent{}, fmt.Errorf("open its event: %w", err)
 	}
@@ -91,6 +91,24 @@ func attachCall(root int, call string, program *ebpf.Program) (callEvent, error)
 		return callEvent{}, fmt.Errorf("enable its event: %w", err)
 	}
 	return callEvent{fd}, nil
+}
+
+// mostProcessors is more than any kernel is built for.
+const mostProcessors = 8192
+
+// openEvent opens a tracepoint's event on the first processor that is online: the program
+// runs on all, whichever is named.
+func openEvent(id uint64) (fd int, err error) {
+	for cpu := range mostProcessors {
+		fd, err = unix.PerfEventOpen(&unix.PerfEventAttr{
+			Type: unix.PERF_TYPE_TRACEPOINT, Config: id,
+			Sample_type: unix.PERF_SAMPLE_RAW, Sample: 1, Wakeup: 1,
+		}, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
+		if !errors.Is(err, unix.ENODEV) {
+			return fd, err
+		}
+	}
+	return fd, err
 }
 
 func tracepointID(root int, path string) (uint64, error) {
@@ -109,7 +127,7 @@ func tracepointID(root int, path string) (uint64, error) {
 
 // withoutCalls takes the programs at the ends of system calls out of an object.
 func withoutCalls(spec *ebpf.CollectionSpec) {
-	for name := range calls {
-		delete(spec.Programs, name)
+	for _, c := range calls {
+		delete(spec.Programs, c.program)
 	}
 }

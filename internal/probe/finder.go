@@ -104,7 +104,7 @@ func (f *Finder) iterate(iter *link.Iter, q Query, take func(*event.Socket)) err
 		return fmt.Errorf("open an iterator: %w", err)
 	}
 	defer reader.Close()
-	buffered := bufio.NewReaderSize(reader, 256<<10)
+	buffered := bufio.NewReaderSize(patient{reader}, 256<<10)
 	var found snapshotFound
 	var socket event.Socket
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&found)), foundSize)
@@ -116,6 +116,19 @@ func (f *Finder) iterate(iter *link.Iter, q Query, take func(*event.Socket)) err
 		}
 		f.fill(&socket, &found)
 		take(&socket)
+	}
+}
+
+// patient reads on where the kernel takes a rest: after a million objects in a row that
+// the program writes nothing for, an iterator says EAGAIN (bpf_seq_read()).
+type patient struct{ io.Reader }
+
+func (p patient) Read(b []byte) (int, error) {
+	for {
+		n, err := p.Reader.Read(b)
+		if n > 0 || !errors.Is(err, unix.EAGAIN) {
+			return n, err
+		}
 	}
 }
 

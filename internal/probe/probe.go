@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -58,27 +59,39 @@ func Open(filter event.Filter) (*Probe, error) {
 	if !kernel.droppedSocket {
 		delete(spec.Programs, "segment_dropped")
 	}
-	if !callArguments() {
-		withoutCalls(spec)
-	}
 	if err := spec.Variables["reset_reason_told"].Set(kernel.resetReasons != nil); err != nil {
 		return nil, fmt.Errorf("set reset_reason_told: %w", err)
 	}
 	if err := configure(spec, filter); err != nil {
 		return nil, err
 	}
-	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		Programs: ebpf.ProgramOptions{KernelTypes: kernel.types},
-	})
-	if err != nil {
+	p := &Probe{kernel: kernel}
+	if err := p.load(spec); err != nil {
 		return nil, explain("load the BPF programs", err)
 	}
-	p := &Probe{collection: collection, kernel: kernel}
 	if err := p.attach(); err != nil {
 		p.Close()
 		return nil, err
 	}
 	return p, nil
+}
+
+// load loads the programs, without those at the ends of system calls where they do not
+// load: they need a helper that came later than the rest (bpf_task_pt_regs, 5.15).
+func (p *Probe) load(spec *ebpf.CollectionSpec) (err error) {
+	options := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: p.kernel.types}}
+	if !callArguments() {
+		p.callsUnseen = fmt.Errorf("it is not known where %s keeps the arguments of a system call", runtime.GOARCH)
+	} else if p.collection, err = ebpf.NewCollectionWithOptions(spec, options); err == nil {
+		return nil
+	} else if verifier := (*ebpf.VerifierError)(nil); !errors.As(err, &verifier) {
+		return err
+	} else {
+		p.callsUnseen = fmt.Errorf("the programs at the ends of system calls do not load: %w", err)
+	}
+	withoutCalls(spec)
+	p.collection, err = ebpf.NewCollectionWithOptions(spec, options)
+	return err
 }
 
 func (p *Probe) attach() error {
@@ -87,8 +100,8 @@ func (p *Probe) attach() error {
 		return fmt.Errorf("open the ring buffer: %w", err)
 	}
 	p.reader = reader
-	if err := p.attachCalls(); err != nil {
-		p.callsUnseen = err
+	if p.callsUnseen == nil {
+		p.callsUnseen = p.attachCalls()
 	}
 	for _, name := range attachOrder {
 		program, ok := p.collection.Programs[name]

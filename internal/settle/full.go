@@ -26,7 +26,9 @@ func (s *Settler) transition(k *event.Kernel) {
 		return
 	}
 	s.queue.settle(sock.held)
-	sock.options = k.Options()
+	if !k.Has(event.Counted) {
+		sock.options = k.Options()
+	}
 	if k.Cgroup != 0 && k.Cgroup != sock.cgroupID {
 		sock.cgroupID, sock.cgroup = k.Cgroup, s.cgroup(k.Cgroup)
 	}

@@ -16,7 +16,7 @@ func ports(f event.Filter, records ...event.Kernel) []string {
 	var said []string
 	s := settle.New(f, kernel, func(t *event.Transition) {
 		said = append(said, t.To.String()+" "+port(t.Local.Port()))
-	})
+	}, func(*event.Kernel) {})
 	for i := range records {
 		s.Add(&records[i])
 	}
@@ -34,7 +34,7 @@ type listener struct {
 
 func listen() *listener {
 	l := &listener{}
-	l.Settler = settle.New(event.Filter{}, kernel, func(t *event.Transition) { l.said = append(l.said, line(t)) })
+	l.Settler = settle.New(event.Filter{}, kernel, func(t *event.Transition) { l.said = append(l.said, line(t)) }, func(*event.Kernel) {})
 	return l
 }
 

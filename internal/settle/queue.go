@@ -13,7 +13,8 @@ type ticket uint64
 // queue has the transitions that are not out yet, in the ring's order.
 type queue struct {
 	emit    func(*event.Transition)
-	gone    func(*socket) // a socket's CLOSE went out
+	called  func(*event.Kernel) // takes a failed call
+	gone    func(*socket)       // a socket's CLOSE went out
 	entries []entry
 	first   ticket // of entries[head]
 	head    int
@@ -23,6 +24,7 @@ type queue struct {
 // entry is a transition on its way out.
 type entry struct {
 	transition event.Transition
+	call       *event.Kernel // instead of a transition
 	sock       *socket
 	state      entryState
 	deadline   event.Time // held: when it goes out as it is
@@ -45,6 +47,16 @@ func (q *queue) put(t event.Transition, sock *socket) {
 		q.push(entry{transition: t, sock: sock})
 	}
 	q.finish(sock, t.To)
+}
+
+// putCall appends a failed call: what is told of it goes by what happened before.
+func (q *queue) putCall(k *event.Kernel) {
+	if q.empty() {
+		q.called(k)
+		return
+	}
+	copied := *k
+	q.push(entry{call: &copied})
 }
 
 // hold appends a transition that a later record may still explain.
@@ -115,7 +127,10 @@ func (q *queue) flush(now event.Time) {
 			}
 			q.finish(e.sock, e.transition.To)
 		}
-		if e.state != dropped {
+		switch {
+		case e.call != nil:
+			q.called(e.call)
+		case e.state != dropped:
 			q.emit(&e.transition)
 		}
 		*e = entry{}

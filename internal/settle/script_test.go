@@ -158,7 +158,7 @@ func resetReceived(at time.Duration, in tcpstate.State, mods ...mod) event.Kerne
 // play gives the records to a new settler and returns what it says, to the end.
 func play(f event.Filter, records ...event.Kernel) []string {
 	var said []string
-	s := settle.New(f, kernel, func(t *event.Transition) { said = append(said, line(t)) })
+	s := settle.New(f, kernel, func(t *event.Transition) { said = append(said, line(t)) }, func(*event.Kernel) {})
 	for i := range records {
 		s.Add(&records[i])
 	}

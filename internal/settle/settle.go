@@ -58,9 +58,9 @@ type Kernel struct {
 	Cgroup      func(uint64) string // the path of the cgroup with an id; "" where there is none
 }
 
-// New returns a settler that hands each settled transition to emit, which must not
-// keep it.
-func New(filter event.Filter, kernel Kernel, emit func(*event.Transition)) *Settler {
+// New returns a settler that hands each settled transition to emit, and each call that
+// failed to called, in the ring's order. They must not keep it.
+func New(filter event.Filter, kernel Kernel, emit func(*event.Transition), called func(*event.Kernel)) *Settler {
 	s := &Settler{
 		filter:     filter,
 		jiffy:      kernel.Jiffy,
@@ -72,7 +72,7 @@ func New(filter event.Filter, kernel Kernel, emit func(*event.Transition)) *Sett
 		connecting: make(map[caller]*socket),
 		listeners:  make(map[uint64]*socket),
 	}
-	s.queue.emit = emit
+	s.queue.emit, s.queue.called = emit, called
 	s.queue.gone = s.forget
 	return s
 }
@@ -107,6 +107,9 @@ func (s *Settler) Add(k *event.Kernel) {
 		s.accepted(k)
 	case event.ListenFailed:
 		s.listenFailed(k)
+		s.queue.putCall(k)
+	case event.BindFailed, event.ConnectFailed:
+		s.queue.putCall(k)
 	}
 }
 

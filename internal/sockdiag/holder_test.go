@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 )
 
@@ -33,12 +34,16 @@ func TestCount(t *testing.T) {
 			t.Errorf("%s: %d", path, n)
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	if n := count("/proc/self/ns/net"); n < 1 {
+	runtime.LockOSThread() // other tests take threads to other network namespaces
+	defer runtime.UnlockOSThread()
+	if n := count("/proc/thread-self/ns/net"); n < 1 {
 		t.Errorf("%d sockets, although this test listens", n)
 	}
 }

@@ -89,8 +89,9 @@ func (c *collector) namespaces(a atlas) map[uint32]string {
 		a.find(netns, pids...)
 	}
 	for netns, path := range a {
-		// To look at a namespace takes the kernel a walk through the table of all.
-		if n := count(path); n != 0 {
+		// To look at a namespace takes the kernel a walk through the table of all. The
+		// counters leave MPTCP's sockets out: where processes have sockets, there is one.
+		if n := count(path); n != 0 || len(c.pids[netns]) > 0 || c.blind {
 			paths[netns] = path
 			c.expect += max(n, 0)
 		}
@@ -144,8 +145,9 @@ func linkInode(path string) (uint32, bool) {
 	return uint32(inode), err == nil
 }
 
-// inNamespaces runs a function in each network namespace, and returns how many could
-// not be entered. One that is gone by then is none.
+// inNamespaces runs a function in each network namespace, and returns for how many that
+// could not be done. One that is gone by then is none. The error is the last one of the
+// function, if it failed everywhere.
 func inNamespaces(paths map[uint32]string, do func() error) (unseen int, err error) {
 	done := make(chan struct{})
 	go func() {
@@ -164,18 +166,24 @@ func inNamespaces(paths map[uint32]string, do func() error) (unseen int, err err
 }
 
 func visit(paths map[uint32]string, do func() error) (unseen int, err error) {
+	done := 0
 	for _, path := range paths {
 		switch entered := enter(path); {
 		case path != nowhere && errors.Is(entered, os.ErrNotExist):
 		case entered != nil:
 			unseen++
 		default:
-			if err := do(); err != nil {
-				return unseen, err
+			if failed := do(); failed != nil {
+				unseen, err = unseen+1, failed
+			} else {
+				done++
 			}
 		}
 	}
-	return unseen, nil
+	if done > 0 {
+		err = nil
+	}
+	return unseen, err
 }
 
 func enter(path string) error {

@@ -33,7 +33,7 @@ func ReadSettings(netns uint32, pids ...uint32) (event.PortSettings, error) {
 
 func readSettings() (s event.PortSettings, err error) {
 	words := make(map[string]string)
-	for _, name := range []string{"ip_local_port_range", "ip_local_reserved_ports", "ip_unprivileged_port_start", "ip_nonlocal_bind"} {
+	for _, name := range []string{"ip_local_port_range", "ip_local_reserved_ports", "ip_unprivileged_port_start", "ip_nonlocal_bind", "tcp_tw_reuse"} {
 		content, err := os.ReadFile("/proc/sys/net/ipv4/" + name)
 		if err != nil {
 			return s, fmt.Errorf("read a setting: %w", err)
@@ -46,6 +46,9 @@ func readSettings() (s event.PortSettings, err error) {
 	start, err := strconv.ParseUint(words["ip_unprivileged_port_start"], 10, 16)
 	if err != nil {
 		return s, fmt.Errorf("net.ipv4.ip_unprivileged_port_start: %w", err)
+	}
+	if s.TimewaitReuse, err = strconv.Atoi(words["tcp_tw_reuse"]); err != nil {
+		return s, fmt.Errorf("net.ipv4.tcp_tw_reuse: %w", err)
 	}
 	s.Unprivileged, s.Nonlocal = uint16(start), words["ip_nonlocal_bind"] == "1"
 	s.Reserved, err = parseReserved(words["ip_local_reserved_ports"])

@@ -100,6 +100,7 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 type collector struct {
 	query   Query
 	sockets []event.Socket
+	blind   bool                // it is not known which processes have sockets
 	expect  int                 // sockets, about
 	index   map[uint64]int      // in sockets, of those that processes have, by kernel address
 	pids    map[uint32][]uint32 // by network namespace, of some processes that have sockets there

@@ -29,6 +29,9 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 	if more := len(c.Holders) - holdersShown; more > 0 {
 		p.below("and " + strconv.Itoa(more) + " more, " + holderStates(c.Holders[holdersShown:]))
 	}
+	if c.NotLooked {
+		p.below("what is in its way was not looked for: too many calls fail")
+	}
 	if c.Ports != nil {
 		p.below(portWords(c.Ports))
 	}

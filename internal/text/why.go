@@ -67,13 +67,13 @@ func (p *Printer) answer(a *why.Answer) string {
 	case plain.Result == why.Unknown:
 		return name + " may be busy: it depends on options that cannot be seen without root."
 	}
-	words := name + " cannot be bound now: "
+	words := " sockets are"
 	if len(plain.InWay) == 1 {
-		words += "a socket is"
+		words = "a socket is"
 	} else {
-		words += strconv.Itoa(len(plain.InWay)) + " sockets are"
+		words = strconv.Itoa(len(plain.InWay)) + words
 	}
-	return words + " in the way, " + p.howLong(a, plain) + "."
+	return name + " cannot be bound now: " + words + " in the way, " + p.howLong(a, plain) + "."
 }
 
 // here limits an answer to this network namespace where the port is busy in others.
@@ -93,7 +93,7 @@ func (p *Printer) howLong(a *why.Answer, t *why.Try) string {
 		}
 		return earliest + "until " + p.clockTime(t.Free, "15:04:05.0") + " (" + forWords(t.Free.Sub(a.Time)) + ")"
 	}
-	return "and stays until somebody lets go of it"
+	return "until somebody lets go of the port"
 }
 
 // hasIt says what a socket is, what keeps it, and what it has set.
