@@ -150,7 +150,8 @@ func (g *group) take(f *fact) {
 	if g.fact.process != nil && f.process != nil && g.fact.process.PID != f.process.PID {
 		g.others = true
 	}
-	if g.fact.of == 0 || f.age > g.fact.age || f.of&(call|stock) != 0 {
+	blind := f.call != nil && f.call.NotLooked // it tells less than the call before
+	if g.fact.of == 0 || f.age > g.fact.age || f.of&(call|stock) != 0 && !blind {
 		g.fact = *f
 		g.fact.keep()
 	}
