@@ -56,7 +56,7 @@ func (t *trace) refresh() {
 	if len(places) == 0 {
 		return
 	}
-	found, err := t.diag.Look(sockdiag.Query{NetNS: places})
+	found, err := t.diag.Look(sockdiag.Query{NetNS: places, Held: true})
 	if err != nil {
 		t.Log.Warn("look at the sockets that are still open: who has them is not told", zap.Error(err))
 		found = &sockdiag.Snapshot{}

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"runtime"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestProcessThatEnds is gone between being seen and being named.
@@ -45,5 +47,28 @@ func TestCount(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	if n := count("/proc/thread-self/ns/net"); n < 1 {
 		t.Errorf("%d sockets, although this test listens", n)
+	}
+}
+
+// TestAside never takes the main thread to another network namespace: /proc/PID/ns/net
+// would lead there, and count for this process.
+func TestAside(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		aside(func() {
+			defer runtime.UnlockOSThread()
+			if unix.Gettid() == os.Getpid() {
+				t.Error("on the main thread")
+			}
+		})
+	}
+}
+
+// TestOpenAll does not take another network namespace for the one that was asked for.
+func TestOpenAll(t *testing.T) {
+	t.Parallel()
+	doors, unseen := openAll(map[uint32]string{1: "/proc/1/ns/net", 2: nowhere, 3: "/proc/0/ns/net"})
+	if len(doors) != 0 || unseen != 1 {
+		t.Errorf("%d open, %d unseen, want none and the one that no path is known of", len(doors), unseen)
 	}
 }

@@ -33,16 +33,14 @@ func (a atlas) find(netns uint32, pids ...uint32) string {
 	}
 	delete(a, netns)
 	a.add(fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))
-	for i := 0; i < len(pids) && a[netns] == nowhere; i++ {
-		a.addThreads(pids[i])
-	}
+	a.addThreads(netns, pids)
 	if a[netns] == nowhere {
 		a.addAll()
 	}
 	return a[netns]
 }
 
-// addAll adds the namespaces of processes, and those with a name.
+// addAll has the namespaces of processes, and those with a name, instead of what it had.
 func (a atlas) addAll() {
 	clear(a)
 	for _, path := range glob("/proc/[0-9]*/ns/net") {
@@ -57,9 +55,13 @@ func (a atlas) addAll() {
 	}
 }
 
-func (a atlas) addThreads(pid uint32) {
-	for _, path := range glob("/proc/" + strconv.Itoa(int(pid)) + "/task/*/ns/net") {
-		a.add(path)
+// addThreads adds the namespaces of the threads of processes, until one of them is in the
+// namespace.
+func (a atlas) addThreads(netns uint32, pids []uint32) {
+	for i := 0; i < len(pids) && a[netns] == nowhere; i++ {
+		for _, path := range glob("/proc/" + strconv.Itoa(int(pids[i])) + "/task/*/ns/net") {
+			a.add(path)
+		}
 	}
 }
 
@@ -86,7 +88,7 @@ func (c *collector) namespaces(a atlas) map[uint32]string {
 	}
 	a.addAll()
 	for netns, pids := range c.pids {
-		a.find(netns, pids...)
+		a.addThreads(netns, pids)
 	}
 	for netns, path := range a {
 		// To look at a namespace takes the kernel a walk through the table of all. The
@@ -149,51 +151,102 @@ func linkInode(path string) (uint32, bool) {
 // could not be done. One that is gone by then is none. The error is the last one of the
 // function, if it failed everywhere.
 func inNamespaces(paths map[uint32]string, do func() error) (unseen int, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
+	doors, unseen := openAll(paths)
+	defer func() {
+		for _, fd := range doors {
+			unix.Close(fd)
+		}
+	}()
+	aside(func() {
 		home, failed := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		unseen, err = visit(paths, do)
+		var closed int
+		closed, err = visit(doors, do)
+		unseen += closed
 		// A thread that cannot go home stays locked, and ends with its goroutine.
 		if failed == nil && unix.Setns(home, unix.CLONE_NEWNET) == nil {
 			runtime.UnlockOSThread()
 		}
 		unix.Close(home)
-	}()
-	<-done
+	})
 	return unseen, err
 }
 
-func visit(paths map[uint32]string, do func() error) (unseen int, err error) {
-	done := 0
-	for _, path := range paths {
-		switch entered := enter(path); {
-		case path != nowhere && errors.Is(entered, os.ErrNotExist):
-		case entered != nil:
+// openAll opens the namespaces, all before the first is entered: a path leads to where its
+// process is when it is opened. One whose process has gone is looked for elsewhere.
+func openAll(paths map[uint32]string) (doors []int, unseen int) {
+	var lost []uint32
+	for netns, path := range paths {
+		fd, err := open(netns, path)
+		switch {
+		case err == nil:
+			doors = append(doors, fd)
+		case path == nowhere || errors.Is(err, os.ErrPermission):
 			unseen++
 		default:
-			if failed := do(); failed != nil {
-				unseen, err = unseen+1, failed
-			} else {
-				done++
-			}
+			lost = append(lost, netns)
+		}
+	}
+	if len(lost) == 0 {
+		return doors, unseen
+	}
+	again := make(atlas)
+	again.addAll()
+	for _, netns := range lost {
+		if fd, err := open(netns, again[netns]); err == nil {
+			doors = append(doors, fd)
+		}
+	}
+	return doors, unseen
+}
+
+// errMoved: the process behind a path has gone to another network namespace.
+var errMoved = errors.New("another network namespace")
+
+func open(netns uint32, path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open the network namespace %s: %w", path, err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil || uint32(stat.Ino) != netns {
+		unix.Close(fd)
+		return -1, errMoved
+	}
+	return fd, nil
+}
+
+// aside runs a function on a locked thread that is not the main one: that one stands for
+// the whole process in /proc, and must stay where it is.
+func aside(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() != os.Getpid() {
+			f()
+			return
+		}
+		aside(f) // this goroutine keeps the main thread meanwhile
+		runtime.UnlockOSThread()
+	}()
+	<-done
+}
+
+func visit(doors []int, do func() error) (unseen int, err error) {
+	done := 0
+	for _, fd := range doors {
+		if unix.Setns(fd, unix.CLONE_NEWNET) != nil {
+			unseen++
+			continue
+		}
+		if failed := do(); failed != nil {
+			unseen, err = unseen+1, failed
+		} else {
+			done++
 		}
 	}
 	if done > 0 {
 		err = nil
 	}
 	return unseen, err
-}
-
-func enter(path string) error {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open the network namespace %s: %w", path, err)
-	}
-	defer unix.Close(fd)
-	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter the network namespace %s: %w", path, err)
-	}
-	return nil
 }

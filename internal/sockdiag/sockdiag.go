@@ -21,6 +21,7 @@ import (
 type Query struct {
 	LocalPort, RemotePort uint16
 	NetNS                 []uint32 // inode numbers
+	Held                  bool     // those alone that processes have open
 }
 
 // Holds says whether the query is for a socket.
@@ -86,6 +87,9 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 	ports := probe.Query{LocalPort: q.LocalPort, RemotePort: q.RemotePort}
 	if err := d.finder.Holders(ports, c.hold); err != nil {
 		return nil, fmt.Errorf("find who has sockets open: %w", err)
+	}
+	if q.Held {
+		return &Snapshot{Sockets: c.sockets, Exact: true}, nil
 	}
 	paths := c.namespaces(d.atlas)
 	c.sockets = slices.Grow(c.sockets, c.expect)
