@@ -67,7 +67,7 @@ func TestAside(t *testing.T) {
 // TestOpenAll does not take another network namespace for the one that was asked for.
 func TestOpenAll(t *testing.T) {
 	t.Parallel()
-	doors, unseen := openAll(map[uint32]string{1: "/proc/1/ns/net", 2: nowhere, 3: "/proc/0/ns/net"})
+	doors, unseen := openAll(map[uint32]string{1: "/proc/thread-self/ns/net", 2: nowhere, 3: "/proc/0/ns/net"})
 	if len(doors) != 0 || unseen != 1 {
 		t.Errorf("%d open, %d unseen, want none and the one that no path is known of", len(doors), unseen)
 	}
