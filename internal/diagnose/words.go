@@ -70,7 +70,7 @@ func exactly(d time.Duration) string {
 	case d <= 0:
 		return ""
 	case d < 100*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
+		return fmt.Sprintf("%.1fs", d.Truncate(100*time.Millisecond).Seconds())
 	}
 	return short(d)
 }
