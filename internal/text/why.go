@@ -155,7 +155,7 @@ func (p *Printer) itemMore(sockets []*event.Socket) {
 
 // tries prints a table: a line for each address, a column for what the server sets.
 func (p *Printer) tries(a *why.Answer) {
-	const column = 18
+	const column = 14
 	names := []string{"no option", "SO_REUSEADDR", "SO_REUSEPORT", "both"}
 	p.begin()
 	p.add("  ")
