@@ -171,12 +171,10 @@ int BPF_PROG(socket_transition, struct sock *sk, int from, int to)
 	return 0;
 }
 
-/* A record about a timewait or request socket out of its copy, or NULL. */
-static __always_inline struct event *small_event(enum kind kind, const void *address,
-						 const struct sock_common *sk)
+/* A record about a socket out of its copy, with these ports, or NULL. */
+static __always_inline struct event *copied_event(enum kind kind, const void *address,
+						  const struct sock_common *sk, __u16 local, __u16 remote)
 {
-	__u16 local = sk->skc_num;
-	__u16 remote = bpf_ntohs(sk->skc_dport);
 	struct net *net = sk->skc_net.net;
 	struct event *e;
 	__u32 netns;
@@ -198,6 +196,12 @@ static __always_inline struct event *small_event(enum kind kind, const void *add
 	return e;
 }
 
+static __always_inline struct event *small_event(enum kind kind, const void *address,
+						 const struct sock_common *sk)
+{
+	return copied_event(kind, address, sk, sk->skc_num, bpf_ntohs(sk->skc_dport));
+}
+
 /* A record about a failed call on a socket out of its copy, or NULL. */
 static __always_inline struct event *call_event(enum kind kind, const void *address,
 						const struct sock_common *sk,
@@ -205,24 +209,10 @@ static __always_inline struct event *call_event(enum kind kind, const void *addr
 {
 	__u16 local = kind == BIND_FAILED ? bpf_ntohs(asked->port) : sk->skc_num;
 	__u16 remote = kind == CONNECT_FAILED ? bpf_ntohs(asked->port) : 0;
-	struct net *net = sk->skc_net.net;
-	struct event *e;
-	__u32 netns;
+	struct event *e = copied_event(kind, address, sk, local, remote);
 
-	if (!ports_wanted(local, remote))
-		return NULL;
-	netns = BPF_CORE_READ(net, ns.inum);
-	if (filter_netns && netns != filter_netns)
-		return NULL;
-	e = reserve(kind);
 	if (!e)
 		return NULL;
-	e->sock = (__u64)address;
-	e->cookie = sk->skc_cookie.counter;
-	e->netns = netns;
-	e->local_port = local;
-	e->remote_port = remote;
-	put_addresses(e->local, e->remote, sk);
 	if (kind == BIND_FAILED)
 		put_sockaddr(e->local, asked);
 	if (kind == CONNECT_FAILED)

@@ -138,8 +138,7 @@ func (a *Answer) order(x, y *event.Socket) int {
 	return cmp.Or(x.Local.Compare(y.Local), x.Remote.Compare(y.Remote))
 }
 
-// Plain is what a server that sets no option would meet, the worst of the addresses
-// first, and Best the one of its tries that fails least.
+// Plain is what a server that sets no option would meet, at the address where it is worst.
 func (a *Answer) Plain() *Try {
 	worst := &a.Tries[0]
 	for i := range a.Tries {
@@ -153,6 +152,3 @@ func (a *Answer) Plain() *Try {
 	}
 	return worst
 }
-
-// Free says whether every bind would succeed, whatever it sets.
-func (a *Answer) Free() bool { return a.Plain().Result == Works && !a.Foreign }
