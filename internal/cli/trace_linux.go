@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
@@ -81,21 +82,21 @@ type buffered struct {
 }
 
 // lines is an output that writes each line as it comes.
-type lines = live.Output
+type lines = derive.Output
 
 const outputBuffer = 64 << 10
 
-func newOutput(app *app, o *traceOptions, clock event.Clock) live.Output {
+func newOutput(app *app, o *traceOptions, clock event.Clock) derive.Output {
 	w := bufio.NewWriterSize(app.stdout, outputBuffer)
 	if o.json {
-		return buffered{jsonl.New(w, clock), w}
+		return buffered{jsonl.New(w), w}
 	}
 	options := textOptions(app.stdout, o.color, clock)
 	options.Quiet = o.quiet
 	return buffered{text.New(w, options), w}
 }
 
-// Flush implements live.Output.
+// Flush implements derive.Output.
 func (b buffered) Flush() error {
 	if err := b.lines.Flush(); err != nil {
 		return err

@@ -6,19 +6,20 @@ package conn
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Side and Role are those of package event.
+// The words of a verdict are those of package event.
 type (
-	Side = event.Side
-	Role = event.Role
+	Side  = event.Side
+	Role  = event.Role
+	How   = event.How
+	Dwell = event.Dwell
 )
 
-// The sides and roles of package event.
+// The values of the words.
 const (
 	Local   = event.Local
 	Remote  = event.Remote
@@ -27,6 +28,13 @@ const (
 
 	Server = event.Server
 	Client = event.Client
+
+	Fin       = event.Fin
+	Reset     = event.Reset
+	Timeout   = event.Timeout
+	Refused   = event.Refused
+	Abandoned = event.Abandoned
+	Destroyed = event.Destroyed
 )
 
 // opposite is the same seen from the other end.
@@ -38,25 +46,6 @@ func opposite(s Side) Side {
 		return Local
 	}
 	return s
-}
-
-// How says how a connection was closed. Empty stands for unknown.
-type How string
-
-// The ways to close.
-const (
-	Fin       How = "fin"
-	Reset     How = "reset"
-	Timeout   How = "timeout"
-	Refused   How = "refused"
-	Abandoned How = "abandoned" // the application gave up in SYN_SENT
-	Destroyed How = "destroyed" // ss -K
-)
-
-// Dwell is the time that an end spent in a state.
-type Dwell struct {
-	State tcpstate.State
-	For   time.Duration // 0: unknown
 }
 
 // End is one end of a connection: one socket, from its first transition to CLOSE.
@@ -96,19 +85,10 @@ type End struct {
 	Peer       *End        // the other end, where it was seen
 	connection *connection // own, or the peer's
 	own        connection
-	passive    bool // a listener on its port was found: it is the server
-	act        act  // its own first FIN or RST, if the other end's had not come before
-	judged     bool // its verdict is out
-	next       *End // of the same four-tuple, in another network namespace
-}
-
-// act is the first thing that an end did to close its connection.
-type act struct {
-	at        event.Time
-	how       How
-	unsent    bool // the FIN still waits behind unsent data
-	mechanism event.Mechanism
-	process   *event.Process
+	passive    bool      // a listener on its port was found: it is the server
+	act        event.Act // its own first FIN or RST, if the other end's had not come before
+	judged     bool      // its verdict is out
+	next       *End      // of the same four-tuple, in another network namespace
 }
 
 // connection is what the two ends share.
@@ -116,9 +96,11 @@ type connection struct {
 	id        event.ID
 	announced bool // it was said who closes first
 	counted   bool // it is in the summary
+	elsewhere bool // in that of the file before
 }
 
-// Connection names the connection: both ends have the same id.
+// Connection names the connection: both ends have the same id, which is the socket's of
+// the end that came first.
 func (e *End) Connection() event.ID { return e.connection.id }
 
 // Role is the end's own role.

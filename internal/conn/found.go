@@ -7,7 +7,8 @@ import (
 
 // Found takes a socket that is older than the trace, under the name that its
 // transitions will have. What its state proves is concluded, and no more: who is in
-// TIME_WAIT has closed first, unless both did.
+// TIME_WAIT has closed first, unless both did. Of a socket whose past was seen, that is
+// known as well.
 func (t *Tracker) Found(s *event.Socket) *End {
 	e := t.ends[s.Socket]
 	if e == nil {
@@ -27,14 +28,17 @@ func (t *Tracker) Found(s *event.Socket) *End {
 }
 
 func (t *Tracker) meet(s *event.Socket) *End {
-	t.nextID++
 	e := &End{
 		Socket: s.Socket, NetNS: s.NetNS, Local: s.Local, Remote: s.Remote,
 		State: s.State, Until: s.Until,
-		own: connection{id: t.nextID},
+		own: connection{id: s.Socket},
 	}
 	e.connection = &e.own
 	t.ends[e.Socket] = e
+	if s.Past != nil {
+		t.resume(e, s)
+		return e
+	}
 	switch e.State {
 	case tcpstate.Listen:
 		return e
@@ -52,4 +56,54 @@ func (t *Tracker) meet(s *event.Socket) *End {
 	t.Summary.Connections++
 	t.join(e)
 	return e
+}
+
+// resume goes on with a socket whose life so far is in another file. A connection whose
+// verdict stands there is not counted here.
+func (t *Tracker) resume(e *End, s *event.Socket) {
+	p := s.Past
+	e.Since, e.Opened, e.Closed = p.Since, p.Opened, p.Closed
+	e.ClosedFirst, e.How, e.Ended = p.ClosedFirst, p.How, p.Ended
+	e.Mechanism, e.Closer, e.States = p.Mechanism, p.Closer, p.States
+	e.Process, e.judged, e.Incomplete = p.Process, p.Judged, p.Incomplete
+	if p.Act != nil {
+		e.act = *p.Act
+	}
+	switch {
+	case s.Role == Client:
+		e.Opener = Local
+	case s.Role == Server && p.Opened != 0:
+		e.Opener = Remote
+	}
+	if e.State == tcpstate.TimeWait {
+		e.TimeWaitSince, e.TimeWaitUntil = p.Since, s.Until
+	}
+	if e.Listener() {
+		return
+	}
+	e.own.announced, e.own.counted, e.own.elsewhere = e.decided(), e.judged, e.judged
+	if !e.judged {
+		t.Summary.Connections++
+	}
+	t.join(e)
+}
+
+// Past is what has been seen of the socket's life, for a file that goes on with it.
+func (e *End) Past() *event.Past {
+	p := &event.Past{
+		Since: e.Since, Opened: e.Opened, Closed: e.Closed,
+		ClosedFirst: e.ClosedFirst, How: e.How, Ended: e.Ended, Mechanism: e.Mechanism, Closer: e.Closer,
+		States: e.States, Process: e.Process, Judged: e.judged, Incomplete: e.Incomplete,
+	}
+	if e.act.Time != 0 {
+		p.Act = &e.act
+	}
+	return p
+}
+
+// Held takes who has a socket open at the end of the trace.
+func (t *Tracker) Held(id event.ID, holders []event.Holder) {
+	if e := t.ends[id]; e != nil {
+		e.Holders = holders
+	}
 }

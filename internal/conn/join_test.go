@@ -157,9 +157,9 @@ func TestStatesAndTimesOfAnEnd(t *testing.T) {
 func TestConnectionsAreNumberedOnce(t *testing.T) {
 	t.Parallel()
 	got := tell(accepted(1), dial(3, between("10.0.0.3:1", "10.0.0.1:80")), dial(2))
-	equal(t, "ids", []event.ID{got.ends[1].Connection(), got.ends[2].Connection(), got.ends[3].Connection()}, []event.ID{1, 1, 2})
+	equal(t, "ids", []event.ID{got.ends[1].Connection(), got.ends[2].Connection(), got.ends[3].Connection()}, []event.ID{1, 1, 3})
 	reversed := tell(dial(3, between("10.0.0.3:1", "10.0.0.1:80")), dial(2), accepted(1))
-	equal(t, "ids", []event.ID{reversed.ends[1].Connection(), reversed.ends[2].Connection(), reversed.ends[3].Connection()}, []event.ID{2, 2, 1})
+	equal(t, "ids", []event.ID{reversed.ends[1].Connection(), reversed.ends[2].Connection(), reversed.ends[3].Connection()}, []event.ID{1, 1, 3})
 }
 
 func TestClientOpensWithItsSyn(t *testing.T) {

@@ -25,9 +25,13 @@ func (s *Summary) Closed() int {
 func (s *Summary) Open() int { return s.Connections - s.Closed() }
 
 // joined takes back one of two connections that turned out to be one.
-func (s *Summary) joined() {
-	s.Connections--
-	s.BothEnds++
+func (s *Summary) joined(a, b *connection) {
+	if !a.elsewhere || !b.elsewhere {
+		s.Connections--
+	}
+	if !a.elsewhere && !b.elsewhere {
+		s.BothEnds++
+	}
 }
 
 // count takes the verdict of the first end of a connection that has one.

@@ -17,7 +17,6 @@ type Tracker struct {
 
 	ends   map[event.ID]*End
 	tuples map[event.Tuple]*End
-	nextID event.ID
 }
 
 // statesUsually is how many states a connection passes before its verdict.
@@ -103,12 +102,11 @@ func (t *Tracker) end(tr *event.Transition) *End {
 		}
 		return e
 	}
-	t.nextID++
 	e = &End{
 		Socket: tr.Socket, NetNS: tr.NetNS, Local: tr.Local, Remote: tr.Remote,
 		State:  tr.From,
 		States: make([]Dwell, 0, statesUsually),
-		own:    connection{id: t.nextID},
+		own:    connection{id: tr.Socket},
 	}
 	e.connection = &e.own
 	if !e.Listener() {
@@ -168,14 +166,15 @@ func (t *Tracker) join(e *End) {
 		return
 	}
 	e.Peer, peer.Peer = peer, e
+	t.Summary.joined(e.connection, peer.connection)
 	shared := peer.connection
 	if e.connection.id < shared.id {
 		shared = e.connection
 	}
 	shared.announced = e.connection.announced || peer.connection.announced
 	shared.counted = e.connection.counted || peer.connection.counted
+	shared.elsewhere = e.connection.elsewhere || peer.connection.elsewhere
 	e.connection, peer.connection = shared, shared
-	t.Summary.joined()
 }
 
 func (t *Tracker) known(own event.Tuple, e *End) bool {

@@ -10,13 +10,13 @@ func (e *End) judge(tr *event.Transition) {
 	e.judgeOpening(tr)
 	switch tr.To {
 	case tcpstate.FinWait1:
-		e.act = act{at: tr.Time, how: Fin, unsent: tr.FinUnsent, mechanism: tr.Mechanism, process: actor(tr)}
+		e.act = event.Act{Time: tr.Time, How: Fin, Unsent: tr.FinUnsent, Mechanism: tr.Mechanism, Process: actor(tr)}
 		if !tr.FinUnsent {
 			e.closes(Local, Fin, tr.Time)
 		}
 	case tcpstate.FinWait2:
 		// Our FIN is acknowledged, so it left before the peer's came.
-		e.act.unsent = false
+		e.act.Unsent = false
 		e.closes(Local, Fin, tr.Time)
 	case tcpstate.CloseWait:
 		e.closes(Remote, Fin, tr.Time)
@@ -61,7 +61,7 @@ func (e *End) crossed(tr *event.Transition) {
 	if tr.FinUnsent {
 		// Our FIN waited for its turn although no data did: what was said is taken back.
 		e.connection.announced = e.connection.announced && e.ClosedFirst == ""
-		e.act, e.ClosedFirst = act{}, ""
+		e.act, e.ClosedFirst = event.Act{}, ""
 		e.closes(Remote, Fin, tr.Time)
 		return
 	}
@@ -95,7 +95,7 @@ func (e *End) judgeEnd(tr *event.Transition) {
 		return
 	}
 	if side == Local {
-		e.act = act{at: tr.Time, how: how, mechanism: tr.Mechanism, process: actor(tr)}
+		e.act = event.Act{Time: tr.Time, How: how, Mechanism: tr.Mechanism, Process: actor(tr)}
 	}
 	e.closes(side, how, tr.Time)
 	if how == Abandoned {
@@ -145,26 +145,26 @@ func (e *End) agree() {
 		first = e.Peer
 	}
 	if first != nil && (e.ClosedFirst == Local || e.ClosedFirst == Remote || e.ClosedFirst == Both) {
-		e.Mechanism, e.Closer = first.act.mechanism, first.act.process
+		e.Mechanism, e.Closer = first.act.Mechanism, first.act.Process
 	}
 }
 
 func (e *End) compare(p *End) {
 	own, other := e.act, p.act
-	if own.unsent {
-		own = act{}
+	if own.Unsent {
+		own = event.Act{}
 	}
-	if other.unsent {
-		other = act{}
+	if other.Unsent {
+		other = event.Act{}
 	}
 	ended := e.How
 	switch {
-	case own.at != 0 && other.at != 0 && own.how == Fin && other.how == Fin:
+	case own.Time != 0 && other.Time != 0 && own.How == Fin && other.How == Fin:
 		e.ClosedFirst, e.How = Both, Fin
-	case own.at != 0 && (other.at == 0 || own.at <= other.at):
-		e.ClosedFirst, e.How = Local, own.how
-	case other.at != 0:
-		e.ClosedFirst, e.How = Remote, other.how
+	case own.Time != 0 && (other.Time == 0 || own.Time <= other.Time):
+		e.ClosedFirst, e.How = Local, own.How
+	case other.Time != 0:
+		e.ClosedFirst, e.How = Remote, other.How
 	case e.ClosedFirst == "" && p.ClosedFirst != "":
 		e.ClosedFirst, e.How = opposite(p.ClosedFirst), p.How
 	}

@@ -65,10 +65,10 @@ func (v *view) hide() {
 	delete(v.stage.shown, v.lab.client.netns)
 }
 
-// Start implements live.Output. The head of the columns comes with each scene.
-func (s *stage) Start(*event.Start) {}
+// Start implements derive.Output. The head of the columns comes with each scene.
+func (s *stage) Start(*event.Start, *conn.Tracker) {}
 
-// Transition implements live.Output.
+// Transition implements derive.Output.
 func (s *stage) Transition(t *event.Transition, step conn.Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,10 +88,10 @@ func (v *view) change() {
 	}
 }
 
-// Found implements live.Output. The scenes' sockets are younger than the trace.
-func (s *stage) Found(event.Time, *conn.End) {}
+// Found implements derive.Output. The scenes' sockets are younger than the trace.
+func (s *stage) Found(event.Time, *conn.End, bool) {}
 
-// CallFailed implements live.Output.
+// CallFailed implements derive.Output.
 func (s *stage) CallFailed(c *event.CallFailed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,20 +104,20 @@ func (s *stage) CallFailed(c *event.CallFailed) {
 	v.change()
 }
 
-// Sample implements live.Output.
+// Sample implements derive.Output.
 func (s *stage) Sample(*event.Sample) {}
 
-// Finding implements live.Output. Each scene is explained by itself.
+// Finding implements derive.Output. Each scene is explained by itself.
 func (s *stage) Finding(*event.Finding) {}
 
-// Loss implements live.Output. It counts for the whole machine: that a scene has gaps
+// Loss implements derive.Output. It counts for the whole machine: that a scene has gaps
 // is known from its own connection.
 func (s *stage) Loss(event.Loss) {}
 
-// Stop implements live.Output. Three scenes need no summary.
-func (s *stage) Stop(event.Stop, *conn.Tracker, []event.Finding) {}
+// Stop implements derive.Output. Three scenes need no summary.
+func (s *stage) Stop(event.Stop, []event.Finding) {}
 
-// Flush implements live.Output.
+// Flush implements derive.Output.
 func (s *stage) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +127,7 @@ func (s *stage) Flush() error {
 // head writes the head of the columns; it is for say.
 func (s *stage) head(n *narrator) {
 	n.line("")
-	s.lines.Start(nil)
+	s.lines.Head()
 }
 
 // say has the narrator speak.

@@ -114,7 +114,7 @@ type Transition struct {
 	Process       *Process // who made it, or else who has, or had last, the connection
 	Reason        string   // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
 	Cgroup        string   // path of the socket's cgroup of version 2, once for each socket
-	Options       Options  // of the socket, where a full one changed
+	Options       Options  // of the socket, where they are not those that were told before
 	Totals        Totals   // to TIME_WAIT and CLOSE: over the whole life
 }
 
@@ -152,9 +152,29 @@ const (
 	Client Role = "client"
 )
 
+// How says how a connection was closed. Empty stands for unknown.
+type How string
+
+// The ways to close.
+const (
+	Fin       How = "fin"
+	Reset     How = "reset"
+	Timeout   How = "timeout"
+	Refused   How = "refused"
+	Abandoned How = "abandoned" // the application gave up in SYN_SENT
+	Destroyed How = "destroyed" // ss -K
+)
+
+// Dwell is the time that an end spent in a state.
+type Dwell struct {
+	State tcpstate.State
+	For   time.Duration // 0: unknown
+}
+
 // Start is the first record of a trace: what it sees and how exactly.
 type Start struct {
 	Time     Time
+	Part     int // which file of a recording that goes on from file to file, from 1 on; 0: it has one
 	BootID   string
 	Clock    Clock
 	Version  string
@@ -175,11 +195,13 @@ type Sources struct {
 	Transitions, Timewait, Owner, Resets, Calls string
 }
 
-// Loss tells of events that were not delivered since the last such record.
+// Loss tells of events that were not delivered since the last such record, or of a part
+// of a capture that could not be read: nobody knows how many records that had.
 type Loss struct {
-	Time Time
-	Lost uint64
-	Kind LossKind
+	Time  Time
+	Lost  uint64 // events; 0: unknown
+	Kind  LossKind
+	Bytes int64 // LossDamage: of the file
 }
 
 // LossKind says where events were lost.
@@ -189,6 +211,7 @@ type LossKind string
 const (
 	LossRing    LossKind = "ring"    // the ring buffer was full
 	LossReentry LossKind = "reentry" // a program was interrupted by its own event
+	LossDamage  LossKind = "damage"  // a part of the capture could not be read
 )
 
 // Stop is the last record of a trace.
@@ -236,4 +259,18 @@ func (e Errno) String() string {
 		return name
 	}
 	return fmt.Sprintf("errno %d", uint16(e))
+}
+
+// ParseErrno finds an error by what String returns.
+func ParseErrno(name string) (Errno, error) {
+	for e, known := range errnoNames {
+		if name == known {
+			return e, nil
+		}
+	}
+	var e Errno
+	if _, err := fmt.Sscanf(name, "errno %d", &e); err != nil || e.String() != name {
+		return 0, fmt.Errorf("unknown error %q", name)
+	}
+	return e, nil
 }

@@ -26,6 +26,32 @@ type Socket struct {
 	Role          Role // server where a local listener has its port; "": unknown
 	// Waits: it is connected, and no process has accepted it yet.
 	Waits bool
+	Past  *Past // what was seen of it before; nil: it was only found
+}
+
+// Past is what a trace has seen of a socket's life, so that it can go on in another file.
+type Past struct {
+	Since          Time // in its state; 0: unknown
+	Opened, Closed Time
+	ClosedFirst    Side
+	How            How
+	Ended          How
+	Mechanism      Mechanism // of the side that closed first
+	Closer         *Process  // and its process
+	Act            *Act      // its own first FIN or RST, if the other end's had not come before
+	States         []Dwell   // before the one that it is in, in order
+	Process        *Process  // who has the connection, or had it last
+	Judged         bool      // its verdict is out
+	Incomplete     bool      // not all of its transitions were seen
+}
+
+// Act is the first thing that an end did to close its connection.
+type Act struct {
+	Time      Time
+	How       How
+	Unsent    bool // the FIN still waits behind unsent data
+	Mechanism Mechanism
+	Process   *Process
 }
 
 // Listens says whether the socket takes connections to an address of its network

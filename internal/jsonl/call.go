@@ -36,8 +36,8 @@ func (w *Writer) options(options *event.Options) {
 	}
 	o.bool("reuseaddr", options.Reuseaddr)
 	o.bool("reuseport", options.Reuseport)
-	o.bool("ipv6", options.IPv6)
 	if options.IPv6 {
+		o.bool("ipv6", true)
 		o.bool("v6only", options.V6Only)
 	}
 	if options.Interface != 0 {
@@ -60,6 +60,7 @@ func (w *Writer) inTheWay(holders []event.InTheWay) {
 		}
 		o.str("state", h.State.String())
 		o.time("until", w.clock, h.Until)
+		w.keeper(&h.Socket)
 		w.options(&h.Options)
 		o.known("role", string(h.Role))
 		o.known("closed_first", string(h.ClosedFirst))
@@ -70,6 +71,23 @@ func (w *Writer) inTheWay(holders []event.InTheWay) {
 		o.close()
 	}
 	o.closeArray()
+}
+
+// keeper writes what keeps a socket, if it is not a process that works with it.
+func (w *Writer) keeper(s *event.Socket) {
+	o := &w.line
+	if s.Timewait {
+		o.bool("timewait", true)
+	}
+	if s.Orphan {
+		o.bool("orphan", true)
+	}
+	if s.Waits {
+		o.bool("waits", true)
+	}
+	if s.UID != 0 {
+		o.uint("uid", uint64(s.UID))
+	}
 }
 
 func (w *Writer) ports(p *event.PortStock) {

@@ -26,9 +26,8 @@ func (w *Writer) sampled(s *event.Socket) {
 		o.addr("remote", s.Remote)
 	}
 	o.str("state", s.State.String())
-	if s.Orphan {
-		o.bool("orphan", true)
-	}
+	o.known("role", string(s.Role))
+	w.keeper(s)
 	if c := &s.Counters; c.Known && s.State == tcpstate.Listen {
 		o.uint("backlog", uint64(c.Backlog))
 		o.uint("backlog_max", uint64(c.BacklogMax))

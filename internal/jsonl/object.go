@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -144,17 +145,16 @@ func (o *object) time(name string, c event.Clock, t event.Time) {
 
 const hex = "0123456789abcdef"
 
-// appendString writes a string as JSON (RFC 8259 section 7). Bytes that are no
-// UTF-8 become U+FFFD.
+// appendString writes a string as JSON (RFC 8259 section 7). Bytes that are no UTF-8
+// become U+FFFD; controls, and what turns the direction of writing, are escaped.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(s[i:])
-			if r < 0xa0 { // C1 controls, which terminals obey
-				b = append(b, `\u00`...)
-				b = append(b, hex[r>>4], hex[r&15])
+			if r < 0xa0 || r <= 0xffff && unicode.Is(unicode.Cf, r) { // what terminals obey
+				b = append(b, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 			} else {
 				b = utf8.AppendRune(b, r)
 			}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // Schema is the version of the record stream.
@@ -15,16 +14,15 @@ const Schema = 1
 // Writer writes records to a writer, which it does not buffer beyond one line. The
 // first error of the writer stays, and ends all further output.
 type Writer struct {
-	w     io.Writer
-	clock event.Clock
-	err   error
-	line  object
+	w       io.Writer
+	clock   event.Clock // the start record's: turns the kernel's times into wall-clock times
+	sockets *conn.Tracker
+	err     error
+	line    object
 }
 
-// New returns a writer. The clock turns the kernel's times into wall-clock times.
-func New(w io.Writer, clock event.Clock) *Writer {
-	return &Writer{w: w, clock: clock}
-}
+// New returns a writer.
+func New(w io.Writer) *Writer { return &Writer{w: w} }
 
 // Flush returns the first error of the writer.
 func (w *Writer) Flush() error { return w.err }
@@ -45,9 +43,13 @@ func (w *Writer) end() {
 }
 
 // Start writes the record that makes a stream self-contained.
-func (w *Writer) Start(s *event.Start) {
+func (w *Writer) Start(s *event.Start, t *conn.Tracker) {
+	w.clock, w.sockets = s.Clock, t
 	o := w.begin("start", s.Time)
 	o.uint("schema", Schema)
+	if s.Part > 0 {
+		o.uint("part", uint64(s.Part))
+	}
 	o.known("boot_id", s.BootID)
 	o.int("clock_offset_ns", int64(s.Clock))
 	o.open("tool")
@@ -82,7 +84,7 @@ func (w *Writer) Start(s *event.Start) {
 // was told, has a socket record instead.
 func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	if t.Stays() {
-		w.socket(t.Time, step.End)
+		w.socket(t.Time, whenChange, step.End)
 		return
 	}
 	o := w.begin("transition", t.Time)
@@ -96,7 +98,7 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	o.str("to", t.To.String())
 	o.duration("dwell_ns", t.Dwell)
 	o.known("cause", string(t.Cause))
-	if t.Cause == event.CauseResetSent {
+	if string(t.Mechanism) != string(t.Cause) {
 		o.known("mechanism", string(t.Mechanism))
 	}
 	if t.FinUnsent {
@@ -107,6 +109,7 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	}
 	o.known("reason", t.Reason)
 	o.known("cgroup", t.Cgroup)
+	w.options(&t.Options)
 	w.totals(&t.Totals)
 	o.time("until", w.clock, t.Until)
 	w.process("process", t.Process, true)
@@ -188,7 +191,7 @@ func (w *Writer) connection(at event.Time, e *conn.End) {
 	}
 	w.process("closer", e.Closer, false)
 	w.timewait(e)
-	w.states(e)
+	w.states(e.States)
 	w.totals(&e.Totals)
 	if e.Incomplete {
 		o.bool("incomplete", true)
@@ -209,10 +212,10 @@ func (w *Writer) timewait(e *conn.End) {
 	o.close()
 }
 
-func (w *Writer) states(e *conn.End) {
+func (w *Writer) states(states []event.Dwell) {
 	o := &w.line
 	o.array("states")
-	for _, dwell := range e.States {
+	for _, dwell := range states {
 		o.element()
 		o.str("state", dwell.State.String())
 		o.duration("ns", dwell.For)
@@ -221,50 +224,28 @@ func (w *Writer) states(e *conn.End) {
 	o.closeArray()
 }
 
-// Loss writes that events were lost.
+// Loss writes that events were lost, or that a part of a capture could not be read.
 func (w *Writer) Loss(l event.Loss) {
 	o := w.begin("loss", l.Time)
-	o.uint("lost", l.Lost)
+	if l.Kind == event.LossDamage {
+		o.uint("bytes", uint64(l.Bytes))
+	} else {
+		o.uint("lost", l.Lost)
+	}
 	o.str("kind", string(l.Kind))
 	w.end()
 }
 
 // Stop writes the sockets that are still open, and the last record.
-func (w *Writer) Stop(s event.Stop, t *conn.Tracker, _ []event.Finding) {
-	for _, e := range t.Open() {
-		w.socket(s.Time, e)
+func (w *Writer) Stop(s event.Stop, _ []event.Finding) {
+	for _, e := range w.sockets.Open() {
+		w.socket(s.Time, whenStop, e)
 	}
 	o := w.begin("stop", s.Time)
 	o.str("reason", s.Reason)
-	o.uint("transitions", uint64(t.Summary.Transitions))
-	o.uint("connections", uint64(t.Summary.Connections))
-	o.uint("open", uint64(t.Summary.Open()))
+	o.uint("transitions", s.Transitions)
+	o.uint("connections", s.Connections)
+	o.uint("open", s.Open)
 	o.uint("lost", s.Lost)
-	w.end()
-}
-
-// Found writes a socket that is older than the trace.
-func (w *Writer) Found(at event.Time, e *conn.End) { w.socket(at, e) }
-
-func (w *Writer) socket(at event.Time, e *conn.End) {
-	o := w.begin("socket", at)
-	o.id("socket", e.Socket)
-	o.uint("netns", uint64(e.NetNS))
-	o.known("cgroup", e.Cgroup)
-	o.addr("local", e.Local)
-	if !e.Listener() {
-		o.addr("remote", e.Remote)
-	}
-	o.str("state", e.State.String())
-	o.time("since", w.clock, e.Since)
-	o.time("until", w.clock, e.Until)
-	role := string(e.Role())
-	if e.State == tcpstate.Listen {
-		role = string(conn.Server)
-	}
-	o.known("role", role)
-	o.time("opened", w.clock, e.Opened)
-	o.known("closed_first", string(e.ClosedFirst))
-	w.processes(e.Holders)
 	w.end()
 }

@@ -14,10 +14,11 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/schematest"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
-	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
@@ -25,15 +26,15 @@ var update = flag.Bool("update", false, "write the golden file anew")
 // object is one record, read as any reader of the stream would.
 type object map[string]any
 
-func written(t *testing.T, play func(tracetest.Output) error) []object {
+func written(t *testing.T, play func(derive.Output) error) []object {
 	t.Helper()
 	return parse(t, stream(t, play))
 }
 
-func stream(t *testing.T, play func(tracetest.Output) error) []byte {
+func stream(t *testing.T, play func(derive.Output) error) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if err := play(jsonl.New(&out, event.Clock(boot.UnixNano()))); err != nil {
+	if err := play(jsonl.New(&out)); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -70,57 +71,41 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// contract has the keys that a record of each type may have, as the record stream's
-// description lists them, and those that it always has.
-var contract = map[string]struct{ always, may string }{
-	"start": {"schema boot_id clock_offset_ns tool host filter sysctl sources", "netns"},
-	"transition": {
-		"socket netns local from to",
-		"remote dwell_ns cause mechanism fin_unsent error until process reason cgroup bytes_sent bytes_received retransmits",
-	},
-	"connection": {
-		"connection socket netns local remote states",
-		"peer role opened closed closed_first how ended mechanism error closer timewait incomplete " +
-			"reason cgroup bytes_sent bytes_received retransmits",
-	},
-	"socket": {"socket netns local state", "remote since until role opened closed_first cgroup processes"},
-	"call_failed": {
-		"call netns local error reuseaddr reuseport process",
-		"remote ipv6 v6only interface holders ports",
-	},
-	"sample": {
-		"netns",
-		"socket local remote state orphan unread unsent timeouts bytes_sent bytes_received retransmits " +
-			"backlog backlog_max drops processes ports",
-	},
-	"finding": {"code severity summary advice sockets count", ""},
-	"loss":    {"lost kind", ""},
-	"stop":    {"reason transitions connections open lost", ""},
+// allTypes are those of the contract.
+var allTypes = []string{"call_failed", "connection", "finding", "loss", "sample", "socket", "start", "stop", "transition"}
+
+func TestRecordsAreOfTheSchema(t *testing.T) {
+	t.Parallel()
+	types := schematest.Check(t, stream(t, play))
+	if got := slices.Sorted(maps.Keys(types)); !slices.Equal(got, allTypes) {
+		t.Errorf("records of the types %v, want %v", got, allTypes)
+	}
 }
 
-func TestRecordsHaveTheContractsKeys(t *testing.T) {
+// A schema that takes anything proves nothing.
+func TestTheSchemaRefuses(t *testing.T) {
 	t.Parallel()
-	seen := map[string]bool{}
-	for _, o := range written(t, play) {
-		kind := o["type"].(string)
-		seen[kind] = true
-		keys := contract[kind]
-		for _, key := range append(strings.Fields(keys.always), "time") {
-			if _, ok := o[key]; !ok {
-				t.Errorf("%s record without %s: %v", kind, key, o)
-			}
+	for _, line := range []string{
+		`{"type":"loss","time":"2026-03-01T12:00:00.000000000Z","lost":1}`,
+		`{"type":"loss","time":"2026-03-01T12:00:00.000000000Z","lost":1,"kind":"ring","more":1}`,
+		`{"type":"loss","time":"2026-03-01T12:00:00Z","lost":1,"kind":"ring"}`,
+		`{"type":"other","time":"2026-03-01T12:00:00.000000000Z"}`,
+		`{"type":"socket","time":"2026-03-01T12:00:00.000000000Z","when":"stop","socket":"1","netns":1,"local":"1.2.3.4:5","state":"LISTEN","judged":true}`,
+	} {
+		if recorder := new(refused); len(schematest.Check(recorder, []byte(line))) > 0 || !recorder.failed {
+			t.Errorf("passes: %s", line)
 		}
-		known := append(strings.Fields(keys.always+" "+keys.may), "type", "time")
-		for key := range o {
-			if !slices.Contains(known, key) {
-				t.Errorf("%s record with unknown key %s", kind, key)
-			}
-		}
-	}
-	if got, want := slices.Sorted(maps.Keys(seen)), slices.Sorted(maps.Keys(contract)); !slices.Equal(got, want) {
-		t.Errorf("records of the types %v, want %v", got, want)
 	}
 }
+
+// refused is a test that may fail.
+type refused struct {
+	testing.TB
+	failed bool
+}
+
+func (*refused) Helper()                 {}
+func (r *refused) Errorf(string, ...any) { r.failed = true }
 
 // first is the first record of a type that has such a value.
 func first(t *testing.T, records []object, kind, key string, value any) object {
@@ -171,7 +156,7 @@ func TestNestedKeys(t *testing.T) {
 func TestUnknownValuesAreLeftOut(t *testing.T) {
 	t.Parallel()
 	tr := at(0, 6, tcpstate.Established, tcpstate.Close, "") // nothing but the edge is known
-	records := written(t, func(w tracetest.Output) error {
+	records := written(t, func(w derive.Output) error {
 		w.Transition(&tr, conn.NewTracker().Add(&tr))
 		return w.Flush()
 	})
@@ -192,10 +177,11 @@ func TestUnknownValuesAreLeftOut(t *testing.T) {
 func TestTimesAreUTCWithNanoseconds(t *testing.T) {
 	t.Parallel()
 	tr := at(3, 7, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin, until(time.Hour))
-	o := written(t, func(w tracetest.Output) error {
+	o := written(t, func(w derive.Output) error {
+		w.Start(&event.Start{Clock: event.Clock(boot.UnixNano())}, conn.NewTracker())
 		w.Transition(&tr, conn.Step{End: &conn.End{}})
 		return w.Flush()
-	})[0]
+	})[1]
 	if o["time"] != "2026-03-01T12:00:00.000000003Z" || o["until"] != "2026-03-01T13:00:00.000000000Z" {
 		t.Errorf("time %v, until %v", o["time"], o["until"])
 	}
@@ -219,7 +205,7 @@ func TestHostileNamesAreCarried(t *testing.T) {
 	} {
 		tr := at(0, 7, tcpstate.Established, tcpstate.FinWait1, event.CauseClose, by(1, comm, event.MechanismClose))
 		var out bytes.Buffer
-		w := jsonl.New(&out, 0)
+		w := jsonl.New(&out)
 		w.Transition(&tr, conn.Step{End: &conn.End{}})
 		process := parse(t, out.Bytes())[0]["process"].(map[string]any)
 		// encoding/json takes each wrong byte as one U+FFFD, as the stream does.
@@ -248,7 +234,7 @@ func (f *full) Write(b []byte) (int, error) {
 func TestFirstErrorOfTheWriterStays(t *testing.T) {
 	t.Parallel()
 	w := &full{lines: 2}
-	if err := play(jsonl.New(w, 0)); !errors.Is(err, errFull) {
+	if err := play(jsonl.New(w)); !errors.Is(err, errFull) {
 		t.Errorf("error %v", err)
 	}
 	if w.writes != 3 {

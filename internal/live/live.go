@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/probe"
@@ -39,22 +39,6 @@ const (
 	// readerNice is the nice value of the reading thread.
 	readerNice = -10
 )
-
-// Output takes what a trace has to say, in its order.
-type Output interface {
-	Start(*event.Start)
-	// Found takes a socket that is older than the trace.
-	Found(event.Time, *conn.End)
-	Transition(*event.Transition, conn.Step)
-	CallFailed(*event.CallFailed)
-	Sample(*event.Sample)
-	Finding(*event.Finding)
-	Loss(event.Loss)
-	// Stop takes all findings, too, as they stand in the end.
-	Stop(event.Stop, *conn.Tracker, []event.Finding)
-	// Flush makes all of it visible, and returns the first error of writing.
-	Flush() error
-}
 
 // Options say what to trace and when to stop.
 type Options struct {
@@ -83,23 +67,22 @@ type trace struct {
 	Options
 	probe   *probe.Probe
 	settler *settle.Settler
-	tracker *conn.Tracker
-	out     Output
+	stream  *derive.Stream
+	tracker *conn.Tracker // the stream's
+	out     derive.Output
 	ctx     context.Context // ends when the trace is to stop
 	cancel  context.CancelCauseFunc
 	diag    *sockdiag.Diag
 	older   []*event.Socket // found when the trace began and not told yet, by time
 	looker  looker
 	sampler sampler
-	doctor  *diagnose.Engine
-	lost    uint64
 	checked event.Time // when the loss counters were read
 }
 
 // Run traces until the context ends, and then writes the end of the trace in order.
 // It returns an error of the probe or of the output, or ErrFindings; the end of the
 // context is none.
-func Run(ctx context.Context, o Options, clock event.Clock, out Output) error {
+func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) error {
 	jiffy, err := host.Jiffy()
 	if err != nil {
 		return err
@@ -118,9 +101,9 @@ func Run(ctx context.Context, o Options, clock event.Clock, out Output) error {
 		return err
 	}
 	defer diag.Close()
-	t := &trace{Options: o, probe: p, diag: diag, tracker: conn.NewTracker(), out: out, ctx: ctx, cancel: cancel}
+	stream := derive.New(out)
+	t := &trace{Options: o, probe: p, diag: diag, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel}
 	defer t.sampler.looking.Wait()
-	t.doctor = diagnose.New(t.tracker)
 	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition, t.callFailed)
 	if err := t.findOlder(); err != nil {
 		return err
@@ -128,8 +111,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out Output) error {
 	o.Log.Debug(fmt.Sprintf("attached; a jiffy is %v, the wall clock is %v ahead of the kernel's", jiffy, time.Duration(clock)))
 	start := t.start(clock)
 	t.sampler.began = start.Time
-	t.doctor.Start(start)
-	out.Start(start)
+	t.stream.Start(start)
 	if err := out.Flush(); err != nil {
 		return writing(err)
 	}
@@ -221,8 +203,10 @@ func (t *trace) pause(d time.Duration) error {
 		}
 	}
 	t.sample()
-	if err := t.out.Flush(); err != nil {
-		return writing(err)
+	if len(t.older) == 0 { // they are told together
+		if err := t.out.Flush(); err != nil {
+			return writing(err)
+		}
 	}
 	time.Sleep(d)
 	t.probe.SetDeadline(t.deadline())
@@ -238,21 +222,9 @@ func (t *trace) deadline() time.Time {
 }
 
 func (t *trace) transition(tr *event.Transition) {
-	step := t.tracker.Add(tr)
-	if step.End == nil {
-		return
-	}
-	t.out.Transition(tr, step)
-	t.found(t.doctor.Transition(tr, step))
-	if step.Verdict && t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
+	t.stream.Transition(tr)
+	if t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
 		t.cancel(errCount)
-	}
-}
-
-// found tells of a finding, if there is one.
-func (t *trace) found(f *event.Finding) {
-	if f != nil {
-		t.out.Finding(f)
 	}
 }
 
@@ -264,8 +236,7 @@ func (t *trace) losses(now event.Time) error {
 		return err
 	}
 	for _, l := range lost {
-		t.lost += l.Lost
-		t.out.Loss(l)
+		t.stream.Loss(l)
 	}
 	return nil
 }
@@ -277,14 +248,11 @@ func (t *trace) stop(cause error) error {
 		return err
 	}
 	t.refresh()
-	for _, f := range t.doctor.Stop(host.Now()) {
-		t.out.Finding(&f)
-	}
-	t.out.Stop(event.Stop{Time: host.Now(), Reason: reason(cause), Lost: t.lost}, t.tracker, t.doctor.Findings())
+	t.stream.Stop(event.Stop{Time: host.Now(), Reason: reason(cause)})
 	if err := t.out.Flush(); err != nil {
 		return writing(err)
 	}
-	if t.doctor.Found(t.FailOn...) {
+	if t.stream.Detected(t.FailOn...) {
 		return ErrFindings
 	}
 	return nil

@@ -65,9 +65,7 @@ func (t *trace) refresh() {
 		e.Holders = nil // those from the beginning
 	}
 	for i := range found.Sockets {
-		if e := t.tracker.End(t.settler.ID(&found.Sockets[i])); e != nil {
-			e.Holders = found.Sockets[i].Holders
-		}
+		t.stream.Held(t.settler.ID(&found.Sockets[i]), found.Sockets[i].Holders)
 	}
 }
 
@@ -89,12 +87,10 @@ func (t *trace) meet(until event.Time) {
 		s := t.older[0]
 		t.older = t.older[1:]
 		id, fresh := t.settler.Found(s)
-		if id == 0 {
-			continue
+		if id == 0 || !fresh && t.tracker.End(id) == nil {
+			continue // gone, or its first transition is still held back
 		}
 		s.Socket = id
-		if end := t.tracker.Found(s); fresh {
-			t.out.Found(s.Time, end)
-		}
+		t.stream.Found(s)
 	}
 }

@@ -27,6 +27,7 @@ type recorder struct {
 	news        *sync.Cond
 	only        []*kerneltest.NetNS
 	start       *event.Start
+	tracker     *conn.Tracker
 	transitions []event.Transition
 	verdicts    map[event.ID]conn.End
 	verdictsOf  map[event.ID]int // how often a verdict came
@@ -78,7 +79,7 @@ func (r *recorder) stop(t *testing.T) {
 	}
 }
 
-func (r *recorder) Start(s *event.Start) { r.start = s }
+func (r *recorder) Start(s *event.Start, t *conn.Tracker) { r.start, r.tracker = s, t }
 
 func (r *recorder) Transition(tr *event.Transition, step conn.Step) {
 	r.mutex.Lock()
@@ -98,10 +99,10 @@ func (r *recorder) mine(netns uint32) bool {
 	return slices.ContainsFunc(r.only, func(ns *kerneltest.NetNS) bool { return ns.Inode == netns })
 }
 
-func (r *recorder) Found(_ event.Time, e *conn.End) {
+func (r *recorder) Found(_ event.Time, e *conn.End, known bool) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if r.mine(e.NetNS) {
+	if !known && r.mine(e.NetNS) {
 		r.found = append(r.found, *e)
 		r.news.Broadcast()
 	}
@@ -134,9 +135,9 @@ func (r *recorder) Finding(f *event.Finding) {
 
 func (r *recorder) Loss(l event.Loss) { r.lost = append(r.lost, l) }
 
-func (r *recorder) Stop(_ event.Stop, t *conn.Tracker, _ []event.Finding) {
-	r.summary = t.Summary
-	for _, e := range t.Open() {
+func (r *recorder) Stop(event.Stop, []event.Finding) {
+	r.summary = r.tracker.Summary
+	for _, e := range r.tracker.Open() {
 		if r.mine(e.NetNS) {
 			r.open = append(r.open, e)
 		}

@@ -140,15 +140,10 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 		}
 		changed := t.settler.Has(s)
 		if t.telling(s, end, &before) || changed {
-			t.tell(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
+			t.stream.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
 		}
 		t.sampler.sockets[s.Socket] = before
 	}
-}
-
-func (t *trace) tell(s *event.Sample) {
-	t.out.Sample(s)
-	t.found(t.doctor.Sample(s))
 }
 
 // telling says whether a socket shows something that was not told before, or has waited
@@ -198,7 +193,7 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 		percent := stock.Taken * 100 / max(usable, 1)
 		t.sampler.stocks[d] = percent
 		if percent >= stockShare && percent != last[d] {
-			t.tell(&event.Sample{Time: now, NetNS: d.netns, Ports: stock})
+			t.stream.Sample(&event.Sample{Time: now, NetNS: d.netns, Ports: stock})
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (s *Settler) Found(f *event.Socket) (id event.ID, fresh bool) {
 			return 0, false
 		}
 		sock, fresh = s.create(&k, f.State, kindOf(f)), true
-		sock.until, sock.options = f.Until, f.Options
+		sock.until, sock.options, sock.told = f.Until, f.Options, f.Options
 	}
 	if sock.owner == nil && len(f.Holders) > 0 {
 		sock.owner = &f.Holders[0].Process

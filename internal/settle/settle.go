@@ -134,6 +134,7 @@ type socket struct {
 	since    event.Time // in state; 0: unknown
 	until    event.Time
 	options  event.Options
+	told     event.Options  // the options that were told last
 	owner    *event.Process // who has the connection, or had it last
 	cgroupID uint64
 	cgroup   string       // path, until a transition has told it
@@ -246,9 +247,12 @@ func (sock *socket) change(at event.Time, from, to tcpstate.State, cause event.C
 		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
 		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
 		From: from, To: to, Cause: cause,
-		Cgroup: sock.cgroup, Options: sock.options, Totals: sock.totals,
+		Cgroup: sock.cgroup, Totals: sock.totals,
 	}
 	sock.cgroup = ""
+	if sock.options != sock.told {
+		t.Options, sock.told = sock.options, sock.options
+	}
 	if sock.state == from {
 		t.Dwell = at.Sub(sock.since)
 	}

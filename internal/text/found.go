@@ -17,8 +17,8 @@ type older struct {
 }
 
 // Found prints a socket that is older than the trace. Many are only counted.
-func (p *Printer) Found(at event.Time, e *conn.End) {
-	if p.Quiet {
+func (p *Printer) Found(at event.Time, e *conn.End, known bool) {
+	if p.Quiet || known {
 		return
 	}
 	if p.older.shown == foundShown {

@@ -23,15 +23,16 @@ type Options struct {
 // error of the writer stays, and ends all further output.
 type Printer struct {
 	Options
-	w      io.Writer
-	err    error
-	layout layout
-	older  older
-	failed event.Time // of the call whose lines are the last ones
-	line   []byte
-	local  []byte // the addresses of the line
-	remote []byte
-	clock  clockCache
+	w       io.Writer
+	err     error
+	layout  layout
+	older   older
+	sockets *conn.Tracker
+	failed  event.Time // of the call whose lines are the last ones
+	line    []byte
+	local   []byte // the addresses of the line
+	remote  []byte
+	clock   clockCache
 }
 
 // New returns a printer.
@@ -39,11 +40,16 @@ func New(w io.Writer, o Options) *Printer {
 	return &Printer{Options: o, w: w, layout: newLayout(o.Width)}
 }
 
-// Start prints the head of the columns.
-func (p *Printer) Start(*event.Start) {
-	if p.Quiet {
-		return
+// Start takes the trace's clock, and prints the head of the columns.
+func (p *Printer) Start(s *event.Start, t *conn.Tracker) {
+	p.sockets, p.Clock = t, s.Clock
+	if !p.Quiet {
+		p.Head()
 	}
+}
+
+// Head prints the head of the columns.
+func (p *Printer) Head() {
 	p.begin()
 	p.layout.head(p)
 	p.end()
@@ -63,12 +69,20 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 
 // Loss prints that events were lost: what follows may have gaps.
 func (p *Printer) Loss(l event.Loss) {
+	p.restOfFound()
 	p.begin()
 	p.paint(red)
 	p.time(l.Time, p.layout.fraction)
-	p.add(" lost ")
-	p.count(int(l.Lost), "event")
-	p.add(", ", lossWords[l.Kind], ": what follows may have gaps")
+	if l.Kind == event.LossDamage {
+		p.add(" damaged: ")
+		p.count(int(l.Bytes), "byte")
+		p.add(" of the capture could not be read")
+	} else {
+		p.add(" lost ")
+		p.count(int(l.Lost), "event")
+		p.add(", ", lossWords[l.Kind])
+	}
+	p.add(": what follows may have gaps")
 	p.paint(plain)
 	p.end()
 }

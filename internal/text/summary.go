@@ -12,8 +12,8 @@ import (
 )
 
 // Stop prints the summary.
-func (p *Printer) Stop(stop event.Stop, t *conn.Tracker, findings []event.Finding) {
-	s := &t.Summary
+func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
+	s := &p.sockets.Summary
 	p.restOfFound()
 	p.begin()
 	if !p.Quiet {
@@ -42,7 +42,7 @@ func (p *Printer) Stop(stop event.Stop, t *conn.Tracker, findings []event.Findin
 		p.count(s.Incomplete, "connection")
 		p.add(" not seen whole)")
 	}
-	p.held(t)
+	p.held()
 	p.findings(findings)
 	p.end()
 }
@@ -76,9 +76,9 @@ type holding struct {
 const portsShown = 3
 
 // held says which ports are still in TIME_WAIT, the most held first, and until when.
-func (p *Printer) held(t *conn.Tracker) {
+func (p *Printer) held() {
 	ports := make(map[uint16]*holding)
-	for _, e := range t.Open() {
+	for _, e := range p.sockets.Open() {
 		if e.State != tcpstate.TimeWait {
 			continue
 		}

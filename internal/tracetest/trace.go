@@ -6,8 +6,9 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -18,19 +19,6 @@ const ms = time.Millisecond
 
 // When is a moment after 12:00:00.
 func When(d time.Duration) event.Time { return event.Time(time.Minute + d) }
-
-// Output is what a trace is written to.
-type Output interface {
-	Start(*event.Start)
-	Found(event.Time, *conn.End)
-	Transition(*event.Transition, conn.Step)
-	CallFailed(*event.CallFailed)
-	Sample(*event.Sample)
-	Finding(*event.Finding)
-	Loss(event.Loss)
-	Stop(event.Stop, *conn.Tracker, []event.Finding)
-	Flush() error
-}
 
 // ends has the addresses of the trace's sockets by their ids.
 var ends = map[event.ID][2]string{
@@ -171,21 +159,14 @@ func failed() []event.CallFailed {
 func samples() []event.Sample {
 	socket := found()[1]
 	socket.State, socket.Counters = tcpstate.CloseWait, event.Counters{Totals: event.Totals{Known: true, BytesReceived: 12}, Unread: 12}
+	socket.Time = When(12000 * ms)
 	listener := found()[0]
+	listener.Time = When(12001 * ms)
 	listener.Counters = event.Counters{Totals: event.Totals{Known: true}, Backlog: 129, BacklogMax: 128, Drops: 7}
 	return []event.Sample{
-		{Time: When(9970 * ms), NetNS: 4026531840, Socket: &socket},
-		{Time: When(9971 * ms), NetNS: 4026531840, Socket: &listener},
-		{Time: When(9972 * ms), NetNS: 4026531840, Ports: failed()[2].Ports},
-	}
-}
-
-// finding is one of an error, with hostile words in it made harmless.
-func finding() event.Finding {
-	return event.Finding{
-		Time: When(9980 * ms), Code: "close_wait_held", Severity: event.Warning, Count: 3, Sockets: []event.ID{12},
-		Summary: "nginx/81 does not close 3 connections of port 8080 whose peers have closed: the oldest has been in CLOSE_WAIT for 31s, 12 bytes unread",
-		Advice:  []string{"nginx/81 must close() fd 6 once read() returns 0", "restart nginx/81 to free the port"},
+		{Time: When(12000 * ms), NetNS: 4026531840, Socket: &socket},
+		{Time: When(12001 * ms), NetNS: 4026531840, Socket: &listener},
+		{Time: When(12002 * ms), NetNS: 4026531840, Ports: failed()[2].Ports},
 	}
 }
 
@@ -210,6 +191,8 @@ func trace() []event.Transition {
 		At(1500*ms, 2, closeWait, lastAck, event.CauseExit, After(294*ms), By(4300, "curl\x1b[2J\n\u202etxt", event.MechanismExit), client),
 		At(1501*ms, 3, finWait2, timeWait, event.CauseFin, After(295*ms), Until(63200*ms), Counted, Of(4242, "python3", event.SourceAccept)),
 		At(1501*ms, 2, lastAck, closed, event.CauseAck, After(1*ms), client, Of(4300, "curl\x1b[2J\n\u202etxt", event.SourceCurrent)),
+		At(1600*ms, 3, timeWait, timeWait, "", Until(63700*ms)),
+		At(1700*ms, 12, established, closeWait, event.CauseFin, Of(81, "nginx", event.SourceSnapshot)),
 		At(2000*ms, 4, synSent, established, event.CauseHandshake, After(30*ms)),
 		At(9000*ms, 4, established, closed, event.CauseResetSent, After(7*time.Second), By(5000, "worker: 日本語", event.MechanismSignal), Reason("TCP_ABORT_ON_CLOSE")),
 		At(9500*ms, 5, closed, synSent, event.CauseConnect, By(5001, "nc", "")),
@@ -225,30 +208,34 @@ func trace() []event.Transition {
 }
 
 // Play gives the trace to an output.
-func Play(out Output) error {
-	tracker := conn.NewTracker()
-	out.Start(&event.Start{
+func Play(out derive.Output) error {
+	Tell(derive.New(out))
+	return out.Flush()
+}
+
+// Tell gives the trace's raw records to whoever takes them.
+func Tell(to jsonl.Records) {
+	to.Start(&event.Start{
 		Time: When(-ms), BootID: "6d4f3c1e-0000-4000-8000-00000000abcd", Clock: event.Clock(Boot.UnixNano()),
-		Version: "v1.2.3", Kernel: "6.12.0", Arch: "amd64", Hostname: "lab", Filter: "--port 9091",
+		Version: "v1.2.3", Kernel: "6.12.0", Arch: "amd64", Hostname: "lab", NetNS: 4026531840, Filter: "--port 9091",
 		Sysctls: []event.Sysctl{{Name: "net.ipv4.tcp_fin_timeout", Value: "60"}},
 		Sources: event.Sources{Transitions: "a", Timewait: "b", Owner: "c", Resets: "d", Calls: "none"},
 	})
 	for _, s := range found() {
-		out.Found(s.Time, tracker.Found(&s))
+		to.Found(&s)
 	}
 	for _, tr := range trace() {
-		out.Transition(&tr, tracker.Add(&tr))
+		to.Transition(&tr)
 	}
-	out.Loss(event.Loss{Time: When(9950 * ms), Lost: 3, Kind: event.LossRing})
-	out.Loss(event.Loss{Time: When(9951 * ms), Lost: 1, Kind: event.LossReentry})
+	to.Loss(event.Loss{Time: When(9950 * ms), Lost: 3, Kind: event.LossRing})
+	to.Loss(event.Loss{Time: When(9951 * ms), Lost: 1, Kind: event.LossReentry})
+	to.Loss(event.Loss{Time: When(9952 * ms), Bytes: 4096, Kind: event.LossDamage})
 	for _, c := range failed() {
-		out.CallFailed(&c)
+		to.CallFailed(&c)
 	}
 	for _, s := range samples() {
-		out.Sample(&s)
+		to.Sample(&s)
 	}
-	f := finding()
-	out.Finding(&f)
-	out.Stop(event.Stop{Time: When(10 * time.Second), Reason: "signal", Lost: 4}, tracker, []event.Finding{f})
-	return out.Flush()
+	to.Held(12, found()[1].Holders)
+	to.Stop(event.Stop{Time: When(13 * time.Second), Reason: "signal", Lost: 4})
 }

@@ -1,0 +1,106 @@
+// Package derive makes the whole stream of a trace from its raw records: it adds the
+// verdict on each connection and the findings, and leads all to an output. A live trace
+// and the replay of a capture share it, and so come to the same.
+package derive
+
+import (
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// Output takes what a trace has to say, in its order.
+type Output interface {
+	// Start takes the tracker, too, which knows all sockets from then on.
+	Start(*event.Start, *conn.Tracker)
+	// Found takes a socket that is older than the trace. Its transitions may have been
+	// seen before it was found: it is known then.
+	Found(at event.Time, e *conn.End, known bool)
+	Transition(*event.Transition, conn.Step)
+	CallFailed(*event.CallFailed)
+	Sample(*event.Sample)
+	Finding(*event.Finding)
+	Loss(event.Loss)
+	// Stop takes all findings, too, as they stand in the end.
+	Stop(event.Stop, []event.Finding)
+	// Flush makes all of it visible, and returns the first error of writing.
+	Flush() error
+}
+
+// Stream is one trace. It is not safe for concurrent use.
+type Stream struct {
+	Tracker *conn.Tracker
+	out     Output
+	doctor  *diagnose.Engine
+	lost    uint64
+}
+
+// New returns a stream that leads to an output.
+func New(out Output) *Stream {
+	tracker := conn.NewTracker()
+	return &Stream{Tracker: tracker, out: out, doctor: diagnose.New(tracker)}
+}
+
+// Start takes the first record.
+func (s *Stream) Start(start *event.Start) {
+	s.doctor.Start(start)
+	s.out.Start(start, s.Tracker)
+}
+
+// Found takes a socket that is older than the trace, or than the file.
+func (s *Stream) Found(socket *event.Socket) {
+	known := s.Tracker.End(socket.Socket) != nil
+	s.out.Found(socket.Time, s.Tracker.Found(socket), known)
+}
+
+// Transition takes the next transition. Of a socket that was never seen, it is none to
+// stay in its state.
+func (s *Stream) Transition(t *event.Transition) {
+	if step := s.Tracker.Add(t); step.End != nil {
+		s.out.Transition(t, step)
+		s.found(s.doctor.Transition(t, step))
+	}
+}
+
+// CallFailed takes a call for a port that failed.
+func (s *Stream) CallFailed(c *event.CallFailed) {
+	s.out.CallFailed(c)
+	s.found(s.doctor.CallFailed(c))
+}
+
+// Sample takes what had to be looked for.
+func (s *Stream) Sample(sample *event.Sample) {
+	s.out.Sample(sample)
+	s.found(s.doctor.Sample(sample))
+}
+
+func (s *Stream) found(f *event.Finding) {
+	if f != nil {
+		s.out.Finding(f)
+	}
+}
+
+// Loss takes that events were lost.
+func (s *Stream) Loss(l event.Loss) {
+	s.lost += l.Lost
+	s.out.Loss(l)
+}
+
+// Held takes who has a socket open at the end.
+func (s *Stream) Held(id event.ID, holders []event.Holder) { s.Tracker.Held(id, holders) }
+
+// Stop takes the end of the trace. What it counts is counted anew, but for losses, of
+// which the record of one may be lost itself.
+func (s *Stream) Stop(stop event.Stop) {
+	for _, f := range s.doctor.Stop(stop.Time) {
+		s.out.Finding(&f)
+	}
+	summary := &s.Tracker.Summary
+	stop.Transitions, stop.Connections = uint64(summary.Transitions), uint64(summary.Connections)
+	stop.Open, stop.Lost = uint64(summary.Open()), max(stop.Lost, s.lost)
+	s.out.Stop(stop, s.doctor.Findings())
+}
+
+// Detected says whether anything was found that one of the words names: a code, or a
+// severity, which stands for those above it as well.
+func (s *Stream) Detected(words ...string) bool { return s.doctor.Found(words...) }

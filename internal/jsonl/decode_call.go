@@ -1,0 +1,81 @@
+package jsonl
+
+import (
+	"errors"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// callFailed reads a call for a port that failed.
+func (d *Decoder) callFailed(to Records) error {
+	f := &d.fields
+	if err := d.has(keyCall, keyNetNS, keyLocal, keyError); err != nil {
+		return err
+	}
+	c := event.CallFailed{
+		Time: d.values.time(f[keyTime]), NetNS: d.uint32(f[keyNetNS]), Local: d.address(f[keyLocal]), Remote: d.address(f[keyRemote]),
+		Call:  oneOf(&d.values, f[keyCall], event.CallBind, event.CallListen, event.CallConnect),
+		Error: d.errno(f[keyError]), Options: d.options(f), Process: d.process(f[keyProcess]),
+		Ports: d.ports(f[keyPorts]), NotLooked: f[keyPorts] == nil && f[keyHolders] == nil,
+	}
+	d.array(f[keyHolders], func(value []byte) {
+		c.Holders = append(c.Holders, d.inTheWay(value, &c))
+	})
+	switch {
+	case d.err != nil:
+		return d.err
+	case c.Call == "":
+		return errors.New("no call for a port")
+	}
+	to.CallFailed(&c)
+	return nil
+}
+
+// inTheWay reads a socket that keeps another one from its port.
+func (v *values) inTheWay(raw []byte, c *event.CallFailed) event.InTheWay {
+	var f fields
+	if err := members(raw, f.put); err != nil && v.err == nil {
+		v.err = err
+	}
+	local := v.address(f[keyLocal])
+	h := event.InTheWay{
+		Socket: event.Socket{
+			Time: c.Time, Socket: v.id(f[keySocket]), NetNS: c.NetNS, Cgroup: v.string(f[keyCgroup]),
+			Local: local, Remote: v.remote(f[keyRemote], local), State: v.state(f[keyState]), Until: v.time(f[keyUntil]),
+			Options: v.options(&f), Role: v.role(f[keyRole]), Holders: v.holders(f[keyProcesses]),
+		},
+		ClosedFirst: v.side(f[keyClosedFirst]), Mechanism: v.mechanism(f[keyMechanism]), Closer: v.process(f[keyCloser]),
+	}
+	v.keeper(&h.Socket, &f)
+	return h
+}
+
+// ports reads how many local ports are taken.
+func (v *values) ports(raw []byte) *event.PortStock {
+	if raw == nil {
+		return nil
+	}
+	p := new(event.PortStock)
+	v.object(raw, func(key, value []byte) {
+		switch string(key) {
+		case "remote":
+			p.Remote = v.address(value)
+		case "first":
+			p.First = v.uint16(value)
+		case "last":
+			p.Last = v.uint16(value)
+		case "reserved":
+			p.Reserved = v.count(value)
+		case "taken":
+			p.Taken = v.count(value)
+		case "by_state":
+			v.object(value, func(key, value []byte) {
+				if s, err := tcpstate.Parse(string(key)); err == nil {
+					p.ByState[s] = v.count(value)
+				}
+			})
+		}
+	})
+	return p
+}

@@ -1,0 +1,193 @@
+package jsonl
+
+import (
+	"errors"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// socket reads a socket as it was found, as it stays, or as it is at the end.
+func (d *Decoder) socket(to Records) error {
+	f := &d.fields
+	if err := d.has(keySocket, keyNetNS, keyLocal, keyState); err != nil {
+		return err
+	}
+	s := d.common()
+	s.Role, s.Options = d.role(f[keyRole]), d.options(f)
+	when := d.string(f[keyWhen])
+	if when == whenFile {
+		s.Past = d.past()
+	}
+	switch {
+	case d.err != nil:
+		return d.err
+	case s.Socket == 0:
+		return errors.New("no socket")
+	}
+	switch when {
+	case whenStart, whenFile:
+		to.Found(&s)
+	case whenChange:
+		to.Transition(&event.Transition{
+			Time: s.Time, Socket: s.Socket, NetNS: s.NetNS, Local: s.Local, Remote: s.Remote,
+			From: s.State, To: s.State, Until: s.Until,
+		})
+	case whenStop:
+		to.Held(s.Socket, s.Holders)
+	}
+	return nil
+}
+
+// common reads what all records about one socket as it is have.
+func (d *Decoder) common() event.Socket {
+	f := &d.fields
+	local := d.address(f[keyLocal])
+	s := event.Socket{
+		Time: d.values.time(f[keyTime]), Socket: d.id(f[keySocket]), NetNS: d.uint32(f[keyNetNS]),
+		Cgroup: d.string(f[keyCgroup]), Local: local, Remote: d.remote(f[keyRemote], local),
+		State: d.state(f[keyState]), Until: d.values.time(f[keyUntil]),
+	}
+	s.Holders = d.holders(f[keyProcesses])
+	return s
+}
+
+func (v *values) role(raw []byte) event.Role {
+	if raw == nil {
+		return ""
+	}
+	return oneOf(v, raw, event.Server, event.Client)
+}
+
+func (v *values) side(raw []byte) event.Side {
+	if raw == nil {
+		return ""
+	}
+	return oneOf(v, raw, event.Local, event.Remote, event.Both, event.Neither)
+}
+
+func (v *values) how(raw []byte) event.How {
+	if raw == nil {
+		return ""
+	}
+	return oneOf(v, raw, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed)
+}
+
+// options reads what decides who may share a port, where that is known.
+func (v *values) options(f *fields) event.Options {
+	if f[keyReuseaddr] == nil {
+		return event.Options{}
+	}
+	return event.Options{
+		Known: true, IPv6: v.bool(f[keyIPv6]), V6Only: v.bool(f[keyV6Only]),
+		Reuseaddr: v.bool(f[keyReuseaddr]), Reuseport: v.bool(f[keyReuseport]), Interface: v.uint32(f[keyInterface]),
+	}
+}
+
+// holders reads the processes that have a socket open.
+func (v *values) holders(raw []byte) []event.Holder {
+	var holders []event.Holder
+	v.array(raw, func(value []byte) {
+		h := event.Holder{FD: -1}
+		v.object(value, func(key, value []byte) {
+			if string(key) == "fd" {
+				h.FD = int(max(-1, min(v.signed(value), 1<<31-1)))
+				return
+			}
+			v.processKey(&h.Process, key, value)
+		})
+		holders = append(holders, h)
+	})
+	return holders
+}
+
+// past reads what was seen of a socket in the file before.
+func (d *Decoder) past() *event.Past {
+	f := &d.fields
+	return &event.Past{
+		Since: d.values.time(f[keySince]), Opened: d.values.time(f[keyOpened]), Closed: d.values.time(f[keyClosed]),
+		ClosedFirst: d.side(f[keyClosedFirst]), How: d.how(f[keyHow]), Ended: d.how(f[keyEnded]),
+		Mechanism: d.mechanism(f[keyMechanism]), Closer: d.process(f[keyCloser]), Process: d.process(f[keyProcess]),
+		Act: d.act(f[keyAct]), States: d.states(f[keyStates]),
+		Judged: d.bool(f[keyJudged]), Incomplete: d.bool(f[keyIncomplete]),
+	}
+}
+
+func (v *values) act(raw []byte) *event.Act {
+	if raw == nil {
+		return nil
+	}
+	a := new(event.Act)
+	v.object(raw, func(key, value []byte) {
+		switch string(key) {
+		case "time":
+			a.Time = v.time(value)
+		case "how":
+			a.How = v.how(value)
+		case "fin_unsent":
+			a.Unsent = v.bool(value)
+		case "mechanism":
+			a.Mechanism = v.mechanism(value)
+		case "process":
+			a.Process = v.process(value)
+		}
+	})
+	return a
+}
+
+func (v *values) states(raw []byte) []event.Dwell {
+	var states []event.Dwell
+	v.array(raw, func(value []byte) {
+		var d event.Dwell
+		v.object(value, func(key, value []byte) {
+			switch string(key) {
+			case "state":
+				d.State = v.state(value)
+			case "ns":
+				d.For = v.duration(value)
+			}
+		})
+		states = append(states, d)
+	})
+	return states
+}
+
+// sample reads what had to be looked for.
+func (d *Decoder) sample(to Records) error {
+	f := &d.fields
+	s := event.Sample{Time: d.values.time(f[keyTime]), NetNS: d.uint32(f[keyNetNS])}
+	if f[keySocket] != nil {
+		if err := d.has(keyLocal, keyState); err != nil {
+			return err
+		}
+		socket := d.common()
+		socket.Role, socket.Options = d.role(f[keyRole]), d.options(f)
+		d.keeper(&socket, f)
+		d.counters(&socket)
+		s.Socket = &socket
+	}
+	s.Ports = d.ports(f[keyPorts])
+	if d.err == nil {
+		to.Sample(&s)
+	}
+	return d.err
+}
+
+// keeper reads what keeps a socket, if it is not a process that works with it.
+func (v *values) keeper(s *event.Socket, f *fields) {
+	s.Timewait, s.Orphan, s.Waits = v.bool(f[keyTimewait]), v.bool(f[keyOrphan]), v.bool(f[keyWaits])
+	s.UID = v.uint32(f[keyUID])
+}
+
+func (d *Decoder) counters(s *event.Socket) {
+	f, c := &d.fields, &s.Counters
+	switch {
+	case s.State == tcpstate.Listen && f[keyBacklog] != nil:
+		c.Known = true
+		c.Backlog, c.BacklogMax, c.Drops = d.uint32(f[keyBacklog]), d.uint32(f[keyBacklogMax]), d.uint32(f[keyDrops])
+	case f[keyUnread] != nil:
+		c.Totals = d.totals()
+		c.Known = true
+		c.Unread, c.Unsent, c.Timeouts = d.uint32(f[keyUnread]), d.uint32(f[keyUnsent]), d.uint8(f[keyTimeouts])
+	}
+}

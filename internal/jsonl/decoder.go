@@ -1,0 +1,240 @@
+package jsonl
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// Records takes the raw records of a stream, in its order. It must not keep them.
+type Records interface {
+	Start(*event.Start)
+	// Found takes a socket that is older than the trace or, with its past, than the file.
+	Found(*event.Socket)
+	Transition(*event.Transition)
+	CallFailed(*event.CallFailed)
+	Sample(*event.Sample)
+	Loss(event.Loss)
+	// Held takes who has a socket open at the end.
+	Held(event.ID, []event.Holder)
+	Stop(event.Stop)
+}
+
+// ErrNewer: the stream's schema is newer than this program.
+var ErrNewer = errors.New("written by a newer tcptrace")
+
+// Decoder reads the lines of a stream, and trusts none of them. Records that are derived
+// from others, and those of types that it does not know, are passed over.
+type Decoder struct {
+	values
+	fields fields
+	last   event.Time
+}
+
+// NewDecoder returns a decoder for one stream.
+func NewDecoder() *Decoder { return new(Decoder) }
+
+// Last returns the time of the last line that was read without an error; 0: there is none.
+func (d *Decoder) Last() event.Time { return d.last }
+
+// Decode reads one line, and hands its record on. A line that is no record, or not one
+// that can be, is an error, and so is a start record of a newer schema, ErrNewer; the
+// next line can be read after either.
+func (d *Decoder) Decode(line []byte, to Records) error {
+	d.err, d.fields = nil, fields{}
+	if err := members(line, d.fields.put); err != nil {
+		return err
+	}
+	kind, ok := text(d.fields[keyType])
+	if !ok {
+		return errors.New("no type")
+	}
+	if string(kind) == "start" {
+		return d.start(to)
+	}
+	read := readers[string(kind)]
+	if read == nil {
+		return nil
+	}
+	if d.fields[keyTime] == nil {
+		return errors.New("no time")
+	}
+	if err := read(d, to); err != nil {
+		return fmt.Errorf("%s record: %w", kind, err)
+	}
+	d.last = d.values.time(d.fields[keyTime])
+	return nil
+}
+
+// readers has how each type of record is read. A connection and a finding are derived
+// from the others.
+var readers = map[string]func(*Decoder, Records) error{
+	"socket":      (*Decoder).socket,
+	"transition":  (*Decoder).transition,
+	"call_failed": (*Decoder).callFailed,
+	"sample":      (*Decoder).sample,
+	"loss":        (*Decoder).loss,
+	"stop":        (*Decoder).stop,
+}
+
+var errIncomplete = errors.New("a key is missing that it always has")
+
+// has says whether the record has all of some keys.
+func (d *Decoder) has(keys ...key) error {
+	for _, k := range keys {
+		if d.fields[k] == nil {
+			return errIncomplete
+		}
+	}
+	return nil
+}
+
+func (d *Decoder) start(to Records) error {
+	f := &d.fields
+	schema := d.uint(f[keySchema], 1<<31)
+	switch {
+	case d.err != nil || schema == 0:
+		return errors.New("start record: no schema")
+	case schema > Schema:
+		return fmt.Errorf("%w: its schema is %d, and this one reads %d; update tcptrace", ErrNewer, schema, Schema)
+	}
+	if err := d.has(keyTime, keyClock); err != nil {
+		return fmt.Errorf("start record: %w", err)
+	}
+	clock := d.signed(f[keyClock])
+	if clock < -farthest {
+		d.fail("a clock offset", f[keyClock])
+	}
+	d.clock = event.Clock(clock)
+	s := &event.Start{
+		Time: d.values.time(f[keyTime]), Clock: d.clock, Part: d.count(f[keyPart]), BootID: d.string(f[keyBootID]),
+		NetNS: d.uint32(f[keyNetNS]), Filter: d.string(f[keyFilter]),
+	}
+	d.about(s)
+	if d.err != nil {
+		return fmt.Errorf("start record: %w", d.err)
+	}
+	to.Start(s)
+	return nil
+}
+
+// mostSettings bounds the settings in a start record.
+const mostSettings = 1000
+
+// about reads the objects in a start record.
+func (d *Decoder) about(s *event.Start) {
+	read := func(k key, f func(key, value []byte)) {
+		if d.fields[k] != nil {
+			d.object(d.fields[k], f)
+		}
+	}
+	read(keyTool, func(key, value []byte) {
+		if string(key) == "version" {
+			s.Version = d.string(value)
+		}
+	})
+	read(keyHost, func(key, value []byte) {
+		switch string(key) {
+		case "kernel":
+			s.Kernel = d.string(value)
+		case "arch":
+			s.Arch = d.string(value)
+		case "hostname":
+			s.Hostname = d.string(value)
+		}
+	})
+	read(keySysctl, func(key, value []byte) {
+		if len(s.Sysctls) == mostSettings || len(key) > longest {
+			d.fail("a list of at most 1000 settings", key)
+			return
+		}
+		s.Sysctls = append(s.Sysctls, event.Sysctl{Name: string(key), Value: d.string(value)})
+	})
+	read(keySources, func(key, value []byte) {
+		switch string(key) {
+		case "transitions":
+			s.Sources.Transitions = d.string(value)
+		case "timewait":
+			s.Sources.Timewait = d.string(value)
+		case "owner":
+			s.Sources.Owner = d.string(value)
+		case "resets":
+			s.Sources.Resets = d.string(value)
+		case "calls":
+			s.Sources.Calls = d.string(value)
+		}
+	})
+}
+
+func (d *Decoder) transition(to Records) error {
+	f := &d.fields
+	if err := d.has(keySocket, keyNetNS, keyLocal, keyFrom, keyTo); err != nil {
+		return err
+	}
+	local := d.address(f[keyLocal])
+	t := event.Transition{
+		Time: d.values.time(f[keyTime]), Socket: d.id(f[keySocket]), NetNS: d.uint32(f[keyNetNS]),
+		Local: local, Remote: d.remote(f[keyRemote], local),
+		From: d.state(f[keyFrom]), To: d.state(f[keyTo]), Dwell: d.duration(f[keyDwell]),
+		Cause: event.Cause(d.word(f[keyCause])), FinUnsent: d.bool(f[keyFinUnsent]), Error: d.errno(f[keyError]),
+		Until: d.values.time(f[keyUntil]), Process: d.process(f[keyProcess]),
+		Reason: d.word(f[keyReason]), Cgroup: d.string(f[keyCgroup]), Options: d.options(f), Totals: d.totals(),
+	}
+	if t.Mechanism = d.mechanism(f[keyMechanism]); t.Mechanism == "" {
+		t.Mechanism = d.mechanism(f[keyCause]) // the cause is the act, and not said again
+	}
+	switch {
+	case d.err != nil:
+		return d.err
+	case t.Socket == 0 || t.From == t.To:
+		return errors.New("no transition of a socket")
+	}
+	to.Transition(&t)
+	return nil
+}
+
+// mechanism reads by which act a process closed.
+func (v *values) mechanism(raw []byte) event.Mechanism {
+	if raw == nil {
+		return ""
+	}
+	return oneOf(v, raw, event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal)
+}
+
+// totals reads what a socket counted, where that is known.
+func (d *Decoder) totals() event.Totals {
+	f := &d.fields
+	if f[keyBytesSent] == nil || f[keyBytesReceived] == nil {
+		return event.Totals{}
+	}
+	return event.Totals{
+		Known: true, BytesSent: d.uint(f[keyBytesSent], 1<<64-1), BytesReceived: d.uint(f[keyBytesReceived], 1<<64-1),
+		Retransmits: d.uint32(f[keyRetransmits]),
+	}
+}
+
+func (d *Decoder) loss(to Records) error {
+	f := &d.fields
+	l := event.Loss{
+		Time: d.values.time(f[keyTime]), Lost: d.uint(f[keyLost], 1<<63),
+		Kind: event.LossKind(d.word(f[keyKind])), Bytes: int64(d.uint(f[keyBytes], 1<<62)),
+	}
+	if d.err == nil {
+		to.Loss(l)
+	}
+	return d.err
+}
+
+func (d *Decoder) stop(to Records) error {
+	f := &d.fields
+	s := event.Stop{
+		Time: d.values.time(f[keyTime]), Reason: d.word(f[keyReason]),
+		Transitions: d.uint(f[keyTransitions], 1<<63), Connections: d.uint(f[keyConnections], 1<<63),
+		Open: d.uint(f[keyOpen], 1<<63), Lost: d.uint(f[keyLost], 1<<63),
+	}
+	if d.err == nil {
+		to.Stop(s)
+	}
+	return d.err
+}

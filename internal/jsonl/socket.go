@@ -1,0 +1,82 @@
+package jsonl
+
+import (
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// A socket record is written at one of these occasions.
+const (
+	whenStart  = "start"  // it is older than the trace
+	whenFile   = "file"   // it is older than the file, and was seen before
+	whenChange = "change" // it stays in its state until another time than was told
+	whenStop   = "stop"   // it is still open at the end
+)
+
+// Found writes a socket that is older than the trace.
+func (w *Writer) Found(at event.Time, e *conn.End, _ bool) { w.socket(at, whenStart, e) }
+
+// Resume writes the sockets that are alive when a file goes on where another one ends.
+func (w *Writer) Resume(at event.Time) {
+	for _, e := range w.sockets.Open() {
+		w.socket(at, whenFile, e)
+	}
+}
+
+func (w *Writer) socket(at event.Time, when string, e *conn.End) {
+	o := w.begin("socket", at)
+	o.str("when", when)
+	o.id("socket", e.Socket)
+	o.uint("netns", uint64(e.NetNS))
+	o.known("cgroup", e.Cgroup)
+	o.addr("local", e.Local)
+	if !e.Listener() {
+		o.addr("remote", e.Remote)
+	}
+	o.str("state", e.State.String())
+	o.time("since", w.clock, e.Since)
+	o.time("until", w.clock, e.Until)
+	role := string(e.Role())
+	if e.State == tcpstate.Listen {
+		role = string(conn.Server)
+	}
+	o.known("role", role)
+	o.time("opened", w.clock, e.Opened)
+	o.known("closed_first", string(e.ClosedFirst))
+	w.options(&e.Options)
+	if when == whenFile {
+		w.past(e.Past())
+	}
+	w.processes(e.Holders)
+	w.end()
+}
+
+// past writes what was seen of a socket before, as far as the record does not say it yet.
+func (w *Writer) past(p *event.Past) {
+	o := &w.line
+	o.time("closed", w.clock, p.Closed)
+	o.known("how", string(p.How))
+	o.known("ended", string(p.Ended))
+	o.known("mechanism", string(p.Mechanism))
+	w.process("closer", p.Closer, true)
+	w.process("process", p.Process, true)
+	if a := p.Act; a != nil {
+		o.open("act")
+		o.time("time", w.clock, a.Time)
+		o.str("how", string(a.How))
+		if a.Unsent {
+			o.bool("fin_unsent", true)
+		}
+		o.known("mechanism", string(a.Mechanism))
+		w.process("process", a.Process, true)
+		o.close()
+	}
+	w.states(p.States)
+	if p.Judged {
+		o.bool("judged", true)
+	}
+	if p.Incomplete {
+		o.bool("incomplete", true)
+	}
+}

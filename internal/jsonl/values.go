@@ -1,0 +1,306 @@
+package jsonl
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+const (
+	// remembered bounds each memory for values that come again and again.
+	remembered = 1 << 16
+	// shortest is the length of the longest text that is remembered, in bytes.
+	shortest = 256
+	// longest is the length of the longest string that a record may have, in bytes. The
+	// longest that are written are the paths of cgroups.
+	longest = 8 << 10
+	// farthest and lastYear bound times, so that nothing that is counted from them
+	// overflows: 36 years from the machine's start.
+	farthest = int64(1) << 60
+	lastYear = 2199
+)
+
+// values reads the values of records. The first error stays.
+type values struct {
+	clock  event.Clock
+	err    error
+	second struct { // that was read last
+		digits string
+		ns     int64
+	}
+	strings   map[string]string
+	addresses map[string]netip.AddrPort
+	processes map[string]*event.Process
+}
+
+func (v *values) fail(what string, raw []byte) {
+	if v.err == nil {
+		v.err = fmt.Errorf("%s: %.64q is none", what, raw)
+	}
+}
+
+// remember keeps a value, unless its text is unusually long, and makes room where the
+// memory is full.
+func remember[V any](memory *map[string]V, key []byte, value V) V {
+	if len(key) > shortest {
+		return value
+	}
+	if *memory == nil || len(*memory) >= remembered {
+		*memory = make(map[string]V)
+	}
+	(*memory)[string(key)] = value
+	return value
+}
+
+// string reads a string; a key that is not there has the empty one.
+func (v *values) string(raw []byte) string {
+	if raw == nil {
+		return ""
+	}
+	if s, ok := v.strings[string(raw)]; ok {
+		return s
+	}
+	b, ok := text(raw)
+	if !ok || len(b) > longest {
+		v.fail("a string of at most 8 KiB", raw)
+		return ""
+	}
+	return remember(&v.strings, raw, strings.ToValidUTF8(string(b), "\ufffd"))
+}
+
+// word reads a string of the record stream's own: lower-case letters, or upper-case ones
+// where the kernel gives the name. What looks different is hostile.
+func (v *values) word(raw []byte) string {
+	s := v.string(raw)
+	for i := range len(s) {
+		if c := s[i]; c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			v.fail("a word", raw)
+			return ""
+		}
+	}
+	return s
+}
+
+// oneOf reads a word of a list. One that is not in it is of a newer writer, and unknown.
+func oneOf[T ~string](v *values, raw []byte, known ...T) T {
+	s := T(v.string(raw))
+	for _, k := range known {
+		if s == k {
+			return k
+		}
+	}
+	return ""
+}
+
+func (v *values) bool(raw []byte) bool { return string(raw) == "true" }
+
+// uint reads a number from 0 to a limit; a key that is not there is 0.
+func (v *values) uint(raw []byte, limit uint64) uint64 {
+	if raw == nil {
+		return 0
+	}
+	var n uint64
+	for _, c := range raw {
+		digit := uint64(c - '0')
+		if digit > 9 || n > (1<<64-1-digit)/10 {
+			v.fail("a number", raw)
+			return 0
+		}
+		n = 10*n + digit
+	}
+	if n > limit || len(raw) == 0 {
+		v.fail(fmt.Sprintf("a number up to %d", limit), raw)
+		return 0
+	}
+	return n
+}
+
+func (v *values) uint32(raw []byte) uint32 { return uint32(v.uint(raw, 1<<32-1)) }
+func (v *values) uint16(raw []byte) uint16 { return uint16(v.uint(raw, 1<<16-1)) }
+func (v *values) uint8(raw []byte) uint8   { return uint8(v.uint(raw, 1<<8-1)) }
+func (v *values) count(raw []byte) int     { return int(v.uint(raw, 1<<31-1)) }
+
+func (v *values) duration(raw []byte) time.Duration {
+	return time.Duration(v.uint(raw, uint64(farthest)))
+}
+
+// id reads the name of a socket: a number in a string.
+func (v *values) id(raw []byte) event.ID {
+	if raw == nil {
+		return 0
+	}
+	b, ok := text(raw)
+	if !ok || len(b) == 0 {
+		v.fail("an id", raw)
+	}
+	return event.ID(v.uint(b, 1<<64-1))
+}
+
+// address reads an address with a port; one that is not there is the zero value.
+func (v *values) address(raw []byte) netip.AddrPort {
+	if raw == nil {
+		return netip.AddrPort{}
+	}
+	if a, ok := v.addresses[string(raw)]; ok {
+		return a
+	}
+	b, _ := text(raw)
+	a, err := netip.ParseAddrPort(string(b))
+	if err != nil || a.Addr().Zone() != "" {
+		v.fail("an address with a port", raw)
+		return netip.AddrPort{}
+	}
+	return remember(&v.addresses, raw, a)
+}
+
+// remote reads the remote end, which a listener does not have: it then is the wildcard
+// of the local end's family.
+func (v *values) remote(raw []byte, local netip.AddrPort) netip.AddrPort {
+	switch {
+	case raw != nil:
+		return v.address(raw)
+	case local.Addr().Is4():
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+}
+
+func (v *values) state(raw []byte) tcpstate.State {
+	b, _ := text(raw)
+	s, err := tcpstate.Parse(string(b))
+	if err != nil {
+		v.fail("a TCP state", raw)
+	}
+	return s
+}
+
+// errno reads the name of an error.
+func (v *values) errno(raw []byte) event.Errno {
+	if raw == nil {
+		return 0
+	}
+	e, err := event.ParseErrno(v.string(raw))
+	if err != nil {
+		v.fail("an error of Linux", raw)
+	}
+	return e
+}
+
+// zone is the end of a time as it is written: nine digits of the second, in UTC.
+const zone = 'Z'
+
+// time reads a moment; one that is not there is 0.
+func (v *values) time(raw []byte) event.Time {
+	if raw == nil {
+		return 0
+	}
+	b, _ := text(raw)
+	wall, ok := v.written(b)
+	if !ok {
+		t, err := time.Parse(time.RFC3339Nano, string(b))
+		if err != nil || t.Year() < 1970 || t.Year() > lastYear {
+			v.fail("a time", raw)
+			return 0
+		}
+		wall = t.UnixNano()
+	}
+	at := wall - int64(v.clock)
+	if at < -farthest || at > farthest {
+		v.fail("a time of the machine's uptime", raw)
+		return 0
+	}
+	return event.Time(at)
+}
+
+// written reads a time as jsonl writes it: "2006-01-02T15:04:05.000000000Z".
+func (v *values) written(b []byte) (ns int64, ok bool) {
+	const seconds, whole = len("2006-01-02T15:04:05."), len("2006-01-02T15:04:05.000000000Z")
+	if len(b) != whole || b[whole-1] != zone {
+		return 0, false
+	}
+	if v.second.digits == "" || string(b[:seconds]) != v.second.digits {
+		t, err := time.Parse("2006-01-02T15:04:05.", string(b[:seconds]))
+		if err != nil || t.Year() < 1970 || t.Year() > lastYear {
+			return 0, false
+		}
+		v.second.digits, v.second.ns = string(b[:seconds]), t.UnixNano()
+	}
+	for _, c := range b[seconds : whole-1] {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		ns = 10*ns + int64(c-'0')
+	}
+	return v.second.ns + ns, true
+}
+
+// process reads who made a transition, or has a socket.
+func (v *values) process(raw []byte) *event.Process {
+	if raw == nil {
+		return nil
+	}
+	if p, ok := v.processes[string(raw)]; ok {
+		return p
+	}
+	p := new(event.Process)
+	v.object(raw, func(key, value []byte) { v.processKey(p, key, value) })
+	if v.err != nil {
+		return nil
+	}
+	return remember(&v.processes, raw, p)
+}
+
+func (v *values) processKey(p *event.Process, key, value []byte) {
+	switch string(key) {
+	case "pid":
+		p.PID = v.uint32(value)
+	case "comm":
+		p.Comm = v.string(value)
+	case "uid":
+		p.UID = v.uint32(value)
+	case "source":
+		p.Source = oneOf(v, value, event.SourceCurrent, event.SourceAccept, event.SourceListener, event.SourceSnapshot)
+	case "signal":
+		p.Signal = v.uint8(value)
+	}
+}
+
+// object reads the members of an object.
+func (v *values) object(raw []byte, f func(key, value []byte)) {
+	err := members(raw, func(key, value []byte) error {
+		f(key, value)
+		return v.err
+	})
+	if err != nil && v.err == nil {
+		v.err = err
+	}
+}
+
+// array reads the elements of an array.
+func (v *values) array(raw []byte, f func(value []byte)) {
+	if raw == nil {
+		return
+	}
+	err := elements(raw, func(value []byte) error {
+		f(value)
+		return v.err
+	})
+	if err != nil && v.err == nil {
+		v.err = err
+	}
+}
+
+// signed reads a number that may be negative.
+func (v *values) signed(raw []byte) int64 {
+	n, err := strconv.ParseInt(string(bytes.TrimSpace(raw)), 10, 64)
+	if err != nil {
+		v.fail("a number", raw)
+	}
+	return n
+}
