@@ -21,6 +21,7 @@ const (
 	exitError        = 1
 	exitUsage        = 2
 	exitFindings     = 3
+	exitDamaged      = 4
 	exitNotPermitted = 77
 )
 
@@ -46,7 +47,9 @@ func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer)
 	if err == nil {
 		return exitOK
 	}
-	app.log.Error(message(err))
+	if coded := (codeError{}); !errors.As(err, &coded) || coded.err != nil {
+		app.log.Error(message(err))
+	}
 	return exitCode(err)
 }
 
@@ -83,13 +86,18 @@ func message(err error) string {
 
 func exitCode(err error) int {
 	var usage usageError
+	var coded codeError
 	switch {
+	case errors.As(err, &coded):
+		return coded.code
 	case errors.As(err, &usage):
 		return exitUsage
 	case notPermitted(err):
 		return exitNotPermitted
 	case foundFindings(err):
 		return exitFindings
+	case damaged(err):
+		return exitDamaged
 	}
 	return exitError
 }
@@ -98,7 +106,9 @@ func newRootCommand(app *app) *cobra.Command {
 	root := newTraceCommand(app)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newWhyCommand(app), newDemoCommand(app), newVersionCommand(app))
+	root.AddCommand(
+		newWhyCommand(app), newAnonymizeCommand(app), newDemoCommand(app), newVersionCommand(app),
+	)
 	return root
 }
 

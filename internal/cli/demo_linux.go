@@ -9,8 +9,8 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/demo"
+	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/host"
-	"github.com/tcptrace/tcptrace/internal/live"
 )
 
 // demoOptions are the flags of the demo.
@@ -58,7 +58,7 @@ func runDemo(ctx context.Context, app *app, o *demoOptions) error {
 		Log:     app.log,
 		Follow:  o.follow,
 	})
-	if errors.Is(err, live.ErrSignal) {
+	if errors.Is(err, derive.ErrSignal) {
 		app.log.Info("demo interrupted")
 		return nil
 	}

@@ -6,21 +6,16 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-var errNotLinux = errors.New("live tracing needs Linux: run tcptrace there")
+var errNotLinux = errors.New("live tracing needs Linux: run tcptrace there; captures are read everywhere, with -r")
 
-func runTrace(_ context.Context, _ *app, o *traceOptions) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	if _, err := o.filter(); err != nil {
-		return err
-	}
-	return errNotLinux
-}
+func runTrace(context.Context, *app, *traceOptions, event.Filter) error { return errNotLinux }
 
 func runWhy(*app, string, netip.Addr, uint16) error { return errNotLinux }
 
@@ -31,13 +26,16 @@ func newDemoCommand(*app) *cobra.Command {
 	}
 }
 
+// parseNetNS reads an inode number, as captures have them.
 func parseNetNS(name string) (uint32, error) {
 	if name == "" {
 		return 0, nil
 	}
-	return 0, usagef("--netns: there are no network namespaces on this system")
+	inode, err := strconv.ParseUint(name, 10, 32)
+	if err != nil || inode == 0 {
+		return 0, usagef("--netns: %q is no inode number, and there are no network namespaces on this system", name)
+	}
+	return uint32(inode), nil
 }
 
 func notPermitted(error) bool { return false }
-
-func foundFindings(error) bool { return false }

@@ -1,17 +1,22 @@
 package cli
 
 import (
+	"context"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 )
 
-// traceOptions are the flags of the live trace.
+// traceOptions are the flags of a trace, live or replayed.
 type traceOptions struct {
 	filterOptions
+	writeOptions
+	read     []string
+	command  []string // to trace for
 	json     bool
 	color    string
 	duration time.Duration
@@ -25,33 +30,43 @@ const traceLong = `tcptrace shows how TCP connections close: every state of ever
 its TIME_WAIT, which side closed first and by which process, and until when the port
 is held. It reads the states from the kernel as they change, and needs root.
 
-Ctrl-C ends the trace with a summary.`
+Ctrl-C ends the trace with a summary. With a command behind --, the trace lasts as long
+as the command runs, and ends with its exit code.
 
-const traceExample = `  sudo tcptrace --port 9091           one port, either side
-  sudo tcptrace -p 80,8000-8099 -4    several ports, IPv4 only
-  sudo tcptrace --host 10.0.0.0/8     a network
-  sudo tcptrace -p 9091 --json | jq   the record stream
-  sudo tcptrace demo                  see it at work, with nothing else installed`
+-w records into a capture file, which -r shows again on any machine, without root: the
+same lines, verdicts and findings. All filters work there, too.`
+
+const traceExample = `  sudo tcptrace --port 9091             one port, either side
+  sudo tcptrace -p 80,8000-8099 -4      several ports, IPv4 only
+  sudo tcptrace --host 10.0.0.0/8       a network
+  sudo tcptrace -p 9091 --json | jq     the record stream
+  sudo tcptrace -p 9091 -w bug.jsonl.gz record, to attach to a bug report
+  tcptrace -r bug.jsonl.gz              show what was recorded
+  sudo tcptrace -w run.jsonl.gz -- make test
+  sudo tcptrace demo                    see it at work, with nothing else installed`
 
 func newTraceCommand(app *app) *cobra.Command {
 	o := &traceOptions{}
 	cmd := &cobra.Command{
-		Use:     "tcptrace",
+		Use:     "tcptrace [flags] [-- COMMAND...]",
 		Short:   "Show how TCP connections close",
 		Long:    traceLong,
 		Example: traceExample,
-		Args:    noArguments,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runTrace(cmd.Context(), app, o) },
+		Args:    o.arguments,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), app) },
 	}
+	cmd.DisableFlagsInUseLine = true
 	o.AddFlags(cmd)
 	return cmd
 }
 
-// AddFlags adds the flags of the live trace.
+// AddFlags adds the flags of a trace.
 func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	o.filterOptions.AddFlags(flags)
+	flags.StringArrayVarP(&o.read, "read", "r", nil, "replay a capture `file`, - for standard input; more files of one recording may follow")
+	o.writeOptions.AddFlags(flags)
 	flags.BoolVar(&o.json, "json", false, "print the record stream: one JSON object a line")
 	flags.StringVar(&o.color, "color", "auto", "colour the text: `when` is auto, always or never")
 	flags.DurationVarP(&o.duration, "duration", "d", 0, "stop after this `time`: 30s, 5m")
@@ -59,6 +74,47 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after these `findings`: codes, or from a severity on: info, warning, error")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the summary only")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what tcptrace does")
+}
+
+// arguments takes a command behind --, and before it more files to read.
+func (o *traceOptions) arguments(cmd *cobra.Command, args []string) error {
+	files := args
+	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+		files, o.command = args[:dash], args[dash:]
+		if len(o.command) == 0 {
+			return usagef("a command is missing behind --")
+		}
+	}
+	if len(o.read) == 0 {
+		return noArguments(cmd, files)
+	}
+	o.read = append(o.read, files...)
+	return nil
+}
+
+func (o *traceOptions) run(ctx context.Context, app *app) error {
+	err := o.check()
+	if err == nil {
+		if o.verbose {
+			app.level.SetLevel(zap.DebugLevel)
+		}
+		err = o.trace(ctx, app)
+	}
+	if len(o.command) > 0 {
+		return ofCommand(err)
+	}
+	return err
+}
+
+func (o *traceOptions) trace(ctx context.Context, app *app) error {
+	filter, err := o.filter()
+	if err != nil {
+		return err
+	}
+	if len(o.read) > 0 {
+		return runReplay(ctx, app, o, filter)
+	}
+	return runTrace(ctx, app, o, filter)
 }
 
 // check finds the mistakes that no type of flag excludes.
@@ -72,13 +128,15 @@ func (o *traceOptions) check() error {
 		return usagef("--count: %d is negative", o.count)
 	case o.json && o.quiet:
 		return usagef("--json and --quiet exclude each other")
+	case len(o.read) > 0 && len(o.command) > 0:
+		return usagef("--read replays what was recorded: it takes no command")
 	}
 	for _, word := range o.failOn {
 		if !diagnose.Known(word) {
 			return usagef("--fail-on: %q is neither info, warning, error nor one of %s", word, codes())
 		}
 	}
-	return nil
+	return o.writeOptions.check(len(o.read) > 0)
 }
 
 func codes() string {

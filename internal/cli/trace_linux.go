@@ -1,70 +1,67 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"os"
-	"os/signal"
 	"strconv"
-	"syscall"
-
-	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
-	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/live"
 	"github.com/tcptrace/tcptrace/internal/probe"
-	"github.com/tcptrace/tcptrace/internal/text"
 )
 
-func runTrace(ctx context.Context, app *app, o *traceOptions) error {
-	if err := o.check(); err != nil {
-		return err
+// runTrace traces, until a signal or for a command.
+func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filter) error {
+	if len(o.command) == 0 {
+		ctx, stop := untilSignal(ctx)
+		defer stop()
+		return trace(ctx, app, o, filter, func() {
+			app.log.Info("tracing " + scope(filter) + o.target() + ", Ctrl-C ends it")
+		})
 	}
-	filter, err := o.filter()
+	command, err := newCommand(o.command)
 	if err != nil {
 		return err
 	}
-	if o.verbose {
-		app.level.SetLevel(zap.DebugLevel)
-	}
-	ctx, stop := untilSignal(ctx)
-	defer stop()
-	if o.duration > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, o.duration, live.ErrDuration)
-		defer cancel()
-	}
-	clock := host.Clock()
-	return live.Run(ctx, live.Options{
-		Filter:  filter,
-		Version: version(),
-		Count:   o.count,
-		FailOn:  o.failOn,
-		Log:     app.log,
-		Ready:   func() { app.log.Info("tracing " + scope(filter) + ", Ctrl-C ends it") },
-	}, clock, newOutput(app, o, clock))
+	return command.traced(ctx, func(ctx context.Context, ready func()) error {
+		return trace(ctx, app, o, filter, ready)
+	})
 }
 
-// untilSignal ends the context with Ctrl-C or SIGTERM. A write to a closed pipe
-// becomes an error, so that it can be told.
-func untilSignal(ctx context.Context) (context.Context, func()) {
-	signal.Ignore(syscall.SIGPIPE)
-	ctx, cancel := context.WithCancelCause(ctx)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	go func() {
-		select {
-		case <-signals:
-			signal.Stop(signals) // a second one ends the program at once
-			cancel(live.ErrSignal)
-		case <-ctx.Done():
+// trace traces until the context ends, or what the flags set a limit to is reached.
+func trace(ctx context.Context, app *app, o *traceOptions, filter event.Filter, ready func()) error {
+	if o.duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, o.duration, derive.ErrDuration)
+		defer cancel()
+	}
+	options := live.Options{
+		Filter: filter, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready,
+	}
+	if o.write == "" {
+		return live.Run(ctx, options, host.Clock(), newOutput(app, o))
+	}
+	return record(ctx, app, o, options)
+}
+
+// record traces into a file.
+func record(ctx context.Context, app *app, o *traceOptions, options live.Options) error {
+	recorder := o.recorder(host.Now)
+	out := outputOf(app, o, recorder)
+	if o.anonymize {
+		options.Raw = o.mapper().Stream(derive.New(recorder))
+		out = aside{shown(app, o), recorder}
+	}
+	err := live.Run(ctx, options, host.Clock(), out)
+	if closing := recorder.Close(); err == nil || foundFindings(err) {
+		if closing != nil {
+			return closing
 		}
-	}()
-	return ctx, func() { cancel(nil); signal.Stop(signals) }
+		recorded(app, recorder.Result())
+	}
+	return err
 }
 
 // scope says what is traced.
@@ -75,33 +72,12 @@ func scope(f event.Filter) string {
 	return "all TCP connections"
 }
 
-// buffered collects lines until the trace has nothing more to say for now.
-type buffered struct {
-	lines
-	w *bufio.Writer
-}
-
-// lines is an output that writes each line as it comes.
-type lines = derive.Output
-
-const outputBuffer = 64 << 10
-
-func newOutput(app *app, o *traceOptions, clock event.Clock) derive.Output {
-	w := bufio.NewWriterSize(app.stdout, outputBuffer)
-	if o.json {
-		return buffered{jsonl.New(w), w}
+// target says where to, if the trace is recorded.
+func (o *traceOptions) target() string {
+	if o.write == "" {
+		return ""
 	}
-	options := textOptions(app.stdout, o.color, clock)
-	options.Quiet = o.quiet
-	return buffered{text.New(w, options), w}
-}
-
-// Flush implements derive.Output.
-func (b buffered) Flush() error {
-	if err := b.lines.Flush(); err != nil {
-		return err
-	}
-	return b.w.Flush()
+	return " into " + o.write
 }
 
 // parseNetNS reads the name of a network namespace; 0 stands for all.
@@ -124,7 +100,5 @@ func parseNetNS(name string) (uint32, error) {
 	}
 	return inode, nil
 }
-
-func foundFindings(err error) bool { return errors.Is(err, live.ErrFindings) }
 
 func notPermitted(err error) bool { return errors.Is(err, probe.ErrNotPermitted) }

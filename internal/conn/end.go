@@ -82,6 +82,8 @@ type End struct {
 	// or events were lost.
 	Incomplete bool
 
+	Resumed bool // it goes on from another file
+
 	Peer       *End        // the other end, where it was seen
 	connection *connection // own, or the peer's
 	own        connection

@@ -62,6 +62,7 @@ func (t *Tracker) meet(s *event.Socket) *End {
 // verdict stands there is not counted here.
 func (t *Tracker) resume(e *End, s *event.Socket) {
 	p := s.Past
+	e.Resumed = true
 	e.Since, e.Opened, e.Closed = p.Since, p.Opened, p.Closed
 	e.ClosedFirst, e.How, e.Ended = p.ClosedFirst, p.How, p.Ended
 	e.Mechanism, e.Closer, e.States = p.Mechanism, p.Closer, p.States

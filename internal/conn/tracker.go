@@ -19,8 +19,12 @@ type Tracker struct {
 	tuples map[event.Tuple]*End
 }
 
-// statesUsually is how many states a connection passes before its verdict.
-const statesUsually = 4
+const (
+	// statesUsually is how many states a connection passes before its verdict.
+	statesUsually = 4
+	// statesMost is more than any can pass: a capture that says so is not to be trusted.
+	statesMost = 32
+)
 
 // pair is a four-tuple without its network namespace: the two ends of a connection
 // may be in different ones.
@@ -122,7 +126,7 @@ func (e *End) leave(tr *event.Transition) {
 	if tr.From != e.State || !tcpstate.Legal(tr.From, tr.To) {
 		e.Incomplete = true // a transition between was lost
 	}
-	if tr.From != tcpstate.Close && tr.From != tcpstate.Listen {
+	if tr.From != tcpstate.Close && tr.From != tcpstate.Listen && len(e.States) < statesMost {
 		e.States = append(e.States, Dwell{State: tr.From, For: tr.Dwell})
 	}
 	e.State, e.Since, e.Until = tr.To, tr.Time, tr.Until
@@ -228,6 +232,9 @@ func (t *Tracker) forget(e *End) {
 		}
 	}
 }
+
+// Len is how many sockets are not closed.
+func (t *Tracker) Len() int { return len(t.ends) }
 
 // End returns the end that a socket is, or nil.
 func (t *Tracker) End(id event.ID) *End { return t.ends[id] }

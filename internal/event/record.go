@@ -214,7 +214,13 @@ const (
 	LossDamage  LossKind = "damage"  // a part of the capture could not be read
 )
 
-// Stop is the last record of a trace.
+// Reasons of a stop that no user gave.
+const (
+	StopRotated = "rotated" // the recording goes on in another file
+	StopCut     = "cut_off" // a capture ends without a stop record
+)
+
+// Stop is the last record of a trace, or of one of its files.
 type Stop struct {
 	Time        Time
 	Reason      string

@@ -3,6 +3,7 @@ package jsonl
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 )
@@ -35,6 +36,9 @@ type Decoder struct {
 // NewDecoder returns a decoder for one stream.
 func NewDecoder() *Decoder { return new(Decoder) }
 
+// Clock is the clock of the records' times: the start record's, if there is one.
+func (d *Decoder) Clock() event.Clock { return d.clock }
+
 // Last returns the time of the last line that was read without an error; 0: there is none.
 func (d *Decoder) Last() event.Time { return d.last }
 
@@ -42,7 +46,7 @@ func (d *Decoder) Last() event.Time { return d.last }
 // that can be, is an error, and so is a start record of a newer schema, ErrNewer; the
 // next line can be read after either.
 func (d *Decoder) Decode(line []byte, to Records) error {
-	d.err, d.fields = nil, fields{}
+	d.err, d.inside, d.fields = nil, 0, fields{}
 	if err := members(line, d.fields.put); err != nil {
 		return err
 	}
@@ -60,6 +64,7 @@ func (d *Decoder) Decode(line []byte, to Records) error {
 	if d.fields[keyTime] == nil {
 		return errors.New("no time")
 	}
+	d.withoutStart()
 	if err := read(d, to); err != nil {
 		return fmt.Errorf("%s record: %w", kind, err)
 	}
@@ -90,6 +95,18 @@ func (d *Decoder) has(keys ...key) error {
 	return nil
 }
 
+// withoutStart makes up a clock where the start record is lost: all times of a stream
+// stand in one order, whenever the machine was started.
+func (d *Decoder) withoutStart() {
+	if d.last != 0 {
+		return
+	}
+	b, _ := text(d.fields[keyTime])
+	if wall, ok := d.written(b); ok && d.clock == 0 {
+		d.clock = event.Clock(wall) - event.Clock(time.Hour)
+	}
+}
+
 func (d *Decoder) start(to Records) error {
 	f := &d.fields
 	schema := d.uint(f[keySchema], 1<<31)
@@ -115,6 +132,7 @@ func (d *Decoder) start(to Records) error {
 	if d.err != nil {
 		return fmt.Errorf("start record: %w", d.err)
 	}
+	d.last = s.Time
 	to.Start(s)
 	return nil
 }

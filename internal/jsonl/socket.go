@@ -14,8 +14,14 @@ const (
 	whenStop   = "stop"   // it is still open at the end
 )
 
-// Found writes a socket that is older than the trace.
-func (w *Writer) Found(at event.Time, e *conn.End, _ bool) { w.socket(at, whenStart, e) }
+// Found writes a socket that is older than the trace, or than the file.
+func (w *Writer) Found(at event.Time, e *conn.End, known bool) {
+	if e.Resumed && !known {
+		w.socket(at, whenFile, e)
+		return
+	}
+	w.socket(at, whenStart, e)
+}
 
 // Resume writes the sockets that are alive when a file goes on where another one ends.
 func (w *Writer) Resume(at event.Time) {

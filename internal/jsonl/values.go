@@ -20,6 +20,9 @@ const (
 	// longest is the length of the longest string that a record may have, in bytes. The
 	// longest that are written are the paths of cgroups.
 	longest = 8 << 10
+	// mostElements bounds the elements of a record's arrays: a port can have as many
+	// sockets in the way of a call, each with some processes.
+	mostElements = 250_000
 	// farthest and lastYear bound times, so that nothing that is counted from them
 	// overflows: 36 years from the machine's start.
 	farthest = int64(1) << 60
@@ -30,6 +33,7 @@ const (
 type values struct {
 	clock  event.Clock
 	err    error
+	inside int      // elements of the record's arrays
 	second struct { // that was read last
 		digits string
 		ns     int64
@@ -288,6 +292,9 @@ func (v *values) array(raw []byte, f func(value []byte)) {
 		return
 	}
 	err := elements(raw, func(value []byte) error {
+		if v.inside++; v.inside > mostElements {
+			return fmt.Errorf("more than %d elements in a record's arrays", mostElements)
+		}
 		f(value)
 		return v.err
 	})

@@ -72,7 +72,7 @@ func (t *trace) callFailed(k *event.Kernel) {
 		c.NotLooked = true
 		t.Log.Warn("find what is in the way of a call that failed", zap.Error(err))
 	}
-	t.stream.CallFailed(c)
+	t.records.CallFailed(c)
 }
 
 // explain finds the sockets in the way of a call, or how many ports are taken where the

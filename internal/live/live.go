@@ -20,6 +20,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/settle"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
@@ -45,22 +46,14 @@ type Options struct {
 	Filter  event.Filter
 	Version string
 	Count   int // stop after so many connections; 0: no limit
-	// FailOn has the findings, by code or severity, with which Run returns ErrFindings.
+	// FailOn has the findings, by code or severity, with which Run returns derive.ErrFindings.
 	FailOn []string
-	Log    *zap.Logger
+	// Raw takes the raw records, too; nil: nobody does.
+	Raw jsonl.Records
+	Log *zap.Logger
 	// Ready is called once everything is attached and the start record is out.
 	Ready func()
 }
-
-// Reasons of a stop, which a context's cause may give.
-var (
-	ErrSignal   = errors.New("signal")
-	ErrDuration = errors.New("duration")
-	errCount    = errors.New("count")
-)
-
-// ErrFindings: the trace ended in order, and found what Options.FailOn names.
-var ErrFindings = errors.New("found what --fail-on names")
 
 // trace is one run.
 type trace struct {
@@ -69,6 +62,7 @@ type trace struct {
 	settler *settle.Settler
 	stream  *derive.Stream
 	tracker *conn.Tracker // the stream's
+	records jsonl.Records // the way to the stream
 	out     derive.Output
 	ctx     context.Context // ends when the trace is to stop
 	cancel  context.CancelCauseFunc
@@ -80,7 +74,7 @@ type trace struct {
 }
 
 // Run traces until the context ends, and then writes the end of the trace in order.
-// It returns an error of the probe or of the output, or ErrFindings; the end of the
+// It returns an error of the probe or of the output, or derive.ErrFindings; the end of the
 // context is none.
 func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) error {
 	jiffy, err := host.Jiffy()
@@ -103,6 +97,10 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	defer diag.Close()
 	stream := derive.New(out)
 	t := &trace{Options: o, probe: p, diag: diag, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel}
+	t.records = stream
+	if o.Raw != nil {
+		t.records = tee{stream, o.Raw}
+	}
 	defer t.sampler.looking.Wait()
 	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition, t.callFailed)
 	if err := t.findOlder(); err != nil {
@@ -111,7 +109,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	o.Log.Debug(fmt.Sprintf("attached; a jiffy is %v, the wall clock is %v ahead of the kernel's", jiffy, time.Duration(clock)))
 	start := t.start(clock)
 	t.sampler.began = start.Time
-	t.stream.Start(start)
+	t.records.Start(start)
 	if err := out.Flush(); err != nil {
 		return writing(err)
 	}
@@ -222,9 +220,9 @@ func (t *trace) deadline() time.Time {
 }
 
 func (t *trace) transition(tr *event.Transition) {
-	t.stream.Transition(tr)
+	t.records.Transition(tr)
 	if t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
-		t.cancel(errCount)
+		t.cancel(derive.ErrCount)
 	}
 }
 
@@ -236,7 +234,7 @@ func (t *trace) losses(now event.Time) error {
 		return err
 	}
 	for _, l := range lost {
-		t.stream.Loss(l)
+		t.records.Loss(l)
 	}
 	return nil
 }
@@ -248,24 +246,14 @@ func (t *trace) stop(cause error) error {
 		return err
 	}
 	t.refresh()
-	t.stream.Stop(event.Stop{Time: host.Now(), Reason: reason(cause)})
+	t.records.Stop(event.Stop{Time: host.Now(), Reason: derive.Reason(cause)})
 	if err := t.out.Flush(); err != nil {
 		return writing(err)
 	}
 	if t.stream.Detected(t.FailOn...) {
-		return ErrFindings
+		return derive.ErrFindings
 	}
 	return nil
-}
-
-// reason names what ended the trace.
-func reason(cause error) string {
-	for _, known := range []error{ErrSignal, ErrDuration, errCount} {
-		if errors.Is(cause, known) {
-			return known.Error()
-		}
-	}
-	return "stopped"
 }
 
 func writing(err error) error { return fmt.Errorf("write the trace: %w", err) }

@@ -65,7 +65,7 @@ func (t *trace) refresh() {
 		e.Holders = nil // those from the beginning
 	}
 	for i := range found.Sockets {
-		t.stream.Held(t.settler.ID(&found.Sockets[i]), found.Sockets[i].Holders)
+		t.records.Held(t.settler.ID(&found.Sockets[i]), found.Sockets[i].Holders)
 	}
 }
 
@@ -91,6 +91,6 @@ func (t *trace) meet(until event.Time) {
 			continue // gone, or its first transition is still held back
 		}
 		s.Socket = id
-		t.stream.Found(s)
+		t.records.Found(s)
 	}
 }

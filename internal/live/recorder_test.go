@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
@@ -60,8 +61,16 @@ func record(t *testing.T, filter event.Filter, only ...*kerneltest.NetNS) *recor
 	r.cancel = cancel
 	ready := make(chan struct{})
 	options := live.Options{Filter: filter, Log: zap.NewNop(), Ready: func() { close(ready) }}
-	go func() { r.done <- live.Run(ctx, options, host.Clock(), r) }()
-	t.Cleanup(func() { cancel() })
+	shadow := newShadow(t)
+	go func() {
+		err := live.Run(ctx, options, host.Clock(), derive.Outputs{r, shadow})
+		close(shadow.ended)
+		r.done <- err
+	}()
+	t.Cleanup(func() {
+		cancel()
+		shadow.check(t)
+	})
 	select {
 	case <-ready:
 	case err := <-r.done:

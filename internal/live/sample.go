@@ -140,7 +140,7 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 		}
 		changed := t.settler.Has(s)
 		if t.telling(s, end, &before) || changed {
-			t.stream.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
+			t.records.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
 		}
 		t.sampler.sockets[s.Socket] = before
 	}
@@ -193,7 +193,7 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 		percent := stock.Taken * 100 / max(usable, 1)
 		t.sampler.stocks[d] = percent
 		if percent >= stockShare && percent != last[d] {
-			t.stream.Sample(&event.Sample{Time: now, NetNS: d.netns, Ports: stock})
+			t.records.Sample(&event.Sample{Time: now, NetNS: d.netns, Ports: stock})
 		}
 	}
 }

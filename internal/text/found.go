@@ -33,16 +33,20 @@ func (p *Printer) Found(at event.Time, e *conn.End, known bool) {
 
 func (l *layout) found(p *Printer, at event.Time, e *conn.End) {
 	l.start(p, at, e.Local, e.Remote)
+	older := "older than the trace"
+	if e.Resumed {
+		older = "older than the file"
+	}
 	start := len(p.line)
 	p.add(e.State.String())
 	l.notesFrom(p, start)
 	if e.Process != nil {
 		p.add("(")
-		p.process(e.Process, p.room()-len("() older than the trace"))
+		p.process(e.Process, p.room()-len("() ")-len(older))
 		p.add(") ")
 	}
 	p.paint(faint)
-	p.add("older than the trace")
+	p.add(older)
 	if e.Until != 0 {
 		p.add(", until ", p.clockTime(e.Until, "15:04:05.0"))
 	}
@@ -58,7 +62,7 @@ func (p *Printer) restOfFound() {
 	p.older.rest = [tcpstate.Count]int{}
 	p.begin()
 	p.paint(faint)
-	p.add("and more that are older than the trace: ")
+	p.add("and more that are older: ")
 	p.add(stateCounts(rest))
 	p.paint(plain)
 	p.end()

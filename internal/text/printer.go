@@ -75,8 +75,12 @@ func (p *Printer) Loss(l event.Loss) {
 	p.time(l.Time, p.layout.fraction)
 	if l.Kind == event.LossDamage {
 		p.add(" damaged: ")
-		p.count(int(l.Bytes), "byte")
-		p.add(" of the capture could not be read")
+		if l.Bytes > 0 {
+			p.count(int(l.Bytes), "byte")
+			p.add(" of the capture could not be read")
+		} else {
+			p.add("a part of the recording is missing")
+		}
 	} else {
 		p.add(" lost ")
 		p.count(int(l.Lost), "event")

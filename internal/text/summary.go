@@ -42,6 +42,9 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 		p.count(s.Incomplete, "connection")
 		p.add(" not seen whole)")
 	}
+	if stop.Reason == event.StopCut {
+		p.add("\ncut off:           after ", p.clockTime(stop.Time, "15:04:05.000"), ", without a stop record")
+	}
 	p.held()
 	p.findings(findings)
 	p.end()

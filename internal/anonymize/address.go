@@ -1,0 +1,129 @@
+package anonymize
+
+import "net/netip"
+
+// block is a range of addresses that stand for something else than a host anywhere, so
+// that an address must neither leave it nor come into it. The first bits, at least those
+// that make the block, are kept.
+type block struct {
+	prefix netip.Prefix
+	keep   int
+}
+
+// blocks has narrower ones before those that they are in. An address in none of them is
+// ordinary, if it does not stay: whether it is shows in its first 8 bits.
+var blocks = []block{
+	{netip.MustParsePrefix("0.0.0.0/8"), 8},      // this network
+	{netip.MustParsePrefix("224.0.0.0/4"), 4},    // multicast
+	{netip.MustParsePrefix("240.0.0.0/4"), 4},    // reserved, which some networks use as private addresses
+	{netip.MustParsePrefix("::ffff:0:0/96"), 96}, // IPv4, which has a mapping of its own
+	{netip.MustParsePrefix("::/8"), 8},           // unspecified, loopback, NAT64
+	{netip.MustParsePrefix("fe80::/64"), 64},     // link-local as it must be (RFC 4291 section 2.5.6)
+	{netip.MustParsePrefix("fe00::/8"), 10},      // other link-local (fe80::/10), and site-local (fec0::/10)
+	{netip.MustParsePrefix("ff00::/8"), 16},      // multicast: flags and scope
+}
+
+// blockOf returns the block that has the address, or the zero one of an ordinary address.
+func blockOf(a netip.Addr) block {
+	for _, b := range blocks {
+		if b.prefix.Contains(a) {
+			return b
+		}
+	}
+	return block{}
+}
+
+// stays says whether the address means the same on every machine. Verdicts rest on the
+// unspecified and the loopback ones.
+func stays(a netip.Addr) bool {
+	return a.IsUnspecified() || a.IsLoopback() || a == broadcast
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// walk maps an address within its block, or an ordinary one to an ordinary one: it goes
+// on from image to image until it is there.
+//
+// This is a bijection: raw is one of all addresses with the same first bits, and so goes
+// in circles. Of each circle a walk leaves out the addresses that may not be met, and so
+// leads each of the others to the next of the others, which no second one comes to. At
+// the latest it comes back to where it began.
+//
+// Prefixes are kept among ordinary addresses that have 8 bits in common: whether to walk
+// on is decided by the first 8 bits alone, so that both make the same number of steps,
+// each of which keeps how many bits they share. Within a block the same holds, but for
+// the few addresses that would land on one that stays or in a narrower block.
+func (c *cryptoPAn) walk(a netip.Addr) netip.Addr {
+	if stays(a) {
+		return a
+	}
+	home := blockOf(a)
+	for {
+		a = c.raw(a, home.keep)
+		if blockOf(a) == home && !stays(a) {
+			return a
+		}
+	}
+}
+
+// Addr maps an address to one of the same class. Unspecified and loopback addresses and
+// the broadcast address stay, as the zero value does. Multicast, reserved and link-local
+// addresses remain such; of fe80::/64 only the interface identifier changes. An
+// IPv4-mapped IPv6 address is mapped as the IPv4 address, and remains in its form. Zones,
+// which are names of interfaces, are dropped.
+//
+// Two ordinary addresses that share 8 leading bits or more share exactly as many of their
+// images.
+func (m *Mapper) Addr(a netip.Addr) netip.Addr {
+	switch {
+	case !a.IsValid():
+		return a
+	case a.Is4In6():
+		return netip.AddrFrom16(m.Addr(a.Unmap()).As16())
+	}
+	a = a.WithZone("")
+	image, ok := m.addrs[a]
+	if !ok {
+		image = m.pan.walk(a)
+		remember(m.addrs, a, image)
+	}
+	return image
+}
+
+// AddrPort maps the address and keeps the port. What is not valid stays as it is.
+func (m *Mapper) AddrPort(a netip.AddrPort) netip.AddrPort {
+	if !a.IsValid() {
+		return a
+	}
+	return netip.AddrPortFrom(m.Addr(a.Addr()), a.Port())
+}
+
+// Prefix maps a prefix to the one that has the images of its ordinary addresses. What is
+// not valid stays as it is.
+func (m *Mapper) Prefix(p netip.Prefix) netip.Prefix {
+	if !p.IsValid() {
+		return p
+	}
+	p = p.Masked()
+	if first := p.Addr(); first.Is4In6() {
+		image := m.Prefix(netip.PrefixFrom(first.Unmap(), p.Bits()-96))
+		return netip.PrefixFrom(netip.AddrFrom16(image.Addr().As16()), image.Bits()+96)
+	}
+	return m.cover(p).Masked()
+}
+
+// cover returns the longest prefix that has the images of all ordinary addresses of p.
+// It is as long as p unless that has less than 8 bits: the walk may tear apart what
+// shares no more.
+func (m *Mapper) cover(p netip.Prefix) netip.Prefix {
+	image := netip.PrefixFrom(m.Addr(p.Addr()), p.Bits())
+	for n := range 1 << max(0, 8-p.Bits()) {
+		bytes := p.Addr().AsSlice()
+		bytes[0] += byte(n)
+		part, _ := netip.AddrFromSlice(bytes)
+		for !image.Contains(m.Addr(part)) {
+			image = netip.PrefixFrom(image.Addr(), image.Bits()-1)
+		}
+	}
+	return image
+}

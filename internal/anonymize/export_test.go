@@ -1,0 +1,14 @@
+package anonymize
+
+import "net/netip"
+
+// Raw maps an address as Crypto-PAn does, but keeps the first bits.
+func (m *Mapper) Raw(a netip.Addr, keep int) netip.Addr { return m.pan.raw(a, keep) }
+
+// Remembered is the number of entries of the largest cache.
+func (m *Mapper) Remembered() int {
+	return max(len(m.addrs), len(m.paths), len(m.processes), len(m.comms.seen), len(m.cgroups.seen), len(m.boots.seen))
+}
+
+// CacheSize is how many entries a cache has at most.
+const CacheSize = cacheSize

@@ -1,0 +1,131 @@
+package anonymize
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// The copies that these methods return share with the originals what does not change, such
+// as lists of settings and states. Processes they share among each other. None of it must
+// be changed.
+
+// Start returns a copy without the host name, and with the boot id and the filter's host
+// mapped. Of the filter, what is not understood is left out. The settings stay.
+func (m *Mapper) Start(s *event.Start) *event.Start {
+	image := *s
+	image.Hostname = ""
+	image.BootID = m.BootID(s.BootID)
+	image.Filter = m.filter(s.Filter)
+	return &image
+}
+
+// Transition returns a copy with its addresses, process and cgroup mapped. It is valid
+// until the next call, but its process for good: nothing is allocated where all of it was
+// mapped before.
+func (m *Mapper) Transition(t *event.Transition) *event.Transition {
+	image := &m.transition
+	*image = *t
+	image.Local, image.Remote = m.AddrPort(t.Local), m.AddrPort(t.Remote)
+	image.Process = m.process(t.Process)
+	image.Cgroup = m.Path(t.Cgroup)
+	return image
+}
+
+// Socket returns a copy with its addresses, cgroup and processes mapped, those of its past
+// too, or nil of nil. Its address in the kernel is left out: it tells where the kernel
+// has its memory, and nothing rests on it in a record.
+func (m *Mapper) Socket(s *event.Socket) *event.Socket {
+	if s == nil {
+		return nil
+	}
+	image := m.socket(s)
+	return &image
+}
+
+func (m *Mapper) socket(s *event.Socket) event.Socket {
+	image := *s
+	image.Address = 0
+	image.Cgroup = m.Path(s.Cgroup)
+	image.Local, image.Remote = m.AddrPort(s.Local), m.AddrPort(s.Remote)
+	image.Holders = m.holders(s.Holders)
+	image.Past = m.past(s.Past)
+	return image
+}
+
+func (m *Mapper) holders(holders []event.Holder) []event.Holder {
+	image := slices.Clone(holders)
+	for i := range image {
+		h := &image[i]
+		h.Process = *m.process(&h.Process)
+	}
+	return image
+}
+
+func (m *Mapper) past(p *event.Past) *event.Past {
+	if p == nil {
+		return nil
+	}
+	image := *p
+	image.Closer, image.Process = m.process(p.Closer), m.process(p.Process)
+	if p.Act != nil {
+		act := *p.Act
+		act.Process = m.process(act.Process)
+		image.Act = &act
+	}
+	return &image
+}
+
+// CallFailed returns a copy with its addresses, its process and what was in its way
+// mapped.
+func (m *Mapper) CallFailed(c *event.CallFailed) *event.CallFailed {
+	image := *c
+	image.Local, image.Remote = m.AddrPort(c.Local), m.AddrPort(c.Remote)
+	image.Process = m.process(c.Process)
+	image.Holders = slices.Clone(c.Holders)
+	for i := range image.Holders {
+		h := &image.Holders[i]
+		h.Socket = m.socket(&h.Socket)
+		h.Closer = m.process(h.Closer)
+	}
+	image.Ports = m.ports(c.Ports)
+	return &image
+}
+
+// Sample returns a copy with its socket, or the destination that its ports are for,
+// mapped.
+func (m *Mapper) Sample(s *event.Sample) *event.Sample {
+	image := *s
+	image.Socket = m.Socket(s.Socket)
+	image.Ports = m.ports(s.Ports)
+	return &image
+}
+
+func (m *Mapper) ports(p *event.PortStock) *event.PortStock {
+	if p == nil {
+		return nil
+	}
+	image := *p
+	image.Remote = m.AddrPort(p.Remote)
+	return &image
+}
+
+// process maps a process. Equal ones have one image, as long as it is remembered.
+func (m *Mapper) process(p *event.Process) *event.Process {
+	if p == nil {
+		return nil
+	}
+	image, ok := m.processes[*p]
+	if ok {
+		return image
+	}
+	copied := *p
+	copied.Comm = m.Name(p.Comm)
+	if len(p.Comm) <= longest {
+		key := *p
+		key.Comm = strings.Clone(p.Comm)
+		remember(m.processes, key, &copied)
+	}
+	return &copied
+}

@@ -1,0 +1,146 @@
+package block
+
+import (
+	"errors"
+	"io"
+)
+
+// codec reads blocks of some format.
+type codec interface {
+	// decode reads the block at the start of the window, and returns its lines, which
+	// are valid until the next call, and its size as stored. With an error it returns
+	// how much it made and has looked at.
+	decode(*window) (text []byte, size int, err error)
+	// find returns where a block may start, or -1.
+	find([]byte) int
+}
+
+const (
+	magicSize = 4 // the bytes that find looks at
+
+	// What failed blocks may cost: so many bytes to make and to look at, and so many
+	// more for each byte of the file. See blocks.
+	firstCredit   = 4 * maxBlock
+	creditPerByte = 64
+	costOfTrying  = 4 << 10
+)
+
+var (
+	errNoBlock = errors.New("no block starts here")
+	errCut     = errors.New("a block is not whole")
+)
+
+// blocks are the blocks of a compressed capture.
+//
+// Behind a block that fails, the next one may start at any byte, within what was taken
+// for the block before too. A hostile file can have each of its bytes start a block that
+// fails late. So failed blocks cost credit, of which each byte of the file brings some.
+// Without credit, the search goes on behind all that the failed block had looked at, and
+// the work stays in proportion to the file. Files that were not made for it never run
+// out of credit.
+type blocks struct {
+	window *window
+	codec  codec
+	credit int64
+	held   *chunk // the block behind the damage
+}
+
+func newBlocks(w *window, c codec) *blocks {
+	return &blocks{window: w, codec: c, credit: firstCredit}
+}
+
+func (b *blocks) next() (chunk, error) {
+	if c := b.held; c != nil {
+		b.held = nil
+		return *c, nil
+	}
+	if !b.window.need(1) {
+		return chunk{}, b.window.err
+	}
+	c, skip, err := b.try()
+	if err == nil {
+		return c, nil
+	}
+	return b.damage(skip, err)
+}
+
+// try reads the block at the start of the window, and leaves it. With an error it
+// returns how far it is to where the next block may start.
+func (b *blocks) try() (c chunk, skip int, err error) {
+	offset := b.window.offset
+	text, size, err := b.codec.decode(b.window)
+	if err == nil {
+		b.leave(size)
+		return chunk{offset: offset, size: int64(size), text: text}, 0, nil
+	}
+	cost := int64(len(text)+size) + costOfTrying
+	if cost > b.credit {
+		return chunk{}, max(size, 1), err
+	}
+	b.credit -= cost
+	return chunk{}, 1, err
+}
+
+func (b *blocks) leave(n int) {
+	b.window.drop(n)
+	b.credit = min(b.credit+creditPerByte*int64(n), firstCredit)
+}
+
+// damage returns all up to the next block, which it holds.
+func (b *blocks) damage(skip int, err error) (chunk, error) {
+	bad := chunk{offset: b.window.offset, err: err}
+	cut := err == errCut
+	for b.seek(skip) {
+		c, n, err := b.try()
+		if err == nil {
+			b.held = &c
+			bad.size = c.offset - bad.offset
+			return bad, nil
+		}
+		skip, cut = n, cut || err == errCut
+	}
+	rest := b.window.data()
+	b.window.drop(len(rest))
+	bad.size = b.window.offset - bad.offset
+	nul := isNUL(rest)
+	switch {
+	case b.window.err != io.EOF && err == errCut:
+		return chunk{}, b.window.err // which is why the block is not whole
+	case b.window.err == io.EOF:
+		bad.cut = cut || nul
+	}
+	if nul && err == errNoBlock {
+		bad.err = errNUL
+	}
+	return bad, nil
+}
+
+// seek goes to where the next block may start, past the first bytes. It leaves the last
+// bytes of a file that has none.
+func (b *blocks) seek(skip int) bool {
+	for {
+		b.window.need(skip + magicSize)
+		data := b.window.data()
+		skip = min(skip, len(data))
+		if i := b.codec.find(data[skip:]); i >= 0 {
+			b.leave(skip + i)
+			return true
+		}
+		// What comes next may complete a magic number.
+		b.leave(max(skip, len(data)-magicSize))
+		if !b.window.need(len(b.window.data()) + 1) {
+			return false
+		}
+		skip = 0
+	}
+}
+
+// isNUL says whether the end of a file is what a lost power supply leaves.
+func isNUL(end []byte) bool {
+	for _, c := range end {
+		if c != 0 {
+			return false
+		}
+	}
+	return len(end) >= magicSize
+}

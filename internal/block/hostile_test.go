@@ -1,0 +1,212 @@
+package block_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/tcptrace/tcptrace/internal/block"
+)
+
+// allocated returns how much memory a function took, in bytes and all in all. Tests that
+// measure it run alone.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// gzipBomb makes so many bytes of a thousandth of them.
+func gzipBomb(t testing.TB, unit string, size int) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := []byte(strings.Repeat(unit, (1<<20)/len(unit)))
+	for range size / len(part) {
+		w.Write(part)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// zstdBomb makes 128 KiB of each four bytes. It tells its size if that is not 0, and
+// otherwise that a checksum follows.
+func zstdBomb(blocks int, tells uint64) []byte {
+	b := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x38} // a window of 128 KiB
+	if tells > 0 {
+		b = binary.LittleEndian.AppendUint64([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0x38}, tells)
+	}
+	for i := range blocks {
+		header := 128<<10<<3 | 1<<1
+		if i == blocks-1 {
+			header |= 1
+		}
+		b = append(b, byte(header), byte(header>>8), byte(header>>16), '\n')
+	}
+	return b
+}
+
+// A bomb is told as what it is, and costs a block's memory, however many there are.
+func TestBombs(t *testing.T) {
+	for name, c := range map[string]struct {
+		bomb  []byte
+		lines int
+		err   string
+	}{
+		"gzip":                 {gzipBomb(t, "\x00", 100<<20), 0, "a gzip member of more than 64 MiB: tcptrace writes none; decompress it with zcat"},
+		"gzip of lines":        {gzipBomb(t, "{}\n\n", 65<<20), 0, "a gzip member of more than 64 MiB"},
+		"gzip header":          {append([]byte("\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x00"), bytes.Repeat([]byte("x"), 70<<20)...), 0, "a gzip member of more than 64 MiB"},
+		"zstd":                 {zstdBomb(100_000, 0), 0, "a zstd frame of more than 64 MiB: tcptrace writes none; decompress it with zstdcat"},
+		"zstd, by a bit":       {zstdBomb(513, 0), 0, "a zstd frame of more than 64 MiB"},
+		"zstd that tells":      {zstdBomb(100_000, 100_000*128<<10), 0, "a zstd frame of more than 64 MiB"},
+		"zstd that tells more": {zstdBomb(1, 64<<20), 0, "zstd: wrong size of the content"},
+		"zstd that tells all":  {zstdBomb(1, 1<<64-1), 0, "zstd: wrong size of the content"},
+		"zstd that tells less": {zstdBomb(512, 1), 0, "zstd: wrong size of the content"},
+		"skippable":            {append([]byte("\x50\x2a\x4d\x18\xff\xff\xff\xff"), bytes.Repeat([]byte("x"), 70<<20)...), 0, "a zstd frame of more than 64 MiB"},
+		"zstd of raw blocks":   {append([]byte("\x28\xb5\x2f\xfd\x00\x38"), make([]byte, 70<<20)...), 0, "a zstd frame of more than 64 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			last := []string{"{}\n"}
+			format := block.Gzip
+			if strings.HasPrefix(string(c.bomb), "\x28") || strings.HasPrefix(string(c.bomb), "\x50") {
+				format = block.Zstd
+			}
+			good, _ := store(t, format, last)
+			parts := [][]byte{c.bomb, good}
+			if len(c.bomb) < 1<<20 {
+				parts = slices.Repeat(parts, 5)
+			}
+			var readers []io.Reader
+			for _, p := range parts {
+				readers = append(readers, bytes.NewReader(p))
+			}
+			var lines, damages int
+			used := allocated(func() {
+				r := block.NewReader(io.MultiReader(readers...), block.Options{})
+				for {
+					line, err := r.Next()
+					switch {
+					case err == io.EOF:
+						return
+					case err == nil && string(line) == "{}":
+						lines++
+					case err != nil && strings.Contains(err.Error(), c.err):
+						damages++
+					default:
+						t.Fatalf("%.100q: %v", line, err)
+					}
+				}
+			})
+			if lines != len(parts)/2 || damages != len(parts)/2 {
+				t.Errorf("%d lines, %d damages of %d", lines, damages, len(parts)/2)
+			}
+			// To grow to a size takes twice its memory, all in all.
+			if most := uint64(2*64<<20 + 16<<20); used > most {
+				t.Errorf("took %d MiB", used>>20)
+			}
+		})
+	}
+}
+
+// What is allowed costs the memory of a block once.
+func TestLargeBlocks(t *testing.T) {
+	for name, data := range map[string][]byte{
+		"gzip": slices.Repeat(gzipBomb(t, "{\"x\":1}\n", 64<<20), 2),
+		"zstd": slices.Repeat(stream(t, strings.Repeat("{\"x\":1}\n", 8<<20)), 2),
+		"told": slices.Repeat(zstdBomb(512, 64<<20), 2),
+	} {
+		lines := 0
+		used := allocated(func() {
+			r := block.NewReader(bytes.NewReader(data), block.Options{})
+			for {
+				if _, err := r.Next(); err == io.EOF {
+					return
+				} else if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				lines++
+			}
+		})
+		want := 2 * 8 << 20
+		if name == "told" {
+			want *= 8 // they are empty
+		}
+		if lines != want || used > 2*64<<20+16<<20 {
+			t.Errorf("%s: %d lines, %d MiB", name, lines, used>>20)
+		}
+	}
+}
+
+// A large file takes no more memory than a small one.
+func TestMemory(t *testing.T) {
+	lines := []string{strings.Join(newTraffic(2).lines(10_000), "")}
+	for kind, format := range formats {
+		data, _ := store(t, format, lines)
+		var parts []io.Reader
+		for range 50 {
+			parts = append(parts, bytes.NewReader(data))
+		}
+		got := 0
+		used := allocated(func() {
+			r := block.NewReader(io.MultiReader(parts...), block.Options{})
+			for {
+				if _, err := r.Next(); err != nil {
+					break
+				}
+				got++
+			}
+		})
+		if got != 50*len(flat(lines)) || used > 8<<20 {
+			t.Errorf("%s: %d lines, %d KiB", kind, got, used>>10)
+		}
+	}
+}
+
+// Each few bytes of a file may start a block that fails at its very end only. The work
+// does not grow with the square of the size.
+func TestWork(t *testing.T) {
+	t.Parallel()
+	const size = 6 << 20
+	chain := func(unit string) []byte { return bytes.Repeat([]byte(unit), size/len(unit)) }
+	for name, data := range map[string][]byte{
+		// Stored blocks of 65530 bytes, each of which ends where another one starts.
+		"gzip": chain("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x00" + "\x00\xfa\xff\x05\x00"),
+		// Raw blocks of 131 055 bytes, of the same kind.
+		"zstd": chain("\x28\xb5\x2f\xfd\x00\x38" + "\x78\xff\x0f"),
+		// Frames of 64 MiB that fail in their checksum.
+		"zstd of nothing": slices.Repeat(append(zstdBomb(512, 0), "sum?"...), 40),
+		// Members of 16 MiB that fail in their checksum, and look like good ones.
+		"gzip of nothing": slices.Repeat(func() []byte { b := gzipBomb(t, "\x00", 16<<20); b[len(b)-5] ^= 1; return b }(), 60),
+		"headers":         chain("\x1f\x8b\x08\x08\x00\x01\x02\x03\x04\x05"),
+		"magic numbers":   chain("\x28\xb5\x2f\xfd"),
+		"skippable":       chain("\x50\x2a\x4d\x18\x21\x00\x10\x00"),
+		"lines of NUL":    chain("\x00\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			got := readBytes(data)
+			if got.lines != nil || len(got.damage) != 1 || got.damage[0].Bytes != int64(len(data)) {
+				t.Errorf("%d lines, damage %v", len(got.lines), got.damage)
+			}
+			took := time.Since(began)
+			t.Logf("%d bytes: %v", len(data), took)
+			if took > time.Minute {
+				t.Errorf("%d bytes took %v", len(data), took)
+			}
+		})
+	}
+}

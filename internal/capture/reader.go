@@ -1,0 +1,114 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/tcptrace/tcptrace/internal/block"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/jsonl"
+)
+
+// Stdin is the path that stands for standard input.
+const Stdin = "-"
+
+// Errors of a file that cannot be used at all.
+var (
+	ErrEmpty      = errors.New("the file is empty: nothing was recorded in it")
+	ErrNotCapture = errors.New("no capture of tcptrace")
+)
+
+// Reader reads a capture, and trusts nothing in it.
+type Reader struct {
+	Name    string
+	file    *os.File
+	blocks  *block.Reader
+	decoder *jsonl.Decoder
+	started bool // a record was read
+	damaged bool
+	lines   int
+}
+
+// Damage is a part of a capture that could not be read.
+type Damage struct {
+	block.Damage
+	After event.Time // of the last record before; 0: there is none
+}
+
+// Open opens a capture, or standard input. Wait, if it is not nil, is called before each
+// read, which may block.
+func Open(path string, wait func()) (*Reader, error) {
+	r := &Reader{Name: path, decoder: jsonl.NewDecoder()}
+	if path == Stdin {
+		r.Name, r.file = "standard input", os.Stdin
+	} else {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("open the capture: %w", err)
+		}
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			f.Close()
+			return nil, fmt.Errorf("open the capture: %s is a directory", path)
+		}
+		r.file = f
+	}
+	r.blocks = block.NewReader(r.file, block.Options{Wait: wait})
+	return r, nil
+}
+
+// Close frees the reader.
+func (r *Reader) Close() error { return r.file.Close() }
+
+// Last returns the time of the last record; 0: there is none.
+func (r *Reader) Last() event.Time { return r.decoder.Last() }
+
+// Clock is the clock of the records' times.
+func (r *Reader) Clock() event.Clock { return r.decoder.Clock() }
+
+// Read reads the next line, and hands its record on. At the end the error is io.EOF. A
+// *Damage is a part that could not be read: the next call goes on behind it. Any other
+// error ends the reading.
+func (r *Reader) Read(to jsonl.Records) error {
+	line, err := r.blocks.Next()
+	var damage *block.Damage
+	switch {
+	case errors.As(err, &damage):
+		r.damaged = true
+		return r.damage(damage)
+	case errors.Is(err, io.EOF):
+		return r.end()
+	case err != nil:
+		return fmt.Errorf("read %s: %w", r.Name, err)
+	}
+	r.lines++
+	err = r.decoder.Decode(line, to)
+	switch {
+	case err == nil:
+		r.started = true
+		return nil
+	case errors.Is(err, jsonl.ErrNewer):
+		return fmt.Errorf("%s: %w", r.Name, err)
+	case !r.started && !r.damaged:
+		return fmt.Errorf("%s: %w: line %d: %w", r.Name, ErrNotCapture, r.lines, err)
+	}
+	return r.damage(&block.Damage{Bytes: int64(len(line)) + 1, Err: fmt.Errorf("line %d: %w", r.lines, err)})
+}
+
+func (r *Reader) damage(d *block.Damage) error {
+	return &Damage{Damage: *d, After: r.decoder.Last()}
+}
+
+// end says how the file ends where nothing in it could be used.
+func (r *Reader) end() error {
+	switch {
+	case r.decoder.Last() != 0:
+		return io.EOF
+	case r.damaged:
+		return fmt.Errorf("%s: %w: no record in it can be read", r.Name, ErrNotCapture)
+	case r.lines == 0:
+		return fmt.Errorf("%s: %w", r.Name, ErrEmpty)
+	}
+	return fmt.Errorf("%s: %w: no record in it", r.Name, ErrNotCapture)
+}

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcptrace/tcptrace/internal/anonymize"
+	"github.com/tcptrace/tcptrace/internal/capture"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/replay"
+)
+
+// anonymizeOptions are the flags of anonymize.
+type anonymizeOptions struct {
+	output string
+	key    string
+	force  bool
+}
+
+const anonymizeLong = `anonymize writes a capture anew, without what names machines, people and programs, so
+that it can be attached to a public bug report. Addresses are mapped by Crypto-PAn: the
+same address becomes the same everywhere, and two that share a prefix share one as long
+(loopback and wildcard addresses stay). Host names go; process names, cgroups and boot
+ids are mapped. Ports, times, process and user ids, network namespaces, the kernel's
+release and settings stay, and so do all verdicts and findings.
+
+The key is random, and nobody keeps it, unless --key names a file: the same key maps
+several captures the same way. Who has it can map back.`
+
+func newAnonymizeCommand(app *app) *cobra.Command {
+	o := &anonymizeOptions{}
+	cmd := &cobra.Command{
+		Use:     "anonymize FILE -o OUT",
+		Short:   "Write a capture anew, without addresses and names",
+		Long:    anonymizeLong,
+		Example: "  tcptrace anonymize bug.jsonl.gz -o public.jsonl.gz\n  tcptrace anonymize --key lab.key server.jsonl.gz -o server-public.jsonl.gz",
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) != 1:
+				return usagef("anonymize takes one capture, as in 'tcptrace anonymize bug.jsonl.gz -o public.jsonl.gz'")
+			case o.output == "":
+				return usagef("anonymize needs -o OUT: where to write")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args[0]) },
+	}
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file`: .gz and .zst are compressed")
+	cmd.Flags().StringVar(&o.key, "key", "", "take the key from this `file`, or make one there if it does not exist")
+	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file, if it exists")
+	return cmd
+}
+
+func (o *anonymizeOptions) run(ctx context.Context, app *app, path string) error {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	key, err := o.readKey()
+	if err != nil {
+		return err
+	}
+	to := &traceOptions{writeOptions: writeOptions{write: o.output, force: o.force}}
+	mapper := anonymize.New(key)
+	return rewrite(ctx, app, to, replay.Options{
+		Files: []string{path}, Filter: event.Filter{}, Log: app.log,
+		Map: func(records jsonl.Records) jsonl.Records { return mapper.Stream(records) },
+	})
+}
+
+// readKey reads the key, or makes one. A file with a key is its owner's alone.
+func (o *anonymizeOptions) readKey() (anonymize.Key, error) {
+	if o.key == "" {
+		return anonymize.NewKey(), nil
+	}
+	stored, err := os.ReadFile(o.key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return o.makeKey()
+	}
+	if err != nil {
+		return anonymize.Key{}, fmt.Errorf("read the key: %w", err)
+	}
+	key, err := anonymize.ParseKey(stored)
+	if err != nil {
+		return key, fmt.Errorf("%s: %w", o.key, err)
+	}
+	return key, nil
+}
+
+func (o *anonymizeOptions) makeKey() (anonymize.Key, error) {
+	key := anonymize.NewKey()
+	f, err := capture.Create(o.key, false)
+	if err != nil {
+		return key, err
+	}
+	_, err = fmt.Fprintln(f, key)
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return key, fmt.Errorf("keep the key: %w", err)
+	}
+	return key, nil
+}

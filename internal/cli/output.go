@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"bufio"
+
+	"github.com/tcptrace/tcptrace/internal/capture"
+	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+const outputBuffer = 64 << 10
+
+// newOutput returns what shows a trace on standard output.
+func newOutput(app *app, o *traceOptions) derive.Output {
+	w := bufio.NewWriterSize(app.stdout, outputBuffer)
+	if o.json {
+		return buffered{jsonl.New(w), w}
+	}
+	options := textOptions(app.stdout, o.color, 0)
+	options.Quiet = o.quiet
+	return buffered{text.New(w, options), w}
+}
+
+// buffered collects lines until the trace has nothing more to say for now.
+type buffered struct {
+	lines
+	w *bufio.Writer
+}
+
+// lines is an output that writes each line as it comes.
+type lines = derive.Output
+
+// Flush implements derive.Output.
+func (b buffered) Flush() error {
+	if err := b.lines.Flush(); err != nil {
+		return err
+	}
+	return b.w.Flush()
+}
+
+// outputOf returns the output of a trace that is recorded. It is shown as well only if
+// --json asks for it.
+func outputOf(app *app, o *traceOptions, recorder *capture.Recorder) derive.Output {
+	if o.json {
+		return derive.Outputs{recorder, newOutput(app, o)}
+	}
+	return recorder
+}

@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tcptrace/tcptrace/internal/anonymize"
+	"github.com/tcptrace/tcptrace/internal/capture"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// writeOptions are the flags that say where and how to record.
+type writeOptions struct {
+	write      string
+	force      bool
+	anonymize  bool
+	rotateSize byteSize
+	rotateAge  time.Duration
+	keep       int
+	keepLast   time.Duration
+}
+
+// AddFlags adds the flags of recording.
+func (o *writeOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.StringVarP(&o.write, "write", "w", "", "record into a capture `file`: .gz and .zst are compressed, .jsonl is not")
+	flags.BoolVar(&o.force, "force", false, "with -w: replace the file, if it exists")
+	flags.BoolVar(&o.anonymize, "anonymize", false, "with -w: map addresses and names, under a key that nobody keeps")
+	flags.Var(&o.rotateSize, "rotate-size", "with -w: go on in another file at this `size` on disk: 500k, 100M, 1G")
+	flags.DurationVar(&o.rotateAge, "rotate-age", 0, "with -w: go on in another file after this `time`: 1h, 24h")
+	flags.IntVar(&o.keep, "keep", 0, "with a rotation: keep this `number` of files, those of earlier runs among them")
+	flags.DurationVar(&o.keepLast, "keep-last", 0, "with -w: keep the last part of the recording only, a `time` such as 10m, in ten files or so")
+}
+
+// check finds the mistakes that no type of flag excludes.
+func (o *writeOptions) check(replayed bool) error {
+	rotates := o.rotateSize > 0 || o.rotateAge > 0 || o.keepLast > 0
+	switch {
+	case o.write == "" && (o.force || o.anonymize || rotates || o.keep != 0):
+		return usagef("--force, --anonymize, --rotate-size, --rotate-age, --keep and --keep-last go with --write")
+	case o.rotateAge < 0 || o.keepLast < 0:
+		return usagef("--rotate-age and --keep-last take a time from 1s on")
+	case 0 < o.rotateAge && o.rotateAge < time.Second || 0 < o.keepLast && o.keepLast < shortestLast:
+		return usagef("--rotate-age takes a time from 1s on, --keep-last from %v on", shortestLast)
+	case o.keep < 0:
+		return usagef("--keep: %d is negative", o.keep)
+	case o.keep > 0 && !rotates:
+		return usagef("--keep goes with --rotate-size, --rotate-age or --keep-last")
+	case replayed && rotates:
+		return usagef("a replay writes one file: --rotate-size, --rotate-age, --keep and --keep-last go with a live trace")
+	}
+	return nil
+}
+
+const (
+	// partsOfLast is in how many files the last part of a recording is kept: so much more
+	// than asked for may stay.
+	partsOfLast  = 10
+	shortestLast = partsOfLast * time.Second
+)
+
+// recorder returns what records into the file.
+func (o *writeOptions) recorder(now func() event.Time) *capture.Recorder {
+	age := o.rotateAge
+	if last := o.keepLast / partsOfLast; last > 0 && (age == 0 || last < age) {
+		age = last
+	}
+	return capture.NewRecorder(capture.Options{
+		Path: o.write, Replace: o.force, Size: int64(o.rotateSize), Age: age,
+		Keep: o.keep, Last: o.keepLast, Now: now,
+	})
+}
+
+// mapper maps addresses and names, under a key of this run's own.
+func (o *writeOptions) mapper() *anonymize.Mapper { return anonymize.New(anonymize.NewKey()) }
+
+// recorded says what a recording has come to.
+func recorded(app *app, r capture.Result) {
+	s := &r.Summary
+	into := r.Path
+	if r.Files > 1 {
+		into = fmt.Sprintf("%d files, the last of them %s", r.Files, r.Path)
+	}
+	app.log.Info(fmt.Sprintf("recorded %s of %s, %s lost, into %s (%s)",
+		count(s.Transitions, "transition"), count(s.Connections, "connection"), count(int(r.Lost), "event"), into, sizeWords(r.Bytes)))
+	for i, f := range r.Findings {
+		if i == findingsTold {
+			app.log.Info(fmt.Sprintf("and %d more findings", len(r.Findings)-i))
+			break
+		}
+		times := ""
+		if f.Count > 1 {
+			times = fmt.Sprintf(" (%d times)", f.Count)
+		}
+		app.log.Info(fmt.Sprintf("found: %s %s%s: %s", f.Severity, f.Code, times, f.Summary))
+	}
+	app.log.Info("tcptrace -r " + r.Path + " shows it")
+}
+
+// findingsTold is how many findings a recording tells when it ends.
+const findingsTold = 5
+
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
+}
+
+func sizeWords(bytes int64) string {
+	switch {
+	case bytes < 1<<10:
+		return count(int(bytes), "byte")
+	case bytes < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(bytes)/(1<<10))
+	case bytes < 1<<30:
+		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
+}
+
+// byteSize is a number of bytes, as a flag takes it: 500k, 100M, 1G, in powers of 1024.
+type byteSize int64
+
+// String implements pflag.Value.
+func (s *byteSize) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(*s), 10)
+}
+
+// Type implements pflag.Value.
+func (*byteSize) Type() string { return "size" }
+
+// Set implements pflag.Value.
+func (s *byteSize) Set(word string) error {
+	digits, unit := word, int64(1)
+	if i := strings.IndexAny(word, "kKmMgG"); i >= 0 && i == len(word)-1 {
+		digits = word[:i]
+		unit = map[byte]int64{'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30}[word[i]|0x20]
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 1 || n > (1<<62)/unit || n*unit < smallestFile {
+		return fmt.Errorf("give a size from 64k on, as in 500k, 100M or 1G")
+	}
+	*s = byteSize(n * unit)
+	return nil
+}
+
+// smallestFile is what a file may be limited to.
+const smallestFile = 64 << 10
+
+// sameFile says whether a path leads to a file that is read.
+func sameFile(path string, read []string) bool {
+	to, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	for _, from := range read {
+		if info, err := os.Stat(from); err == nil && os.SameFile(info, to) {
+			return true
+		}
+	}
+	return false
+}

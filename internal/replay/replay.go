@@ -1,0 +1,101 @@
+// Package replay tells a trace again from the captures of it: the same lines, verdicts
+// and findings, as live and replay share all that comes after a record.
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tcptrace/tcptrace/internal/capture"
+	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/jsonl"
+)
+
+// Options say what to replay and when to stop.
+type Options struct {
+	Files  []string // in their order
+	Filter event.Filter
+	// Duration and Count end the replay early: after so long in the recording, and after
+	// so many connections; 0: no limit.
+	Duration time.Duration
+	Count    int
+	// FailOn has the findings with which Run returns derive.ErrFindings.
+	FailOn []string
+	// Several allows files of several recordings: each is a trace of its own. Else they
+	// are the parts of one.
+	Several bool
+	// Map changes the raw records on their way; nil: it does not.
+	Map func(jsonl.Records) jsonl.Records
+	Log *zap.Logger
+}
+
+// ErrDamaged: a capture is damaged or cut off. All that could be read was used.
+var ErrDamaged = errors.New("damaged or cut off: what could be read was used")
+
+// Run replays captures. It returns ErrDamaged, derive.ErrFindings, or the error of a
+// capture that cannot be used or of the output. The end of the context is no error.
+func Run(ctx context.Context, o Options, out derive.Output) error {
+	p := &player{Options: o, out: out}
+	for _, path := range o.Files {
+		if p.done != "" {
+			break
+		}
+		if err := p.file(ctx, path); err != nil {
+			return err
+		}
+	}
+	return p.finish()
+}
+
+// file replays one file, to its end or until enough was replayed.
+func (p *player) file(ctx context.Context, path string) error {
+	r, err := capture.Open(path, p.wait)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	p.reader = r
+	for p.done == "" {
+		err := r.Read(p)
+		var damage *capture.Damage
+		switch {
+		case errors.As(err, &damage):
+			p.hurt(damage)
+		case errors.Is(err, io.EOF):
+			p.fileEnds()
+			return p.err
+		case err != nil:
+			return err
+		}
+		if p.err != nil {
+			return p.err
+		}
+		if ctx.Err() != nil {
+			p.done = derive.Reason(context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// finish tells the end.
+func (p *player) finish() error {
+	p.end()
+	if err := p.out.Flush(); err != nil {
+		return writing(err)
+	}
+	switch {
+	case p.damaged > 0:
+		return ErrDamaged
+	case p.detected:
+		return derive.ErrFindings
+	}
+	return nil
+}
+
+func writing(err error) error { return fmt.Errorf("write the trace: %w", err) }
