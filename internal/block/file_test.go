@@ -141,8 +141,8 @@ func readBytes(data []byte) found { return read(bytes.NewReader(data)) }
 
 // sample returns the lines of three small blocks.
 func sample() [][]string {
-	lines := newTraffic(7).lines(30)
-	return [][]string{lines[:8], lines[8:9], lines[9:]}
+	lines := newTraffic(7).lines(12)
+	return [][]string{lines[:4], lines[4:5], lines[5:]}
 }
 
 // flat returns the lines of blocks one by one.

@@ -110,6 +110,8 @@ func (g *gzipCodec) because(err error) error {
 	return err
 }
 
+const firstText = 64 << 10
+
 // appendAll reads a block.
 func appendAll(text []byte, r io.Reader) ([]byte, error) {
 	for {
@@ -117,8 +119,8 @@ func appendAll(text []byte, r io.Reader) ([]byte, error) {
 			return text, errGzipLimit
 		}
 		if len(text) == cap(text) {
-			// The odd bytes come to the limit in steps of two, with none for the last byte.
-			larger := make([]byte, len(text), min(max(2*cap(text), 2*blockSize+1), maxBlock+1))
+			// With the odd byte no step is wasted on the last byte.
+			larger := make([]byte, len(text), min(max(2*cap(text), firstText+1), maxBlock+1))
 			copy(larger, text)
 			text = larger
 		}

@@ -1,6 +1,7 @@
 package block
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,9 @@ func (w *Writer) put(lines []byte) {
 	}
 	if err != nil {
 		w.fail(fmt.Errorf("write the capture: %w", err))
+		if w.plain && n > 0 { // each line stands alone
+			w.size.Add(int64(bytes.LastIndexByte(block[:min(n, len(block))], '\n') + 1))
+		}
 		if w.base >= 0 {
 			// Should this fail as well, a reader finds out.
 			_ = w.file.Truncate(w.base + w.size.Load())

@@ -31,10 +31,11 @@ type File interface {
 // compress and write the blocks, and sync the file; Close ends them. Its methods may be
 // called from any goroutine.
 type Writer struct {
-	file File
-	base int64 // where the file ended before, or -1 if it cannot be truncated
-	pack func([]byte) []byte
-	size atomic.Int64
+	file  File
+	base  int64 // where the file ended before, or -1 if it cannot be truncated
+	pack  func([]byte) []byte
+	plain bool
+	size  atomic.Int64
 
 	mu     sync.Mutex
 	change *sync.Cond // of what follows
@@ -57,6 +58,7 @@ func NewWriter(f File, format Format) *Writer {
 	w := &Writer{
 		file:    f,
 		pack:    packer(format),
+		plain:   format == Plain,
 		lines:   make([]byte, 0, blockSize),
 		dirty:   make(chan struct{}, 1),
 		closing: make(chan struct{}),

@@ -54,6 +54,12 @@ func TestScripts(t *testing.T) {
 			"signal":       signal,
 			"hangup":       hangup,
 			"ended":        ended,
+			"mode":         mode,
+			"share":        share,
+			"recorded":     recorded,
+			"await_file":   awaitFile,
+			"small_disk":   smallDisk,
+			"overload":     overload,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
@@ -188,7 +194,7 @@ type running struct {
 // trace starts tcptrace, and waits until it says that it traces.
 func trace(ts *testscript.TestScript, _ bool, args []string) {
 	r := &running{cmd: exec.Command("/proc/self/exe"), ended: make(chan struct{})}
-	r.cmd.Args = append([]string{"tcptrace"}, args...)
+	r.cmd.Args, r.cmd.Dir = append([]string{"tcptrace"}, args...), ts.MkAbs(".")
 	r.cmd.Env = append(os.Environ(), "TZ=UTC", "NO_COLOR="+ts.Getenv("NO_COLOR"))
 	var err error
 	r.out, err = r.cmd.StdoutPipe()
@@ -229,7 +235,7 @@ const patience = 30 * time.Second
 
 // signal sends a signal to the trace.
 func signal(ts *testscript.TestScript, _ bool, args []string) {
-	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM}
+	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
 	ts.Check(stageOf(ts).trace.cmd.Process.Signal(signals[args[0]]))
 }
 

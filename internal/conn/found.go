@@ -34,11 +34,11 @@ func (t *Tracker) meet(s *event.Socket) *End {
 		own: connection{id: s.Socket},
 	}
 	e.connection = &e.own
-	t.ends[e.Socket] = e
 	if s.Past != nil {
 		t.resume(e, s)
 		return e
 	}
+	t.ends[e.Socket] = e
 	switch e.State {
 	case tcpstate.Listen:
 		return e
@@ -58,15 +58,35 @@ func (t *Tracker) meet(s *event.Socket) *End {
 	return e
 }
 
-// resume goes on with a socket whose life so far is in another file. A connection whose
-// verdict stands there is not counted here.
+// resume goes on with a socket whose life so far is in another file. A connection that is
+// counted there is not counted here. An end that is closed is told of for the other one.
 func (t *Tracker) resume(e *End, s *event.Socket) {
+	e.remember(s)
+	if e.State != tcpstate.Close {
+		t.ends[e.Socket] = e
+	}
+	if e.Listener() {
+		return
+	}
+	if e.State != tcpstate.Close {
+		t.place(e)
+	}
+	if !e.own.elsewhere {
+		t.Summary.Connections++
+	}
+	if peer := t.ends[s.Past.Peer]; peer != nil && peer.Peer == nil {
+		t.link(e, peer)
+	}
+}
+
+// remember takes what was seen of the socket in another file.
+func (e *End) remember(s *event.Socket) {
 	p := s.Past
 	e.Resumed = true
 	e.Since, e.Opened, e.Closed = p.Since, p.Opened, p.Closed
 	e.ClosedFirst, e.How, e.Ended = p.ClosedFirst, p.How, p.Ended
 	e.Mechanism, e.Closer, e.States = p.Mechanism, p.Closer, p.States
-	e.Process, e.judged, e.Incomplete = p.Process, p.Judged, p.Incomplete
+	e.Process, e.judged, e.Incomplete, e.peerID = p.Process, p.Judged, p.Incomplete, p.Peer
 	if p.Act != nil {
 		e.act = *p.Act
 	}
@@ -79,14 +99,7 @@ func (t *Tracker) resume(e *End, s *event.Socket) {
 	if e.State == tcpstate.TimeWait {
 		e.TimeWaitSince, e.TimeWaitUntil = p.Since, s.Until
 	}
-	if e.Listener() {
-		return
-	}
-	e.own.announced, e.own.counted, e.own.elsewhere = e.decided(), e.judged, e.judged
-	if !e.judged {
-		t.Summary.Connections++
-	}
-	t.join(e)
+	e.own.announced, e.own.counted, e.own.elsewhere = e.decided(), p.Counted, p.Counted
 }
 
 // Past is what has been seen of the socket's life, for a file that goes on with it.
@@ -94,12 +107,28 @@ func (e *End) Past() *event.Past {
 	p := &event.Past{
 		Since: e.Since, Opened: e.Opened, Closed: e.Closed,
 		ClosedFirst: e.ClosedFirst, How: e.How, Ended: e.Ended, Mechanism: e.Mechanism, Closer: e.Closer,
-		States: e.States, Process: e.Process, Judged: e.judged, Incomplete: e.Incomplete,
+		Peer: e.peerID, Judged: e.judged, Counted: e.connection.counted, Incomplete: e.Incomplete,
 	}
+	if e.Peer != nil {
+		p.Peer = e.Peer.Socket
+	}
+	if e.judged && (p.Peer == 0 || e.Peer != nil && e.Peer.judged) {
+		return p // both verdicts are out, and need no more
+	}
+	p.States, p.Process = e.States, e.Process
 	if e.act.Time != 0 {
 		p.Act = &e.act
 	}
 	return p
+}
+
+// Gone is the other end of an open one, if it is closed and this one's verdict still
+// rests on it; else it is nil.
+func (e *End) Gone() *End {
+	if e.judged || e.Peer == nil || e.Peer.State != tcpstate.Close {
+		return nil
+	}
+	return e.Peer
 }
 
 // Held takes who has a socket open at the end of the trace.

@@ -160,15 +160,22 @@ func (t *Tracker) join(e *End) {
 	if e.Peer != nil || e.Local.Port() == 0 || e.State == tcpstate.Close {
 		return
 	}
-	own := pair(e.Local, e.Remote)
-	if !t.known(own, e) {
+	t.place(e)
+	if peer := t.opposite(e); peer != nil {
+		t.link(e, peer)
+	}
+}
+
+// place makes an end one to be found by its four-tuple.
+func (t *Tracker) place(e *End) {
+	if own := pair(e.Local, e.Remote); !t.known(own, e) {
 		e.next = t.tuples[own]
 		t.tuples[own] = e
 	}
-	peer := t.opposite(e)
-	if peer == nil {
-		return
-	}
+}
+
+// link makes one connection of two ends.
+func (t *Tracker) link(e, peer *End) {
 	e.Peer, peer.Peer = peer, e
 	t.Summary.joined(e.connection, peer.connection)
 	shared := peer.connection

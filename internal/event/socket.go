@@ -41,7 +41,9 @@ type Past struct {
 	Act            *Act      // its own first FIN or RST, if the other end's had not come before
 	States         []Dwell   // before the one that it is in, in order
 	Process        *Process  // who has the connection, or had it last
+	Peer           ID        // the other end, where it was seen; 0: it was not
 	Judged         bool      // its verdict is out
+	Counted        bool      // its connection is, by the verdict on either end
 	Incomplete     bool      // not all of its transitions were seen
 }
 

@@ -109,7 +109,7 @@ func (d *Decoder) past() *event.Past {
 		ClosedFirst: d.side(f[keyClosedFirst]), How: d.how(f[keyHow]), Ended: d.how(f[keyEnded]),
 		Mechanism: d.mechanism(f[keyMechanism]), Closer: d.process(f[keyCloser]), Process: d.process(f[keyProcess]),
 		Act: d.act(f[keyAct]), States: d.states(f[keyStates]),
-		Judged: d.bool(f[keyJudged]), Incomplete: d.bool(f[keyIncomplete]),
+		Peer: d.id(f[keyPeer]), Judged: d.bool(f[keyJudged]), Counted: d.bool(f[keyCounted]), Incomplete: d.bool(f[keyIncomplete]),
 	}
 }
 

@@ -48,6 +48,8 @@ const (
 	keyAct
 	keyStates
 	keyJudged
+	keyCounted
+	keyPeer
 	keyIncomplete
 	keyProcesses
 	keyReuseaddr
@@ -87,7 +89,7 @@ var keyNames = map[string]key{
 	"host": keyHost, "filter": keyFilter, "sysctl": keySysctl, "sources": keySources, "when": keyWhen,
 	"state": keyState, "since": keySince, "role": keyRole, "opened": keyOpened, "closed": keyClosed,
 	"closed_first": keyClosedFirst, "how": keyHow, "ended": keyEnded, "closer": keyCloser, "act": keyAct,
-	"states": keyStates, "judged": keyJudged, "incomplete": keyIncomplete, "processes": keyProcesses,
+	"states": keyStates, "judged": keyJudged, "counted": keyCounted, "peer": keyPeer, "incomplete": keyIncomplete, "processes": keyProcesses,
 	"reuseaddr": keyReuseaddr, "reuseport": keyReuseport, "ipv6": keyIPv6, "v6only": keyV6Only,
 	"interface": keyInterface, "call": keyCall, "holders": keyHolders, "ports": keyPorts,
 	"timewait": keyTimewait, "orphan": keyOrphan, "waits": keyWaits, "uid": keyUID, "unread": keyUnread,

@@ -15,18 +15,22 @@ const (
 )
 
 // Found writes a socket that is older than the trace, or than the file.
-func (w *Writer) Found(at event.Time, e *conn.End, known bool) {
-	if e.Resumed && !known {
+func (w *Writer) Found(at event.Time, e *conn.End, _ bool) {
+	if e.Resumed {
 		w.socket(at, whenFile, e)
 		return
 	}
 	w.socket(at, whenStart, e)
 }
 
-// Resume writes the sockets that are alive when a file goes on where another one ends.
+// Resume writes the sockets that are alive when a file goes on where another one ends,
+// and those that are not, but on which the verdict on a living one still rests.
 func (w *Writer) Resume(at event.Time) {
 	for _, e := range w.sockets.Open() {
 		w.socket(at, whenFile, e)
+		if gone := e.Gone(); gone != nil {
+			w.socket(at, whenFile, gone)
+		}
 	}
 }
 
@@ -78,9 +82,17 @@ func (w *Writer) past(p *event.Past) {
 		w.process("process", a.Process, true)
 		o.close()
 	}
-	w.states(p.States)
+	if len(p.States) > 0 {
+		w.states(p.States)
+	}
+	if p.Peer != 0 {
+		o.id("peer", p.Peer)
+	}
 	if p.Judged {
 		o.bool("judged", true)
+	}
+	if p.Counted {
+		o.bool("counted", true)
 	}
 	if p.Incomplete {
 		o.bool("incomplete", true)

@@ -1,0 +1,98 @@
+//go:build linux
+
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/replay"
+)
+
+// mode wants a file's permissions: mode 0600 FILE.
+func mode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	want, err := strconv.ParseUint(args[0], 8, 32)
+	ts.Check(err)
+	if got := info.Mode(); got != os.FileMode(want) {
+		ts.Fatalf("%s has mode %v, want %v", args[1], got, os.FileMode(want))
+	}
+}
+
+// share copies a file to where everybody can read it, and leaves the path in $SHARED.
+func share(ts *testscript.TestScript, _ bool, args []string) {
+	dir, err := os.MkdirTemp("", "tcptrace-shared-")
+	ts.Check(err)
+	ts.Defer(func() { os.RemoveAll(dir) })
+	ts.Check(os.Chmod(dir, 0o755))
+	content, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	path := filepath.Join(dir, filepath.Base(args[0]))
+	ts.Check(os.WriteFile(path, content, 0o644))
+	ts.Setenv("SHARED", path)
+}
+
+// recorded waits until a capture has the verdicts on so many ends: recorded FILE 10.
+func recorded(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	within(ts, "verdicts on "+args[1]+" ends in "+args[0], func() bool {
+		var out bytes.Buffer
+		replay.Run(context.Background(), replay.Options{Files: []string{ts.MkAbs(args[0])}, Log: zap.NewNop()}, jsonl.New(&out))
+		return bytes.Count(out.Bytes(), []byte(`{"type":"connection"`)) >= want
+	})
+}
+
+// awaitFile waits until there is a file: await_file FILE.
+func awaitFile(ts *testscript.TestScript, _ bool, args []string) {
+	within(ts, args[0], func() bool {
+		_, err := os.Stat(ts.MkAbs(args[0]))
+		return err == nil
+	})
+}
+
+func within(ts *testscript.TestScript, what string, holds func() bool) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.Now().Add(patience); !holds(); <-tick.C {
+		if time.Now().After(late) {
+			ts.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// smallDisk mounts a file system of 128 KiB.
+func smallDisk(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.Mkdir(dir, 0o755))
+	ts.Check(unix.Mount("tmpfs", dir, "tmpfs", 0, "size=128k"))
+	ts.Defer(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+// overload makes connections until the trace has ended.
+func overload(ts *testscript.TestScript, _ bool, _ []string) {
+	r := stageOf(ts).trace
+	hangs := time.Now().Add(patience)
+	for {
+		select {
+		case <-r.ended:
+			return
+		default:
+		}
+		if time.Now().After(hangs) {
+			ts.Fatalf("tcptrace goes on")
+		}
+		ts.Check(one(stageOf(ts).listener))
+	}
+}
+

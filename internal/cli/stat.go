@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcptrace/tcptrace/internal/replay"
+	"github.com/tcptrace/tcptrace/internal/stat"
+)
+
+// statOptions are the flags of stat.
+type statOptions struct {
+	filterOptions
+	json  bool
+	color string
+}
+
+const statLong = `stat shows what is in captures, on one screen: the verdicts, who closes first, how long
+connections were in each state, TIME_WAIT over time, what was lost, and the findings.
+Files of several recordings are added up.`
+
+func newStatCommand(app *app) *cobra.Command {
+	o := &statOptions{}
+	cmd := &cobra.Command{
+		Use:     "stat FILE...",
+		Short:   "Show on one screen what is in captures",
+		Long:    statLong,
+		Example: "  tcptrace stat bug.jsonl.gz\n  tcptrace stat --json trace.*.jsonl.zst | jq .dwell",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("stat takes captures, as in 'tcptrace stat bug.jsonl.gz'")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args) },
+	}
+	o.filterOptions.AddFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
+	cmd.Flags().StringVar(&o.color, "color", "auto", "colour the text: `when` is auto, always or never")
+	return cmd
+}
+
+func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
+	if err := (&traceOptions{color: o.color}).check(); err != nil {
+		return err
+	}
+	filter, err := o.filter()
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	s := stat.New()
+	err = replay.Run(ctx, replay.Options{Files: files, Filter: filter, Several: true, Log: app.log}, s)
+	if err != nil && !damaged(err) {
+		return err
+	}
+	w := bufio.NewWriterSize(app.stdout, outputBuffer)
+	if printing := o.print(app, w, s.Report()); printing != nil {
+		return fmt.Errorf("write the figures: %w", printing)
+	}
+	return err
+}
+
+func (o *statOptions) print(app *app, w *bufio.Writer, r *stat.Report) error {
+	var err error
+	if o.json {
+		err = r.JSON(w)
+	} else {
+		err = r.Print(w, textOptions(app.stdout, o.color, 0))
+	}
+	if err != nil {
+		return err
+	}
+	return w.Flush()
+}

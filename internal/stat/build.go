@@ -1,0 +1,108 @@
+package stat
+
+import "github.com/tcptrace/tcptrace/internal/tcpstate"
+
+const (
+	// closersListed is how many groups of closers a report has.
+	closersListed = 20
+	// portsListed is how many ports that are still held a report has.
+	portsListed = 20
+	// callsListed is how many kinds of failed calls a report has.
+	callsListed = 100
+	// slicesListed is how many slices of time a report has.
+	slicesListed = 100
+)
+
+// Report returns the figures. It ends the recording that is being told: nothing may be
+// told after it, but for a new start.
+func (s *Stat) Report() *Report {
+	s.finish()
+	a := &s.about
+	r := &Report{
+		Recorded:    a.recorded(),
+		Transitions: s.summary.Transitions,
+		Sockets:     s.sockets,
+		Connections: s.connections(),
+		Dwells:      s.dwellTimes(),
+		Curves:      s.overTime(),
+		Held:        s.held.top(portsListed),
+		FailedCalls: s.calls.list(),
+		Lost:        s.losses,
+		Findings:    s.findings.worst(), MoreFindings: s.findings.more,
+	}
+	if a.time > 0 {
+		r.PerSecond = float64(r.Transitions) / a.time.Seconds()
+	}
+	r.Closers, r.MoreClosers = s.closers.top(closersListed)
+	for i := range r.Closers {
+		r.Closers[i].Share = float64(r.Closers[i].Connections) / float64(s.summary.Closed())
+	}
+	return r
+}
+
+func (a *about) recorded() Recorded {
+	r := Recorded{
+		Recordings: a.recordings, Files: a.files, Hosts: a.hosts, Kernels: a.kernels, Filters: a.filters,
+		Time: a.time, Ended: a.ended, Cut: a.cut,
+	}
+	if a.last > 0 {
+		r.First, r.Last = wall(a.first), wall(a.last)
+	}
+	return r
+}
+
+func (s *Stat) connections() Connections {
+	sum := &s.summary
+	return Connections{
+		Seen: sum.Connections, BothEnds: sum.BothEnds, Open: sum.Open(), Incomplete: sum.Incomplete,
+		ClosedFirst: ClosedFirst{
+			Server: sum.ByServer, Client: sum.ByClient, Both: sum.ByBoth, Neither: sum.ByNeither,
+			Local: sum.ByLocal, Remote: sum.ByRemote, Unknown: sum.Unknown,
+		},
+		Ended: Ended{
+			Fin: s.fin, Resets: sum.Resets, Timeouts: sum.Timeouts, Refused: sum.Refused, Abandoned: sum.Abandoned,
+			Otherwise: sum.Closed() - s.fin - sum.Resets - sum.Timeouts - sum.Refused - sum.Abandoned,
+		},
+	}
+}
+
+// life has the states in the order of a connection's life.
+var life = [...]tcpstate.State{
+	tcpstate.SynSent, tcpstate.SynRecv, tcpstate.Established,
+	tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.Closing, tcpstate.TimeWait,
+	tcpstate.CloseWait, tcpstate.LastAck, tcpstate.Listen,
+}
+
+func (s *Stat) dwellTimes() []Dwell {
+	dwells := []Dwell{}
+	for _, state := range life {
+		if h := &s.dwells[state]; h.n > 0 {
+			dwells = append(dwells, Dwell{
+				State: state.String(), Times: h.n, Median: h.quantile(0.5), P99: h.quantile(0.99), Max: h.max,
+			})
+		}
+	}
+	return dwells
+}
+
+func (s *Stat) overTime() []Curve {
+	all := []Curve{}
+	for g, state := range gauges {
+		if most := s.curves.peak(g); most.sockets > 0 {
+			all = append(all, s.curve(g, state, most))
+		}
+	}
+	return all
+}
+
+func (s *Stat) curve(g int, state tcpstate.State, most peak) Curve {
+	first, last := s.about.first, s.about.last
+	c := Curve{
+		State: state.String(), Peak: int(most.sockets), PeakAt: wall(most.at),
+		most: func(n int) []int { return s.curves.slices(g, first, last, n) },
+	}
+	for i, sockets := range c.most(slicesListed) {
+		c.Slices = append(c.Slices, Slice{wall(part(first, last, i, slicesListed)), sockets})
+	}
+	return c
+}

@@ -1,0 +1,61 @@
+package stat
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// blocks has bars of eight heights.
+var blocks = []rune(" ▁▂▃▄▅▆▇█")
+
+const full = 8 // heights of a block
+
+// bars draws numbers as bars of some rows, the highest as high as all of them. What is
+// not 0 is to be seen.
+func bars(numbers []int, rows int) []string {
+	most := max(1, slices.Max(numbers))
+	lines := make([]string, rows)
+	for row := range rows {
+		var b strings.Builder
+		below := full * (rows - 1 - row)
+		for _, n := range numbers {
+			height := (n*full*rows + most - 1) / most
+			b.WriteRune(blocks[min(max(height-below, 0), full)])
+		}
+		lines[row] = b.String()
+	}
+	return lines
+}
+
+// chart lays out the curves beneath each other, above one axis, in so many lines if that
+// is enough. The first curve takes what there is more.
+func (r *Report) chart(width, height int, clock func(Time) string) []line {
+	columns := width / runewidth.RuneWidth('█') // two for each in East Asian locales
+	if columns < 1 || len(r.Curves) == 0 {
+		return nil
+	}
+	rows := min(max(1, height-2*len(r.Curves)), mostRows)
+	var lines []line
+	for i := range r.Curves {
+		c := &r.Curves[i]
+		title := c.State + ", most " + grouped(c.Peak) + " at " + clock(c.PeakAt)
+		lines = append(lines, line{{faint, shortened(title, width)}})
+		for _, bar := range bars(c.most(columns), rows) {
+			lines = append(lines, line{{curveColor[c.State], bar}})
+		}
+		rows = 1
+	}
+	first, last := clock(r.Recorded.First), clock(r.Recorded.Last)
+	if len(first)+1+len(last) > width {
+		return append(lines, line{{faint, shortened(first, width)}})
+	}
+	return append(lines, line{{faint, first}}.at(width-len(last), line{{faint, last}}))
+}
+
+// mostRows is how high a chart becomes at most.
+const mostRows = 5
+
+// curveColor is as in a trace, where TIME_WAIT stands out.
+var curveColor = map[string]color{"TIME_WAIT": yellow, "ESTABLISHED": plain, "CLOSE_WAIT": plain}

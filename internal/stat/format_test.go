@@ -1,0 +1,109 @@
+package stat
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+// The durations are those of a trace's lines.
+func TestDurationsAreThoseOfATrace(t *testing.T) {
+	t.Parallel()
+	lines := 0
+	for d := time.Duration(1); d < 1000*24*time.Hour; d += d/7 + 1 {
+		if got, want := short(d), inTrace(t, d); got != want {
+			t.Errorf("%v is %q, and %q in a trace", d, got, want)
+		}
+		lines++
+	}
+	if lines < 100 {
+		t.Errorf("only %d durations", lines)
+	}
+}
+
+// inTrace is how a line of a trace says how long a socket was in a state.
+func inTrace(t *testing.T, d time.Duration) string {
+	t.Helper()
+	addr := netip.MustParseAddrPort("10.0.0.1:80")
+	tr := event.Transition{
+		Time: 1, Socket: 1, From: tcpstate.Established, To: tcpstate.CloseWait, Dwell: d, Local: addr, Remote: addr,
+	}
+	var out bytes.Buffer
+	p := text.New(&out, text.Options{Width: 120, Zone: time.UTC})
+	p.Transition(&tr, conn.NewTracker().Add(&tr))
+	_, after, found := strings.Cut(out.String(), "CLOSE_WAIT ")
+	fields := strings.Fields(after)
+	if !found || len(fields) == 0 {
+		t.Fatalf("no duration in %q", out.String())
+	}
+	return fields[0]
+}
+
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ got, want string }{
+		{grouped(0), "0"}, {grouped(999), "999"}, {grouped(1000), "1,000"}, {grouped(-123456), "-123,456"},
+		{grouped(uint64(1 << 63)), "9,223,372,036,854,775,808"},
+		{counted(1, "socket"), "1 socket"}, {counted(1200, "socket"), "1,200 sockets"},
+		{percent(0), "0%"}, {percent(1), "100%"}, {percent(0.9991), "99.9%"}, {percent(0.9996), "100%"},
+		{percent(0.449), "44.9%"}, {percent(0.00042), "0.04%"},
+		{rate(0.5), "0.5/s"}, {rate(14.53), "14.5/s"}, {rate(99.99), "100/s"}, {rate(512345.6), "512,346/s"},
+	} {
+		if tc.got != tc.want {
+			t.Errorf("got %q, want %q", tc.got, tc.want)
+		}
+	}
+}
+
+func TestBars(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		numbers []int
+		rows    int
+		want    string
+	}{
+		{[]int{0, 1, 2, 3, 4, 5, 6, 7, 8}, 1, " ▁▂▃▄▅▆▇█"},
+		{[]int{0, 1, 8, 9, 16}, 2, "   ▁█\n ▁███"},
+		{[]int{0, 1, 1_000_000}, 1, " ▁█"}, // what is not 0 is to be seen
+		{[]int{0, 0}, 2, "  \n  "},
+	} {
+		if got := strings.Join(bars(tc.numbers, tc.rows), "\n"); got != tc.want {
+			t.Errorf("%v:\n%s\nwant:\n%s", tc.numbers, got, tc.want)
+		}
+	}
+}
+
+// Processes are counted as long as there is room for them.
+func TestManyProcesses(t *testing.T) {
+	t.Parallel()
+	c := newClosers()
+	of := closing{known: true, comm: "curl", side: "client"}
+	for pid := range uint32(membersKept) {
+		c.add(of, pid)
+		c.add(of, pid)
+		c.add(of, pid/2)
+	}
+	if g := c.groups[of]; g.processes != membersKept || g.atLeast || g.connections != 3*membersKept {
+		t.Errorf("%+v, want %d processes", g, membersKept)
+	}
+	c.add(of, membersKept)
+	late := closing{known: true, comm: "late", side: "client"}
+	c.add(late, 1)
+	for _, of := range []closing{of, late} {
+		if g := c.groups[of].closer(of); !g.AtLeast || g.Processes == 0 {
+			t.Errorf("%+v, want at least so many", g)
+		} else if cells := g.cells(); !strings.HasSuffix(cells[5], "+") {
+			t.Errorf("%q does not say that there may be more", cells)
+		}
+	}
+	if len(c.members) != membersKept {
+		t.Errorf("%d are kept", len(c.members))
+	}
+}

@@ -1,0 +1,96 @@
+package stat_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/stat"
+	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/tracetest"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func options(width int) text.Options { return text.Options{Width: width, Zone: time.UTC} }
+
+func printed(t *testing.T, r *stat.Report, o text.Options) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := r.Print(&out, o); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// scripted is the report on the trace that all outputs are shown with.
+func scripted(t *testing.T) *stat.Report {
+	t.Helper()
+	st := stat.New()
+	tracetest.Tell(derive.New(st))
+	return st.Report()
+}
+
+func indented(t *testing.T, r *stat.Report) []byte {
+	t.Helper()
+	var line, out bytes.Buffer
+	if err := r.JSON(&line); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Indent(&out, line.Bytes(), "", " "); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	color := options(80)
+	color.Color = true
+	small, big := scripted(t), likeLife().report(t)
+	for file, got := range map[string][]byte{
+		"trace-80":   printed(t, small, options(80)),
+		"trace-120":  printed(t, small, options(120)),
+		"trace-json": indented(t, small),
+		"life-80":    printed(t, big, options(80)),
+		"life-120":   printed(t, big, options(120)),
+		"life-160":   printed(t, big, options(160)),
+		"life-color": printed(t, big, color),
+		"life-json":  indented(t, big),
+	} {
+		golden(t, file, got)
+	}
+}
+
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", file+".golden")
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs, 'go test -update' writes it anew; got:\n%s", path, got)
+	}
+}
+
+// A report that is asked for again is the same.
+func TestReportAgain(t *testing.T) {
+	t.Parallel()
+	st := stat.New()
+	tell(st, asKnown(), "web1", 0)
+	first := indented(t, st.Report())
+	if again := indented(t, st.Report()); !bytes.Equal(first, again) || len(first) < 1000 {
+		t.Errorf("again:\n%s", again)
+	}
+}

@@ -1,0 +1,143 @@
+package stat
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// printRecorded says what was recorded, and when.
+func (r *Report) printRecorded(p *page, zone *time.Location) {
+	a := &r.Recorded
+	if a.Recordings == 0 {
+		p.label("recorded", words("nothing"))
+		return
+	}
+	var phrases []string
+	if a.Recordings > 1 {
+		phrases = append(phrases, counted(a.Recordings, "recording"))
+	}
+	if a.Files > a.Recordings {
+		phrases = append(phrases, counted(a.Files, "file"))
+	}
+	if len(a.Hosts) > 0 {
+		phrases = append(phrases, several(a.Hosts))
+	}
+	if len(a.Kernels) > 0 {
+		phrases = append(phrases, "Linux "+several(a.Kernels))
+	}
+	lines := p.phrases(append(phrases, several(a.Filters))...)
+	lines = append(lines, p.phrases(append([]string{a.when(zone)}, a.ends()...)...)...)
+	p.label("recorded", append(lines, a.cuts()...)...)
+}
+
+// several is the first two of some names, and how many more there are.
+func several(names []string) string {
+	var shown []string
+	for _, name := range names[:min(len(names), 2)] {
+		shown = append(shown, cmp.Or(printable(name, nameColumns), "all TCP connections"))
+	}
+	if len(names) == 2 {
+		return strings.Join(shown, " and ")
+	}
+	if more := len(names) - 2; more > 0 {
+		return strings.Join(shown, ", ") + " and " + strconv.Itoa(more) + " more"
+	}
+	return strings.Join(shown, "")
+}
+
+// when says from when to when, and how long.
+func (a *Recorded) when(zone *time.Location) string {
+	const date, clock = "2006-01-02 ", "15:04:05"
+	first, last := in(a.First, zone), in(a.Last, zone)
+	words := first.Format(date+clock) + " to "
+	if last.Format(date) != first.Format(date) {
+		words += last.Format(date)
+	}
+	words += last.Format(clock) + " ("
+	if span := last.Sub(first); span != a.Time {
+		words += short(a.Time) + " recorded of "
+	}
+	return words + short(last.Sub(first)) + ")"
+}
+
+// ends says what ended the recordings.
+func (a *Recorded) ends() []string {
+	var phrases []string
+	for _, reason := range slices.Sorted(maps.Keys(a.Ended)) {
+		number := ""
+		if a.Recordings > 1 {
+			number = grouped(a.Ended[reason]) + " "
+		}
+		phrases = append(phrases, number+"stop: "+cmp.Or(printable(reason, nameColumns), "unknown"))
+	}
+	return phrases[:min(len(phrases), 3)]
+}
+
+// cuts says how many recordings have no end.
+func (a *Recorded) cuts() []line {
+	switch {
+	case a.Cut == 0:
+		return nil
+	case a.Recordings == 1:
+		return []line{{{red, "cut off: it has no stop record"}}}
+	}
+	return []line{{{red, grouped(a.Cut) + " cut off: without a stop record"}}}
+}
+
+// figure is a number with its name. One that is not always told is left out where it is 0.
+type figure struct {
+	name   string
+	n      int
+	always bool
+}
+
+func figures(all ...figure) []string {
+	var phrases []string
+	for _, f := range all {
+		if f.n != 0 || f.always {
+			phrases = append(phrases, f.name+" "+grouped(f.n))
+		}
+	}
+	return phrases
+}
+
+// printConnections says what the summary of a trace says.
+func (r *Report) printConnections(p *page) {
+	p.label("transitions", p.phrases(r.transitions()...)...)
+	c := &r.Connections
+	seen := grouped(c.Seen)
+	if c.BothEnds > 0 {
+		seen += " (both ends seen of " + grouped(c.BothEnds) + ")"
+	}
+	phrases := []string{seen, grouped(c.Open) + " open"}
+	if c.Incomplete > 0 {
+		phrases = append(phrases, grouped(c.Incomplete)+" incomplete")
+	}
+	p.label("connections", p.phrases(phrases...)...)
+	f := &c.ClosedFirst
+	p.label("closed first by", p.phrases(figures(
+		figure{"server", f.Server, true}, figure{"client", f.Client, true},
+		figure{"both", f.Both, true}, figure{"neither", f.Neither, true},
+		figure{"local", f.Local, false}, figure{"remote", f.Remote, false}, figure{"unknown", f.Unknown, false},
+	)...)...)
+	e := &c.Ended
+	p.label("ended by", p.phrases(figures(
+		figure{"FIN", e.Fin, true}, figure{"resets", e.Resets, true}, figure{"timeouts", e.Timeouts, true},
+		figure{"refused", e.Refused, false}, figure{"given up", e.Abandoned, false}, figure{"otherwise", e.Otherwise, false},
+	)...)...)
+}
+
+func (r *Report) transitions() []string {
+	phrases := []string{grouped(r.Transitions) + " of " + counted(r.Sockets, "socket")}
+	if r.PerSecond > 0 {
+		phrases = append(phrases, rate(r.PerSecond))
+	}
+	if r.Lost == (Losses{}) {
+		phrases = append(phrases, "no events lost")
+	}
+	return phrases
+}

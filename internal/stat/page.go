@@ -1,0 +1,174 @@
+package stat
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+// color is a Select Graphic Rendition sequence, of those that a trace is printed with.
+type color string
+
+const (
+	plain  color = "\x1b[0m"
+	faint  color = "\x1b[2m"
+	red    color = "\x1b[31m"
+	yellow color = "\x1b[33m"
+)
+
+// severityColor is how much a finding stands out.
+var severityColor = map[event.Severity]color{
+	event.Info: plain, event.Warning: yellow, event.Error: red,
+}
+
+// span is a piece of a line in one colour.
+type span struct {
+	color color
+	text  string
+}
+
+// line is a line of the page without its end.
+type line []span
+
+// words is a line in the usual colour.
+func words(text string) line { return line{{plain, text}} }
+
+// width is how many columns a line takes.
+func (l line) width() int {
+	width := 0
+	for _, s := range l {
+		width += runewidth.StringWidth(s.text)
+	}
+	return width
+}
+
+// at puts another line into this one, from a column on.
+func (l line) at(column int, other line) line {
+	gap := strings.Repeat(" ", max(0, column-l.width()))
+	return append(append(l, span{plain, gap}), other...)
+}
+
+// page is text of a width, to which lines are added.
+type page struct {
+	bytes.Buffer
+	color   bool
+	columns int
+}
+
+// usualWidth is the width of text where there is no terminal.
+const usualWidth = 120
+
+func newPage(o text.Options) *page {
+	p := &page{color: o.Color, columns: o.Width}
+	if p.columns <= 0 {
+		p.columns = usualWidth
+	}
+	return p
+}
+
+// put adds a line, without what is beyond the width and without spaces at its end.
+func (p *page) put(l line) {
+	for _, s := range trimmed(cut(l, p.columns)) {
+		p.paint(s)
+	}
+	p.WriteByte('\n')
+}
+
+// cut is a line that has no more than so many columns.
+func cut(l line, columns int) line {
+	var short line
+	for _, s := range l {
+		s.text = shortened(s.text, columns)
+		columns -= runewidth.StringWidth(s.text)
+		short = append(short, s)
+	}
+	return short
+}
+
+// trimmed is a line without the spaces at its end.
+func trimmed(l line) line {
+	for len(l) > 0 {
+		last := &l[len(l)-1]
+		if last.text = strings.TrimRight(last.text, " "); last.text != "" {
+			break
+		}
+		l = l[:len(l)-1]
+	}
+	return l
+}
+
+func (p *page) paint(s span) {
+	if !p.color || s.color == plain {
+		p.WriteString(s.text)
+		return
+	}
+	p.WriteString(string(s.color) + s.text + string(plain))
+}
+
+// shortened is a text that has no more than so many columns.
+func shortened(s string, columns int) string {
+	switch {
+	case columns <= 0:
+		return ""
+	case runewidth.StringWidth(s) <= columns:
+		return s
+	}
+	return runewidth.Truncate(s, columns, "…")
+}
+
+// labels is where the values begin, as in the summary of a trace.
+const labels = len("closed first by:   ")
+
+// label adds a label and, in a column beside it, the lines of its value.
+func (p *page) label(name string, value ...line) {
+	head := words(name + ":")
+	for _, l := range value {
+		p.put(head.at(labels, l))
+		head = nil
+	}
+}
+
+// phrases makes lines of what is set apart by commas. A line breaks behind a comma, and
+// within a phrase only if that has no room on a line of its own.
+func (p *page) phrases(phrases ...string) []line {
+	if len(phrases) == 0 {
+		return nil
+	}
+	room := max(1, p.columns-labels)
+	var lines []line
+	now := ""
+	for i, phrase := range phrases {
+		if i < len(phrases)-1 {
+			phrase += ","
+		}
+		if now != "" && runewidth.StringWidth(now)+1+runewidth.StringWidth(phrase) > room {
+			lines = append(lines, wrapped(now, room)...)
+			now = ""
+		}
+		now = strings.TrimLeft(now+" "+phrase, " ")
+	}
+	return append(lines, wrapped(now, room)...)
+}
+
+// wrapped breaks words into lines.
+func wrapped(all string, width int) []line {
+	var lines []line
+	for _, l := range text.Wrap(all, width) {
+		lines = append(lines, words(l))
+	}
+	return lines
+}
+
+// printable makes a text harmless that comes from a file, and bounds its length. What a
+// sentence of ours has already shown by a backslash stays as it is.
+func printable(s string, columns int) string {
+	pieces := strings.Split(s, `\`)
+	for i := range pieces {
+		pieces[i] = text.Printable(pieces[i])
+	}
+	return shortened(strings.Join(pieces, `\`), columns)
+}

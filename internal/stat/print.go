@@ -1,0 +1,156 @@
+package stat
+
+import (
+	"cmp"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+const (
+	closersShown  = 5
+	portsShown    = 3
+	callsShown    = 5
+	findingsShown = 5
+	// findingsLines is how many lines all findings have about, but the first one at
+	// least is shown.
+	findingsLines = 10
+	// findingLines is how many lines the words of one finding have at most.
+	findingLines = 3
+	// nameColumns is how much of a text from a file is shown.
+	nameColumns = 60
+	// roomy is the width from which on columns have more than one space between them.
+	roomy = 100
+	// leastChart is the width that a chart beside the table has at least.
+	leastChart = 24
+)
+
+// Print writes the report for people, so that it fits on a screen of 80 columns and 24
+// lines unless much is wrong. No line is wider than the options say. Times are of the
+// options' zone, UTC if they have none.
+func (r *Report) Print(w io.Writer, o text.Options) error {
+	p := newPage(o)
+	clock := r.clock(o.Zone)
+	r.printRecorded(p, o.Zone)
+	r.printConnections(p)
+	r.printTrouble(p, clock)
+	r.printClosers(p)
+	r.printDwells(p, clock)
+	r.printFindings(p)
+	_, err := w.Write(p.Bytes())
+	return err
+}
+
+// clock returns how to write a time, as exactly as the span asks for.
+func (r *Report) clock(zone *time.Location) func(Time) string {
+	layout := "15:04:05"
+	switch span := r.Recorded.Last.Sub(r.Recorded.First.Time); {
+	case span < 10*time.Second:
+		layout = "15:04:05.000"
+	case span >= 24*time.Hour:
+		layout = "01-02 15:04"
+	}
+	return func(t Time) string { return in(t, zone).Format(layout) }
+}
+
+// in is a time of a zone; nil is UTC.
+func in(t Time, zone *time.Location) time.Time {
+	if zone == nil {
+		zone = time.UTC
+	}
+	return t.In(zone)
+}
+
+// printClosers prints who closed first.
+func (r *Report) printClosers(p *page) {
+	if len(r.Closers) == 0 {
+		return
+	}
+	t := table{head: []string{r.closersHead(), "SIDE", "BY", "HOW", "PORT", "PIDS", "CONNECTIONS", "SHARE"}, left: 4, gap: 2}
+	for i := range r.Closers[:min(len(r.Closers), closersShown)] {
+		t.rows = append(t.rows, r.Closers[i].cells())
+	}
+	p.put(nil)
+	for _, l := range t.lines(p.columns) {
+		p.put(l)
+	}
+}
+
+// closersHead says how many groups there are if not all are shown.
+func (r *Report) closersHead() string {
+	all := len(r.Closers) + r.MoreClosers.Groups
+	if all <= closersShown {
+		return "CLOSED FIRST BY"
+	}
+	more := ""
+	if r.MoreClosers.AtLeast {
+		more = "+"
+	}
+	return "CLOSED FIRST BY (" + strconv.Itoa(closersShown) + " of " + grouped(all) + more + ")"
+}
+
+// cells are the closer's row. What is not known is a dash.
+func (c *Closer) cells() []string {
+	name, processes, port := "not seen", "-", "-"
+	if c.Processes > 0 {
+		name, processes = cmp.Or(printable(c.Comm, nameColumns), "?"), grouped(c.Processes)
+	}
+	if c.AtLeast {
+		processes += "+"
+	}
+	if c.Port != 0 {
+		port = strconv.Itoa(int(c.Port))
+	}
+	return []string{
+		name, c.Side, cmp.Or(string(c.Mechanism), "-"), cmp.Or(string(c.How), "-"), port, processes, grouped(c.Connections), percent(c.Share),
+	}
+}
+
+// printDwells prints how long sockets were in each state, and beside it or beneath how
+// many were in some of them when.
+func (r *Report) printDwells(p *page, clock func(Time) string) {
+	lines := r.dwellLines(p)
+	width := 0
+	for _, l := range lines {
+		width = max(width, l.width())
+	}
+	const between = 3
+	left := width + between
+	if p.columns-left >= leastChart && width > 0 {
+		for i, l := range r.chart(p.columns-left, len(lines), clock) {
+			if i == len(lines) {
+				lines = append(lines, nil)
+			}
+			lines[i] = lines[i].at(left, l)
+		}
+	} else {
+		lines = append(lines, r.chart(p.columns, 0, clock)...)
+	}
+	if len(lines) > 0 {
+		p.put(nil)
+	}
+	for _, l := range lines {
+		p.put(l)
+	}
+}
+
+func (r *Report) dwellLines(p *page) []line {
+	if len(r.Dwells) == 0 {
+		return nil
+	}
+	t := table{head: []string{"STATE", "TIMES", "MEDIAN", "P99", "MAX"}, left: 1, gap: 1}
+	if p.columns >= roomy {
+		t.gap = 2
+	}
+	for _, d := range r.Dwells {
+		t.rows = append(t.rows, []string{d.State, grouped(d.Times), cell(d.Median), cell(d.P99), cell(d.Max)})
+	}
+	return t.lines(p.columns)
+}
+
+// cell is a duration in a column that is as wide in all reports.
+func cell(d time.Duration) string { return runewidth.FillLeft(short(d), len("59m59s")) }

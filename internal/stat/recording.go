@@ -1,0 +1,92 @@
+package stat
+
+import (
+	"math"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// recording is what is known of the one that is being told.
+type recording struct {
+	tracker        *conn.Tracker // nil: nothing has started
+	clock          event.Clock
+	first, last    int64 // wall-clock time of its records, in nanoseconds; last 0: there is none
+	closed         int   // of the tracker's connections
+	lost, stopLost uint64
+	census         census
+	told           findings        // one by one
+	findings       []event.Finding // as the stop has them
+	stopped, cut   bool
+	reason         string
+}
+
+func newRecording() recording {
+	return recording{first: math.MaxInt64, census: newCensus()}
+}
+
+// begin takes the start of a file, which may go on where another one ended.
+func (r *recording) begin(s *event.Start) {
+	r.clock, r.stopped, r.cut, r.reason = s.Clock, false, false, ""
+	r.saw(s.Time)
+}
+
+// saw takes the time of a record, and returns it as wall-clock time in nanoseconds.
+func (r *recording) saw(t event.Time) int64 {
+	if t == 0 {
+		return r.last
+	}
+	at := max(0, int64(r.clock)+int64(t)) // times before 1970 would make distances overflow
+	r.first, r.last = min(r.first, at), max(r.last, at)
+	return at
+}
+
+// span is how long the recording lasts.
+func (r *recording) span() time.Duration { return time.Duration(r.last - min(r.first, r.last)) }
+
+// finish adds to the sums what a recording has.
+func (s *Stat) finish() {
+	r := &s.now
+	if r.tracker == nil {
+		return
+	}
+	addSummary(&s.summary, &r.tracker.Summary)
+	for e := range r.tracker.Ends() {
+		s.sockets++
+		s.held.add(e, r.clock)
+	}
+	s.losses.Events += max(r.lost, r.stopLost)
+	s.closers.decide()
+	s.findings.merge(r.found())
+	r.census.end(r.last)
+	s.curves.add(&r.census)
+	s.about.end(r)
+	r.tracker = nil
+}
+
+// found returns the findings as the stop has them or, without one, as they were told.
+func (r *recording) found() []event.Finding {
+	if r.stopped {
+		return r.findings
+	}
+	return r.told.list
+}
+
+func addSummary(to, s *conn.Summary) {
+	to.Transitions += s.Transitions
+	to.Connections += s.Connections
+	to.BothEnds += s.BothEnds
+	to.ByServer += s.ByServer
+	to.ByClient += s.ByClient
+	to.ByLocal += s.ByLocal
+	to.ByRemote += s.ByRemote
+	to.ByBoth += s.ByBoth
+	to.ByNeither += s.ByNeither
+	to.Unknown += s.Unknown
+	to.Resets += s.Resets
+	to.Timeouts += s.Timeouts
+	to.Refused += s.Refused
+	to.Abandoned += s.Abandoned
+	to.Incomplete += s.Incomplete
+}

@@ -1,0 +1,207 @@
+package stat
+
+import (
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// Time is a moment in UTC; the zero value is one that is not known. As JSON it has nine
+// digits of the second, as in the record stream, so that times sort as text.
+type Time struct{ time.Time }
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000000000Z"`), nil
+}
+
+func (t Time) later(u Time) Time {
+	if u.After(t.Time) {
+		return u
+	}
+	return t
+}
+
+// Report has the figures of all recordings together. No list of it is nil.
+type Report struct {
+	Recorded Recorded `json:"recorded"`
+	// Transitions is how many there are, Sockets of how many different sockets,
+	// listeners included.
+	Transitions int `json:"transitions"`
+	Sockets     int `json:"sockets"`
+	// PerSecond is the number of transitions a second of Recorded.Time; 0: not known.
+	PerSecond   float64     `json:"transitions_per_second,omitzero"`
+	Connections Connections `json:"connections"`
+	// Closers has who closed first: the 20 groups with the most connections, those with
+	// the most first. MoreClosers counts the others.
+	Closers     []Closer   `json:"closers"`
+	MoreClosers CloserRest `json:"more_closers"`
+	// Dwells has the states that sockets left, in the order of a connection's life.
+	Dwells []Dwell `json:"dwell"`
+	// Curves has those of TIME_WAIT, ESTABLISHED and CLOSE_WAIT that had sockets, in this
+	// order.
+	Curves []Curve `json:"curves"`
+	Held   Held    `json:"held"`
+	// FailedCalls has the 100 most frequent kinds of them, the most frequent first.
+	FailedCalls []FailedCall `json:"failed_calls"`
+	Lost        Losses       `json:"lost"`
+	// Findings has at most 2000, the worst first. MoreFindings counts the others.
+	Findings     []Finding `json:"findings"`
+	MoreFindings int       `json:"more_findings,omitzero"`
+}
+
+// Recorded is what was recorded, as the start and the end of each recording have it.
+type Recorded struct {
+	Recordings int `json:"recordings"`
+	Files      int `json:"files"`
+	// Hosts, Kernels (releases) and Filters (in the words of the command line, "" for all
+	// connections) have at most 100 different ones each, in the order of the recordings.
+	// They are hostile.
+	Hosts   []string `json:"hosts"`
+	Kernels []string `json:"kernels"`
+	Filters []string `json:"filters"`
+	// First and Last are the times of the first record of all and of the last.
+	First Time `json:"first,omitzero"`
+	Last  Time `json:"last,omitzero"`
+	// Time is the sum over the recordings, of each from its first record to its last.
+	Time time.Duration `json:"recorded_ns"`
+	// Ended counts recordings by the reason of the stop, Cut those without a stop.
+	Ended map[string]int `json:"ended"`
+	Cut   int            `json:"cut"`
+}
+
+// Connections counts connections as the summary of a trace does: one of which both ends
+// were seen is one.
+type Connections struct {
+	Seen        int         `json:"seen"`
+	BothEnds    int         `json:"both_ends"`  // of them, those of which both ends were seen
+	Open        int         `json:"open"`       // of them, at the end
+	Incomplete  int         `json:"incomplete"` // of those that were closed: not seen whole
+	ClosedFirst ClosedFirst `json:"closed_first"`
+	Ended       Ended       `json:"ended"`
+}
+
+// ClosedFirst counts the connections that were closed, by who closed them first. Local
+// and Remote have those whose roles are not known.
+type ClosedFirst struct {
+	Server  int `json:"server"`
+	Client  int `json:"client"`
+	Both    int `json:"both"`
+	Neither int `json:"neither"`
+	Local   int `json:"local"`
+	Remote  int `json:"remote"`
+	Unknown int `json:"unknown"`
+}
+
+// Ended counts the same connections by how they ended.
+type Ended struct {
+	Fin       int `json:"fin"` // and by nothing else
+	Resets    int `json:"reset"`
+	Timeouts  int `json:"timeout"`
+	Refused   int `json:"refused"`
+	Abandoned int `json:"abandoned"` // given up before they were open
+	Otherwise int `json:"otherwise"` // destroyed, unreachable, or not known
+}
+
+// Closer is a group of connections that the same kind of process closed first in the same
+// way. A connection of which both ends have a verdict is counted by the first of them
+// that knows the process.
+type Closer struct {
+	// Comm is what the processes call themselves: hostile, at most 32 bytes. Processes is
+	// how many of them there are, or AtLeast so many; 0: no process was seen, as where
+	// the other host closed.
+	Comm      string `json:"comm,omitempty"`
+	Processes int    `json:"processes,omitzero"`
+	AtLeast   bool   `json:"at_least,omitzero"`
+	// Side is server, client or both, or local or remote where the roles are not known.
+	Side string `json:"side"`
+	// Port is the server's; 0: the roles are not known.
+	Port        uint16          `json:"port,omitzero"`
+	Mechanism   event.Mechanism `json:"mechanism,omitempty"` // "": not known
+	How         event.How       `json:"how,omitempty"`       // "": not known
+	Connections int             `json:"connections"`
+	Share       float64         `json:"share"` // of the connections that were closed, from 0 to 1
+}
+
+// CloserRest counts the groups that are not listed. With AtLeast there are more groups
+// than are kept apart; Connections is right.
+type CloserRest struct {
+	Groups      int  `json:"groups"`
+	AtLeast     bool `json:"at_least,omitzero"`
+	Connections int  `json:"connections"`
+}
+
+// Dwell tells how long sockets were in a state that they left.
+type Dwell struct {
+	State string `json:"state"` // in the kernel's spelling
+	Times uint64 `json:"times"` // of which the duration is known
+	// Median and P99 are the least durations that half of them, and 99 of 100, do not
+	// exceed, less than 0.4 % off. Max is exact.
+	Median time.Duration `json:"median_ns"`
+	P99    time.Duration `json:"p99_ns"`
+	Max    time.Duration `json:"max_ns"`
+}
+
+// Curve is how many sockets were in a state over time, as far as they were seen. Those of
+// recordings that ran at the same time are added up, but for the moments at which one of
+// them begins or ends.
+type Curve struct {
+	State  string `json:"state"` // in the kernel's spelling
+	Peak   int    `json:"peak"`
+	PeakAt Time   `json:"peak_time"` // when there were so many first
+	// Slices has 100 equal parts of the time from the first record to the last.
+	Slices []Slice `json:"slices"`
+
+	most func(n int) []int // sockets, in n slices
+}
+
+// Slice is a part of the time. Sockets is how many there were at most at once, in it or
+// up to 1/256 of the whole time before or after it.
+type Slice struct {
+	Time    Time `json:"time"` // at which it begins
+	Sockets int  `json:"sockets"`
+}
+
+// Held is what sockets in TIME_WAIT keep at the end of the recordings.
+type Held struct {
+	Sockets int        `json:"sockets"`
+	Ports   int        `json:"ports"`
+	Until   Time       `json:"until,omitzero"` // for the last of them
+	Most    []HeldPort `json:"most"`           // the 20 ports with the most sockets
+}
+
+// HeldPort is a local port with sockets in TIME_WAIT.
+type HeldPort struct {
+	Port    uint16    `json:"port"`
+	Role    conn.Role `json:"role,omitempty"` // of all its sockets; "": not known
+	Sockets int       `json:"sockets"`
+	Until   Time      `json:"until,omitzero"` // for the last of them
+}
+
+// FailedCall counts the calls for a port that failed with the same error.
+type FailedCall struct {
+	Call  event.Call `json:"call"`
+	Error string     `json:"error"` // as EADDRINUSE
+	Times int        `json:"times"`
+}
+
+// Losses is what the recordings lack.
+type Losses struct {
+	Events uint64 `json:"events"` // in all
+	// Ring and Reentry are those of them of which a record tells why they were lost.
+	Ring    uint64 `json:"ring"`
+	Reentry uint64 `json:"reentry"`
+	// Damages is how many parts of the files could not be read or are missing.
+	// DamagedBytes is their length, where it is known.
+	Damages      int   `json:"damages"`
+	DamagedBytes int64 `json:"damaged_bytes"`
+}
+
+// Finding is what is wrong. Of several recordings, those with the same words are one.
+type Finding struct {
+	Severity event.Severity `json:"severity"`
+	Code     event.Code     `json:"code"`
+	Count    int            `json:"count"`   // how many times, or connections
+	Summary  string         `json:"summary"` // one sentence
+}

@@ -1,0 +1,134 @@
+// Package stat gathers what captures have in them into figures that fit on one screen:
+// how connections ended and who closed them first, how long they were in each state, how
+// many sockets were in TIME_WAIT and when, what was lost and what is wrong.
+//
+// However long the captures are, what is kept is bounded: by the sockets that live at one
+// time, as the tracker is, and by constants.
+package stat
+
+import (
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Stat gathers the figures of recordings that are told one after the other. It is not
+// safe for concurrent use.
+type Stat struct {
+	now      recording // that is being told
+	about    about
+	summary  conn.Summary // of the recordings before
+	sockets  int          // that were closed, or open where a recording ended
+	fin      int          // connections that FINs alone ended
+	dwells   [tcpstate.Count]histogram
+	closers  closers
+	curves   curves
+	held     held
+	calls    calls
+	losses   Losses
+	findings findings
+}
+
+var _ derive.Output = (*Stat)(nil)
+
+// New returns a Stat to which nothing was told yet.
+func New() *Stat {
+	return &Stat{now: newRecording(), closers: newClosers(), held: make(held), calls: make(calls), about: newAbout()}
+}
+
+// Start begins a recording or, with the tracker that was there before, the next file of
+// one. A recording with another tracker ends there.
+func (s *Stat) Start(start *event.Start, tracker *conn.Tracker) {
+	if s.now.tracker != tracker {
+		s.finish()
+		s.now = newRecording()
+		s.now.tracker = tracker
+		s.about.recordings++
+	}
+	s.about.add(start)
+	s.now.begin(start)
+}
+
+// Files says how many files were read, where not each of them had its own start.
+func (s *Stat) Files(n int) { s.about.files = n }
+
+// Found takes a socket that is older than the recording, or than the file.
+func (s *Stat) Found(at event.Time, e *conn.End, known bool) {
+	wall := s.now.saw(at)
+	if !known {
+		s.now.census.move(e.Socket, e.State, wall)
+	}
+}
+
+// Transition takes the next transition.
+func (s *Stat) Transition(t *event.Transition, step conn.Step) {
+	r := &s.now
+	wall := r.saw(t.Time)
+	if t.Stays() {
+		return
+	}
+	if t.Dwell > 0 && t.From < tcpstate.Count {
+		s.dwells[t.From].add(t.Dwell)
+	}
+	// Of an end of which a part is missing, the state before may be another than From.
+	if step.End.Incomplete || gaugeOf(t.From) != none || gaugeOf(t.To) != none {
+		r.census.move(t.Socket, t.To, wall)
+	}
+	if t.To == tcpstate.Close {
+		s.sockets++
+	}
+	if step.Verdict && r.tracker != nil {
+		s.verdict(step.End)
+	}
+}
+
+// verdict takes the verdict of an end. The tracker counts the first one of a connection.
+func (s *Stat) verdict(e *conn.End) {
+	closed := s.now.tracker.Summary.Closed()
+	first := closed != s.now.closed
+	s.now.closed = closed
+	if first && e.How == conn.Fin && e.Ended == "" {
+		s.fin++
+	}
+	s.closers.verdict(e, first)
+}
+
+// CallFailed counts a call for a port that failed.
+func (s *Stat) CallFailed(c *event.CallFailed) {
+	s.now.saw(c.Time)
+	s.calls.add(c)
+}
+
+// Sample takes no more than the time of a look.
+func (s *Stat) Sample(sample *event.Sample) { s.now.saw(sample.Time) }
+
+// Finding keeps what was found, for a recording whose end does not tell it.
+func (s *Stat) Finding(f *event.Finding) { s.now.told.add(f) }
+
+// Loss counts what was lost.
+func (s *Stat) Loss(l event.Loss) {
+	s.now.saw(l.Time)
+	s.now.lost += l.Lost
+	s.losses.add(l)
+}
+
+// Cut says that the recording ends at a time without a stop record, or at the last record
+// if that time is 0. So does a stop with the reason event.StopCut, which tells the
+// findings as they stand then, and so does no stop at all.
+func (s *Stat) Cut(at event.Time) {
+	s.now.saw(at)
+	s.now.cut = true
+}
+
+// Stop ends a recording, or one file of it.
+func (s *Stat) Stop(stop event.Stop, findings []event.Finding) {
+	r := &s.now
+	r.saw(stop.Time)
+	r.stopped, r.cut, r.reason = true, r.cut || stop.Reason == event.StopCut, stop.Reason
+	r.stopLost = max(r.stopLost, stop.Lost)
+	r.findings = findings
+}
+
+// Flush does nothing: nothing is written before the report.
+func (s *Stat) Flush() error { return nil }

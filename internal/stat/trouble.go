@@ -1,0 +1,156 @@
+package stat
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// held has the ports with sockets in TIME_WAIT at the end of a recording.
+type held map[uint16]*HeldPort
+
+// add takes a socket that is there at the end.
+func (h held) add(e *conn.End, clock event.Clock) {
+	if e.State != tcpstate.TimeWait {
+		return
+	}
+	port := h[e.Local.Port()]
+	if port == nil {
+		port = &HeldPort{Port: e.Local.Port(), Role: e.Role()}
+		h[port.Port] = port
+	}
+	port.Sockets++
+	if port.Role != e.Role() {
+		port.Role = ""
+	}
+	if e.Until != 0 {
+		port.Until = port.Until.later(Time{clock.Wall(e.Until)})
+	}
+}
+
+// top returns the ports with the most sockets, and sums of all.
+func (h held) top(n int) Held {
+	all := slices.SortedFunc(maps.Values(h), func(a, b *HeldPort) int {
+		return cmp.Or(cmp.Compare(b.Sockets, a.Sockets), cmp.Compare(a.Port, b.Port))
+	})
+	sum := Held{Ports: len(all), Most: []HeldPort{}}
+	for i, port := range all {
+		sum.Sockets += port.Sockets
+		sum.Until = sum.Until.later(port.Until)
+		if i < n {
+			sum.Most = append(sum.Most, *port)
+		}
+	}
+	return sum
+}
+
+// call is what failed, and how.
+type call struct {
+	call event.Call
+	err  event.Errno
+}
+
+// calls counts the calls for a port that failed.
+type calls map[call]int
+
+func (c calls) add(failed *event.CallFailed) {
+	c[call{failed.Call, failed.Error}]++
+}
+
+// list returns the most frequent ones, those first.
+func (c calls) list() []FailedCall {
+	list := []FailedCall{}
+	for of, times := range c {
+		list = append(list, FailedCall{Call: of.call, Error: of.err.String(), Times: times})
+	}
+	slices.SortFunc(list, func(a, b FailedCall) int {
+		return cmp.Or(cmp.Compare(b.Times, a.Times), cmp.Compare(a.Call, b.Call), cmp.Compare(a.Error, b.Error))
+	})
+	return list[:min(len(list), callsListed)]
+}
+
+// add counts what a record of loss tells. How many events were lost in all is known at
+// the end.
+func (l *Losses) add(loss event.Loss) {
+	switch loss.Kind {
+	case event.LossRing:
+		l.Ring += loss.Lost
+	case event.LossReentry:
+		l.Reentry += loss.Lost
+	case event.LossDamage:
+		l.Damages++
+		l.DamagedBytes += loss.Bytes
+	}
+}
+
+// findingsKept is how many different findings are kept.
+const findingsKept = 2000
+
+// findings are those of recordings, each once, in the order in which they came.
+type findings struct {
+	list []event.Finding
+	more int // that were not kept
+}
+
+// same says whether two findings are about the same. Of one recording that is so where
+// their first sockets are the same, although the words differ as more is found.
+func same(a, b *event.Finding) bool {
+	if a.Code != b.Code {
+		return false
+	}
+	return a.Summary == b.Summary || len(a.Sockets) > 0 && len(b.Sockets) > 0 && a.Sockets[0] == b.Sockets[0]
+}
+
+// add takes a finding that may have been told before, when it was less.
+func (f *findings) add(found *event.Finding) {
+	known := slices.IndexFunc(f.list, func(k event.Finding) bool { return same(&k, found) })
+	switch {
+	case known >= 0:
+		f.list[known] = *found
+	case len(f.list) < findingsKept:
+		f.list = append(f.list, *found)
+	default:
+		f.more++
+	}
+}
+
+// merge takes the findings of another recording. Those with the same words are one.
+func (f *findings) merge(others []event.Finding) {
+	index := make(map[[2]string]int, len(f.list))
+	for i := range f.list {
+		index[key(&f.list[i])] = i
+	}
+	for i := range others {
+		other := &others[i]
+		known, ok := index[key(other)]
+		switch {
+		case ok:
+			f.list[known].Count += other.Count
+		case len(f.list) < findingsKept:
+			index[key(other)] = len(f.list)
+			f.list = append(f.list, *other)
+		default:
+			f.more++
+		}
+	}
+}
+
+func key(f *event.Finding) [2]string { return [2]string{string(f.Code), f.Summary} }
+
+// worst returns all of them, the worst first.
+func (f *findings) worst() []Finding {
+	all := []Finding{}
+	for i := range f.list {
+		found := &f.list[i]
+		all = append(all, Finding{
+			Severity: found.Severity, Code: found.Code, Count: found.Count, Summary: bounded(found.Summary),
+		})
+	}
+	rank := func(s event.Severity) int { return slices.Index(event.Severities, s) }
+	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(rank(b.Severity), rank(a.Severity)) })
+	return all
+}
