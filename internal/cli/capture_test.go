@@ -79,6 +79,30 @@ func smallDisk(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
+// killLoaded kills the trace while connections are made, once a capture has the verdicts
+// on so many ends: kill_loaded FILE 4000.
+func killLoaded(ts *testscript.TestScript, neg bool, args []string) {
+	stage := stageOf(ts)
+	done := make(chan error, 1)
+	go func() {
+		for {
+			select {
+			case <-stage.trace.ended:
+				done <- nil
+				return
+			default:
+			}
+			if err := one(stage.listener); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	recorded(ts, neg, args)
+	ts.Check(stage.trace.cmd.Process.Kill())
+	ts.Check(<-done)
+}
+
 // overload makes connections until the trace has ended.
 func overload(ts *testscript.TestScript, _ bool, _ []string) {
 	r := stageOf(ts).trace

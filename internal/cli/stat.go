@@ -54,6 +54,7 @@ func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	s := stat.New()
+	s.Files(len(files))
 	err = replay.Run(ctx, replay.Options{Files: files, Filter: filter, Several: true, Log: app.log}, s)
 	if err != nil && !damaged(err) {
 		return err
