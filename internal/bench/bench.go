@@ -41,7 +41,7 @@ func (b *bench) measure(ctx context.Context) error {
 	}{
 		{"rate", func(*row) bool { return true }, b.rate},
 		{"in-kernel time", func(r *row) bool { return r.start != nil }, b.kernel},
-		{"first event", func(r *row) bool { return r.lines > 0 }, b.first},
+		{"first event", func(r *row) bool { return r.prints() }, b.first},
 	}
 	for n := range b.rounds {
 		for _, kind := range kinds {
@@ -89,6 +89,9 @@ func (b *bench) rate(ctx context.Context, r *row) error {
 	r.startup = append(r.startup, float64(got.startup.user+got.startup.system)/1e6)
 	r.rss = append(r.rss, float64(got.whole.rssKiB))
 	r.count(got.output, b.connections*r.lines)
+	if r.records != "" {
+		r.disk = append(r.disk, got.output.bytesEach())
+	}
 	return nil
 }
 

@@ -109,11 +109,18 @@ func TestVerdict(t *testing.T) {
 	text := &row{
 		inKernel: samples{900}, callEnds: samples{120}, kept: samples{0.64}, ring: samples{0, 0, 1}, user: samples{1.4},
 	}
-	measured := &extras{whyHeld: samples{310, 299, 250}, startAlone: samples{200}, startCrowded: samples{501}}
-	want := []string{"met", "MISSED", "MISSED", "MISSED", "met", "met", "", "MISSED"}
+	write := &row{kept: samples{0.66}, ring: samples{0, 0}, disk: samples{40.1}}
+	measured := &extras{
+		whyHeld: samples{310, 299, 250}, startAlone: samples{200}, startCrowded: samples{501},
+		readGzip: reading{rate: samples{499_999, 1, 600_000}, rss: samples{199 << 10}},
+	}
+	want := []string{"met", "MISSED", "MISSED", "MISSED", "met", "met", "", "MISSED", "met", "met", "MISSED", "MISSED", "met"}
+	if len(targets) != len(want) {
+		t.Fatalf("%d targets", len(targets))
+	}
 	for i, target := range targets {
 		got := ""
-		if value, ok := target.value(&results{text, measured}); ok {
+		if value, ok := target.value(&results{text, write, measured}); ok {
 			got = target.verdict(value)
 		}
 		if got != want[i] {
@@ -125,7 +132,7 @@ func TestVerdict(t *testing.T) {
 // Without anything measured, not even the heading is there.
 func TestNoTargets(t *testing.T) {
 	var out strings.Builder
-	if err := printTargets(&out, &results{nil, &extras{}}); err != nil || out.Len() > 0 {
+	if err := printTargets(&out, &results{nil, nil, &extras{}}); err != nil || out.Len() > 0 {
 		t.Errorf("%v, %q", err, &out)
 	}
 }
@@ -133,11 +140,12 @@ func TestNoTargets(t *testing.T) {
 func TestChoose(t *testing.T) {
 	all := []tracer{{name: "none"}, {name: "text"}, {name: "absent", command: []string{"/absent"}, install: "not at all"}}
 	for _, test := range []struct{ only, tracers, parts string }{
-		{"", "none text", "why start syscalls"},
+		{"", "none text", "why start syscalls read"},
 		{"text", "none text", ""},
 		{"none", "none", ""},
 		{"why", "", "why"},
 		{"text,syscalls,start", "none text", "start syscalls"},
+		{"read", "", "read"},
 		{"absent", "none", ""},
 		{"nonsense", "error", "error"},
 	} {
@@ -172,6 +180,14 @@ func TestJSON(t *testing.T) {
 	}
 	const run = `{"runs":[{"name":"text","kernel_ns":800,"rate_kept":0.7,"lost":0,"cpu_us":3,"user_us":1,` +
 		`"system_us":2,"rss_kib":7,"first_event_ms":90,"connections_per_second":5}],`
+	write := &row{
+		tracer: tracer{name: "write"}, rate: samples{5}, kept: samples{0.7}, inKernel: samples{800},
+		lost: samples{0}, user: samples{1}, system: samples{2}, rss: samples{7}, disk: samples{30, 31, 32},
+	}
+	reads := &extras{
+		readGzip: reading{rate: samples{600_000}, cpu: samples{1.5}, rss: samples{90}},
+		readZstd: reading{rate: samples{700_000}, cpu: samples{1.25}, rss: samples{80}},
+	}
 	measured := &extras{
 		timeWait: 99, whyHeld: samples{3, 1, 2}, whyFree: samples{1}, whyRSS: samples{4}, whyWrong: 1,
 		startAlone: samples{10}, startCrowded: samples{15}, untraced: samples{50, 60}, traced: samples{80, 70},
@@ -183,6 +199,10 @@ func TestJSON(t *testing.T) {
 	}{
 		{nil, &extras{}, `{"runs":[]}`},
 		{[]*row{text}, &extras{}, run + `"attribution":{"call_ends_ns":{"median":50,"lowest":50,"highest":50}}}`},
+		{[]*row{write}, &extras{}, `{"runs":[{"name":"write","kernel_ns":800,"rate_kept":0.7,"lost":0,"cpu_us":3,"user_us":1,` +
+			`"system_us":2,"rss_kib":7,"connections_per_second":5,"bytes_per_transition":31}]}`},
+		{nil, reads, `{"runs":[],"read":{"name":"read","transitions_per_s":600000,"cpu_us":1.5,"rss_kib":90},` +
+			`"read_zst":{"name":"read-zst","transitions_per_s":700000,"cpu_us":1.25,"rss_kib":80}}`},
 		{nil, measured, `{"runs":[],` +
 			`"why":{"time_wait":99,"processes":500,"held_ms":{"median":2,"lowest":1,"highest":3},` +
 			`"free_ms":{"median":1,"lowest":1,"highest":1},"held_rss_kib":4,"wrong":1},` +
@@ -218,6 +238,14 @@ With 7 sockets in TIME_WAIT at one port, and 500 processes with a socket each, 9
   why, of that port              30 ms 2 MiB
   why, of a port that nobody has 20 ms
 (2 answers were WRONG, and do not count)
+`},
+		{extras{
+			readGzip: reading{samples{500_000, 600_000}, samples{1.5, 1.5}, samples{90 << 10}, 450 << 20},
+			readZstd: reading{samples{700_000}, samples{1}, samples{80 << 10}, 500 << 20},
+		}, `
+A capture of 11000000 transitions, of 1000000 connections, read by tcptrace -r FILE -q on one core, 3 times:
+  .jsonl.gz, 450 MiB 550000 (500000-600000) transitions a second 1.50 us of processor time each 90 MiB
+  .jsonl.zst, 500 MiB 700000 transitions a second 1.00 us of processor time each 80 MiB
 `},
 		{extras{untraced: samples{50, 50}, traced: samples{80, 80}, disturbed: 1}, `
 Each system call of the machine, by getppid() on one core, 9 times 200ms in turns:

@@ -22,9 +22,10 @@ const (
 	whyPart      = "why"
 	startPart    = "start"
 	syscallsPart = "syscalls"
+	readPart     = "read"
 )
 
-var parts = []string{whyPart, startPart, syscallsPart}
+var parts = []string{whyPart, startPart, syscallsPart, readPart}
 
 // repeats is how often each part is measured.
 const repeats = 9
@@ -42,6 +43,8 @@ type extras struct {
 	untraced     samples // ns a system call
 	traced       samples // the same, with tcptrace at an idle port
 	disturbed    int     // of the untraced, with somebody else's program at a tracepoint
+	readGzip     reading
+	readZstd     reading
 }
 
 // startAdded is what the crowd adds to the time until the start record: the snapshot
@@ -72,6 +75,11 @@ func (b *bench) measureExtras(ctx context.Context) error {
 	if b.parts[syscallsPart] {
 		if err := b.syscalls(ctx); err != nil {
 			return because(ctx, fmt.Errorf("system calls: %w", err))
+		}
+	}
+	if b.parts[readPart] {
+		if err := b.readings(ctx); err != nil {
+			return because(ctx, fmt.Errorf("read captures: %w", err))
 		}
 	}
 	return nil
@@ -239,6 +247,7 @@ func (e *extras) print(w io.Writer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	e.printCrowded(tab)
 	e.printSyscalls(tab)
+	e.printReading(tab)
 	return tab.Flush()
 }
 

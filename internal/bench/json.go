@@ -21,6 +21,7 @@ type figures struct {
 	RSSKiB       float64  `json:"rss_kib"`
 	FirstEventMS *float64 `json:"first_event_ms,omitempty"`
 	Rate         float64  `json:"connections_per_second"`
+	Disk         *float64 `json:"bytes_per_transition,omitempty"` // of what records
 }
 
 // spread is a figure of the parts beside the tracers' rounds.
@@ -62,6 +63,14 @@ type syscallFigures struct {
 	Disturbed int     `json:"disturbed"` // rounds in which somebody else traced as well
 }
 
+// readFigures are of one format of a capture.
+type readFigures struct {
+	Name string  `json:"name"`
+	Rate float64 `json:"transitions_per_s"` // on one core
+	CPU  float64 `json:"cpu_us"`            // user and system, a transition
+	RSS  float64 `json:"rss_kib"`
+}
+
 type attributionFigures struct {
 	CallEnds *spread `json:"call_ends_ns"` // a transition
 }
@@ -72,6 +81,8 @@ type object struct {
 	Why         *whyFigures         `json:"why,omitempty"`
 	Start       *startFigures       `json:"start,omitempty"`
 	Syscalls    *syscallFigures     `json:"syscalls,omitempty"`
+	Read        *readFigures        `json:"read,omitempty"`     // of .jsonl.gz
+	ReadZstd    *readFigures        `json:"read_zst,omitempty"` // of .jsonl.zst
 	Attribution *attributionFigures `json:"attribution,omitempty"`
 }
 
@@ -99,10 +110,19 @@ func newObject(rows []*row, e *extras) *object {
 	if len(e.traced) > 0 {
 		o.Syscalls = &syscallFigures{newSpread(e.untraced), newSpread(e.traced), newSpread(e.added()), e.disturbed}
 	}
+	o.Read = newReadFigures("read", e.readGzip)
+	o.ReadZstd = newReadFigures("read-zst", e.readZstd)
 	if text := find(rows, "text"); text != nil && len(text.callEnds) > 0 {
 		o.Attribution = &attributionFigures{newSpread(text.callEnds)}
 	}
 	return o
+}
+
+func newReadFigures(name string, r reading) *readFigures {
+	if len(r.rate) == 0 {
+		return nil
+	}
+	return &readFigures{Name: name, Rate: r.rate.median(), CPU: r.cpu.median(), RSS: r.rss.median()}
 }
 
 func newFigures(r *row) figures {
@@ -114,6 +134,10 @@ func newFigures(r *row) figures {
 	if len(r.firstEvent) > 0 {
 		first := r.firstEvent.median()
 		f.FirstEventMS = &first
+	}
+	if len(r.disk) > 0 {
+		disk := r.disk.median()
+		f.Disk = &disk
 	}
 	return f
 }

@@ -5,7 +5,8 @@
 // tracer, with an empty program, with tcptrace in several modes, and with the tools
 // that people use today, round by round and interleaved, so that what the machine
 // does besides falls on all of them alike. Beside these rounds it measures how long
-// tcptrace takes to look at very many sockets, and what it costs every system call.
+// tcptrace takes to look at very many sockets, what it costs every system call, and how
+// fast it reads a long capture.
 package main
 
 import (
@@ -42,6 +43,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == workerArg {
 		exit(work(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == makeArg {
+		exit(makeCaptures(os.Args[2:]))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, parse())
 	stop()
@@ -63,7 +67,7 @@ func parse() options {
 	flag.IntVar(&o.cores, "cores", 2, "processor cores to use")
 	flag.StringVar(&o.workload, "workload", "go", "go: plain loops of Go's net package; raw: bare system calls, twice as fast, where events are lost first")
 	flag.StringVar(&o.tcptrace, "tcptrace", "", "the tcptrace to measure (default: built from this module)")
-	flag.StringVar(&o.only, "only", "", "measure these only: tracers, as text,tcpstates (none is measured with any), and why, start, syscalls")
+	flag.StringVar(&o.only, "only", "", "measure these only: tracers, as text,tcpstates (none is measured with any), and why, start, syscalls, read")
 	flag.BoolVar(&o.json, "json", false, "print one JSON object")
 	flag.BoolVar(&o.programs, "programs", false, "show what each BPF program takes")
 	flag.Parse()

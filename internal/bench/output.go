@@ -13,11 +13,15 @@ import (
 
 // output is what a tracer's output says of the workload.
 type output struct {
-	lines    int  // about it; of tcptrace, transitions before the end of TIME_WAIT
-	lost     int  // events, as the tracer itself says
-	ring     int  // of them to a full ring buffer
-	reported bool // the tracer says what it lost
+	lines    int   // about it; of tcptrace, transitions before the end of TIME_WAIT
+	lost     int   // events, as the tracer itself says
+	ring     int   // of them to a full ring buffer
+	reported bool  // the tracer says what it lost
+	bytes    int64 // on disk, of a capture
 }
+
+// bytesEach is what a line takes on disk, with all that is told besides.
+func (o *output) bytesEach() float64 { return float64(o.bytes) / float64(max(o.lines, 1)) }
 
 // Once or twice in a round a TIME_WAIT ends early, by a RST for a segment that crossed
 // the client's end. It is no transition of the ten, and the kernel's tracepoint does

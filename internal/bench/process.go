@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +22,9 @@ const (
 	poll    = 5 * time.Millisecond
 	calm    = 300 * time.Millisecond // without a change: a tool is attached, or has written all
 	timeout = time.Minute            // for a tool to start or to end
+
+	// captureCalm is the same of a capture, to which lines go once a second at the latest.
+	captureCalm = 1300 * time.Millisecond
 )
 
 // process is a tracer in a process of its own.
@@ -29,6 +33,7 @@ type process struct {
 	cmd      *exec.Cmd
 	output   *os.File
 	messages *os.File // its standard error
+	capture  string   // what it records into; "": it does not
 	ended    chan struct{}
 	err      error // of Wait, once ended
 
@@ -62,6 +67,11 @@ func newProcess(t tracer, dir string) (*process, error) {
 		return nil, fmt.Errorf("start %s: there is no program %s", t.name, t.command[0])
 	}
 	p := &process{tracer: t, ended: make(chan struct{})}
+	args := t.command[1:]
+	if t.records != "" {
+		p.capture = filepath.Join(dir, t.name+t.records)
+		args = append(slices.Clip(args), "-w", p.capture)
+	}
 	var err error
 	if p.output, err = os.Create(filepath.Join(dir, t.name+".out")); err != nil {
 		return nil, fmt.Errorf("make the tracer's output: %w", err)
@@ -69,7 +79,7 @@ func newProcess(t tracer, dir string) (*process, error) {
 	if p.messages, err = os.Create(filepath.Join(dir, t.name+".err")); err != nil {
 		return nil, fmt.Errorf("make the tracer's messages: %w", err)
 	}
-	p.cmd = exec.Command(path, t.command[1:]...)
+	p.cmd = exec.Command(path, args...)
 	p.cmd.Stderr = p.messages
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return p, nil
@@ -125,25 +135,37 @@ func (p *process) stop(ctx context.Context) (usage, output, error) {
 	if err := p.interrupt(); err != nil {
 		return usage{}, output{}, err
 	}
-	if _, err := p.output.Seek(0, io.SeekStart); err != nil {
-		return usage{}, output{}, fmt.Errorf("read the tracer's output: %w", err)
-	}
-	o, err := read(p.output, p.tracer.count)
+	o, err := p.read()
 	return p.total(), o, err
+}
+
+// read counts what the tracer wrote.
+func (p *process) read() (output, error) {
+	if p.capture != "" {
+		return readCapture(p.capture, p.tracer.count)
+	}
+	if _, err := p.output.Seek(0, io.SeekStart); err != nil {
+		return output{}, fmt.Errorf("read the tracer's output: %w", err)
+	}
+	return read(p.output, p.tracer.count)
 }
 
 // drain waits until the tracer has written what it got so far.
 func (p *process) drain(ctx context.Context) error {
+	path, enough := p.output.Name(), calm
+	if p.capture != "" {
+		path, enough = p.capture, captureCalm
+	}
 	size, since := int64(-1), time.Now()
 	return p.await(ctx, "write its output", func() (bool, error) {
-		info, err := p.output.Stat()
+		info, err := os.Stat(path)
 		if err != nil {
 			return false, fmt.Errorf("look at the tracer's output: %w", err)
 		}
 		if info.Size() != size {
 			size, since = info.Size(), time.Now()
 		}
-		return time.Since(since) > calm, nil
+		return time.Since(since) > enough, nil
 	})
 }
 
@@ -173,6 +195,9 @@ func (p *process) kill() {
 	closeAll(p.output, p.messages)
 	os.Remove(p.output.Name())
 	os.Remove(p.messages.Name())
+	if p.capture != "" {
+		os.Remove(p.capture) // tcptrace replaces none
+	}
 }
 
 // total is what the process took from its start to its end.

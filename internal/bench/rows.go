@@ -20,6 +20,15 @@ func (s samples) median() float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
+// mebibytes is the same of what is in KiB.
+func (s samples) mebibytes() samples {
+	scaled := make(samples, len(s))
+	for i := range s {
+		scaled[i] = s[i] / 1024
+	}
+	return scaled
+}
+
 func (s samples) last() float64 { return s[len(s)-1] }
 
 // row has what was measured of one tracer.
@@ -32,6 +41,7 @@ type row struct {
 	user, system samples // us a transition, from the tracer's start to its end
 	startup      samples // ms of processor time until it was attached
 	rss          samples // KiB
+	disk         samples // bytes on disk a transition, of what records
 	firstEvent   samples // ms
 	programs     []program
 	notes        []string

@@ -38,7 +38,7 @@ func printTable(to io.Writer, r report) error {
 	if err := r.extras.print(w); err != nil {
 		return fmt.Errorf("write what was measured beside: %w", err)
 	}
-	if err := printTargets(w, &results{text, r.extras}); err != nil {
+	if err := printTargets(w, &results{text, find(r.rows, "write"), r.extras}); err != nil {
 		return fmt.Errorf("write the targets: %w", err)
 	}
 	if r.programs {
@@ -99,15 +99,21 @@ func cell(s samples, format string, unit float64) string {
 
 // notes says what the table has no column for.
 func (r report) notes(w io.Writer) {
-	var starts []string
+	var starts, disk []string
 	for _, row := range r.rows {
 		if row.command != nil {
 			starts = append(starts, row.name+" "+cell(row.startup, "%.0f", 1)+" ms")
+		}
+		if len(row.disk) > 0 {
+			disk = append(disk, row.name+" "+cell(row.disk, "%.1f", 1)+" bytes")
 		}
 	}
 	if len(starts) > 0 {
 		fmt.Fprintln(w, "\nUser and system time are of the tracer's whole life. Of both, its start takes:")
 		fmt.Fprintln(w, "  "+strings.Join(starts, ", "))
+	}
+	if len(disk) > 0 {
+		fmt.Fprintln(w, "On disk, a transition takes with all that is told besides: "+strings.Join(disk, ", "))
 	}
 	for _, row := range r.rows {
 		for _, note := range row.notes {

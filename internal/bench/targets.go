@@ -11,11 +11,13 @@ import (
 
 // results are what targets are held against.
 type results struct {
-	text *row // nil: it was not measured
+	text  *row // nil: it was not measured
+	write *row // the same
 	*extras
 }
 
-// target is what tcptrace means to keep to. Of its traces, the text to a file counts.
+// target is what tcptrace means to keep to. Of its traces, the text to a file counts, and
+// of its captures those that are compressed by gzip.
 type target struct {
 	what    string
 	format  string
@@ -34,6 +36,11 @@ var targets = []target{
 	{"why, of a port that many sockets have", "%.0f ms", 300, false, false, func(r *results) samples { return r.whyHeld }},
 	{"why, of a port that nobody has", "%.0f ms", 300, false, false, func(r *results) samples { return r.whyFree }},
 	{"what they add to a trace's start", "%.0f ms", 300, false, false, func(r *results) samples { return r.startAdded() }},
+	{"-w: connection rate kept", "%.2f of the untraced", 0.65, true, false, ofWrite(func(r *row) samples { return r.kept })},
+	{"-w: events lost to the ring", "%.0f", 0, false, true, ofWrite(func(r *row) samples { return r.ring })},
+	{"-w: disk", "%.1f bytes a transition", 40, false, false, ofWrite(func(r *row) samples { return r.disk })},
+	{"-r: speed on one core", "%.0f transitions a second", 500_000, true, false, func(r *results) samples { return r.readGzip.rate }},
+	{"-r: memory of 11 million transitions", "%.0f MiB", 200, false, false, func(r *results) samples { return r.readGzip.rss.mebibytes() }},
 }
 
 // ofText returns a figure of the text, where it was measured.
@@ -43,6 +50,16 @@ func ofText(of func(*row) samples) func(*results) samples {
 			return nil
 		}
 		return of(r.text)
+	}
+}
+
+// ofWrite returns a figure of the recording, where it was measured.
+func ofWrite(of func(*row) samples) func(*results) samples {
+	return func(r *results) samples {
+		if r.write == nil {
+			return nil
+		}
+		return of(r.write)
 	}
 }
 
@@ -76,7 +93,7 @@ func (t target) line(value float64) string {
 
 func printTargets(w io.Writer, r *results) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	heading := "\nTargets, measured in this run; of the traces, the text's:\n"
+	heading := "\nTargets, measured in this run; of the traces, the text's, and of the captures, those by gzip:\n"
 	for _, t := range targets {
 		if value, ok := t.value(r); ok {
 			fmt.Fprint(tab, heading+t.line(value)+"\n")

@@ -15,7 +15,8 @@ type tracer struct {
 	name    string
 	command []string
 	install string // how to get it, if it is none of ours
-	lines   int    // that it should print of one connection
+	records string // the ending of the capture that it records into; "": it prints lines
+	lines   int    // that it should print, or record, of one connection
 	count   func(line []byte, to *output)
 	start   func(context.Context, tracer, string) (running, error) // nil: no tracer
 	ready   func(*process) (bool, error)                           // it sees everything from now on
@@ -30,6 +31,10 @@ const (
 const oneLiner = `tracepoint:sock:inet_sock_set_state /args->protocol == 6/ { ` +
 	`printf("%llu %d %s %s:%d %s:%d %d > %d\n", nsecs, pid, comm, ntop(args->saddr), args->sport, ` +
 	`ntop(args->daddr), args->dport, args->oldstate, args->newstate); }`
+
+// prints says whether the tracer prints events as they come. That a capture grows is
+// none: its lines gather for a second.
+func (t *tracer) prints() bool { return t.lines > 0 && t.records == "" }
 
 // ours says whether the tracer is this project's or the benchmark's own.
 func (t *tracer) ours() bool { return t.install == "" }
@@ -46,6 +51,14 @@ func tracers(tcptrace string) []tracer {
 		{
 			name: "json", command: []string{tcptrace, "--port", ports, "--json"},
 			lines: transitionsEach, count: countJSON, ready: startRecord,
+		},
+		{
+			name: "write", command: []string{tcptrace, "--port", ports}, records: gzipCapture,
+			lines: transitionsEach, count: countJSON, ready: saysTracing,
+		},
+		{
+			name: "write-zst", command: []string{tcptrace, "--port", ports}, records: zstdCapture,
+			lines: transitionsEach, count: countJSON, ready: saysTracing,
 		},
 		{
 			name: "filtered", command: []string{tcptrace, "--port", "9"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	stdgzip "compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -67,10 +68,13 @@ func inOrder(lines, all []string) bool {
 // A bit that flips costs its block at most.
 func TestFlip(t *testing.T) {
 	t.Parallel()
-	blocks := sample()
-	all := flat(blocks...)
-	for _, kind := range []string{"gzip", "zstd"} {
-		t.Run(kind, func(t *testing.T) {
+	for _, c := range []struct {
+		kind   string
+		blocks [][]string
+	}{{"gzip", sample()}, {"gzip", sample()[:1]}, {"zstd", sample()}, {"zstd", sample()[:1]}} {
+		kind, blocks := c.kind, c.blocks
+		all := flat(blocks...)
+		t.Run(fmt.Sprint(kind, len(blocks)), func(t *testing.T) {
 			t.Parallel()
 			whole, ends := store(t, formats[kind], blocks...)
 			silent := 0
@@ -163,6 +167,29 @@ func TestMangled(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// Much damage does not exhaust the reader.
+func TestMuchDamage(t *testing.T) {
+	t.Parallel()
+	lines := newTraffic(4).lines(4000)
+	for _, kind := range []string{"gzip", "zstd"} {
+		var data []byte
+		var want []string
+		for i, some := range slices.Collect(slices.Chunk(lines, 5)) {
+			one, _ := store(t, formats[kind], some)
+			if i%4 == 0 {
+				want = append(want, flat(some)...)
+			} else {
+				one[len(one)*i/1000] ^= 0xff
+			}
+			data = append(data, one...)
+		}
+		got := readBytes(data)
+		if got.err != nil || !inOrder(want, got.lines) || !inOrder(got.lines, flat(lines)) || len(got.damage) < 190 || len(got.damage) > 200 {
+			t.Errorf("%s: %d lines, want %d; %d damages: %v", kind, len(got.lines), len(want), len(got.damage), got.err)
 		}
 	}
 }

@@ -213,6 +213,26 @@ func TestSyncs(t *testing.T) {
 	})
 }
 
+// What is written at once is synced once.
+func TestOneSync(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		file := &memory{}
+		w := block.NewWriter(file, block.Plain)
+		io.WriteString(w, "{}\n")
+		time.Sleep(500 * time.Millisecond)
+		io.WriteString(w, "{}\n")
+		time.Sleep(time.Hour)
+		if n := file.synced(); n > 2 {
+			t.Errorf("%d syncs of two lines", n)
+		}
+		before := file.synced()
+		if err := w.Close(); err != nil || file.synced() != before {
+			t.Errorf("%d syncs more: %v", file.synced()-before, err)
+		}
+	})
+}
+
 // A sync that hangs holds up neither Write nor what it writes.
 func TestSlowSync(t *testing.T) {
 	t.Parallel()

@@ -119,4 +119,3 @@ func overload(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Check(one(stageOf(ts).listener))
 	}
 }
-
