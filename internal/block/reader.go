@@ -26,7 +26,7 @@ type Reader struct {
 	tail []byte  // the start of a line that text goes on with
 	from int64   // where tail began
 	skip bool    // the rest of the line is damage as its start is
-	nul  bool    // text has a NUL byte, which no record has, and was not checked
+	nul  bool    // text has a NUL byte, which no record has
 	bad  *Damage // which is not handed out yet: it may grow
 
 	torn   bool // there was damage, so text may begin within a line
@@ -79,7 +79,7 @@ func (r *Reader) Next() ([]byte, error) {
 		case r.bad != nil:
 			return nil, r.told()
 		}
-		line := r.text[:i]
+		line := r.text[:i:i]
 		if len(r.tail) > 0 {
 			line = append(r.tail, line...)
 			r.tail = line[:0]

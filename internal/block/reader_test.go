@@ -67,6 +67,8 @@ func TestFilesOfOthers(t *testing.T) {
 		frames = append(frames, stream(t, part, zstd.WithEncoderCRC(false))...)
 		pzstd = append(append(pzstd, skippable...), stream(t, part)...)
 	}
+	window := stream(t, text)
+	window[5] = 17 << 3 // 128 MiB: zstd --ultra -22, from a pipe
 	nothing := member(t, "", stdgzip.Header{})
 	header := stdgzip.Header{Name: "capture.jsonl", Comment: "of a " + strings.Repeat("long ", 100), Extra: make([]byte, 60_000), OS: 3}
 	for name, data := range map[string][]byte{
@@ -78,6 +80,7 @@ func TestFilesOfOthers(t *testing.T) {
 		"zstd":                   stream(t, text),
 		"zstd without checksum":  stream(t, text, zstd.WithEncoderCRC(false)),
 		"zstd of level 19":       stream(t, text, zstd.WithEncoderLevel(zstd.SpeedBestCompression)),
+		"zstd of a large window": window,
 		"frames":                 frames,
 		"pzstd":                  pzstd,
 		"skippable frames":       slices.Concat(skippable, skippable, stream(t, text), skippable),

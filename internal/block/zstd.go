@@ -25,7 +25,8 @@ type zstdCodec struct {
 }
 
 func newZstd(w *window) chunks {
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBlock))
+	// A frame may have a larger window than content, which takes no memory here.
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
 		panic(err) // no such option
 	}
@@ -72,11 +73,10 @@ func (z *zstdCodec) decode(w *window) ([]byte, int, error) {
 	}
 	z.text = slices.Grow(z.text[:0], f.most+zstdSlack)
 	text, err := z.decoder.DecodeAll(w.data()[:f.stored], z.text)
-	if cap(text) > cap(z.text) {
-		z.text = text
-	}
 	switch {
-	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
+	case len(text) > maxBlock,
+		f.most > maxBlock && errors.Is(err, zstd.ErrDecoderSizeExceeded),
+		errors.Is(err, zstd.ErrWindowSizeExceeded):
 		err = errZstdLimit
 	case err != nil:
 		err = fmt.Errorf("zstd: %w", err)

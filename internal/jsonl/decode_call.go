@@ -35,7 +35,7 @@ func (d *Decoder) callFailed(to Records) error {
 // inTheWay reads a socket that keeps another one from its port.
 func (v *values) inTheWay(raw []byte, c *event.CallFailed) event.InTheWay {
 	var f fields
-	if err := members(raw, f.put); err != nil && v.err == nil {
+	if err := f.read(raw); err != nil && v.err == nil {
 		v.err = err
 	}
 	local := v.address(f[keyLocal])

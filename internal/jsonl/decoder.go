@@ -31,6 +31,7 @@ type Decoder struct {
 	values
 	fields fields
 	last   event.Time
+	passed event.Transition // that is handed on
 }
 
 // NewDecoder returns a decoder for one stream.
@@ -47,7 +48,7 @@ func (d *Decoder) Last() event.Time { return d.last }
 // next line can be read after either.
 func (d *Decoder) Decode(line []byte, to Records) error {
 	d.err, d.inside, d.fields = nil, 0, fields{}
-	if err := members(line, d.fields.put); err != nil {
+	if err := d.fields.read(line); err != nil {
 		return err
 	}
 	kind, ok := text(d.fields[keyType])
@@ -191,7 +192,8 @@ func (d *Decoder) transition(to Records) error {
 		return err
 	}
 	local := d.address(f[keyLocal])
-	t := event.Transition{
+	t := &d.passed
+	*t = event.Transition{
 		Time: d.values.time(f[keyTime]), Socket: d.id(f[keySocket]), NetNS: d.uint32(f[keyNetNS]),
 		Local: local, Remote: d.remote(f[keyRemote], local),
 		From: d.state(f[keyFrom]), To: d.state(f[keyTo]), Dwell: d.duration(f[keyDwell]),
@@ -208,7 +210,7 @@ func (d *Decoder) transition(to Records) error {
 	case t.Socket == 0 || t.From == t.To:
 		return errors.New("no transition of a socket")
 	}
-	to.Transition(&t)
+	to.Transition(t)
 	return nil
 }
 

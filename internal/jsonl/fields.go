@@ -79,32 +79,180 @@ const (
 	keys
 )
 
-var keyNames = map[string]key{
-	"type": keyType, "time": keyTime, "socket": keySocket, "netns": keyNetNS, "local": keyLocal,
-	"remote": keyRemote, "from": keyFrom, "to": keyTo, "dwell_ns": keyDwell, "cause": keyCause,
-	"mechanism": keyMechanism, "fin_unsent": keyFinUnsent, "error": keyError, "until": keyUntil,
-	"process": keyProcess, "reason": keyReason, "cgroup": keyCgroup, "bytes_sent": keyBytesSent,
-	"bytes_received": keyBytesReceived, "retransmits": keyRetransmits, "schema": keySchema,
-	"part": keyPart, "boot_id": keyBootID, "clock_offset_ns": keyClock, "tool": keyTool,
-	"host": keyHost, "filter": keyFilter, "sysctl": keySysctl, "sources": keySources, "when": keyWhen,
-	"state": keyState, "since": keySince, "role": keyRole, "opened": keyOpened, "closed": keyClosed,
-	"closed_first": keyClosedFirst, "how": keyHow, "ended": keyEnded, "closer": keyCloser, "act": keyAct,
-	"states": keyStates, "judged": keyJudged, "counted": keyCounted, "peer": keyPeer, "incomplete": keyIncomplete, "processes": keyProcesses,
-	"reuseaddr": keyReuseaddr, "reuseport": keyReuseport, "ipv6": keyIPv6, "v6only": keyV6Only,
-	"interface": keyInterface, "call": keyCall, "holders": keyHolders, "ports": keyPorts,
-	"timewait": keyTimewait, "orphan": keyOrphan, "waits": keyWaits, "uid": keyUID, "unread": keyUnread,
-	"unsent": keyUnsent, "timeouts": keyTimeouts, "backlog": keyBacklog, "backlog_max": keyBacklogMax,
-	"drops": keyDrops, "lost": keyLost, "kind": keyKind, "bytes": keyBytes,
-	"transitions": keyTransitions, "connections": keyConnections, "open": keyOpen,
+// keyOf finds a key by its name. A switch takes a third of a map's time.
+func keyOf(name []byte) key {
+	switch string(name) {
+	case "type":
+		return keyType
+	case "time":
+		return keyTime
+	case "socket":
+		return keySocket
+	case "netns":
+		return keyNetNS
+	case "local":
+		return keyLocal
+	case "remote":
+		return keyRemote
+	case "from":
+		return keyFrom
+	case "to":
+		return keyTo
+	case "dwell_ns":
+		return keyDwell
+	case "cause":
+		return keyCause
+	case "mechanism":
+		return keyMechanism
+	case "fin_unsent":
+		return keyFinUnsent
+	case "error":
+		return keyError
+	case "until":
+		return keyUntil
+	case "process":
+		return keyProcess
+	case "reason":
+		return keyReason
+	case "cgroup":
+		return keyCgroup
+	case "bytes_sent":
+		return keyBytesSent
+	case "bytes_received":
+		return keyBytesReceived
+	case "retransmits":
+		return keyRetransmits
+	case "schema":
+		return keySchema
+	case "part":
+		return keyPart
+	case "boot_id":
+		return keyBootID
+	case "clock_offset_ns":
+		return keyClock
+	case "tool":
+		return keyTool
+	case "host":
+		return keyHost
+	case "filter":
+		return keyFilter
+	case "sysctl":
+		return keySysctl
+	case "sources":
+		return keySources
+	case "when":
+		return keyWhen
+	case "state":
+		return keyState
+	case "since":
+		return keySince
+	case "role":
+		return keyRole
+	case "opened":
+		return keyOpened
+	case "closed":
+		return keyClosed
+	case "closed_first":
+		return keyClosedFirst
+	case "how":
+		return keyHow
+	case "ended":
+		return keyEnded
+	case "closer":
+		return keyCloser
+	case "act":
+		return keyAct
+	case "states":
+		return keyStates
+	case "judged":
+		return keyJudged
+	case "counted":
+		return keyCounted
+	case "peer":
+		return keyPeer
+	case "incomplete":
+		return keyIncomplete
+	case "processes":
+		return keyProcesses
+	case "reuseaddr":
+		return keyReuseaddr
+	case "reuseport":
+		return keyReuseport
+	case "ipv6":
+		return keyIPv6
+	case "v6only":
+		return keyV6Only
+	case "interface":
+		return keyInterface
+	case "call":
+		return keyCall
+	case "holders":
+		return keyHolders
+	case "ports":
+		return keyPorts
+	case "timewait":
+		return keyTimewait
+	case "orphan":
+		return keyOrphan
+	case "waits":
+		return keyWaits
+	case "uid":
+		return keyUID
+	case "unread":
+		return keyUnread
+	case "unsent":
+		return keyUnsent
+	case "timeouts":
+		return keyTimeouts
+	case "backlog":
+		return keyBacklog
+	case "backlog_max":
+		return keyBacklogMax
+	case "drops":
+		return keyDrops
+	case "lost":
+		return keyLost
+	case "kind":
+		return keyKind
+	case "bytes":
+		return keyBytes
+	case "transitions":
+		return keyTransitions
+	case "connections":
+		return keyConnections
+	case "open":
+		return keyOpen
+	}
+	return keyUnknown
 }
 
 // fields has the raw values of a record, by key. Of a key that stands twice, the last
 // value counts.
 type fields [keys][]byte
 
-func (f *fields) put(name, value []byte) error {
-	if k := keyNames[string(name)]; k != keyUnknown {
-		f[k] = value
+// read puts the members of an object in their places.
+func (f *fields) read(raw []byte) error {
+	s := scan(raw)
+	if !s.take('{') {
+		return errSyntax
 	}
-	return nil
+	if s.take('}') {
+		return s.atEnd()
+	}
+	for {
+		name, value, err := s.member()
+		if err != nil {
+			return err
+		}
+		if k := keyOf(name); k != keyUnknown {
+			f[k] = value
+		}
+		if s.take(',') {
+			continue
+		}
+		if s.take('}') {
+			return s.atEnd()
+		}
+		return errSyntax
+	}
 }

@@ -18,18 +18,28 @@ var errSyntax = errors.New("no JSON object")
 // begin and end, and leaves their meaning to who asks for them. encoding/json would take
 // ten times as long for a record.
 type scanner struct {
-	b []byte
-	i int
+	b       []byte
+	i       int
+	escapes bool // there may be some in the strings
 }
 
+func scan(raw []byte) scanner { return scanner{b: raw, escapes: bytes.IndexByte(raw, '\\') >= 0} }
+
 func (s *scanner) space() {
-	for s.i < len(s.b) && (s.b[s.i] == ' ' || s.b[s.i] == '\t' || s.b[s.i] == '\r' || s.b[s.i] == '\n') {
+	for s.i < len(s.b) && s.b[s.i] <= ' ' && (s.b[s.i] == ' ' || s.b[s.i] == '\t' || s.b[s.i] == '\r' || s.b[s.i] == '\n') {
 		s.i++
 	}
 }
 
 // take goes past a character, if it is the next one.
 func (s *scanner) take(c byte) bool {
+	if s.i < len(s.b) && s.b[s.i] > ' ' {
+		if s.b[s.i] != c {
+			return false
+		}
+		s.i++
+		return true
+	}
 	s.space()
 	if s.i < len(s.b) && s.b[s.i] == c {
 		s.i++
@@ -40,7 +50,7 @@ func (s *scanner) take(c byte) bool {
 
 // members calls f for each member of the object in raw, with the raw text of its value.
 func members(raw []byte, f func(key, value []byte) error) error {
-	s := scanner{b: raw}
+	s := scan(raw)
 	if !s.take('{') {
 		return errSyntax
 	}
@@ -48,19 +58,11 @@ func members(raw []byte, f func(key, value []byte) error) error {
 		return s.atEnd()
 	}
 	for {
-		s.space()
-		key, err := s.stringToken()
+		name, value, err := s.member()
 		if err != nil {
 			return err
 		}
-		if !s.take(':') {
-			return errSyntax
-		}
-		value, err := s.value(1)
-		if err != nil {
-			return err
-		}
-		if err := f(key[1:len(key)-1], value); err != nil {
+		if err := f(name, value); err != nil {
 			return err
 		}
 		if s.take(',') {
@@ -73,9 +75,22 @@ func members(raw []byte, f func(key, value []byte) error) error {
 	}
 }
 
+// member goes past a name and its value.
+func (s *scanner) member() (name, value []byte, err error) {
+	s.space()
+	if name, err = s.stringToken(); err != nil {
+		return nil, nil, err
+	}
+	if !s.take(':') {
+		return nil, nil, errSyntax
+	}
+	value, err = s.value(1)
+	return name[1 : len(name)-1], value, err
+}
+
 // elements calls f for each element of the array in raw.
 func elements(raw []byte, f func(value []byte) error) error {
-	s := scanner{b: raw}
+	s := scan(raw)
 	if !s.take('[') {
 		return errSyntax
 	}
@@ -129,16 +144,22 @@ func (s *scanner) stringToken() ([]byte, error) {
 		return nil, errSyntax
 	}
 	start := s.i
-	for s.i++; s.i < len(s.b); {
-		n := bytes.IndexByte(s.b[s.i:], '"')
+	if !s.escapes {
+		n := bytes.IndexByte(s.b[start+1:], '"')
 		if n < 0 {
-			break
+			return nil, errSyntax
 		}
-		if bytes.IndexByte(s.b[s.i:s.i+n], '\\') < 0 {
-			s.i += n + 1
+		s.i = start + n + 2
+		return s.b[start:s.i], nil
+	}
+	for s.i++; s.i < len(s.b); s.i++ {
+		switch s.b[s.i] {
+		case '\\':
+			s.i++ // and past what is escaped
+		case '"':
+			s.i++
 			return s.b[start:s.i], nil
 		}
-		s.i += bytes.IndexByte(s.b[s.i:], '\\') + 2 // past what is escaped
 	}
 	return nil, errSyntax
 }

@@ -31,13 +31,11 @@ const (
 
 // values reads the values of records. The first error stays.
 type values struct {
-	clock  event.Clock
-	err    error
-	inside int      // elements of the record's arrays
-	second struct { // that was read last
-		digits string
-		ns     int64
-	}
+	clock     event.Clock
+	err       error
+	inside    int              // elements of the record's arrays
+	seconds   map[string]int64 // since 1970 in nanoseconds, by how they are written
+	stateOf   map[string]tcpstate.State
 	strings   map[string]string
 	addresses map[string]netip.AddrPort
 	processes map[string]*event.Process
@@ -176,12 +174,16 @@ func (v *values) remote(raw []byte, local netip.AddrPort) netip.AddrPort {
 }
 
 func (v *values) state(raw []byte) tcpstate.State {
+	if s, ok := v.stateOf[string(raw)]; ok {
+		return s
+	}
 	b, _ := text(raw)
 	s, err := tcpstate.Parse(string(b))
 	if err != nil {
 		v.fail("a TCP state", raw)
+		return s
 	}
-	return s
+	return remember(&v.stateOf, raw, s)
 }
 
 // errno reads the name of an error.
@@ -228,12 +230,13 @@ func (v *values) written(b []byte) (ns int64, ok bool) {
 	if len(b) != whole || b[whole-1] != zone {
 		return 0, false
 	}
-	if v.second.digits == "" || string(b[:seconds]) != v.second.digits {
+	second, known := v.seconds[string(b[:seconds])]
+	if !known {
 		t, err := time.Parse("2006-01-02T15:04:05.", string(b[:seconds]))
 		if err != nil || t.Year() < 1970 || t.Year() > lastYear {
 			return 0, false
 		}
-		v.second.digits, v.second.ns = string(b[:seconds]), t.UnixNano()
+		second = remember(&v.seconds, b[:seconds], t.UnixNano())
 	}
 	for _, c := range b[seconds : whole-1] {
 		if c < '0' || c > '9' {
@@ -241,7 +244,7 @@ func (v *values) written(b []byte) (ns int64, ok bool) {
 		}
 		ns = 10*ns + int64(c-'0')
 	}
-	return v.second.ns + ns, true
+	return second + ns, true
 }
 
 // process reads who made a transition, or has a socket.
