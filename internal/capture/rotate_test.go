@@ -129,7 +129,7 @@ func TestRotationBySizeAndNumber(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			o := capture.Options{Path: filepath.Join(dir, "t"+ending), Size: 64 << 10, Keep: 3}
-			stream, _ := record(t, o, func(to jsonl.Records) { tell(to, 30_000, 1) })
+			stream, _ := record(t, o, func(to jsonl.Records) { tell(to, 6_000, 1) })
 			kept := files(t, filepath.Join(dir, "t.*"+ending))
 			if len(kept) != 3 {
 				t.Fatalf("%d files, want the newest 3: %v", len(kept), kept)
