@@ -46,7 +46,7 @@ func (w *Writer) put(lines []byte) {
 	if err != nil {
 		w.fail(fmt.Errorf("write the capture: %w", err))
 		if w.plain && n > 0 { // each line stands alone
-			w.size.Add(int64(bytes.LastIndexByte(block[:min(n, len(block))], '\n') + 1))
+			w.stays(bytes.LastIndexByte(block[:min(n, len(block))], '\n') + 1)
 		}
 		if w.base >= 0 {
 			// Should this fail as well, a reader finds out.
@@ -54,6 +54,11 @@ func (w *Writer) put(lines []byte) {
 		}
 		return
 	}
+	w.stays(n)
+}
+
+// stays counts what stays in the file, and has it synced.
+func (w *Writer) stays(n int) {
 	w.size.Add(int64(n))
 	select {
 	case w.dirty <- struct{}{}:

@@ -336,6 +336,17 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// The lines that a full disk took are synced too.
+func TestFullDiskSyncs(t *testing.T) {
+	t.Parallel()
+	file := &memory{room: 5}
+	w := block.NewWriter(file, block.Plain)
+	io.WriteString(w, "one\ntwo\n")
+	if err := w.Close(); !errors.Is(err, syscall.ENOSPC) || string(file.data) != "one\n" || file.syncs == 0 || w.Size() != 4 {
+		t.Errorf("%v: %q, %d syncs", err, file.data, file.syncs)
+	}
+}
+
 // What was in the file before the writer stays, and goes on.
 func TestAppends(t *testing.T) {
 	t.Parallel()
