@@ -54,11 +54,11 @@ func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	s := stat.New()
-	s.Files(len(files))
 	err = replay.Run(ctx, replay.Options{Files: files, Filter: filter, Several: true, Log: app.log}, s)
 	if err != nil && !damaged(err) {
 		return err
 	}
+	s.Files(len(files))
 	w := bufio.NewWriterSize(app.stdout, outputBuffer)
 	if printing := o.print(app, w, s.Report()); printing != nil {
 		return fmt.Errorf("write the figures: %w", printing)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,22 +88,35 @@ func recorded(app *app, r capture.Result) {
 	}
 	app.log.Info(fmt.Sprintf("recorded %s of %s, %s lost, into %s (%s)",
 		count(s.Transitions, "transition"), count(s.Connections, "connection"), count(int(r.Lost), "event"), into, sizeWords(r.Bytes)))
-	for i, f := range r.Findings {
-		if i == findingsTold {
-			app.log.Info(fmt.Sprintf("and %d more findings", len(r.Findings)-i))
-			break
-		}
-		times := ""
-		if f.Count > 1 {
-			times = fmt.Sprintf(" (%d times)", f.Count)
-		}
-		app.log.Info(fmt.Sprintf("found: %s %s%s: %s", f.Severity, f.Code, times, f.Summary))
+	if len(r.Findings) > 0 {
+		app.log.Info("found: " + findingWords(r.Findings))
 	}
 	app.log.Info("tcptrace -r " + r.Path + " shows it")
 }
 
+// findingWords names findings, what matters most first: "error refused (74 times)".
+func findingWords(findings []event.Finding) string {
+	var words []string
+	for _, severity := range slices.Backward(event.Severities) {
+		for _, f := range findings {
+			if f.Severity != severity {
+				continue
+			}
+			word := fmt.Sprintf("%s %s", f.Severity, f.Code)
+			if f.Count > 1 {
+				word += fmt.Sprintf(" (%d times)", f.Count)
+			}
+			words = append(words, word)
+		}
+	}
+	if more := len(words) - findingsTold; more > 0 {
+		words = append(words[:findingsTold], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(words, ", ")
+}
+
 // findingsTold is how many findings a recording tells when it ends.
-const findingsTold = 5
+const findingsTold = 8
 
 func count(n int, noun string) string {
 	if n != 1 {
