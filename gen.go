@@ -13,10 +13,17 @@
 //	settle     turns kernel records into what is true: the kernel reports no
 //	           TIME_WAIT, tells a RST after its effect, and swaps sockets in mid-life;
 //	           gives each transition its process
+//	derive     leads it through the next two, and all to an output
 //	conn       follows connections: who opened, who closed first, how, by whom
 //	diagnose   finds what is wrong with them: a table of rules
 //	text       prints transitions, findings and the summary for people
-//	jsonl      prints the record stream for programs
+//	jsonl      prints the record stream for programs, and reads it
+//	capture    keeps that stream in files, by block: in blocks that stand alone
+//	stat       gathers figures
+//
+// A capture goes the same way: replay reads it, jsonl makes records of its lines, and they
+// enter at derive, where those of a live trace do, too. What a trace shows it shows again.
+// anonymize maps records on their way there.
 //
 // What no event tells is looked for: sockdiag takes snapshots of the sockets that there
 // are and of who has them open, by iterators of bpf/snapshot.bpf.c or else by netlink.
@@ -26,8 +33,9 @@
 //
 // live leads an event along this way, cli turns the command line into it, demo plays
 // it on two hosts made of network namespaces, host tells about the machine, tcpstate
-// has the states. kerneltest gives tests a piece of the real kernel, bench measures.
-// Everything from event on builds and tests without Linux.
+// has the states. kerneltest gives tests a piece of the real kernel, schematest the stream's
+// schema, tracetest a scripted trace; bench measures. Everything from event on builds and
+// tests without Linux.
 //
 // # What the kernel hides
 //
