@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 )
 
@@ -19,17 +21,29 @@ func Create(path string, replace bool) (*os.File, error) {
 		f, err = create(path)
 	}
 	switch {
+	case errors.Is(err, fs.ErrExist) && !regular(path):
+		return nil, fmt.Errorf("%s is no regular file: --json prints the record stream on standard output", path)
 	case errors.Is(err, fs.ErrExist):
-		return nil, fmt.Errorf("%s exists: choose another name, or replace it with --force", path)
+		return nil, existsError{path}
 	case err != nil:
 		return nil, fmt.Errorf("create the capture: %w", err)
 	}
-	if err := giveToUser(f); err != nil {
-		f.Close()
-		os.Remove(path)
-		return nil, err
-	}
+	giveToUser(f)
 	return f, nil
+}
+
+// existsError is fs.ErrExist with what to do.
+type existsError struct{ path string }
+
+func (e existsError) Error() string {
+	return e.path + " exists: choose another name, or replace it with --force"
+}
+
+func (existsError) Unwrap() error { return fs.ErrExist }
+
+func regular(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // create never follows a link: who traces as root may do so in a directory of others.
@@ -38,11 +52,7 @@ func create(path string) (*os.File, error) {
 }
 
 func remove(path string) error {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return fmt.Errorf("replace the capture: %w", err)
-	}
-	if !info.Mode().IsRegular() {
+	if !regular(path) {
 		return fmt.Errorf("%s is no regular file, which is not replaced", path)
 	}
 	if err := os.Remove(path); err != nil {
@@ -51,18 +61,49 @@ func remove(path string) error {
 	return nil
 }
 
-// giveToUser makes the user behind sudo the owner.
-func giveToUser(f *os.File) error {
+// giveToUser makes the user behind sudo the owner. Where the file system has no owners, or
+// does not let root give files away, the file stays root's: a recording that is there is
+// better than none.
+func giveToUser(f *os.File) {
 	uid, err := strconv.ParseUint(os.Getenv("SUDO_UID"), 10, 31)
 	if err != nil || os.Geteuid() != 0 {
-		return nil
+		return
 	}
 	gid, err := strconv.ParseUint(os.Getenv("SUDO_GID"), 10, 31)
 	if err != nil {
-		return nil
+		return
 	}
-	if err := f.Chown(int(uid), int(gid)); err != nil {
-		return fmt.Errorf("give the capture to the user behind sudo: %w", err)
+	_ = f.Chown(int(uid), int(gid))
+}
+
+// Beside is a name in the directory of a file, and of its format, for what shall become
+// that file.
+func Beside(path string) string {
+	dir, base := filepath.Split(path)
+	return filepath.Join(dir, fmt.Sprintf(".%08x-%s", rand.Uint32(), base))
+}
+
+// Placeable says, by its error, whether a file may have a name: what exists is left alone,
+// unless it is a regular file that may be replaced.
+func Placeable(path string, replace bool) error {
+	switch _, err := os.Lstat(path); {
+	case err != nil:
+		return nil // or creating it tells
+	case !regular(path):
+		return fmt.Errorf("%s is no regular file, which is not replaced", path)
+	case !replace:
+		return existsError{path}
+	}
+	return nil
+}
+
+// Place gives a file that is whole its name, if that is Placeable.
+func Place(from, path string, replace bool) error {
+	if err := Placeable(path, replace); err != nil {
+		return err
+	}
+	if err := os.Rename(from, path); err != nil {
+		return fmt.Errorf("name the capture: %w", err)
 	}
 	return nil
 }

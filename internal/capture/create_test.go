@@ -68,7 +68,7 @@ func TestCreateReplacesFilesAlone(t *testing.T) {
 		says    string
 	}{
 		{"file", false, "file exists: choose another name, or replace it with --force"},
-		{"link", false, "exists"}, {"link", true, "is no regular file"}, {"fifo", true, "is no regular file"},
+		{"link", false, "is no regular file"}, {"link", true, "is no regular file"}, {"fifo", true, "is no regular file"},
 		{".", true, "is no regular file"}, {"nowhere/f", true, "no such file or directory"},
 	} {
 		f, err := capture.Create(at(tc.name), tc.replace)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // parts are the files of a recording that goes on from file to file: trace.jsonl.gz
@@ -78,25 +77,27 @@ func (p parts) last() (int, error) {
 	return numbers[len(numbers)-1], nil
 }
 
-// prune removes the files that need not be kept: all but so many, and those that were
-// written last before a time. The newest is kept in any case.
-func (p parts) prune(keep int, before time.Time) error {
+// pattern is what a shell finds all of the files by.
+func (p parts) pattern() string { return filepath.Join(p.dir, p.stem+".*"+p.ending) }
+
+// prune removes the files that need not be kept: all but so many.
+func (p parts) prune(keep int) error {
 	numbers, err := p.numbers()
 	if err != nil {
 		return err
 	}
-	for i, n := range numbers[:max(0, len(numbers)-1)] {
-		if (keep == 0 || i >= len(numbers)-keep) && !p.writtenBefore(n, before) {
-			continue
-		}
-		if err := os.Remove(p.path(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove the recording's oldest file: %w", err)
+	for _, n := range numbers[:max(0, len(numbers)-keep)] {
+		if err := removePart(p.path(n)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (p parts) writtenBefore(number int, t time.Time) bool {
-	info, err := os.Lstat(p.path(number))
-	return err == nil && info.ModTime().Before(t)
+// removePart removes a file, which may be gone already.
+func removePart(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the recording's oldest file: %w", err)
+	}
+	return nil
 }

@@ -24,6 +24,7 @@ var (
 type Reader struct {
 	Name    string
 	file    *os.File
+	pipe    *io.PipeWriter // where it is no regular file
 	blocks  *block.Reader
 	decoder *jsonl.Decoder
 	started bool // a record was read
@@ -54,9 +55,33 @@ func Open(path string, wait func()) (*Reader, error) {
 		}
 		r.file = f
 	}
-	r.blocks = block.NewReader(r.file, block.Options{Wait: wait})
+	r.blocks = block.NewReader(r.source(), block.Options{Wait: wait})
 	return r, nil
 }
+
+// source is what is read: the file or, where a read may take for ever, a pipe that
+// Interrupt can end.
+func (r *Reader) source() io.Reader {
+	if info, err := r.file.Stat(); err == nil && info.Mode().IsRegular() {
+		return r.file
+	}
+	out, in := io.Pipe()
+	r.pipe = in
+	go func() {
+		_, err := io.Copy(in, r.file)
+		in.CloseWithError(err) // nil is the end
+	}()
+	return out
+}
+
+// Interrupt ends a read that waits.
+func (r *Reader) Interrupt() {
+	if r.pipe != nil {
+		r.pipe.CloseWithError(errInterrupted)
+	}
+}
+
+var errInterrupted = errors.New("interrupted")
 
 // Close frees the reader.
 func (r *Reader) Close() error { return r.file.Close() }

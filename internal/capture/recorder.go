@@ -3,7 +3,11 @@
 package capture
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -18,10 +22,12 @@ type Options struct {
 	Path    string // the format goes by its ending: .gz, .zst, else plain lines
 	Replace bool   // a file that exists
 	// Size and Age are when to go on in another file, in bytes on disk; 0: never. A file
-	// may become larger by what is not compressed yet.
+	// may become larger by what is not compressed yet, and by the sockets that it begins
+	// with: as much again comes behind them.
 	Size int64
 	Age  time.Duration
-	// Keep is how many files stay, and Last how old the end of one may become; 0: all do.
+	// Keep is how many files stay, those of earlier recordings among them, and Last how old
+	// the end of one of this recording's may become; 0: all do.
 	Keep int
 	Last time.Duration
 	// Now is the clock of the records, for Age. Without it no file ends by its age while
@@ -42,12 +48,34 @@ type Recorder struct {
 	sockets *conn.Tracker
 	file    *block.Writer
 	lines   *jsonl.Writer
+	raw     counter      // bytes in the file, before they are compressed
+	head    int64        // of them, what every file begins with
 	began   event.Time   // of the file
 	base    conn.Summary // when the file began
 	lost    uint64       // in the file
 	result  Result
+	own     []part // that are kept by time, but for the last one
+	stopped bool
 	err     error
 	closing chan ended // has how the file before ended; nil: there is none
+}
+
+// part is a file that ended.
+type part struct {
+	path string
+	end  event.Time
+}
+
+// counter counts what passes to a writer.
+type counter struct {
+	w     io.Writer
+	bytes int64
+}
+
+// Write implements io.Writer.
+func (c *counter) Write(p []byte) (int, error) {
+	c.bytes += int64(len(p))
+	return c.w.Write(p)
 }
 
 // ended is how a file ended.
@@ -63,23 +91,40 @@ func NewRecorder(o Options) *Recorder {
 
 // Start implements derive.Output.
 func (r *Recorder) Start(s *event.Start, t *conn.Tracker) {
-	r.start, r.sockets = *s, t
-	path := r.Path
-	if r.rotates() {
-		number, err := r.parts.last()
-		if err != nil {
-			r.err = err
-			return
-		}
-		r.start.Part = 1
-		path = r.parts.path(number + 1)
+	if r.sockets != nil {
+		r.err = errors.New("the files are of several recordings, and a file takes one: write them one by one")
+		return
 	}
-	r.open(path, s.Time)
+	r.start, r.sockets = *s, t
+	if !r.rotates() {
+		f, err := Create(r.Path, r.Replace)
+		r.open(f, r.Path, err, s.Time)
+		return
+	}
+	r.start.Part = 1
+	r.openPart(s.Time)
+}
+
+// openPart begins the next file of a recording that goes on from file to file. The numbers
+// of others are passed over, whatever may be replaced.
+func (r *Recorder) openPart(at event.Time) {
+	number, err := r.parts.last()
+	for err == nil {
+		number++
+		var f *os.File
+		path := r.parts.path(number)
+		if f, err = Create(path, false); errors.Is(err, fs.ErrExist) {
+			err = nil
+			continue
+		}
+		r.open(f, path, err, at)
+		return
+	}
+	r.err = err
 }
 
 // open begins a file.
-func (r *Recorder) open(path string, at event.Time) {
-	f, err := Create(path, r.Replace)
+func (r *Recorder) open(f *os.File, path string, err error, at event.Time) {
 	if err != nil {
 		r.err = err
 		return
@@ -87,7 +132,8 @@ func (r *Recorder) open(path string, at event.Time) {
 	r.result.Files++
 	r.result.Path = path
 	r.file = block.NewWriter(f, block.FormatOf(path))
-	r.lines = jsonl.New(r.file)
+	r.raw = counter{w: r.file}
+	r.lines = jsonl.New(&r.raw)
 	r.began, r.base, r.lost = at, r.sockets.Summary, 0
 	r.start.Time = at
 	r.lines.Start(&r.start, r.sockets)
@@ -143,7 +189,7 @@ func (r *Recorder) Loss(l event.Loss) {
 
 // Stop implements derive.Output.
 func (r *Recorder) Stop(s event.Stop, findings []event.Finding) {
-	r.result.Findings, r.result.Summary = findings, r.sockets.Summary
+	r.result.Findings, r.result.Summary, r.stopped = findings, r.sockets.Summary, true
 	if r.err == nil {
 		r.end(s)
 	}
@@ -163,14 +209,20 @@ func (r *Recorder) Flush() error {
 	if r.err == nil && r.file != nil && r.Now != nil {
 		r.rotate(r.Now())
 	}
-	if r.err == nil && r.file != nil {
-		r.err = r.file.Err()
-	}
+	r.check()
 	return r.err
+}
+
+// check takes the first error of the lines or of the file.
+func (r *Recorder) check() {
+	if r.err == nil && r.file != nil {
+		r.err = cmp.Or(r.lines.Flush(), r.file.Err())
+	}
 }
 
 // Close ends the last file. It returns the recording's first error.
 func (r *Recorder) Close() error {
+	r.check()
 	r.join()
 	if r.file != nil {
 		r.closeAside()
@@ -194,6 +246,7 @@ func (r *Recorder) Remove() error {
 type Result struct {
 	Files    int    // that were written, those that were removed since among them
 	Path     string // of the last one
+	Pattern  string // of all of them, as a shell takes it
 	Bytes    int64  // in all of them
 	Summary  conn.Summary
 	Lost     uint64 // events
@@ -201,4 +254,8 @@ type Result struct {
 }
 
 // Result returns what the recording has come to, once it is closed.
-func (r *Recorder) Result() Result { return r.result }
+func (r *Recorder) Result() Result {
+	result := r.result
+	result.Pattern = r.parts.pattern()
+	return result
+}

@@ -1,33 +1,33 @@
 package capture
 
 import (
-	"time"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // rotate goes on in another file, if it is time. The record before is whole by then, with
 // all that was derived from it but findings.
 func (r *Recorder) rotate(at event.Time) {
-	if r.Size > 0 && r.file.Size() >= r.Size || r.Age > 0 && at.Sub(r.began) >= r.Age {
+	large := r.Size > 0 && r.file.Size() >= r.Size && r.raw.bytes >= 2*r.head
+	if !r.stopped && (large || r.Age > 0 && at.Sub(r.began) >= r.Age) {
 		r.next(at)
 	}
 }
 
 func (r *Recorder) next(at event.Time) {
 	r.end(event.Stop{Time: at, Reason: event.StopRotated})
+	r.check()
 	r.join()
+	r.own = append(r.own, part{r.result.Path, at})
 	r.closeAside()
-	number, err := r.parts.last()
-	if err != nil {
-		r.err = err
+	if r.err != nil {
 		return
 	}
 	r.start.Part++
-	r.open(r.parts.path(number+1), at)
+	r.openPart(at)
 	if r.err == nil {
 		r.lines.Resume(at)
-		r.err = r.prune()
+		r.head = r.raw.bytes
+		r.err = r.prune(at)
 	}
 }
 
@@ -56,13 +56,18 @@ func (r *Recorder) join() {
 }
 
 // prune removes the files that need not be kept.
-func (r *Recorder) prune() error {
-	var before time.Time
-	if r.Last > 0 {
-		before = time.Now().Add(-r.Last)
+func (r *Recorder) prune(at event.Time) error {
+	for r.Last > 0 && len(r.own) > 0 && at.Sub(r.own[0].end) > r.Last {
+		if err := removePart(r.own[0].path); err != nil {
+			return err
+		}
+		r.own = r.own[1:]
 	}
-	if r.Keep == 0 && r.Last == 0 {
+	if r.Last == 0 {
+		r.own = nil // nobody asks
+	}
+	if r.Keep == 0 {
 		return nil
 	}
-	return r.parts.prune(r.Keep, before)
+	return r.parts.prune(r.Keep)
 }

@@ -3,7 +3,10 @@ package capture_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +22,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/schematest"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
@@ -176,6 +180,7 @@ func TestAnEarlierRunsFilesStay(t *testing.T) {
 	}
 }
 
+// The last part of a recording is kept by its own clock, and an earlier one's files stay.
 func TestTheLastPartIsKeptByTime(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -183,13 +188,82 @@ func TestTheLastPartIsKeptByTime(t *testing.T) {
 	if err := os.WriteFile(old, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+	const last = 200 * time.Millisecond
+	stream, _ := record(t, capture.Options{Path: filepath.Join(dir, "t.jsonl"), Age: last / 10, Last: last}, func(to jsonl.Records) { tell(to, 20, 1) })
+	names := files(t, filepath.Join(dir, "*"))
+	if names[0] != old {
+		t.Errorf("an earlier recording's file is gone: %v", names)
+	}
+	got, _ := again(t, names[1:]...)
+	all, kept := linesOf(stream, "transition"), linesOf(got, "transition")
+	same(t, "what is kept", kept, all[len(all)-len(kept):])
+	if first, end := timeOf(t, kept[0]), timeOf(t, all[len(all)-1]); end.Sub(first) < last-last/5 || end.Sub(first) > 2*last {
+		t.Errorf("the last %v of %v are kept", end.Sub(first), last)
+	}
+}
+
+func timeOf(t *testing.T, line string) time.Time {
+	t.Helper()
+	var record struct{ Time time.Time }
+	if err := json.Unmarshal([]byte(line), &record); err != nil {
 		t.Fatal(err)
 	}
-	record(t, capture.Options{Path: filepath.Join(dir, "t.jsonl"), Age: 1, Last: 10 * time.Minute}, func(to jsonl.Records) { tell(to, 2, 1) })
-	names := files(t, filepath.Join(dir, "*"))
-	if slices.Contains(names, old) || len(names) < 10 || filepath.Base(names[0]) != "t.000008.jsonl" {
-		t.Errorf("files %v", names)
+	return record.Time
+}
+
+// Where the sockets that a file begins with are larger than what is asked for, a file does
+// not end before it has as much again of its own.
+func TestManySocketsDoNotMakeManyFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	record(t, capture.Options{Path: filepath.Join(dir, "t.jsonl"), Size: 1}, func(to jsonl.Records) {
+		to.Start(start())
+		for i := range 2000 {
+			s := event.Socket{
+				Time: event.Time(time.Hour), Socket: event.ID(i + 1), NetNS: 1, State: tcpstate.Established,
+				Local: netip.MustParseAddrPort("10.0.0.1:80"), Remote: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.2"), uint16(i+1)),
+			}
+			to.Found(&s)
+		}
+		for i := range 4000 {
+			to.Loss(event.Loss{Time: event.Time(time.Hour).Add(time.Duration(i)), Lost: 1, Kind: event.LossRing})
+		}
+		to.Stop(event.Stop{Time: event.Time(2 * time.Hour), Reason: "signal"})
+	})
+	if names := files(t, filepath.Join(dir, "*")); len(names) > 4 {
+		t.Errorf("%d files", len(names))
+	}
+}
+
+// Nothing follows the stop record.
+func TestARecordingThatStoppedDoesNotRotate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	now := event.Time(time.Hour)
+	recorder := capture.NewRecorder(capture.Options{Path: filepath.Join(dir, "t.jsonl"), Age: time.Second, Now: func() event.Time { return now }})
+	stream := derive.New(recorder)
+	stream.Start(start())
+	stream.Stop(event.Stop{Time: now, Reason: "signal"})
+	now = now.Add(time.Minute)
+	if err := errors.Join(recorder.Flush(), recorder.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again(t, files(t, filepath.Join(dir, "*"))...)
+}
+
+// A line that cannot be stored is an error of the recording.
+func TestATooLongLineIsTold(t *testing.T) {
+	t.Parallel()
+	recorder := capture.NewRecorder(capture.Options{Path: filepath.Join(t.TempDir(), "t.jsonl")})
+	stream := derive.New(recorder)
+	stream.Start(start())
+	stream.CallFailed(&event.CallFailed{
+		Time: event.Time(2 * time.Hour), Call: event.CallBind, Local: netip.MustParseAddrPort("10.0.0.1:80"), Error: event.EADDRINUSE,
+		Process: &event.Process{Comm: strings.Repeat("x", 33<<20)},
+	})
+	flushed, closed := recorder.Flush(), recorder.Close()
+	if flushed == nil || closed == nil {
+		t.Errorf("flush %v, close %v", flushed, closed)
 	}
 }
 

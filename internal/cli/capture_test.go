@@ -5,7 +5,9 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -101,6 +103,34 @@ func killLoaded(ts *testscript.TestScript, neg bool, args []string) {
 	recorded(ts, neg, args)
 	ts.Check(stage.trace.cmd.Process.Kill())
 	ts.Check(<-done)
+}
+
+// follow starts a replay of standard input, which has a capture without its last line and
+// does not end.
+func follow(ts *testscript.TestScript, _ bool, args []string) {
+	content, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	end := bytes.LastIndexByte(content[:len(content)-1], '\n') + 1
+	r := &running{cmd: exec.Command("/proc/self/exe"), ended: make(chan struct{})}
+	r.cmd.Args = []string{"tcptrace", "-r", "-"}
+	stdin, err := r.cmd.StdinPipe()
+	ts.Check(err)
+	ts.Defer(func() { stdin.Close() })
+	stdout, err := r.cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(r.cmd.Start())
+	ts.Defer(func() { r.cmd.Process.Kill(); <-r.ended })
+	stageOf(ts).trace = r
+	_, err = stdin.Write(content[:end])
+	ts.Check(err)
+	first := make([]byte, 1)
+	_, err = io.ReadFull(stdout, first) // it shows what there is, and waits
+	ts.Check(err)
+	go func() {
+		io.Copy(&r.stdout, stdout)
+		r.err = r.cmd.Wait()
+		close(r.ended)
+	}()
 }
 
 // overload makes connections until the trace has ended.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,10 @@ func usagef(format string, args ...any) error {
 // Main runs the command and returns its exit code. Standard output is data, standard
 // error the rest.
 func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer) int {
+	stderr = harmless{stderr}
+	// A write to a closed pipe shall be an error that can be told. It is not ignored, as a
+	// command would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	app := &app{stdout: stdout, stderr: stderr, level: zap.NewAtomicLevelAt(zap.InfoLevel)}
 	app.log = newLogger(stderr, app.level)
 	root := newRootCommand(app)

@@ -8,7 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync"
 	"syscall"
+
+	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/derive"
 )
@@ -50,9 +53,12 @@ func ofCommand(err error) error {
 
 // command is a program that a trace lasts for. It has the terminal, and what it is given.
 type command struct {
-	cmd   *exec.Cmd
-	ended chan struct{} // closed with its end
-	err   error         // why it could not be started
+	cmd    *exec.Cmd
+	mutex  sync.Mutex
+	signal os.Signal     // that came before the start
+	began  bool          // it was started, or will not be
+	ended  chan struct{} // closed with its end
+	err    error         // why it could not be started
 }
 
 // newCommand finds the program.
@@ -61,10 +67,14 @@ func newCommand(words []string) (*command, error) {
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return nil, notStarted(words[0], err)
 	}
+	return &command{cmd: newProcess(path, words), ended: make(chan struct{})}, nil
+}
+
+func newProcess(path string, words []string) *exec.Cmd {
 	cmd := exec.Command(path, words[1:]...)
 	cmd.Args[0] = words[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	return &command{cmd: cmd, ended: make(chan struct{})}, nil
+	return cmd
 }
 
 func notStarted(name string, err error) error {
@@ -75,9 +85,21 @@ func notStarted(name string, err error) error {
 	return codeError{code, fmt.Errorf("start %s: %w", name, errors.Unwrap(err))}
 }
 
-// start starts the program, and has done called when it has ended.
+// start starts the program, and has done called when it has ended. After a signal it is
+// not started.
 func (c *command) start(done func()) {
-	if err := c.cmd.Start(); err != nil {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.signal != nil {
+		return
+	}
+	c.began = true
+	err := c.cmd.Start()
+	if errors.Is(err, syscall.ENOEXEC) { // a script without #!, as execvp(3) takes it
+		c.cmd = newProcess("/bin/sh", append([]string{"sh", c.cmd.Path}, c.cmd.Args[1:]...))
+		err = c.cmd.Start()
+	}
+	if err != nil {
 		c.err = notStarted(c.cmd.Args[0], err)
 		close(c.ended)
 		done()
@@ -92,11 +114,16 @@ func (c *command) start(done func()) {
 
 // wait waits for the program's end, if it was started, and returns it as an error unless
 // it is a success.
-func (c *command) wait() error {
-	if c.cmd.Process == nil && c.err == nil {
+func (c *command) wait(log *zap.Logger) error {
+	if !c.began {
 		return nil
 	}
-	<-c.ended
+	select {
+	case <-c.ended:
+	default:
+		log.Info("the trace has ended, its command goes on: waiting for that")
+		<-c.ended
+	}
 	if c.err != nil {
 		return c.err
 	}
@@ -110,37 +137,55 @@ func (c *command) wait() error {
 	return nil
 }
 
-// forCommand runs a trace for as long as the program runs. Ctrl-C reaches the program by
-// itself, and SIGTERM is handed on: the trace goes on until that has ended it.
-func (c *command) traced(ctx context.Context, trace func(ctx context.Context, ready func()) error) error {
+// traced runs a trace for as long as the program runs. Ctrl-C reaches the program by
+// itself, and SIGTERM and SIGHUP are handed on: the trace goes on until that has ended it.
+func (c *command) traced(ctx context.Context, log *zap.Logger, trace func(ctx context.Context, ready func()) error) error {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, endings()...)
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go c.handOn(ctx, signals, cancel)
+	over := make(chan struct{})
+	defer close(over)
+	go c.handOn(signals, over, cancel)
 	err := trace(ctx, func() { c.start(func() { cancel(derive.ErrCommand) }) })
-	if ended := c.wait(); err == nil || foundFindings(err) && ended != nil {
+	ended, early := c.wait(log), c.before()
+	switch {
+	case early != nil:
+		return codeError{exitBySignal + int(early.(syscall.Signal)), nil}
+	case err == nil, foundFindings(err) && ended != nil:
 		return ended
 	}
 	return err
 }
 
-// handOn hands SIGTERM on to the program. Before that runs, a signal ends the trace.
-func (c *command) handOn(ctx context.Context, signals <-chan os.Signal, cancel context.CancelCauseFunc) {
+// before is the signal that came before the program was started, or nil.
+func (c *command) before() os.Signal {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return c.signal
+}
+
+// handOn hands signals on to the program. Before that runs, one ends the trace.
+func (c *command) handOn(signals <-chan os.Signal, over <-chan struct{}, cancel context.CancelCauseFunc) {
 	for {
 		select {
 		case s := <-signals:
-			switch {
-			case c.cmd.Process == nil:
-				cancel(derive.ErrSignal)
-			case s == syscall.SIGTERM:
-				c.cmd.Process.Signal(s)
-			}
-		case <-c.ended:
-			return
-		case <-ctx.Done():
+			c.take(s, cancel)
+		case <-over:
 			return
 		}
+	}
+}
+
+func (c *command) take(s os.Signal, cancel context.CancelCauseFunc) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	switch {
+	case !c.began && c.signal == nil:
+		c.signal = s
+		cancel(derive.ErrSignal)
+	case c.began && c.err == nil && s != os.Interrupt:
+		c.cmd.Process.Signal(s)
 	}
 }

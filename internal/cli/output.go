@@ -43,7 +43,7 @@ func (b buffered) Flush() error {
 // --json asks for it.
 func outputOf(app *app, o *traceOptions, recorder *capture.Recorder) derive.Output {
 	if o.json {
-		return derive.Outputs{recorder, newOutput(app, o)}
+		return derive.Outputs{recorder, &lenient{Output: newOutput(app, o), log: app.log}}
 	}
 	return recorder
 }

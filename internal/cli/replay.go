@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/tcptrace/tcptrace/internal/capture"
 	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
@@ -29,12 +30,17 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	return rewrite(ctx, app, o, options)
 }
 
-// rewrite replays captures into another one. If it does not come to the end, no part of
-// that stays.
+// rewrite replays captures into another one. That gets its name once it is whole: until
+// then, and if it does not come to that, what had the name stays.
 func rewrite(ctx context.Context, app *app, o *traceOptions, options replay.Options) error {
 	if sameFile(o.write, options.Files) {
 		return usagef("%s is read and written: give another file to write", o.write)
 	}
+	path := o.write
+	if err := capture.Placeable(path, o.force); err != nil {
+		return err
+	}
+	o.write = capture.Beside(path)
 	recorder := o.recorder(nil)
 	err := replay.Run(ctx, options, outputOf(app, o, recorder))
 	whole := err == nil || damaged(err) || foundFindings(err)
@@ -44,23 +50,27 @@ func rewrite(ctx context.Context, app *app, o *traceOptions, options replay.Opti
 	if whole && ctx.Err() != nil {
 		err, whole = errInterrupted, false
 	}
+	if whole {
+		if placing := capture.Place(o.write, path, o.force); placing != nil {
+			err, whole = placing, false
+		}
+	}
 	if !whole {
 		return errors.Join(err, recorder.Remove())
 	}
-	recorded(app, recorder.Result())
+	result := recorder.Result()
+	result.Path = path
+	recorded(app, result)
 	return err
 }
 
 var errInterrupted = errors.New("interrupted: nothing was written")
 
-// untilSignal ends the context with Ctrl-C or SIGTERM. A write to a closed pipe becomes
-// an error, so that it can be told.
+// untilSignal ends the context with Ctrl-C, SIGTERM, or SIGHUP unless that is ignored.
 func untilSignal(ctx context.Context) (context.Context, func()) {
-	pipes := make(chan os.Signal, 1)
-	signal.Notify(pipes, syscall.SIGPIPE) // and not Ignore, which a command would inherit
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, endings()...)
 	go func() {
 		select {
 		case <-signals:
@@ -70,6 +80,15 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 		}
 	}()
 	return ctx, func() { cancel(nil); signal.Stop(signals) }
+}
+
+// endings are the signals that end a trace in order.
+func endings() []os.Signal {
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // damaged says whether what was read was only a part of what was recorded.

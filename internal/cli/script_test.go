@@ -60,6 +60,7 @@ func TestScripts(t *testing.T) {
 			"await_file":   awaitFile,
 			"small_disk":   smallDisk,
 			"overload":     overload,
+			"follow":       follow,
 			"kill_loaded":  killLoaded,
 		},
 		Setup: func(env *testscript.Env) error {

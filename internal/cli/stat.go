@@ -54,7 +54,7 @@ func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	s := stat.New()
-	err = replay.Run(ctx, replay.Options{Files: files, Filter: filter, Several: true, Log: app.log}, s)
+	err = replay.Run(ctx, replay.Options{Files: files, Filter: filter, Log: app.log}, s)
 	if err != nil && !damaged(err) {
 		return err
 	}

@@ -78,6 +78,9 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 
 // arguments takes a command behind --, and before it more files to read.
 func (o *traceOptions) arguments(cmd *cobra.Command, args []string) error {
+	if cmd.Flags().Changed("write") && o.write == "" {
+		return usagef("-w needs the name of a file")
+	}
 	files := args
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 		files, o.command = args[:dash], args[dash:]

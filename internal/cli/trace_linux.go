@@ -25,7 +25,7 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 	if err != nil {
 		return err
 	}
-	return command.traced(ctx, func(ctx context.Context, ready func()) error {
+	return command.traced(ctx, app.log, func(ctx context.Context, ready func()) error {
 		return trace(ctx, app, o, filter, ready)
 	})
 }

@@ -31,7 +31,7 @@ func (o *writeOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVarP(&o.write, "write", "w", "", "record into a capture `file`: .gz and .zst are compressed, .jsonl is not")
 	flags.BoolVar(&o.force, "force", false, "with -w: replace the file, if it exists")
 	flags.BoolVar(&o.anonymize, "anonymize", false, "with -w: map addresses and names, under a key that nobody keeps")
-	flags.Var(&o.rotateSize, "rotate-size", "with -w: go on in another file at this `size` on disk: 500k, 100M, 1G")
+	flags.Var(&o.rotateSize, "rotate-size", "with -w: go on in another file at this `size` on disk, more or less: 1M, 100M, 1G")
 	flags.DurationVar(&o.rotateAge, "rotate-age", 0, "with -w: go on in another file after this `time`: 1h, 24h")
 	flags.IntVar(&o.keep, "keep", 0, "with a rotation: keep this `number` of files, those of earlier runs among them")
 	flags.DurationVar(&o.keepLast, "keep-last", 0, "with -w: keep the last part of the recording only, a `time` such as 10m, in ten files or so")
@@ -41,6 +41,8 @@ func (o *writeOptions) AddFlags(flags *pflag.FlagSet) {
 func (o *writeOptions) check(replayed bool) error {
 	rotates := o.rotateSize > 0 || o.rotateAge > 0 || o.keepLast > 0
 	switch {
+	case o.write == capture.Stdin:
+		return usagef("-w takes a file: --json prints the record stream on standard output")
 	case o.write == "" && (o.force || o.anonymize || rotates || o.keep != 0):
 		return usagef("--force, --anonymize, --rotate-size, --rotate-age, --keep and --keep-last go with --write")
 	case o.rotateAge < 0 || o.keepLast < 0:
@@ -83,15 +85,16 @@ func (o *writeOptions) mapper() *anonymize.Mapper { return anonymize.New(anonymi
 func recorded(app *app, r capture.Result) {
 	s := &r.Summary
 	into := r.Path
+	shows := r.Path
 	if r.Files > 1 {
-		into = fmt.Sprintf("%d files, the last of them %s", r.Files, r.Path)
+		into, shows = fmt.Sprintf("%d files, the last of them %s", r.Files, r.Path), r.Pattern
 	}
 	app.log.Info(fmt.Sprintf("recorded %s of %s, %s lost, into %s (%s)",
 		count(s.Transitions, "transition"), count(s.Connections, "connection"), count(int(r.Lost), "event"), into, sizeWords(r.Bytes)))
 	if len(r.Findings) > 0 {
 		app.log.Info("found: " + findingWords(r.Findings))
 	}
-	app.log.Info("tcptrace -r " + r.Path + " shows it")
+	app.log.Info("tcptrace -r " + shows + " shows it")
 }
 
 // findingWords names findings, what matters most first: "error refused (74 times)".
@@ -160,14 +163,14 @@ func (s *byteSize) Set(word string) error {
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n < 1 || n > (1<<62)/unit || n*unit < smallestFile {
-		return fmt.Errorf("give a size from 64k on, as in 500k, 100M or 1G")
+		return fmt.Errorf("give a size from 1M on, as in 1500k, 100M or 1G")
 	}
 	*s = byteSize(n * unit)
 	return nil
 }
 
-// smallestFile is what a file may be limited to.
-const smallestFile = 64 << 10
+// smallestFile is what a file may be limited to: it grows by what half a second brings.
+const smallestFile = 1 << 20
 
 // sameFile says whether a path leads to a file that is read.
 func sameFile(path string, read []string) bool {

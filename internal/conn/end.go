@@ -90,6 +90,7 @@ type End struct {
 	passive    bool      // a listener on its port was found: it is the server
 	act        event.Act // its own first FIN or RST, if the other end's had not come before
 	judged     bool      // its verdict is out
+	placed     bool      // it can be found by its four-tuple
 	peerID     event.ID  // of Peer, as another file has it
 	next       *End      // of the same four-tuple, in another network namespace
 }

@@ -22,6 +22,9 @@ type Tracker struct {
 const (
 	// statesUsually is how many states a connection passes before its verdict.
 	statesUsually = 4
+	// namespacesMost is of how many ends with one four-tuple, each in a network namespace
+	// of its own, the other ends are looked for. The rest stay without.
+	namespacesMost = 64
 	// statesMost is more than any can pass: a capture that says so is not to be trusted.
 	statesMost = 32
 )
@@ -168,8 +171,16 @@ func (t *Tracker) join(e *End) {
 
 // place makes an end one to be found by its four-tuple.
 func (t *Tracker) place(e *End) {
-	if own := pair(e.Local, e.Remote); !t.known(own, e) {
-		e.next = t.tuples[own]
+	if e.placed {
+		return
+	}
+	own := pair(e.Local, e.Remote)
+	others := 0
+	for other := t.tuples[own]; other != nil; other = other.next {
+		others++
+	}
+	if others < namespacesMost {
+		e.placed, e.next = true, t.tuples[own]
 		t.tuples[own] = e
 	}
 }
@@ -186,15 +197,6 @@ func (t *Tracker) link(e, peer *End) {
 	shared.counted = e.connection.counted || peer.connection.counted
 	shared.elsewhere = e.connection.elsewhere || peer.connection.elsewhere
 	e.connection, peer.connection = shared, shared
-}
-
-func (t *Tracker) known(own event.Tuple, e *End) bool {
-	for other := t.tuples[own]; other != nil; other = other.next {
-		if other == e {
-			return true
-		}
-	}
-	return false
 }
 
 // opposite returns the one socket that can be the other end, or nil. Loopback

@@ -78,6 +78,12 @@ func obstacles(c *event.CallFailed) []*obstacle {
 			}
 		}
 	}
+	for state, n := range c.More {
+		i := slices.IndexFunc(all, func(o *obstacle) bool { return o.first.State == tcpstate.State(state) })
+		if i >= 0 {
+			all[i].count += n
+		}
+	}
 	return all
 }
 

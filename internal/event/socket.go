@@ -75,9 +75,10 @@ type CallFailed struct {
 	Error         Errno
 	Options       Options // of the asking socket
 	Process       *Process
-	Holders       []InTheWay // the sockets in its way, as seen a moment later
-	Ports         *PortStock // connect, and bind to port 0: of the range that the kernel chooses from
-	NotLooked     bool       // what is in its way was not looked for: too many calls fail
+	Holders       []InTheWay          // the sockets in its way, as seen a moment later
+	More          [tcpstate.Count]int // and how many more that are not among them, by state; what they have in common is theirs
+	Ports         *PortStock          // connect, and bind to port 0: of the range that the kernel chooses from
+	NotLooked     bool                // what is in its way was not looked for: too many calls fail
 }
 
 // Call is a system call that asks for a port.
@@ -117,6 +118,9 @@ type Options struct {
 	Reuseport bool   // SO_REUSEPORT
 	Interface uint32 // SO_BINDTODEVICE: index of the interface, or 0
 }
+
+// HoldersMost is how many of the processes that have a socket open are told.
+const HoldersMost = 1000
 
 // Holder is a process that has a socket open, by one of its file descriptors.
 type Holder struct {

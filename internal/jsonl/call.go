@@ -25,6 +25,9 @@ func (w *Writer) CallFailed(c *event.CallFailed) {
 		w.ports(c.Ports)
 	default:
 		w.inTheWay(c.Holders)
+		if c.More != [tcpstate.Count]int{} {
+			w.byState("more", c.More)
+		}
 	}
 	w.end()
 }
@@ -100,12 +103,17 @@ func (w *Writer) ports(p *event.PortStock) {
 	o.uint("last", uint64(p.Last))
 	o.uint("reserved", uint64(p.Reserved))
 	o.uint("taken", uint64(p.Taken))
-	o.open("by_state")
-	for state, n := range p.ByState {
+	w.byState("by_state", p.ByState)
+	o.close()
+}
+
+func (w *Writer) byState(key string, counts [tcpstate.Count]int) {
+	o := &w.line
+	o.open(key)
+	for state, n := range counts {
 		if n > 0 {
 			o.uint(tcpstate.State(state).String(), uint64(n))
 		}
 	}
-	o.close()
 	o.close()
 }

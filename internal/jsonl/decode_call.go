@@ -18,6 +18,7 @@ func (d *Decoder) callFailed(to Records) error {
 		Call:  oneOf(&d.values, f[keyCall], event.CallBind, event.CallListen, event.CallConnect),
 		Error: d.errno(f[keyError]), Options: d.options(f), Process: d.process(f[keyProcess]),
 		Ports: d.ports(f[keyPorts]), NotLooked: f[keyPorts] == nil && f[keyHolders] == nil,
+		More: d.byState(f[keyMore]),
 	}
 	d.array(f[keyHolders], func(value []byte) {
 		c.Holders = append(c.Holders, d.inTheWay(value, &c))
@@ -51,6 +52,19 @@ func (v *values) inTheWay(raw []byte, c *event.CallFailed) event.InTheWay {
 	return h
 }
 
+// byState reads how many sockets there are in each state.
+func (v *values) byState(raw []byte) (counts [tcpstate.Count]int) {
+	if raw == nil {
+		return counts
+	}
+	v.object(raw, func(key, value []byte) {
+		if s, err := tcpstate.Parse(string(key)); err == nil {
+			counts[s] = v.count(value)
+		}
+	})
+	return counts
+}
+
 // ports reads how many local ports are taken.
 func (v *values) ports(raw []byte) *event.PortStock {
 	if raw == nil {
@@ -70,11 +84,7 @@ func (v *values) ports(raw []byte) *event.PortStock {
 		case "taken":
 			p.Taken = v.count(value)
 		case "by_state":
-			v.object(value, func(key, value []byte) {
-				if s, err := tcpstate.Parse(string(key)); err == nil {
-					p.ByState[s] = v.count(value)
-				}
-			})
+			p.ByState = v.byState(value)
 		}
 	})
 	return p

@@ -147,7 +147,9 @@ func (v *values) states(raw []byte) []event.Dwell {
 				d.For = v.duration(value)
 			}
 		})
-		states = append(states, d)
+		if states = append(states, d); len(states) > mostStates {
+			v.fail("a list of at most 32 states", raw)
+		}
 	})
 	return states
 }

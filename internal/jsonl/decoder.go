@@ -141,6 +141,19 @@ func (d *Decoder) start(to Records) error {
 // mostSettings bounds the settings in a start record.
 const mostSettings = 1000
 
+// isSetting says whether a setting may have such a name: others are hostile.
+func isSetting(name []byte) bool {
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' && c != '/' {
+			return false
+		}
+	}
+	return len(name) > 0 && len(name) <= longestSetting
+}
+
+// longestSetting is how long the name of a setting may be, in bytes.
+const longestSetting = 128
+
 // about reads the objects in a start record.
 func (d *Decoder) about(s *event.Start) {
 	read := func(k key, f func(key, value []byte)) {
@@ -164,11 +177,9 @@ func (d *Decoder) about(s *event.Start) {
 		}
 	})
 	read(keySysctl, func(key, value []byte) {
-		if len(s.Sysctls) == mostSettings || len(key) > longest {
-			d.fail("a list of at most 1000 settings", key)
-			return
+		if len(s.Sysctls) < mostSettings && isSetting(key) {
+			s.Sysctls = append(s.Sysctls, event.Sysctl{Name: string(key), Value: d.string(value)})
 		}
-		s.Sysctls = append(s.Sysctls, event.Sysctl{Name: string(key), Value: d.string(value)})
 	})
 	read(keySources, func(key, value []byte) {
 		switch string(key) {

@@ -60,6 +60,7 @@ const (
 	keyCall
 	keyHolders
 	keyPorts
+	keyMore
 	keyTimewait
 	keyOrphan
 	keyWaits
@@ -188,6 +189,8 @@ func keyOf(name []byte) key {
 		return keyCall
 	case "holders":
 		return keyHolders
+	case "more":
+		return keyMore
 	case "ports":
 		return keyPorts
 	case "timewait":

@@ -19,10 +19,14 @@ const (
 	shortest = 256
 	// longest is the length of the longest string that a record may have, in bytes. The
 	// longest that are written are the paths of cgroups.
-	longest = 8 << 10
-	// mostElements bounds the elements of a record's arrays: a port can have as many
-	// sockets in the way of a call, each with some processes.
-	mostElements = 250_000
+	longest = 4 << 10
+	// mostElements bounds the elements of a record's arrays: 200 sockets in the way of a
+	// call, each with 16 processes, or 1000 processes of a socket.
+	mostElements = 4_000
+	// mostStates bounds the states that a socket has passed.
+	mostStates = 32
+	// longestName bounds the name of a process: the kernel's has 15 bytes.
+	longestName = 64
 	// farthest and lastYear bound times, so that nothing that is counted from them
 	// overflows: 36 years from the machine's start.
 	farthest = int64(1) << 60
@@ -70,7 +74,7 @@ func (v *values) string(raw []byte) string {
 	}
 	b, ok := text(raw)
 	if !ok || len(b) > longest {
-		v.fail("a string of at most 8 KiB", raw)
+		v.fail("a string of at most 4 KiB", raw)
 		return ""
 	}
 	return remember(&v.strings, raw, strings.ToValidUTF8(string(b), "\ufffd"))
@@ -268,7 +272,9 @@ func (v *values) processKey(p *event.Process, key, value []byte) {
 	case "pid":
 		p.PID = v.uint32(value)
 	case "comm":
-		p.Comm = v.string(value)
+		if p.Comm = v.string(value); len(p.Comm) > longestName {
+			v.fail("the name of a process, of at most 64 bytes", value)
+		}
 	case "uid":
 		p.UID = v.uint32(value)
 	case "source":

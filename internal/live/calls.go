@@ -3,8 +3,11 @@
 package live
 
 import (
+	"cmp"
 	"errors"
+	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -93,6 +96,7 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 			return err
 		}
 		c.Holders = t.inTheWay(c, k, sockets)
+		bound(c)
 	}
 	return nil
 }
@@ -225,6 +229,38 @@ func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.S
 		holders = append(holders, holder)
 	}
 	return holders
+}
+
+// What a record of a failed call tells of what is in its way: a port can have 100,000
+// sockets in TIME_WAIT, and each call that fails has a record.
+const (
+	inTheWayMost  = 200
+	processesMost = 16 // of each
+)
+
+// bound counts the sockets in the way beyond those that are told. What has no end of its
+// own is told first, and then what lasts longest.
+func bound(c *event.CallFailed) {
+	for i := range c.Holders {
+		h := &c.Holders[i]
+		h.Holders = h.Holders[:min(len(h.Holders), processesMost)]
+	}
+	if len(c.Holders) <= inTheWayMost {
+		return
+	}
+	slices.SortStableFunc(c.Holders, func(a, b event.InTheWay) int { return cmp.Compare(lasts(&b), lasts(&a)) })
+	for _, h := range c.Holders[inTheWayMost:] {
+		c.More[h.State]++
+	}
+	c.Holders = slices.Clone(c.Holders[:inTheWayMost])
+}
+
+// lasts is when a socket in the way ends by itself, if it does.
+func lasts(h *event.InTheWay) event.Time {
+	if h.Until == 0 || h.State == tcpstate.FinWait2 {
+		return math.MaxInt64
+	}
+	return h.Until
 }
 
 // withoutLater leaves out the asking process's own sockets that are only bound: it may

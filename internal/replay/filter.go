@@ -12,15 +12,16 @@ type filter struct {
 	jsonl.Records
 	event.Filter
 	// deferred has what was told of sockets whose local port was not chosen yet, on which
-	// it depends.
+	// it depends, and found those that were found so.
 	deferred map[event.ID]*event.Transition
+	found    map[event.ID]*event.Socket
 }
 
 func newFilter(f event.Filter, to jsonl.Records) jsonl.Records {
 	if f.String() == "" {
 		return to
 	}
-	return &filter{Records: to, Filter: f, deferred: make(map[event.ID]*event.Transition)}
+	return &filter{Records: to, Filter: f, deferred: make(map[event.ID]*event.Transition), found: make(map[event.ID]*event.Socket)}
 }
 
 func (f *filter) match(netns uint32, local, remote netip.AddrPort) bool {
@@ -40,20 +41,29 @@ func (f *filter) Start(s *event.Start) {
 
 // Found implements jsonl.Records.
 func (f *filter) Found(s *event.Socket) {
-	if f.match(s.NetNS, s.Local, s.Remote) {
+	switch {
+	case f.match(s.NetNS, s.Local, s.Remote):
 		f.Records.Found(s)
+	case s.Local.Port() == 0 && s.Past != nil && len(f.found) < mostDeferred:
+		own := *s
+		f.found[s.Socket] = &own
 	}
 }
 
 // mostDeferred bounds what a capture can make wait.
-const mostDeferred = 1 << 20
+const mostDeferred = 1 << 17
 
 // Transition implements jsonl.Records.
 func (f *filter) Transition(t *event.Transition) {
-	first := f.deferred[t.Socket]
+	first, found := f.deferred[t.Socket], f.found[t.Socket]
 	delete(f.deferred, t.Socket)
 	switch {
 	case f.match(t.NetNS, t.Local, t.Remote):
+		if found != nil {
+			delete(f.found, t.Socket)
+			found.Local = t.Local
+			f.Records.Found(found)
+		}
 		if first != nil {
 			first.Local = t.Local
 			f.Records.Transition(first)
@@ -62,6 +72,8 @@ func (f *filter) Transition(t *event.Transition) {
 	case t.Local.Port() == 0 && len(f.deferred) < mostDeferred:
 		own := *t
 		f.deferred[t.Socket] = &own
+	default:
+		delete(f.found, t.Socket)
 	}
 }
 

@@ -23,6 +23,8 @@ type player struct {
 	finding bool        // the sockets that are older are being told
 	unread  event.Loss  // damage that was not told yet
 
+	held     int // holders of older sockets, and states that these passed
+	atStop   int // holders of the sockets that are still open
 	damaged  int // parts that could not be read
 	detected bool
 	done     string // why enough was replayed; "": it was not
@@ -48,11 +50,9 @@ func (p *player) Start(s *event.Start) {
 		p.begin(s)
 	case s.BootID == p.start.BootID && s.Clock == p.start.Clock:
 		p.goOn(s)
-	case p.Several:
+	default:
 		p.end()
 		p.begin(s)
-	default:
-		p.err = fmt.Errorf("%s is of another recording than the file before: replay them one by one", p.reader.Name)
 	}
 }
 
@@ -63,7 +63,7 @@ func (p *player) goOn(s *event.Start) {
 		p.unread.Kind = event.LossDamage
 		p.Log.Warn(fmt.Sprintf("%s: not all of the recording between this file and the one before is there", p.reader.Name))
 	}
-	p.start.Part, p.stop, p.cut = s.Part, nil, false
+	p.start.Part, p.stop, p.cut, p.atStop = s.Part, nil, false, 0
 	p.ready(s.Time)
 }
 
@@ -84,7 +84,11 @@ func (p *player) ready(at event.Time) {
 
 // mostSockets is how many sockets may be open at a time: more than a machine has. A
 // capture that says so is not to be trusted, and must not fill the memory.
-const mostSockets = 4 << 20
+const mostSockets = 1 << 20
+
+// mostHeld is how many holders, and states passed, the sockets that are older may have
+// together.
+const mostHeld = 4 << 20
 
 // full says whether there is no room for one more socket.
 func (p *player) full(id event.ID) bool {
@@ -101,6 +105,13 @@ func (p *player) full(id event.ID) bool {
 func (p *player) Found(s *event.Socket) {
 	p.ready(s.Time)
 	if p.full(s.Socket) || s.Past != nil && p.stream.Tracker.End(s.Socket) != nil {
+		return
+	}
+	if p.held += len(s.Holders); s.Past != nil {
+		p.held += len(s.Past.States)
+	}
+	if p.held > mostHeld {
+		p.err = fmt.Errorf("%s has more than %d processes with sockets open: no machine does", p.reader.Name, mostHeld)
 		return
 	}
 	p.finding = true
@@ -151,7 +162,7 @@ func (p *player) Loss(l event.Loss) {
 
 // Held implements jsonl.Records.
 func (p *player) Held(id event.ID, holders []event.Holder) {
-	if p.stream != nil {
+	if p.atStop += len(holders); p.stream != nil && p.atStop <= mostHeld {
 		p.records.Held(id, holders)
 	}
 }

@@ -3,6 +3,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 
 // Options say what to replay and when to stop.
 type Options struct {
-	Files  []string // in their order
+	Files  []string // in their order; each recording in them is a trace of its own
 	Filter event.Filter
 	// Duration and Count end the replay early: after so long in the recording, and after
 	// so many connections; 0: no limit.
@@ -27,9 +28,6 @@ type Options struct {
 	Count    int
 	// FailOn has the findings with which Run returns derive.ErrFindings.
 	FailOn []string
-	// Several allows files of several recordings: each is a trace of its own. Else they
-	// are the parts of one.
-	Several bool
 	// Map changes the raw records on their way; nil: it does not.
 	Map func(jsonl.Records) jsonl.Records
 	Log *zap.Logger
@@ -42,15 +40,11 @@ var ErrDamaged = errors.New("damaged or cut off: what could be read was used")
 // capture that cannot be used or of the output. The end of the context is no error.
 func Run(ctx context.Context, o Options, out derive.Output) error {
 	p := &player{Options: o, out: out}
-	for _, path := range o.Files {
-		if p.done != "" {
-			break
-		}
-		if err := p.file(ctx, path); err != nil {
-			return err
-		}
+	var err error
+	for i := 0; i < len(o.Files) && p.done == "" && err == nil; i++ {
+		err = p.file(ctx, o.Files[i])
 	}
-	return p.finish()
+	return cmp.Or(err, p.finish())
 }
 
 // file replays one file, to its end or until enough was replayed.
@@ -60,11 +54,15 @@ func (p *player) file(ctx context.Context, path string) error {
 		return err
 	}
 	defer r.Close()
+	defer context.AfterFunc(ctx, r.Interrupt)()
 	p.reader = r
 	for p.done == "" {
 		err := r.Read(p)
 		var damage *capture.Damage
 		switch {
+		case ctx.Err() != nil:
+			p.done = derive.Reason(context.Cause(ctx))
+			return p.err
 		case errors.As(err, &damage):
 			p.hurt(damage)
 		case errors.Is(err, io.EOF):
@@ -76,16 +74,16 @@ func (p *player) file(ctx context.Context, path string) error {
 		if p.err != nil {
 			return p.err
 		}
-		if ctx.Err() != nil {
-			p.done = derive.Reason(context.Cause(ctx))
-		}
 	}
 	return nil
 }
 
-// finish tells the end.
+// finish tells the end, of what was read before an error as well.
 func (p *player) finish() error {
 	p.end()
+	if p.reader == nil {
+		return nil
+	}
 	if err := p.out.Flush(); err != nil {
 		return writing(err)
 	}

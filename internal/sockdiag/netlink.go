@@ -124,7 +124,9 @@ func addHolders(snapshot *Snapshot, inodes map[uint32]int) {
 		}
 		if i, ok := inodes[uint32(inode)]; ok {
 			if holder, ok := procHolder(path); ok {
-				snapshot.Sockets[i].Holders = append(snapshot.Sockets[i].Holders, holder)
+				if len(snapshot.Sockets[i].Holders) < event.HoldersMost {
+					snapshot.Sockets[i].Holders = append(snapshot.Sockets[i].Holders, holder)
+				}
 			}
 		}
 	}

@@ -126,7 +126,9 @@ func (c *collector) hold(s *event.Socket) {
 		c.pids[s.NetNS] = append(pids, pid)
 	}
 	if i, ok := c.index[s.Address]; ok {
-		c.sockets[i].Holders = append(c.sockets[i].Holders, s.Holders...)
+		if len(c.sockets[i].Holders) < event.HoldersMost {
+			c.sockets[i].Holders = append(c.sockets[i].Holders, s.Holders...)
+		}
 		return
 	}
 	c.index[s.Address] = len(c.sockets)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -21,13 +22,13 @@ func (r *Report) JSON(w io.Writer) error {
 	return err
 }
 
-// withoutControls escapes the controls that terminals obey and JSON leaves as they are:
-// DEL and C1. They can be in strings alone.
+// withoutControls escapes what terminals obey and JSON leaves as it is: DEL, C1, and what
+// turns the direction of writing. They can be in strings alone.
 func withoutControls(b []byte) []byte {
 	var safe []byte
 	for len(b) > 0 {
 		r, size := utf8.DecodeRune(b)
-		if 0x7f <= r && r < 0xa0 {
+		if 0x7f <= r && r < 0xa0 || r <= 0xffff && unicode.Is(unicode.Cf, r) {
 			safe = fmt.Appendf(safe, `\u%04x`, r)
 		} else {
 			safe = append(safe, b[:size]...)

@@ -26,8 +26,11 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 	for i := range c.Holders[:min(len(c.Holders), holdersShown)] {
 		p.below("in its way: " + p.holderWords(&c.Holders[i], c.Time))
 	}
-	if more := len(c.Holders) - holdersShown; more > 0 {
-		p.below("and " + strconv.Itoa(more) + " more, " + holderStates(c.Holders[holdersShown:]))
+	if more := c.More; len(c.Holders) > holdersShown {
+		for i := range c.Holders[holdersShown:] {
+			more[c.Holders[holdersShown+i].State]++
+		}
+		p.below("and " + strconv.Itoa(sum(more)) + " more, " + stateCounts(more))
 	}
 	if c.NotLooked {
 		p.below("what is in its way was not looked for: too many calls fail")
@@ -153,12 +156,12 @@ func processName(process *event.Process) string {
 
 func forWords(d time.Duration) string { return "in " + string(appendDwell(nil, max(d, 0))) }
 
-func holderStates(holders []event.InTheWay) string {
-	var states [tcpstate.Count]int
-	for i := range holders {
-		states[holders[i].State]++
+func sum(counts [tcpstate.Count]int) int {
+	n := 0
+	for _, c := range counts {
+		n += c
 	}
-	return stateCounts(states)
+	return n
 }
 
 func stateCounts(states [tcpstate.Count]int) string {
