@@ -1,0 +1,82 @@
+//go:build linux
+
+package live_test
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// TestManyInTheWayAreCounted has 300 sockets in TIME_WAIT in the way of a bind(): the
+// record has 200 of them, those that last longest among them, and counts the rest.
+func TestManyInTheWayAreCounted(t *testing.T) {
+	t.Parallel()
+	const crowd = 300
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	var err, failed error
+	ns.Do(func() {
+		var l net.Listener
+		if l, err = net.Listen("tcp4", "127.0.0.1:9091"); err != nil {
+			return
+		}
+		for range crowd {
+			if err = serverCloses(l); err != nil {
+				return
+			}
+		}
+		if err = l.Close(); err == nil {
+			var fd int
+			fd, failed, err = bindWith(loopback, options{})
+			unix.Close(fd)
+		}
+	})
+	if err != nil || failed == nil {
+		t.Fatalf("%v, %v", err, failed)
+	}
+	r.awaitThat(t, "the failed bind", soon, func() bool { return len(r.failed) > 0 })
+	c := r.failed[0]
+	if len(c.Holders) != 200 || c.More[tcpstate.TimeWait] != crowd-200 {
+		t.Errorf("%d in its way and %v more, want 200 and %d", len(c.Holders), c.More, crowd-200)
+	}
+	var last event.Time
+	for _, tr := range r.transitions {
+		if tr.To == tcpstate.TimeWait {
+			last = max(last, tr.Until)
+		}
+	}
+	if at, ok := diagnose.FreeAt(&c); !ok || at.Sub(last).Abs() > 10*time.Millisecond { // a jiffy at HZ=100
+		t.Errorf("free at %v, %v; the last TIME_WAIT ends at %v", at, ok, last)
+	}
+	if words := strings.Join(diagnose.InTheWay(&c), ", "); !strings.Contains(words, "300 connections") {
+		t.Errorf("in its way: %s", words)
+	}
+}
+
+// serverCloses makes a connection that the listener's side closes first.
+func serverCloses(l net.Listener) error {
+	client, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	if err := server.Close(); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, client)
+	return err
+}
