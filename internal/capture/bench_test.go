@@ -1,15 +1,21 @@
 package capture_test
 
 import (
+	"context"
+	"io"
 	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tcptrace/tcptrace/internal/capture"
 	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 // BenchmarkRotate goes on in another file with 100,000 sockets in TIME_WAIT: no record is
@@ -40,5 +46,27 @@ func BenchmarkRotate(b *testing.B) {
 	}
 	if err := recorder.Close(); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// BenchmarkReplay reads a capture and comes to its verdicts again.
+func BenchmarkReplay(b *testing.B) {
+	for _, name := range []string{"t.jsonl.gz", "t.jsonl.zst"} {
+		b.Run(name, func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), name)
+			recorder := capture.NewRecorder(capture.Options{Path: path})
+			tell(derive.New(recorder), 20_000, 1)
+			if err := recorder.Close(); err != nil {
+				b.Fatal(err)
+			}
+			transitions := recorder.Result().Summary.Transitions
+			for b.Loop() {
+				out := text.New(io.Discard, text.Options{Width: 80, Quiet: true, Zone: time.UTC})
+				if err := replay.Run(context.Background(), replay.Options{Files: []string{path}, Log: zap.NewNop()}, out); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*transitions), "ns/transition")
+		})
 	}
 }

@@ -14,13 +14,13 @@ func (d *Decoder) callFailed(to Records) error {
 		return err
 	}
 	c := event.CallFailed{
-		Time: d.values.time(f[keyTime]), NetNS: d.uint32(f[keyNetNS]), Local: d.address(f[keyLocal]), Remote: d.address(f[keyRemote]),
-		Call:  oneOf(&d.values, f[keyCall], event.CallBind, event.CallListen, event.CallConnect),
-		Error: d.errno(f[keyError]), Options: d.options(f), Process: d.process(f[keyProcess]),
-		Ports: d.ports(f[keyPorts]), NotLooked: f[keyPorts] == nil && f[keyHolders] == nil,
-		More: d.byState(f[keyMore]),
+		Time: d.values.time(f.get(keyTime)), NetNS: d.uint32(f.get(keyNetNS)), Local: d.address(f.get(keyLocal)), Remote: d.address(f.get(keyRemote)),
+		Call:  oneOf(&d.values, f.get(keyCall), event.CallBind, event.CallListen, event.CallConnect),
+		Error: d.errno(f.get(keyError)), Options: d.options(f), Process: d.process(f.get(keyProcess)),
+		Ports: d.ports(f.get(keyPorts)), NotLooked: f.get(keyPorts) == nil && f.get(keyHolders) == nil,
+		More: d.byState(f.get(keyMore)),
 	}
-	d.array(f[keyHolders], func(value []byte) {
+	d.array(f.get(keyHolders), func(value []byte) {
 		c.Holders = append(c.Holders, d.inTheWay(value, &c))
 	})
 	switch {
@@ -39,14 +39,14 @@ func (v *values) inTheWay(raw []byte, c *event.CallFailed) event.InTheWay {
 	if err := f.read(raw); err != nil && v.err == nil {
 		v.err = err
 	}
-	local := v.address(f[keyLocal])
+	local := v.address(f.get(keyLocal))
 	h := event.InTheWay{
 		Socket: event.Socket{
-			Time: c.Time, Socket: v.id(f[keySocket]), NetNS: c.NetNS, Cgroup: v.string(f[keyCgroup]),
-			Local: local, Remote: v.remote(f[keyRemote], local), State: v.state(f[keyState]), Until: v.time(f[keyUntil]),
-			Options: v.options(&f), Role: v.role(f[keyRole]), Holders: v.holders(f[keyProcesses]),
+			Time: c.Time, Socket: v.id(f.get(keySocket)), NetNS: c.NetNS, Cgroup: v.string(f.get(keyCgroup)),
+			Local: local, Remote: v.remote(f.get(keyRemote), local), State: v.state(f.get(keyState)), Until: v.time(f.get(keyUntil)),
+			Options: v.options(&f), Role: v.role(f.get(keyRole)), Holders: v.holders(f.get(keyProcesses)),
 		},
-		ClosedFirst: v.side(f[keyClosedFirst]), Mechanism: v.mechanism(f[keyMechanism]), Closer: v.process(f[keyCloser]),
+		ClosedFirst: v.side(f.get(keyClosedFirst)), Mechanism: v.mechanism(f.get(keyMechanism)), Closer: v.process(f.get(keyCloser)),
 	}
 	v.keeper(&h.Socket, &f)
 	return h

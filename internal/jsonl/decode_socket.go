@@ -14,8 +14,8 @@ func (d *Decoder) socket(to Records) error {
 		return err
 	}
 	s := d.common()
-	s.Role, s.Options = d.role(f[keyRole]), d.options(f)
-	when := d.string(f[keyWhen])
+	s.Role, s.Options = d.role(f.get(keyRole)), d.options(f)
+	when := d.string(f.get(keyWhen))
 	if when == whenFile {
 		s.Past = d.past()
 	}
@@ -42,13 +42,13 @@ func (d *Decoder) socket(to Records) error {
 // common reads what all records about one socket as it is have.
 func (d *Decoder) common() event.Socket {
 	f := &d.fields
-	local := d.address(f[keyLocal])
+	local := d.address(f.get(keyLocal))
 	s := event.Socket{
-		Time: d.values.time(f[keyTime]), Socket: d.id(f[keySocket]), NetNS: d.uint32(f[keyNetNS]),
-		Cgroup: d.string(f[keyCgroup]), Local: local, Remote: d.remote(f[keyRemote], local),
-		State: d.state(f[keyState]), Until: d.values.time(f[keyUntil]),
+		Time: d.values.time(f.get(keyTime)), Socket: d.id(f.get(keySocket)), NetNS: d.uint32(f.get(keyNetNS)),
+		Cgroup: d.string(f.get(keyCgroup)), Local: local, Remote: d.remote(f.get(keyRemote), local),
+		State: d.state(f.get(keyState)), Until: d.values.time(f.get(keyUntil)),
 	}
-	s.Holders = d.holders(f[keyProcesses])
+	s.Holders = d.holders(f.get(keyProcesses))
 	return s
 }
 
@@ -75,12 +75,12 @@ func (v *values) how(raw []byte) event.How {
 
 // options reads what decides who may share a port, where that is known.
 func (v *values) options(f *fields) event.Options {
-	if f[keyReuseaddr] == nil {
+	if f.get(keyReuseaddr) == nil {
 		return event.Options{}
 	}
 	return event.Options{
-		Known: true, IPv6: v.bool(f[keyIPv6]), V6Only: v.bool(f[keyV6Only]),
-		Reuseaddr: v.bool(f[keyReuseaddr]), Reuseport: v.bool(f[keyReuseport]), Interface: v.uint32(f[keyInterface]),
+		Known: true, IPv6: v.bool(f.get(keyIPv6)), V6Only: v.bool(f.get(keyV6Only)),
+		Reuseaddr: v.bool(f.get(keyReuseaddr)), Reuseport: v.bool(f.get(keyReuseport)), Interface: v.uint32(f.get(keyInterface)),
 	}
 }
 
@@ -105,11 +105,11 @@ func (v *values) holders(raw []byte) []event.Holder {
 func (d *Decoder) past() *event.Past {
 	f := &d.fields
 	return &event.Past{
-		Since: d.values.time(f[keySince]), Opened: d.values.time(f[keyOpened]), Closed: d.values.time(f[keyClosed]),
-		ClosedFirst: d.side(f[keyClosedFirst]), How: d.how(f[keyHow]), Ended: d.how(f[keyEnded]),
-		Mechanism: d.mechanism(f[keyMechanism]), Closer: d.process(f[keyCloser]), Process: d.process(f[keyProcess]),
-		Act: d.act(f[keyAct]), States: d.states(f[keyStates]),
-		Peer: d.id(f[keyPeer]), Judged: d.bool(f[keyJudged]), Counted: d.bool(f[keyCounted]), Incomplete: d.bool(f[keyIncomplete]),
+		Since: d.values.time(f.get(keySince)), Opened: d.values.time(f.get(keyOpened)), Closed: d.values.time(f.get(keyClosed)),
+		ClosedFirst: d.side(f.get(keyClosedFirst)), How: d.how(f.get(keyHow)), Ended: d.how(f.get(keyEnded)),
+		Mechanism: d.mechanism(f.get(keyMechanism)), Closer: d.process(f.get(keyCloser)), Process: d.process(f.get(keyProcess)),
+		Act: d.act(f.get(keyAct)), States: d.states(f.get(keyStates)),
+		Peer: d.id(f.get(keyPeer)), Judged: d.bool(f.get(keyJudged)), Counted: d.bool(f.get(keyCounted)), Incomplete: d.bool(f.get(keyIncomplete)),
 	}
 }
 
@@ -157,18 +157,18 @@ func (v *values) states(raw []byte) []event.Dwell {
 // sample reads what had to be looked for.
 func (d *Decoder) sample(to Records) error {
 	f := &d.fields
-	s := event.Sample{Time: d.values.time(f[keyTime]), NetNS: d.uint32(f[keyNetNS])}
-	if f[keySocket] != nil {
+	s := event.Sample{Time: d.values.time(f.get(keyTime)), NetNS: d.uint32(f.get(keyNetNS))}
+	if f.get(keySocket) != nil {
 		if err := d.has(keyLocal, keyState); err != nil {
 			return err
 		}
 		socket := d.common()
-		socket.Role, socket.Options = d.role(f[keyRole]), d.options(f)
+		socket.Role, socket.Options = d.role(f.get(keyRole)), d.options(f)
 		d.keeper(&socket, f)
 		d.counters(&socket)
 		s.Socket = &socket
 	}
-	s.Ports = d.ports(f[keyPorts])
+	s.Ports = d.ports(f.get(keyPorts))
 	if d.err == nil {
 		to.Sample(&s)
 	}
@@ -177,19 +177,19 @@ func (d *Decoder) sample(to Records) error {
 
 // keeper reads what keeps a socket, if it is not a process that works with it.
 func (v *values) keeper(s *event.Socket, f *fields) {
-	s.Timewait, s.Orphan, s.Waits = v.bool(f[keyTimewait]), v.bool(f[keyOrphan]), v.bool(f[keyWaits])
-	s.UID = v.uint32(f[keyUID])
+	s.Timewait, s.Orphan, s.Waits = v.bool(f.get(keyTimewait)), v.bool(f.get(keyOrphan)), v.bool(f.get(keyWaits))
+	s.UID = v.uint32(f.get(keyUID))
 }
 
 func (d *Decoder) counters(s *event.Socket) {
 	f, c := &d.fields, &s.Counters
 	switch {
-	case s.State == tcpstate.Listen && f[keyBacklog] != nil:
+	case s.State == tcpstate.Listen && f.get(keyBacklog) != nil:
 		c.Known = true
-		c.Backlog, c.BacklogMax, c.Drops = d.uint32(f[keyBacklog]), d.uint32(f[keyBacklogMax]), d.uint32(f[keyDrops])
-	case f[keyUnread] != nil:
+		c.Backlog, c.BacklogMax, c.Drops = d.uint32(f.get(keyBacklog)), d.uint32(f.get(keyBacklogMax)), d.uint32(f.get(keyDrops))
+	case f.get(keyUnread) != nil:
 		c.Totals = d.totals()
 		c.Known = true
-		c.Unread, c.Unsent, c.Timeouts = d.uint32(f[keyUnread]), d.uint32(f[keyUnsent]), d.uint8(f[keyTimeouts])
+		c.Unread, c.Unsent, c.Timeouts = d.uint32(f.get(keyUnread)), d.uint32(f.get(keyUnsent)), d.uint8(f.get(keyTimeouts))
 	}
 }

@@ -1,6 +1,7 @@
 package jsonl
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -47,11 +48,14 @@ func (d *Decoder) Last() event.Time { return d.last }
 // that can be, is an error, and so is a start record of a newer schema, ErrNewer; the
 // next line can be read after either.
 func (d *Decoder) Decode(line []byte, to Records) error {
-	d.err, d.inside, d.fields = nil, 0, fields{}
+	d.err, d.inside = nil, 0
+	if derived(line) {
+		return nil
+	}
 	if err := d.fields.read(line); err != nil {
 		return err
 	}
-	kind, ok := text(d.fields[keyType])
+	kind, ok := text(d.fields.get(keyType))
 	if !ok {
 		return errors.New("no type")
 	}
@@ -62,15 +66,21 @@ func (d *Decoder) Decode(line []byte, to Records) error {
 	if read == nil {
 		return nil
 	}
-	if d.fields[keyTime] == nil {
+	if d.fields.get(keyTime) == nil {
 		return errors.New("no time")
 	}
 	d.withoutStart()
 	if err := read(d, to); err != nil {
 		return fmt.Errorf("%s record: %w", kind, err)
 	}
-	d.last = d.values.time(d.fields[keyTime])
+	d.last = d.values.time(d.fields.get(keyTime))
 	return nil
+}
+
+// derived says of what a writer of ours wrote, at a glance, that it is derived from other
+// records.
+func derived(line []byte) bool {
+	return bytes.HasPrefix(line, []byte(`{"type":"connection"`)) || bytes.HasPrefix(line, []byte(`{"type":"finding"`))
 }
 
 // readers has how each type of record is read. A connection and a finding are derived
@@ -89,7 +99,7 @@ var errIncomplete = errors.New("a key is missing that it always has")
 // has says whether the record has all of some keys.
 func (d *Decoder) has(keys ...key) error {
 	for _, k := range keys {
-		if d.fields[k] == nil {
+		if d.fields.get(k) == nil {
 			return errIncomplete
 		}
 	}
@@ -102,7 +112,7 @@ func (d *Decoder) withoutStart() {
 	if d.last != 0 {
 		return
 	}
-	b, _ := text(d.fields[keyTime])
+	b, _ := text(d.fields.get(keyTime))
 	if wall, ok := d.written(b); ok && d.clock == 0 {
 		d.clock = event.Clock(wall) - event.Clock(time.Hour)
 	}
@@ -110,7 +120,7 @@ func (d *Decoder) withoutStart() {
 
 func (d *Decoder) start(to Records) error {
 	f := &d.fields
-	schema := d.uint(f[keySchema], 1<<31)
+	schema := d.uint(f.get(keySchema), 1<<31)
 	switch {
 	case d.err != nil || schema == 0:
 		return errors.New("start record: no schema")
@@ -120,14 +130,14 @@ func (d *Decoder) start(to Records) error {
 	if err := d.has(keyTime, keyClock); err != nil {
 		return fmt.Errorf("start record: %w", err)
 	}
-	clock := d.signed(f[keyClock])
+	clock := d.signed(f.get(keyClock))
 	if clock < -farthest {
-		d.fail("a clock offset", f[keyClock])
+		d.fail("a clock offset", f.get(keyClock))
 	}
 	d.clock = event.Clock(clock)
 	s := &event.Start{
-		Time: d.values.time(f[keyTime]), Clock: d.clock, Part: d.count(f[keyPart]), BootID: d.string(f[keyBootID]),
-		NetNS: d.uint32(f[keyNetNS]), Filter: d.string(f[keyFilter]),
+		Time: d.values.time(f.get(keyTime)), Clock: d.clock, Part: d.count(f.get(keyPart)), BootID: d.string(f.get(keyBootID)),
+		NetNS: d.uint32(f.get(keyNetNS)), Filter: d.string(f.get(keyFilter)),
 	}
 	d.about(s)
 	if d.err != nil {
@@ -157,8 +167,8 @@ const longestSetting = 128
 // about reads the objects in a start record.
 func (d *Decoder) about(s *event.Start) {
 	read := func(k key, f func(key, value []byte)) {
-		if d.fields[k] != nil {
-			d.object(d.fields[k], f)
+		if d.fields.get(k) != nil {
+			d.object(d.fields.get(k), f)
 		}
 	}
 	read(keyTool, func(key, value []byte) {
@@ -202,18 +212,18 @@ func (d *Decoder) transition(to Records) error {
 	if err := d.has(keySocket, keyNetNS, keyLocal, keyFrom, keyTo); err != nil {
 		return err
 	}
-	local := d.address(f[keyLocal])
+	local := d.address(f.get(keyLocal))
 	t := &d.passed
 	*t = event.Transition{
-		Time: d.values.time(f[keyTime]), Socket: d.id(f[keySocket]), NetNS: d.uint32(f[keyNetNS]),
-		Local: local, Remote: d.remote(f[keyRemote], local),
-		From: d.state(f[keyFrom]), To: d.state(f[keyTo]), Dwell: d.duration(f[keyDwell]),
-		Cause: event.Cause(d.word(f[keyCause])), FinUnsent: d.bool(f[keyFinUnsent]), Error: d.errno(f[keyError]),
-		Until: d.values.time(f[keyUntil]), Process: d.process(f[keyProcess]),
-		Reason: d.word(f[keyReason]), Cgroup: d.string(f[keyCgroup]), Options: d.options(f), Totals: d.totals(),
+		Time: d.values.time(f.get(keyTime)), Socket: d.id(f.get(keySocket)), NetNS: d.uint32(f.get(keyNetNS)),
+		Local: local, Remote: d.remote(f.get(keyRemote), local),
+		From: d.state(f.get(keyFrom)), To: d.state(f.get(keyTo)), Dwell: d.duration(f.get(keyDwell)),
+		Cause: event.Cause(d.word(f.get(keyCause))), FinUnsent: d.bool(f.get(keyFinUnsent)), Error: d.errno(f.get(keyError)),
+		Until: d.values.time(f.get(keyUntil)), Process: d.process(f.get(keyProcess)),
+		Reason: d.word(f.get(keyReason)), Cgroup: d.string(f.get(keyCgroup)), Options: d.options(f), Totals: d.totals(),
 	}
-	if t.Mechanism = d.mechanism(f[keyMechanism]); t.Mechanism == "" {
-		t.Mechanism = d.mechanism(f[keyCause]) // the cause is the act, and not said again
+	if t.Mechanism = d.mechanism(f.get(keyMechanism)); t.Mechanism == "" {
+		t.Mechanism = d.mechanism(f.get(keyCause)) // the cause is the act, and not said again
 	}
 	switch {
 	case d.err != nil:
@@ -236,20 +246,20 @@ func (v *values) mechanism(raw []byte) event.Mechanism {
 // totals reads what a socket counted, where that is known.
 func (d *Decoder) totals() event.Totals {
 	f := &d.fields
-	if f[keyBytesSent] == nil || f[keyBytesReceived] == nil {
+	if f.get(keyBytesSent) == nil || f.get(keyBytesReceived) == nil {
 		return event.Totals{}
 	}
 	return event.Totals{
-		Known: true, BytesSent: d.uint(f[keyBytesSent], 1<<64-1), BytesReceived: d.uint(f[keyBytesReceived], 1<<64-1),
-		Retransmits: d.uint32(f[keyRetransmits]),
+		Known: true, BytesSent: d.uint(f.get(keyBytesSent), 1<<64-1), BytesReceived: d.uint(f.get(keyBytesReceived), 1<<64-1),
+		Retransmits: d.uint32(f.get(keyRetransmits)),
 	}
 }
 
 func (d *Decoder) loss(to Records) error {
 	f := &d.fields
 	l := event.Loss{
-		Time: d.values.time(f[keyTime]), Lost: d.uint(f[keyLost], 1<<63),
-		Kind: event.LossKind(d.word(f[keyKind])), Bytes: int64(d.uint(f[keyBytes], 1<<62)),
+		Time: d.values.time(f.get(keyTime)), Lost: d.uint(f.get(keyLost), 1<<63),
+		Kind: event.LossKind(d.word(f.get(keyKind))), Bytes: int64(d.uint(f.get(keyBytes), 1<<62)),
 	}
 	if d.err == nil {
 		to.Loss(l)
@@ -260,9 +270,9 @@ func (d *Decoder) loss(to Records) error {
 func (d *Decoder) stop(to Records) error {
 	f := &d.fields
 	s := event.Stop{
-		Time: d.values.time(f[keyTime]), Reason: d.word(f[keyReason]),
-		Transitions: d.uint(f[keyTransitions], 1<<63), Connections: d.uint(f[keyConnections], 1<<63),
-		Open: d.uint(f[keyOpen], 1<<63), Lost: d.uint(f[keyLost], 1<<63),
+		Time: d.values.time(f.get(keyTime)), Reason: d.word(f.get(keyReason)),
+		Transitions: d.uint(f.get(keyTransitions), 1<<63), Connections: d.uint(f.get(keyConnections), 1<<63),
+		Open: d.uint(f.get(keyOpen), 1<<63), Lost: d.uint(f.get(keyLost), 1<<63),
 	}
 	if d.err == nil {
 		to.Stop(s)

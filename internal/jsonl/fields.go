@@ -229,12 +229,29 @@ func keyOf(name []byte) key {
 	return keyUnknown
 }
 
-// fields has the raw values of a record, by key. Of a key that stands twice, the last
+// fields has the raw values of a record, by key: places in its text, as pointers would
+// cost the garbage collector as much as all the rest. Of a key that stands twice, the last
 // value counts.
-type fields [keys][]byte
+type fields struct {
+	raw []byte
+	at  [keys]place
+}
 
-// read puts the members of an object in their places.
+// place is where a value stands; the zero value: nowhere.
+type place struct{ start, end uint32 }
+
+// get returns a value, or nil if it is not there.
+func (f *fields) get(k key) []byte {
+	at := f.at[k]
+	if at.end == 0 {
+		return nil
+	}
+	return f.raw[at.start:at.end]
+}
+
+// read puts the members of an object in their places. The text is less than 4 GiB.
 func (f *fields) read(raw []byte) error {
+	f.raw, f.at = raw, [keys]place{}
 	s := scan(raw)
 	if !s.take('{') {
 		return errSyntax
@@ -248,7 +265,7 @@ func (f *fields) read(raw []byte) error {
 			return err
 		}
 		if k := keyOf(name); k != keyUnknown {
-			f[k] = value
+			f.at[k] = place{uint32(s.i - len(value)), uint32(s.i)}
 		}
 		if s.take(',') {
 			continue
