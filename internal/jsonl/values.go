@@ -153,6 +153,9 @@ func (v *values) address(raw []byte) netip.AddrPort {
 	if raw == nil {
 		return netip.AddrPort{}
 	}
+	if a, ok := ipv4(raw); ok {
+		return a
+	}
 	if a, ok := v.addresses[string(raw)]; ok {
 		return a
 	}
@@ -163,6 +166,34 @@ func (v *values) address(raw []byte) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return remember(&v.addresses, raw, a)
+}
+
+// ipv4 reads an IPv4 address with a port, as it is written. Ports make so many addresses
+// that to remember them costs more than to read them.
+func ipv4(raw []byte) (netip.AddrPort, bool) {
+	if len(raw) < len(`"0.0.0.0:0"`) || len(raw) > len(`"255.255.255.255:65535"`) {
+		return netip.AddrPort{}, false
+	}
+	var parts [5]uint32 // the last is the port
+	part, digits := 0, 0
+	for _, c := range raw[1 : len(raw)-1] {
+		switch {
+		case '0' <= c && c <= '9':
+			if digits > 0 && parts[part] == 0 || digits == 5 {
+				return netip.AddrPort{}, false // a leading zero, or too many
+			}
+			parts[part], digits = 10*parts[part]+uint32(c-'0'), digits+1
+		case digits > 0 && parts[part] < 256 && (c == '.' && part < 3 || c == ':' && part == 3):
+			part, digits = part+1, 0
+		default:
+			return netip.AddrPort{}, false
+		}
+	}
+	if part < 4 || digits == 0 || parts[4] > 65535 {
+		return netip.AddrPort{}, false
+	}
+	addr := netip.AddrFrom4([4]byte{byte(parts[0]), byte(parts[1]), byte(parts[2]), byte(parts[3])})
+	return netip.AddrPortFrom(addr, uint16(parts[4])), true
 }
 
 // remote reads the remote end, which a listener does not have: it then is the wildcard
