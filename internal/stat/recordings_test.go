@@ -172,16 +172,13 @@ func TestCut(t *testing.T) {
 	t.Parallel()
 	last := tracetest.When(90 * time.Minute)
 	for name, tc := range map[string]struct {
-		end  func(*stat.Stat, *derive.Stream)
+		end  func(*derive.Stream)
 		last time.Duration
 		cut  int
 	}{
-		"stop":         {func(_ *stat.Stat, s *derive.Stream) { s.Stop(event.Stop{Time: last, Reason: "signal"}) }, 90 * time.Minute, 0},
-		"cut":          {func(st *stat.Stat, _ *derive.Stream) { st.Cut(last) }, 90 * time.Minute, 1},
-		"cut, no time": {func(st *stat.Stat, _ *derive.Stream) { st.Cut(0) }, 90*s + 2*ms, 1},
-		"no stop":      {func(*stat.Stat, *derive.Stream) {}, 90*s + 2*ms, 1},
-		"stop says so": {func(_ *stat.Stat, s *derive.Stream) { s.Stop(event.Stop{Time: last, Reason: event.StopCut}) }, 90 * time.Minute, 1},
-		"cut and stop": {func(st *stat.Stat, s *derive.Stream) { st.Cut(0); s.Stop(event.Stop{Time: last}) }, 90 * time.Minute, 1},
+		"stop":         {func(s *derive.Stream) { s.Stop(event.Stop{Time: last, Reason: "signal"}) }, 90 * time.Minute, 0},
+		"no stop":      {func(*derive.Stream) {}, 90*s + 2*ms, 1},
+		"stop says so": {func(s *derive.Stream) { s.Stop(event.Stop{Time: last, Reason: event.StopCut}) }, 90 * time.Minute, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -189,7 +186,7 @@ func TestCut(t *testing.T) {
 			stream := derive.New(st)
 			w := asKnown()
 			w.tell(stream, start("web1"))
-			tc.end(st, stream)
+			tc.end(stream)
 			r := st.Report()
 			a := r.Recorded
 			if a.Cut != tc.cut || len(a.Ended) != 1-tc.cut {

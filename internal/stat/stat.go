@@ -113,19 +113,12 @@ func (s *Stat) Loss(l event.Loss) {
 	s.losses.add(l)
 }
 
-// Cut says that the recording ends at a time without a stop record, or at the last record
-// if that time is 0. So does a stop with the reason event.StopCut, which tells the
-// findings as they stand then, and so does no stop at all.
-func (s *Stat) Cut(at event.Time) {
-	s.now.saw(at)
-	s.now.cut = true
-}
-
-// Stop ends a recording, or one file of it.
+// Stop ends a recording, or one file of it. One with the reason event.StopCut, or none at
+// all, is of a recording that is cut off.
 func (s *Stat) Stop(stop event.Stop, findings []event.Finding) {
 	r := &s.now
 	r.saw(stop.Time)
-	r.stopped, r.cut, r.reason = true, r.cut || stop.Reason == event.StopCut, stop.Reason
+	r.stopped, r.cut, r.reason = true, stop.Reason == event.StopCut, stop.Reason
 	r.stopLost = max(r.stopLost, stop.Lost)
 	r.findings = findings
 }
