@@ -3,7 +3,6 @@ package stat
 import (
 	"fmt"
 	"strconv"
-	"time"
 )
 
 // grouped is a number with a comma behind each three digits: 412,003.
@@ -42,36 +41,4 @@ func rate(perSecond float64) string {
 		return grouped(int64(perSecond+0.5)) + "/s"
 	}
 	return strconv.FormatFloat(perSecond, 'g', 3, 64) + "/s"
-}
-
-// short is a duration in at most six columns, as the lines of a trace have it: 31us,
-// 1.20ms, 60.0s, 3m05s.
-func short(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Millisecond:
-		return strconv.FormatInt(d.Microseconds(), 10) + "us"
-	case d < time.Second:
-		return threeDigits(d, time.Millisecond) + "ms"
-	case d < 100*time.Second:
-		return threeDigits(d, time.Second) + "s"
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < 100*time.Hour:
-		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
-	case d < 100*day:
-		return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
-	}
-	return strconv.FormatInt(int64(d/day), 10) + "d"
-}
-
-// threeDigits is a duration of less than 1000 units, cut and not rounded.
-func threeDigits(d, unit time.Duration) string {
-	decimals, step := 2, unit/100
-	if d >= 100*unit {
-		decimals, step = 0, unit
-	} else if d >= 10*unit {
-		decimals, step = 1, unit/10
-	}
-	return strconv.FormatFloat(float64(d.Truncate(step))/float64(unit), 'f', decimals, 64)
 }

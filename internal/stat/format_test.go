@@ -1,50 +1,9 @@
 package stat
 
 import (
-	"bytes"
-	"net/netip"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/tcpstate"
-	"github.com/tcptrace/tcptrace/internal/text"
 )
-
-// The durations are those of a trace's lines.
-func TestDurationsAreThoseOfATrace(t *testing.T) {
-	t.Parallel()
-	lines := 0
-	for d := time.Duration(1); d < 1000*24*time.Hour; d += d/7 + 1 {
-		if got, want := short(d), inTrace(t, d); got != want {
-			t.Errorf("%v is %q, and %q in a trace", d, got, want)
-		}
-		lines++
-	}
-	if lines < 100 {
-		t.Errorf("only %d durations", lines)
-	}
-}
-
-// inTrace is how a line of a trace says how long a socket was in a state.
-func inTrace(t *testing.T, d time.Duration) string {
-	t.Helper()
-	addr := netip.MustParseAddrPort("10.0.0.1:80")
-	tr := event.Transition{
-		Time: 1, Socket: 1, From: tcpstate.Established, To: tcpstate.CloseWait, Dwell: d, Local: addr, Remote: addr,
-	}
-	var out bytes.Buffer
-	p := text.New(&out, text.Options{Width: 120, Zone: time.UTC})
-	p.Transition(&tr, conn.NewTracker().Add(&tr))
-	_, after, found := strings.Cut(out.String(), "CLOSE_WAIT ")
-	fields := strings.Fields(after)
-	if !found || len(fields) == 0 {
-		t.Fatalf("no duration in %q", out.String())
-	}
-	return fields[0]
-}
 
 func TestNumbers(t *testing.T) {
 	t.Parallel()

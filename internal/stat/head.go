@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 // printRecorded says what was recorded, and when.
@@ -59,9 +61,9 @@ func (a *Recorded) when(zone *time.Location) string {
 	}
 	words += last.Format(clock) + " ("
 	if span := last.Sub(first); span != a.Time {
-		words += short(a.Time) + " recorded of "
+		words += text.Duration(a.Time) + " recorded of "
 	}
-	return words + short(last.Sub(first)) + ")"
+	return words + text.Duration(last.Sub(first)) + ")"
 }
 
 // ends says what ended the recordings.

@@ -153,4 +153,4 @@ func (r *Report) dwellLines(p *page) []line {
 }
 
 // cell is a duration in a column that is as wide in all reports.
-func cell(d time.Duration) string { return runewidth.FillLeft(short(d), len("59m59s")) }
+func cell(d time.Duration) string { return runewidth.FillLeft(text.Duration(d), len("59m59s")) }

@@ -214,6 +214,9 @@ func isPlain(s string) bool {
 	return true
 }
 
+// Duration is a duration in at most six columns: 31us, 1.20ms, 60.0s, 3m05s.
+func Duration(d time.Duration) string { return string(appendDwell(nil, d)) }
+
 // appendDwell writes a duration in at most six columns: 31us, 1.20ms, 60.0s, 3m05s.
 func appendDwell(b []byte, d time.Duration) []byte {
 	switch {
