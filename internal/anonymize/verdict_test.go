@@ -102,7 +102,7 @@ func script() []event.Transition {
 	for n, pair := range [][2]string{{"10.0.0.1:443", "10.0.0.9:40000"}, {"127.0.0.1:443", "127.0.0.1:40000"}} {
 		s, c := event.ID(10+2*n), event.ID(11+2*n)
 		at := time.Duration(n) * time.Second
-		add(pair[1], pair[0], 2, tracetest.At(at, c, tcpstate.Close, tcpstate.SynSent, event.CauseConnect, tracetest.By(4300, "curl", "")))
+		add(pair[1], pair[0], 2, tracetest.At(at, c, tcpstate.Close, tcpstate.SynSent, event.CauseConnect, tracetest.By(4300, "curl", 0)))
 		add(pair[0], pair[1], 1, tracetest.At(at+ms, s, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn))
 		add(pair[1], pair[0], 2, tracetest.At(at+2*ms, c, tcpstate.SynSent, tcpstate.Established, event.CauseHandshake))
 		add(pair[0], pair[1], 1, tracetest.At(at+3*ms, s, tcpstate.SynRecv, tcpstate.Established, event.CauseHandshake))

@@ -117,10 +117,12 @@ func (s *teller) next(to jsonl.Records, at event.Time) {
 func explain(t *event.Transition, words []string) {
 	t.Cause = event.Cause(words[0])
 	for _, word := range words {
-		switch m := event.Mechanism(word); m {
-		case event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal:
-			t.Mechanism = m
-		case "unsent":
+		for _, m := range []event.Mechanism{event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal} {
+			if word == m.String() {
+				t.Mechanism = m
+			}
+		}
+		if word == "unsent" {
 			t.FinUnsent = true
 		}
 	}

@@ -69,7 +69,7 @@ func runDemo(ctx context.Context, app *app, o *demoOptions) error {
 func newActCommand(app *app, role conn.Role) *cobra.Command {
 	var reuseaddr bool
 	cmd := &cobra.Command{
-		Use: string(role), Short: "Play the " + string(role) + " of the demo", Hidden: true, Args: noArguments,
+		Use: role.String(), Short: "Play the " + role.String() + " of the demo", Hidden: true, Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			return demo.Act(role, reuseaddr, os.Stdin, app.stdout)
 		},

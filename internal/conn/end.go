@@ -119,7 +119,7 @@ func (e *End) Role() Role {
 	case e.Peer != nil && (e.Peer.Opener == Remote || e.Peer.passive):
 		return Client
 	}
-	return ""
+	return 0
 }
 
 // RoleOf is the role of the side as seen from this end, or "".
@@ -128,8 +128,8 @@ func (e *End) RoleOf(side Side) Role {
 	switch {
 	case side == Local:
 		return role
-	case side != Remote || role == "":
-		return ""
+	case side != Remote || role == 0:
+		return 0
 	case role == Server:
 		return Client
 	}
@@ -152,5 +152,5 @@ func (e *End) TimeWaitSide() (side Side, since, until event.Time) {
 	case remote:
 		return Remote, e.Peer.TimeWaitSince, e.Peer.TimeWaitUntil
 	}
-	return "", 0, 0
+	return 0, 0, 0
 }

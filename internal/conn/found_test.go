@@ -28,16 +28,16 @@ func TestFoundStates(t *testing.T) {
 		incomplete bool
 		counted    int
 	}{
-		{tcpstate.Established, "", false, 1},
-		{tcpstate.SynSent, "", false, 1},
-		{tcpstate.SynRecv, "", false, 1},
-		{tcpstate.FinWait1, "", true, 1},
+		{tcpstate.Established, 0, false, 1},
+		{tcpstate.SynSent, 0, false, 1},
+		{tcpstate.SynRecv, 0, false, 1},
+		{tcpstate.FinWait1, 0, true, 1},
 		{tcpstate.FinWait2, conn.Local, true, 1},
 		{tcpstate.CloseWait, conn.Remote, true, 1},
 		{tcpstate.LastAck, conn.Remote, true, 1},
-		{tcpstate.Closing, "", true, 1},
-		{tcpstate.TimeWait, "", true, 0}, // this side, or both
-		{tcpstate.Listen, "", false, 0},
+		{tcpstate.Closing, 0, true, 1},
+		{tcpstate.TimeWait, 0, true, 0}, // this side, or both
+		{tcpstate.Listen, 0, false, 0},
 	} {
 		tracker := conn.NewTracker()
 		remote := clientAddr

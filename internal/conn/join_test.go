@@ -175,7 +175,7 @@ func TestTimeWaitIsSeenFromBothEnds(t *testing.T) {
 	side, _, _ = tell(crossing()...).ends[client].TimeWaitSide()
 	equal(t, "after crossing", side, conn.Both)
 	side, since, until = tell(dial(1)).ends[1].TimeWaitSide()
-	equal(t, "without one", []any{side, since, until}, []any{conn.Side(""), 0, 0})
+	equal(t, "without one", []any{side, since, until}, []any{conn.Side(0), 0, 0})
 }
 
 func TestSummaryCountsConnections(t *testing.T) {

@@ -119,16 +119,16 @@ func (t *teller) add(tr *event.Transition) {
 func verdict(e *conn.End) string {
 	var words []string
 	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
-	for _, word := range []string{string(e.Role()), string(e.ClosedFirst), string(e.How)} {
+	for _, word := range []string{e.Role().String(), e.ClosedFirst.String(), e.How.String()} {
 		if word == "" {
 			word = "-"
 		}
 		add("%s", word)
 	}
-	if e.Ended != "" {
+	if e.Ended != 0 {
 		add("ended %s", e.Ended)
 	}
-	if e.Mechanism != "" {
+	if e.Mechanism != 0 {
 		add("by %s", e.Mechanism)
 	}
 	if e.Closer != nil {

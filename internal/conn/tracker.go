@@ -206,7 +206,7 @@ func (t *Tracker) opposite(e *End) *End {
 	several := false
 	for p := t.tuples[pair(e.Remote, e.Local)]; p != nil; p = p.next {
 		switch {
-		case p == e || p.Peer != nil || p.Opener != "" && p.Opener == e.Opener && p.Opener != Both:
+		case p == e || p.Peer != nil || p.Opener != 0 && p.Opener == e.Opener && p.Opener != Both:
 		case p.State == tcpstate.TimeWait && e.State != tcpstate.TimeWait:
 			// an older connection's: at this end it cannot still be open
 		case p.NetNS == e.NetNS:

@@ -34,7 +34,7 @@ func (e *End) judgeOpening(tr *event.Transition) {
 	switch {
 	case tr.From == tcpstate.SynSent && tr.To == tcpstate.SynRecv:
 		e.Opener = Both // simultaneous open, RFC 9293 section 3.5
-	case e.Opener != "":
+	case e.Opener != 0:
 	case tr.To == tcpstate.SynSent:
 		e.Opener, e.Opened = Local, tr.Time
 	case tr.From == tcpstate.SynSent:
@@ -60,8 +60,8 @@ func (e *End) passed(state tcpstate.State) {
 func (e *End) crossed(tr *event.Transition) {
 	if tr.FinUnsent {
 		// Our FIN waited for its turn although no data did: what was said is taken back.
-		e.connection.announced = e.connection.announced && e.ClosedFirst == ""
-		e.act, e.ClosedFirst = event.Act{}, ""
+		e.connection.announced = e.connection.announced && e.ClosedFirst == 0
+		e.act, e.ClosedFirst = event.Act{}, 0
 		e.closes(Remote, Fin, tr.Time)
 		return
 	}
@@ -70,7 +70,7 @@ func (e *End) crossed(tr *event.Transition) {
 
 // closes notes the side that closed first, if none did before.
 func (e *End) closes(side Side, how How, at event.Time) {
-	if e.ClosedFirst == "" {
+	if e.ClosedFirst == 0 {
 		e.ClosedFirst, e.How, e.Closed = side, how, at
 	}
 }
@@ -87,10 +87,10 @@ func actor(tr *event.Transition) *event.Process {
 // its verdict, and ended otherwise.
 func (e *End) judgeEnd(tr *event.Transition) {
 	side, how := ending(tr)
-	if side == "" || tr.From == tcpstate.TimeWait {
+	if side == 0 || tr.From == tcpstate.TimeWait {
 		return
 	}
-	if e.ClosedFirst != "" {
+	if e.ClosedFirst != 0 {
 		e.Ended = how
 		return
 	}
@@ -123,15 +123,15 @@ func ending(tr *event.Transition) (Side, How) {
 		}
 		return Local, Destroyed
 	case event.CauseConnect:
-		return Neither, "" // connect() failed on this machine
+		return Neither, 0 // connect() failed on this machine
 	}
 	switch {
 	case tr.From != tcpstate.SynSent || tr.Error == 0:
-		return "", ""
+		return 0, 0
 	case tr.Error == event.ECONNREFUSED:
 		return Neither, Refused // told by ICMP
 	}
-	return Neither, "" // unreachable: the error says how
+	return Neither, 0 // unreachable: the error says how
 }
 
 // agree makes the verdict one with what the other end saw, and names who closed.
@@ -165,13 +165,13 @@ func (e *End) compare(p *End) {
 		e.ClosedFirst, e.How = Local, own.How
 	case other.Time != 0:
 		e.ClosedFirst, e.How = Remote, other.How
-	case e.ClosedFirst == "" && p.ClosedFirst != "":
+	case e.ClosedFirst == 0 && p.ClosedFirst != 0:
 		e.ClosedFirst, e.How = opposite(p.ClosedFirst), p.How
 	}
-	if e.Ended == "" && ended != Fin {
+	if e.Ended == 0 && ended != Fin {
 		e.Ended = ended // what this end saw came after what the other end did
 	}
 	if e.Ended == e.How {
-		e.Ended = ""
+		e.Ended = 0
 	}
 }

@@ -179,7 +179,7 @@ func TestVerdictOfAConnectThatFails(t *testing.T) {
 			"client neither - EHOSTUNREACH",
 		},
 		{
-			"no port", at(ms, client, "SYN_SENT>CLOSE", because(event.CauseConnect), by(curl, ""),
+			"no port", at(ms, client, "SYN_SENT>CLOSE", because(event.CauseConnect), by(curl, 0),
 				between("10.0.0.2:0", "10.0.0.1:80")),
 			"client neither -",
 		},

@@ -55,7 +55,7 @@ func called(call string, err error) error {
 // listen on MPTCP.
 func Act(role conn.Role, reuseaddr bool, in io.Reader, out io.Writer) error {
 	// The name of the main thread is the one that a trace shows.
-	if err := os.WriteFile("/proc/self/comm", []byte(role), 0); err != nil {
+	if err := os.WriteFile("/proc/self/comm", []byte(role.String()), 0); err != nil {
 		return fmt.Errorf("name the %s: %w", role, err)
 	}
 	a := &actor{reuseaddr: reuseaddr}

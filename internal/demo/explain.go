@@ -30,7 +30,7 @@ func (o *outcome) check() error {
 	switch {
 	case o.first != o.scene.first:
 		return fmt.Errorf("%w: the %s closed first, the trace says %q", errDisagree, o.scene.first, o.first)
-	case o.holder == "":
+	case o.holder == 0:
 		return fmt.Errorf("%w: one side must go to TIME_WAIT, the trace shows none", errDisagree)
 	case refused && !o.holds():
 		return fmt.Errorf("%w: the trace shows nothing that holds the port, bind() says that it is in use", errDisagree)
@@ -70,7 +70,7 @@ var acts = map[event.Mechanism]string{
 	event.MechanismShutdown: "called shutdown()",
 	event.MechanismExit:     "exited",
 	event.MechanismSignal:   "was killed",
-	"":                      "closed it",
+	0:                       "closed it",
 }
 
 func (e explanation) timeWait() string {

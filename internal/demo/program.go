@@ -31,7 +31,7 @@ const programPatience = 5 * time.Second
 // start starts a program on the host. It dies with the context, with this process
 // (however that dies), and with the host.
 func (n *node) start(ctx context.Context, role conn.Role, arguments ...string) (*program, error) {
-	arguments = append([]string{"demo", string(role)}, arguments...)
+	arguments = append([]string{"demo", role.String()}, arguments...)
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", arguments...)
 	cmd.Args[0] = "tcptrace"
 	cmd.Stderr = os.Stderr
@@ -40,7 +40,7 @@ func (n *node) start(ctx context.Context, role conn.Role, arguments ...string) (
 		Pdeathsig: syscall.SIGKILL,
 		Setpgid:   true, // Ctrl-C is for this process only, which ends the others in order
 	}
-	p := &program{name: string(role), cmd: cmd}
+	p := &program{name: role.String(), cmd: cmd}
 	if err := p.open(); err != nil {
 		return nil, fmt.Errorf("start the %s: %w", p.name, err)
 	}

@@ -142,7 +142,7 @@ func (e *Engine) seen(s *event.Sample) {
 	end := e.tracker.End(sample.Socket)
 	if end != nil {
 		f.process, f.peer = end.Process, end.Peer
-		if role := end.Role(); role != "" {
+		if role := end.Role(); role != 0 {
 			f.role = role
 		}
 	}

@@ -23,7 +23,7 @@ const (
 var resetUnaccepted = &rule{
 	code: "reset_unaccepted", severity: event.Warning, of: closing, key: byPlace,
 	when: func(f *fact) bool {
-		return f.cause == event.CauseResetSent && f.reason == tcpState && f.mechanism == "" &&
+		return f.cause == event.CauseResetSent && f.reason == tcpState && f.mechanism == 0 &&
 			f.process != nil && f.process.Source == event.SourceListener
 	},
 	summary: func(g *group) string {
@@ -45,7 +45,7 @@ var resetLinger = &rule{
 		if f.cause != event.CauseResetSent {
 			return false
 		}
-		closed := f.mechanism != "" && f.mechanism != event.MechanismShutdown
+		closed := f.mechanism != 0 && f.mechanism != event.MechanismShutdown
 		return f.reason == tcpState && closed || f.reason == abortOnLinger
 	},
 	summary: func(g *group) string {
@@ -88,7 +88,7 @@ var resetUnread = &rule{
 // socket in FIN_WAIT2 answers with a RST as well, without a reason
 // (tcp_timewait_state_process() in net/ipv4/tcp_minisocks.c).
 func afterClose(f *fact) bool {
-	return f.reason == abortOnData || f.state == tcpstate.FinWait2 && f.reason == "" && f.mechanism == ""
+	return f.reason == abortOnData || f.state == tcpstate.FinWait2 && f.reason == "" && f.mechanism == 0
 }
 
 // resetSent is any other RST of this side.
@@ -100,7 +100,7 @@ var resetSent = &rule{
 	},
 	advice: func(g *group) []string {
 		switch {
-		case g.fact.reason == "" && g.fact.mechanism != "":
+		case g.fact.reason == "" && g.fact.mechanism != 0:
 			return []string{"see how the process closes: with SO_LINGER 0, or before it has read all that the peer sent; the kernel tells which one from 6.12 on"}
 		case g.fact.reason == "":
 			return []string{"the kernel tells why from 6.12 on"}
@@ -145,7 +145,7 @@ var resetReceived = &rule{
 
 // actor is the process that made the RST, or "": often a segment did.
 func (g *group) actor() string {
-	if g.fact.mechanism == "" {
+	if g.fact.mechanism == 0 {
 		return ""
 	}
 	return g.who()

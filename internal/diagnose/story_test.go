@@ -116,7 +116,7 @@ func by(p *event.Process, m event.Mechanism) mod {
 }
 
 // of names a process that does not act.
-func of(p *event.Process) mod { return by(p, "") }
+func of(p *event.Process) mod { return by(p, 0) }
 
 func reset(reason string) mod {
 	return func(t *event.Transition) { t.Cause, t.Reason = event.CauseResetSent, reason }

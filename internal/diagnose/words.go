@@ -101,7 +101,7 @@ func list(words []string) string {
 }
 
 // prepositions has how the one end stands to the other, by the role of the first.
-var prepositions = map[event.Role]string{event.Server: " from ", event.Client: " to ", "": " with "}
+var prepositions = map[event.Role]string{event.Server: " from ", event.Client: " to ", 0: " with "}
 
 // ends is the connection: "10.0.0.1:80 from 10.0.0.2:40000".
 func (f *fact) ends() string {

@@ -85,15 +85,16 @@ const (
 	CauseNetnsGone        Cause = "netns_gone"
 )
 
-// Mechanism says by which act of a process a side closed.
-type Mechanism string
+// Mechanism says by which act of a process a side closed. The zero value stands for
+// unknown.
+type Mechanism uint8
 
 // The mechanisms.
 const (
-	MechanismClose    Mechanism = "close"
-	MechanismShutdown Mechanism = "shutdown"
-	MechanismExit     Mechanism = "exit"
-	MechanismSignal   Mechanism = "signal"
+	MechanismClose Mechanism = iota + 1
+	MechanismShutdown
+	MechanismExit
+	MechanismSignal
 )
 
 // Transition is one edge of one socket, as it is true of the connection: a full
@@ -128,41 +129,41 @@ func (t *Transition) Acts() bool {
 	case CauseConnect, CauseListen, CauseClose, CauseShutdown, CauseExit, CauseSignal, CauseAbandoned:
 		return true
 	}
-	return t.Mechanism != ""
+	return t.Mechanism != 0
 }
 
-// Side is an end of a connection as seen from one end. Empty stands for unknown.
-type Side string
+// Side is an end of a connection as seen from one end. The zero value stands for unknown.
+type Side uint8
 
 // The sides.
 const (
-	Local   Side = "local"
-	Remote  Side = "remote"
-	Both    Side = "both"
-	Neither Side = "neither"
+	Local Side = iota + 1
+	Remote
+	Both
+	Neither
 )
 
 // Role is the part of an end: the passive opener is the server, the active opener the
-// client (RFC 9293 section 3.5). Empty stands for unknown.
-type Role string
+// client (RFC 9293 section 3.5). The zero value stands for unknown.
+type Role uint8
 
 // The roles.
 const (
-	Server Role = "server"
-	Client Role = "client"
+	Server Role = iota + 1
+	Client
 )
 
-// How says how a connection was closed. Empty stands for unknown.
-type How string
+// How says how a connection was closed. The zero value stands for unknown.
+type How uint8
 
 // The ways to close.
 const (
-	Fin       How = "fin"
-	Reset     How = "reset"
-	Timeout   How = "timeout"
-	Refused   How = "refused"
-	Abandoned How = "abandoned" // the application gave up in SYN_SENT
-	Destroyed How = "destroyed" // ss -K
+	Fin How = iota + 1
+	Reset
+	Timeout
+	Refused
+	Abandoned // the application gave up in SYN_SENT
+	Destroyed // ss -K
 )
 
 // Dwell is the time that an end spent in a state.

@@ -53,24 +53,15 @@ func (d *Decoder) common() event.Socket {
 }
 
 func (v *values) role(raw []byte) event.Role {
-	if raw == nil {
-		return ""
-	}
-	return oneOf(v, raw, event.Server, event.Client)
+	return named(v, raw, event.Server, event.Client)
 }
 
 func (v *values) side(raw []byte) event.Side {
-	if raw == nil {
-		return ""
-	}
-	return oneOf(v, raw, event.Local, event.Remote, event.Both, event.Neither)
+	return named(v, raw, event.Local, event.Remote, event.Both, event.Neither)
 }
 
 func (v *values) how(raw []byte) event.How {
-	if raw == nil {
-		return ""
-	}
-	return oneOf(v, raw, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed)
+	return named(v, raw, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed)
 }
 
 // options reads what decides who may share a port, where that is known.

@@ -222,7 +222,7 @@ func (d *Decoder) transition(to Records) error {
 		Until: d.values.time(f.get(keyUntil)), Process: d.process(f.get(keyProcess)),
 		Reason: d.word(f.get(keyReason)), Cgroup: d.string(f.get(keyCgroup)), Options: d.options(f), Totals: d.totals(),
 	}
-	if t.Mechanism = d.mechanism(f.get(keyMechanism)); t.Mechanism == "" {
+	if t.Mechanism = d.mechanism(f.get(keyMechanism)); t.Mechanism == 0 {
 		t.Mechanism = d.mechanism(f.get(keyCause)) // the cause is the act, and not said again
 	}
 	switch {
@@ -237,10 +237,7 @@ func (d *Decoder) transition(to Records) error {
 
 // mechanism reads by which act a process closed.
 func (v *values) mechanism(raw []byte) event.Mechanism {
-	if raw == nil {
-		return ""
-	}
-	return oneOf(v, raw, event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal)
+	return named(v, raw, event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal)
 }
 
 // totals reads what a socket counted, where that is known.

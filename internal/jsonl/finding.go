@@ -26,7 +26,7 @@ func (w *Writer) sampled(s *event.Socket) {
 		o.addr("remote", s.Remote)
 	}
 	o.str("state", s.State.String())
-	o.known("role", string(s.Role))
+	o.known("role", s.Role.String())
 	w.keeper(s)
 	if c := &s.Counters; c.Known && s.State == tcpstate.Listen {
 		o.uint("backlog", uint64(c.Backlog))

@@ -47,13 +47,13 @@ func (w *Writer) socket(at event.Time, when string, e *conn.End) {
 	o.str("state", e.State.String())
 	o.time("since", w.clock, e.Since)
 	o.time("until", w.clock, e.Until)
-	role := string(e.Role())
+	role := e.Role().String()
 	if e.State == tcpstate.Listen {
-		role = string(conn.Server)
+		role = conn.Server.String()
 	}
 	o.known("role", role)
 	o.time("opened", w.clock, e.Opened)
-	o.known("closed_first", string(e.ClosedFirst))
+	o.known("closed_first", e.ClosedFirst.String())
 	w.options(&e.Options)
 	if when == whenFile {
 		w.past(e.Past())
@@ -66,19 +66,19 @@ func (w *Writer) socket(at event.Time, when string, e *conn.End) {
 func (w *Writer) past(p *event.Past) {
 	o := &w.line
 	o.time("closed", w.clock, p.Closed)
-	o.known("how", string(p.How))
-	o.known("ended", string(p.Ended))
-	o.known("mechanism", string(p.Mechanism))
+	o.known("how", p.How.String())
+	o.known("ended", p.Ended.String())
+	o.known("mechanism", p.Mechanism.String())
 	w.process("closer", p.Closer, true)
 	w.process("process", p.Process, true)
 	if a := p.Act; a != nil {
 		o.open("act")
 		o.time("time", w.clock, a.Time)
-		o.str("how", string(a.How))
+		o.str("how", a.How.String())
 		if a.Unsent {
 			o.bool("fin_unsent", true)
 		}
-		o.known("mechanism", string(a.Mechanism))
+		o.known("mechanism", a.Mechanism.String())
 		w.process("process", a.Process, true)
 		o.close()
 	}

@@ -104,6 +104,21 @@ func oneOf[T ~string](v *values, raw []byte, known ...T) T {
 	return ""
 }
 
+// named reads a word that stands for a value; the zero value is one that is not there, or
+// not known.
+func named[T fmt.Stringer](v *values, raw []byte, known ...T) (none T) {
+	if raw == nil {
+		return none
+	}
+	s := v.string(raw)
+	for _, k := range known {
+		if s == k.String() {
+			return k
+		}
+	}
+	return none
+}
+
 func (v *values) bool(raw []byte) bool { return string(raw) == "true" }
 
 // uint reads a number from 0 to a limit; a key that is not there is 0.

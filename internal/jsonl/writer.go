@@ -98,8 +98,8 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	o.str("to", t.To.String())
 	o.duration("dwell_ns", t.Dwell)
 	o.known("cause", string(t.Cause))
-	if string(t.Mechanism) != string(t.Cause) {
-		o.known("mechanism", string(t.Mechanism))
+	if word := t.Mechanism.String(); word != string(t.Cause) {
+		o.known("mechanism", word)
 	}
 	if t.FinUnsent {
 		o.bool("fin_unsent", true)
@@ -178,13 +178,13 @@ func (w *Writer) connection(at event.Time, e *conn.End) {
 	o.known("cgroup", e.Cgroup)
 	o.addr("local", e.Local)
 	o.addr("remote", e.Remote)
-	o.known("role", string(e.Role()))
+	o.known("role", e.Role().String())
 	o.time("opened", w.clock, e.Opened)
 	o.time("closed", w.clock, e.Closed)
-	o.known("closed_first", string(e.ClosedFirst))
-	o.known("how", string(e.How))
-	o.known("ended", string(e.Ended))
-	o.known("mechanism", string(e.Mechanism))
+	o.known("closed_first", e.ClosedFirst.String())
+	o.known("how", e.How.String())
+	o.known("ended", e.Ended.String())
+	o.known("mechanism", e.Mechanism.String())
 	o.known("reason", e.Reason)
 	if e.Error != 0 {
 		o.str("error", e.Error.String())
@@ -201,12 +201,12 @@ func (w *Writer) connection(at event.Time, e *conn.End) {
 
 func (w *Writer) timewait(e *conn.End) {
 	side, since, until := e.TimeWaitSide()
-	if side == "" {
+	if side == 0 {
 		return
 	}
 	o := &w.line
 	o.open("timewait")
-	o.str("side", string(side))
+	o.str("side", side.String())
 	o.time("since", w.clock, since)
 	o.time("until", w.clock, until)
 	o.close()

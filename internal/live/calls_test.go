@@ -219,7 +219,7 @@ func TestFailedListen(t *testing.T) {
 		t.Errorf("%s %v, in its way %+v, want listen and the listener", c.Call, c.Local, c.Holders)
 	}
 	end := r.await(t, "LISTEN>CLOSE", soon, is(tcpstate.Listen, tcpstate.Close))
-	if end.Cause != event.CauseListen || end.Mechanism != "" {
+	if end.Cause != event.CauseListen || end.Mechanism != 0 {
 		t.Errorf("LISTEN>CLOSE by %q, %q, want listen", end.Cause, end.Mechanism)
 	}
 }

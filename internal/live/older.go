@@ -77,7 +77,7 @@ func role(s *event.Socket, listening []*event.Socket) event.Role {
 			return event.Server
 		}
 	}
-	return ""
+	return 0
 }
 
 // meet tells of the older sockets that were seen before a time: the ring's records

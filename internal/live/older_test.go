@@ -170,14 +170,14 @@ func TestOlderStates(t *testing.T) {
 		if e.Remote == loopback {
 			want, first = finWait2, conn.Local
 		}
-		if e.State != want || e.ClosedFirst != first || !e.Incomplete || e.Role() != "" {
+		if e.State != want || e.ClosedFirst != first || !e.Incomplete || e.Role() != 0 {
 			t.Errorf("%v to %v: %v, closed first by %q, role %q; want %v, %s, and no role without a listener", e.Local, e.Remote, e.State, e.ClosedFirst, e.Role(), want, first)
 		}
 	}
 	withoutForks(func() { unix.Close(p.server) })
 	r.awaitVerdicts(t, 2, soon)
 	for _, v := range r.verdicts {
-		if v.Closer != nil || v.ClosedFirst == "" {
+		if v.Closer != nil || v.ClosedFirst == 0 {
 			t.Errorf("%v: closed first by %q, by %+v: the trace did not see who", v.Local, v.ClosedFirst, v.Closer)
 		}
 	}

@@ -104,7 +104,7 @@ func (r *recorder) checkHonest(t *testing.T) (wrong, incomplete int) {
 			wrong++
 			t.Errorf("%v > %v: states %s, and not said to be incomplete", v.Local, v.Remote, seen)
 		}
-		if v.ClosedFirst != "" && v.RoleOf(v.ClosedFirst) != conn.Server && v.Role() != "" {
+		if v.ClosedFirst != 0 && v.RoleOf(v.ClosedFirst) != conn.Server && v.Role() != 0 {
 			wrong++
 			t.Errorf("%v > %v: closed first by %q, want the server (states %s)", v.Local, v.Remote, v.ClosedFirst, seen)
 		}

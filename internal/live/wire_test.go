@@ -184,7 +184,7 @@ func TestSimultaneousOpen(t *testing.T) {
 		t.Fatalf("%d ends, want two that are joined", len(l.trace.open))
 	}
 	for _, e := range l.trace.open {
-		if e.Opener != conn.Both || e.Role() != "" {
+		if e.Opener != conn.Both || e.Role() != 0 {
 			t.Errorf("opened by %q, role %q, want both and none", e.Opener, e.Role())
 		}
 	}

@@ -43,7 +43,7 @@ func (s *Settler) transition(k *event.Kernel) {
 		t.Process = k.Process()
 	case tcpstate.FinWait1, tcpstate.LastAck:
 		t.Process, t.Mechanism = k.Process(), mechanism(k)
-		t.Cause = event.Cause(t.Mechanism)
+		t.Cause = event.Cause(t.Mechanism.String())
 	}
 	sock.own(&t)
 	if k.To == tcpstate.Listen && sock.cookie != 0 {
@@ -178,7 +178,7 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 	switch {
 	case k.From == tcpstate.Listen:
 		t.Process, t.Mechanism = k.Process(), mechanism(k)
-		t.Cause = event.Cause(t.Mechanism)
+		t.Cause = event.Cause(t.Mechanism.String())
 		if t.Dwell < patience && k.Has(event.FileOpen) {
 			s.queue.hold(t, sock, patience) // listen() itself may have failed
 			return
@@ -205,7 +205,7 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 		t.Cause = event.CauseAbandoned
 		if k.LocalPort == 0 {
 			t.Cause = event.CauseConnect // connect() itself failed
-			t.Mechanism = ""
+			t.Mechanism = 0
 		}
 	default:
 		s.holdClose(sock, k, t, afterClose)
@@ -241,7 +241,7 @@ func (s *Settler) resetSent(k *event.Kernel) {
 		return
 	}
 	t.Cause, t.Reason = event.CauseResetSent, s.reason(k.Reason)
-	if k.Has(event.ResetActive) && sock.abort.mechanism != "" {
+	if k.Has(event.ResetActive) && sock.abort.mechanism != 0 {
 		t.Process, t.Mechanism = sock.abort.process, sock.abort.mechanism
 	}
 	s.queue.settle(sock.held)

@@ -46,7 +46,7 @@ func (s *Settler) listenFailed(k *event.Kernel) {
 		return
 	}
 	if t := s.queue.get(sock.held); t != nil && t.From == tcpstate.Listen {
-		t.Cause, t.Mechanism = event.CauseListen, ""
+		t.Cause, t.Mechanism = event.CauseListen, 0
 		s.queue.settle(sock.held)
 	}
 }

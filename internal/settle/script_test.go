@@ -177,7 +177,7 @@ func line(t *event.Transition) string {
 	if t.Cause != "" {
 		fmt.Fprintf(&b, " %s", t.Cause)
 	}
-	if t.Mechanism != "" && string(t.Mechanism) != string(t.Cause) {
+	if t.Mechanism != 0 && t.Mechanism.String() != string(t.Cause) {
 		fmt.Fprintf(&b, " mechanism %s", t.Mechanism)
 	}
 	if t.Error != 0 {

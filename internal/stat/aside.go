@@ -72,7 +72,7 @@ func (h *Held) phrases(clock func(Time) string) []string {
 func (p *HeldPort) String() string {
 	words := "port " + strconv.Itoa(int(p.Port))
 	if p.Role != "" {
-		words += " of the " + string(p.Role)
+		words += " of the " + p.Role
 	}
 	return words
 }

@@ -109,12 +109,12 @@ func closingOf(e *conn.End) (c closing, pid uint32) {
 
 func closedBy(e *conn.End) string {
 	switch e.ClosedFirst {
-	case "", conn.Neither:
+	case 0, conn.Neither:
 		return ""
 	case conn.Both:
-		return string(conn.Both)
+		return conn.Both.String()
 	}
-	return cmp.Or(string(e.RoleOf(e.ClosedFirst)), string(e.ClosedFirst))
+	return cmp.Or(e.RoleOf(e.ClosedFirst).String(), e.ClosedFirst.String())
 }
 
 // servicePort is the server's port, or 0 where the roles are not known.
@@ -195,6 +195,6 @@ func (c closing) word() string { return strconv.FormatBool(c.known) }
 func (g *group) closer(c closing) Closer {
 	return Closer{
 		Comm: c.comm, Processes: g.processes, AtLeast: g.atLeast, Side: c.side, Port: c.port,
-		Mechanism: c.mechanism, How: c.how, Connections: g.connections,
+		Mechanism: c.mechanism.String(), How: c.how.String(), Connections: g.connections,
 	}
 }

@@ -76,7 +76,7 @@ func asKnown() *world {
 	})
 	every(6, func(i int, at time.Duration) { // older than the trace, and the role is not known
 		k := w.socket("10.0.0.1:7000", fmt.Sprintf("10.0.0.9:%d", 4000+i), established)
-		k.found(0, "")
+		k.found(0, 0)
 		k.to(at, finWait1, event.CauseSignal, tracetest.By(7, "worker", event.MechanismSignal))
 		k.to(at+ms, finWait2, event.CauseAck)
 		k.to(at+2*ms, timeWait, event.CauseFin)
@@ -95,17 +95,17 @@ func TestKnownClosings(t *testing.T) {
 	})
 	group := func(comm string, processes int, side string, port uint16, m event.Mechanism, how event.How, n int) stat.Closer {
 		return stat.Closer{
-			Comm: comm, Processes: processes, Side: side, Port: port, Mechanism: m, How: how,
+			Comm: comm, Processes: processes, Side: side, Port: port, Mechanism: m.String(), How: how.String(),
 			Connections: n, Share: float64(n) / 87,
 		}
 	}
 	equal(t, "closers", r.Closers, []stat.Closer{
-		group("nginx", 3, "server", 80, "close", "fin", 30),
-		group("curl", 20, "client", 80, "exit", "fin", 20),
-		group("haproxy", 1, "client", 81, "close", "reset", 10),
-		group("", 0, "client", 22, "", "fin", 7),
-		group("worker", 1, "local", 0, "signal", "fin", 6),
-		group("nginx", 1, "both", 80, "close", "fin", 5),
+		group("nginx", 3, "server", 80, event.MechanismClose, event.Fin, 30),
+		group("curl", 20, "client", 80, event.MechanismExit, event.Fin, 20),
+		group("haproxy", 1, "client", 81, event.MechanismClose, event.Reset, 10),
+		group("", 0, "client", 22, 0, event.Fin, 7),
+		group("worker", 1, "local", 0, event.MechanismSignal, event.Fin, 6),
+		group("nginx", 1, "both", 80, event.MechanismClose, event.Fin, 5),
 	})
 	equal(t, "more closers", r.MoreClosers, stat.CloserRest{})
 }

@@ -22,7 +22,7 @@ func likeLife() *world {
 		w.upstream(w.moment())
 	}
 	for i := range 600 {
-		p := w.pair(time.Duration(i)*s+w.upTo(ms), "8080", tracetest.By(uint32(20000+3*i), "curl", ""))
+		p := w.pair(time.Duration(i)*s+w.upTo(ms), "8080", tracetest.By(uint32(20000+3*i), "curl", 0))
 		fin(p.client, p.server, p.at+w.upTo(20*ms), 300*us, w.linger(), by(uint32(20000+3*i), "curl"), by(2211, "java"))
 	}
 	for i := range 290 {
@@ -53,9 +53,9 @@ func (w *world) moment() time.Duration {
 
 func (w *world) listeners() {
 	nginx := event.Process{PID: 812, Comm: "nginx", Source: event.SourceSnapshot}
-	w.socket("0.0.0.0:443", "0.0.0.0:0", listen).found(0, "", nginx)
+	w.socket("0.0.0.0:443", "0.0.0.0:0", listen).found(0, 0, nginx)
 	java := event.Process{PID: 2211, Comm: "java", Source: event.SourceSnapshot}
-	w.socket("127.0.0.1:8080", "0.0.0.0:0", listen).found(0, "", java)
+	w.socket("127.0.0.1:8080", "0.0.0.0:0", listen).found(0, 0, java)
 	for i := range 40 {
 		k := w.socket("10.0.0.5:443", fmt.Sprintf("198.51.100.%d:%d", i, 50000+i), established)
 		k.found(0, event.Server, nginx)
@@ -111,7 +111,7 @@ func (w *world) trouble() {
 	for i := range 57 {
 		at := 2*time.Minute + time.Duration(i)*8*s
 		k := w.socket(fmt.Sprintf("10.0.0.5:%d", 61000+i), "10.0.0.7:9200", closed)
-		k.to(at, synSent, event.CauseConnect, tracetest.By(2211, "java", ""))
+		k.to(at, synSent, event.CauseConnect, tracetest.By(2211, "java", 0))
 		k.to(at+ms, established, event.CauseHandshake)
 		k.to(at+5*s, closeWait, event.CauseFin)
 		if i%8 == 0 {
@@ -121,7 +121,7 @@ func (w *world) trouble() {
 	for i := range 36 {
 		k := w.socket(fmt.Sprintf("10.0.0.5:%d", 61100+i), "10.0.0.9:5432", closed)
 		at := 7*time.Minute + time.Duration(i)*2*s
-		k.to(at, synSent, event.CauseConnect, tracetest.By(2211, "java", ""))
+		k.to(at, synSent, event.CauseConnect, tracetest.By(2211, "java", 0))
 		k.to(at+400*us, closed, event.CauseResetReceived, tracetest.Fails(event.ECONNREFUSED))
 	}
 	for i := range 3 {

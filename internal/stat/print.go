@@ -106,7 +106,7 @@ func (c *Closer) cells() []string {
 		port = strconv.Itoa(int(c.Port))
 	}
 	return []string{
-		name, c.Side, cmp.Or(string(c.Mechanism), "-"), cmp.Or(string(c.How), "-"), port, processes, grouped(c.Connections), percent(c.Share),
+		name, c.Side, cmp.Or(c.Mechanism, "-"), cmp.Or(c.How, "-"), port, processes, grouped(c.Connections), percent(c.Share),
 	}
 }
 

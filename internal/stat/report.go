@@ -3,7 +3,6 @@ package stat
 import (
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
@@ -117,11 +116,11 @@ type Closer struct {
 	// Side is server, client or both, or local or remote where the roles are not known.
 	Side string `json:"side"`
 	// Port is the server's; 0: the roles are not known.
-	Port        uint16          `json:"port,omitzero"`
-	Mechanism   event.Mechanism `json:"mechanism,omitempty"` // "": not known
-	How         event.How       `json:"how,omitempty"`       // "": not known
-	Connections int             `json:"connections"`
-	Share       float64         `json:"share"` // of the connections that were closed, from 0 to 1
+	Port        uint16  `json:"port,omitzero"`
+	Mechanism   string  `json:"mechanism,omitempty"` // "": not known
+	How         string  `json:"how,omitempty"`       // "": not known
+	Connections int     `json:"connections"`
+	Share       float64 `json:"share"` // of the connections that were closed, from 0 to 1
 }
 
 // CloserRest counts the groups that are not listed. With AtLeast there are more groups
@@ -173,10 +172,10 @@ type Held struct {
 
 // HeldPort is a local port with sockets in TIME_WAIT.
 type HeldPort struct {
-	Port    uint16    `json:"port"`
-	Role    conn.Role `json:"role,omitempty"` // of all its sockets; "": not known
-	Sockets int       `json:"sockets"`
-	Until   Time      `json:"until,omitzero"` // for the last of them
+	Port    uint16 `json:"port"`
+	Role    string `json:"role,omitempty"` // of all its sockets; "": not known
+	Sockets int    `json:"sockets"`
+	Until   Time   `json:"until,omitzero"` // for the last of them
 }
 
 // FailedCall counts the calls for a port that failed with the same error.

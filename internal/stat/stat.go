@@ -88,7 +88,7 @@ func (s *Stat) verdict(e *conn.End) {
 	closed := s.now.tracker.Summary.Closed()
 	first := closed != s.now.closed
 	s.now.closed = closed
-	if first && e.How == conn.Fin && e.Ended == "" {
+	if first && e.How == conn.Fin && e.Ended == 0 {
 		s.fin++
 	}
 	s.closers.verdict(e, first)

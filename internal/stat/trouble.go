@@ -20,11 +20,11 @@ func (h held) add(e *conn.End, clock event.Clock) {
 	}
 	port := h[e.Local.Port()]
 	if port == nil {
-		port = &HeldPort{Port: e.Local.Port(), Role: e.Role()}
+		port = &HeldPort{Port: e.Local.Port(), Role: e.Role().String()}
 		h[port.Port] = port
 	}
 	port.Sockets++
-	if port.Role != e.Role() {
+	if port.Role != e.Role().String() {
 		port.Role = ""
 	}
 	if e.Until != 0 {

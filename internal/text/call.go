@@ -91,13 +91,13 @@ func (p *Printer) below(words string) {
 func (p *Printer) holderWords(h *event.InTheWay, now event.Time) string {
 	words := []string{p.stateWords(&h.Socket, now) + ", " + optionWords(&h.Options)}
 	if h.ClosedFirst == event.Local || h.ClosedFirst == event.Both {
-		closed := string(h.Role)
+		closed := h.Role.String()
 		if closed == "" {
 			closed = "this side"
 		}
 		closed += " closed first"
 		if h.Closer != nil {
-			closed += ": " + processName(h.Closer) + " by " + string(h.Mechanism)
+			closed += ": " + processName(h.Closer) + " by " + h.Mechanism.String()
 		}
 		words = append(words, closed)
 	}

@@ -240,10 +240,10 @@ func TestWordsForACause(t *testing.T) {
 		{at(0, 7, established, finWait1, event.CauseClose, unsent), conn.Local, "close, FIN waits behind unsent data"},
 		{at(0, 7, finWait1, closing, event.CauseFin), conn.Both, "FINs crossed: both close"},
 		{at(0, 7, finWait1, closing, event.CauseFin), conn.Remote, "FIN"},
-		{at(0, 7, tcpstate.SynSent, closed, event.CauseConnect), "", "connect failed"},
+		{at(0, 7, tcpstate.SynSent, closed, event.CauseConnect), 0, "connect failed"},
 		{at(0, 7, established, finWait1, event.CauseSignal, by(1, "x", event.MechanismSignal)), conn.Local, "x/1 killed by signal 9"},
-		{at(0, 7, established, closed, event.CauseTimeout, fails(event.ETIMEDOUT)), "", "timed out ETIMEDOUT"},
-		{at(0, 7, established, closed, "", fails(event.EHOSTUNREACH)), "", "EHOSTUNREACH"},
+		{at(0, 7, established, closed, event.CauseTimeout, fails(event.ETIMEDOUT)), 0, "timed out ETIMEDOUT"},
+		{at(0, 7, established, closed, "", fails(event.EHOSTUNREACH)), 0, "EHOSTUNREACH"},
 		{at(0, 7, established, closed, event.CauseResetSent, by(1, "x", event.MechanismClose)), conn.Remote, "x/1 RST sent by close"},
 		{at(0, 7, tcpstate.TimeWait, closed, event.CauseTimewaitReused), conn.Local, "reused by a new connection"},
 	} {

@@ -107,8 +107,8 @@ func (p *Printer) held() {
 
 func (p *Printer) holding(h *holding) {
 	p.add("\nstill held:        port ", strconv.Itoa(int(h.port)))
-	if h.role != "" {
-		p.add(" of the ", string(h.role))
+	if h.role != 0 {
+		p.add(" of the ", h.role.String())
 	}
 	if h.until != 0 {
 		p.add(" until ", p.clockTime(h.until, "15:04:05.0"))

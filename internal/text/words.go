@@ -106,7 +106,7 @@ func (p *Printer) cause(t *event.Transition) string {
 	if t.Cause == event.CauseResetReceived && t.From == tcpstate.SynSent {
 		words = "refused"
 	}
-	if t.Cause == event.CauseResetSent && t.Mechanism != "" {
+	if t.Cause == event.CauseResetSent && t.Mechanism != 0 {
 		words = byWords[t.Mechanism]
 	}
 	if t.Mechanism == event.MechanismSignal && t.Process != nil {
@@ -122,9 +122,9 @@ func closesFirst(e *conn.End) string {
 	if e.ClosedFirst == conn.Both {
 		return "both close at once"
 	}
-	side := string(e.RoleOf(e.ClosedFirst))
+	side := e.RoleOf(e.ClosedFirst).String()
 	if side == "" {
-		side = string(e.ClosedFirst)
+		side = e.ClosedFirst.String()
 	}
 	return side + " closes first"
 }

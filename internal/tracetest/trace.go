@@ -180,8 +180,8 @@ func trace() []event.Transition {
 	)
 	client := Port(40000)
 	return []event.Transition{
-		At(0, 1, closed, listen, event.CauseListen, By(4242, "python3", ""), Told),
-		At(1*ms, 2, closed, synSent, event.CauseConnect, By(4300, "curl", "")),
+		At(0, 1, closed, listen, event.CauseListen, By(4242, "python3", 0), Told),
+		At(1*ms, 2, closed, synSent, event.CauseConnect, By(4300, "curl", 0)),
 		At(1*ms, 3, listen, synRecv, event.CauseSyn, Of(4242, "python3", event.SourceListener)),
 		At(2*ms, 2, synSent, established, event.CauseHandshake, After(412*time.Microsecond), client),
 		At(2*ms, 3, synRecv, established, event.CauseHandshake, After(431*time.Microsecond)),
@@ -195,7 +195,7 @@ func trace() []event.Transition {
 		At(1700*ms, 12, established, closeWait, event.CauseFin, Of(81, "nginx", event.SourceSnapshot)),
 		At(2000*ms, 4, synSent, established, event.CauseHandshake, After(30*ms)),
 		At(9000*ms, 4, established, closed, event.CauseResetSent, After(7*time.Second), By(5000, "worker: 日本語", event.MechanismSignal), Reason("TCP_ABORT_ON_CLOSE")),
-		At(9500*ms, 5, closed, synSent, event.CauseConnect, By(5001, "nc", "")),
+		At(9500*ms, 5, closed, synSent, event.CauseConnect, By(5001, "nc", 0)),
 		At(9501*ms, 5, synSent, closed, event.CauseResetReceived, After(1*ms), Fails(event.ECONNREFUSED), Port(33000)),
 		At(9600*ms, 6, established, closed, ""),
 		At(9650*ms, 10, closeWait, closed, event.CauseResetReceived, Fails(event.EPIPE)),
