@@ -130,10 +130,10 @@ type Holder struct {
 
 // Totals is what a full socket counts over its life. All are 0 where nothing is known.
 type Totals struct {
-	Known         bool
 	BytesSent     uint64 // payload, each byte once
 	BytesReceived uint64 // payload, in order
 	Retransmits   uint32 // segments sent again
+	Known         bool
 }
 
 // Counters is what a full socket counts, and what waits in its queues.

@@ -2,5 +2,5 @@ package settle
 
 // Kept is the number of entries that the settler keeps of sockets.
 func (s *Settler) Kept() int {
-	return len(s.sockets) + len(s.tuples) + len(s.unborn) + len(s.connecting)
+	return len(s.sockets) + len(s.tuples.all) + len(s.unborn) + len(s.connecting)
 }

@@ -15,7 +15,7 @@ func (s *Settler) transition(k *event.Kernel) {
 		return
 	}
 	sock := s.find(k)
-	if sock != nil && sock.full == k.Sock {
+	if sock != nil && sock.replaced() == k.Sock {
 		s.handedOver(sock, k)
 		return
 	}
@@ -26,23 +26,23 @@ func (s *Settler) transition(k *event.Kernel) {
 		return
 	}
 	s.queue.settle(sock.held)
-	if !k.Has(event.Counted) {
-		sock.options = k.Options()
+	if options := k.Options(); !k.Has(event.Counted) && options != sock.options {
+		sock.options, sock.optionsTold = options, false
 	}
-	if k.Cgroup != 0 && k.Cgroup != sock.cgroupID {
-		sock.cgroupID, sock.cgroup = k.Cgroup, s.cgroup(k.Cgroup)
+	if k.Cgroup != 0 && k.Cgroup != sock.cgroup {
+		sock.cgroup, sock.cgroupTold = k.Cgroup, false
 	}
 	if k.To == tcpstate.Close {
 		s.closed(sock, k)
 		return
 	}
-	t := sock.change(k.Time, k.From, k.To, segmentCause(k))
+	t := s.change(sock, k.Time, k.From, k.To, segmentCause(k))
 	t.FinUnsent = k.Has(event.FinUnsent)
 	switch k.To {
 	case tcpstate.SynSent, tcpstate.Listen:
-		t.Process = k.Process()
+		t.Process = s.process(k)
 	case tcpstate.FinWait1, tcpstate.LastAck:
-		t.Process, t.Mechanism = k.Process(), mechanism(k)
+		t.Process, t.Mechanism = s.process(k), mechanism(k)
 		t.Cause = event.Cause(t.Mechanism.String())
 	}
 	sock.own(&t)
@@ -62,14 +62,26 @@ func (s *Settler) tell(sock *socket, t event.Transition, k *event.Kernel) {
 	switch {
 	case k.LocalPort != 0:
 		s.queue.put(t, sock)
-	case sock.deferred != nil:
-		*sock.deferred = t
+	case sock.now().deferred != nil:
+		*sock.moment.deferred = t
 	default:
 		s.queue.hold(t, sock, portPatience)
 	}
 	if k.To == tcpstate.SynSent {
-		sock.caller = callerOf(k)
-		s.connecting[sock.caller] = sock
+		m := s.moment(sock)
+		m.caller, sock.isConnecting = callerOf(k), true
+		s.connecting[m.caller] = sock
+	}
+}
+
+// connected notes that a socket does not connect any more.
+func (s *Settler) connected(sock *socket) {
+	if !sock.isConnecting {
+		return
+	}
+	sock.isConnecting = false
+	if s.connecting[sock.moment.caller] == sock {
+		delete(s.connecting, sock.moment.caller)
 	}
 }
 
@@ -126,7 +138,7 @@ func (s *Settler) meet(k *event.Kernel) *socket {
 	if sock := s.addressed(k, full); sock != nil {
 		return sock
 	}
-	if sock := s.tuples[k.Tuple]; sock != nil && sock.kind == timewait && k.To == tcpstate.Close && sock.same(k) {
+	if sock := s.tuples.get(&k.Tuple); sock != nil && sock.kind == timewait && k.To == tcpstate.Close && sock.same(k) {
 		s.handedOver(sock, k)
 		return nil
 	}
@@ -139,18 +151,19 @@ func (s *Settler) locate(sock *socket, k *event.Kernel) bool {
 	if sock.state != tcpstate.SynSent {
 		return true
 	}
-	if s.connecting[sock.caller] == sock {
-		delete(s.connecting, sock.caller)
+	s.connected(sock)
+	first := sock.now().deferred
+	if k.To != tcpstate.Close { // else a RST may have come before
+		s.pool.calm(sock)
 	}
 	if sock.tuple.LocalPort != 0 {
 		return true
 	}
 	sock.tuple = k.Tuple
 	if k.LocalPort != 0 {
-		s.tuples[k.Tuple] = sock
+		s.tuples.put(sock)
 	}
-	if first := sock.deferred; first != nil {
-		sock.deferred = nil
+	if first != nil {
 		if !s.filter.Match(&k.Tuple) {
 			s.forget(sock)
 			return false
@@ -172,12 +185,12 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 	if k.From != tcpstate.Listen {
 		sock.totals = k.Totals
 	}
-	t := sock.change(k.Time, k.From, tcpstate.Close, "")
+	t := s.change(sock, k.Time, k.From, tcpstate.Close, "")
 	t.Error = k.Error
 	afterClose := k.From == tcpstate.FinWait1 || k.From == tcpstate.FinWait2
 	switch {
 	case k.From == tcpstate.Listen:
-		t.Process, t.Mechanism = k.Process(), mechanism(k)
+		t.Process, t.Mechanism = s.process(k), mechanism(k)
 		t.Cause = event.Cause(t.Mechanism.String())
 		if t.Dwell < patience && k.Has(event.FileOpen) {
 			s.queue.hold(t, sock, patience) // listen() itself may have failed
@@ -187,21 +200,21 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 		t.Cause = event.CauseTimeout // a keepalive that gives up sends a RST as well
 	case k.Error == event.ECONNABORTED:
 		t.Cause = event.CauseDestroyed
-	case recent(sock.resetReceived, k.Time):
+	case recent(sock.now().resetReceived, k.Time):
 		t.Cause = event.CauseResetReceived
 		if afterClose { // or data came, which we answer by a RST
 			sock.own(&t)
 			s.queue.hold(t, sock, patience)
 			return
 		}
-	case recent(sock.resetSent, k.Time):
-		t.Cause, t.Reason = event.CauseResetSent, s.reason(sock.resetReason)
+	case recent(sock.now().resetSent, k.Time):
+		t.Cause, t.Reason = event.CauseResetSent, s.reason(sock.moment.resetReason)
 	case k.Error != 0:
 		// neither a RST nor a timer: the error is all that is known
 	case k.From == tcpstate.LastAck:
 		t.Cause = event.CauseAck
 	case k.From == tcpstate.SynSent && k.Has(event.ByProcess):
-		t.Process, t.Mechanism = k.Process(), mechanism(k)
+		t.Process, t.Mechanism = s.process(k), mechanism(k)
 		t.Cause = event.CauseAbandoned
 		if k.LocalPort == 0 {
 			t.Cause = event.CauseConnect // connect() itself failed
@@ -222,7 +235,8 @@ func (s *Settler) holdClose(sock *socket, k *event.Kernel, t event.Transition, a
 		t.Cause = event.CauseTimewaitOverflow
 	}
 	if k.Has(event.ByProcess) {
-		sock.abort.process, sock.abort.mechanism = k.Process(), mechanism(k)
+		m := s.moment(sock)
+		m.abort.process, m.abort.mechanism = s.process(k), mechanism(k)
 	}
 	sock.own(&t)
 	s.queue.hold(t, sock, patience)
@@ -231,18 +245,19 @@ func (s *Settler) holdClose(sock *socket, k *event.Kernel, t event.Transition, a
 // resetSent takes a RST that this side sent. It makes a process the actor only if
 // it answers no segment of the peer's.
 func (s *Settler) resetSent(k *event.Kernel) {
-	sock := s.sockets[k.Sock]
+	sock := s.at(k.Sock)
 	if sock == nil || sock.state == tcpstate.Listen {
 		return
 	}
 	t := s.queue.get(sock.held)
 	if t == nil || sock.state != tcpstate.Close {
-		sock.resetSent, sock.resetReason = k.Time, k.Reason
+		m := s.moment(sock)
+		m.resetSent, m.resetReason = k.Time, k.Reason
 		return
 	}
 	t.Cause, t.Reason = event.CauseResetSent, s.reason(k.Reason)
-	if k.Has(event.ResetActive) && sock.abort.mechanism != 0 {
-		t.Process, t.Mechanism = sock.abort.process, sock.abort.mechanism
+	if abort := sock.now().abort; k.Has(event.ResetActive) && abort.mechanism != 0 {
+		t.Process, t.Mechanism = abort.process, abort.mechanism
 	}
 	s.queue.settle(sock.held)
 }
@@ -254,6 +269,6 @@ func (s *Settler) resetReceived(k *event.Kernel) {
 		sock = s.create(k, k.From, full)
 	}
 	if sock != nil {
-		sock.resetReceived = k.Time
+		s.moment(sock).resetReceived = k.Time
 	}
 }

@@ -20,28 +20,36 @@ func (sock *socket) own(t *event.Transition) {
 }
 
 // byListener is a listener's process as that of a connection that nobody has accepted.
-func byListener(owner *event.Process) *event.Process {
+func (s *Settler) byListener(owner *event.Process) *event.Process {
 	if owner == nil {
 		return nil
 	}
-	p := *owner
-	p.Source = event.SourceListener
-	return &p
+	key := processKey{pid: owner.PID, uid: owner.UID, source: event.SourceListener, signal: owner.Signal}
+	copy(key.comm[:], owner.Comm)
+	return s.processes.one(key, func() *event.Process {
+		p := *owner
+		p.Source = event.SourceListener
+		return &p
+	})
+}
+
+// process is the process whose system call made a record, or nil.
+func (s *Settler) process(k *event.Kernel) *event.Process {
+	return s.processes.of(k, event.SourceCurrent)
 }
 
 // accepted takes accept(): from now on the connection is that process's.
 func (s *Settler) accepted(k *event.Kernel) {
-	sock := s.sockets[k.Sock]
+	sock := s.at(k.Sock)
 	if sock == nil || sock.kind != full || !sock.same(k) || sock.state == tcpstate.Close {
 		return
 	}
-	sock.owner = k.Process()
-	sock.owner.Source = event.SourceAccept
+	sock.owner = s.processes.of(k, event.SourceAccept)
 }
 
 // listenFailed takes a listen() that failed: the socket was in LISTEN for a moment.
 func (s *Settler) listenFailed(k *event.Kernel) {
-	sock := s.sockets[k.Sock]
+	sock := s.at(k.Sock)
 	if sock == nil {
 		return
 	}
@@ -62,7 +70,7 @@ func (s *Settler) Found(f *event.Socket) (id event.ID, fresh bool) {
 			return 0, false
 		}
 		sock, fresh = s.create(&k, f.State, kindOf(f)), true
-		sock.until, sock.options, sock.told = f.Until, f.Options, f.Options
+		sock.until, sock.options, sock.optionsTold = f.Until, f.Options, true
 	}
 	if sock.owner == nil && len(f.Holders) > 0 {
 		sock.owner = &f.Holders[0].Process
@@ -101,7 +109,7 @@ func (s *Settler) Has(f *event.Socket) bool {
 
 // At returns the name of the socket at a kernel address, or 0.
 func (s *Settler) At(address uint64) event.ID {
-	if sock := s.sockets[address]; sock != nil {
+	if sock := s.at(address); sock != nil {
 		return sock.id
 	}
 	return 0
@@ -119,9 +127,9 @@ func (s *Settler) ID(f *event.Socket) event.ID {
 // known without its local port, and one that netlink found without its address.
 func (s *Settler) found(f *event.Socket) *socket {
 	tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
-	sock := s.sockets[f.Address]
+	sock := s.at(f.Address)
 	if f.Address == 0 {
-		if sock = s.tuples[tuple]; sock == nil && f.State == tcpstate.Listen {
+		if sock = s.tuples.get(&tuple); sock == nil && f.State == tcpstate.Listen {
 			sock = s.listeners[f.Cookie]
 		}
 	}
@@ -139,7 +147,7 @@ func (s *Settler) found(f *event.Socket) *socket {
 // addressed returns the socket that netlink found, which tells no kernel address, and
 // whose first record this is; or nil.
 func (s *Settler) addressed(k *event.Kernel, as kind) *socket {
-	sock := s.tuples[k.Tuple]
+	sock := s.tuples.get(&k.Tuple)
 	if k.RemotePort == 0 {
 		sock = s.listeners[k.Cookie]
 	}

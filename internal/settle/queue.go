@@ -25,7 +25,7 @@ type queue struct {
 type entry struct {
 	transition event.Transition
 	call       *event.Kernel // instead of a transition
-	sock       *socket
+	sock       *socket       // whose it is while its id is still the transition's
 	state      entryState
 	deadline   event.Time // held: when it goes out as it is
 }
@@ -97,7 +97,7 @@ func (q *queue) entry(t ticket) *entry {
 func (q *queue) settle(t ticket) {
 	if e := q.entry(t); e != nil {
 		e.state = settled
-		q.finish(e.sock, e.transition.To)
+		q.done(e)
 		q.flush(0)
 	}
 }
@@ -106,7 +106,9 @@ func (q *queue) settle(t ticket) {
 func (q *queue) drop(t ticket) {
 	if e := q.entry(t); e != nil {
 		e.state = dropped
-		e.sock.held = 0
+		if e.sock.id == e.transition.Socket {
+			e.sock.held = 0
+		}
 		q.flush(0)
 	}
 }
@@ -125,7 +127,7 @@ func (q *queue) flush(now event.Time) {
 			if now < e.deadline {
 				return
 			}
-			q.finish(e.sock, e.transition.To)
+			q.done(e)
 		}
 		switch {
 		case e.call != nil:
@@ -138,6 +140,13 @@ func (q *queue) flush(now event.Time) {
 		q.first++
 	}
 	q.entries, q.head = q.entries[:0], 0
+}
+
+// done ends the wait of an entry. Its socket may be gone, and its place another's.
+func (q *queue) done(e *entry) {
+	if e.sock.id == e.transition.Socket {
+		q.finish(e.sock, e.transition.To)
+	}
 }
 
 // finish lets a socket go whose end is certain.

@@ -11,14 +11,14 @@ import (
 // synReceived takes the start of a request socket's timer: a SYN came, or the
 // SYN+ACK goes once more.
 func (s *Settler) synReceived(k *event.Kernel) {
-	if sock := s.sockets[k.Sock]; sock != nil {
+	if sock := s.at(k.Sock); sock != nil {
 		if sock.kind == request && sock.tuple == k.Tuple {
 			s.queue.drop(sock.held)
 			return
 		}
 		s.leave(sock, k.Sock)
 	}
-	s.reused(s.tuples[k.Tuple], event.CauseTimewaitReused)
+	s.reused(s.tuples.get(&k.Tuple), event.CauseTimewaitReused)
 	cookie := k.Cookie
 	k.Cookie = 0 // the listener's
 	sock := s.create(k, tcpstate.Listen, request)
@@ -27,9 +27,9 @@ func (s *Settler) synReceived(k *event.Kernel) {
 		return
 	}
 	if listener := s.listeners[cookie]; listener != nil {
-		sock.owner = byListener(listener.owner)
+		sock.owner = s.byListener(listener.owner)
 	}
-	t := sock.change(k.Time, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
+	t := s.change(sock, k.Time, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
 	sock.own(&t)
 	s.queue.put(t, sock)
 }
@@ -50,30 +50,30 @@ func (s *Settler) reused(old *socket, cause event.Cause) {
 // records of a completed handshake were lost, and the socket's next one shows it.
 func (s *Settler) requestStopped(k *event.Kernel) {
 	if sock := s.requestAt(k); sock != nil {
-		sock.stopped = k.Time
+		s.moment(sock).stopped = k.Time
 	}
 }
 
 func (s *Settler) requestAt(k *event.Kernel) *socket {
-	sock := s.sockets[k.Sock]
+	sock := s.at(k.Sock)
 	if sock == nil || sock.kind != request || sock.tuple != k.Tuple {
 		return nil
 	}
 	return sock
 }
 
-// end is the transition to CLOSE of a timewait or request socket, which is not
+// closing is the transition to CLOSE of a timewait or request socket, which is not
 // made before it is certain.
-func (sock *socket) end(at event.Time, from tcpstate.State) event.Transition {
+func (s *Settler) closing(sock *socket, at event.Time, from tcpstate.State) event.Transition {
 	copied := *sock
-	return copied.change(at, from, tcpstate.Close, "")
+	return s.change(&copied, at, from, tcpstate.Close, "")
 }
 
 // requestExpired takes the timer's end: nobody acknowledged the SYN+ACK, unless the
 // timer is started again for another try.
 func (s *Settler) requestExpired(k *event.Kernel) {
 	if sock := s.requestAt(k); sock != nil {
-		t := sock.end(k.Time, tcpstate.SynRecv)
+		t := s.closing(sock, k.Time, tcpstate.SynRecv)
 		t.Cause = event.CauseTimeout
 		sock.own(&t)
 		s.queue.hold(t, sock, patience)
@@ -83,11 +83,11 @@ func (s *Settler) requestExpired(k *event.Kernel) {
 // requestReset takes a RST at a listener, which ends the request whose timer was
 // stopped just before.
 func (s *Settler) requestReset(k *event.Kernel) {
-	sock := s.tuples[k.Tuple]
-	if sock == nil || sock.kind != request || !recent(sock.stopped, k.Time) {
+	sock := s.tuples.get(&k.Tuple)
+	if sock == nil || sock.kind != request || !recent(sock.now().stopped, k.Time) {
 		return
 	}
-	t := sock.end(k.Time, tcpstate.SynRecv)
+	t := s.closing(sock, k.Time, tcpstate.SynRecv)
 	t.Cause = event.CauseResetReceived
 	sock.own(&t)
 	s.queue.put(t, sock)
@@ -96,7 +96,7 @@ func (s *Settler) requestReset(k *event.Kernel) {
 // child takes LISTEN>SYN_RECV of the full socket that follows a request socket. Up
 // to 6.12 it knows its remote end only at its next record.
 func (s *Settler) child(k *event.Kernel) {
-	if old := s.sockets[k.Sock]; old != nil {
+	if old := s.at(k.Sock); old != nil {
 		s.leave(old, k.Sock)
 	}
 	if k.RemotePort == 0 {
@@ -110,7 +110,7 @@ func (s *Settler) child(k *event.Kernel) {
 
 // adopt makes a full socket out of the request socket with its four-tuple.
 func (s *Settler) adopt(k *event.Kernel) *socket {
-	sock := s.tuples[k.Tuple]
+	sock := s.tuples.get(&k.Tuple)
 	if sock == nil || sock.kind != request {
 		return nil
 	}
@@ -130,7 +130,7 @@ func (s *Settler) bear(k *event.Kernel, at event.Time) *socket {
 	if sock == nil {
 		return nil
 	}
-	s.queue.put(sock.change(at, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn), sock)
+	s.queue.put(s.change(sock, at, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn), sock)
 	sock.since = 0
 	return sock
 }

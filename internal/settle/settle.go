@@ -32,8 +32,10 @@ type Settler struct {
 	queue  queue
 	nextID event.ID
 
-	sockets map[uint64]*socket // by kernel address: full, timewait and request sockets
-	tuples  map[event.Tuple]*socket
+	pool      pool
+	sockets   map[uint64]*socket // by kernel address: full, timewait and request sockets; see at
+	tuples    tuples
+	processes processes
 	// unborn has children of a listener that do not know their remote end yet, by
 	// kernel address (kernels up to 6.12), with the time of LISTEN>SYN_RECV.
 	unborn map[uint64]event.Time
@@ -67,7 +69,8 @@ func New(filter event.Filter, kernel Kernel, emit func(*event.Transition), calle
 		reason:     kernel.ResetReason,
 		cgroup:     kernel.Cgroup,
 		sockets:    make(map[uint64]*socket),
-		tuples:     make(map[event.Tuple]*socket),
+		tuples:     newTuples(),
+		processes:  make(processes),
 		unborn:     make(map[uint64]event.Time),
 		connecting: make(map[caller]*socket),
 		listeners:  make(map[uint64]*socket),
@@ -122,37 +125,6 @@ func (s *Settler) Waiting() bool { return !s.queue.empty() }
 // Close lets go of everything that is held back: no more records come.
 func (s *Settler) Close() { s.queue.release(event.Time(1<<63 - 1)) }
 
-// socket is what is known of one socket, whatever the kernel keeps it as.
-type socket struct {
-	id       event.ID
-	kind     kind
-	address  uint64 // of what the kernel keeps it as now
-	full     uint64 // timewait: address of the full socket whose CLOSE is still to come
-	tuple    event.Tuple
-	cookie   uint64
-	state    tcpstate.State
-	since    event.Time // in state; 0: unknown
-	until    event.Time
-	options  event.Options
-	told     event.Options  // the options that were told last
-	owner    *event.Process // who has the connection, or had it last
-	cgroupID uint64
-	cgroup   string       // path, until a transition has told it
-	totals   event.Totals // timewait: what the full socket had counted
-
-	resetSent, resetReceived event.Time        // the latest
-	resetReason              uint8             // why the latest was sent
-	stopped                  event.Time        // request: when its timer was stopped
-	held                     ticket            // its transition that is held back; 0: none
-	deferred                 *event.Transition // told once the filter can decide on the local port
-	caller                   caller            // connecting: see Settler.connecting
-	unreported               bool              // timewait: the transition into state is still to be told
-	abort                    struct {          // CLOSE: who is behind it if a RST follows
-		process   *event.Process
-		mechanism event.Mechanism
-	}
-}
-
 // kind is what the kernel keeps a socket as.
 type kind uint8
 
@@ -165,12 +137,14 @@ const (
 // create makes a socket that no record has told of before, in the state that it
 // had before the record. It returns nil if the filter does not want it.
 func (s *Settler) create(k *event.Kernel, state tcpstate.State, as kind) *socket {
-	sock := &socket{kind: as, address: k.Sock, tuple: k.Tuple, cookie: k.Cookie, state: state}
-	if !s.filter.Match(&k.Tuple) {
-		if k.LocalPort != 0 {
-			return nil
-		}
-		sock.deferred = &event.Transition{} // decided when the local port is known
+	wanted := s.filter.Match(&k.Tuple)
+	if !wanted && k.LocalPort != 0 {
+		return nil
+	}
+	sock := s.pool.get()
+	sock.kind, sock.address, sock.tuple, sock.cookie, sock.state = as, k.Sock, k.Tuple, k.Cookie, state
+	if !wanted {
+		s.moment(sock).deferred = &event.Transition{} // decided when the local port is known
 	}
 	s.nextID++
 	sock.id = s.nextID
@@ -178,7 +152,7 @@ func (s *Settler) create(k *event.Kernel, state tcpstate.State, as kind) *socket
 		s.sockets[k.Sock] = sock
 	}
 	if k.LocalPort != 0 && k.RemotePort != 0 {
-		s.tuples[k.Tuple] = sock
+		s.tuples.put(sock)
 	}
 	return sock
 }
@@ -186,7 +160,7 @@ func (s *Settler) create(k *event.Kernel, state tcpstate.State, as kind) *socket
 // find returns the socket that a record is about, or nil. Addresses are used again
 // once a socket is gone, its cookie is not.
 func (s *Settler) find(k *event.Kernel) *socket {
-	sock := s.sockets[k.Sock]
+	sock := s.at(k.Sock)
 	if sock == nil {
 		return nil
 	}
@@ -207,9 +181,8 @@ func (sock *socket) same(k *event.Kernel) bool {
 
 // leave takes a socket off an address that is now another's.
 func (s *Settler) leave(sock *socket, address uint64) {
-	if sock.full == address {
-		sock.full = 0
-		delete(s.sockets, address)
+	if sock.replaced() == address {
+		s.handOver(sock)
 		return
 	}
 	s.queue.settle(sock.held)
@@ -218,20 +191,21 @@ func (s *Settler) leave(sock *socket, address uint64) {
 
 // forget drops all that refers to a socket.
 func (s *Settler) forget(sock *socket) {
-	for _, address := range [...]uint64{sock.address, sock.full} {
+	if sock.id == 0 {
+		return // it is forgotten
+	}
+	for _, address := range [...]uint64{sock.address, sock.replaced()} {
 		if s.sockets[address] == sock {
 			delete(s.sockets, address)
 		}
 	}
-	if s.tuples[sock.tuple] == sock {
-		delete(s.tuples, sock.tuple)
-	}
-	if s.connecting[sock.caller] == sock {
-		delete(s.connecting, sock.caller)
-	}
+	s.tuples.drop(sock)
+	s.connected(sock)
 	if s.listeners[sock.cookie] == sock {
 		delete(s.listeners, sock.cookie)
 	}
+	s.pool.calm(sock)
+	s.pool.put(sock)
 }
 
 // rekey makes another kernel object stand for the socket.
@@ -242,16 +216,17 @@ func (s *Settler) rekey(sock *socket, as kind, k *event.Kernel) {
 }
 
 // change makes the transition of a socket to a state.
-func (sock *socket) change(at event.Time, from, to tcpstate.State, cause event.Cause) event.Transition {
+func (s *Settler) change(sock *socket, at event.Time, from, to tcpstate.State, cause event.Cause) event.Transition {
 	t := event.Transition{
 		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
 		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
-		From: from, To: to, Cause: cause,
-		Cgroup: sock.cgroup, Totals: sock.totals,
+		From: from, To: to, Cause: cause, Totals: sock.totals,
 	}
-	sock.cgroup = ""
-	if sock.options != sock.told {
-		t.Options, sock.told = sock.options, sock.options
+	if !sock.cgroupTold && sock.cgroup != 0 {
+		t.Cgroup, sock.cgroupTold = s.cgroup(sock.cgroup), true
+	}
+	if !sock.optionsTold {
+		t.Options, sock.optionsTold = sock.options, true
 	}
 	if sock.state == from {
 		t.Dwell = at.Sub(sock.since)

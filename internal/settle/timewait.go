@@ -24,7 +24,7 @@ func (s *Settler) timewaitArmed(k *event.Kernel) {
 
 // timewaitAt returns the timewait socket at a record's address, or nil.
 func (s *Settler) timewaitAt(k *event.Kernel) *socket {
-	sock := s.sockets[k.Sock]
+	sock := s.at(k.Sock)
 	if sock == nil {
 		return s.addressed(k, timewait)
 	}
@@ -44,7 +44,7 @@ func (s *Settler) end(k *event.Kernel) event.Time {
 func (s *Settler) goOn(sock *socket, k *event.Kernel) {
 	if sock.state == tcpstate.FinWait2 && k.To == tcpstate.TimeWait {
 		sock.until = s.end(k)
-		t := sock.change(k.Time, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin)
+		t := s.change(sock, k.Time, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin)
 		t.Until = sock.until
 		sock.own(&t)
 		s.queue.put(t, sock)
@@ -70,7 +70,7 @@ func (s *Settler) stay(sock *socket, at, until event.Time) {
 // birth hands a full socket over to the timewait socket. The full socket's own
 // CLOSE comes directly after, and is not a transition.
 func (s *Settler) birth(k *event.Kernel) {
-	sock := s.tuples[k.Tuple]
+	sock := s.tuples.get(&k.Tuple)
 	if sock == nil || sock.kind == timewait || !sock.same(k) {
 		if sock = s.meetTimewait(k); sock != nil {
 			sock.unreported, sock.until, sock.since = true, s.end(k), k.Time
@@ -78,7 +78,7 @@ func (s *Settler) birth(k *event.Kernel) {
 		return
 	}
 	if sock.kind == full {
-		sock.full = sock.address
+		s.moment(sock).full = sock.address
 	}
 	sock.kind, sock.address, sock.cookie = timewait, k.Sock, k.Cookie
 	s.sockets[k.Sock] = sock
@@ -104,10 +104,7 @@ func (s *Settler) ending(sock *socket) *event.Transition {
 // handedOver takes the CLOSE of a full socket whose timewait socket is born: it
 // tells from which state, where the birth did not know.
 func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
-	if sock.full != 0 {
-		delete(s.sockets, sock.full)
-		sock.full = 0
-	}
+	s.handOver(sock)
 	sock.totals = k.Totals
 	if sock.unreported {
 		sock.unreported = false
@@ -121,6 +118,15 @@ func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
 		t.Totals = k.Totals
 		s.queue.settle(sock.held)
 	}
+}
+
+// handOver takes a socket off the address of the full one: it is only a timewait socket
+// from now on.
+func (s *Settler) handOver(sock *socket) {
+	if full := sock.replaced(); full != 0 {
+		delete(s.sockets, full)
+	}
+	s.pool.calm(sock)
 }
 
 // enter tells of the transition that a birth makes, if it makes one. If the last
@@ -138,13 +144,13 @@ func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, un
 	}
 	sock.until = until
 	s.queue.settle(sock.held)
-	t := sock.change(at, from, to, entryCause(from))
+	t := s.change(sock, at, from, to, entryCause(from))
 	t.Until = until
 	if !tcpstate.Legal(from, to) {
 		t.Dwell = 0 // the time in the lost state is in it
 	}
 	sock.own(&t)
-	if sock.full == 0 && !sock.unreported { // the full socket's CLOSE was here already
+	if sock.replaced() == 0 && !sock.unreported { // the full socket's CLOSE was here already
 		s.queue.put(t, sock)
 		return
 	}
@@ -173,10 +179,10 @@ func (s *Settler) timewaitStopped(k *event.Kernel) {
 		return
 	}
 	s.ending(sock)
-	t := sock.end(k.Time, k.To)
+	t := s.closing(sock, k.Time, k.To)
 	switch {
-	case recent(sock.resetSent, k.Time):
-		t.Cause, t.Reason = event.CauseResetSent, s.reason(sock.resetReason)
+	case recent(sock.now().resetSent, k.Time):
+		t.Cause, t.Reason = event.CauseResetSent, s.reason(sock.moment.resetReason)
 	case k.Has(event.NetnsDying):
 		t.Cause = event.CauseNetnsGone
 	case s.connecting[callerOf(k)] != nil:
@@ -198,7 +204,7 @@ func (s *Settler) timewaitExpired(k *event.Kernel) {
 	if s.ending(sock) != nil {
 		s.queue.drop(sock.held)
 	}
-	t := sock.end(k.Time, k.To)
+	t := s.closing(sock, k.Time, k.To)
 	t.Cause = event.CauseTimewaitExpired
 	if k.To == tcpstate.FinWait2 {
 		t.Cause = event.CauseTimeout
