@@ -5,7 +5,7 @@
 package conn
 
 import (
-	"net/netip"
+	"slices"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -48,68 +48,160 @@ func opposite(s Side) Side {
 	return s
 }
 
-// End is one end of a connection: one socket, from its first transition to CLOSE.
+// End is one end of a connection: one socket, from its first transition to CLOSE. There
+// may be hundreds of thousands: what is known of few of them at a time is in their course.
+// An end is used again for another socket: nobody may keep one beyond the step in which it
+// closes, or its verdict is out.
 type End struct {
-	Socket        event.ID
-	NetNS         uint32 // inode number
-	Local, Remote netip.AddrPort
+	event.Tuple
+	Socket event.ID
 
-	State tcpstate.State
-	Since event.Time // in State
-	Until event.Time // when the kernel ends State; 0: no timer, or unknown
+	Since  event.Time // in State
+	Until  event.Time // when the kernel ends State; 0: no timer, or unknown
+	Opened event.Time // when the first SYN was sent; 0: before the trace
+	Closed event.Time // when ClosedFirst came about, as seen at this end
 
-	Opener      Side       // who sent the first SYN
-	Opened      event.Time // when; 0: before the trace
-	Closed      event.Time // when ClosedFirst came about, as seen at this end
+	Closer  *event.Process // of the side that closed first
+	Process *event.Process // who has, or had last, the socket
+	Cgroup  string         // path, or ""
+	Peer    *End           // the other end, where it was seen, until the verdicts on both are out
+
+	course     *course  // nil: it does not close yet, or both verdicts are out
+	aside      *aside   // nil: nothing
+	connection event.ID // see Connection
+	peerID     event.ID // of the other end, where Peer is not, or not any more
+	next       *End     // with the same pair of addresses
+	before     Dwell    // course == nil: the state that it was in before this one
+
+	Options event.Options
+	Error   event.Errno
+	State   tcpstate.State
+
+	Opener      Side // who sent the first SYN
 	ClosedFirst Side
 	How         How
 	Ended       How // where it ended otherwise than it began to close
 	Mechanism   event.Mechanism
-	Closer      *event.Process // of the side that closed first
-	Error       event.Errno
-	Reason      string  // of a RST that this end sent, in the kernel's words
-	States      []Dwell // in order; the state it is in is not among them
-
-	TimeWaitSince, TimeWaitUntil event.Time
-
-	Process *event.Process // who has, or had last, the socket
-	Holders []event.Holder // as found, where it is older than the trace
-	Cgroup  string         // path, or ""
-	Options event.Options
-	Totals  event.Totals
 
 	// Incomplete: not all of its transitions were seen, it is older than the trace
 	// or events were lost.
 	Incomplete bool
+	Resumed    bool // it goes on from another file
 
-	Resumed bool // it goes on from another file
-
-	Peer       *End        // the other end, where it was seen
-	connection *connection // own, or the peer's
-	own        connection
-	passive    bool      // a listener on its port was found: it is the server
-	act        event.Act // its own first FIN or RST, if the other end's had not come before
-	judged     bool      // its verdict is out
-	placed     bool      // it can be found by its four-tuple
-	peerID     event.ID  // of Peer, as another file has it
-	next       *End      // of the same four-tuple, in another network namespace
+	role      Role // once Peer is not there to tell
+	passive   bool // a listener on its port was found: it is the server
+	judged    bool // its verdict is out
+	placed    bool // it can be found by its addresses
+	announced bool // it was said who closes first, at either end
+	counted   bool // the connection is in the summary
+	elsewhere bool // in that of the file before
 }
 
-// connection is what the two ends share.
-type connection struct {
-	id        event.ID
-	announced bool // it was said who closes first
-	counted   bool // it is in the summary
-	elsewhere bool // in that of the file before
+// course is what an end has while it closes, until the verdicts on both ends are out.
+type course struct {
+	states []Dwell              // in order; the state it is in is not among them
+	few    [statesUsually]Dwell // room for them
+	act    event.Act            // its own first FIN or RST, if the other end's had not come before
+	totals event.Totals
+	// When TIME_WAIT was, where it is over.
+	timeWaitSince, timeWaitUntil event.Time
+	next                         *course // to use again
+}
+
+// aside is what few ends have.
+type aside struct {
+	holders []event.Holder
+	reason  string
 }
 
 // Connection names the connection: both ends have the same id, which is the socket's of
 // the end that came first.
-func (e *End) Connection() event.ID { return e.connection.id }
+func (e *End) Connection() event.ID { return e.connection }
+
+// States has the states that the end was in, in order, but for the one that it is in. It is
+// empty once the verdicts on both ends are out.
+func (e *End) States() []Dwell {
+	switch {
+	case e.course != nil:
+		return e.course.states
+	case e.before.State != 0:
+		return []Dwell{e.before}
+	}
+	return nil
+}
+
+// Totals is what the end's socket has counted, until the verdicts on both ends are out.
+func (e *End) Totals() event.Totals {
+	if e.course == nil {
+		return event.Totals{}
+	}
+	return e.course.totals
+}
+
+// Holders has the processes that have the socket open, as they were found last.
+func (e *End) Holders() []event.Holder {
+	if e.aside == nil {
+		return nil
+	}
+	return e.aside.holders
+}
+
+// SetHolders says which processes have the socket open.
+func (e *End) SetHolders(holders []event.Holder) {
+	if len(holders) > 0 || e.aside != nil {
+		e.more().holders = holders
+	}
+}
+
+// Reason is why this end sent a RST, in the kernel's words, or "".
+func (e *End) Reason() string {
+	if e.aside == nil {
+		return ""
+	}
+	return e.aside.reason
+}
+
+// Clone returns a copy of the end and of its other one, for whoever keeps them beyond the
+// step.
+func (e *End) Clone() *End {
+	own := e.clone()
+	if e.Peer != nil {
+		own.Peer = e.Peer.clone()
+		own.Peer.Peer = own
+	}
+	return own
+}
+
+func (e *End) clone() *End {
+	c := *e
+	if e.course != nil {
+		course := *e.course
+		course.states = slices.Clone(course.states)
+		c.course = &course
+	}
+	return &c
+}
+
+func (e *End) more() *aside {
+	if e.aside == nil {
+		e.aside = new(aside)
+	}
+	return e.aside
+}
+
+// acted is the end's own first FIN or RST, or nothing.
+func (e *End) acted() event.Act {
+	if e.course == nil {
+		return event.Act{}
+	}
+	return e.course.act
+}
 
 // Role is the end's own role.
 func (e *End) Role() Role {
 	switch {
+	case e.role != 0:
+		return e.role
 	case e.Opener == Local:
 		return Client
 	case e.Opener == Remote, e.passive:
@@ -137,20 +229,35 @@ func (e *End) RoleOf(side Side) Role {
 }
 
 // Listener says whether the socket listens: it is no end of a connection.
-func (e *End) Listener() bool { return e.Remote.Port() == 0 }
+func (e *End) Listener() bool { return e.RemotePort == 0 }
+
+// timeWait says since when and until when the end was in TIME_WAIT; since is 0 where that
+// was not seen.
+func (e *End) timeWait() (since, until event.Time) {
+	switch {
+	case e.State == tcpstate.TimeWait:
+		return e.Since, e.Until
+	case e.course != nil:
+		return e.course.timeWaitSince, e.course.timeWaitUntil
+	}
+	return 0, 0
+}
 
 // TimeWaitSide says at which end TIME_WAIT was seen, and since when and until when
 // it lasts. The side is empty where none was seen.
 func (e *End) TimeWaitSide() (side Side, since, until event.Time) {
-	local := e.TimeWaitSince != 0
-	remote := e.Peer != nil && e.Peer.TimeWaitSince != 0
+	since, until = e.timeWait()
+	var there, thereUntil event.Time
+	if e.Peer != nil {
+		there, thereUntil = e.Peer.timeWait()
+	}
 	switch {
-	case local && remote:
-		return Both, e.TimeWaitSince, e.TimeWaitUntil
-	case local:
-		return Local, e.TimeWaitSince, e.TimeWaitUntil
-	case remote:
-		return Remote, e.Peer.TimeWaitSince, e.Peer.TimeWaitUntil
+	case since != 0 && there != 0:
+		return Both, since, until
+	case since != 0:
+		return Local, since, until
+	case there != 0:
+		return Remote, there, thereUntil
 	}
 	return 0, 0, 0
 }

@@ -17,7 +17,8 @@ func (t *Tracker) Found(s *event.Socket) *End {
 	if !e.Options.Known {
 		e.Options = s.Options
 	}
-	e.Holders, e.passive = s.Holders, e.passive || s.Role == Server
+	e.SetHolders(s.Holders)
+	e.passive = e.passive || s.Role == Server
 	if e.Cgroup == "" {
 		e.Cgroup = s.Cgroup
 	}
@@ -28,12 +29,10 @@ func (t *Tracker) Found(s *event.Socket) *End {
 }
 
 func (t *Tracker) meet(s *event.Socket) *End {
-	e := &End{
-		Socket: s.Socket, NetNS: s.NetNS, Local: s.Local, Remote: s.Remote,
-		State: s.State, Until: s.Until,
-		own: connection{id: s.Socket},
-	}
-	e.connection = &e.own
+	t.tidy()
+	e := t.pool.end()
+	e.Tuple = event.NewTuple(s.NetNS, s.Local, s.Remote)
+	e.Socket, e.connection, e.State, e.Until = s.Socket, s.Socket, s.State, s.Until
 	if s.Past != nil {
 		t.resume(e, s)
 		return e
@@ -44,7 +43,7 @@ func (t *Tracker) meet(s *event.Socket) *End {
 		return e
 	case tcpstate.TimeWait:
 		// It was closed before the trace, which is about none of it but its end.
-		e.TimeWaitUntil, e.judged, e.Incomplete = s.Until, true, true
+		e.judged, e.Incomplete = true, true
 		return e
 	case tcpstate.SynSent:
 		e.Opener = Local
@@ -61,7 +60,7 @@ func (t *Tracker) meet(s *event.Socket) *End {
 // resume goes on with a socket whose life so far is in another file. A connection that is
 // counted there is not counted here. An end that is closed is told of for the other one.
 func (t *Tracker) resume(e *End, s *event.Socket) {
-	e.remember(s)
+	t.remember(e, s)
 	if e.State != tcpstate.Close {
 		t.ends[e.Socket] = e
 	}
@@ -69,26 +68,32 @@ func (t *Tracker) resume(e *End, s *event.Socket) {
 		return
 	}
 	if e.State != tcpstate.Close {
-		t.place(e)
+		t.pairs.put(e, t.pairs.first(e))
 	}
-	if !e.own.elsewhere {
+	if !e.elsewhere {
 		t.Summary.Connections++
 	}
-	if peer := t.ends[s.Past.Peer]; peer != nil && peer.Peer == nil {
+	if peer := t.ends[s.Past.Peer]; peer != nil && peer.Peer == nil && peer != e {
+		t.pairs.drop(e)
+		t.pairs.drop(peer)
 		t.link(e, peer)
 	}
 }
 
 // remember takes what was seen of the socket in another file.
-func (e *End) remember(s *event.Socket) {
+func (t *Tracker) remember(e *End, s *event.Socket) {
 	p := s.Past
 	e.Resumed = true
 	e.Since, e.Opened, e.Closed = p.Since, p.Opened, p.Closed
 	e.ClosedFirst, e.How, e.Ended = p.ClosedFirst, p.How, p.Ended
-	e.Mechanism, e.Closer, e.States = p.Mechanism, p.Closer, p.States
+	e.Mechanism, e.Closer = p.Mechanism, p.Closer
 	e.Process, e.judged, e.Incomplete, e.peerID = p.Process, p.Judged, p.Incomplete, p.Peer
+	if p.Act != nil || len(p.States) > 0 {
+		t.pool.setOut(e)
+		e.course.states = append(e.course.states, p.States[:min(len(p.States), statesMost)]...)
+	}
 	if p.Act != nil {
-		e.act = *p.Act
+		e.course.act = *p.Act
 	}
 	switch {
 	case s.Role == Client:
@@ -96,10 +101,7 @@ func (e *End) remember(s *event.Socket) {
 	case s.Role == Server && p.Opened != 0:
 		e.Opener = Remote
 	}
-	if e.State == tcpstate.TimeWait {
-		e.TimeWaitSince, e.TimeWaitUntil = p.Since, s.Until
-	}
-	e.own.announced, e.own.counted, e.own.elsewhere = e.decided(), p.Counted, p.Counted
+	e.announced, e.counted, e.elsewhere = e.decided(), p.Counted, p.Counted
 }
 
 // Past is what has been seen of the socket's life, for a file that goes on with it.
@@ -107,19 +109,27 @@ func (e *End) Past() *event.Past {
 	p := &event.Past{
 		Since: e.Since, Opened: e.Opened, Closed: e.Closed,
 		ClosedFirst: e.ClosedFirst, How: e.How, Ended: e.Ended, Mechanism: e.Mechanism, Closer: e.Closer,
-		Peer: e.peerID, Judged: e.judged, Counted: e.connection.counted, Incomplete: e.Incomplete,
+		Peer: e.peerID, Judged: e.judged, Counted: e.counted, Incomplete: e.Incomplete,
 	}
 	if e.Peer != nil {
 		p.Peer = e.Peer.Socket
 	}
-	if e.judged && (p.Peer == 0 || e.Peer != nil && e.Peer.judged) {
-		return p // both verdicts are out, and need no more
+	if e.settled() {
+		return p
 	}
-	p.States, p.Process = e.States, e.Process
-	if e.act.Time != 0 {
-		p.Act = &e.act
+	p.States, p.Process = e.States(), e.Process
+	if act := e.acted(); act.Time != 0 {
+		p.Act = &act
 	}
 	return p
+}
+
+// settled says whether the verdicts on both ends are out, and need no more.
+func (e *End) settled() bool {
+	if e.Peer != nil {
+		return e.judged && e.Peer.judged
+	}
+	return e.judged && (e.peerID == 0 || e.course == nil)
 }
 
 // Gone is the other end of an open one, if it is closed and this one's verdict still
@@ -134,6 +144,6 @@ func (e *End) Gone() *End {
 // Held takes who has a socket open at the end of the trace.
 func (t *Tracker) Held(id event.ID, holders []event.Holder) {
 	if e := t.ends[id]; e != nil {
-		e.Holders = holders
+		e.SetHolders(holders)
 	}
 }

@@ -141,7 +141,7 @@ func TestStatesAndTimesOfAnEnd(t *testing.T) {
 		at(9*ms, server, "FIN_WAIT2>TIME_WAIT", lasts(3*ms), until(60009*ms)),
 	)
 	e := got.ends[server]
-	equal(t, "states", e.States, "[{SYN_RECV 1ms} {ESTABLISHED 4ms} {FIN_WAIT1 0s} {FIN_WAIT2 3ms}]")
+	equal(t, "states", e.States(), "[{SYN_RECV 1ms} {ESTABLISHED 4ms} {FIN_WAIT1 0s} {FIN_WAIT2 3ms}]")
 	equal(t, "state", e.State, tcpstate.TimeWait)
 	equal(t, "since", e.Since.Sub(base), 9*ms)
 	equal(t, "until", e.Until.Sub(base), 60009*ms)

@@ -20,8 +20,8 @@ func TestStayingMovesTheEndOnly(t *testing.T) {
 		t.Errorf("step %+v, want the end and no verdict", step)
 	}
 	e := step.End
-	if e.Until != stay.Until || e.TimeWaitUntil != stay.Until || e.Since != edge.Time || len(e.States) != 1 {
-		t.Errorf("until %v since %v states %v, want the new end and the old rest", e.Until, e.Since, e.States)
+	if e.Until != stay.Until || e.Since != edge.Time || len(e.States()) != 1 {
+		t.Errorf("until %v since %v, want the new end and the old rest", e.Until, e.Since)
 	}
 	if tracker.Summary.Transitions != 1 {
 		t.Errorf("%d transitions, want 1", tracker.Summary.Transitions)

@@ -104,7 +104,11 @@ func tell(story ...event.Transition) *teller {
 
 func (t *teller) add(tr *event.Transition) {
 	step := t.Add(tr)
-	t.ends[tr.Socket] = step.End
+	end := step.End.Clone() // as it stands after its last step
+	t.ends[tr.Socket] = end
+	if end.Peer != nil {
+		t.ends[end.Peer.Socket] = end.Peer
+	}
 	if step.ClosesFirst {
 		t.first = append(t.first, fmt.Sprintf("%d %v %s", tr.Socket, tr.To, step.End.ClosedFirst))
 	}

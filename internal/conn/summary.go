@@ -25,7 +25,7 @@ func (s *Summary) Closed() int {
 func (s *Summary) Open() int { return s.Connections - s.Closed() }
 
 // joined takes back one of two connections that turned out to be one.
-func (s *Summary) joined(a, b *connection) {
+func (s *Summary) joined(a, b *End) {
 	if !a.elsewhere || !b.elsewhere {
 		s.Connections--
 	}
@@ -36,11 +36,13 @@ func (s *Summary) joined(a, b *connection) {
 
 // count takes the verdict of the first end of a connection that has one.
 func (s *Summary) count(e *End) {
-	c := e.connection
-	if c.counted {
+	if e.counted {
 		return
 	}
-	c.counted = true
+	e.counted = true
+	if e.Peer != nil {
+		e.Peer.counted = true
+	}
 	s.countClosed(e)
 	switch {
 	case e.How == Reset || e.Ended == Reset:

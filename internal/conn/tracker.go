@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"iter"
 	"maps"
-	"net/netip"
 	"slices"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -15,8 +14,10 @@ import (
 type Tracker struct {
 	Summary Summary
 
-	ends   map[event.ID]*End
-	tuples map[event.Tuple]*End
+	pool  pool
+	ends  map[event.ID]*End
+	pairs pairs // those whose other end may still come
+	shown *End  // of the last step
 }
 
 const (
@@ -29,13 +30,9 @@ const (
 	statesMost = 32
 )
 
-// pair is a four-tuple without its network namespace: the two ends of a connection
-// may be in different ones.
-func pair(local, remote netip.AddrPort) event.Tuple { return event.NewTuple(0, local, remote) }
-
 // NewTracker returns a tracker without connections.
 func NewTracker() *Tracker {
-	return &Tracker{ends: make(map[event.ID]*End), tuples: make(map[event.Tuple]*End)}
+	return &Tracker{ends: make(map[event.ID]*End), pairs: newPairs()}
 }
 
 // Step is what a transition means for its connection.
@@ -51,24 +48,72 @@ type Step struct {
 // Add takes the next transition. The step's end is nil where a socket that was never
 // seen stays in its state.
 func (t *Tracker) Add(tr *event.Transition) Step {
+	t.tidy()
 	if tr.Stays() {
 		return Step{End: t.stay(tr)}
 	}
 	t.Summary.Transitions++
 	e := t.end(tr)
-	e.leave(tr)
+	t.leave(e, tr)
 	step := Step{End: e}
 	if !e.Listener() {
-		e.judge(tr)
+		if !e.judged {
+			e.judge(tr)
+		}
 		t.join(e)
 		step.Verdict = t.conclude(e)
-		step.ClosesFirst = e.decided() && !e.connection.announced
-		e.connection.announced = e.connection.announced || step.ClosesFirst
+		if step.ClosesFirst = e.decided() && !e.announced; step.ClosesFirst {
+			e.announce(true)
+		}
 	}
 	if tr.To == tcpstate.Close {
-		t.forget(e)
+		delete(t.ends, e.Socket)
+		t.pairs.drop(e)
 	}
+	t.shown = e
 	return step
+}
+
+// announce notes whether it was said who closes first.
+func (e *End) announce(said bool) {
+	e.announced = said
+	if e.Peer != nil {
+		e.Peer.announced = said
+	}
+}
+
+// tidy takes back what the last step was the last one to need.
+func (t *Tracker) tidy() {
+	e := t.shown
+	t.shown = nil
+	switch {
+	case e == nil:
+	case e.settled():
+		t.part(e)
+	case e.Listener() && e.State == tcpstate.Close:
+		t.pool.putEnd(e)
+	}
+}
+
+// part ends what two ends have in common, as both verdicts are out, and takes those back
+// that are closed.
+func (t *Tracker) part(e *End) {
+	peer := e.Peer
+	if peer != nil {
+		e.role, peer.role = e.Role(), peer.Role()
+		e.peerID, peer.peerID = peer.Socket, e.Socket
+		e.Peer, peer.Peer = nil, nil
+		t.release(peer)
+	}
+	t.release(e)
+}
+
+// release takes back what an end needs no more.
+func (t *Tracker) release(e *End) {
+	t.pool.putCourse(e)
+	if e.State == tcpstate.Close {
+		t.pool.putEnd(e)
+	}
 }
 
 // stay takes the new end of the state that a socket is in.
@@ -78,9 +123,6 @@ func (t *Tracker) stay(tr *event.Transition) *End {
 		return nil
 	}
 	e.Until = tr.Until
-	if e.State == tcpstate.TimeWait {
-		e.TimeWaitUntil = tr.Until
-	}
 	return e
 }
 
@@ -104,18 +146,14 @@ func (e *End) decided() bool {
 func (t *Tracker) end(tr *event.Transition) *End {
 	e := t.ends[tr.Socket]
 	if e != nil {
-		if e.Local.Port() == 0 {
-			e.Local = tr.Local
+		if e.LocalPort == 0 {
+			e.Tuple = event.NewTuple(tr.NetNS, tr.Local, tr.Remote)
 		}
 		return e
 	}
-	e = &End{
-		Socket: tr.Socket, NetNS: tr.NetNS, Local: tr.Local, Remote: tr.Remote,
-		State:  tr.From,
-		States: make([]Dwell, 0, statesUsually),
-		own:    connection{id: tr.Socket},
-	}
-	e.connection = &e.own
+	e = t.pool.end()
+	e.Tuple = event.NewTuple(tr.NetNS, tr.Local, tr.Remote)
+	e.Socket, e.connection, e.State = tr.Socket, tr.Socket, tr.From
 	if !e.Listener() {
 		t.Summary.Connections++
 	}
@@ -125,12 +163,23 @@ func (t *Tracker) end(tr *event.Transition) *End {
 }
 
 // leave moves the end from its state into the next.
-func (e *End) leave(tr *event.Transition) {
+func (t *Tracker) leave(e *End, tr *event.Transition) {
 	if tr.From != e.State || !tcpstate.Legal(tr.From, tr.To) {
 		e.Incomplete = true // a transition between was lost
 	}
-	if tr.From != tcpstate.Close && tr.From != tcpstate.Listen && len(e.States) < statesMost {
-		e.States = append(e.States, Dwell{State: tr.From, For: tr.Dwell})
+	if !e.judged && !opens(tr.To) {
+		t.pool.setOut(e)
+	}
+	if tr.From != tcpstate.Close && tr.From != tcpstate.Listen {
+		t.note(e, Dwell{State: tr.From, For: tr.Dwell})
+	}
+	if c := e.course; c != nil {
+		if e.State == tcpstate.TimeWait {
+			c.timeWaitSince, c.timeWaitUntil = e.Since, e.Until
+		}
+		if tr.Totals.Known {
+			c.totals = tr.Totals
+		}
 	}
 	e.State, e.Since, e.Until = tr.To, tr.Time, tr.Until
 	if tr.Error != 0 {
@@ -145,14 +194,31 @@ func (e *End) leave(tr *event.Transition) {
 	if tr.Options.Known {
 		e.Options = tr.Options
 	}
-	if tr.Totals.Known {
-		e.Totals = tr.Totals
-	}
 	if tr.Reason != "" {
-		e.Reason = tr.Reason
+		e.more().reason = tr.Reason
 	}
-	if tr.To == tcpstate.TimeWait {
-		e.TimeWaitSince, e.TimeWaitUntil = tr.Time, tr.Until
+}
+
+// opens says whether a state is on the way to ESTABLISHED, or that.
+func opens(s tcpstate.State) bool {
+	switch s {
+	case tcpstate.SynSent, tcpstate.SynRecv, tcpstate.Established, tcpstate.Listen:
+		return true
+	}
+	return false
+}
+
+// note adds a state that the end has left.
+func (t *Tracker) note(e *End, d Dwell) {
+	if e.course == nil && e.before.State == 0 && !e.judged {
+		e.before = d
+		return
+	}
+	if e.course == nil && !e.judged { // a simultaneous open
+		t.pool.setOut(e)
+	}
+	if c := e.course; c != nil && len(c.states) < statesMost {
+		c.states = append(c.states, d)
 	}
 }
 
@@ -160,53 +226,38 @@ func (e *End) leave(tr *event.Transition) {
 // mirrored four-tuple, in the same network namespace or else in the only other one
 // that has it.
 func (t *Tracker) join(e *End) {
-	if e.Peer != nil || e.Local.Port() == 0 || e.State == tcpstate.Close {
+	if e.Peer != nil || e.judged || e.LocalPort == 0 || e.State == tcpstate.Close {
 		return
 	}
-	t.place(e)
-	if peer := t.opposite(e); peer != nil {
+	first := t.pairs.first(e)
+	if peer := otherEnd(e, first); peer != nil {
+		t.pairs.drop(peer)
+		t.pairs.drop(e)
 		t.link(e, peer)
-	}
-}
-
-// place makes an end one to be found by its four-tuple.
-func (t *Tracker) place(e *End) {
-	if e.placed {
 		return
 	}
-	own := pair(e.Local, e.Remote)
-	others := 0
-	for other := t.tuples[own]; other != nil; other = other.next {
-		others++
-	}
-	if others < namespacesMost {
-		e.placed, e.next = true, t.tuples[own]
-		t.tuples[own] = e
-	}
+	t.pairs.put(e, first)
 }
 
 // link makes one connection of two ends.
 func (t *Tracker) link(e, peer *End) {
 	e.Peer, peer.Peer = peer, e
-	t.Summary.joined(e.connection, peer.connection)
-	shared := peer.connection
-	if e.connection.id < shared.id {
-		shared = e.connection
-	}
-	shared.announced = e.connection.announced || peer.connection.announced
-	shared.counted = e.connection.counted || peer.connection.counted
-	shared.elsewhere = e.connection.elsewhere || peer.connection.elsewhere
-	e.connection, peer.connection = shared, shared
+	t.Summary.joined(e, peer)
+	e.connection = min(e.connection, peer.connection)
+	e.announced = e.announced || peer.announced
+	e.counted = e.counted || peer.counted
+	e.elsewhere = e.elsewhere || peer.elsewhere
+	peer.connection, peer.announced, peer.counted, peer.elsewhere = e.connection, e.announced, e.counted, e.elsewhere
 }
 
-// opposite returns the one socket that can be the other end, or nil. Loopback
-// addresses do not leave their network namespace.
-func (t *Tracker) opposite(e *End) *End {
+// otherEnd returns the one socket of those with the same pair of addresses that can be the
+// other end, or nil. Loopback addresses do not leave their network namespace.
+func otherEnd(e, first *End) *End {
 	var elsewhere *End
 	several := false
-	for p := t.tuples[pair(e.Remote, e.Local)]; p != nil; p = p.next {
+	for p := first; p != nil; p = p.next {
 		switch {
-		case p == e || p.Peer != nil || p.Opener != 0 && p.Opener == e.Opener && p.Opener != Both:
+		case p == e || !p.Mirrors(&e.Tuple) || p.Opener != 0 && p.Opener == e.Opener && p.Opener != Both:
 		case p.State == tcpstate.TimeWait && e.State != tcpstate.TimeWait:
 			// an older connection's: at this end it cannot still be open
 		case p.NetNS == e.NetNS:
@@ -217,29 +268,10 @@ func (t *Tracker) opposite(e *End) *End {
 			elsewhere = p
 		}
 	}
-	if several || e.Local.Addr().IsLoopback() {
+	if several || elsewhere == nil || e.Local().Addr().IsLoopback() {
 		return nil
 	}
 	return elsewhere
-}
-
-func (t *Tracker) forget(e *End) {
-	delete(t.ends, e.Socket)
-	own := pair(e.Local, e.Remote)
-	first := t.tuples[own]
-	if first == e {
-		if e.next == nil {
-			delete(t.tuples, own)
-		} else {
-			t.tuples[own] = e.next
-		}
-		return
-	}
-	for ; first != nil; first = first.next {
-		if first.next == e {
-			first.next = e.next
-		}
-	}
 }
 
 // Len is how many sockets are not closed.

@@ -10,13 +10,13 @@ func (e *End) judge(tr *event.Transition) {
 	e.judgeOpening(tr)
 	switch tr.To {
 	case tcpstate.FinWait1:
-		e.act = event.Act{Time: tr.Time, How: Fin, Unsent: tr.FinUnsent, Mechanism: tr.Mechanism, Process: actor(tr)}
+		e.course.act = event.Act{Time: tr.Time, How: Fin, Unsent: tr.FinUnsent, Mechanism: tr.Mechanism, Process: actor(tr)}
 		if !tr.FinUnsent {
 			e.closes(Local, Fin, tr.Time)
 		}
 	case tcpstate.FinWait2:
 		// Our FIN is acknowledged, so it left before the peer's came.
-		e.act.Unsent = false
+		e.course.act.Unsent = false
 		e.closes(Local, Fin, tr.Time)
 	case tcpstate.CloseWait:
 		e.closes(Remote, Fin, tr.Time)
@@ -60,8 +60,8 @@ func (e *End) passed(state tcpstate.State) {
 func (e *End) crossed(tr *event.Transition) {
 	if tr.FinUnsent {
 		// Our FIN waited for its turn although no data did: what was said is taken back.
-		e.connection.announced = e.connection.announced && e.ClosedFirst == 0
-		e.act, e.ClosedFirst = event.Act{}, 0
+		e.announce(e.announced && e.ClosedFirst == 0)
+		e.course.act, e.ClosedFirst = event.Act{}, 0
 		e.closes(Remote, Fin, tr.Time)
 		return
 	}
@@ -95,7 +95,7 @@ func (e *End) judgeEnd(tr *event.Transition) {
 		return
 	}
 	if side == Local {
-		e.act = event.Act{Time: tr.Time, How: how, Mechanism: tr.Mechanism, Process: actor(tr)}
+		e.course.act = event.Act{Time: tr.Time, How: how, Mechanism: tr.Mechanism, Process: actor(tr)}
 	}
 	e.closes(side, how, tr.Time)
 	if how == Abandoned {
@@ -144,13 +144,14 @@ func (e *End) agree() {
 	if e.ClosedFirst == Remote {
 		first = e.Peer
 	}
-	if first != nil && (e.ClosedFirst == Local || e.ClosedFirst == Remote || e.ClosedFirst == Both) {
-		e.Mechanism, e.Closer = first.act.Mechanism, first.act.Process
+	if first != nil && e.decided() {
+		act := first.acted()
+		e.Mechanism, e.Closer = act.Mechanism, act.Process
 	}
 }
 
 func (e *End) compare(p *End) {
-	own, other := e.act, p.act
+	own, other := e.acted(), p.acted()
 	if own.Unsent {
 		own = event.Act{}
 	}

@@ -64,6 +64,9 @@ func (f *fact) keep() {
 		own := *f.process
 		f.process = &own
 	}
+	if f.peer != nil {
+		f.peer = f.peer.Clone()
+	}
 	if f.sample != nil {
 		own := *f.sample
 		own.Holders = slices.Clone(own.Holders)

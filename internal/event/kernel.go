@@ -76,6 +76,22 @@ func (t *Tuple) Remote() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(t.remote).Unmap(), t.RemotePort)
 }
 
+// Pair is the same at both ends of a connection, in whatever network namespaces they are.
+func (t *Tuple) Pair() Tuple {
+	p := *t
+	p.NetNS = 0
+	if c := bytes.Compare(p.local[:], p.remote[:]); c > 0 || c == 0 && p.LocalPort > p.RemotePort {
+		p.local, p.remote = p.remote, p.local
+		p.LocalPort, p.RemotePort = p.RemotePort, p.LocalPort
+	}
+	return p
+}
+
+// Mirrors says whether a tuple is the other end's, in whatever network namespace.
+func (t *Tuple) Mirrors(o *Tuple) bool {
+	return t.local == o.remote && t.remote == o.local && t.LocalPort == o.RemotePort && t.RemotePort == o.LocalPort
+}
+
 // NewTuple makes a tuple of two addresses.
 func NewTuple(netns uint32, local, remote netip.AddrPort) Tuple {
 	return Tuple{

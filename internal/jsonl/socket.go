@@ -40,9 +40,9 @@ func (w *Writer) socket(at event.Time, when string, e *conn.End) {
 	o.id("socket", e.Socket)
 	o.uint("netns", uint64(e.NetNS))
 	o.known("cgroup", e.Cgroup)
-	o.addr("local", e.Local)
+	o.addr("local", e.Local())
 	if !e.Listener() {
-		o.addr("remote", e.Remote)
+		o.addr("remote", e.Remote())
 	}
 	o.str("state", e.State.String())
 	o.time("since", w.clock, e.Since)
@@ -58,7 +58,7 @@ func (w *Writer) socket(at event.Time, when string, e *conn.End) {
 	if when == whenFile {
 		w.past(e.Past())
 	}
-	w.processes(e.Holders)
+	w.processes(e.Holders())
 	w.end()
 }
 

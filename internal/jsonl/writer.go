@@ -176,8 +176,8 @@ func (w *Writer) connection(at event.Time, e *conn.End) {
 	}
 	o.uint("netns", uint64(e.NetNS))
 	o.known("cgroup", e.Cgroup)
-	o.addr("local", e.Local)
-	o.addr("remote", e.Remote)
+	o.addr("local", e.Local())
+	o.addr("remote", e.Remote())
 	o.known("role", e.Role().String())
 	o.time("opened", w.clock, e.Opened)
 	o.time("closed", w.clock, e.Closed)
@@ -185,14 +185,15 @@ func (w *Writer) connection(at event.Time, e *conn.End) {
 	o.known("how", e.How.String())
 	o.known("ended", e.Ended.String())
 	o.known("mechanism", e.Mechanism.String())
-	o.known("reason", e.Reason)
+	o.known("reason", e.Reason())
 	if e.Error != 0 {
 		o.str("error", e.Error.String())
 	}
 	w.process("closer", e.Closer, false)
 	w.timewait(e)
-	w.states(e.States)
-	w.totals(&e.Totals)
+	w.states(e.States())
+	totals := e.Totals()
+	w.totals(&totals)
 	if e.Incomplete {
 		o.bool("incomplete", true)
 	}

@@ -59,13 +59,13 @@ func (r *recorder) checkSeen(t *testing.T, want []string, ends int) {
 	t.Helper()
 	seen := map[string]int{}
 	for _, v := range r.verdicts {
-		server := v.Local
+		server := v.Local()
 		if server.Port() != 9091 && server.Port() != 9092 {
-			server = v.Remote
+			server = v.Remote()
 		}
 		seen[server.String()]++
 		if v.Incomplete {
-			t.Errorf("%v > %v was not seen whole", v.Local, v.Remote)
+			t.Errorf("%v > %v was not seen whole", v.Local(), v.Remote())
 		}
 	}
 	for server, n := range seen {

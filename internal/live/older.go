@@ -62,7 +62,7 @@ func (t *trace) refresh() {
 		found = &sockdiag.Snapshot{}
 	}
 	for e := range t.tracker.Ends() {
-		e.Holders = nil // those from the beginning
+		e.SetHolders(nil) // those from the beginning
 	}
 	for i := range found.Sockets {
 		t.records.Held(t.settler.ID(&found.Sockets[i]), found.Sockets[i].Holders)

@@ -111,7 +111,7 @@ func (r *recorder) checkFound(t *testing.T, connections, timewaits int) {
 			own++
 		}
 		if left := e.Until.Sub(r.start.Time); e.State == tcpstate.TimeWait && (left <= 0 || left > 65*time.Second) {
-			t.Errorf("TIME_WAIT of %v until %v from now", e.Remote, left)
+			t.Errorf("TIME_WAIT of %v until %v from now", e.Remote(), left)
 		}
 	}
 	if states[tcpstate.Listen] != 1 || states[established] != 2*connections || states[timeWait] != timewaits {
@@ -136,7 +136,7 @@ func (r *recorder) checkOlderVerdicts(t *testing.T, closed int) {
 			by[1]++
 		}
 		if v.Closer == nil || v.Closer.PID != uint32(os.Getpid()) || v.Mechanism != event.MechanismClose || v.Incomplete {
-			t.Errorf("%v to %v: closed by %+v, %q, incomplete %v; want this process by close", v.Local, v.Remote, v.Closer, v.Mechanism, v.Incomplete)
+			t.Errorf("%v to %v: closed by %+v, %q, incomplete %v; want this process by close", v.Local(), v.Remote(), v.Closer, v.Mechanism, v.Incomplete)
 		}
 	}
 	if by != [2]int{closed, closed} || r.summary.ByServer != closed/2 || r.summary.ByClient != closed/2 {
@@ -167,18 +167,18 @@ func TestOlderStates(t *testing.T) {
 	for i := range r.found {
 		e := &r.found[i]
 		want, first := closeWait, conn.Remote
-		if e.Remote == loopback {
+		if e.Remote() == loopback {
 			want, first = finWait2, conn.Local
 		}
 		if e.State != want || e.ClosedFirst != first || !e.Incomplete || e.Role() != 0 {
-			t.Errorf("%v to %v: %v, closed first by %q, role %q; want %v, %s, and no role without a listener", e.Local, e.Remote, e.State, e.ClosedFirst, e.Role(), want, first)
+			t.Errorf("%v to %v: %v, closed first by %q, role %q; want %v, %s, and no role without a listener", e.Local(), e.Remote(), e.State, e.ClosedFirst, e.Role(), want, first)
 		}
 	}
 	withoutForks(func() { unix.Close(p.server) })
 	r.awaitVerdicts(t, 2, soon)
 	for _, v := range r.verdicts {
 		if v.Closer != nil || v.ClosedFirst == 0 {
-			t.Errorf("%v: closed first by %q, by %+v: the trace did not see who", v.Local, v.ClosedFirst, v.Closer)
+			t.Errorf("%v: closed first by %q, by %+v: the trace did not see who", v.Local(), v.ClosedFirst, v.Closer)
 		}
 	}
 }

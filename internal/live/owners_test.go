@@ -207,11 +207,11 @@ func (r *recorder) checkTotals(t *testing.T, ends int, cgroup string) {
 	defer r.mutex.Unlock()
 	for _, v := range r.verdicts {
 		want := event.Totals{Known: true, BytesSent: 5, BytesReceived: 7}
-		if v.Local == loopback {
+		if v.Local() == loopback {
 			want = event.Totals{Known: true, BytesSent: 7, BytesReceived: 5}
 		}
-		if v.Totals != want || v.Cgroup != cgroup {
-			t.Errorf("%v: %+v in %q, want %+v in %q", v.Local, v.Totals, v.Cgroup, want, cgroup)
+		if v.Totals() != want || v.Cgroup != cgroup {
+			t.Errorf("%v: %+v in %q, want %+v in %q", v.Local(), v.Totals(), v.Cgroup, want, cgroup)
 		}
 	}
 	if len(r.verdicts) != ends {

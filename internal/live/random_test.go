@@ -172,7 +172,7 @@ func (g *generator) abandon(tr *truth) error {
 type seen struct {
 	states  []string
 	causes  []string
-	verdict conn.End
+	verdict *conn.End
 	n       int // verdicts
 }
 
@@ -197,9 +197,9 @@ func (r *recorder) ends() map[netip.AddrPort]map[conn.Role]*seen {
 		s.states = append(s.states, tr.To.String())
 	}
 	for id, verdict := range r.verdicts {
-		key := verdict.Remote
+		key := verdict.Remote()
 		if verdict.Opener == conn.Remote {
-			key = verdict.Local
+			key = verdict.Local()
 		}
 		if all[key] == nil {
 			all[key] = map[conn.Role]*seen{}
@@ -359,7 +359,7 @@ func (r *recorder) checkTimeWait(t *testing.T, ns *kerneltest.NetNS, kernel map[
 	traced := map[string]bool{}
 	for _, e := range r.open {
 		if e.State == tcpstate.TimeWait && e.NetNS == ns.Inode {
-			traced[e.Local.String()+" "+e.Remote.String()] = true
+			traced[e.Local().String()+" "+e.Remote().String()] = true
 		}
 	}
 	if len(kernel) == 0 || !maps.Equal(traced, kernel) {

@@ -30,7 +30,7 @@ type recorder struct {
 	start       *event.Start
 	tracker     *conn.Tracker
 	transitions []event.Transition
-	verdicts    map[event.ID]conn.End
+	verdicts    map[event.ID]*conn.End
 	verdictsOf  map[event.ID]int // how often a verdict came
 	found       []conn.End
 	failed      []event.CallFailed
@@ -53,7 +53,7 @@ func record(t *testing.T, filter event.Filter, only ...*kerneltest.NetNS) *recor
 	}
 	r := &recorder{
 		only:     only,
-		verdicts: map[event.ID]conn.End{}, verdictsOf: map[event.ID]int{},
+		verdicts: map[event.ID]*conn.End{}, verdictsOf: map[event.ID]int{},
 		done: make(chan error, 1),
 	}
 	r.news = sync.NewCond(&r.mutex)
@@ -98,7 +98,7 @@ func (r *recorder) Transition(tr *event.Transition, step conn.Step) {
 	}
 	r.transitions = append(r.transitions, *tr)
 	if step.Verdict {
-		r.verdicts[tr.Socket] = *step.End
+		r.verdicts[tr.Socket] = step.End.Clone()
 		r.verdictsOf[tr.Socket]++
 	}
 	r.news.Broadcast()

@@ -102,11 +102,11 @@ func (r *recorder) checkHonest(t *testing.T) (wrong, incomplete int) {
 			incomplete++
 		} else if seen != whole && seen != whole+" CLOSE" {
 			wrong++
-			t.Errorf("%v > %v: states %s, and not said to be incomplete", v.Local, v.Remote, seen)
+			t.Errorf("%v > %v: states %s, and not said to be incomplete", v.Local(), v.Remote(), seen)
 		}
 		if v.ClosedFirst != 0 && v.RoleOf(v.ClosedFirst) != conn.Server && v.Role() != 0 {
 			wrong++
-			t.Errorf("%v > %v: closed first by %q, want the server (states %s)", v.Local, v.Remote, v.ClosedFirst, seen)
+			t.Errorf("%v > %v: closed first by %q, want the server (states %s)", v.Local(), v.Remote(), v.ClosedFirst, seen)
 		}
 	}
 	return wrong, incomplete

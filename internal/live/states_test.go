@@ -160,8 +160,8 @@ func TestGoSockets(t *testing.T) {
 		t.Errorf("summary %+v, want one connection, closed first by the server", r.summary)
 	}
 	for _, v := range r.verdicts {
-		if want := netip.MustParseAddr("127.0.0.1"); v.Local.Addr() != want || v.Remote.Addr() != want {
-			t.Errorf("%v to %v: a v4-mapped address is IPv4", v.Local, v.Remote)
+		if want := netip.MustParseAddr("127.0.0.1"); v.Local().Addr() != want || v.Remote().Addr() != want {
+			t.Errorf("%v to %v: a v4-mapped address is IPv4", v.Local(), v.Remote())
 		}
 	}
 }

@@ -179,7 +179,7 @@ func TestSimultaneousOpen(t *testing.T) {
 	l.trace.stop(t)
 	if len(l.trace.open) != 2 || l.trace.open[0].Peer != l.trace.open[1] {
 		for _, e := range l.trace.open {
-			t.Logf("%d in %d: %v to %v, %v, joined %v", e.Socket, e.NetNS, e.Local, e.Remote, e.State, e.Peer != nil)
+			t.Logf("%d in %d: %v to %v, %v, joined %v", e.Socket, e.NetNS, e.Local(), e.Remote(), e.State, e.Peer != nil)
 		}
 		t.Fatalf("%d ends, want two that are joined", len(l.trace.open))
 	}

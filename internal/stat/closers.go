@@ -121,9 +121,9 @@ func closedBy(e *conn.End) string {
 func servicePort(e *conn.End) uint16 {
 	switch e.Role() {
 	case conn.Server:
-		return e.Local.Port()
+		return e.Local().Port()
 	case conn.Client:
-		return e.Remote.Port()
+		return e.Remote().Port()
 	}
 	return 0
 }

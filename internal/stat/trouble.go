@@ -18,9 +18,9 @@ func (h held) add(e *conn.End, clock event.Clock) {
 	if e.State != tcpstate.TimeWait {
 		return
 	}
-	port := h[e.Local.Port()]
+	port := h[e.Local().Port()]
 	if port == nil {
-		port = &HeldPort{Port: e.Local.Port(), Role: e.Role().String()}
+		port = &HeldPort{Port: e.Local().Port(), Role: e.Role().String()}
 		h[port.Port] = port
 	}
 	port.Sockets++

@@ -32,7 +32,7 @@ func (p *Printer) Found(at event.Time, e *conn.End, known bool) {
 }
 
 func (l *layout) found(p *Printer, at event.Time, e *conn.End) {
-	l.start(p, at, e.Local, e.Remote)
+	l.start(p, at, e.Local(), e.Remote())
 	older := "older than the trace"
 	if e.Resumed {
 		older = "older than the file"

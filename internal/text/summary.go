@@ -85,9 +85,9 @@ func (p *Printer) held() {
 		if e.State != tcpstate.TimeWait {
 			continue
 		}
-		h := ports[e.Local.Port()]
+		h := ports[e.Local().Port()]
 		if h == nil {
-			h = &holding{port: e.Local.Port(), role: e.Role()}
+			h = &holding{port: e.Local().Port(), role: e.Role()}
 			ports[h.port] = h
 		}
 		h.sockets++

@@ -1,0 +1,116 @@
+package conn
+
+import (
+	"hash/maphash"
+)
+
+// pool has ends and courses to use again, so that a transition costs no allocation.
+type pool struct {
+	ends    *End // by next
+	courses *course
+	fresh   []End
+}
+
+// poolChunk is how many ends are made at a time.
+const poolChunk = 256
+
+func (p *pool) end() *End {
+	if e := p.ends; e != nil {
+		p.ends, e.next = e.next, nil
+		return e
+	}
+	if len(p.fresh) == 0 {
+		p.fresh = make([]End, poolChunk)
+	}
+	e := &p.fresh[0]
+	p.fresh = p.fresh[1:]
+	return e
+}
+
+// putEnd takes an end back to which nothing refers any more.
+func (p *pool) putEnd(e *End) {
+	p.putCourse(e)
+	*e = End{next: p.ends}
+	p.ends = e
+}
+
+// setOut gives an end a course, if it has none, with the state that it was in before.
+func (p *pool) setOut(e *End) {
+	if e.course != nil {
+		return
+	}
+	c := p.courses
+	if c == nil {
+		c = new(course)
+	} else {
+		p.courses, c.next = c.next, nil
+	}
+	c.states = c.few[:0]
+	if e.before.State != 0 {
+		c.states = append(c.states, e.before)
+	}
+	e.course, e.before = c, Dwell{}
+}
+
+func (p *pool) putCourse(e *End) {
+	if c := e.course; c != nil {
+		*c = course{next: p.courses}
+		p.courses, e.course = c, nil
+	}
+}
+
+// pairs finds ends by their pair of addresses, which both ends have. The keys are hashes:
+// the addresses would take three times the memory. Ends whose hash is the same by accident
+// share a list.
+type pairs struct {
+	seed maphash.Seed
+	all  map[uint64]*End // the first of a list by next
+}
+
+func newPairs() pairs { return pairs{maphash.MakeSeed(), make(map[uint64]*End)} }
+
+func (p *pairs) hash(e *End) uint64 { return maphash.Comparable(p.seed, e.Pair()) }
+
+// first returns the first end of the list with an end's pair of addresses, or nil.
+func (p *pairs) first(e *End) *End { return p.all[p.hash(e)] }
+
+// put makes an end one to be found, before the first one of its list. If there are too
+// many with its four-tuple, it is not.
+func (p *pairs) put(e, first *End) {
+	if e.placed {
+		return
+	}
+	same := 0
+	for other := first; other != nil; other = other.next {
+		if !other.Mirrors(&e.Tuple) {
+			same++
+		}
+	}
+	if same < namespacesMost {
+		e.placed, e.next = true, first
+		p.all[p.hash(e)] = e
+	}
+}
+
+// drop makes an end one not to be found any more.
+func (p *pairs) drop(e *End) {
+	if !e.placed {
+		return
+	}
+	key := p.hash(e)
+	at := p.all[key]
+	if at == e {
+		if e.next == nil {
+			delete(p.all, key)
+		} else {
+			p.all[key] = e.next
+		}
+	}
+	for ; at != nil && at != e; at = at.next {
+		if at.next == e {
+			at.next = e.next
+			break
+		}
+	}
+	e.placed, e.next = false, nil
+}
