@@ -14,12 +14,9 @@ import (
 // several times as much for each record, and cannot leave out what is unknown
 // without a pointer for each key.
 type object struct {
-	b      []byte
-	comma  bool
-	second struct { // the digits of the second that was written last
-		unix   int64
-		digits []byte
-	}
+	b     []byte
+	comma bool
+	recent
 }
 
 func (o *object) reset() { o.b, o.comma = append(o.b[:0], '{'), false }
@@ -35,10 +32,14 @@ func (o *object) separate() {
 
 // key starts a member. Keys are ours: they need no escapes.
 func (o *object) key(name string) {
-	o.separate()
-	o.b = append(o.b, '"')
-	o.b = append(o.b, name...)
-	o.b = append(o.b, '"', ':')
+	b := o.b
+	if o.comma {
+		b = append(b, ',')
+	}
+	o.comma = true
+	b = append(b, '"')
+	b = append(b, name...)
+	o.b = append(b, '"', ':')
 }
 
 func (o *object) open(name string) {
@@ -110,9 +111,7 @@ func (o *object) id(name string, id event.ID) {
 
 func (o *object) addr(name string, a netip.AddrPort) {
 	o.key(name)
-	o.b = append(o.b, '"')
-	o.b = a.AppendTo(o.b)
-	o.b = append(o.b, '"')
+	o.b = append(o.b, o.address(a)...)
 }
 
 // duration writes a duration that is known.
@@ -130,17 +129,13 @@ func (o *object) time(name string, c event.Clock, t event.Time) {
 	}
 	o.key(name)
 	ns := int64(c) + int64(t)
-	unix := ns / int64(time.Second)
-	if o.second.digits == nil || o.second.unix != unix {
-		o.second.unix = unix
-		o.second.digits = time.Unix(unix, 0).UTC().AppendFormat(o.second.digits[:0], `"2006-01-02T15:04:05.`)
+	o.b = append(o.b, o.digits(ns/int64(time.Second))...)
+	const end = `000000000Z"`
+	o.b = append(o.b, end...)
+	rest := uint32(ns % int64(time.Second))
+	for at := len(o.b) - len(end) + 8; rest > 0; at, rest = at-1, rest/10 {
+		o.b[at] = '0' + byte(rest%10)
 	}
-	o.b = append(o.b, o.second.digits...)
-	rest := ns % int64(time.Second)
-	for unit := int64(time.Second) / 10; unit > 0; unit /= 10 {
-		o.b = append(o.b, '0'+byte(rest/unit%10))
-	}
-	o.b = append(o.b, `Z"`...)
 }
 
 const hex = "0123456789abcdef"
@@ -149,7 +144,12 @@ const hex = "0123456789abcdef"
 // become U+FFFD; controls, and what turns the direction of writing, are escaped.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
-	for i := 0; i < len(s); {
+	plain := 0
+	for plain < len(s) && s[plain] >= ' ' && s[plain] < 0x7f && s[plain] != '"' && s[plain] != '\\' {
+		plain++
+	}
+	b = append(b, s[:plain]...)
+	for i := plain; i < len(s); {
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(s[i:])

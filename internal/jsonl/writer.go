@@ -132,9 +132,18 @@ func (w *Writer) process(key string, p *event.Process, whole bool) {
 	if p == nil {
 		return
 	}
-	w.line.open(key)
+	o := &w.line
+	o.key(key)
+	at, known := o.of(p, whole)
+	if known {
+		o.b = append(o.b, at.text...)
+		return
+	}
+	start := len(o.b)
+	o.b, o.comma = append(o.b, '{'), false
 	w.processKeys(p, whole)
-	w.line.close()
+	o.close()
+	at.process, at.whole, at.text = p, whole, append(at.text[:0], o.b[start:]...)
 }
 
 func (w *Writer) processKeys(p *event.Process, whole bool) {
