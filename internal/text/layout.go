@@ -91,6 +91,7 @@ func (l *layout) transition(p *Printer, t *event.Transition, step conn.Step) {
 	p.dwell(t.Dwell)
 	p.pad(start + dwellWidth)
 	p.add(" ")
+	p.ascii = len(p.line)
 	p.notes(t, step)
 }
 

@@ -1,6 +1,7 @@
 package text
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 	"time"
@@ -66,18 +67,16 @@ func (p *Printer) pad(to int) {
 
 // visible is the width of the last line so far.
 func (p *Printer) visible() int {
-	start := 0
-	for i, c := range p.line {
-		if c == '\n' {
-			start = i + 1
-		}
+	before, rest := p.ascii, p.line[p.ascii:]
+	if i := bytes.LastIndexByte(rest, '\n'); i >= 0 {
+		before, rest = 0, rest[i+1:]
 	}
-	for _, c := range p.line[start:] {
+	for _, c := range rest {
 		if c < ' ' || c > '~' {
-			return runewidth.StringWidth(string(p.line[start:]))
+			return before + runewidth.StringWidth(string(rest))
 		}
 	}
-	return len(p.line) - start
+	return before + len(rest)
 }
 
 func (p *Printer) count(n int, noun string) {
@@ -127,23 +126,22 @@ func (p *Printer) dwell(d time.Duration) {
 	}
 }
 
-// clockCache has the digits of the second that was printed last.
-type clockCache struct {
-	second int64
-	digits []byte
-}
-
 // time adds the local time with a number of digits of the second.
 func (p *Printer) time(t event.Time, fraction int) {
+	p.line = p.appendTime(p.line, t, fraction)
+}
+
+// appendTime writes the local time with a number of digits of the second.
+func (p *Printer) appendTime(b []byte, t event.Time, fraction int) []byte {
 	ns := int64(p.Clock) + int64(t)
-	second := ns / int64(time.Second)
-	if p.clock.digits == nil || second != p.clock.second {
-		p.clock.second = second
-		p.clock.digits = time.Unix(second, 0).In(p.Zone).AppendFormat(p.clock.digits[:0], "15:04:05.")
+	b = append(b, p.digits(ns/int64(time.Second), p.Zone)...)
+	if fraction == 0 {
+		return b
 	}
-	p.line = append(p.line, p.clock.digits...)
+	b = append(b, '.')
 	rest := ns % int64(time.Second)
 	for unit := int64(100_000_000); fraction > 0; fraction, unit = fraction-1, unit/10 {
-		p.line = append(p.line, '0'+byte(rest/unit%10))
+		b = append(b, '0'+byte(rest/unit%10))
 	}
+	return b
 }

@@ -30,9 +30,11 @@ type Printer struct {
 	sockets *conn.Tracker
 	failed  event.Time // of the call whose lines are the last ones
 	line    []byte
+	ascii   int    // up to here the line is plain, and has one column a byte
 	local   []byte // the addresses of the line
 	remote  []byte
-	clock   clockCache
+	note    []byte // why it came to the transition
+	recent
 }
 
 // New returns a printer.
@@ -102,7 +104,7 @@ func (p *Printer) Flush() error {
 	return p.err
 }
 
-func (p *Printer) begin() { p.line = p.line[:0] }
+func (p *Printer) begin() { p.line, p.ascii = p.line[:0], 0 }
 
 func (p *Printer) end() {
 	p.line = append(p.line, '\n')

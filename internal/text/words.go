@@ -49,90 +49,118 @@ var byWords = map[event.Mechanism]string{
 // notes says who made a transition and why. On a terminal who closes first is said
 // without the how, and the process's name is cut, where the line has no room.
 func (p *Printer) notes(t *event.Transition, step conn.Step) {
-	words := p.words(t, step)
+	p.note = p.appendWords(p.note[:0], t, step)
 	room := p.room()
-	if t.Process != nil && step.ClosesFirst && room < leastProcess(t.Process)+1+len(words) {
-		words = closesFirst(step.End)
+	if t.Process != nil && step.ClosesFirst && room < p.leastProcess(t.Process)+1+len(p.note) {
+		p.note = append(p.note[:0], closesFirst(step.End)...)
 	}
 	switch {
 	case t.Process == nil:
 	case t.Acts():
-		p.process(t.Process, room-1-len(words))
+		p.process(t.Process, room-1-len(p.note))
 		p.add(" ")
 	case t.Until == 0 && t.From != tcpstate.TimeWait: // else no process has it any more
-		p.owner(t.Process, len(words))
+		p.owner(t.Process, len(p.note))
 	}
 	if c := tone(t, step); c != plain {
 		p.paint(c)
 		defer p.paint(plain)
 	}
-	p.add(words)
+	p.line = append(p.line, p.note...)
 }
 
-func (p *Printer) words(t *event.Transition, step conn.Step) string {
-	cause := p.cause(t)
+// appendWords says why it came to a transition.
+func (p *Printer) appendWords(b []byte, t *event.Transition, step conn.Step) []byte {
+	if t.Stays() && t.To == tcpstate.FinWait2 {
+		return p.appendTime(append(b, "no process left, until "...), t.Until, 0)
+	}
+	if step.ClosesFirst {
+		return p.appendCloser(b, t, step.End)
+	}
 	switch {
-	case t.Stays() && t.To == tcpstate.FinWait2:
-		return "no process left, until " + p.clockTime(t.Until, "15:04:05")
-	case step.ClosesFirst && t.To == tcpstate.TimeWait:
-		return closesFirst(step.End) + ", " + p.until(t)
-	case step.ClosesFirst && (t.Cause == event.CauseClose || t.Cause == event.CauseFin || cause == ""):
-		return closesFirst(step.End)
-	case step.ClosesFirst:
-		return closesFirst(step.End) + ", " + cause
 	case t.To == tcpstate.TimeWait && t.Until != 0:
-		return p.until(t)
-	case t.To == tcpstate.FinWait2 && t.Until != 0:
-		return cause + ", until " + p.clockTime(t.Until, "15:04:05")
-	case t.To == tcpstate.FinWait1 && t.FinUnsent:
-		return cause + ", FIN waits behind unsent data"
+		return p.appendHeld(b, t)
 	case t.To == tcpstate.Closing && step.End.ClosedFirst == conn.Both:
-		return "FINs crossed: both close"
-	case cause == "":
-		return "cause unknown"
+		return append(b, "FINs crossed: both close"...)
 	}
-	return cause
+	start := len(b)
+	b = appendCause(b, t)
+	switch {
+	case t.To == tcpstate.FinWait2 && t.Until != 0:
+		return p.appendTime(append(b, ", until "...), t.Until, 0)
+	case t.To == tcpstate.FinWait1 && t.FinUnsent:
+		return append(b, ", FIN waits behind unsent data"...)
+	case len(b) == start:
+		return append(b, "cause unknown"...)
+	}
+	return b
 }
 
-// cause says a transition's cause and error, or "".
-func (p *Printer) cause(t *event.Transition) string {
-	words := causeWords[t.Cause]
-	if t.Cause == event.CauseConnect && t.To == tcpstate.Close {
-		words = "connect failed"
+// appendCloser says who closes first, and besides what does not go without saying.
+func (p *Printer) appendCloser(b []byte, t *event.Transition, e *conn.End) []byte {
+	b = append(b, closesFirst(e)...)
+	if t.To == tcpstate.TimeWait {
+		return p.appendHeld(append(b, ", "...), t)
 	}
-	if t.Cause == event.CauseListen && t.To == tcpstate.Close {
-		words = "listen failed"
+	if t.Cause == event.CauseClose || t.Cause == event.CauseFin {
+		return b
 	}
-	if t.Cause == event.CauseResetReceived && t.From == tcpstate.SynSent {
-		words = "refused"
+	before := len(b)
+	b = appendCause(append(b, ", "...), t)
+	if len(b) == before+len(", ") {
+		return b[:before]
 	}
-	if t.Cause == event.CauseResetSent && t.Mechanism != 0 {
-		words = byWords[t.Mechanism]
-	}
+	return b
+}
+
+// appendCause says a transition's cause and error, if they are known.
+func appendCause(b []byte, t *event.Transition) []byte {
+	start := len(b)
+	b = append(b, causeWord(t)...)
 	if t.Mechanism == event.MechanismSignal && t.Process != nil {
-		words += " " + strconv.Itoa(int(t.Process.Signal))
+		b = strconv.AppendUint(append(b, ' '), uint64(t.Process.Signal), 10)
 	}
 	if t.Error != 0 && t.Cause != event.CauseResetReceived {
-		words = strings.TrimSpace(words + " " + t.Error.String())
+		if len(b) > start {
+			b = append(b, ' ')
+		}
+		b = append(b, t.Error.String()...)
 	}
-	return words
+	return b
+}
+
+func causeWord(t *event.Transition) string {
+	switch {
+	case t.Cause == event.CauseConnect && t.To == tcpstate.Close:
+		return "connect failed"
+	case t.Cause == event.CauseListen && t.To == tcpstate.Close:
+		return "listen failed"
+	case t.Cause == event.CauseResetReceived && t.From == tcpstate.SynSent:
+		return "refused"
+	case t.Cause == event.CauseResetSent && t.Mechanism != 0:
+		return byWords[t.Mechanism]
+	}
+	return causeWords[t.Cause]
 }
 
 func closesFirst(e *conn.End) string {
-	if e.ClosedFirst == conn.Both {
+	switch role := e.RoleOf(e.ClosedFirst); {
+	case e.ClosedFirst == conn.Both:
 		return "both close at once"
+	case role == conn.Server:
+		return "server closes first"
+	case role == conn.Client:
+		return "client closes first"
+	case e.ClosedFirst == conn.Local:
+		return "local closes first"
 	}
-	side := e.RoleOf(e.ClosedFirst).String()
-	if side == "" {
-		side = e.ClosedFirst.String()
-	}
-	return side + " closes first"
+	return "remote closes first"
 }
 
-// until says how long a timewait socket holds its port.
-func (p *Printer) until(t *event.Transition) string {
-	port := strconv.Itoa(int(t.Local.Port()))
-	return "port " + port + " held until " + p.clockTime(t.Until, "15:04:05.0")
+// appendHeld says how long a timewait socket holds its port.
+func (p *Printer) appendHeld(b []byte, t *event.Transition) []byte {
+	b = strconv.AppendUint(append(b, "port "...), uint64(t.Local.Port()), 10)
+	return p.appendTime(append(b, " held until "...), t.Until, 1)
 }
 
 func (p *Printer) clockTime(t event.Time, layout string) string {
@@ -151,20 +179,20 @@ func (p *Printer) room() int {
 const shortName = 3
 
 // leastProcess is how many columns a process takes at least.
-func leastProcess(process *event.Process) int {
-	return shortName + len(processID(process))
+func (p *Printer) leastProcess(process *event.Process) int {
+	return shortName + len(p.label(process).id)
 }
 
 // owner adds in brackets who has a connection in whose transition the network acts, if
 // there is room for it beside the words.
 func (p *Printer) owner(process *event.Process, words int) {
-	name, id := Printable(process.Comm), processID(process)
-	left := p.Width - p.visible() - words - len("() ") - len(id)
-	if left < runewidth.StringWidth(name) {
+	l := p.label(process)
+	left := p.Width - p.visible() - words - len("() ") - len(l.id)
+	if left < l.width {
 		return
 	}
 	p.paint(faint)
-	p.add("(", name, id, ") ")
+	p.add("(", l.name, l.id, ") ")
 	p.paint(plain)
 }
 
@@ -174,11 +202,12 @@ func processID(process *event.Process) string {
 
 // process adds a name and a process id in a number of columns.
 func (p *Printer) process(process *event.Process, width int) {
-	id, name := processID(process), Printable(process.Comm)
-	if p.Fit && runewidth.StringWidth(name) > width-len(id) {
-		name = runewidth.Truncate(name, max(shortName, width-len(id)), "…")
+	l := p.label(process)
+	name := l.name
+	if p.Fit && l.width > width-len(l.id) {
+		name = runewidth.Truncate(name, max(shortName, width-len(l.id)), "…")
 	}
-	p.add(name, id)
+	p.add(name, l.id)
 }
 
 // Printable makes what a process calls itself harmless: nothing in it moves the

@@ -1,0 +1,48 @@
+package text
+
+import (
+	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// recent has what was printed lately, as it was printed: a connection's lines come
+// together, with the same seconds and processes in all of them.
+type recent struct {
+	seconds   [8]second    // by the second; TIME_WAIT ends in another one than it begins
+	processes [16]labelled // by the process id
+}
+
+type second struct {
+	unix   int64
+	digits []byte
+}
+
+// labelled is a process as a line names it: "nginx" and "/4242".
+type labelled struct {
+	process  *event.Process
+	name, id string
+	width    int // of the name, in columns
+}
+
+// digits returns a second of the local time: 15:04:05.
+func (r *recent) digits(unix int64, zone *time.Location) []byte {
+	s := &r.seconds[unix&7]
+	if s.digits == nil || s.unix != unix {
+		s.unix = unix
+		s.digits = time.Unix(unix, 0).In(zone).AppendFormat(s.digits[:0], time.TimeOnly)
+	}
+	return s.digits
+}
+
+// label returns how a line names a process.
+func (r *recent) label(p *event.Process) *labelled {
+	l := &r.processes[p.PID%16]
+	if l.process != p {
+		name := Printable(p.Comm)
+		*l = labelled{process: p, name: name, id: processID(p), width: runewidth.StringWidth(name)}
+	}
+	return l
+}
