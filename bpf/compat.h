@@ -59,6 +59,24 @@ static __always_inline bool timewait_full(struct net *net)
 	return row->tw_refcount.refs.counter - 1 >= row->sysctl_max_tw_buckets;
 }
 
+struct port_range {
+	__u16 first;
+	__u16 last;
+};
+
+/* The ports that the kernel chooses from: all, where it does not tell. */
+static __always_inline struct port_range chosen_from(struct net *net)
+{
+	struct netns_ipv4___ports *one = (void *)&net->ipv4;
+	struct netns_ipv4___two *two = (void *)&net->ipv4;
+
+	if (bpf_core_field_exists(one->ip_local_ports.range))
+		return (struct port_range){ one->ip_local_ports.range, one->ip_local_ports.range >> 16 };
+	if (bpf_core_field_exists(two->ip_local_ports.range))
+		return (struct port_range){ two->ip_local_ports.range[0], two->ip_local_ports.range[1] };
+	return (struct port_range){ 0, 65535 };
+}
+
 /* Says whether the last user of a network namespace is gone, as it is while the
  * kernel sweeps its timewait sockets away. */
 static __always_inline bool netns_dying(struct net *net)

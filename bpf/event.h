@@ -24,6 +24,7 @@ enum kind {
 	BIND_FAILED = 13,   /* local: the address that was asked for */
 	LISTEN_FAILED = 14,
 	CONNECT_FAILED = 15, /* for lack of a local port; remote: where to */
+	RING_GAP = 16,      /* records were refused before this one, as the ring was full; cookie: how many so far */
 };
 
 /* What is true besides. */

@@ -4,6 +4,7 @@
 #ifndef TCPTRACE_FILTER_H
 #define TCPTRACE_FILTER_H
 
+#include "compat.h"
 #include "event.h"
 #include "kernel.h"
 
@@ -16,6 +17,10 @@ const volatile bool filter_remote_port;
 const volatile __u64 any_ports[PORT_WORDS];
 const volatile __u64 local_ports[PORT_WORDS];
 const volatile __u64 remote_ports[PORT_WORDS];
+
+/* The first and the last of any_ports, and of local_ports. */
+const volatile __u16 any_first, any_last;
+const volatile __u16 local_first, local_last;
 
 /* A prefix of addresses, on either side; IPv4 as ::ffff:a.b.c.d. */
 const volatile bool filter_host;
@@ -30,8 +35,8 @@ const volatile __u32 filter_netns;
 
 #define HAS_PORT(set, port) ((set)[(__u16)(port) >> 6] >> ((port) & 63) & 1)
 
-/* An unchosen local port may become any: such a record passes, and user space
- * decides once the port is known. The same holds for the remote end, which up
+/* An unchosen local port may become one that is wanted: such a record passes, and user
+ * space decides once the port is known. The same holds for the remote end, which up
  * to 6.12 is still empty at LISTEN>SYN_RECV. */
 static __always_inline bool local_port_wanted(const volatile __u64 *set, __u16 port)
 {
@@ -47,6 +52,19 @@ static __always_inline bool ports_wanted(__u16 local, __u16 remote)
 	if (filter_remote_port && remote && !HAS_PORT(remote_ports, remote))
 		return false;
 	return true;
+}
+
+/* Says whether a local port that the kernel will choose may be one that is wanted. */
+static __always_inline bool unchosen_wanted(struct net *net, __u16 remote)
+{
+	struct port_range range;
+
+	if (!filter_any_port && !filter_local_port)
+		return true;
+	range = chosen_from(net);
+	if (filter_any_port && !HAS_PORT(any_ports, remote) && (any_last < range.first || any_first > range.last))
+		return false;
+	return !filter_local_port || (local_last >= range.first && local_first <= range.last);
 }
 
 static __always_inline bool host_holds(const __u64 addr[2])

@@ -8,15 +8,13 @@
 #include "event.h"
 #include "kernel.h"
 
-/* Says whether a system call may have made this change. The socket lock is held
- * by a process then; in softirq it never is. Segments that waited for the lock
+/* Says whether a system call may have made this change. A process owns the socket's
+ * lock; in softirq none does. Segments that waited for the lock
  * are worked off under it, too, so only edges that no segment makes count. A
  * change to CLOSE without an error is a process's or the network's: user space
  * tells by what follows. */
 static __always_inline bool made_by_call(const struct sock *sk, int from, int to)
 {
-	if (!sk->sk_lock.owned)
-		return false;
 	switch (to) {
 	case TCP_SYN_SENT:
 	case TCP_LISTEN:

@@ -29,17 +29,40 @@ struct {
 	__type(value, struct event);
 } events SEC(".maps");
 
-/* Records that found the ring full. Written here, read by internal/probe. */
+/* Records that found the ring full, and how many of them a RING_GAP has told. Written
+ * here, the first one read by internal/probe. */
 __u64 ring_full;
+__u64 ring_told;
 
 /* The timers' functions, by which timewait and request sockets are known. */
 extern void tw_timer_handler __ksym;
 extern void reqsk_timer_handler __ksym;
 
-static __always_inline struct event *reserve(enum kind kind)
+/* Puts a record where others are missing, as soon as there is room. Two processors may
+ * both do so: the number goes on, and says the same in both. */
+static __noinline int tell_gap(void)
 {
+	__u64 refused = ring_full;
 	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
+	if (!e)
+		return 0;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->time = bpf_ktime_get_boot_ns();
+	e->kind = RING_GAP;
+	e->cookie = refused;
+	ring_told = refused;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+static __always_inline struct event *reserve(enum kind kind)
+{
+	struct event *e;
+
+	if (ring_full != ring_told)
+		tell_gap();
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		__sync_fetch_and_add(&ring_full, 1);
 		return NULL;
@@ -141,20 +164,20 @@ static __always_inline bool fin_unsent(struct sock *sk)
 	return tp && tp->snd_nxt != tp->write_seq;
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(socket_transition, struct sock *sk, int from, int to)
+static __always_inline int transition(struct sock *sk, int from, int to, bool locked)
 {
+	__u16 local = to == TCP_CLOSE ? last_port(sk) : sk->__sk_common.skc_num;
 	struct event *e;
 
-	if (sk->sk_protocol != IPPROTO_TCP)
-		return 0; /* MPTCP's own socket has 262 and comes along */
-	e = socket_event(TRANSITION, sk, to == TCP_CLOSE ? last_port(sk) : sk->__sk_common.skc_num);
+	if (!local && !unchosen_wanted(sk->__sk_common.skc_net.net, bpf_ntohs(sk->__sk_common.skc_dport)))
+		return 0;
+	e = socket_event(TRANSITION, sk, local);
 	if (!e)
 		return 0;
 	e->from = from;
 	e->to = to;
 	put_options(e, &sk->__sk_common);
-	if (made_by_call(sk, from, to))
+	if (locked && made_by_call(sk, from, to))
 		put_process(e, sk);
 	if ((to == TCP_FIN_WAIT1 || to == TCP_CLOSING) && fin_unsent(sk))
 		e->flags |= FIN_UNSENT;
@@ -169,6 +192,28 @@ int BPF_PROG(socket_transition, struct sock *sk, int from, int to)
 	}
 	submit(e);
 	return 0;
+}
+
+/* The kernel skips a program that its own event interrupts: a segment that comes while a
+ * system call changes a socket's state. So there are two. The state changes under the
+ * socket's lock, which a process owns or else a segment or a timer holds; those are not
+ * interrupted by others of their kind.
+ *
+ * MPTCP's own sockets have protocol 262 and come along. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(call_transition, struct sock *sk, int from, int to)
+{
+	if (!sk->sk_lock.owned || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	return transition(sk, from, to, true);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(segment_transition, struct sock *sk, int from, int to)
+{
+	if (sk->sk_lock.owned || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	return transition(sk, from, to, false);
 }
 
 /* A record about a socket out of its copy, with these ports, or NULL. */

@@ -48,6 +48,24 @@ struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
 };
 
+/* The range that the kernel chooses local ports from: one number from 6.8 on, with
+ * the last port in the upper half, two before. */
+struct local_ports {
+	__u32 range;
+};
+
+struct netns_ipv4___ports {
+	struct local_ports ip_local_ports;
+};
+
+struct local_ports___two {
+	int range[2];
+};
+
+struct netns_ipv4___two {
+	struct local_ports___two ip_local_ports;
+};
+
 struct net {
 	struct ns_common ns;
 	struct netns_ipv4 ipv4;

@@ -25,6 +25,18 @@ func (p Ports) Has(port uint16) bool {
 	return false
 }
 
+// Bounds returns the lowest and the highest port of the set.
+func (p Ports) Bounds() (first, last uint16) {
+	if p == nil {
+		return 0, 1<<16 - 1
+	}
+	first = 1<<16 - 1
+	for _, r := range p {
+		first, last = min(first, r.First), max(last, r.Last)
+	}
+	return first, last
+}
+
 // String returns the set as --port takes it: "80,8000-8080".
 func (p Ports) String() string {
 	var parts []string

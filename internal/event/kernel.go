@@ -29,6 +29,7 @@ const (
 	BindFailed
 	ListenFailed
 	ConnectFailed
+	RingGap
 )
 
 // Flags is what is true besides: enum flag of bpf/event.h.
@@ -106,7 +107,7 @@ type Kernel struct {
 	Tuple
 	Time     Time
 	Sock     uint64 // kernel address, unique while that socket lives
-	Cookie   uint64 // socket cookie; 0: none
+	Cookie   uint64 // socket cookie; 0: none; RingGap: records refused so far
 	Kind     Kind
 	From     tcpstate.State // SocketTransition; ResetSent, ResetReceived: the state
 	To       tcpstate.State // SocketTransition; of a timewait socket: the state it stands for
@@ -164,7 +165,7 @@ func (k *Kernel) Decode(b []byte) error {
 	}
 	k.Signal = b[124]
 	k.Reason = b[125]
-	if k.Kind == 0 || k.Kind > ConnectFailed {
+	if k.Kind == 0 || k.Kind > RingGap {
 		return fmt.Errorf("kernel record of unknown kind %d", k.Kind)
 	}
 	return nil

@@ -102,7 +102,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 		t.records = tee{stream, o.Raw}
 	}
 	defer t.sampler.looking.Wait()
-	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition, t.callFailed)
+	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition, t.other)
 	if err := t.findOlder(); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (t *trace) read() error {
 			if !more {
 				err = t.pause(batch)
 			} else if k.Time.Sub(t.checked) >= lossCheck {
-				err = t.losses(k.Time)
+				err = t.skipped(k.Time)
 			}
 		}
 		if err != nil {
@@ -226,17 +226,41 @@ func (t *trace) transition(tr *event.Transition) {
 	}
 }
 
-// losses tells what was lost since the last time.
+// other takes from the settler what is no transition.
+func (t *trace) other(k *event.Kernel) {
+	if k.Kind == event.RingGap {
+		t.lost(k.Time, t.probe.Gap(k), event.LossRing)
+		return
+	}
+	t.callFailed(k)
+}
+
+// losses tells what was lost since the last time. All records that there are are read: what
+// the ring refused is missing here.
 func (t *trace) losses(now event.Time) error {
-	t.checked = now
-	lost, err := t.probe.Lost(now)
+	refused, err := t.probe.Refused()
 	if err != nil {
 		return err
 	}
-	for _, l := range lost {
-		t.records.Loss(l)
+	t.lost(now, refused, event.LossRing)
+	return t.skipped(now)
+}
+
+// skipped tells what the kernel skipped since the last time.
+func (t *trace) skipped(now event.Time) error {
+	t.checked = now
+	skipped, err := t.probe.Skipped()
+	if err != nil {
+		return err
 	}
+	t.lost(now, skipped, event.LossReentry)
 	return nil
+}
+
+func (t *trace) lost(at event.Time, events uint64, kind event.LossKind) {
+	if events > 0 {
+		t.records.Loss(event.Loss{Time: at, Lost: events, Kind: kind})
+	}
 }
 
 func (t *trace) stop(cause error) error {

@@ -45,32 +45,38 @@ type bpfEvent struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapEvents            = "events"
-	bpfProgAccept4Done      = "accept4_done"
-	bpfProgAcceptDone       = "accept_done"
-	bpfProgBindDone         = "bind_done"
-	bpfProgConnectDone      = "connect_done"
-	bpfProgListenDone       = "listen_done"
-	bpfProgResetReceived    = "reset_received"
-	bpfProgResetSent        = "reset_sent"
-	bpfProgSegmentDropped   = "segment_dropped"
-	bpfProgSocketTransition = "socket_transition"
-	bpfProgTimerExpired     = "timer_expired"
-	bpfProgTimerStarted     = "timer_started"
-	bpfProgTimerStopped     = "timer_stopped"
-	bpfVarAnyPorts          = "any_ports"
-	bpfVarFilterAnyPort     = "filter_any_port"
-	bpfVarFilterFamily      = "filter_family"
-	bpfVarFilterHost        = "filter_host"
-	bpfVarFilterLocalPort   = "filter_local_port"
-	bpfVarFilterNetns       = "filter_netns"
-	bpfVarFilterRemotePort  = "filter_remote_port"
-	bpfVarHostAddr          = "host_addr"
-	bpfVarHostMask          = "host_mask"
-	bpfVarLocalPorts        = "local_ports"
-	bpfVarRemotePorts       = "remote_ports"
-	bpfVarResetReasonTold   = "reset_reason_told"
-	bpfVarRingFull          = "ring_full"
+	bpfMapEvents             = "events"
+	bpfProgAccept4Done       = "accept4_done"
+	bpfProgAcceptDone        = "accept_done"
+	bpfProgBindDone          = "bind_done"
+	bpfProgCallTransition    = "call_transition"
+	bpfProgConnectDone       = "connect_done"
+	bpfProgListenDone        = "listen_done"
+	bpfProgResetReceived     = "reset_received"
+	bpfProgResetSent         = "reset_sent"
+	bpfProgSegmentDropped    = "segment_dropped"
+	bpfProgSegmentTransition = "segment_transition"
+	bpfProgTimerExpired      = "timer_expired"
+	bpfProgTimerStarted      = "timer_started"
+	bpfProgTimerStopped      = "timer_stopped"
+	bpfVarAnyFirst           = "any_first"
+	bpfVarAnyLast            = "any_last"
+	bpfVarAnyPorts           = "any_ports"
+	bpfVarFilterAnyPort      = "filter_any_port"
+	bpfVarFilterFamily       = "filter_family"
+	bpfVarFilterHost         = "filter_host"
+	bpfVarFilterLocalPort    = "filter_local_port"
+	bpfVarFilterNetns        = "filter_netns"
+	bpfVarFilterRemotePort   = "filter_remote_port"
+	bpfVarHostAddr           = "host_addr"
+	bpfVarHostMask           = "host_mask"
+	bpfVarLocalFirst         = "local_first"
+	bpfVarLocalLast          = "local_last"
+	bpfVarLocalPorts         = "local_ports"
+	bpfVarRemotePorts        = "remote_ports"
+	bpfVarResetReasonTold    = "reset_reason_told"
+	bpfVarRingFull           = "ring_full"
+	bpfVarRingTold           = "ring_told"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -115,18 +121,19 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	Accept4Done      *ebpf.ProgramSpec `ebpf:"accept4_done"`
-	AcceptDone       *ebpf.ProgramSpec `ebpf:"accept_done"`
-	BindDone         *ebpf.ProgramSpec `ebpf:"bind_done"`
-	ConnectDone      *ebpf.ProgramSpec `ebpf:"connect_done"`
-	ListenDone       *ebpf.ProgramSpec `ebpf:"listen_done"`
-	ResetReceived    *ebpf.ProgramSpec `ebpf:"reset_received"`
-	ResetSent        *ebpf.ProgramSpec `ebpf:"reset_sent"`
-	SegmentDropped   *ebpf.ProgramSpec `ebpf:"segment_dropped"`
-	SocketTransition *ebpf.ProgramSpec `ebpf:"socket_transition"`
-	TimerExpired     *ebpf.ProgramSpec `ebpf:"timer_expired"`
-	TimerStarted     *ebpf.ProgramSpec `ebpf:"timer_started"`
-	TimerStopped     *ebpf.ProgramSpec `ebpf:"timer_stopped"`
+	Accept4Done       *ebpf.ProgramSpec `ebpf:"accept4_done"`
+	AcceptDone        *ebpf.ProgramSpec `ebpf:"accept_done"`
+	BindDone          *ebpf.ProgramSpec `ebpf:"bind_done"`
+	CallTransition    *ebpf.ProgramSpec `ebpf:"call_transition"`
+	ConnectDone       *ebpf.ProgramSpec `ebpf:"connect_done"`
+	ListenDone        *ebpf.ProgramSpec `ebpf:"listen_done"`
+	ResetReceived     *ebpf.ProgramSpec `ebpf:"reset_received"`
+	ResetSent         *ebpf.ProgramSpec `ebpf:"reset_sent"`
+	SegmentDropped    *ebpf.ProgramSpec `ebpf:"segment_dropped"`
+	SegmentTransition *ebpf.ProgramSpec `ebpf:"segment_transition"`
+	TimerExpired      *ebpf.ProgramSpec `ebpf:"timer_expired"`
+	TimerStarted      *ebpf.ProgramSpec `ebpf:"timer_started"`
+	TimerStopped      *ebpf.ProgramSpec `ebpf:"timer_stopped"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -140,6 +147,8 @@ type bpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
+	AnyFirst         *ebpf.VariableSpec `ebpf:"any_first"`
+	AnyLast          *ebpf.VariableSpec `ebpf:"any_last"`
 	AnyPorts         *ebpf.VariableSpec `ebpf:"any_ports"`
 	FilterAnyPort    *ebpf.VariableSpec `ebpf:"filter_any_port"`
 	FilterFamily     *ebpf.VariableSpec `ebpf:"filter_family"`
@@ -149,10 +158,13 @@ type bpfVariableSpecs struct {
 	FilterRemotePort *ebpf.VariableSpec `ebpf:"filter_remote_port"`
 	HostAddr         *ebpf.VariableSpec `ebpf:"host_addr"`
 	HostMask         *ebpf.VariableSpec `ebpf:"host_mask"`
+	LocalFirst       *ebpf.VariableSpec `ebpf:"local_first"`
+	LocalLast        *ebpf.VariableSpec `ebpf:"local_last"`
 	LocalPorts       *ebpf.VariableSpec `ebpf:"local_ports"`
 	RemotePorts      *ebpf.VariableSpec `ebpf:"remote_ports"`
 	ResetReasonTold  *ebpf.VariableSpec `ebpf:"reset_reason_told"`
 	RingFull         *ebpf.VariableSpec `ebpf:"ring_full"`
+	RingTold         *ebpf.VariableSpec `ebpf:"ring_told"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -188,6 +200,8 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
+	AnyFirst         *ebpf.Variable `ebpf:"any_first"`
+	AnyLast          *ebpf.Variable `ebpf:"any_last"`
 	AnyPorts         *ebpf.Variable `ebpf:"any_ports"`
 	FilterAnyPort    *ebpf.Variable `ebpf:"filter_any_port"`
 	FilterFamily     *ebpf.Variable `ebpf:"filter_family"`
@@ -197,28 +211,32 @@ type bpfVariables struct {
 	FilterRemotePort *ebpf.Variable `ebpf:"filter_remote_port"`
 	HostAddr         *ebpf.Variable `ebpf:"host_addr"`
 	HostMask         *ebpf.Variable `ebpf:"host_mask"`
+	LocalFirst       *ebpf.Variable `ebpf:"local_first"`
+	LocalLast        *ebpf.Variable `ebpf:"local_last"`
 	LocalPorts       *ebpf.Variable `ebpf:"local_ports"`
 	RemotePorts      *ebpf.Variable `ebpf:"remote_ports"`
 	ResetReasonTold  *ebpf.Variable `ebpf:"reset_reason_told"`
 	RingFull         *ebpf.Variable `ebpf:"ring_full"`
+	RingTold         *ebpf.Variable `ebpf:"ring_told"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	Accept4Done      *ebpf.Program `ebpf:"accept4_done"`
-	AcceptDone       *ebpf.Program `ebpf:"accept_done"`
-	BindDone         *ebpf.Program `ebpf:"bind_done"`
-	ConnectDone      *ebpf.Program `ebpf:"connect_done"`
-	ListenDone       *ebpf.Program `ebpf:"listen_done"`
-	ResetReceived    *ebpf.Program `ebpf:"reset_received"`
-	ResetSent        *ebpf.Program `ebpf:"reset_sent"`
-	SegmentDropped   *ebpf.Program `ebpf:"segment_dropped"`
-	SocketTransition *ebpf.Program `ebpf:"socket_transition"`
-	TimerExpired     *ebpf.Program `ebpf:"timer_expired"`
-	TimerStarted     *ebpf.Program `ebpf:"timer_started"`
-	TimerStopped     *ebpf.Program `ebpf:"timer_stopped"`
+	Accept4Done       *ebpf.Program `ebpf:"accept4_done"`
+	AcceptDone        *ebpf.Program `ebpf:"accept_done"`
+	BindDone          *ebpf.Program `ebpf:"bind_done"`
+	CallTransition    *ebpf.Program `ebpf:"call_transition"`
+	ConnectDone       *ebpf.Program `ebpf:"connect_done"`
+	ListenDone        *ebpf.Program `ebpf:"listen_done"`
+	ResetReceived     *ebpf.Program `ebpf:"reset_received"`
+	ResetSent         *ebpf.Program `ebpf:"reset_sent"`
+	SegmentDropped    *ebpf.Program `ebpf:"segment_dropped"`
+	SegmentTransition *ebpf.Program `ebpf:"segment_transition"`
+	TimerExpired      *ebpf.Program `ebpf:"timer_expired"`
+	TimerStarted      *ebpf.Program `ebpf:"timer_started"`
+	TimerStopped      *ebpf.Program `ebpf:"timer_stopped"`
 }
 
 func (p *bpfPrograms) Close() error {
@@ -226,12 +244,13 @@ func (p *bpfPrograms) Close() error {
 		p.Accept4Done,
 		p.AcceptDone,
 		p.BindDone,
+		p.CallTransition,
 		p.ConnectDone,
 		p.ListenDone,
 		p.ResetReceived,
 		p.ResetSent,
 		p.SegmentDropped,
-		p.SocketTransition,
+		p.SegmentTransition,
 		p.TimerExpired,
 		p.TimerStarted,
 		p.TimerStopped,

@@ -21,6 +21,8 @@ func configure(spec *ebpf.CollectionSpec, f event.Filter) error {
 	addPorts(values, "filter_any_port", "any_ports", f.Ports)
 	addPorts(values, "filter_local_port", "local_ports", f.LocalPorts)
 	addPorts(values, "filter_remote_port", "remote_ports", f.RemotePorts)
+	values["any_first"], values["any_last"] = f.Ports.Bounds()
+	values["local_first"], values["local_last"] = f.LocalPorts.Bounds()
 	if f.Host.IsValid() {
 		addr, mask := prefixWords(f.Host)
 		values["filter_host"], values["host_addr"], values["host_mask"] = true, addr, mask

@@ -25,7 +25,7 @@ import (
 // transition must be there before the transition is.
 var attachOrder = []string{
 	"timer_started", "timer_stopped", "timer_expired", "segment_dropped",
-	"reset_sent", "reset_received", "socket_transition",
+	"reset_sent", "reset_received", "call_transition", "segment_transition",
 }
 
 // Probe is a running set of programs. It is not safe for concurrent use, except

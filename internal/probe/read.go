@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -40,37 +39,40 @@ func (p *Probe) Read(k *event.Kernel) (more bool, err error) {
 // losses are the counters as they stood when they were last told.
 type losses struct{ ring, reentry uint64 }
 
-// Lost returns what was lost since the last call, one record a kind, none where
-// nothing was lost. A program that its own event interrupts is skipped by the
-// kernel, which counts about four of five such misses; those of the timer programs
-// are left out, as they run for every timer of the machine.
-func (p *Probe) Lost(now event.Time) ([]event.Loss, error) {
-	var current losses
-	if err := p.collection.Variables["ring_full"].Get(&current.ring); err != nil {
-		return nil, fmt.Errorf("read the loss counter: %w", err)
+// Gap returns how many records the ring refused since the last time, by its record of
+// that; 0 where all were told.
+func (p *Probe) Gap(k *event.Kernel) uint64 { return more(k.Cookie, &p.lost.ring) }
+
+// Refused returns how many records the ring refused since the last time. Where records
+// come on, one of them is about that, and stands in its place: this is for when none does.
+func (p *Probe) Refused() (uint64, error) {
+	var refused uint64
+	if err := p.collection.Variables["ring_full"].Get(&refused); err != nil {
+		return 0, fmt.Errorf("read the loss counter: %w", err)
 	}
-	for _, name := range []string{"socket_transition", "reset_sent", "reset_received"} {
-		misses, err := recursionMisses(p.collection.Programs[name])
-		if err != nil {
-			return nil, fmt.Errorf("read the misses of %s: %w", name, err)
-		}
-		current.reentry += misses
-	}
-	var lost []event.Loss
-	if n := current.ring - p.lost.ring; n > 0 {
-		lost = append(lost, event.Loss{Time: now, Lost: n, Kind: event.LossRing})
-	}
-	if n := current.reentry - p.lost.reentry; n > 0 {
-		lost = append(lost, event.Loss{Time: now, Lost: n, Kind: event.LossReentry})
-	}
-	p.lost = current
-	return lost, nil
+	return more(refused, &p.lost.ring), nil
 }
 
-func recursionMisses(program *ebpf.Program) (uint64, error) {
-	stats, err := program.Stats()
-	if err != nil {
-		return 0, err
+// Skipped returns how many transitions and resets the kernel skipped since the last time:
+// it does where an event interrupts the program for its own kind, and counts about four of
+// five. It skips a system call's program for a segment's event as well, which is none to
+// that program, so those do not count; nor do those of the timer programs, which run for
+// every timer of the machine.
+func (p *Probe) Skipped() (uint64, error) {
+	var skipped uint64
+	for _, name := range []string{"segment_transition", "reset_sent", "reset_received"} {
+		stats, err := p.collection.Programs[name].Stats()
+		if err != nil {
+			return 0, fmt.Errorf("read the misses of %s: %w", name, err)
+		}
+		skipped += stats.RecursionMisses
 	}
-	return stats.RecursionMisses, nil
+	return more(skipped, &p.lost.reentry), nil
+}
+
+// more returns by how much a counter has grown, and notes how it stands.
+func more(now uint64, last *uint64) uint64 {
+	grown := max(now, *last) - *last
+	*last += grown
+	return grown
 }

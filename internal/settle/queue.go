@@ -13,7 +13,7 @@ type ticket uint64
 // queue has the transitions that are not out yet, in the ring's order.
 type queue struct {
 	emit    func(*event.Transition)
-	called  func(*event.Kernel) // takes a failed call
+	other   func(*event.Kernel) // takes what is no transition
 	gone    func(*socket)       // a socket's CLOSE went out
 	entries []entry
 	first   ticket // of entries[head]
@@ -24,7 +24,7 @@ type queue struct {
 // entry is a transition on its way out.
 type entry struct {
 	transition event.Transition
-	call       *event.Kernel // instead of a transition
+	other      *event.Kernel // instead of a transition
 	sock       *socket       // whose it is while its id is still the transition's
 	state      entryState
 	deadline   event.Time // held: when it goes out as it is
@@ -49,14 +49,15 @@ func (q *queue) put(t event.Transition, sock *socket) {
 	q.finish(sock, t.To)
 }
 
-// putCall appends a failed call: what is told of it goes by what happened before.
-func (q *queue) putCall(k *event.Kernel) {
+// putOther appends what is no transition: what is told of a failed call goes by what
+// happened before.
+func (q *queue) putOther(k *event.Kernel) {
 	if q.empty() {
-		q.called(k)
+		q.other(k)
 		return
 	}
 	copied := *k
-	q.push(entry{call: &copied})
+	q.push(entry{other: &copied})
 }
 
 // hold appends a transition that a later record may still explain.
@@ -130,8 +131,8 @@ func (q *queue) flush(now event.Time) {
 			q.done(e)
 		}
 		switch {
-		case e.call != nil:
-			q.called(e.call)
+		case e.other != nil:
+			q.other(e.other)
 		case e.state != dropped:
 			q.emit(&e.transition)
 		}

@@ -60,9 +60,9 @@ type Kernel struct {
 	Cgroup      func(uint64) string // the path of the cgroup with an id; "" where there is none
 }
 
-// New returns a settler that hands each settled transition to emit, and each call that
-// failed to called, in the ring's order. They must not keep it.
-func New(filter event.Filter, kernel Kernel, emit func(*event.Transition), called func(*event.Kernel)) *Settler {
+// New returns a settler that hands each settled transition to emit, and to other each call
+// that failed and each gap in the ring, in the ring's order. They must not keep it.
+func New(filter event.Filter, kernel Kernel, emit func(*event.Transition), other func(*event.Kernel)) *Settler {
 	s := &Settler{
 		filter:     filter,
 		jiffy:      kernel.Jiffy,
@@ -75,7 +75,7 @@ func New(filter event.Filter, kernel Kernel, emit func(*event.Transition), calle
 		connecting: make(map[caller]*socket),
 		listeners:  make(map[uint64]*socket),
 	}
-	s.queue.emit, s.queue.called = emit, called
+	s.queue.emit, s.queue.other = emit, other
 	s.queue.gone = s.forget
 	return s
 }
@@ -110,9 +110,9 @@ func (s *Settler) Add(k *event.Kernel) {
 		s.accepted(k)
 	case event.ListenFailed:
 		s.listenFailed(k)
-		s.queue.putCall(k)
-	case event.BindFailed, event.ConnectFailed:
-		s.queue.putCall(k)
+		s.queue.putOther(k)
+	case event.BindFailed, event.ConnectFailed, event.RingGap:
+		s.queue.putOther(k)
 	}
 }
 
