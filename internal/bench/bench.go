@@ -88,7 +88,7 @@ func (b *bench) rate(ctx context.Context, r *row) error {
 	r.system = append(r.system, perTransition(got.whole.system))
 	r.startup = append(r.startup, float64(got.startup.user+got.startup.system)/1e6)
 	r.rss = append(r.rss, float64(got.whole.rssKiB))
-	r.count(got.output, b.connections*r.lines)
+	r.count(got.output, r.expected(b.connections))
 	if r.records != "" {
 		r.disk = append(r.disk, got.output.bytesEach())
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ ffff888104e20100 2010    bench      127.0.0.1       9091  127.1.0.24      56010 
 ffff888104e20100 2010    bench      127.1.0.24      20101 127.0.0.1       56010 FIN_WAIT2   -> CLOSE       0.000
 `, output{lines: 2}},
 		{"terminal", countLine, "127.0.0.1:56010 127.1.0.24:20100\r\n", output{lines: 1}},
-		{"longer numbers", countLine, "127.0.0.1:56010 201000 1:20102 20100x\n", output{}},
+		{"longer numbers", countLine, "127.0.0.1:56010 201000 1:20110 20100x\n", output{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := read(strings.NewReader(test.output), test.count)
@@ -291,33 +292,54 @@ func TestParseTimeWait(t *testing.T) {
 	}
 }
 
-// The addresses of a server change, or clients would meet their own TIME_WAIT.
+// The addresses of a server change, or clients would meet their own TIME_WAIT. Its ports
+// take turns.
 func TestServerAddresses(t *testing.T) {
 	s := newServer(1)
-	seen := make(map[string]int)
+	seen := make(map[netip.AddrPort]int)
 	for range maxConnections / workers {
-		addr, fresh := s.next()
-		if fresh {
-			seen[addr.String()]++
-		}
+		ip, _, port := s.next()
+		seen[s.at(ip, port)]++
 	}
-	if len(seen) != maxConnections/workers/100 || seen["127.1.0.1:20101"] != 1 {
+	const blocks = maxConnections / workers / 100
+	if len(seen) != blocks*portsEach || seen[netip.MustParseAddrPort("127.1.0.1:20105")] != 100/portsEach {
 		t.Errorf("%d addresses", len(seen))
 	}
 }
 
 // Workers with one port have addresses of their own, however many connections they make.
 func TestCrowdAddresses(t *testing.T) {
-	seen := make(map[string]int)
+	seen := make(map[netip.AddrPort]int)
 	for worker := range workers {
 		s := crowdServer(worker)
 		for range maxConnections {
-			if addr, fresh := s.next(); fresh {
-				seen[addr.String()]++
-			}
+			ip, _, port := s.next()
+			seen[s.at(ip, port)]++
 		}
 	}
 	if len(seen) != workers*maxConnections/100 {
 		t.Errorf("%d addresses", len(seen))
+	}
+}
+
+// Of what the workload does after its warming up, a tenth goes to the first port, whatever
+// the number.
+func TestFirstPort(t *testing.T) {
+	for _, connections := range []int{1, 9, 10, 11, 12, 21, 40_000} {
+		got := 0
+		for worker := range workers {
+			s := newServer(worker)
+			s.made = warmUp / workers
+			for range part(connections, workers, worker) {
+				ip, _, port := s.next()
+				if s.at(ip, port).Port() == firstPort {
+					got++
+				}
+			}
+		}
+		tenth := tracer{lines: 3, tenth: true}
+		if want := tenth.expected(connections); 3*got != want {
+			t.Errorf("%d connections: %d at the first port, %d lines expected", connections, got, want)
+		}
 	}
 }

@@ -164,7 +164,7 @@ func leaveInTimeWait(sockets int) (time.Duration, error) {
 		return 0, fmt.Errorf("listen: %w", err)
 	}
 	defer unix.Close(listen)
-	pairs, err := crowdPairs(listen)
+	pairs, err := crowdPairs([]int{listen})
 	if err != nil {
 		return 0, err
 	}
@@ -186,7 +186,7 @@ func leaveInTimeWait(sockets int) (time.Duration, error) {
 }
 
 // crowdPairs returns workers that share a listener.
-func crowdPairs(listen int) ([]connector, error) {
+func crowdPairs(listen []int) ([]connector, error) {
 	var pairs []connector
 	for n := range workers {
 		pair, err := startRawPair(n, crowdServer(n), listen)
@@ -200,5 +200,5 @@ func crowdPairs(listen int) ([]connector, error) {
 
 // crowdServer has addresses that no other worker's has: the port is the same.
 func crowdServer(worker int) server {
-	return server{port: crowdPort, made: worker * maxConnections}
+	return server{port: crowdPort, ports: 1, made: worker * maxConnections}
 }

@@ -16,25 +16,35 @@ import (
 type rawPair struct {
 	server server
 	core   int
-	listen int // its descriptor
-	order  chan int
+	listen []int // descriptors, one a port
+	order  chan batch
+}
+
+// batch is what a pair has to do: so many connections, to the ports that come next.
+type batch struct {
+	server      server
+	connections int
 }
 
 func newRawPair(worker int) (*rawPair, error) {
 	s := newServer(worker)
-	listen, err := rawListen(s.port)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+	var listen []int
+	for port := range s.ports {
+		fd, err := rawListen(s.port + uint16(port))
+		if err != nil {
+			return nil, fmt.Errorf("listen: %w", err)
+		}
+		listen = append(listen, fd)
 	}
 	return startRawPair(worker, s, listen)
 }
 
-func startRawPair(worker int, s server, listen int) (*rawPair, error) {
+func startRawPair(worker int, s server, listen []int) (*rawPair, error) {
 	core, err := nthCore(worker)
 	if err != nil {
 		return nil, err
 	}
-	p := &rawPair{server: s, core: core, listen: listen, order: make(chan int)}
+	p := &rawPair{server: s, core: core, listen: listen, order: make(chan batch)}
 	go p.serve()
 	return p, nil
 }
@@ -56,9 +66,10 @@ func (p *rawPair) serve() {
 	if err := stay(p.core); err != nil {
 		exit(err)
 	}
-	for connections := range p.order {
-		for range connections {
-			fd, _, err := unix.Accept4(p.listen, unix.SOCK_CLOEXEC)
+	for b := range p.order {
+		for range b.connections {
+			_, _, port := b.server.next()
+			fd, _, err := unix.Accept4(p.listen[port], unix.SOCK_CLOEXEC)
 			if err != nil {
 				exit(os.NewSyscallError("accept4", err))
 			}
@@ -71,9 +82,10 @@ func (p *rawPair) connect(connections int) error {
 	if err := stay(p.core); err != nil {
 		return err
 	}
-	p.order <- connections
+	p.order <- batch{p.server, connections}
 	for range connections {
-		addr, _ := p.server.next()
+		ip, _, port := p.server.next()
+		addr := p.server.at(ip, port)
 		if err := visit(&unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}); err != nil {
 			return err
 		}

@@ -56,7 +56,8 @@ func printTable(to io.Writer, r report) error {
 func (r report) heading(w io.Writer) {
 	fmt.Fprintf(w, "%d loopback connections, %d transitions, %d workers (%s), the server closes first, output to a file\n",
 		r.connections, r.connections*transitionsEach, workers, r.workload)
-	fmt.Fprintf(w, "%d rounds of each, interleaved: the median (lowest-highest)\n\n", r.rounds)
+	fmt.Fprintf(w, "%d rounds of each, interleaved: the median (lowest-highest); of tenth, one of %d ports is traced,\n", r.rounds, ports)
+	fmt.Fprintf(w, "of filtered none; a transition is one that was made, traced or not\n\n")
 }
 
 func (r report) table(w io.Writer) error {

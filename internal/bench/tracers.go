@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 )
 
 // tracer is a way to trace the workload.
@@ -17,6 +18,7 @@ type tracer struct {
 	install string // how to get it, if it is none of ours
 	records string // the ending of the capture that it records into; "": it prints lines
 	lines   int    // that it should print, or record, of one connection
+	tenth   bool   // it is asked for a tenth of the connections
 	count   func(line []byte, to *output)
 	start   func(context.Context, tracer, string) (running, error) // nil: no tracer
 	ready   func(*process) (bool, error)                           // it sees everything from now on
@@ -33,32 +35,44 @@ const oneLiner = `tracepoint:sock:inet_sock_set_state /args->protocol == 6/ { ` 
 	`ntop(args->daddr), args->dport, args->oldstate, args->newstate); }`
 
 // prints says whether the tracer prints events as they come. That a capture grows is
-// none: its lines gather for a second.
-func (t *tracer) prints() bool { return t.lines > 0 && t.records == "" }
+// none: its lines gather for a second. Nor is the tenth of them.
+func (t *tracer) prints() bool { return t.lines > 0 && t.records == "" && !t.tenth }
+
+// expected is how many lines there should be of an order's connections.
+func (t *tracer) expected(connections int) int {
+	if t.tenth {
+		connections = atFirstPort(connections)
+	}
+	return connections * t.lines
+}
 
 // ours says whether the tracer is this project's or the benchmark's own.
 func (t *tracer) ours() bool { return t.install == "" }
 
 func tracers(tcptrace string) []tracer {
-	ports := fmt.Sprintf("%d-%d", firstPort, lastPort)
-	all := []tracer{
+	all := fmt.Sprintf("%d-%d", firstPort, lastPort)
+	list := []tracer{
 		{name: "none"},
 		{name: "empty", start: startEmpty},
 		{
-			name: "text", command: []string{tcptrace, "--port", ports},
+			name: "text", command: []string{tcptrace, "--port", all},
 			lines: transitionsEach, count: countText, ready: saysTracing,
 		},
 		{
-			name: "json", command: []string{tcptrace, "--port", ports, "--json"},
+			name: "json", command: []string{tcptrace, "--port", all, "--json"},
 			lines: transitionsEach, count: countJSON, ready: startRecord,
 		},
 		{
-			name: "write", command: []string{tcptrace, "--port", ports}, records: gzipCapture,
+			name: "write", command: []string{tcptrace, "--port", all}, records: gzipCapture,
 			lines: transitionsEach, count: countJSON, ready: saysTracing,
 		},
 		{
-			name: "write-zst", command: []string{tcptrace, "--port", ports}, records: zstdCapture,
+			name: "write-zst", command: []string{tcptrace, "--port", all}, records: zstdCapture,
 			lines: transitionsEach, count: countJSON, ready: saysTracing,
+		},
+		{
+			name: "tenth", command: []string{tcptrace, "--port", strconv.Itoa(firstPort)}, tenth: true,
+			lines: transitionsEach, count: countText, ready: saysTracing,
 		},
 		{
 			name: "filtered", command: []string{tcptrace, "--port", "9"},
@@ -77,12 +91,12 @@ func tracers(tcptrace string) []tracer {
 			lines: transitionsEach, count: countLine, ready: attached,
 		},
 	}
-	for i := range all {
-		if all[i].command != nil {
-			all[i].start = startProcess
+	for i := range list {
+		if list[i].command != nil {
+			list[i].start = startProcess
 		}
 	}
-	return all
+	return list
 }
 
 // path finds the tracer's program, also where users other than root do not look. It

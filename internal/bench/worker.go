@@ -22,9 +22,11 @@ import (
 const (
 	workers = 2
 	// firstPort is below the ports that the kernel chooses for clients. Each worker's
-	// server has one.
+	// server has some, and its connections go to them in turns.
 	firstPort = 20_100
-	lastPort  = firstPort + workers - 1
+	portsEach = 5
+	ports     = workers * portsEach
+	lastPort  = firstPort + ports - 1
 
 	// warmUp connections come before the tracer, so that nothing is slow for being the
 	// first.
@@ -107,8 +109,7 @@ func share(pairs []connector, connections int) (time.Duration, error) {
 	done := make(chan error, len(pairs))
 	begin := time.Now()
 	for n, pair := range pairs {
-		part := (connections + len(pairs) - 1 - n) / len(pairs)
-		go func() { done <- pair.connect(part) }()
+		go func() { done <- pair.connect(part(connections, len(pairs), n)) }()
 	}
 	var all error
 	for range pairs {
@@ -117,25 +118,38 @@ func share(pairs []connector, connections int) (time.Duration, error) {
 	return time.Since(begin), all
 }
 
+// part is how many of so many things are the n-th party's.
+func part(things, parties, n int) int { return (things + parties - 1 - n) / parties }
+
+// atFirstPort is how many of an order's connections go to the first port: a tenth.
+func atFirstPort(connections int) int { return part(part(connections, workers, 0), portsEach, 0) }
+
 // server is the address of a worker's server, which listens on all of them: another
 // for each block of connections. With one address, clients would meet the TIME_WAIT of
 // earlier ones, as the kernel chooses their ports anew every ten seconds, and make more
 // transitions.
 type server struct {
-	port uint16
-	made int // connections
+	port  uint16 // the first of them
+	ports int
+	made  int // connections
 }
 
-func newServer(worker int) server { return server{port: firstPort + uint16(worker)} }
+func newServer(worker int) server {
+	return server{port: firstPort + uint16(worker*portsEach), ports: portsEach}
+}
 
-// next returns the address for one more connection, and whether it is a new one.
-func (s *server) next() (addr netip.AddrPort, fresh bool) {
+// next returns the IP address for one more connection, whether it is a new one, and
+// which of the ports it goes to.
+func (s *server) next() (ip netip.Addr, fresh bool, port int) {
 	const each = 100 // connections in a block
-	block := s.made / each
-	fresh = s.made%each == 0
+	block, place := s.made/each, s.made%each
 	s.made++
-	ip := netip.AddrFrom4([4]byte{127, 1, byte(block >> 8), byte(block)})
-	return netip.AddrPortFrom(ip, s.port), fresh
+	return netip.AddrFrom4([4]byte{127, 1, byte(block >> 8), byte(block)}), place == 0, place % s.ports
+}
+
+// at returns an address at one of the ports.
+func (s *server) at(ip netip.Addr, port int) netip.AddrPort {
+	return netip.AddrPortFrom(ip, s.port+uint16(port))
 }
 
 // goPair is a client and a server in plain loops of the net package, as programs
@@ -144,7 +158,7 @@ func (s *server) next() (addr netip.AddrPort, fresh bool) {
 type goPair struct {
 	server server
 	dialer net.Dialer
-	addr   string
+	addrs  [portsEach]string // of the block
 }
 
 func newGoPair(worker int) (*goPair, error) {
@@ -152,11 +166,13 @@ func newGoPair(worker int) (*goPair, error) {
 	p.dialer.SetMultipathTCP(false)
 	config := net.ListenConfig{KeepAlive: -1}
 	config.SetMultipathTCP(false)
-	l, err := config.Listen(context.Background(), "tcp4", ":"+strconv.Itoa(int(p.server.port)))
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+	for port := range portsEach {
+		l, err := config.Listen(context.Background(), "tcp4", ":"+strconv.Itoa(int(p.server.port)+port))
+		if err != nil {
+			return nil, fmt.Errorf("listen: %w", err)
+		}
+		go serve(l)
 	}
-	go serve(l)
 	return p, nil
 }
 
@@ -174,10 +190,13 @@ func serve(l net.Listener) {
 func (p *goPair) connect(connections int) error {
 	var end [1]byte
 	for range connections {
-		if addr, fresh := p.server.next(); fresh {
-			p.addr = addr.String()
+		ip, fresh, port := p.server.next()
+		if fresh {
+			for i := range p.addrs {
+				p.addrs[i] = p.server.at(ip, i).String()
+			}
 		}
-		c, err := p.dialer.Dial("tcp4", p.addr)
+		c, err := p.dialer.Dial("tcp4", p.addrs[port])
 		if err != nil {
 			return fmt.Errorf("connect: %w", err)
 		}
