@@ -84,6 +84,9 @@ func (b *bench) rate(ctx context.Context, r *row) error {
 	perTransition := func(d time.Duration) float64 { return float64(d) / 1e3 / transitions }
 	r.rate = append(r.rate, got.rate)
 	r.kept = append(r.kept, got.rate/b.rows[0].rate.last())
+	if r.command == nil {
+		return nil // nobody takes anything
+	}
 	r.user = append(r.user, perTransition(got.whole.user))
 	r.system = append(r.system, perTransition(got.whole.system))
 	r.startup = append(r.startup, float64(got.startup.user+got.startup.system)/1e6)

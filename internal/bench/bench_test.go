@@ -185,6 +185,8 @@ func TestJSON(t *testing.T) {
 		tracer: tracer{name: "write"}, rate: samples{5}, kept: samples{0.7}, inKernel: samples{800},
 		lost: samples{0}, user: samples{1}, system: samples{2}, rss: samples{7}, disk: samples{30, 31, 32},
 	}
+	untraced := &row{tracer: tracer{name: "none"}, rate: samples{5}, kept: samples{1}}
+	tenth := &row{tracer: tracer{name: "tenth"}, inKernel: samples{0}, lost: samples{0, 4, 6}}
 	reads := &extras{
 		readGzip: reading{rate: samples{600_000}, cpu: samples{1.5}, rss: samples{90}},
 		readZstd: reading{rate: samples{700_000}, cpu: samples{1.25}, rss: samples{80}},
@@ -202,6 +204,8 @@ func TestJSON(t *testing.T) {
 		{[]*row{text}, &extras{}, run + `"attribution":{"call_ends_ns":{"median":50,"lowest":50,"highest":50}}}`},
 		{[]*row{write}, &extras{}, `{"runs":[{"name":"write","kernel_ns":800,"rate_kept":0.7,"lost":0,"cpu_us":3,"user_us":1,` +
 			`"system_us":2,"rss_kib":7,"connections_per_second":5,"bytes_per_transition":31}]}`},
+		{[]*row{untraced, tenth}, &extras{}, `{"runs":[{"name":"none","rate_kept":1,"connections_per_second":5}],` +
+			`"more_runs":[{"name":"tenth","kernel_ns":0,"lost":4}]}`},
 		{nil, reads, `{"runs":[],"read":{"name":"read","transitions_per_s":600000,"cpu_us":1.5,"rss_kib":90},` +
 			`"read_zst":{"name":"read-zst","transitions_per_s":700000,"cpu_us":1.25,"rss_kib":80}}`},
 		{nil, measured, `{"runs":[],` +

@@ -9,20 +9,25 @@ import (
 	"slices"
 )
 
-// figures are the medians of one tracer. Those that it cannot have are left out.
+// figures are the medians of one tracer. Those that it cannot have are left out. A
+// capture has no first event: its lines gather for a second, and from the file nobody
+// can tell when the tracer saw the first.
 type figures struct {
 	Name         string   `json:"name"`
-	KernelNS     float64  `json:"kernel_ns"` // a transition
-	RateKept     float64  `json:"rate_kept"`
-	Lost         float64  `json:"lost"`
-	CPUUS        float64  `json:"cpu_us"` // user and system, a transition
-	UserUS       float64  `json:"user_us"`
-	SystemUS     float64  `json:"system_us"`
-	RSSKiB       float64  `json:"rss_kib"`
+	KernelNS     *float64 `json:"kernel_ns,omitempty"` // a transition
+	RateKept     *float64 `json:"rate_kept,omitempty"`
+	Lost         *float64 `json:"lost,omitempty"`
+	CPUUS        *float64 `json:"cpu_us,omitempty"` // user and system, a transition
+	UserUS       *float64 `json:"user_us,omitempty"`
+	SystemUS     *float64 `json:"system_us,omitempty"`
+	RSSKiB       *float64 `json:"rss_kib,omitempty"`
 	FirstEventMS *float64 `json:"first_event_ms,omitempty"`
-	Rate         float64  `json:"connections_per_second"`
+	Rate         *float64 `json:"connections_per_second,omitempty"`
 	Disk         *float64 `json:"bytes_per_transition,omitempty"` // of what records
 }
+
+// inRuns are the tracers that scripts find under "runs"; others are beside them.
+var inRuns = []string{"none", "empty", "text", "json", "write", "filtered", "tcpstates", "tcplife", "bpftrace"}
 
 // spread is a figure of the parts beside the tracers' rounds.
 type spread struct {
@@ -78,6 +83,7 @@ type attributionFigures struct {
 // object is all that is printed as JSON. What was not measured is left out.
 type object struct {
 	Runs        []figures           `json:"runs"`
+	MoreRuns    []figures           `json:"more_runs,omitempty"`
 	Why         *whyFigures         `json:"why,omitempty"`
 	Start       *startFigures       `json:"start,omitempty"`
 	Syscalls    *syscallFigures     `json:"syscalls,omitempty"`
@@ -98,7 +104,11 @@ func printJSON(w io.Writer, rows []*row, e *extras) error {
 func newObject(rows []*row, e *extras) *object {
 	o := &object{Runs: []figures{}}
 	for _, r := range rows {
-		o.Runs = append(o.Runs, newFigures(r))
+		to := &o.MoreRuns
+		if slices.Contains(inRuns, r.name) {
+			to = &o.Runs
+		}
+		*to = append(*to, newFigures(r))
 	}
 	crowd := crowdFigures{TimeWait: e.timeWait, Processes: crowdProcesses}
 	if len(e.whyHeld) > 0 {
@@ -126,18 +136,18 @@ func newReadFigures(name string, r reading) *readFigures {
 }
 
 func newFigures(r *row) figures {
-	f := figures{
-		Name: r.name, KernelNS: r.inKernel.median(), RateKept: r.kept.median(), Lost: r.lost.median(),
-		CPUUS: r.cpu().median(), UserUS: r.user.median(), SystemUS: r.system.median(),
-		RSSKiB: r.rss.median(), Rate: r.rate.median(),
+	return figures{
+		Name: r.name, KernelNS: middle(r.inKernel), RateKept: middle(r.kept), Lost: middle(r.lost),
+		CPUUS: middle(r.cpu()), UserUS: middle(r.user), SystemUS: middle(r.system),
+		RSSKiB: middle(r.rss), FirstEventMS: middle(r.firstEvent), Rate: middle(r.rate), Disk: middle(r.disk),
 	}
-	if len(r.firstEvent) > 0 {
-		first := r.firstEvent.median()
-		f.FirstEventMS = &first
+}
+
+// middle is the median, nil where there is nothing.
+func middle(s samples) *float64 {
+	if len(s) == 0 {
+		return nil
 	}
-	if len(r.disk) > 0 {
-		disk := r.disk.median()
-		f.Disk = &disk
-	}
-	return f
+	m := s.median()
+	return &m
 }

@@ -123,6 +123,9 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if o.json {
+		for _, tool := range b.missing {
+			fmt.Fprintln(os.Stderr, "bench:", tool)
+		}
 		return printJSON(os.Stdout, b.rows, &b.extras)
 	}
 	return printTable(os.Stdout, report{o, machine, b.rows, b.missing, &b.extras})

@@ -70,26 +70,20 @@ func (r report) table(w io.Writer) error {
 	return tab.Flush()
 }
 
-// cells shows a row. What the tracer cannot have is a dash.
+// cells shows a row.
 func (r *row) cells() []string {
-	cells := []string{r.name, "-", cell(r.rate, "%.0f", 1), cell(r.kept, "%.2f", 1), "-", "-", "-", "-", "-"}
-	if r.start != nil {
-		cells[1] = cell(r.inKernel, "%.0f", 1)
+	return []string{
+		r.name, cell(r.inKernel, "%.0f", 1), cell(r.rate, "%.0f", 1), cell(r.kept, "%.2f", 1), cell(r.lost, "%.0f", 1),
+		cell(r.user, "%.2f", 1), cell(r.system, "%.2f", 1), cell(r.rss, "%.0f", 1024), cell(r.firstEvent, "%.0f", 1),
 	}
-	if r.command != nil {
-		cells[4] = cell(r.lost, "%.0f", 1)
-		cells[5] = cell(r.user, "%.2f", 1)
-		cells[6] = cell(r.system, "%.2f", 1)
-		cells[7] = cell(r.rss, "%.0f", 1024)
-	}
-	if len(r.firstEvent) > 0 {
-		cells[8] = cell(r.firstEvent, "%.0f", 1)
-	}
-	return cells
 }
 
-// cell shows the median and, where it differs from it, the spread.
+// cell shows the median and, where it differs from it, the spread. What the tracer cannot
+// have, or did not give, is a dash.
 func cell(s samples, format string, unit float64) string {
+	if len(s) == 0 {
+		return "-"
+	}
 	show := func(v float64) string { return fmt.Sprintf(format, v/unit) }
 	middle, low, high := show(s.median()), show(slices.Min(s)), show(slices.Max(s))
 	if low == high {
