@@ -84,6 +84,7 @@ type attributionFigures struct {
 type object struct {
 	Runs        []figures           `json:"runs"`
 	MoreRuns    []figures           `json:"more_runs,omitempty"`
+	Ratios      []ratio             `json:"ratios,omitempty"` // of text to the best peer
 	Why         *whyFigures         `json:"why,omitempty"`
 	Start       *startFigures       `json:"start,omitempty"`
 	Syscalls    *syscallFigures     `json:"syscalls,omitempty"`
@@ -102,7 +103,7 @@ func printJSON(w io.Writer, rows []*row, e *extras) error {
 }
 
 func newObject(rows []*row, e *extras) *object {
-	o := &object{Runs: []figures{}}
+	o := &object{Runs: []figures{}, Ratios: newRatios(rows)}
 	for _, r := range rows {
 		to := &o.MoreRuns
 		if slices.Contains(inRuns, r.name) {

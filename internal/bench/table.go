@@ -31,14 +31,13 @@ func printTable(to io.Writer, r report) error {
 		}
 	}
 	r.notes(w)
-	text, peer := find(r.rows, "text"), find(r.rows, "tcpstates")
-	if text != nil && peer != nil {
-		against(w, text, peer)
+	if err := printRatios(w, newRatios(r.rows)); err != nil {
+		return fmt.Errorf("write the ratios: %w", err)
 	}
 	if err := r.extras.print(w); err != nil {
 		return fmt.Errorf("write what was measured beside: %w", err)
 	}
-	if err := printTargets(w, &results{text, find(r.rows, "write"), r.extras}); err != nil {
+	if err := printTargets(w, &results{find(r.rows, "text"), find(r.rows, "write"), r.extras}); err != nil {
 		return fmt.Errorf("write the targets: %w", err)
 	}
 	if r.programs {
@@ -118,30 +117,6 @@ func (r report) notes(w io.Writer) {
 	for _, tool := range r.missing {
 		fmt.Fprintln(w, tool)
 	}
-}
-
-// against compares tcptrace with the tool that shows the same transitions.
-func against(w io.Writer, text, peer *row) {
-	fmt.Fprintf(w, "\nText against %s:\n", peer.name)
-	for _, of := range []struct {
-		what    string
-		samples func(*row) samples
-	}{
-		{"in-kernel time", func(r *row) samples { return r.inKernel }},
-		{"user and system time", (*row).cpu},
-		{"connection rate", func(r *row) samples { return r.kept }},
-		{"memory", func(r *row) samples { return r.rss }},
-		{"time to the first event", func(r *row) samples { return r.firstEvent }},
-	} {
-		fmt.Fprintf(w, "  %s %s\n", of.what, compare(of.samples(text).median(), of.samples(peer).median()))
-	}
-}
-
-func compare(a, b float64) string {
-	if a <= b {
-		return fmt.Sprintf("%.1f times less", b/a)
-	}
-	return fmt.Sprintf("%.1f times more", a/b)
 }
 
 // split shows each program's part of the in-kernel time, the dearest first.
