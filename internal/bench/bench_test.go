@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -106,42 +107,10 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
-func TestVerdict(t *testing.T) {
-	text := &row{
-		inKernel: samples{900}, callEnds: samples{120}, kept: samples{0.64}, ring: samples{0, 0, 1}, user: samples{1.4},
-	}
-	write := &row{kept: samples{0.66}, ring: samples{0, 0}, disk: samples{40.1}}
-	measured := &extras{
-		whyHeld: samples{310, 299, 250}, startAlone: samples{200}, startCrowded: samples{501},
-		readGzip: reading{rate: samples{499_999, 1, 600_000}, rss: samples{199 << 10}},
-	}
-	want := []string{"met", "MISSED", "MISSED", "MISSED", "met", "met", "", "MISSED", "met", "met", "MISSED", "MISSED", "met"}
-	if len(targets) != len(want) {
-		t.Fatalf("%d targets", len(targets))
-	}
-	for i, target := range targets {
-		got := ""
-		if value, ok := target.value(&results{text, write, measured}); ok {
-			got = target.verdict(value)
-		}
-		if got != want[i] {
-			t.Errorf("%s: got %q, want %q", target.what, got, want[i])
-		}
-	}
-}
-
-// Without anything measured, not even the heading is there.
-func TestNoTargets(t *testing.T) {
-	var out strings.Builder
-	if err := printTargets(&out, &results{nil, nil, &extras{}}); err != nil || out.Len() > 0 {
-		t.Errorf("%v, %q", err, &out)
-	}
-}
-
 func TestChoose(t *testing.T) {
 	all := []tracer{{name: "none"}, {name: "text"}, {name: "absent", command: []string{"/absent"}, install: "not at all"}}
 	for _, test := range []struct{ only, tracers, parts string }{
-		{"", "none text", "why start syscalls read"},
+		{"", "none text", "why start syscalls talk read"},
 		{"text", "none text", ""},
 		{"none", "none", ""},
 		{"why", "", "why"},
@@ -206,6 +175,9 @@ func TestJSON(t *testing.T) {
 			`"system_us":2,"rss_kib":7,"connections_per_second":5,"bytes_per_transition":31}]}`},
 		{[]*row{untraced, tenth}, &extras{}, `{"runs":[{"name":"none","rate_kept":1,"connections_per_second":5}],` +
 			`"more_runs":[{"name":"tenth","kernel_ns":0,"lost":4}]}`},
+		{nil, &extras{talks: talks{samples{100}, samples{99}}}, `{"runs":[],` +
+			`"talk":{"untraced_per_s":{"median":100,"lowest":100,"highest":100},` +
+			`"traced_per_s":{"median":99,"lowest":99,"highest":99},"ratio":{"median":0.99,"lowest":0.99,"highest":0.99}}}`},
 		{nil, reads, `{"runs":[],"read":{"name":"read","transitions_per_s":600000,"cpu_us":1.5,"rss_kib":90},` +
 			`"read_zst":{"name":"read-zst","transitions_per_s":700000,"cpu_us":1.25,"rss_kib":80}}`},
 		{nil, measured, `{"runs":[],` +
@@ -216,11 +188,13 @@ func TestJSON(t *testing.T) {
 			`"syscalls":{"untraced_ns":{"median":55,"lowest":50,"highest":60},` +
 			`"traced_ns":{"median":75,"lowest":70,"highest":80},"added_ns":{"median":20,"lowest":10,"highest":30},"disturbed":0}}`},
 	} {
-		var out strings.Builder
-		if err := printJSON(&out, test.rows, test.extras); err != nil {
+		o := newObject(test.rows, test.extras)
+		o.Targets = nil // they have tests of their own
+		got, err := json.Marshal(o)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.TrimSpace(out.String()); got != test.want {
+		if string(got) != test.want {
 			t.Errorf("got\n%s\nwant\n%s", got, test.want)
 		}
 	}

@@ -22,10 +22,11 @@ const (
 	whyPart      = "why"
 	startPart    = "start"
 	syscallsPart = "syscalls"
+	talkPart     = "talk"
 	readPart     = "read"
 )
 
-var parts = []string{whyPart, startPart, syscallsPart, readPart}
+var parts = []string{whyPart, startPart, syscallsPart, talkPart, readPart}
 
 // repeats is how often each part is measured.
 const repeats = 9
@@ -43,6 +44,7 @@ type extras struct {
 	untraced     samples // ns a system call
 	traced       samples // the same, with tcptrace at an idle port
 	disturbed    int     // of the untraced, with somebody else's program at a tracepoint
+	talks        talks
 	readGzip     reading
 	readZstd     reading
 }
@@ -75,6 +77,11 @@ func (b *bench) measureExtras(ctx context.Context) error {
 	if b.parts[syscallsPart] {
 		if err := b.syscalls(ctx); err != nil {
 			return because(ctx, fmt.Errorf("system calls: %w", err))
+		}
+	}
+	if b.parts[talkPart] {
+		if err := b.talk(ctx); err != nil {
+			return because(ctx, fmt.Errorf("request and response: %w", err))
 		}
 	}
 	if b.parts[readPart] {
@@ -247,6 +254,7 @@ func (e *extras) print(w io.Writer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	e.printCrowded(tab)
 	e.printSyscalls(tab)
+	e.talks.print(tab)
 	e.printReading(tab)
 	return tab.Flush()
 }

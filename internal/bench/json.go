@@ -68,6 +68,26 @@ type syscallFigures struct {
 	Disturbed int     `json:"disturbed"` // rounds in which somebody else traced as well
 }
 
+type talkFigures struct {
+	Untraced *spread `json:"untraced_per_s"`
+	Traced   *spread `json:"traced_per_s"`
+	Ratio    *spread `json:"ratio"`
+	// The median's 95 % confidence; too few rounds have none.
+	Low  *float64 `json:"ratio_low,omitempty"`
+	High *float64 `json:"ratio_high,omitempty"`
+}
+
+func newTalkFigures(t *talks) *talkFigures {
+	if len(t.traced) == 0 {
+		return nil
+	}
+	f := &talkFigures{Untraced: newSpread(t.untraced), Traced: newSpread(t.traced), Ratio: newSpread(t.ratios())}
+	if i, ok := confidence(t.ratios()); ok {
+		f.Low, f.High = &i.low, &i.high
+	}
+	return f
+}
+
 // readFigures are of one format of a capture.
 type readFigures struct {
 	Name string  `json:"name"`
@@ -88,9 +108,11 @@ type object struct {
 	Why         *whyFigures         `json:"why,omitempty"`
 	Start       *startFigures       `json:"start,omitempty"`
 	Syscalls    *syscallFigures     `json:"syscalls,omitempty"`
+	Talk        *talkFigures        `json:"talk,omitempty"`
 	Read        *readFigures        `json:"read,omitempty"`     // of .jsonl.gz
 	ReadZstd    *readFigures        `json:"read_zst,omitempty"` // of .jsonl.zst
 	Attribution *attributionFigures `json:"attribution,omitempty"`
+	Targets     []targetFigures     `json:"targets,omitempty"`
 }
 
 // printJSON prints one object.
@@ -121,11 +143,13 @@ func newObject(rows []*row, e *extras) *object {
 	if len(e.traced) > 0 {
 		o.Syscalls = &syscallFigures{newSpread(e.untraced), newSpread(e.traced), newSpread(e.added()), e.disturbed}
 	}
+	o.Talk = newTalkFigures(&e.talks)
 	o.Read = newReadFigures("read", e.readGzip)
 	o.ReadZstd = newReadFigures("read-zst", e.readZstd)
 	if text := find(rows, "text"); text != nil && len(text.callEnds) > 0 {
 		o.Attribution = &attributionFigures{newSpread(text.callEnds)}
 	}
+	o.Targets = newTargetFigures(newResults(rows, e))
 	return o
 }
 

@@ -67,7 +67,7 @@ func parse() options {
 	flag.IntVar(&o.cores, "cores", 2, "processor cores to use")
 	flag.StringVar(&o.workload, "workload", "go", "go: plain loops of Go's net package; raw: bare system calls, twice as fast, where events are lost first")
 	flag.StringVar(&o.tcptrace, "tcptrace", "", "the tcptrace to measure (default: built from this module)")
-	flag.StringVar(&o.only, "only", "", "measure these only: tracers, as text,tcpstates (none is measured with any), and why, start, syscalls, read")
+	flag.StringVar(&o.only, "only", "", "measure these only: tracers, as text,tcpstates (none is measured with any), and "+strings.Join(parts, ", "))
 	flag.BoolVar(&o.json, "json", false, "print one JSON object")
 	flag.BoolVar(&o.programs, "programs", false, "show what each BPF program takes")
 	flag.Parse()

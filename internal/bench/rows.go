@@ -70,6 +70,18 @@ func (r *row) count(o output, expected int) {
 	r.ring = append(r.ring, float64(o.ring))
 }
 
+// times is a figure of the row by the median of another's.
+func (s samples) times(of samples) samples {
+	if len(of) == 0 || of.median() == 0 {
+		return nil
+	}
+	scaled := make(samples, len(s))
+	for i := range s {
+		scaled[i] = s[i] / of.median()
+	}
+	return scaled
+}
+
 // cpu is user and system time together, us a transition.
 func (r *row) cpu() samples {
 	sum := make(samples, len(r.user))

@@ -37,7 +37,7 @@ func printTable(to io.Writer, r report) error {
 	if err := r.extras.print(w); err != nil {
 		return fmt.Errorf("write what was measured beside: %w", err)
 	}
-	if err := printTargets(w, &results{find(r.rows, "text"), find(r.rows, "write"), r.extras}); err != nil {
+	if err := printTargets(w, newResults(r.rows, r.extras)); err != nil {
 		return fmt.Errorf("write the targets: %w", err)
 	}
 	if r.programs {

@@ -76,6 +76,9 @@ func begin(args []string) (func(connections int) (time.Duration, error), error) 
 	if len(args) > 0 && args[0] == crowdArg {
 		return leaveInTimeWait, nil
 	}
+	if len(args) > 0 && args[0] == talkArg {
+		return startTalkers()
+	}
 	pairs, err := newPairs(args)
 	if err != nil {
 		return nil, err
