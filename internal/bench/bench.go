@@ -16,6 +16,9 @@ import (
 // transitionsEach is what one connection makes: five changes of state at each end.
 const transitionsEach = 10
 
+// transitionsOpen is what it has made until it is established.
+const transitionsOpen = 4
+
 // pause lets the kernel clear away the last round's network namespace, with all its
 // sockets in TIME_WAIT.
 const pause = 300 * time.Millisecond

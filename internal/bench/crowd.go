@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -22,7 +21,7 @@ const (
 	// connections a second.
 	crowdSize      = 100_000
 	crowdProcesses = 500
-	crowdPort      = firstPort
+	crowdPort      = firstPort + 100
 	// idlePort is one that nobody has.
 	idlePort = 9
 
@@ -98,63 +97,6 @@ func (c *crowd) close() {
 	c.workload.close()
 }
 
-// inside has this thread do something in the crowd's network namespace; what it starts
-// meanwhile stays there.
-func (c *crowd) inside(do func() error) error {
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		return fmt.Errorf("remember the network namespace: %w", err)
-	}
-	defer home.Close()
-	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.cmd.Process.Pid))
-	if err != nil {
-		return fmt.Errorf("find the crowd's network namespace: %w", err)
-	}
-	defer there.Close()
-	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter the crowd's network namespace: %w", err)
-	}
-	done := do()
-	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("leave the crowd's network namespace: %w", err)
-	}
-	return done
-}
-
-// timeWait counts the sockets in TIME_WAIT.
-func (c *crowd) timeWait() (int, error) { return timeWait(strconv.Itoa(c.cmd.Process.Pid)) }
-
-// timeWait counts the sockets in TIME_WAIT of a process's network namespace.
-func timeWait(pid string) (int, error) {
-	content, err := os.ReadFile("/proc/" + pid + "/net/sockstat")
-	if err != nil {
-		return 0, fmt.Errorf("count TIME_WAIT: %w", err)
-	}
-	n, ok := parseTimeWait(string(content))
-	if !ok {
-		return 0, fmt.Errorf("count TIME_WAIT: the kernel does not say it in sockstat:\n%s", content)
-	}
-	return n, nil
-}
-
-// parseTimeWait finds the number after "tw" in the line of TCP.
-func parseTimeWait(sockstat string) (n int, ok bool) {
-	for line := range strings.Lines(sockstat) {
-		rest, found := strings.CutPrefix(line, "TCP:")
-		if !found {
-			continue
-		}
-		words := strings.Fields(rest)
-		for i := 0; i+1 < len(words); i += 2 {
-			if words[i] == "tw" {
-				n, err := strconv.Atoi(words[i+1])
-				return n, err == nil
-			}
-		}
-	}
-	return 0, false
-}
-
 // leaveInTimeWait is the child's work: it makes connections to one port until so many
 // are in TIME_WAIT, and stops to listen. The listener sets no option, nor have the
 // sockets one, so they are in the way of whoever binds.
@@ -171,14 +113,14 @@ func leaveInTimeWait(sockets int) (time.Duration, error) {
 	begin := time.Now()
 	// Now and then a TIME_WAIT ends early, so a few more are needed.
 	for range 5 {
-		made, err := timeWait("self")
+		made, err := countSockets("self")
 		if err != nil {
 			return 0, err
 		}
-		if made >= sockets {
+		if made.timeWait >= sockets {
 			break
 		}
-		if _, err := share(pairs, sockets-made); err != nil {
+		if _, err := share(pairs, sockets-made.timeWait); err != nil {
 			return 0, err
 		}
 	}
@@ -189,7 +131,7 @@ func leaveInTimeWait(sockets int) (time.Duration, error) {
 func crowdPairs(listen []int) ([]connector, error) {
 	var pairs []connector
 	for n := range workers {
-		pair, err := startRawPair(n, crowdServer(n), listen)
+		pair, err := startRawPair(n, sharedServer(n, crowdPort), listen)
 		if err != nil {
 			return nil, err
 		}
@@ -198,7 +140,7 @@ func crowdPairs(listen []int) ([]connector, error) {
 	return pairs, nil
 }
 
-// crowdServer has addresses that no other worker's has: the port is the same.
-func crowdServer(worker int) server {
-	return server{port: crowdPort, ports: 1, made: worker * maxConnections}
+// sharedServer has addresses that no other worker's has: the port is the same.
+func sharedServer(worker int, port uint16) server {
+	return server{port: port, ports: 1, made: worker * maxConnections}
 }

@@ -23,10 +23,11 @@ const (
 	startPart    = "start"
 	syscallsPart = "syscalls"
 	talkPart     = "talk"
+	memoryPart   = "memory"
 	readPart     = "read"
 )
 
-var parts = []string{whyPart, startPart, syscallsPart, talkPart, readPart}
+var parts = []string{whyPart, startPart, syscallsPart, talkPart, memoryPart, readPart}
 
 // repeats is how often each part is measured.
 const repeats = 9
@@ -45,6 +46,7 @@ type extras struct {
 	traced       samples // the same, with tcptrace at an idle port
 	disturbed    int     // of the untraced, with somebody else's program at a tracepoint
 	talks        talks
+	followed     []followed
 	readGzip     reading
 	readZstd     reading
 }
@@ -82,6 +84,11 @@ func (b *bench) measureExtras(ctx context.Context) error {
 	if b.parts[talkPart] {
 		if err := b.talk(ctx); err != nil {
 			return because(ctx, fmt.Errorf("request and response: %w", err))
+		}
+	}
+	if b.parts[memoryPart] {
+		if err := b.memory(ctx); err != nil {
+			return because(ctx, fmt.Errorf("memory: %w", err))
 		}
 	}
 	if b.parts[readPart] {
@@ -127,7 +134,8 @@ func (b *bench) crowded(ctx context.Context) error {
 			return err
 		}
 	}
-	b.extras.timeWait, err = c.timeWait() // they only get fewer
+	count, err := c.socketCount() // they only get fewer
+	b.extras.timeWait = count.timeWait
 	return err
 }
 
@@ -255,6 +263,7 @@ func (e *extras) print(w io.Writer) error {
 	e.printCrowded(tab)
 	e.printSyscalls(tab)
 	e.talks.print(tab)
+	e.printFollowed(tab)
 	e.printReading(tab)
 	return tab.Flush()
 }

@@ -109,6 +109,7 @@ type object struct {
 	Start       *startFigures       `json:"start,omitempty"`
 	Syscalls    *syscallFigures     `json:"syscalls,omitempty"`
 	Talk        *talkFigures        `json:"talk,omitempty"`
+	Memory      []followed          `json:"memory,omitempty"`
 	Read        *readFigures        `json:"read,omitempty"`     // of .jsonl.gz
 	ReadZstd    *readFigures        `json:"read_zst,omitempty"` // of .jsonl.zst
 	Attribution *attributionFigures `json:"attribution,omitempty"`
@@ -143,6 +144,7 @@ func newObject(rows []*row, e *extras) *object {
 	if len(e.traced) > 0 {
 		o.Syscalls = &syscallFigures{newSpread(e.untraced), newSpread(e.traced), newSpread(e.added()), e.disturbed}
 	}
+	o.Memory = e.followed
 	o.Talk = newTalkFigures(&e.talks)
 	o.Read = newReadFigures("read", e.readGzip)
 	o.ReadZstd = newReadFigures("read-zst", e.readZstd)

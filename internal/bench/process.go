@@ -41,9 +41,17 @@ type process struct {
 	unchanged time.Duration
 }
 
-// startProcess starts a tracer, its output to a file, and waits until it sees
-// everything.
+// startProcess starts a tracer.
 func startProcess(ctx context.Context, t tracer, dir string) (running, error) {
+	p, err := startReady(ctx, t, dir)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// startReady starts a tracer, its output to a file, and waits until it sees everything.
+func startReady(ctx context.Context, t tracer, dir string) (*process, error) {
 	p, err := newProcess(t, dir)
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func (b *bench) talk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	everything := tracer{name: "talk", command: []string{b.program}, count: countText, ready: saysTracing, start: startProcess}
+	everything := tracer{name: "talk", command: []string{b.program}, count: countText, ready: saysTracing}
 	for n := range talkRounds {
 		fmt.Fprintf(os.Stderr, "request and response, round %d of %d\n", n+1, talkRounds)
 		if err := b.talkRound(ctx, w, everything, exchanges); err != nil {
@@ -83,7 +83,7 @@ func (b *bench) talkRound(ctx context.Context, w *workload, t tracer, exchanges 
 	if err := slice(&untraced); err != nil {
 		return err
 	}
-	p, err := t.start(ctx, t, b.dir)
+	p, err := startReady(ctx, t, b.dir)
 	if err != nil {
 		return err
 	}

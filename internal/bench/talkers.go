@@ -20,7 +20,6 @@ const (
 	talkArg = "talk"
 	// talkEach is how many connections a worker has, used in turns.
 	talkEach = 16
-	talkPort = lastPort + 1
 	// talkBytes go either way in an exchange.
 	talkBytes = 64
 	// talkBatch is how many exchanges a worker takes at a time.

@@ -145,7 +145,7 @@ func ours(line []byte) bool {
 			return false
 		}
 		line = line[i+1:]
-		if port, ok := leadingPort(line); ok && port >= firstPort && port <= lastPort {
+		if port, ok := leadingPort(line); ok && port >= firstPort && port <= ourLast {
 			return true
 		}
 	}

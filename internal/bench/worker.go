@@ -27,6 +27,11 @@ const (
 	portsEach = 5
 	ports     = workers * portsEach
 	lastPort  = firstPort + ports - 1
+	talkPort  = lastPort + 1
+	// holdPort is the first of those whose connections stay open.
+	holdPort = lastPort + 2
+	holders  = 64
+	ourLast  = holdPort + holders - 1
 
 	// warmUp connections come before the tracer, so that nothing is slow for being the
 	// first.
@@ -78,6 +83,13 @@ func begin(args []string) (func(connections int) (time.Duration, error), error) 
 	}
 	if len(args) > 0 && args[0] == talkArg {
 		return startTalkers()
+	}
+	if len(args) > 1 && args[0] == holdArg {
+		port, err := strconv.ParseUint(args[1], 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("read the port: %w", err)
+		}
+		return startHolders(uint16(port))
 	}
 	pairs, err := newPairs(args)
 	if err != nil {

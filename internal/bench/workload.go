@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // workerArg makes this program the workload.
@@ -31,9 +33,23 @@ type workload struct {
 }
 
 func startWorkload(ctx context.Context, kind string) (*workload, error) {
-	cmd := exec.Command("/proc/self/exe", workerArg, kind)
+	return launchWorkload(ctx, syscall.CLONE_NEWNET, kind)
+}
+
+// beside starts another workload in the same network namespace.
+func (w *workload) beside(ctx context.Context, args ...string) (other *workload, err error) {
+	err = w.inside(func() error {
+		var err error
+		other, err = launchWorkload(ctx, 0, args...)
+		return err
+	})
+	return other, err
+}
+
+func launchWorkload(ctx context.Context, namespaces uintptr, args ...string) (*workload, error) {
+	cmd := exec.Command("/proc/self/exe", append([]string{workerArg}, args...)...)
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
 	orders, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the workload: %w", err)
@@ -82,4 +98,27 @@ func (w *workload) close() {
 	w.unbind()
 	w.orders.Close()
 	w.cmd.Wait()
+}
+
+// inside has this thread do something in the workload's network namespace; what it starts
+// meanwhile stays there.
+func (w *workload) inside(do func() error) error {
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return fmt.Errorf("remember the network namespace: %w", err)
+	}
+	defer home.Close()
+	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", w.cmd.Process.Pid))
+	if err != nil {
+		return fmt.Errorf("find the workload's network namespace: %w", err)
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter the workload's network namespace: %w", err)
+	}
+	done := do()
+	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("leave the workload's network namespace: %w", err)
+	}
+	return done
 }
