@@ -110,7 +110,7 @@ func TestPrograms(t *testing.T) {
 func TestChoose(t *testing.T) {
 	all := []tracer{{name: "none"}, {name: "text"}, {name: "absent", command: []string{"/absent"}, install: "not at all"}}
 	for _, test := range []struct{ only, tracers, parts string }{
-		{"", "none text", "why start syscalls talk memory read"},
+		{"", "none text", "why start syscalls talk memory scale read"},
 		{"text", "none text", ""},
 		{"none", "none", ""},
 		{"why", "", "why"},

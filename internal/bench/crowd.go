@@ -39,7 +39,7 @@ type crowd struct {
 
 // startCrowd makes the network namespace, still empty.
 func startCrowd(ctx context.Context) (*crowd, error) {
-	w, err := startWorkload(ctx, crowdArg)
+	w, err := startWorkload(ctx, crowdArg, strconv.Itoa(crowdPort))
 	if err != nil {
 		return nil, err
 	}
@@ -100,13 +100,13 @@ func (c *crowd) close() {
 // leaveInTimeWait is the child's work: it makes connections to one port until so many
 // are in TIME_WAIT, and stops to listen. The listener sets no option, nor have the
 // sockets one, so they are in the way of whoever binds.
-func leaveInTimeWait(sockets int) (time.Duration, error) {
-	listen, err := rawListen(crowdPort)
+func leaveInTimeWait(port uint16, sockets int) (time.Duration, error) {
+	listen, err := rawListen(port)
 	if err != nil {
 		return 0, fmt.Errorf("listen: %w", err)
 	}
 	defer unix.Close(listen)
-	pairs, err := crowdPairs([]int{listen})
+	pairs, err := crowdPairs(port, []int{listen})
 	if err != nil {
 		return 0, err
 	}
@@ -128,10 +128,10 @@ func leaveInTimeWait(sockets int) (time.Duration, error) {
 }
 
 // crowdPairs returns workers that share a listener.
-func crowdPairs(listen []int) ([]connector, error) {
+func crowdPairs(port uint16, listen []int) ([]connector, error) {
 	var pairs []connector
 	for n := range workers {
-		pair, err := startRawPair(n, sharedServer(n, crowdPort), listen)
+		pair, err := startRawPair(n, sharedServer(n, port), listen)
 		if err != nil {
 			return nil, err
 		}

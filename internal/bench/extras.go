@@ -24,10 +24,11 @@ const (
 	syscallsPart = "syscalls"
 	talkPart     = "talk"
 	memoryPart   = "memory"
+	scalePart    = "scale"
 	readPart     = "read"
 )
 
-var parts = []string{whyPart, startPart, syscallsPart, talkPart, memoryPart, readPart}
+var parts = []string{whyPart, startPart, syscallsPart, talkPart, memoryPart, scalePart, readPart}
 
 // repeats is how often each part is measured.
 const repeats = 9
@@ -47,6 +48,7 @@ type extras struct {
 	disturbed    int     // of the untraced, with somebody else's program at a tracepoint
 	talks        talks
 	followed     []followed
+	scale        []*scaled
 	readGzip     reading
 	readZstd     reading
 }
@@ -89,6 +91,11 @@ func (b *bench) measureExtras(ctx context.Context) error {
 	if b.parts[memoryPart] {
 		if err := b.memory(ctx); err != nil {
 			return because(ctx, fmt.Errorf("memory: %w", err))
+		}
+	}
+	if b.parts[scalePart] {
+		if err := b.scaling(ctx); err != nil {
+			return because(ctx, fmt.Errorf("beside many sockets: %w", err))
 		}
 	}
 	if b.parts[readPart] {
@@ -264,6 +271,7 @@ func (e *extras) print(w io.Writer) error {
 	e.printSyscalls(tab)
 	e.talks.print(tab)
 	e.printFollowed(tab)
+	e.printScale(tab)
 	e.printReading(tab)
 	return tab.Flush()
 }

@@ -88,6 +88,30 @@ func newTalkFigures(t *talks) *talkFigures {
 	return f
 }
 
+// scaleFigures are medians beside so many sockets in TIME_WAIT.
+type scaleFigures struct {
+	Trace    string  `json:"trace"`           // port: of the workload's alone; all: of everything
+	TimeWait float64 `json:"time_wait"`       // before the loads
+	After    float64 `json:"time_wait_after"` // they add theirs
+	Kernel   float64 `json:"kernel_ns"`       // a transition
+	User     float64 `json:"user_us"`         // a transition, without the start
+	Kept     float64 `json:"rate_kept"`
+	Untraced float64 `json:"untraced_connections_per_second"`
+	Lost     float64 `json:"lost"`
+	Start    float64 `json:"start_ms"`
+	Rest     float64 `json:"at_rest_ms"` // it has told of, or looked at, what there was
+}
+
+func newScaleFigures(all []*scaled) (figures []scaleFigures) {
+	for _, s := range all {
+		figures = append(figures, scaleFigures{
+			s.trace, s.before.median(), s.after.median(), s.inKernel.median(), s.user.median(), s.kept.median(), s.untraced.median(),
+			s.lost.median(), s.start.median(), s.rest.median(),
+		})
+	}
+	return figures
+}
+
 // readFigures are of one format of a capture.
 type readFigures struct {
 	Name string  `json:"name"`
@@ -110,6 +134,7 @@ type object struct {
 	Syscalls    *syscallFigures     `json:"syscalls,omitempty"`
 	Talk        *talkFigures        `json:"talk,omitempty"`
 	Memory      []followed          `json:"memory,omitempty"`
+	Scale       []scaleFigures      `json:"scale,omitempty"`
 	Read        *readFigures        `json:"read,omitempty"`     // of .jsonl.gz
 	ReadZstd    *readFigures        `json:"read_zst,omitempty"` // of .jsonl.zst
 	Attribution *attributionFigures `json:"attribution,omitempty"`
@@ -144,6 +169,7 @@ func newObject(rows []*row, e *extras) *object {
 	if len(e.traced) > 0 {
 		o.Syscalls = &syscallFigures{newSpread(e.untraced), newSpread(e.traced), newSpread(e.added()), e.disturbed}
 	}
+	o.Scale = newScaleFigures(e.scale)
 	o.Memory = e.followed
 	o.Talk = newTalkFigures(&e.talks)
 	o.Read = newReadFigures("read", e.readGzip)

@@ -52,7 +52,7 @@ type followed struct {
 
 	// These are known when the trace has ended.
 	Missing int     `json:"missing_transitions"`
-	Lost    int     `json:"lost"`    // events, as the trace itself says
+	Lost    int     `json:"lost"`              // events, as the trace itself says
 	Remarks remarks `json:"remarks,omitempty"` // what it says of sockets that it let go
 }
 

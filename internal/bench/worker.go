@@ -78,20 +78,30 @@ func work(args []string) error {
 
 // begin prepares one kind of work, and returns what makes connections.
 func begin(args []string) (func(connections int) (time.Duration, error), error) {
-	if len(args) > 0 && args[0] == crowdArg {
-		return leaveInTimeWait, nil
+	kind, number := "", warmUp
+	if len(args) > 0 {
+		kind = args[0]
 	}
-	if len(args) > 0 && args[0] == talkArg {
-		return startTalkers()
-	}
-	if len(args) > 1 && args[0] == holdArg {
-		port, err := strconv.ParseUint(args[1], 10, 16)
-		if err != nil {
-			return nil, fmt.Errorf("read the port: %w", err)
+	if len(args) > 1 {
+		var err error
+		if number, err = strconv.Atoi(args[1]); err != nil {
+			return nil, fmt.Errorf("read the kind of work: %w", err)
 		}
-		return startHolders(uint16(port))
 	}
-	pairs, err := newPairs(args)
+	switch kind {
+	case crowdArg:
+		return func(sockets int) (time.Duration, error) { return leaveInTimeWait(uint16(number), sockets) }, nil
+	case talkArg:
+		return startTalkers()
+	case holdArg:
+		return startHolders(uint16(number))
+	}
+	return startVisitors(kind, number)
+}
+
+// startVisitors prepares the workload itself.
+func startVisitors(kind string, warmUp int) (func(connections int) (time.Duration, error), error) {
+	pairs, err := newPairs(kind)
 	if err != nil {
 		return nil, err
 	}
@@ -101,12 +111,12 @@ func begin(args []string) (func(connections int) (time.Duration, error), error) 
 	return func(connections int) (time.Duration, error) { return share(pairs, connections) }, nil
 }
 
-func newPairs(args []string) ([]connector, error) {
+func newPairs(kind string) ([]connector, error) {
 	var pairs []connector
 	for n := range workers {
 		var pair connector
 		var err error
-		if len(args) > 0 && args[0] == "raw" {
+		if kind == "raw" {
 			pair, err = newRawPair(n)
 		} else {
 			pair, err = newGoPair(n)

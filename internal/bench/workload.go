@@ -32,22 +32,23 @@ type workload struct {
 	unbind  func() bool
 }
 
-func startWorkload(ctx context.Context, kind string) (*workload, error) {
+// startWorkload starts one of a kind, in a new network namespace.
+func startWorkload(ctx context.Context, kind ...string) (*workload, error) {
 	return launchWorkload(ctx, syscall.CLONE_NEWNET, kind)
 }
 
 // beside starts another workload in the same network namespace.
-func (w *workload) beside(ctx context.Context, args ...string) (other *workload, err error) {
+func (w *workload) beside(ctx context.Context, kind ...string) (other *workload, err error) {
 	err = w.inside(func() error {
 		var err error
-		other, err = launchWorkload(ctx, 0, args...)
+		other, err = launchWorkload(ctx, 0, kind)
 		return err
 	})
 	return other, err
 }
 
-func launchWorkload(ctx context.Context, namespaces uintptr, args ...string) (*workload, error) {
-	cmd := exec.Command("/proc/self/exe", append([]string{workerArg}, args...)...)
+func launchWorkload(ctx context.Context, namespaces uintptr, kind []string) (*workload, error) {
+	cmd := exec.Command("/proc/self/exe", append([]string{workerArg}, kind...)...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
 	orders, err := cmd.StdinPipe()
