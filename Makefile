@@ -28,7 +28,7 @@ demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10 s)
 test: lint cross ## Run all tests, those of the real kernel among them (root, 4 min)
 	@go test -p 1 -parallel 8 ./...
 
-bench: ## Measure what tracing costs, beside other tools (root, 3 min)
+bench: ## Measure what tracing costs, beside other tools (root, 7 min)
 	@go run ./internal/bench $(BENCH_FLAGS)
 
 lint: ## Check format and the usual mistakes

@@ -222,9 +222,9 @@ With 7 sockets in TIME_WAIT at one port, and 500 processes with a socket each, 9
 			readGzip: reading{samples{500_000, 600_000}, samples{1.5, 1.5}, samples{90 << 10}, 450 << 20},
 			readZstd: reading{samples{700_000}, samples{1}, samples{80 << 10}, 500 << 20},
 		}, `
-A capture of 11000000 transitions, of 1000000 connections, read by tcptrace -r FILE -q on one core, 3 times:
-  .jsonl.gz, 450 MiB 550000 (500000-600000) transitions a second 1.50 us of CPU each 90 MiB
-  .jsonl.zst, 500 MiB 700000 transitions a second 1.00 us of CPU each 80 MiB
+A capture of 11000000 transitions, of 1000000 connections, read by tcptrace -r FILE -q on one core:
+  .jsonl.gz, 450 MiB, 2 times 550000 (500000-600000) transitions a second 1.50 us of CPU each 90 MiB
+  .jsonl.zst, 500 MiB, 1 times 700000 transitions a second 1.00 us of CPU each 80 MiB
 `},
 		{extras{untraced: samples{50, 50}, traced: samples{80, 80}, disturbed: 1}, `
 Each system call of the machine, by getppid() on one core, 9 times 200ms in turns:
