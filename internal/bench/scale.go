@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,7 +63,7 @@ type scaled struct {
 	user          samples // us a transition, without the start
 	kept          samples // of the rate without a tracer, beside as many
 	untraced      samples // connections a second
-	lost          samples // events
+	lost, ring    samples // events; of them to a full ring buffer
 	start         samples // ms until everything is traced
 	rest          samples // ms until it has told of, or looked at, what there was
 }
@@ -79,7 +80,18 @@ func (e *extras) at(step scaleStep) *scaled {
 	return s
 }
 
-// flat is a trace's in-kernel time beside most sockets by that beside fewest.
+// ringLost is what a trace lost to a full ring buffer, beside so many sockets or so few.
+func (e *extras) ringLost(trace string) (all samples) {
+	for _, s := range e.scale {
+		if s.trace == trace {
+			all = append(all, s.ring...)
+		}
+	}
+	return all
+}
+
+// flat is a trace's in-kernel time beside most sockets by that beside fewest. Where events
+// were lost there is none: it is cheap to drop them.
 func (e *extras) flat(trace string) samples {
 	var few, many *scaled
 	for _, s := range e.scale {
@@ -93,7 +105,7 @@ func (e *extras) flat(trace string) samples {
 			many = s
 		}
 	}
-	if few == many {
+	if few == many || slices.ContainsFunc(e.ringLost(trace), func(lost float64) bool { return lost > 0 }) {
 		return nil
 	}
 	return many.inKernel.times(few.inKernel)
@@ -211,6 +223,7 @@ func (b *bench) besideTraced(ctx context.Context, load *workload, to *scaled) (r
 	to.user = append(to.user, float64(whole.user-started.user)/1e3/(scaleCPU*transitionsEach))
 	_, o, err := p.stop(ctx)
 	to.lost = append(to.lost, float64(o.lost))
+	to.ring = append(to.ring, float64(o.ring))
 	return scaleCPU / elapsed.Seconds(), err
 }
 

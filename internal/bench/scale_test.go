@@ -23,6 +23,10 @@ func TestFlat(t *testing.T) {
 	if got := e.flat(portTrace); len(e.scale) != 4 || len(got) != 1 || got[0] != 2 {
 		t.Errorf("%d sizes, got %v", len(e.scale), got)
 	}
+	e.at(scaleStep{portTrace, 1_000_000}).ring = samples{0, 1}
+	if got := e.flat(portTrace); len(got) > 0 {
+		t.Errorf("with losses: got %v", got)
+	}
 	if got := e.flat(allTrace); len(got) > 0 {
 		t.Errorf("one size: got %v", got)
 	}

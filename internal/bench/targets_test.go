@@ -29,13 +29,13 @@ func TestTargets(t *testing.T) {
 		followed: []followed{{Name: "text", PeakKiB: 129 << 10}, {Name: "text", PeakKiB: 100 << 10}, {Name: "write", PeakKiB: 128 << 10}},
 		scale: []*scaled{
 			{scaleStep: scaleStep{portTrace, 1000}, inKernel: samples{100}}, {scaleStep: scaleStep{allTrace, 1000}, inKernel: samples{100}},
-			{scaleStep: scaleStep{portTrace, 9000}, inKernel: samples{126}}, {scaleStep: scaleStep{allTrace, 9000}, inKernel: samples{125}},
+			{scaleStep: scaleStep{portTrace, 9000}, inKernel: samples{126}}, {scaleStep: scaleStep{allTrace, 9000}, inKernel: samples{125}, ring: samples{0}},
 		},
 		readGzip: reading{rate: samples{499_999, 1, 600_000}, rss: samples{199 << 10}},
 	}
 	want := map[string]bool{
 		"kernel_ns": false, "call_ends_ns": true, "filtered_by_empty": true, "rate_kept": false, "lost_to_ring": false, "user_us": true,
-		"first_event_ms": false, "why_held_ms": true, "start_added_ms": false, "talk_ratio": false, "flat": false, "flat_all": true, "memory_mib": false, "write_memory_mib": true, "write_rate_kept": true,
+		"first_event_ms": false, "why_held_ms": true, "start_added_ms": false, "talk_ratio": false, "flat": false, "flat_all": true, "scale_all_lost_to_ring": true, "memory_mib": false, "write_memory_mib": true, "write_rate_kept": true,
 		"write_lost_to_ring": true, "write_user_us": false, "write_disk_bytes": false, "read_per_s": false, "read_mib": true,
 	}
 	got := newTargetFigures(newResults(rows, measured))
