@@ -25,6 +25,10 @@ const (
 
 	// captureCalm is the same of a capture, to which lines go once a second at the latest.
 	captureCalm = 1300 * time.Millisecond
+
+	// restless is when a tool that writes on and on is taken to tell of others' traffic: those
+	// without a filter tell of all the machine's.
+	restless = 8 * time.Second
 )
 
 // process is a tracer in a process of its own.
@@ -164,7 +168,8 @@ func (p *process) drain(ctx context.Context) error {
 	if p.capture != "" {
 		path, enough = p.capture, captureCalm
 	}
-	size, since := int64(-1), time.Now()
+	begin := time.Now()
+	size, since := int64(-1), begin
 	return p.await(ctx, "write its output", func() (bool, error) {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -173,7 +178,7 @@ func (p *process) drain(ctx context.Context) error {
 		if info.Size() != size {
 			size, since = info.Size(), time.Now()
 		}
-		return time.Since(since) > enough, nil
+		return time.Since(since) > enough || time.Since(begin) > restless, nil
 	})
 }
 
