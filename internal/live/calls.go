@@ -50,6 +50,7 @@ type look struct {
 	found       []event.Socket
 	sockets     []event.Socket // with what the trace knows
 	transitions int            // that the trace had seen by then
+	unseen      bool           // the network namespace could not be entered
 }
 
 var calls = map[event.Kind]event.Call{
@@ -69,7 +70,7 @@ func (t *trace) callFailed(k *event.Kernel) {
 	if call != event.CallConnect {
 		c.Remote = netip.AddrPort{}
 	}
-	if err := t.explain(c, k); errors.Is(err, errNotLooked) {
+	if err := t.explain(c, k); errors.Is(err, errNotLooked) || errors.Is(err, errUnseen) {
 		c.NotLooked = true
 	} else if err != nil {
 		c.NotLooked = true
@@ -91,18 +92,42 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 		c.Ports, err = portStock(c, sockets)
 		return err
 	case inUse:
-		sockets, err := t.lookFor(place{c.NetNS, c.Local.Port()})
-		if err != nil {
+		if err := t.findHolders(c, k); err != nil {
 			return err
 		}
-		c.Holders = t.inTheWay(c, k, sockets)
 		bound(c)
 	}
 	return nil
 }
 
+// findHolders finds the sockets in the way. Where an earlier look has none, what is in
+// the way may be younger than the look, and of those that the filter leaves out.
+func (t *trace) findHolders(c *event.CallFailed, k *event.Kernel) error {
+	p := place{c.NetNS, c.Local.Port()}
+	for {
+		sockets, err := t.lookFor(p)
+		if err != nil {
+			return err
+		}
+		c.Holders = t.inTheWay(c, k, sockets)
+		l := t.looker.looks[p]
+		switch {
+		case len(c.Holders) > 0:
+			return nil
+		case l.unseen:
+			return errUnseen
+		case l.at >= c.Time:
+			return nil
+		}
+		delete(t.looker.looks, p)
+	}
+}
+
 // errNotLooked: calls fail faster than the trace may look.
 var errNotLooked = errors.New("too many calls fail to look at the sockets for each")
+
+// errUnseen: no way leads into the network namespace, as no process is in it.
+var errUnseen = errors.New("the network namespace could not be looked at")
 
 // lookFor finds the sockets that there were when the call failed: those that the trace
 // knew by then, and besides those that are only bound or that the filter leaves out, as
@@ -118,7 +143,7 @@ func (t *trace) lookFor(p place) ([]event.Socket, error) {
 		if err != nil {
 			return nil, err
 		}
-		l = &look{at: now, found: found.Sockets, transitions: -1}
+		l = &look{at: now, found: found.Sockets, transitions: -1, unseen: found.Unseen > 0}
 		t.looker.remember(p, l)
 	}
 	if l.transitions != transitions {

@@ -363,3 +363,36 @@ func TestFailuresInARow(t *testing.T) {
 		}
 	}
 }
+
+// TestFailuresOnAddressesInARow has two binds to one port fail shortly after each other, for
+// sockets that the filter leaves out: the second's was not there when the trace looked for
+// the first.
+func TestFailuresOnAddressesInARow(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{RemotePorts: event.Ports{{First: 1, Last: 1}}}, ns)
+	timeWait := occupants[2]
+	// By this socket the trace finds its way into the namespace, which no process is in.
+	var way int
+	var err error
+	ns.Do(func() { way, err = listenAt(netip.MustParseAddrPort("127.0.0.9:9091"), true) })
+	defer unix.Close(must(t, way, err))
+	for i, asked := range []string{"127.0.0.1:9091", "127.0.0.2:9091"} {
+		var err, bound error
+		ns.Do(func() {
+			if _, err = timeWait.take(netip.MustParseAddrPort(asked), options{}); err != nil {
+				return
+			}
+			var fd int
+			fd, bound, err = bindWith(netip.MustParseAddrPort(asked), options{})
+			unix.Close(fd)
+		})
+		if err != nil || !errors.Is(bound, unix.EADDRINUSE) {
+			t.Fatalf("%v; bind to %s: %v, want EADDRINUSE", err, asked, bound)
+		}
+		r.awaitThat(t, "the failed bind", soon, func() bool { return len(r.failed) > i })
+		if h := r.failed[i].Holders; len(h) != 1 || h[0].State != tcpstate.TimeWait || h[0].Local.String() != asked {
+			t.Errorf("bind to %s: in its way %+v, want its TIME_WAIT", asked, h)
+		}
+	}
+}
