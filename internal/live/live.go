@@ -108,7 +108,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	}
 	o.Log.Debug(fmt.Sprintf("attached; a jiffy is %v, the wall clock is %v ahead of the kernel's", jiffy, time.Duration(clock)))
 	start := t.start(clock)
-	t.sampler.began = start.Time
+	t.sampler.began, t.checked = start.Time, start.Time
 	t.records.Start(start)
 	if err := out.Flush(); err != nil {
 		return writing(err)

@@ -142,7 +142,12 @@ func (r *recorder) Finding(f *event.Finding) {
 	r.news.Broadcast()
 }
 
-func (r *recorder) Loss(l event.Loss) { r.lost = append(r.lost, l) }
+func (r *recorder) Loss(l event.Loss) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.lost = append(r.lost, l)
+	r.news.Broadcast()
+}
 
 func (r *recorder) Stop(event.Stop, []event.Finding) {
 	r.summary = r.tracker.Summary
