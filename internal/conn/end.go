@@ -90,6 +90,7 @@ type End struct {
 
 	role      Role // once Peer is not there to tell
 	passive   bool // a listener on its port was found: it is the server
+	doubtful  bool // what it did first was lost
 	judged    bool // its verdict is out
 	placed    bool // it can be found by its addresses
 	announced bool // it was said who closes first, at either end

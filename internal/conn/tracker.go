@@ -16,8 +16,9 @@ type Tracker struct {
 
 	pool  pool
 	ends  map[event.ID]*End
-	pairs pairs // those whose other end may still come
-	shown *End  // of the last step
+	pairs pairs      // those whose other end may still come
+	shown *End       // of the last step
+	gap   event.Time // the end of the last one in the stream; 0: there was none
 }
 
 const (
@@ -34,6 +35,10 @@ const (
 func NewTracker() *Tracker {
 	return &Tracker{ends: make(map[event.ID]*End), pairs: newPairs()}
 }
+
+// Lost takes that records are missing, of whatever sockets, up to a time: the verdict on an
+// end that was there then rests on what is left.
+func (t *Tracker) Lost(until event.Time) { t.gap = max(t.gap, until) }
 
 // Step is what a transition means for its connection.
 type Step struct {
@@ -132,6 +137,9 @@ func (t *Tracker) conclude(e *End) bool {
 		return false
 	}
 	e.judged = true
+	if t.gap != 0 && e.Opened <= t.gap {
+		e.Incomplete = true
+	}
 	e.agree()
 	t.Summary.count(e)
 	return true
@@ -165,7 +173,8 @@ func (t *Tracker) end(tr *event.Transition) *End {
 // leave moves the end from its state into the next.
 func (t *Tracker) leave(e *End, tr *event.Transition) {
 	if tr.From != e.State || !tcpstate.Legal(tr.From, tr.To) {
-		e.Incomplete = true // a transition between was lost
+		e.Incomplete = true               // a transition between was lost
+		e.doubt(tr.From)
 	}
 	if !e.judged && !opens(tr.To) {
 		t.pool.setOut(e)

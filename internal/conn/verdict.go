@@ -44,6 +44,24 @@ func (e *End) judgeOpening(tr *event.Transition) {
 	}
 }
 
+// doubt takes back that this end closed first where that rests on FIN_WAIT1, and what came
+// next was lost: the peer's FIN may have crossed ours, or been before it. It is found in
+// another state, of which FIN_WAIT2 alone proves that it was first.
+func (e *End) doubt(found tcpstate.State) {
+	switch {
+	case found == tcpstate.Closing:
+		e.doubtful = true
+	case e.State == tcpstate.FinWait1 && found != tcpstate.FinWait2:
+		e.doubtful = true
+	}
+	if e.doubtful && e.ClosedFirst == Local {
+		e.ClosedFirst, e.How, e.Closed = 0, 0, 0
+		if e.course != nil {
+			e.course.act = event.Act{}
+		}
+	}
+}
+
 // passed takes from a state whose own transition was not seen what it proves: only
 // who sent the first FIN is ever in FIN_WAIT2, only the other in CLOSE_WAIT.
 func (e *End) passed(state tcpstate.State) {
@@ -150,6 +168,13 @@ func (e *End) agree() {
 	}
 }
 
+// trust takes from the other end what it knows better.
+func (e *End) trust(p *End) {
+	if e.ClosedFirst == 0 && !p.doubtful {
+		e.ClosedFirst, e.How = opposite(p.ClosedFirst), p.How
+	}
+}
+
 func (e *End) compare(p *End) {
 	own, other := e.acted(), p.acted()
 	if own.Unsent {
@@ -160,6 +185,10 @@ func (e *End) compare(p *End) {
 	}
 	ended := e.How
 	switch {
+	case e.ClosedFirst == Both:
+		// this end saw that FINs crossed, whatever is known of the other one's
+	case e.doubtful || p.doubtful:
+		e.trust(p)
 	case own.Time != 0 && other.Time != 0 && own.How == Fin && other.How == Fin:
 		e.ClosedFirst, e.How = Both, Fin
 	case own.Time != 0 && (other.Time == 0 || own.Time <= other.Time):

@@ -83,6 +83,9 @@ func (s *Stream) found(f *event.Finding) {
 // Loss takes that events were lost.
 func (s *Stream) Loss(l event.Loss) {
 	s.lost += l.Lost
+	if l.Kind != event.LossReentry { // of which only what does not fit together can be told
+		s.Tracker.Lost(l.Time)
+	}
 	s.out.Loss(l)
 }
 

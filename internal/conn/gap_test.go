@@ -1,0 +1,98 @@
+package conn_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// TestAGapIsInTheVerdict: records may be missing of all that was open at a gap, and of
+// nothing else.
+func TestAGapIsInTheVerdict(t *testing.T) {
+	t.Parallel()
+	life := []event.Transition{
+		at(1*ms, server, "LISTEN>SYN_RECV"), at(2*ms, server, "SYN_RECV>ESTABLISHED"),
+		at(3*ms, server, "ESTABLISHED>CLOSE_WAIT"), at(4*ms, server, "CLOSE_WAIT>LAST_ACK"), at(5*ms, server, "LAST_ACK>CLOSE"),
+	}
+	for _, tc := range []struct {
+		name       string
+		gap        time.Duration
+		after      int // transitions
+		incomplete bool
+	}{
+		{"before it", 500 * time.Microsecond, 0, false},
+		{"while it was open", 2 * ms, 2, true},
+		{"just before its end", 4 * ms, 4, true},
+		{"after its verdict", 6 * ms, 5, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			tracker := conn.NewTracker()
+			incomplete := false
+			for i := range life {
+				if i == tc.after {
+					tracker.Lost(base.Add(tc.gap))
+				}
+				if step := tracker.Add(&life[i]); step.Verdict {
+					incomplete = step.End.Incomplete
+				}
+			}
+			equal(t, "incomplete", incomplete, tc.incomplete)
+		})
+	}
+	t.Run("an older socket", func(t *testing.T) {
+		t.Parallel()
+		tracker := conn.NewTracker()
+		tracker.Found(&event.Socket{Socket: server, NetNS: 1, Local: life[0].Local, Remote: life[0].Remote, State: life[2].From})
+		tracker.Lost(base)
+		var step conn.Step
+		for i := range life[2:] {
+			step = tracker.Add(&life[2+i])
+		}
+		equal(t, "incomplete", step.End.Incomplete, true)
+	})
+}
+
+// TestWhatFollowsFinWait1MayBeLost: a FIN of ours alone does not say that it was first.
+func TestWhatFollowsFinWait1MayBeLost(t *testing.T) {
+	t.Parallel()
+	opening := []event.Transition{
+		at(0, server, "LISTEN>SYN_RECV"), at(1*ms, server, "SYN_RECV>ESTABLISHED"),
+		at(2*ms, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose)),
+	}
+	for name, tc := range map[string]struct {
+		last []event.Transition
+		want string
+	}{
+		"FIN_WAIT2 seen, its beginning not": {[]event.Transition{at(3*ms, server, "FIN_WAIT2>TIME_WAIT")}, "server local fin by close of 42 incomplete"},
+		"FINs crossed":                      {[]event.Transition{at(3*ms, server, "CLOSING>TIME_WAIT")}, "server - - incomplete"},
+		"an end":                            {[]event.Transition{at(3*ms, server, "TIME_WAIT>CLOSE")}, "server - - incomplete"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := tell(append(append([]event.Transition{}, opening...), tc.last...)...)
+			equal(t, "verdict", got.verdicts[server], tc.want)
+		})
+	}
+}
+
+// TestTheOtherEndKnowsBetter: where one end's records were lost, it has what the other saw.
+func TestTheOtherEndKnowsBetter(t *testing.T) {
+	t.Parallel()
+	var without []event.Transition
+	for _, tr := range crossing() {
+		if tr.Socket == server && (tr.To.String() == "CLOSING" || tr.To.String() == "FIN_WAIT1") {
+			continue
+		}
+		without = append(without, tr)
+	}
+	got := tell(without...)
+	for id, verdict := range got.verdicts {
+		if end := got.ends[id]; end.ClosedFirst != conn.Both {
+			t.Errorf("socket %d: %s, want both", id, verdict)
+		}
+	}
+	equal(t, "verdicts", len(got.verdicts), 2)
+}
