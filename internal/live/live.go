@@ -48,6 +48,8 @@ type Options struct {
 	Count   int // stop after so many connections; 0: no limit
 	// FailOn has the findings, by code or severity, with which Run returns derive.ErrFindings.
 	FailOn []string
+	// Ring is the size of the kernel's ring buffer in bytes; 0: the usual one.
+	Ring uint32
 	// Raw takes the raw records, too; nil: nobody does.
 	Raw jsonl.Records
 	Log *zap.Logger
@@ -81,7 +83,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	if err != nil {
 		return err
 	}
-	p, err := probe.Open(o.Filter)
+	p, err := probe.Open(o.Filter, o.Ring)
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,8 @@ type recorder struct {
 	summary     conn.Summary
 	open        []*conn.End
 
+	blocked chan struct{} // not nil: the recorder takes no record until it is closed
+
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -48,6 +50,13 @@ type recorder struct {
 // namespaces: other tests run beside this one.
 func record(t *testing.T, filter event.Filter, only ...*kerneltest.NetNS) *recorder {
 	t.Helper()
+	return recordWith(t, live.Options{Filter: filter}, only...)
+}
+
+// recordWith is the same with other options.
+func recordWith(t *testing.T, options live.Options, only ...*kerneltest.NetNS) *recorder {
+	t.Helper()
+	filter := options.Filter
 	if len(only) == 1 {
 		filter.NetNS = only[0].Inode
 	}
@@ -60,7 +69,7 @@ func record(t *testing.T, filter event.Filter, only ...*kerneltest.NetNS) *recor
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	ready := make(chan struct{})
-	options := live.Options{Filter: filter, Log: zap.NewNop(), Ready: func() { close(ready) }}
+	options.Filter, options.Log, options.Ready = filter, zap.NewNop(), func() { close(ready) }
 	shadow := newShadow(t)
 	go func() {
 		err := live.Run(ctx, options, host.Clock(), derive.Outputs{r, shadow})
@@ -91,6 +100,12 @@ func (r *recorder) stop(t *testing.T) {
 func (r *recorder) Start(s *event.Start, t *conn.Tracker) { r.start, r.tracker = s, t }
 
 func (r *recorder) Transition(tr *event.Transition, step conn.Step) {
+	r.mutex.Lock()
+	blocked := r.blocked
+	r.mutex.Unlock()
+	if blocked != nil {
+		<-blocked
+	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if !r.mine(tr.NetNS) {

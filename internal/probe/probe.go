@@ -41,10 +41,10 @@ type Probe struct {
 	callsUnseen error
 }
 
-// Open loads and attaches the programs. When it returns, no event that the filter
-// wants is missed. The error wraps ErrNotPermitted or ErrUnsupported where that
-// is the reason.
-func Open(filter event.Filter) (*Probe, error) {
+// Open loads and attaches the programs, with a ring buffer of so many bytes, a power of two
+// from a page on; 0 is the usual size. When it returns, no event that the filter wants is
+// missed. The error wraps ErrNotPermitted or ErrUnsupported where that is the reason.
+func Open(filter event.Filter, ring uint32) (*Probe, error) {
 	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("lift the memory lock limit: %w", err)
 	}
@@ -64,6 +64,9 @@ func Open(filter event.Filter) (*Probe, error) {
 	}
 	if err := configure(spec, filter); err != nil {
 		return nil, err
+	}
+	if ring != 0 {
+		spec.Maps["events"].MaxEntries = ring
 	}
 	p := &Probe{kernel: kernel}
 	if err := p.load(spec); err != nil {
