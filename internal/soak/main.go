@@ -1,0 +1,108 @@
+//go:build linux
+
+// Command soak runs tcptrace for long, beside what else a machine does: workers in
+// several network namespaces make connections and close them in ways that they know,
+// tracers with filters and outputs of all kinds come, go and are killed beside each
+// other, and each verdict is held against the truth. At the end nothing must be left
+// behind in the kernel, memory must have stayed flat, and each gap must be accounted for.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	minutes  float64
+	seed     uint64
+	tcptrace string
+	lie      bool
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == holderArg {
+		exit(hold())
+	}
+	if len(os.Args) > 1 && os.Args[1] == workerArg {
+		runtime.LockOSThread() // its holders die with the thread that started them
+		exit(work(os.Args[2:]))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, parse())
+	stop()
+	exit(err)
+}
+
+func exit(err error) {
+	if err == nil {
+		os.Exit(0)
+	}
+	if !errors.Is(err, errFaults) {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+	}
+	os.Exit(1)
+}
+
+func parse() options {
+	var o options
+	flag.Float64Var(&o.minutes, "minutes", 10, "how long, in minutes")
+	flag.Uint64Var(&o.seed, "seed", 0, "seed of all that is random (default: another each time)")
+	flag.StringVar(&o.tcptrace, "tcptrace", "", "the tcptrace to run (default: built from this module)")
+	flag.BoolVar(&o.lie, "lie", false, "have the workers tell a lie now and then: the run must fail")
+	flag.Parse()
+	if o.seed == 0 {
+		o.seed = rand.Uint64N(1 << 32)
+	}
+	return o
+}
+
+func (o *options) check() error {
+	switch {
+	case flag.NArg() > 0:
+		return fmt.Errorf("unknown argument %q", flag.Arg(0))
+	case o.minutes <= 0:
+		return errors.New("-minutes: more than 0")
+	case os.Geteuid() != 0:
+		return errors.New("tracing and network namespaces need root: run it with sudo")
+	}
+	return nil
+}
+
+// errFaults says that faults were found; they are in the report.
+var errFaults = errors.New("faults were found")
+
+func run(ctx context.Context, o options) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	before, err := look()
+	if err != nil {
+		return err
+	}
+	s, err := newSoak(ctx, o)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := s.run(ctx); err != nil {
+		s.fail(nil, fault{kind: "error", what: err.Error()})
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(os.Stderr, "soak: interrupted")
+	}
+	s.clear(before)
+	s.report(os.Stdout, time.Since(began))
+	if len(s.faults) > 0 || ctx.Err() != nil {
+		return errFaults
+	}
+	return os.RemoveAll(s.dir)
+}

@@ -1,0 +1,99 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// usage is what a process has of memory, in KiB.
+type usage struct {
+	at        time.Duration // since it began to be looked at
+	rss, anon int
+}
+
+// memoryOf reads a process's figures (proc_pid_status(5)).
+func memoryOf(pid int) (u usage, err error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return u, fmt.Errorf("read the memory of a tracer: %w", err)
+	}
+	for line := range strings.Lines(string(content)) {
+		name, value, _ := strings.Cut(line, ":")
+		to := map[string]*int{"VmRSS": &u.rss, "RssAnon": &u.anon}[name]
+		if to == nil {
+			continue
+		}
+		if *to, err = strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB")); err != nil {
+			return u, fmt.Errorf("read %s of a tracer: %w", name, err)
+		}
+	}
+	if u.rss == 0 {
+		return u, fmt.Errorf("read the memory of process %d: it has none", pid)
+	}
+	return u, nil
+}
+
+const (
+	// settling is until when there are as many sockets in TIME_WAIT as there will be: they
+	// stay for 60 s and up to 4 more, and the tracer's heap follows.
+	settling = 90 * time.Second
+	// leastSettled is how long memory must be looked at after that, to tell whether it grows.
+	leastSettled = 3 * time.Minute
+	// growth is how much more the last third may have than the first: a tenth and 8 MiB.
+	growthShare, growthKiB = 10, 8 << 10
+	// mostKiB is what a tracer takes at most at all, with some 60,000 sockets.
+	mostKiB = 600 << 10
+)
+
+// memory is what came of looking at a process.
+type memory struct {
+	judged      bool // long enough to tell
+	first, last usage
+	most        usage
+	fault       string
+}
+
+// judgeMemory compares the first third of what was seen after settling with the last.
+func judgeMemory(seen []usage) memory {
+	var m memory
+	for _, u := range seen {
+		m.most.rss, m.most.anon = max(m.most.rss, u.rss), max(m.most.anon, u.anon)
+	}
+	if m.most.rss > mostKiB {
+		m.fault = fmt.Sprintf("memory: %d MiB, want at most %d", m.most.rss>>10, mostKiB>>10)
+	}
+	settled := slices.IndexFunc(seen, func(u usage) bool { return u.at >= settling })
+	if settled < 0 || seen[len(seen)-1].at-seen[settled].at < leastSettled {
+		return m
+	}
+	seen = seen[settled:]
+	third := len(seen) / 3
+	m.judged, m.first, m.last = true, median(seen[:third]), median(seen[len(seen)-third:])
+	if limit := m.first.rss + m.first.rss/growthShare + growthKiB; m.last.rss > limit {
+		m.fault = fmt.Sprintf("memory grows: from %.1f to %.1f MiB", mebibytes(m.first.rss), mebibytes(m.last.rss))
+	}
+	return m
+}
+
+func median(seen []usage) usage {
+	of := func(get func(usage) int) int {
+		var all []int
+		for _, u := range seen {
+			all = append(all, get(u))
+		}
+		slices.Sort(all)
+		return all[len(all)/2]
+	}
+	return usage{
+		at:  seen[len(seen)/2].at,
+		rss: of(func(u usage) int { return u.rss }), anon: of(func(u usage) int { return u.anon }),
+	}
+}
+
+func mebibytes(kib int) float64 { return float64(kib) / 1024 }

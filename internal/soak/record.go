@@ -1,0 +1,95 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+)
+
+// record is a line of the record stream: the keys that are judged. It is read by other
+// code than tcptrace's own.
+type record struct {
+	Type        string
+	Time        time.Time
+	ClockOffset int64 `json:"clock_offset_ns"`
+
+	Socket, Connection, Peer string
+	NetNS                    uint32
+	Local, Remote            netip.AddrPort
+	From, To                 string
+	Role                     role
+	ClosedFirst              string `json:"closed_first"`
+	How, Ended, Mechanism    string
+	Closer, Process          *actor
+	TimeWait                 *struct{ Side string }
+	States                   []struct{ State string }
+	BytesSent                *uint64 `json:"bytes_sent"`
+	BytesReceived            *uint64 `json:"bytes_received"`
+	Incomplete               bool
+	Call, Error              string
+	Kind, Reason             string
+	Lost                     uint64
+	Transitions, Connections int
+	Open                     int
+	Holders                  []holds
+
+	line string // as it was read
+}
+
+// actor is a process in a record.
+type actor struct{ PID, Signal int }
+
+// holds is a socket in the way of a call.
+type holds struct {
+	Local       netip.AddrPort
+	State       string
+	ClosedFirst string `json:"closed_first"`
+}
+
+func (r *record) key() key { return key{r.NetNS, r.Local, r.Remote} }
+
+// first is who closed first, by role, as a record about the end of a role says it.
+func (r *record) first(own role) role {
+	switch r.ClosedFirst {
+	case "local":
+		return own
+	case "remote":
+		return own.other()
+	}
+	return role(r.ClosedFirst)
+}
+
+// errCut is a last line without its end: the writer was killed.
+var errCut = errors.New("the last line is cut off")
+
+// readStream reads a record stream to its end.
+func readStream(in io.Reader, take func(*record)) error {
+	lines := bufio.NewReaderSize(in, 1<<20)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			if len(line) > 0 {
+				return errCut
+			}
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read line %d: %w", n, err)
+		}
+		r := record{}
+		if err := json.Unmarshal(line, &r); err != nil {
+			return fmt.Errorf("read line %d: %w", n, err)
+		}
+		switch r.Type {
+		case "connection", "call_failed", "stop":
+			r.line = string(line[:len(line)-1])
+		}
+		take(&r)
+	}
+}
