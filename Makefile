@@ -9,9 +9,11 @@ export CGO_ENABLED := 0
 # Versions that 'make generate' needs; the objects differ from compiler to compiler.
 CLANG := clang-19
 BENCH_FLAGS ?=
+MINUTES ?= 10
+SOAK_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint generate generated cross clean
+.PHONY: help build demo test bench soak lint generate generated cross clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ test: lint cross ## Run all tests, those of the real kernel among them (root, 4 
 
 bench: ## Measure what tracing costs, beside other tools (root, 7 min)
 	@go run ./internal/bench $(BENCH_FLAGS)
+
+soak: ## Trace at random beside each other, kill, and judge all (root, MINUTES=10)
+	@go run ./internal/soak -minutes $(MINUTES) $(SOAK_FLAGS)
 
 lint: ## Check format and the usual mistakes
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed: $$unformatted" >&2; exit 1; fi

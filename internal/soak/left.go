@@ -97,22 +97,24 @@ func (t things) news(before things) []string {
 // freeing is how long the kernel takes to free what nobody holds any more.
 const freeing = 15 * time.Second
 
-// leftBehind lists what is there that was not before, and that no living process has:
-// others may trace at the same time. The kernel frees late.
-func leftBehind(before things) ([]string, error) {
+// leftBehind lists what is there that was not before, and that no living process has,
+// however long one waits: others may trace at the same time, and the kernel frees late.
+func leftBehind(before things) (left []string, err error) {
 	for deadline := time.Now().Add(freeing); ; time.Sleep(freeing / 100) {
 		after, err := look()
 		if err != nil {
 			return nil, err
 		}
-		left := after.news(before)
-		if len(left) > 0 {
-			others, err := held()
-			if err != nil {
-				return nil, err
-			}
-			left = slices.DeleteFunc(left, func(thing string) bool { return others[thing] })
+		news := after.news(before)
+		if len(news) == 0 {
+			return nil, nil
 		}
+		others, err := held()
+		if err != nil {
+			return nil, err
+		}
+		stays := func(thing string) bool { return !others[thing] && (left == nil || slices.Contains(left, thing)) }
+		left = slices.DeleteFunc(news, func(thing string) bool { return !stays(thing) })
 		if len(left) == 0 || time.Now().After(deadline) {
 			return left, nil
 		}

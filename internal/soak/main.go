@@ -23,6 +23,7 @@ import (
 // options are the flags.
 type options struct {
 	minutes  float64
+	rate     float64
 	seed     uint64
 	tcptrace string
 	lie      bool
@@ -55,6 +56,7 @@ func exit(err error) {
 func parse() options {
 	var o options
 	flag.Float64Var(&o.minutes, "minutes", 10, "how long, in minutes")
+	flag.Float64Var(&o.rate, "rate", 700, "connections a second, about, of all workers")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of all that is random (default: another each time)")
 	flag.StringVar(&o.tcptrace, "tcptrace", "", "the tcptrace to run (default: built from this module)")
 	flag.BoolVar(&o.lie, "lie", false, "have the workers tell a lie now and then: the run must fail")
@@ -71,6 +73,8 @@ func (o *options) check() error {
 		return fmt.Errorf("unknown argument %q", flag.Arg(0))
 	case o.minutes <= 0:
 		return errors.New("-minutes: more than 0")
+	case o.rate <= 0 || o.rate > 10_000:
+		return errors.New("-rate: more than 0, and at most 10,000")
 	case os.Geteuid() != 0:
 		return errors.New("tracing and network namespaces need root: run it with sudo")
 	}

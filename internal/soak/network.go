@@ -23,6 +23,9 @@ type namespace struct {
 const (
 	loopbacks = 4 // namespaces on their own
 	wires     = 2 // pairs with a wire between them
+
+	// crews is how many workers there are: two in a namespace on its own, one in others.
+	crews = 2*loopbacks + 2*wires
 )
 
 // newNetwork makes the namespaces.

@@ -152,7 +152,7 @@ func (s *soak) orders() []order {
 		}
 		for n := range crew {
 			o := order{
-				Seed: s.seed, Number: len(all), Port: firstPort + uint16(n*portsEach),
+				Seed: s.seed, Number: len(all), Rate: s.rate / crews, Port: firstPort + uint16(n*portsEach),
 				ClientNS: ns.inode, ServerNS: servers.inode, Lie: s.lie,
 			}
 			a, b := servers.servers4().Addr().As4(), servers.servers6().Addr().As16()

@@ -25,10 +25,11 @@ const workerArg = "worker"
 // order is what a worker is told.
 type order struct {
 	Seed     uint64
-	Number   int    // among all
-	Port     uint16 // of its first server
-	ClientNS uint32 // in which it is
-	ServerNS uint32 // of its servers: its own, or the one that its descriptor 3 is of
+	Number   int     // among all
+	Rate     float64 // things to do a second, on average
+	Port     uint16  // of its first server
+	ClientNS uint32  // in which it is
+	ServerNS uint32  // of its servers: its own, or the one that its descriptor 3 is of
 	// Servers4 and Servers6 are where its servers' addresses begin: it has 65,536 from
 	// there on.
 	Servers4, Servers6 netip.Addr
@@ -108,29 +109,35 @@ func (w *worker) listen() error {
 }
 
 const (
-	// calm and busy are the connections a second of a worker: of each phase by chance.
-	calmLeast, calmMost = 20, 100
-	busy                = 600
-	phase               = 2 * time.Second
+	// phase is for how long a worker keeps a rate. One phase of burstEvery is a burst: much
+	// faster, and much shorter.
+	phase       = 2 * time.Second
+	burstEvery  = 20
+	burstFactor = 10
 	// openMost is how many connections a worker has open.
 	openMost = 48
 )
 
+// pace picks a rate, in connections a second, and until when to keep it.
+func (w *worker) pace(begin int64) (rate float64, until int64) {
+	if w.random.IntN(burstEvery) == 0 {
+		return burstFactor * w.Rate, begin + int64(phase)/burstFactor
+	}
+	return w.Rate * (0.25 + 1.5*w.random.Float64()), begin + int64(phase)
+}
+
 // run makes connections until it is stopped, and then closes those that are open.
 func (w *worker) run(stop *atomic.Bool) error {
-	rate, until := 0, int64(0)
+	rate, until := 0.0, int64(0)
 	for !stop.Load() {
 		begin := now()
 		if begin > until {
-			until = begin + int64(phase)
-			if rate = calmLeast + w.random.IntN(calmMost-calmLeast); w.random.IntN(20) == 0 {
-				rate, until = busy, begin+int64(phase/4)
-			}
+			rate, until = w.pace(begin)
 		}
 		if err := w.step(); err != nil {
 			return err
 		}
-		pause := time.Duration(w.random.ExpFloat64() * float64(time.Second) / float64(rate))
+		pause := time.Duration(w.random.ExpFloat64() * float64(time.Second) / rate)
 		time.Sleep(min(pause, time.Second) - time.Duration(now()-begin))
 	}
 	for len(w.open) > 0 {
