@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -42,6 +43,7 @@ type judge struct {
 	ours   map[uint32]bool // network namespaces whose connections are all known
 
 	began    int64 // the start record's time on CLOCK_BOOTTIME; 0: there is none
+	told     int64 // until when each loss is told
 	offset   int64
 	verdicts map[key][]*record
 	calls    map[call][]*record
@@ -138,6 +140,9 @@ func (j *judge) filtered(r *record) {
 // before the tracer ended. What was done by a time must be there.
 func (j *judge) judge(by int64, killed bool) tally {
 	j.tally.lost = j.lost
+	if j.told = by; !killed {
+		j.told = math.MaxInt64
+	}
 	if j.began == 0 {
 		return j.tally
 	}
@@ -222,7 +227,7 @@ func (j *judge) end(t *truth, own role, r *record) {
 		bad("closed first", first, t.First)
 	}
 	if r.Incomplete {
-		if seen && j.due(t, own, 1<<62) {
+		if seen && j.due(t, own, j.told) {
 			j.fault(incomplete, []*record{r}, "%s %v: the %s's end is incomplete", t.Way, t.Server.Addr, own)
 		}
 		return
@@ -303,7 +308,8 @@ func (j *judge) joined(t *truth, said map[role]*record) {
 	}
 }
 
-// rebind wants one record of a bind() that failed, with the TIME_WAIT in its way.
+// rebind wants one record of a bind() that failed, with the closed socket in its way: on
+// its way to TIME_WAIT, or there.
 func (j *judge) rebind(t *truth, by int64) {
 	if t.Rebind == 0 || t.Rebind < j.began || t.Rebind > by {
 		return
@@ -322,11 +328,11 @@ func (j *judge) rebind(t *truth, by int64) {
 		return // nobody looked, as too many calls failed, or the trace was at its end
 	}
 	for _, h := range records[0].Holders {
-		if h.State == "TIME_WAIT" && h.Local == t.Server.Addr && (h.ClosedFirst == "" || h.ClosedFirst == "local") {
+		if slices.Contains([]string{"FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"}, h.State) && h.Local == t.Server.Addr && (h.ClosedFirst == "" || h.ClosedFirst == "local") {
 			return
 		}
 	}
-	j.fault(wrong, records, "bind %v: its TIME_WAIT is not said to be in the way", t.Server.Addr)
+	j.fault(wrong, records, "bind %v: the closed socket is not said to be in the way", t.Server.Addr)
 }
 
 // damage forgives what is missing, incomplete or not said, as far as a loss was told. One

@@ -26,6 +26,7 @@ type options struct {
 	rate     float64
 	seed     uint64
 	tcptrace string
+	steer    bool
 	lie      bool
 }
 
@@ -59,6 +60,7 @@ func parse() options {
 	flag.Float64Var(&o.rate, "rate", 700, "connections a second, about, of all workers")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of all that is random (default: another each time)")
 	flag.StringVar(&o.tcptrace, "tcptrace", "", "the tcptrace to run (default: built from this module)")
+	flag.BoolVar(&o.steer, "steer", false, "have events lost: one namespace's packets go to all processors")
 	flag.BoolVar(&o.lie, "lie", false, "have the workers tell a lie now and then: the run must fail")
 	flag.Parse()
 	if o.seed == 0 {

@@ -216,6 +216,17 @@ func (w *worker) own() (listener int, at netip.AddrPort, err error) {
 	return listener, at, err
 }
 
+// awaitQueued waits until a connection is in the queue of a listener: to the client it is
+// open a moment earlier.
+func awaitQueued(listener int) error {
+	poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+	err := again(func() error { _, err := unix.Poll(poll, patience*1000); return err })
+	if err == nil && poll[0].Revents&unix.POLLIN == 0 {
+		err = errors.New("the connection did not come into the queue")
+	}
+	return err
+}
+
 // unaccepted closes a listener with a connection in its queue.
 func (w *worker) unaccepted() error {
 	listener, at, err := w.own()
@@ -223,8 +234,13 @@ func (w *worker) unaccepted() error {
 		return err
 	}
 	o, err := w.begin(at)
+	if err != nil {
+		unix.Close(listener)
+		return err
+	}
+	err = o.dial(at)
 	if err == nil {
-		err = o.dial(at)
+		err = awaitQueued(listener)
 	}
 	o.truth.Opened = now()
 	o.truth.Closing = now()

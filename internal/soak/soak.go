@@ -133,6 +133,11 @@ func (s *soak) lay() (err error) {
 	if err != nil {
 		return err
 	}
+	if s.steer {
+		if err := s.network[0].steer(); err != nil {
+			return err
+		}
+	}
 	for _, o := range s.orders() {
 		s.hosts = append(s.hosts, netip.PrefixFrom(o.Servers4, 16), netip.PrefixFrom(o.Servers6, 112))
 		s.hosts = append(s.hosts, netip.PrefixFrom(o.Servers4, 20))
