@@ -34,8 +34,8 @@
 // live leads an event along this way, cli turns the command line into it, demo plays
 // it on two hosts made of network namespaces, host tells about the machine, tcpstate
 // has the states. kerneltest gives tests a piece of the real kernel, schematest the stream's
-// schema, tracetest a scripted trace; bench measures, soak runs for long and judges. Everything from
-// event on builds and tests without Linux.
+// schema, tracetest a scripted trace; bench measures, soak runs for long and judges.
+// Everything from event on builds and tests without Linux.
 //
 // # What the kernel hides
 //

@@ -49,15 +49,11 @@ func (s *soak) endWatched() {
 
 // lookBehind notes what is left in the kernel and of processes.
 func (s *soak) lookBehind(before things) {
-	self, err := os.Executable()
-	if err != nil {
-		s.fail(nil, fault{kind: "error", what: err.Error()})
-	}
 	left, err := leftBehind(before)
 	if err != nil {
 		s.fail(nil, fault{kind: "error", what: err.Error()})
 	}
-	s.left = append(left, processesOf(self, s.program)...)
+	s.left = append(left, processesLeft(s.dir)...)
 	s.left = append(s.left, namespacesLeft(s.ours)...)
 	for _, thing := range s.left {
 		s.fail(nil, fault{kind: "left", what: "left behind: " + thing})

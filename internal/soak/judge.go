@@ -289,8 +289,8 @@ func (j *judge) life(t *truth, own role, r *record) {
 	if o.payload && r.BytesReceived != nil && *r.BytesReceived != t.Sent[own.other()] {
 		bad("payload received", *r.BytesReceived, t.Sent[own.other()])
 	}
-	if o.how == "fin" && o.ended == "" && own == t.First && (r.TimeWait == nil || r.TimeWait.Side != "local") {
-		bad("the side of TIME_WAIT", r.TimeWait, "local")
+	if o.how == "fin" && o.ended == "" && own == t.First && r.TimeWait.Side != "local" {
+		bad("the side of TIME_WAIT", r.TimeWait.Side, "local")
 	}
 }
 

@@ -170,14 +170,17 @@ func addMapsOf(id string, to map[string]bool) {
 	}
 }
 
-// processesOf lists the processes other than this one that run a program.
-func processesOf(paths ...string) []string {
-	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+// mark is in the environment of all processes that the run starts, and names the run.
+const mark = "TCPTRACE_SOAK"
+
+// processesLeft lists the processes of a run other than this one.
+func processesLeft(run string) []string {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	var all []string
-	for _, l := range links {
-		to, err := os.Readlink(l)
-		pid := filepath.Base(filepath.Dir(l))
-		if err == nil && pid != strconv.Itoa(os.Getpid()) && slices.Contains(paths, strings.TrimSuffix(to, " (deleted)")) {
+	for _, file := range files {
+		content, _ := os.ReadFile(file) // it may be gone
+		pid := filepath.Base(filepath.Dir(file))
+		if pid != strconv.Itoa(os.Getpid()) && slices.Contains(strings.Split(string(content), "\x00"), mark+"="+run) {
 			all = append(all, "process "+pid)
 		}
 	}

@@ -102,13 +102,10 @@ func run(ctx context.Context, o options) error {
 	if err := s.run(ctx); err != nil {
 		s.fail(nil, fault{kind: "error", what: err.Error()})
 	}
-	if ctx.Err() != nil {
-		fmt.Fprintln(os.Stderr, "soak: interrupted")
-	}
 	s.clear(before)
 	s.report(os.Stdout, time.Since(began))
-	if len(s.faults) > 0 || ctx.Err() != nil {
+	if len(s.faults) > 0 {
 		return errFaults
 	}
-	return os.RemoveAll(s.dir)
+	return errors.Join(os.RemoveAll(s.dir), context.Cause(ctx))
 }

@@ -27,7 +27,7 @@ type record struct {
 	ClosedFirst              string `json:"closed_first"`
 	How, Ended, Mechanism    string
 	Closer, Process          *actor
-	TimeWait                 *struct{ Side string }
+	TimeWait                 struct{ Side string }
 	States                   []struct{ State string }
 	BytesSent                *uint64 `json:"bytes_sent"`
 	BytesReceived            *uint64 `json:"bytes_received"`

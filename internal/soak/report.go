@@ -24,7 +24,10 @@ func (s *soak) report(w io.Writer, took time.Duration) {
 		made, ways = s.store.connections()
 	}
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-17s  %s\n", name+":", fmt.Sprintf(format, args...))
+		if name != "" {
+			name += ":"
+		}
+		fmt.Fprintf(w, "%-17s  %s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("soaked", "%v, seed %d", took.Round(time.Second), s.seed)
 	line("connections", "%d, %.0f a second", made, float64(made)/took.Seconds())

@@ -63,7 +63,8 @@ func newSoak(ctx context.Context, o options) (*soak, error) {
 		options: o, dir: dir, program: cmp.Or(o.tcptrace, filepath.Join(dir, "tcptrace")),
 		ours: make(map[uint32]bool), counts: counts{witnesses: make(map[string]int), lost: make(map[string]uint64)},
 	}
-	if o.tcptrace == "" {
+	err = os.Setenv(mark, dir)
+	if err == nil && o.tcptrace == "" {
 		err = build(ctx, s.program)
 	}
 	if err == nil {
