@@ -10,9 +10,6 @@ import (
 
 // clear ends all that the run started, whatever became of it, and notes what is left.
 func (s *soak) clear(before things) {
-	if s.watched != nil {
-		s.endWatched()
-	}
 	for _, w := range s.workers {
 		w.stdin.Close()
 	}
@@ -25,6 +22,9 @@ func (s *soak) clear(before things) {
 			w.cmd.Process.Kill()
 			<-w.ended
 		}
+	}
+	if s.watched != nil {
+		s.endWatched()
 	}
 	for _, ns := range s.network {
 		if ns.file != nil {
@@ -42,6 +42,7 @@ func (s *soak) endWatched() {
 		s.fail(nil, fault{kind: "exit", what: fmt.Sprintf("the tracer that runs all the time: exit code %d, %v, %v: %s", code, err, broken, s.watched.said())})
 	}
 	s.long = string(text)
+	s.fail(nil, judgeWhole(s.long, s.store)...)
 	if m := judgeMemory(s.memory); m.fault != "" {
 		s.fail(nil, fault{kind: "memory", what: m.fault})
 	}

@@ -58,7 +58,7 @@ type judge struct {
 // tally is what came of judging.
 type tally struct {
 	checked    int // verdicts
-	incomplete int
+	incomplete int // of connections that the trace should have seen whole
 	missing    int
 	calls      int
 	lost       map[string]uint64 // events, by kind
@@ -210,9 +210,6 @@ func (j *judge) due(t *truth, own role, by int64) bool {
 // end judges the verdict on an end.
 func (j *judge) end(t *truth, own role, r *record) {
 	j.checked++
-	if r.Incomplete {
-		j.incomplete++
-	}
 	seen := t.Begun > j.began // whole
 	if !r.Incomplete && !seen && t.Opened < j.began && t.Closing > j.began {
 		j.acts(t, own, r)
@@ -228,6 +225,7 @@ func (j *judge) end(t *truth, own role, r *record) {
 	}
 	if r.Incomplete {
 		if seen && j.due(t, own, j.told) {
+			j.incomplete++
 			j.fault(incomplete, []*record{r}, "%s %v: the %s's end is incomplete", t.Way, t.Server.Addr, own)
 		}
 		return

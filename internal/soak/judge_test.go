@@ -262,3 +262,15 @@ func TestStoreForgets(t *testing.T) {
 		t.Error("not forgotten")
 	}
 }
+
+// Who traced the whole run saw all connections, and all of them closed.
+func TestWhole(t *testing.T) {
+	for _, tc := range []struct {
+		connections, open, lost, faults int
+	}{{1, 0, 0, 0}, {2, 0, 0, 1}, {0, 0, 0, 1}, {1, 1, 0, 1}, {2, 0, 1, 0}, {100, 0, 1, 1}} {
+		text := fmt.Sprintf("%d connections (both ends seen of 1)\nstill open:        %d\nevents lost:       %d\n", tc.connections, tc.open, tc.lost)
+		if got := judgeWhole(text, world(nil)); len(got) != tc.faults {
+			t.Errorf("%+v: faults %v", tc, got)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -94,10 +95,10 @@ func (s *soak) run(ctx context.Context) error {
 	if err := s.lay(); err != nil {
 		return err
 	}
-	if err := s.startWorkers(cancel); err != nil {
+	if err := s.watch(ctx); err != nil {
 		return err
 	}
-	if err := s.watch(); err != nil {
+	if err := s.startWorkers(cancel); err != nil {
 		return err
 	}
 	errs := make(chan error)
@@ -246,10 +247,23 @@ func (s *soak) listen(number int, from io.Reader) error {
 	}
 }
 
-// watch starts the tracer whose memory is looked at.
-func (s *soak) watch() (err error) {
-	s.watched, err = s.newTracer("long", modeText, "-q")
-	return err
+// watch starts the tracer whose memory is looked at, and waits until it traces. It sees
+// all connections of the run, and no others, as these would take memory, too.
+func (s *soak) watch(ctx context.Context) (err error) {
+	f := filter{either: ports{firstPort, lastPort}}
+	if s.watched, err = s.newTracer("long", modeText, append(f.args(), "-q")...); err != nil {
+		return err
+	}
+	for !strings.Contains(s.watched.said(), "tcptrace: tracing") {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.watched.ended:
+			return fmt.Errorf("the tracer that is to run all the time ended: %v: %s", s.watched.cmd.ProcessState, s.watched.said())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // progress looks at the watched tracer once a second, and says every ten how far the run
@@ -310,7 +324,9 @@ func (s *soak) add(t tally) []fault {
 // fail notes faults of a tracer, whose files stay then; without faults they go.
 func (s *soak) fail(t *tracer, faults ...fault) {
 	if len(faults) == 0 {
-		t.remove()
+		if t != nil {
+			t.remove()
+		}
 		return
 	}
 	s.mutex.Lock()

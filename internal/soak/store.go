@@ -29,7 +29,7 @@ type found struct {
 
 // keep is how long a connection is remembered after its end: longer than any tracer that
 // is judged runs.
-const keep = 2 * time.Minute
+const keep = 5 * time.Minute
 
 func newStore(workers int) *store {
 	s := &store{ends: make(map[key]found), heard: make([]int64, workers), ways: make(map[string]int)}

@@ -75,3 +75,23 @@ func judgeText(text string) (faults []fault, lost uint64) {
 	}
 	return faults, uint64(summary[allLost])
 }
+
+// judgeWhole holds the summary of a tracer that saw the whole run against what was made.
+func judgeWhole(text string, s *store) []fault {
+	figure := func(re *regexp.Regexp) int {
+		for line := range strings.Lines(text) {
+			if found := re.FindStringSubmatch(strings.TrimSuffix(line, "\n")); found != nil {
+				n, _ := strconv.Atoi(found[1])
+				return n
+			}
+		}
+		return 0
+	}
+	made, _ := s.connections()
+	says, open, lost := figure(summaryConnections), figure(summaryOpen), figure(summaryLost)
+	if off := max(says-made, made-says) + open; off > damageOf*lost {
+		return []fault{{kind: figures, what: fmt.Sprintf(
+			"the tracer of the whole run says %d connections, %d of them open; %d were made and closed, and %d events lost", says, open, made, lost)}}
+	}
+	return nil
+}
