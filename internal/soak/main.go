@@ -18,6 +18,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // options are the flags.
@@ -83,11 +85,30 @@ func (o *options) check() error {
 	return nil
 }
 
+// beAlone makes sure that no other run is on the machine: the tracer of the whole run would
+// see its connections, too. The name is gone with the process.
+func beAlone() error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: "@tcptrace-soak"})
+	}
+	if errors.Is(err, unix.EADDRINUSE) {
+		return errors.New("another soak runs on this machine")
+	}
+	if err != nil {
+		return fmt.Errorf("look for other runs: %w", err)
+	}
+	return nil
+}
+
 // errFaults says that faults were found; they are in the report.
 var errFaults = errors.New("faults were found")
 
 func run(ctx context.Context, o options) error {
 	if err := o.check(); err != nil {
+		return err
+	}
+	if err := beAlone(); err != nil {
 		return err
 	}
 	before, err := look()
