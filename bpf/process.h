@@ -59,14 +59,40 @@ static __always_inline void put_caller(struct event *e)
 	bpf_probe_read_kernel(e->comm, sizeof(e->comm), task->group_leader->comm);
 }
 
+/* read(2) on amd64 and arm64. */
+#define READ_AMD64 0
+#define READ_ARM64 63
+
+/* Says whether the current system call is read(). Nobody closes by that: who looks at all
+ * open files, as a snapshot does by read(), has each of them for a moment, and if its
+ * owner lets go just then, the socket is closed at the end of read(). */
+static __always_inline bool in_read(struct task_struct *task)
+{
+	const void *regs;
+
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return false;
+	regs = (const void *)bpf_task_pt_regs(task);
+	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
+		return BPF_CORE_READ((const struct pt_regs___amd64 *)regs, orig_ax) == READ_AMD64;
+	if (bpf_core_field_exists(struct pt_regs___arm64, syscallno))
+		return BPF_CORE_READ((const struct pt_regs___arm64 *)regs, syscallno) == READ_ARM64;
+	return false;
+}
+
 static __always_inline void put_process(struct event *e, const struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	bool open = file_open(sk);
 
 	if (task->flags & PF_KTHREAD)
 		return; /* a socket in flight between processes: released by a kworker */
+	if (!open && sk->sk_socket && !(task->flags & PF_EXITING) && in_read(task)) {
+		e->flags |= BYSTANDER;
+		return;
+	}
 	put_caller(e);
-	if (file_open(sk))
+	if (open)
 		e->flags |= FILE_OPEN;
 	if (task->flags & PF_EXITING) {
 		e->flags |= EXITING;

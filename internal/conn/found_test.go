@@ -114,3 +114,17 @@ func TestOwnerIsNotTheCloser(t *testing.T) {
 		t.Errorf("closed first by %q, closer %v, owner %v; want local, nobody's act, nginx", step.End.ClosedFirst, step.End.Closer, step.End.Process)
 	}
 }
+
+// TestTimewaitThatEndsUnfoundHasNoVerdict: it may end between the trace's beginning and the
+// look at what is older.
+func TestTimewaitThatEndsUnfoundHasNoVerdict(t *testing.T) {
+	t.Parallel()
+	tracker := conn.NewTracker()
+	step := tracker.Add(&event.Transition{
+		Time: event.Time(time.Minute), Socket: 1, NetNS: 1, Local: serverAddr, Remote: clientAddr,
+		From: tcpstate.TimeWait, To: tcpstate.Close, Cause: event.CauseTimewaitExpired,
+	})
+	if step.Verdict || tracker.Summary.Connections != 0 || tracker.Len() != 0 {
+		t.Errorf("verdict %v, %+v, %d kept; its connection was over before", step.Verdict, tracker.Summary, tracker.Len())
+	}
+}

@@ -162,7 +162,9 @@ func (t *Tracker) end(tr *event.Transition) *End {
 	e = t.pool.end()
 	e.Tuple = event.NewTuple(tr.NetNS, tr.Local, tr.Remote)
 	e.Socket, e.connection, e.State = tr.Socket, tr.Socket, tr.From
-	if !e.Listener() {
+	if tr.From == tcpstate.TimeWait { // its connection was over before it was seen
+		e.judged = true
+	} else if !e.Listener() {
 		t.Summary.Connections++
 	}
 	e.Incomplete = tr.From != tcpstate.Close && tr.From != tcpstate.Listen

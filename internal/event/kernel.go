@@ -50,6 +50,7 @@ const (
 	Reuseport
 	V6Only
 	IPv6
+	Bystander
 )
 
 // The bits of the flags byte in a TCP header (RFC 9293 section 3.1).

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -133,6 +134,40 @@ func TestHandedOverSocket(t *testing.T) {
 	seen := r.processes()
 	checkProcess(t, seen, edge{established, closeWait, true}, child.PID, event.SourceSnapshot)
 	checkProcess(t, seen, edge{closeWait, lastAck, true}, child.PID, event.SourceCurrent)
+}
+
+// TestNobodyClosesByReading has a connection in flight between processes released by a
+// read() that throws it away: as whoever looks at a socket while its owner closes it, the
+// reader is not who closed.
+func TestNobodyClosesByReading(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, ends, err)
+	defer unix.Close(ends[0])
+	defer unix.Close(ends[1])
+	var p pair
+	ns.Do(func() {
+		var listener int
+		if listener, err = listenAt(loopback, true); err == nil {
+			defer unix.Close(listener)
+			p, err = connect(listener, loopback)
+		}
+	})
+	must(t, p, err)
+	must(t, p, unix.Sendmsg(ends[0], []byte{0}, unix.UnixRights(p.server), nil, 0))
+	withoutForks(func() { unix.Close(p.server) })
+	withoutForks(func() { _, err = unix.Read(ends[1], make([]byte, 1)) })
+	must(t, p, err)
+	must(t, p, awaitEOF(p.client))
+	withoutForks(func() { unix.Close(p.client) })
+	r.awaitVerdicts(t, 2, soon)
+	for _, v := range r.verdicts {
+		if v.RoleOf(v.ClosedFirst) != conn.Server || v.Closer != nil || v.Mechanism != 0 {
+			t.Errorf("%v to %v: closed first by the %v, %+v, by %q; want the server, and nobody's act", v.Local(), v.Remote(), v.RoleOf(v.ClosedFirst), v.Closer, v.Mechanism)
+		}
+	}
 }
 
 // TestKilledOwner kills the process that accepted a connection.

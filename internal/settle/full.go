@@ -110,9 +110,12 @@ func segmentCause(k *event.Kernel) event.Cause {
 }
 
 // mechanism says by which act a side closed. It is known of kernel threads too,
-// which release the sockets that were in flight between processes.
+// which release the sockets that were in flight between processes, but not of who closed
+// while somebody else looked at the socket.
 func mechanism(k *event.Kernel) event.Mechanism {
 	switch {
+	case k.Has(event.Bystander):
+		return 0
 	case k.Has(event.Exiting) && k.Signal != 0:
 		return event.MechanismSignal
 	case k.Has(event.Exiting):
