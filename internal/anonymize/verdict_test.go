@@ -108,8 +108,9 @@ func script() []event.Transition {
 		add(pair[0], pair[1], 1, tracetest.At(at+3*ms, s, tcpstate.SynRecv, tcpstate.Established, event.CauseHandshake))
 		add(pair[0], pair[1], 1, tracetest.At(at+4*ms, s, tcpstate.Established, tcpstate.FinWait1, event.CauseClose, server))
 		add(pair[1], pair[0], 2, tracetest.At(at+5*ms, c, tcpstate.Established, tcpstate.CloseWait, event.CauseFin))
+		add(pair[0], pair[1], 1, tracetest.At(at+5*ms, s, tcpstate.FinWait1, tcpstate.FinWait2, event.CauseAck))
 		add(pair[1], pair[0], 2, tracetest.At(at+6*ms, c, tcpstate.CloseWait, tcpstate.LastAck, event.CauseClose, tracetest.By(4300, "curl", event.MechanismClose)))
-		add(pair[0], pair[1], 1, tracetest.At(at+7*ms, s, tcpstate.FinWait1, tcpstate.TimeWait, event.CauseFin, tracetest.Until(time.Minute)))
+		add(pair[0], pair[1], 1, tracetest.At(at+7*ms, s, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin, tracetest.Until(time.Minute)))
 		add(pair[1], pair[0], 2, tracetest.At(at+8*ms, c, tcpstate.LastAck, tcpstate.Close, event.CauseAck))
 	}
 	return all
@@ -159,7 +160,7 @@ func TestVerdictsStay(t *testing.T) {
 		}
 	}
 	// The server of the first connection, and of the second on loopback.
-	first, second := want[7], want[16]
+	first, second := want[8], want[18]
 	if first.peer != 11 || second.peer != 0 || first.closedFirst != event.Local || first.closer != 4242 {
 		t.Errorf("the script shows nothing: %+v, %+v", first, second)
 	}

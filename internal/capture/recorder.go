@@ -201,6 +201,7 @@ func (r *Recorder) end(s event.Stop) {
 	s.Transitions = uint64(summary.Transitions - r.base.Transitions)
 	s.Connections = uint64(summary.Connections - r.base.Closed())
 	s.Open, s.Lost = uint64(summary.Open()), r.lost
+	s.Forgotten = uint64(summary.Forgotten - r.base.Forgotten)
 	r.lines.Stop(s, nil)
 }
 

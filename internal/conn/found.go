@@ -30,9 +30,8 @@ func (t *Tracker) Found(s *event.Socket) *End {
 
 func (t *Tracker) meet(s *event.Socket) *End {
 	t.tidy()
-	e := t.pool.end()
-	e.Tuple = event.NewTuple(s.NetNS, s.Local, s.Remote)
-	e.Socket, e.connection, e.State, e.Until = s.Socket, s.Socket, s.State, s.Until
+	e := t.newEnd(s.Socket, event.NewTuple(s.NetNS, s.Local, s.Remote), s.State)
+	e.Until = s.Until
 	if s.Past != nil {
 		t.resume(e, s)
 		return e

@@ -8,7 +8,9 @@ import (
 type pool struct {
 	ends    *End // by next
 	courses *course
-	fresh   []End
+	chunks  [][]End // all ends, in use or not
+	fresh   []End   // of the last chunk, those that were never in use
+	hand    int     // where next looks on
 }
 
 // poolChunk is how many ends are made at a time.
@@ -21,9 +23,20 @@ func (p *pool) end() *End {
 	}
 	if len(p.fresh) == 0 {
 		p.fresh = make([]End, poolChunk)
+		p.chunks = append(p.chunks, p.fresh)
 	}
 	e := &p.fresh[0]
 	p.fresh = p.fresh[1:]
+	return e
+}
+
+// next returns one end after the other, over and over, in use or not.
+func (p *pool) next() *End {
+	if p.hand >= len(p.chunks)*poolChunk {
+		p.hand = 0
+	}
+	e := &p.chunks[p.hand/poolChunk][p.hand%poolChunk]
+	p.hand++
 	return e
 }
 

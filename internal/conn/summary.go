@@ -14,6 +14,7 @@ type Summary struct {
 	Resets, Timeouts, Refused, Abandoned int
 
 	Incomplete int // connections of which a part was not seen
+	Forgotten  int // sockets that were followed no longer, as there were too many
 }
 
 // Closed is the number of connections whose verdict stands.

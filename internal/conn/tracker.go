@@ -13,13 +13,20 @@ import (
 // Tracker follows all connections of a trace. It is not safe for concurrent use.
 type Tracker struct {
 	Summary Summary
+	// Forgets is told of each end that the tracker follows no longer, although it is not
+	// closed: there are too many. It must not keep it.
+	Forgets func(*End)
 
 	pool  pool
 	ends  map[event.ID]*End
 	pairs pairs      // those whose other end may still come
 	shown *End       // of the last step
 	gap   event.Time // the end of the last one in the stream; 0: there was none
+	most  int        // ends
 }
+
+// Most is how many sockets are followed at a time. They take some 200 MiB.
+const Most = 1 << 19
 
 const (
 	// statesUsually is how many states a connection passes before its verdict.
@@ -33,7 +40,7 @@ const (
 
 // NewTracker returns a tracker without connections.
 func NewTracker() *Tracker {
-	return &Tracker{ends: make(map[event.ID]*End), pairs: newPairs()}
+	return &Tracker{ends: make(map[event.ID]*End), pairs: newPairs(), most: Most}
 }
 
 // Lost takes that records are missing, of whatever sockets, up to a time: the verdict on an
@@ -159,9 +166,7 @@ func (t *Tracker) end(tr *event.Transition) *End {
 		}
 		return e
 	}
-	e = t.pool.end()
-	e.Tuple = event.NewTuple(tr.NetNS, tr.Local, tr.Remote)
-	e.Socket, e.connection, e.State = tr.Socket, tr.Socket, tr.From
+	e = t.newEnd(tr.Socket, event.NewTuple(tr.NetNS, tr.Local, tr.Remote), tr.From)
 	if tr.From == tcpstate.TimeWait { // its connection was over before it was seen
 		e.judged = true
 	} else if !e.Listener() {
@@ -175,7 +180,7 @@ func (t *Tracker) end(tr *event.Transition) *End {
 // leave moves the end from its state into the next.
 func (t *Tracker) leave(e *End, tr *event.Transition) {
 	if tr.From != e.State || !tcpstate.Legal(tr.From, tr.To) {
-		e.Incomplete = true               // a transition between was lost
+		e.Incomplete = true // a transition between was lost
 		e.doubt(tr.From)
 	}
 	if !e.judged && !opens(tr.To) {

@@ -30,6 +30,9 @@ type Output interface {
 // Stream is one trace. It is not safe for concurrent use.
 type Stream struct {
 	Tracker *conn.Tracker
+	// Forgets, if it is not nil, is told of each end that is followed no longer. It must not
+	// keep it.
+	Forgets func(*conn.End)
 	out     Output
 	doctor  *diagnose.Engine
 	lost    uint64
@@ -38,7 +41,16 @@ type Stream struct {
 // New returns a stream that leads to an output.
 func New(out Output) *Stream {
 	tracker := conn.NewTracker()
-	return &Stream{Tracker: tracker, out: out, doctor: diagnose.New(tracker)}
+	s := &Stream{Tracker: tracker, out: out, doctor: diagnose.New(tracker)}
+	tracker.Forgets = s.forget
+	return s
+}
+
+func (s *Stream) forget(e *conn.End) {
+	s.doctor.Forget(e.Socket)
+	if s.Forgets != nil {
+		s.Forgets(e)
+	}
 }
 
 // Start takes the first record.
@@ -101,6 +113,7 @@ func (s *Stream) Stop(stop event.Stop) {
 	summary := &s.Tracker.Summary
 	stop.Transitions, stop.Connections = uint64(summary.Transitions), uint64(summary.Connections)
 	stop.Open, stop.Lost = uint64(summary.Open()), max(stop.Lost, s.lost)
+	stop.Forgotten = uint64(summary.Forgotten)
 	s.out.Stop(stop, s.doctor.Findings())
 }
 

@@ -87,6 +87,12 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) *event.Finding 
 	return e.judge(&e.fact)
 }
 
+// Forget drops what is known of a socket that is followed no longer.
+func (e *Engine) Forget(id event.ID) {
+	delete(e.looks, id)
+	delete(e.reset, id)
+}
+
 // CallFailed returns what is found at a call that failed, or nil.
 func (e *Engine) CallFailed(c *event.CallFailed) *event.Finding {
 	e.called(c)

@@ -257,5 +257,8 @@ func (w *Writer) Stop(s event.Stop, _ []event.Finding) {
 	o.uint("connections", s.Connections)
 	o.uint("open", s.Open)
 	o.uint("lost", s.Lost)
+	if s.Forgotten > 0 {
+		o.uint("forgotten", s.Forgotten)
+	}
 	w.end()
 }

@@ -73,6 +73,7 @@ type trace struct {
 	looker  looker
 	sampler sampler
 	checked event.Time // when the loss counters were read
+	gone    []gone     // followed no longer, since the last record
 }
 
 // Run traces until the context ends, and then writes the end of the trace in order.
@@ -99,6 +100,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	defer diag.Close()
 	stream := derive.New(out)
 	t := &trace{Options: o, probe: p, diag: diag, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel}
+	stream.Forgets = t.forget
 	t.records = stream
 	if o.Raw != nil {
 		t.records = tee{stream, o.Raw}
@@ -183,6 +185,7 @@ func (t *trace) read() error {
 		case err == nil:
 			t.meet(k.Time)
 			t.settler.Add(&k)
+			t.forgetGone()
 			if !more {
 				err = t.pause(batch)
 			} else if k.Time.Sub(t.checked) >= lossCheck {

@@ -82,29 +82,14 @@ func (p *player) ready(at event.Time) {
 	}
 }
 
-// mostSockets is how many sockets may be open at a time: more than a machine has. A
-// capture that says so is not to be trusted, and must not fill the memory.
-const mostSockets = 1 << 20
-
 // mostHeld is how many holders, and states passed, the sockets that are older may have
 // together.
 const mostHeld = 4 << 20
 
-// full says whether there is no room for one more socket.
-func (p *player) full(id event.ID) bool {
-	if p.stream.Tracker.Len() < mostSockets || p.stream.Tracker.End(id) != nil {
-		return false
-	}
-	if p.err == nil {
-		p.err = fmt.Errorf("%s has more than %d sockets open at a time: no machine does", p.reader.Name, mostSockets)
-	}
-	return true
-}
-
 // Found implements jsonl.Records. A file begins with sockets that the one before had.
 func (p *player) Found(s *event.Socket) {
 	p.ready(s.Time)
-	if p.full(s.Socket) || s.Past != nil && p.stream.Tracker.End(s.Socket) != nil {
+	if s.Past != nil && p.stream.Tracker.End(s.Socket) != nil {
 		return
 	}
 	if p.held += len(s.Holders); s.Past != nil {
@@ -121,7 +106,7 @@ func (p *player) Found(s *event.Socket) {
 // Transition implements jsonl.Records.
 func (p *player) Transition(t *event.Transition) {
 	p.ready(t.Time)
-	if p.late(t.Time) || p.full(t.Socket) {
+	if p.late(t.Time) {
 		return
 	}
 	p.records.Transition(t)

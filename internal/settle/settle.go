@@ -45,6 +45,7 @@ type Settler struct {
 	listeners map[uint64]*socket
 	reason    func(uint8) string
 	cgroup    func(uint64) string
+	forgets   bool // sockets were forgotten that are not closed
 }
 
 // caller tells which process connects to where.
@@ -186,6 +187,17 @@ func (s *Settler) leave(sock *socket, address uint64) {
 		return
 	}
 	s.queue.settle(sock.held)
+	s.forget(sock)
+}
+
+// Forget drops a socket that is followed no longer. One whose next transition is on its way
+// stays until then. What a forgotten timewait socket does is told of no more.
+func (s *Settler) Forget(tuple event.Tuple, id event.ID) {
+	sock := s.tuples.get(&tuple)
+	if sock == nil || sock.id != id || sock.held != 0 {
+		return
+	}
+	s.forgets = true
 	s.forget(sock)
 }
 

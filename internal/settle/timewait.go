@@ -90,6 +90,16 @@ func (s *Settler) meetTimewait(k *event.Kernel) *socket {
 	return s.create(k, k.To, timewait)
 }
 
+// ended is the timewait socket whose timer is stopped or over, or nil: the filter does not
+// want it, or it was forgotten.
+func (s *Settler) ended(k *event.Kernel) *socket {
+	sock := s.timewaitAt(k)
+	if sock == nil && !s.forgets {
+		sock = s.meetTimewait(k)
+	}
+	return sock
+}
+
 // ending returns the held transition to CLOSE of a timewait socket, or nil. Its birth,
 // if that is still held, goes out.
 func (s *Settler) ending(sock *socket) *event.Transition {
@@ -171,10 +181,7 @@ func entryCause(from tcpstate.State) event.Cause {
 // timewaitStopped takes the stop of the timer, which comes before its expiry and
 // before each new start as well: what it means is told by the next record.
 func (s *Settler) timewaitStopped(k *event.Kernel) {
-	sock := s.timewaitAt(k)
-	if sock == nil {
-		sock = s.meetTimewait(k)
-	}
+	sock := s.ended(k)
 	if sock == nil {
 		return
 	}
@@ -194,10 +201,7 @@ func (s *Settler) timewaitStopped(k *event.Kernel) {
 
 // timewaitExpired takes the end that was foreseen.
 func (s *Settler) timewaitExpired(k *event.Kernel) {
-	sock := s.timewaitAt(k)
-	if sock == nil {
-		sock = s.meetTimewait(k)
-	}
+	sock := s.ended(k)
 	if sock == nil {
 		return
 	}
