@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -17,7 +18,7 @@ import (
 // findOlder looks for the sockets that are older than the trace, while what happens to
 // them gathers in the ring.
 func (t *trace) findOlder() error {
-	var q sockdiag.Query
+	q := sockdiag.Query{Most: conn.Most}
 	if t.Filter.NetNS != 0 {
 		q.NetNS = []uint32{t.Filter.NetNS}
 	}
@@ -30,6 +31,9 @@ func (t *trace) findOlder() error {
 	}
 	if found.Unseen > 0 {
 		t.Log.Warn(fmt.Sprintf("%d network namespaces could not be entered: sockets in them that are older than the trace show with their first change", found.Unseen))
+	}
+	if found.More > 0 {
+		t.Log.Warn(fmt.Sprintf("%d more sockets in TIME_WAIT than can be followed are older than the trace: their ends do not show", found.More))
 	}
 	listening := make(map[uint16][]*event.Socket)
 	for i := range found.Sockets {
@@ -56,7 +60,7 @@ func (t *trace) refresh() {
 	if len(places) == 0 {
 		return
 	}
-	found, err := t.diag.Look(sockdiag.Query{NetNS: places, Held: true})
+	found, err := t.diag.Look(sockdiag.Query{NetNS: places, Held: true, Restless: t.crowded()})
 	if err != nil {
 		t.Log.Warn("look at the sockets that are still open: who has them is not told", zap.Error(err))
 		found = &sockdiag.Snapshot{}

@@ -3,6 +3,7 @@
 package live
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -27,6 +28,9 @@ const (
 	// stockShare is the part of the local ports, in percent, from which on those for one
 	// destination are sampled.
 	stockShare = 50
+	// crowd is how many sockets are followed when the looks begin to leave out those in
+	// ESTABLISHED and TIME_WAIT, of which there are most: a look has 300 bytes of each.
+	crowd = 50_000
 	// fewPorts are not worth a look at the settings.
 	fewPorts = 8
 )
@@ -40,6 +44,7 @@ type sampler struct {
 	sockets  map[event.ID]sampled
 	stocks   map[destination]int // percent taken when last told
 	settings map[uint32]event.PortSettings
+	warned   bool // that the looks leave sockets out
 }
 
 // sampled is what was told of a socket last.
@@ -78,11 +83,24 @@ func (t *trace) sample() {
 		t.sampler.next = now.Add(sampleEvery)
 		return
 	}
-	t.lookAside(sockdiag.Query{NetNS: places})
+	t.lookAside(sockdiag.Query{NetNS: places, Restless: t.crowded()})
+}
+
+// crowded says whether there are too many sockets to look at all, and warns once.
+func (t *trace) crowded() bool {
+	if t.tracker.Len() <= crowd {
+		return false
+	}
+	if !t.sampler.warned {
+		t.sampler.warned = true
+		t.Log.Warn(fmt.Sprintf("more than %d sockets: who has the established ones now, and how many local ports are left, is not looked for", crowd))
+	}
+	return true
 }
 
 // looked is what came of a look.
 type looked struct {
+	query sockdiag.Query
 	found *sockdiag.Snapshot
 	took  time.Duration
 	err   error
@@ -95,7 +113,7 @@ func (t *trace) lookAside(q sockdiag.Query) {
 	t.sampler.looking.Go(func() {
 		start := host.Now()
 		found, err := t.diag.Look(q)
-		done <- looked{found, host.Now().Sub(start), err}
+		done <- looked{q, found, host.Now().Sub(start), err}
 	})
 }
 
@@ -109,7 +127,9 @@ func (t *trace) takeLook(l looked) {
 		return
 	}
 	t.sampleSockets(l.found.Sockets)
-	t.sampleStocks(l.found.Sockets, now)
+	if !l.query.Restless {
+		t.sampleStocks(l.found.Sockets, now)
+	}
 }
 
 // inhabited returns the network namespaces with sockets that processes have: what is in

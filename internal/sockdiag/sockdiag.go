@@ -22,10 +22,17 @@ type Query struct {
 	LocalPort, RemotePort uint16
 	NetNS                 []uint32 // inode numbers
 	Held                  bool     // those alone that processes have open
+	Restless              bool     // neither ESTABLISHED nor TIME_WAIT, which most are where there are very many
+	Most                  int      // in TIME_WAIT, which nobody limits to memory; 0: any number
 }
 
 // Holds says whether the query is for a socket.
 func (q Query) Holds(s *event.Socket) bool {
+	return q.here(s) && (!q.Restless || s.State != tcpstate.Established && !s.Timewait)
+}
+
+// here says whether the query is for where a socket is.
+func (q Query) here(s *event.Socket) bool {
 	return (len(q.NetNS) == 0 || slices.Contains(q.NetNS, s.NetNS)) &&
 		(q.LocalPort == 0 || q.LocalPort == s.Local.Port()) &&
 		(q.RemotePort == 0 || q.RemotePort == s.Remote.Port())
@@ -40,6 +47,8 @@ type Snapshot struct {
 	Exact bool
 	// Unseen counts the network namespaces that could not be entered.
 	Unseen int
+	// More counts the sockets in TIME_WAIT beyond Query.Most.
+	More int
 }
 
 // Diag looks at sockets, one look at a time.
@@ -92,12 +101,17 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 		return &Snapshot{Sockets: c.sockets, Exact: true}, nil
 	}
 	paths := c.namespaces(d.atlas)
-	c.sockets = slices.Grow(c.sockets, c.expect)
+	if q.Most > 0 {
+		c.expect = min(c.expect, q.Most)
+	}
+	if !q.Restless {
+		c.sockets = slices.Grow(c.sockets, c.expect)
+	}
 	unseen, err := inNamespaces(paths, func() error { return d.finder.Sockets(ports, c.find) })
 	if err != nil {
 		return nil, fmt.Errorf("find the sockets: %w", err)
 	}
-	return &Snapshot{Sockets: c.sockets, Exact: true, Unseen: unseen}, nil
+	return &Snapshot{Sockets: c.sockets, Exact: true, Unseen: unseen, More: c.more}, nil
 }
 
 // collector puts together what is found of each socket.
@@ -108,6 +122,8 @@ type collector struct {
 	expect  int                 // sockets, about
 	index   map[uint64]int      // in sockets, of those that processes have, by kernel address
 	pids    map[uint32][]uint32 // by network namespace, of some processes that have sockets there
+	waiting int                 // those in TIME_WAIT
+	more    int                 // and how many are left out
 }
 
 // pidsTried is how many processes are asked for a way into a network namespace.
@@ -119,11 +135,14 @@ func newCollector(q Query) *collector {
 
 // hold takes a file descriptor of a socket.
 func (c *collector) hold(s *event.Socket) {
-	if !c.query.Holds(s) {
+	if !c.query.here(s) {
 		return
 	}
 	if pids, pid := c.pids[s.NetNS], s.Holders[0].PID; len(pids) < pidsTried && !slices.Contains(pids, pid) {
 		c.pids[s.NetNS] = append(pids, pid)
+	}
+	if !c.query.Holds(s) {
+		return
 	}
 	if i, ok := c.index[s.Address]; ok {
 		if len(c.sockets[i].Holders) < event.HoldersMost {
@@ -140,6 +159,12 @@ func (c *collector) hold(s *event.Socket) {
 func (c *collector) find(s *event.Socket) {
 	if !c.query.Holds(s) {
 		return
+	}
+	if s.Timewait {
+		if c.waiting++; c.query.Most > 0 && c.waiting > c.query.Most {
+			c.more++
+			return
+		}
 	}
 	i, ok := c.index[s.Address]
 	if !ok {
