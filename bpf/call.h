@@ -37,15 +37,12 @@ static __always_inline __u64 call_argument(int n)
 /* The TCP socket behind one of the process's file descriptors, or NULL. */
 static __always_inline const struct sock *tcp_socket_of(__u32 fd)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct file **files, *file;
+	struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
+	struct file *file;
 	struct socket *socket;
 	struct sock *sk;
 
-	if (fd >= BPF_CORE_READ(task, files, fdt, max_fds))
-		return NULL;
-	files = BPF_CORE_READ(task, files, fdt, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), files + fd) || !file)
+	if (fd >= table->max_fds || bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) || !file)
 		return NULL;
 	socket = BPF_CORE_READ(file, private_data);
 	/* Any file may be here; only a socket's has a struct socket that leads back to it. */

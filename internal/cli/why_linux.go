@@ -40,7 +40,7 @@ func ask(addr netip.Addr, port uint16) (*why.Question, error) {
 	}
 	cgroups := host.OpenCgroups()
 	defer cgroups.Close()
-	diag, err := sockdiag.Open(jiffy, cgroups.Path)
+	diag, err := sockdiag.Open(jiffy, cgroups.Path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,8 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	if err != nil {
 		return err
 	}
-	p, err := probe.Open(o.Filter, o.Ring)
+	types := probe.NewTypes()
+	p, err := probe.Open(o.Filter, o.Ring, types)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	defer cancel(nil)
 	cgroups := host.OpenCgroups()
 	defer cgroups.Close()
-	diag, err := sockdiag.Open(jiffy, cgroups.Path)
+	diag, err := sockdiag.Open(jiffy, cgroups.Path, types)
 	if err != nil {
 		return err
 	}

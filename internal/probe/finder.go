@@ -35,10 +35,14 @@ type Finder struct {
 type Query struct{ LocalPort, RemotePort uint16 }
 
 // OpenFinder loads the iterators. A jiffy is the length of a tick of the kernel's
-// timers; cgroup finds the path of the cgroup with an id. The error wraps ErrNotPermitted or ErrUnsupported where that is the reason.
-func OpenFinder(jiffy time.Duration, cgroup func(uint64) string) (*Finder, error) {
+// timers; cgroup finds the path of the cgroup with an id. The error wraps ErrNotPermitted or
+// ErrUnsupported where that is the reason. Without types it reads its own.
+func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (*Finder, error) {
 	if !permitted() {
 		return nil, ErrNotPermitted
+	}
+	if types == nil {
+		types = NewTypes()
 	}
 	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("lift the memory lock limit: %w", err)
@@ -47,7 +51,7 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string) (*Finder, error
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
-	collection, err := ebpf.NewCollection(spec)
+	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types.cache})
 	if err != nil {
 		return nil, explain("load the iterators", err)
 	}

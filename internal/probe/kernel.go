@@ -20,9 +20,16 @@ var (
 	ErrUnsupported = errors.New("this kernel cannot be traced")
 )
 
+// Types is the running kernel's own type information. To read it takes a part of the time
+// until a trace begins: whoever loads more than once shares it. It is safe for concurrent
+// use.
+type Types struct{ cache *btf.Cache }
+
+// NewTypes returns type information that is not read yet.
+func NewTypes() *Types { return &Types{btf.NewCache()} }
+
 // features is what the running kernel offers beyond what every trace needs.
 type features struct {
-	types         *btf.Spec
 	droppedSocket bool             // kfree_skb tells the socket that a segment was dropped at
 	resetReasons  map[uint8]string // of tcp_send_reset; nil: it does not tell
 }
@@ -34,11 +41,11 @@ var tracepoints = []string{
 }
 
 // inspect finds out by the kernel's own type information what it offers.
-func inspect() (features, error) {
+func inspect(t *Types) (features, error) {
 	if !permitted() {
 		return features{}, ErrNotPermitted
 	}
-	types, err := btf.LoadKernelSpec()
+	types, err := t.cache.Kernel()
 	if err != nil {
 		return features{}, fmt.Errorf("%w: it has no type information (BTF) in /sys/kernel/btf/vmlinux; boot one with CONFIG_DEBUG_INFO_BTF, as distributions build it from 5.12 on (%w)", ErrUnsupported, err)
 	}
@@ -46,7 +53,7 @@ func inspect() (features, error) {
 }
 
 func inspectTypes(types *btf.Spec) (features, error) {
-	found := features{types: types}
+	var found features
 	for _, name := range tracepoints {
 		var typedef *btf.Typedef
 		if err := types.TypeByName("btf_trace_"+name, &typedef); err != nil {

@@ -72,7 +72,7 @@ type what struct {
 
 func open(t *testing.T, ns *kerneltest.NetNS, ring uint32) *probe.Probe {
 	t.Helper()
-	p, err := probe.Open(event.Filter{NetNS: ns.Inode}, ring)
+	p, err := probe.Open(event.Filter{NetNS: ns.Inode}, ring, probe.NewTypes())
 	if err != nil {
 		t.Fatal(err)
 	}

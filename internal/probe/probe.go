@@ -41,14 +41,14 @@ type Probe struct {
 	callsUnseen error
 }
 
-// Open loads and attaches the programs, with a ring buffer of so many bytes, a power of two
+// Open loads and attaches the programs, by the kernel's types, with a ring buffer of so many bytes, a power of two
 // from a page on; 0 is the usual size. When it returns, no event that the filter wants is
 // missed. The error wraps ErrNotPermitted or ErrUnsupported where that is the reason.
-func Open(filter event.Filter, ring uint32) (*Probe, error) {
+func Open(filter event.Filter, ring uint32, types *Types) (*Probe, error) {
 	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("lift the memory lock limit: %w", err)
 	}
-	kernel, err := inspect()
+	kernel, err := inspect(types)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func Open(filter event.Filter, ring uint32) (*Probe, error) {
 		spec.Maps["events"].MaxEntries = ring
 	}
 	p := &Probe{kernel: kernel}
-	if err := p.load(spec); err != nil {
+	if err := p.load(spec, types); err != nil {
 		return nil, explain("load the BPF programs", err)
 	}
 	if err := p.attach(); err != nil {
@@ -81,8 +81,8 @@ func Open(filter event.Filter, ring uint32) (*Probe, error) {
 
 // load loads the programs, without those at the ends of system calls where they do not
 // load: they need a helper that came later than the rest (bpf_task_pt_regs, 5.15).
-func (p *Probe) load(spec *ebpf.CollectionSpec) (err error) {
-	options := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: p.kernel.types}}
+func (p *Probe) load(spec *ebpf.CollectionSpec, types *Types) (err error) {
+	options := ebpf.CollectionOptions{Cache: types.cache}
 	if !callArguments() {
 		p.callsUnseen = fmt.Errorf("it is not known where %s keeps the arguments of a system call", runtime.GOARCH)
 	} else if p.collection, err = ebpf.NewCollectionWithOptions(spec, options); err == nil {

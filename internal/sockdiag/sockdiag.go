@@ -59,10 +59,10 @@ type Diag struct {
 }
 
 // Open prepares looking. Where the rights for BPF are missing, or the kernel has no
-// iterators, it takes netlink and /proc. A jiffy is the length of a tick of the kernel's
+// iterators, it takes netlink and /proc. Without the kernel's types it reads its own. A jiffy is the length of a tick of the kernel's
 // timers; cgroup finds the path of the cgroup with an id.
-func Open(jiffy time.Duration, cgroup func(uint64) string) (*Diag, error) {
-	finder, err := probe.OpenFinder(jiffy, cgroup)
+func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (*Diag, error) {
+	finder, err := probe.OpenFinder(jiffy, cgroup, types)
 	switch {
 	case errors.Is(err, probe.ErrNotPermitted), errors.Is(err, probe.ErrUnsupported):
 		return OpenNetlink(), nil

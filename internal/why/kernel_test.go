@@ -174,7 +174,7 @@ func diag(t *testing.T) *sockdiag.Diag {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := sockdiag.Open(jiffy, func(uint64) string { return "" })
+	d, err := sockdiag.Open(jiffy, func(uint64) string { return "" }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
