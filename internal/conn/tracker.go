@@ -102,8 +102,8 @@ func (t *Tracker) tidy() {
 	case e == nil:
 	case e.settled():
 		t.part(e)
-	case e.Listener() && e.State == tcpstate.Close:
-		t.pool.putEnd(e)
+	case e.State == tcpstate.Close && e.Peer == nil:
+		t.release(e)
 	}
 }
 

@@ -26,6 +26,11 @@ func (s *Settler) transition(k *event.Kernel) {
 		return
 	}
 	s.queue.settle(sock.held)
+	if sock.id == 0 { // that was its end, and this is another's beginning
+		if sock = s.meet(k); sock == nil {
+			return
+		}
+	}
 	if options := k.Options(); !k.Has(event.Counted) && options != sock.options {
 		sock.options, sock.optionsTold = options, false
 	}
@@ -157,7 +162,7 @@ func (s *Settler) locate(sock *socket, k *event.Kernel) bool {
 	s.connected(sock)
 	first := sock.now().deferred
 	if k.To != tcpstate.Close { // else a RST may have come before
-		s.pool.calm(sock)
+		s.calm(sock)
 	}
 	if sock.tuple.LocalPort != 0 {
 		return true

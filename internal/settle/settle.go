@@ -212,11 +212,10 @@ func (s *Settler) forget(sock *socket) {
 		}
 	}
 	s.tuples.drop(sock)
-	s.connected(sock)
 	if s.listeners[sock.cookie] == sock {
 		delete(s.listeners, sock.cookie)
 	}
-	s.pool.calm(sock)
+	s.calm(sock)
 	s.pool.put(sock)
 }
 

@@ -109,9 +109,10 @@ func (s *Settler) moment(sock *socket) *moment {
 }
 
 // calm ends a socket's moment.
-func (p *pool) calm(sock *socket) {
+func (s *Settler) calm(sock *socket) {
+	s.connected(sock)
 	if m := sock.moment; m != nil {
-		m.next, p.moments, sock.moment = p.moments, m, nil
+		m.next, s.pool.moments, sock.moment = s.pool.moments, m, nil
 	}
 }
 

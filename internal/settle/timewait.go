@@ -79,6 +79,8 @@ func (s *Settler) birth(k *event.Kernel) {
 	}
 	if sock.kind == full {
 		s.moment(sock).full = sock.address
+	} else {
+		delete(s.sockets, sock.address) // the request's: its full socket was not seen
 	}
 	sock.kind, sock.address, sock.cookie = timewait, k.Sock, k.Cookie
 	s.sockets[k.Sock] = sock
@@ -136,7 +138,7 @@ func (s *Settler) handOver(sock *socket) {
 	if full := sock.replaced(); full != 0 {
 		delete(s.sockets, full)
 	}
-	s.pool.calm(sock)
+	s.calm(sock)
 }
 
 // enter tells of the transition that a birth makes, if it makes one. If the last
