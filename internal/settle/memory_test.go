@@ -16,14 +16,18 @@ func TestClosedSocketsAreForgotten(t *testing.T) {
 	unborn := []mod{between("10.0.0.1:80", "0.0.0.0:0"), cookied(5)}
 	other := []mod{sock(9), cookied(99)}
 	for name, life := range map[string][]event.Kernel{
-		"TIME_WAIT":      inTimeWait(stopped(time.Second, timeWait), expired(time.Second, timeWait)),
-		"RST":            {change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(us, has(event.ResetActive))},
-		"CLOSE unheard":  {change(0, "ESTABLISHED>CLOSE")},
-		"FIN from peer":  {change(0, "ESTABLISHED>CLOSE_WAIT"), change(ms, "CLOSE_WAIT>LAST_ACK"), change(2*ms, "LAST_ACK>CLOSE")},
-		"connect":        {change(0, "CLOSE>SYN_SENT", by(42), unbound), change(ms, "SYN_SENT>CLOSE", bound, fails(event.ECONNREFUSED))},
-		"slow connect":   {change(0, "CLOSE>SYN_SENT", by(42), unbound), change(time.Minute, "SYN_SENT>CLOSE", bound, by(42))},
-		"no port":        {change(0, "CLOSE>SYN_SENT", by(42), unbound), change(ms, "SYN_SENT>CLOSE", unbound, by(42))},
-		"bound connect":  {change(0, "CLOSE>SYN_SENT", by(42), bound), change(ms, "SYN_SENT>CLOSE", bound, by(42))},
+		"TIME_WAIT":     inTimeWait(stopped(time.Second, timeWait), expired(time.Second, timeWait)),
+		"RST":           {change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(us, has(event.ResetActive))},
+		"CLOSE unheard": {change(0, "ESTABLISHED>CLOSE")},
+		"FIN from peer": {change(0, "ESTABLISHED>CLOSE_WAIT"), change(ms, "CLOSE_WAIT>LAST_ACK"), change(2*ms, "LAST_ACK>CLOSE")},
+		"connect":       {change(0, "CLOSE>SYN_SENT", by(42), unbound), change(ms, "SYN_SENT>CLOSE", bound, fails(event.ECONNREFUSED))},
+		"slow connect":  {change(0, "CLOSE>SYN_SENT", by(42), unbound), change(time.Minute, "SYN_SENT>CLOSE", bound, by(42))},
+		"no port":       {change(0, "CLOSE>SYN_SENT", by(42), unbound), change(ms, "SYN_SENT>CLOSE", unbound, by(42))},
+		"bound connect": {change(0, "CLOSE>SYN_SENT", by(42), bound), change(ms, "SYN_SENT>CLOSE", bound, by(42))},
+		"a connect, and its TIME_WAIT": {
+			change(0, "CLOSE>SYN_SENT", by(42), bound), armed(ms, timeWait, bound), change(ms+us, "FIN_WAIT2>CLOSE", bound),
+			stopped(time.Second, timeWait, bound), expired(time.Second, timeWait, bound),
+		},
 		"lost SYN":       {syn(0), requestStopped(ms), requestExpired(ms)},
 		"RST for a SYN":  {syn(0), requestStopped(ms), requestReset(ms + us)},
 		"handshake":      {syn(0), requestStopped(ms), change(ms, "LISTEN>SYN_RECV"), change(ms, "SYN_RECV>CLOSE")},
