@@ -54,7 +54,7 @@ func (a *about) recorded() Recorded {
 func (s *Stat) connections() Connections {
 	sum := &s.summary
 	return Connections{
-		Seen: sum.Connections, BothEnds: sum.BothEnds, Open: sum.Open(), Incomplete: sum.Incomplete,
+		Seen: sum.Connections, BothEnds: sum.BothEnds, Open: sum.Open(), Incomplete: sum.Incomplete, Forgotten: sum.Forgotten,
 		ClosedFirst: ClosedFirst{
 			Server: sum.ByServer, Client: sum.ByClient, Both: sum.ByBoth, Neither: sum.ByNeither,
 			Local: sum.ByLocal, Remote: sum.ByRemote, Unknown: sum.Unknown,

@@ -119,6 +119,9 @@ func (r *Report) printConnections(p *page) {
 	if c.Incomplete > 0 {
 		phrases = append(phrases, grouped(c.Incomplete)+" incomplete")
 	}
+	if c.Forgotten > 0 {
+		phrases = append(phrases, counted(c.Forgotten, "socket")+" forgotten")
+	}
 	p.label("connections", p.phrases(phrases...)...)
 	f := &c.ClosedFirst
 	p.label("closed first by", p.phrases(figures(

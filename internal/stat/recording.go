@@ -89,4 +89,5 @@ func addSummary(to, s *conn.Summary) {
 	to.Refused += s.Refused
 	to.Abandoned += s.Abandoned
 	to.Incomplete += s.Incomplete
+	to.Forgotten += s.Forgotten
 }

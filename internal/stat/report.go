@@ -74,9 +74,10 @@ type Recorded struct {
 // were seen is one.
 type Connections struct {
 	Seen        int         `json:"seen"`
-	BothEnds    int         `json:"both_ends"`  // of them, those of which both ends were seen
-	Open        int         `json:"open"`       // of them, at the end
-	Incomplete  int         `json:"incomplete"` // of those that were closed: not seen whole
+	BothEnds    int         `json:"both_ends"`           // of them, those of which both ends were seen
+	Open        int         `json:"open"`                // of them, at the end
+	Incomplete  int         `json:"incomplete"`          // of those that were closed: not seen whole
+	Forgotten   int         `json:"forgotten,omitempty"` // sockets that were followed no longer, as there were too many
 	ClosedFirst ClosedFirst `json:"closed_first"`
 	Ended       Ended       `json:"ended"`
 }

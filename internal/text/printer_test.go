@@ -259,3 +259,22 @@ func TestWordsForACause(t *testing.T) {
 		}
 	}
 }
+
+// TestForgottenSocketsAreSaid: the summary counts the sockets that were too many.
+func TestForgottenSocketsAreSaid(t *testing.T) {
+	t.Parallel()
+	for forgotten, want := range map[uint64]bool{0: false, 177_727: true} {
+		var out bytes.Buffer
+		p := text.New(&out, options(80))
+		p.Start(&event.Start{}, conn.NewTracker())
+		p.Stop(event.Stop{Forgotten: forgotten}, nil)
+		if said := strings.Contains(out.String(), "forgotten:         177727 sockets"); said != want {
+			t.Errorf("%d forgotten: %s", forgotten, out.String())
+		}
+		for line := range strings.Lines(out.String()) {
+			if len(line) > 81 {
+				t.Errorf("a line of %d columns: %s", len(line)-1, line)
+			}
+		}
+	}
+}
