@@ -35,7 +35,17 @@ func TestWhyASocketCloses(t *testing.T) {
 		},
 		{
 			"a RST after a moment explains nothing",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(ms, has(event.ResetActive))},
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE"), resetSent(ms, has(event.ResetActive))},
+			[]string{"ESTABLISHED>CLOSE"},
+		},
+		{
+			"a process that loses the processor between its CLOSE and the RST",
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(40*ms, has(event.ResetActive))},
+			[]string{"ESTABLISHED>CLOSE reset_sent mechanism close by 42"},
+		},
+		{
+			"a RST of a process that comes too late",
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(50*ms, has(event.ResetActive))},
 			[]string{"ESTABLISHED>CLOSE"},
 		},
 		{

@@ -74,7 +74,7 @@ func TestOrderStaysTheRings(t *testing.T) {
 func TestWaitOfTheSecondDoesNotHoldTheFirst(t *testing.T) {
 	t.Parallel()
 	l := listen()
-	l.add(change(0, "ESTABLISHED>CLOSE", by(42)))
+	l.add(change(0, "ESTABLISHED>CLOSE"))
 	l.add(another(500*us, "ESTABLISHED>CLOSE"))
 	l.Advance(start.Add(ms))
 	l.hears(t, "ESTABLISHED>CLOSE")

@@ -20,6 +20,9 @@ const (
 	// patience is how long a transition waits for the record that explains it. A RST
 	// that we send shows up to 60 us after the CLOSE.
 	patience = time.Millisecond
+	// abortPatience is how long a CLOSE that a process made of an open connection waits for
+	// the RST that goes with it: the process may lose the processor in between.
+	abortPatience = 50 * time.Millisecond
 	// portPatience is how long a connect waits for its local port, which the answer to
 	// the SYN tells. It keeps the output prompt where no answer comes.
 	portPatience = 20 * time.Millisecond
