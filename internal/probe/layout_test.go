@@ -98,7 +98,8 @@ func TestKindsAndFlagsAreThoseOfTheHeader(t *testing.T) {
 		"ACCEPTED": int(event.Accepted), "BIND_FAILED": int(event.BindFailed),
 		"LISTEN_FAILED": int(event.ListenFailed), "CONNECT_FAILED": int(event.ConnectFailed),
 		"COUNTED": int(event.Counted), "REUSEADDR": int(event.Reuseaddr), "REUSEPORT": int(event.Reuseport),
-		"V6ONLY": int(event.V6Only), "IPV6": int(event.IPv6),
+		"V6ONLY": int(event.V6Only), "IPV6": int(event.IPv6), "BYSTANDER": int(event.Bystander),
+		"RING_GAP": int(event.RingGap),
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("bpf/event.h has %v\npackage event has %v", got, want)
