@@ -5,6 +5,7 @@
 #define TCPTRACE_PROCESS_H
 
 #include "compat.h"
+#include "descriptor.h"
 #include "event.h"
 #include "kernel.h"
 
@@ -63,21 +64,30 @@ static __always_inline void put_caller(struct event *e)
 #define READ_AMD64 0
 #define READ_ARM64 63
 
-/* Says whether the current system call is read(). Nobody closes by that: who looks at all
- * open files, as a snapshot does by read(), has each of them for a moment, and if its
- * owner lets go just then, the socket is closed at the end of read(). */
 static __always_inline bool in_read(struct task_struct *task)
 {
-	const void *regs;
+	const void *regs = (const void *)bpf_task_pt_regs(task);
 
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		return false;
-	regs = (const void *)bpf_task_pt_regs(task);
 	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
 		return BPF_CORE_READ((const struct pt_regs___amd64 *)regs, orig_ax) == READ_AMD64;
 	if (bpf_core_field_exists(struct pt_regs___arm64, syscallno))
 		return BPF_CORE_READ((const struct pt_regs___arm64 *)regs, syscallno) == READ_ARM64;
 	return false;
+}
+
+/* Says whether the task closes what another one let go of before: who looks at all open
+ * files, as a snapshot does by read(), has each of them for a moment, and if its owner
+ * closes it just then, the socket goes at the end of read(). A thread that reads from the
+ * socket while another one of its process closes it is none: the descriptor is closed, or
+ * another socket's by now. */
+static __always_inline bool bystands(struct task_struct *task)
+{
+	__u32 fd;
+
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs) || !in_read(task))
+		return false;
+	fd = call_argument(0);
+	return file_of(fd) && !tcp_socket_of(fd);
 }
 
 static __always_inline void put_process(struct event *e, const struct sock *sk)
@@ -87,7 +97,7 @@ static __always_inline void put_process(struct event *e, const struct sock *sk)
 
 	if (task->flags & PF_KTHREAD)
 		return; /* a socket in flight between processes: released by a kworker */
-	if (!open && sk->sk_socket && !(task->flags & PF_EXITING) && in_read(task)) {
+	if (!open && sk->sk_socket && !(task->flags & PF_EXITING) && bystands(task)) {
 		e->flags |= BYSTANDER;
 		return;
 	}

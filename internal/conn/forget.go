@@ -48,7 +48,7 @@ func (t *Tracker) forget(e *End) {
 	t.pairs.drop(e)
 	if peer := e.Peer; peer != nil {
 		peer.role, peer.peerID, peer.Peer = peer.Role(), e.Socket, nil
-		if peer.State == tcpstate.Close {
+		if peer.State == tcpstate.Close && t.ends[peer.Socket] != peer {
 			t.release(peer)
 		}
 	}

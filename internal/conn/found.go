@@ -66,7 +66,7 @@ func (t *Tracker) resume(e *End, s *event.Socket) {
 	if e.Listener() {
 		return
 	}
-	if e.State != tcpstate.Close {
+	if e.State != tcpstate.Close && e.LocalPort != 0 {
 		t.pairs.put(e, t.pairs.first(e))
 	}
 	if !e.elsewhere {
@@ -76,6 +76,9 @@ func (t *Tracker) resume(e *End, s *event.Socket) {
 		t.pairs.drop(e)
 		t.pairs.drop(peer)
 		t.link(e, peer)
+	}
+	if e.State == tcpstate.Close && e.Peer == nil {
+		t.shown = e // nothing rests on it once it is told
 	}
 }
 
@@ -103,8 +106,15 @@ func (t *Tracker) remember(e *End, s *event.Socket) {
 	e.announced, e.counted, e.elsewhere = e.decided(), p.Counted, p.Counted
 }
 
-// Past is what has been seen of the socket's life, for a file that goes on with it.
-func (e *End) Past() *event.Past {
+// Past is what has been seen of an end's life, for a file that goes on with it: that file
+// does not have the gaps of this one.
+func (t *Tracker) Past(e *End) *event.Past {
+	p := e.past()
+	p.Incomplete = p.Incomplete || !e.judged && t.touched(e)
+	return p
+}
+
+func (e *End) past() *event.Past {
 	p := &event.Past{
 		Since: e.Since, Opened: e.Opened, Closed: e.Closed,
 		ClosedFirst: e.ClosedFirst, How: e.How, Ended: e.Ended, Mechanism: e.Mechanism, Closer: e.Closer,

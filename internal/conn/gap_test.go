@@ -1,11 +1,13 @@
 package conn_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // TestAGapIsInTheVerdict: records may be missing of all that was open at a gap, and of
@@ -95,4 +97,38 @@ func TestTheOtherEndKnowsBetter(t *testing.T) {
 		}
 	}
 	equal(t, "verdicts", len(got.verdicts), 2)
+}
+
+// TestAGapGoesOnInTheNextFile: the file that goes on with an open connection does not have
+// the record of the gap.
+func TestAGapGoesOnInTheNextFile(t *testing.T) {
+	t.Parallel()
+	tracker := conn.NewTracker()
+	for _, tr := range []event.Transition{at(1*ms, server, "LISTEN>SYN_RECV"), at(2*ms, server, "SYN_RECV>ESTABLISHED")} {
+		tracker.Add(&tr)
+	}
+	equal(t, "incomplete before", tracker.Past(tracker.End(server)).Incomplete, false)
+	tracker.Lost(base.Add(3 * ms))
+	equal(t, "incomplete", tracker.Past(tracker.End(server)).Incomplete, true)
+}
+
+// TestResumedWithoutAPort has connects without a port go on in a file, end, and others come:
+// what one left must not be in the way of the next.
+func TestResumedWithoutAPort(t *testing.T) {
+	t.Parallel()
+	tracker := conn.NewTracker()
+	remote := netip.MustParseAddrPort("10.0.0.2:80")
+	for id := event.ID(1); id < 20; id++ {
+		tracker.Found(&event.Socket{
+			Socket: id, NetNS: 1, Local: netip.MustParseAddrPort("10.0.0.1:0"), Remote: remote,
+			State: tcpstate.SynSent, Past: &event.Past{Opened: base},
+		})
+		if id%3 == 0 {
+			tracker.Add(&event.Transition{
+				Time: base.Add(ms), Socket: id - 1, NetNS: 1, Local: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), uint16(id)), Remote: remote,
+				From: tcpstate.SynSent, To: tcpstate.Close, Cause: event.CauseTimeout,
+			})
+		}
+	}
+	equal(t, "kept", tracker.Len(), 13)
 }

@@ -47,6 +47,9 @@ func NewTracker() *Tracker {
 // end that was there then rests on what is left.
 func (t *Tracker) Lost(until event.Time) { t.gap = max(t.gap, until) }
 
+// touched says whether records of an end may be missing.
+func (t *Tracker) touched(e *End) bool { return t.gap != 0 && e.Opened <= t.gap }
+
 // Step is what a transition means for its connection.
 type Step struct {
 	End *End
@@ -144,7 +147,7 @@ func (t *Tracker) conclude(e *End) bool {
 		return false
 	}
 	e.judged = true
-	if t.gap != 0 && e.Opened <= t.gap {
+	if t.touched(e) {
 		e.Incomplete = true
 	}
 	e.agree()
@@ -162,6 +165,7 @@ func (t *Tracker) end(tr *event.Transition) *End {
 	e := t.ends[tr.Socket]
 	if e != nil {
 		if e.LocalPort == 0 {
+			t.pairs.drop(e) // which goes by the addresses
 			e.Tuple = event.NewTuple(tr.NetNS, tr.Local, tr.Remote)
 		}
 		return e

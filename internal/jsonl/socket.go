@@ -56,7 +56,7 @@ func (w *Writer) socket(at event.Time, when string, e *conn.End) {
 	o.known("closed_first", e.ClosedFirst.String())
 	w.options(&e.Options)
 	if when == whenFile {
-		w.past(e.Past())
+		w.past(w.sockets.Past(e))
 	}
 	w.processes(e.Holders())
 	w.end()

@@ -201,8 +201,8 @@ func (t *trace) read() error {
 
 // pause makes visible what there is, and lets events gather for a while.
 func (t *trace) pause(d time.Duration) error {
-	if now := host.Now(); now.Sub(t.checked) >= lossCheck {
-		if err := t.losses(now); err != nil {
+	if host.Now().Sub(t.checked) >= lossCheck {
+		if err := t.losses(); err != nil {
 			return err
 		}
 	}
@@ -243,11 +243,12 @@ func (t *trace) other(k *event.Kernel) {
 
 // losses tells what was lost since the last time. All records that there are are read: what
 // the ring refused is missing here.
-func (t *trace) losses(now event.Time) error {
+func (t *trace) losses() error {
 	refused, err := t.probe.Refused()
 	if err != nil {
 		return err
 	}
+	now := host.Now() // whatever was refused was before
 	t.lost(now, refused, event.LossRing)
 	return t.skipped(now)
 }
@@ -272,7 +273,7 @@ func (t *trace) lost(at event.Time, events uint64, kind event.LossKind) {
 func (t *trace) stop(cause error) error {
 	t.meet(host.Now())
 	t.settler.Close()
-	if err := t.losses(host.Now()); err != nil {
+	if err := t.losses(); err != nil {
 		return err
 	}
 	t.refresh()

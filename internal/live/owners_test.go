@@ -3,10 +3,15 @@
 package live_test
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -168,6 +173,59 @@ func TestNobodyClosesByReading(t *testing.T) {
 			t.Errorf("%v to %v: closed first by the %v, %+v, by %q; want the server, and nobody's act", v.Local(), v.Remote(), v.RoleOf(v.ClosedFirst), v.Closer, v.Mechanism)
 		}
 	}
+}
+
+// TestAThreadThatReadsIsItsProcess has a connection closed by one thread while another one
+// waits in read() for its data, which therefore lets go last: both are the closer's process.
+func TestAThreadThatReadsIsItsProcess(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	var p pair
+	var err error
+	ns.Do(func() {
+		var listener int
+		if listener, err = listenAt(loopback, true); err == nil {
+			defer unix.Close(listener)
+			p, err = connect(listener, loopback)
+		}
+	})
+	must(t, p, err)
+	thread, read := make(chan int, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		thread <- unix.Gettid()
+		_, err := unix.Read(p.server, make([]byte, 1))
+		read <- err
+	}()
+	must(t, p, awaitAsleep(<-thread))
+	withoutForks(func() { unix.Close(p.server) })
+	_, err = unix.Write(p.client, []byte{1})
+	must(t, p, err)
+	must(t, p, <-read)
+	must(t, p, awaitEOF(p.client))
+	withoutForks(func() { unix.Close(p.client) })
+	r.awaitVerdicts(t, 2, soon)
+	for _, v := range r.verdicts {
+		if v.RoleOf(v.ClosedFirst) != conn.Server || v.Closer == nil || v.Closer.PID != uint32(os.Getpid()) {
+			t.Errorf("%v to %v: closed first by the %v, %+v, by %v; want the server, this process", v.Local(), v.Remote(), v.RoleOf(v.ClosedFirst), v.Closer, v.Mechanism)
+		}
+	}
+}
+
+// awaitAsleep waits until a thread sleeps, as it does in a read() that has no data.
+func awaitAsleep(thread int) error {
+	for range 1000 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/stat", thread))
+		if err != nil {
+			return err
+		}
+		if fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])); fields[0] == "S" {
+			return nil
+		}
+		time.Sleep(time.Millisecond) // nothing tells
+	}
+	return errors.New("the thread does not sleep")
 }
 
 // TestKilledOwner kills the process that accepted a connection.

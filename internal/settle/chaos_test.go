@@ -21,7 +21,12 @@ func TestAnyOrderIsSurvived(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		stream := derive.New(text.New(io.Discard, text.Options{Width: 120, Zone: time.UTC}))
 		stream.Start(&event.Start{Time: start, Clock: 1})
-		s := settle.New(event.Filter{}, kernel, stream.Transition, func(*event.Kernel) {})
+		s := settle.New(event.Filter{}, kernel, func(tr *event.Transition) {
+			if tr.Socket == 0 {
+				t.Errorf("seed %d: %v > %v of no socket", seed, tr.From, tr.To)
+			}
+			stream.Transition(tr)
+		}, func(*event.Kernel) {})
 		now := start
 		for range 20_000 {
 			now = now.Add(time.Duration(random.Int64N(int64(300 * time.Microsecond))))

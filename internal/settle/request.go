@@ -116,6 +116,7 @@ func (s *Settler) adopt(k *event.Kernel) *socket {
 	}
 	s.queue.drop(sock.held)
 	s.rekey(sock, full, k)
+	s.calm(sock)
 	sock.cookie = k.Cookie
 	return sock
 }

@@ -156,6 +156,9 @@ func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, un
 	}
 	sock.until = until
 	s.queue.settle(sock.held)
+	if sock.id == 0 {
+		return // that was its end
+	}
 	t := s.change(sock, at, from, to, entryCause(from))
 	t.Until = until
 	if !tcpstate.Legal(from, to) {

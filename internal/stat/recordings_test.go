@@ -116,7 +116,7 @@ func TestContinuation(t *testing.T) {
 	first.tell(stream, part)
 	stream.Stop(event.Stop{Time: tracetest.When(border), Reason: event.StopRotated})
 	for _, e := range stream.Tracker.Open() {
-		second.records = append(second.records, record{at: border, tell: resumes(*e.Past(), event.Socket{
+		second.records = append(second.records, record{at: border, tell: resumes(*stream.Tracker.Past(e), event.Socket{
 			Time: tracetest.When(border), Socket: e.Socket, NetNS: e.NetNS, Local: e.Local(), Remote: e.Remote(), State: e.State, Until: e.Until, Role: e.Role(),
 		})})
 	}
