@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/replay"
 )
 
@@ -94,7 +95,7 @@ func killLoaded(ts *testscript.TestScript, neg bool, args []string) {
 				return
 			default:
 			}
-			if err := one(stage.listener); err != nil {
+			if err := kerneltest.Visit(stage.listener); err != nil {
 				done <- err
 				return
 			}
@@ -146,6 +147,6 @@ func overload(ts *testscript.TestScript, _ bool, _ []string) {
 		if time.Now().After(hangs) {
 			ts.Fatalf("tcptrace goes on")
 		}
-		ts.Check(one(stageOf(ts).listener))
+		ts.Check(kerneltest.Visit(stageOf(ts).listener))
 	}
 }

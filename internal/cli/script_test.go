@@ -24,6 +24,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tcptrace/tcptrace/internal/cli"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
 func TestMain(m *testing.M) {
@@ -161,25 +162,8 @@ func connect(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	for range n {
-		ts.Check(one(stageOf(ts).listener))
+		ts.Check(kerneltest.Visit(stageOf(ts).listener))
 	}
-}
-
-func one(l net.Listener) error {
-	client, err := net.Dial("tcp4", l.Addr().String())
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	server, err := l.Accept()
-	if err != nil {
-		return err
-	}
-	if err := server.Close(); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, client)
-	return err
 }
 
 // running is a trace in the background.
@@ -256,7 +240,7 @@ func hangup(ts *testscript.TestScript, _ bool, _ []string) {
 		if time.Now().After(hangs) {
 			ts.Fatalf("tcptrace does not notice that its reader went away")
 		}
-		ts.Check(one(stageOf(ts).listener))
+		ts.Check(kerneltest.Visit(stageOf(ts).listener))
 		select {
 		case <-r.ended:
 			alive = false

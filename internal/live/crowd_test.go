@@ -3,7 +3,6 @@
 package live_test
 
 import (
-	"io"
 	"net"
 	"strings"
 	"testing"
@@ -31,7 +30,7 @@ func TestManyInTheWayAreCounted(t *testing.T) {
 			return
 		}
 		for range crowd {
-			if err = serverCloses(l); err != nil {
+			if err = kerneltest.Visit(l); err != nil {
 				return
 			}
 		}
@@ -61,22 +60,4 @@ func TestManyInTheWayAreCounted(t *testing.T) {
 	if words := strings.Join(diagnose.InTheWay(&c), ", "); !strings.Contains(words, "300 connections") {
 		t.Errorf("in its way: %s", words)
 	}
-}
-
-// serverCloses makes a connection that the listener's side closes first.
-func serverCloses(l net.Listener) error {
-	client, err := net.Dial("tcp4", l.Addr().String())
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	server, err := l.Accept()
-	if err != nil {
-		return err
-	}
-	if err := server.Close(); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, client)
-	return err
 }

@@ -103,6 +103,21 @@ func prefork(t *testing.T, ns *kerneltest.NetNS) (listener int, server *kernelte
 	return os.Getpid(), server
 }
 
+// connected makes a connection whose listener is gone.
+func connected(t *testing.T, ns *kerneltest.NetNS) (p pair) {
+	t.Helper()
+	var err error
+	ns.Do(func() {
+		var listener int
+		if listener, err = listenAt(loopback, true); err == nil {
+			defer unix.Close(listener)
+			p, err = connect(listener, loopback)
+		}
+	})
+	must(t, p, err)
+	return p
+}
+
 // TestHandedOverSocket passes an accepted connection to another process (SCM_RIGHTS),
 // which no event tells: who has it then is found by looking.
 func TestHandedOverSocket(t *testing.T) {
@@ -115,15 +130,7 @@ func TestHandedOverSocket(t *testing.T) {
 	child, err := holder(ends[1])
 	must(t, child, err)
 	t.Cleanup(child.Kill)
-	var p pair
-	ns.Do(func() {
-		var listener int
-		if listener, err = listenAt(loopback, true); err == nil {
-			defer unix.Close(listener)
-			p, err = connect(listener, loopback)
-		}
-	})
-	must(t, p, err)
+	p := connected(t, ns)
 	must(t, p, unix.Sendmsg(ends[0], []byte{0}, unix.UnixRights(p.server), nil, 0))
 	must(t, p, child.Order(kerneltest.OrderReceive))
 	withoutForks(func() { unix.Close(p.server) })
@@ -152,15 +159,7 @@ func TestNobodyClosesByReading(t *testing.T) {
 	must(t, ends, err)
 	defer unix.Close(ends[0])
 	defer unix.Close(ends[1])
-	var p pair
-	ns.Do(func() {
-		var listener int
-		if listener, err = listenAt(loopback, true); err == nil {
-			defer unix.Close(listener)
-			p, err = connect(listener, loopback)
-		}
-	})
-	must(t, p, err)
+	p := connected(t, ns)
 	must(t, p, unix.Sendmsg(ends[0], []byte{0}, unix.UnixRights(p.server), nil, 0))
 	withoutForks(func() { unix.Close(p.server) })
 	withoutForks(func() { _, err = unix.Read(ends[1], make([]byte, 1)) })
@@ -181,16 +180,7 @@ func TestAThreadThatReadsIsItsProcess(t *testing.T) {
 	t.Parallel()
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
-	var p pair
-	var err error
-	ns.Do(func() {
-		var listener int
-		if listener, err = listenAt(loopback, true); err == nil {
-			defer unix.Close(listener)
-			p, err = connect(listener, loopback)
-		}
-	})
-	must(t, p, err)
+	p := connected(t, ns)
 	thread, read := make(chan int, 1), make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -200,7 +190,7 @@ func TestAThreadThatReadsIsItsProcess(t *testing.T) {
 	}()
 	must(t, p, awaitAsleep(<-thread))
 	withoutForks(func() { unix.Close(p.server) })
-	_, err = unix.Write(p.client, []byte{1})
+	_, err := unix.Write(p.client, []byte{1})
 	must(t, p, err)
 	must(t, p, <-read)
 	must(t, p, awaitEOF(p.client))

@@ -4,7 +4,6 @@ package probe_test
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"testing"
@@ -90,7 +89,7 @@ func load(t *testing.T, ns *kerneltest.NetNS, connections int) {
 		}
 		defer l.Close()
 		for range connections {
-			if err := visit(l); err != nil {
+			if err := kerneltest.Visit(l); err != nil {
 				return err
 			}
 		}
@@ -99,23 +98,6 @@ func load(t *testing.T, ns *kerneltest.NetNS, connections int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func visit(l net.Listener) error {
-	client, err := net.Dial("tcp4", l.Addr().String())
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	server, err := l.Accept()
-	if err != nil {
-		return err
-	}
-	if err := server.Close(); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, client)
-	return err
 }
 
 // read takes all that is in the ring.

@@ -1,0 +1,26 @@
+//go:build linux
+
+package kerneltest
+
+import (
+	"io"
+	"net"
+)
+
+// Visit makes a connection to a listener, whose side closes it first.
+func Visit(l net.Listener) error {
+	client, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	if err := server.Close(); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, client)
+	return err
+}
