@@ -112,7 +112,7 @@ func (t *trace) findHolders(c *event.CallFailed, k *event.Kernel) error {
 		c.Holders = t.inTheWay(c, k, sockets)
 		l := t.looker.looks[p]
 		switch {
-		case len(c.Holders) > 0:
+		case len(c.Holders) > 0 && (l.at >= c.Time || !slices.ContainsFunc(c.Holders, mayHaveGoneOn)):
 			return nil
 		case l.unseen:
 			return errUnseen
@@ -121,6 +121,12 @@ func (t *trace) findHolders(c *event.CallFailed, k *event.Kernel) error {
 		}
 		delete(t.looker.looks, p)
 	}
+}
+
+// mayHaveGoneOn says whether what an older look has of a socket may be over: it is one end
+// of a connection, which the filter leaves out, so that the trace did not see it go on.
+func mayHaveGoneOn(h event.InTheWay) bool {
+	return h.Socket.Socket == 0 && h.Remote.Port() != 0 && !h.Timewait
 }
 
 // errNotLooked: calls fail faster than the trace may look.
