@@ -9,11 +9,10 @@
 #include "event.h"
 #include "kernel.h"
 
-/* Says whether a system call may have made this change. A process owns the socket's
- * lock; in softirq none does. Segments that waited for the lock
- * are worked off under it, too, so only edges that no segment makes count. A
- * change to CLOSE without an error is a process's or the network's: user space
- * tells by what follows. */
+/* Says whether a system call may have made this change of a socket whose lock a process
+ * owns. Segments that waited for the lock are worked off under it, too, so only edges that
+ * no segment makes count. A change to CLOSE without an error is a process's or the
+ * network's: user space tells by what follows. */
 static __always_inline bool made_by_call(const struct sock *sk, int from, int to)
 {
 	switch (to) {

@@ -248,7 +248,7 @@ Each system call of the machine, by getppid() on one core, 9 times 200ms in turn
 var blanks = regexp.MustCompile(`(\S) +`)
 
 func TestCallEnds(t *testing.T) {
-	ran := []program{{name: "socket_transition", time: 700}, {name: "accept4_done", time: 40}, {name: "connect_done", time: 20}}
+	ran := []program{{name: "call_transition", time: 700}, {name: "accept4_done", time: 40}, {name: "connect_done", time: 20}}
 	if got := total(atCallEnds(ran)); got != 60*time.Nanosecond {
 		t.Errorf("got %v", got)
 	}

@@ -23,7 +23,7 @@ type Query struct {
 	NetNS                 []uint32 // inode numbers
 	Held                  bool     // those alone that processes have open
 	Restless              bool     // neither ESTABLISHED nor TIME_WAIT, which most are where there are very many
-	Most                  int      // in TIME_WAIT, which nobody limits to memory; 0: any number
+	Most                  int      // of those in TIME_WAIT; 0: any number
 }
 
 // Holds says whether the query is for a socket.

@@ -39,7 +39,7 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 		p.below(portWords(c.Ports))
 	}
 	if at, ok := diagnose.FreeAt(c); ok && len(c.Holders) > 0 {
-		p.below("works from " + p.clockTime(at, "15:04:05.0") + " on")
+		p.below("works from " + p.clockTime(at, 1) + " on")
 	}
 }
 
@@ -112,7 +112,7 @@ func (p *Printer) stateWords(s *event.Socket, now event.Time) string {
 	}
 	switch {
 	case s.Until != 0:
-		words += " until " + p.clockTime(s.Until, "15:04:05.0") + " (" + forWords(s.Until.Sub(now)) + ")"
+		words += " until " + p.clockTime(s.Until, 1) + " (" + forWords(s.Until.Sub(now)) + ")"
 	case len(s.Holders) > 0:
 		words += ", open in " + holderNames(s.Holders)
 	case s.Waits:

@@ -48,7 +48,7 @@ func (l *layout) found(p *Printer, at event.Time, e *conn.End) {
 	p.paint(faint)
 	p.add(older)
 	if e.Until != 0 {
-		p.add(", until ", p.clockTime(e.Until, "15:04:05.0"))
+		p.add(", until ", p.clockTime(e.Until, 1))
 	}
 	p.paint(plain)
 }

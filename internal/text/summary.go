@@ -48,7 +48,7 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 		p.add(": only ", strconv.Itoa(conn.Most), " are followed at a time")
 	}
 	if stop.Reason == event.StopCut {
-		p.add("\ncut off:           after ", p.clockTime(stop.Time, "15:04:05.000"), ", without a stop record")
+		p.add("\ncut off:           after ", p.clockTime(stop.Time, 3), ", without a stop record")
 	}
 	p.held()
 	p.findings(findings)
@@ -116,7 +116,7 @@ func (p *Printer) holding(h *holding) {
 		p.add(" of the ", h.role.String())
 	}
 	if h.until != 0 {
-		p.add(" until ", p.clockTime(h.until, "15:04:05.0"))
+		p.add(" until ", p.clockTime(h.until, 1))
 	}
 	p.add(" (", strconv.Itoa(h.sockets), " in TIME_WAIT)")
 }

@@ -91,7 +91,7 @@ func (p *Printer) howLong(a *why.Answer, t *why.Try) string {
 		if !a.Exact || t.Longer {
 			earliest = "at least "
 		}
-		return earliest + "until " + p.clockTime(t.Free, "15:04:05.0") + " (" + forWords(t.Free.Sub(a.Time)) + ")"
+		return earliest + "until " + p.clockTime(t.Free, 1) + " (" + forWords(t.Free.Sub(a.Time)) + ")"
 	}
 	return "until somebody lets go of the port"
 }
@@ -148,7 +148,7 @@ func (p *Printer) itemMore(sockets []*event.Socket) {
 	}
 	words := "And " + stateCounts(states)
 	if last != 0 {
-		words += ", the last timer until " + p.clockTime(last, "15:04:05.0")
+		words += ", the last timer until " + p.clockTime(last, 1)
 	}
 	p.item(words + ".")
 }

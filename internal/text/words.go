@@ -163,8 +163,9 @@ func (p *Printer) appendHeld(b []byte, t *event.Transition) []byte {
 	return p.appendTime(append(b, " held until "...), t.Until, 1)
 }
 
-func (p *Printer) clockTime(t event.Time, layout string) string {
-	return p.Clock.Wall(t).In(p.Zone).Format(layout)
+// clockTime returns the local time with a number of digits of the second.
+func (p *Printer) clockTime(t event.Time, fraction int) string {
+	return string(p.appendTime(nil, t, fraction))
 }
 
 // room is how many columns are left on the line.
