@@ -36,7 +36,7 @@ type truths interface {
 	all(func(*truth))
 }
 
-// judge holds a record stream against the truth. It is fed by take, and asked by verdict.
+// judge holds a record stream against the truth. It is fed by take, and asked by judge.
 type judge struct {
 	filter filter
 	truths truths
