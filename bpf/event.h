@@ -42,7 +42,7 @@ enum flag {
 	REUSEPORT = 1 << 10,
 	V6ONLY = 1 << 11,
 	IPV6 = 1 << 12,       /* it is of AF_INET6, whatever its addresses */
-	BYSTANDER = 1 << 13,  /* the task let go last of what another one had closed */
+	BYSTANDER = 1 << 13,  /* the task may have let go last of what another one had closed */
 };
 
 struct event {

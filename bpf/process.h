@@ -74,12 +74,12 @@ static __always_inline bool in_read(struct task_struct *task)
 	return false;
 }
 
-/* Says whether the task closes what another one let go of before: who looks at all open
+/* Says whether the task may close what another one let go of before: who looks at all open
  * files, as a snapshot does by read(), has each of them for a moment, and if its owner
  * closes it just then, the socket goes at the end of read(). A thread that reads from the
  * socket while another one of its process closes it is none: the descriptor is closed, or
- * another socket's by now. */
-static __always_inline bool bystands(struct task_struct *task)
+ * another file's by now. User space knows whose the socket is, and decides. */
+static __always_inline bool may_bystand(struct task_struct *task)
 {
 	__u32 fd;
 
@@ -96,11 +96,9 @@ static __always_inline void put_process(struct event *e, const struct sock *sk)
 
 	if (task->flags & PF_KTHREAD)
 		return; /* a socket in flight between processes: released by a kworker */
-	if (!open && sk->sk_socket && !(task->flags & PF_EXITING) && bystands(task)) {
-		e->flags |= BYSTANDER;
-		return;
-	}
 	put_caller(e);
+	if (!open && sk->sk_socket && !(task->flags & PF_EXITING) && may_bystand(task))
+		e->flags |= BYSTANDER;
 	if (open)
 		e->flags |= FILE_OPEN;
 	if (task->flags & PF_EXITING) {

@@ -39,7 +39,8 @@ func Main(m *testing.M) {
 const (
 	OrderAccept  = "accept"
 	OrderReceive = "receive"
-	OrderClose   = "close" // what it accepted or received
+	OrderDiscard = "discard" // what came: a read() takes no sockets
+	OrderClose   = "close"   // what it accepted or received
 )
 
 // given is the file descriptor of what a child was given: the first of
@@ -54,6 +55,8 @@ func obey(order string, socket *int) string {
 		*socket, _, err = unix.Accept4(given, unix.SOCK_CLOEXEC)
 	case OrderReceive:
 		*socket, err = receive(given)
+	case OrderDiscard:
+		_, err = unix.Read(given, make([]byte, 1))
 	case OrderClose:
 		err = unix.Close(*socket)
 	default:

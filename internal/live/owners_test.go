@@ -118,20 +118,27 @@ func connected(t *testing.T, ns *kerneltest.NetNS) (p pair) {
 	return p
 }
 
+// sendAway sends a socket to a process of its own (SCM_RIGHTS), which has yet to take it.
+func sendAway(t *testing.T, socket int) *kerneltest.Child {
+	t.Helper()
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, ends, err)
+	t.Cleanup(func() { unix.Close(ends[0]) })
+	child, err := holder(ends[1])
+	must(t, child, err)
+	t.Cleanup(child.Kill)
+	must(t, child, unix.Sendmsg(ends[0], []byte{0}, unix.UnixRights(socket), nil, 0))
+	return child
+}
+
 // TestHandedOverSocket passes an accepted connection to another process (SCM_RIGHTS),
 // which no event tells: who has it then is found by looking.
 func TestHandedOverSocket(t *testing.T) {
 	t.Parallel()
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
-	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	must(t, ends, err)
-	defer unix.Close(ends[0])
-	child, err := holder(ends[1])
-	must(t, child, err)
-	t.Cleanup(child.Kill)
 	p := connected(t, ns)
-	must(t, p, unix.Sendmsg(ends[0], []byte{0}, unix.UnixRights(p.server), nil, 0))
+	child := sendAway(t, p.server)
 	must(t, p, child.Order(kerneltest.OrderReceive))
 	withoutForks(func() { unix.Close(p.server) })
 	r.awaitThat(t, "that the child has it", soon, func() bool {
@@ -148,22 +155,17 @@ func TestHandedOverSocket(t *testing.T) {
 	checkProcess(t, seen, edge{closeWait, lastAck, true}, child.PID, event.SourceCurrent)
 }
 
-// TestNobodyClosesByReading has a connection in flight between processes released by a
-// read() that throws it away: as whoever looks at a socket while its owner closes it, the
-// reader is not who closed.
+// TestNobodyClosesByReading has a connection in flight between processes released by the
+// read() of one that never had it: as whoever looks at a socket while its owner closes it,
+// the reader is not who closed.
 func TestNobodyClosesByReading(t *testing.T) {
 	t.Parallel()
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
-	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	must(t, ends, err)
-	defer unix.Close(ends[0])
-	defer unix.Close(ends[1])
 	p := connected(t, ns)
-	must(t, p, unix.Sendmsg(ends[0], []byte{0}, unix.UnixRights(p.server), nil, 0))
+	child := sendAway(t, p.server)
 	withoutForks(func() { unix.Close(p.server) })
-	withoutForks(func() { _, err = unix.Read(ends[1], make([]byte, 1)) })
-	must(t, p, err)
+	must(t, p, child.Order(kerneltest.OrderDiscard))
 	must(t, p, awaitEOF(p.client))
 	withoutForks(func() { unix.Close(p.client) })
 	r.awaitVerdicts(t, 2, soon)
@@ -175,7 +177,8 @@ func TestNobodyClosesByReading(t *testing.T) {
 }
 
 // TestAThreadThatReadsIsItsProcess has a connection closed by one thread while another one
-// waits in read() for its data, which therefore lets go last: both are the closer's process.
+// waits in read() for its data, which therefore lets go last, when the descriptor is another
+// file's: both are the closer's process.
 func TestAThreadThatReadsIsItsProcess(t *testing.T) {
 	t.Parallel()
 	ns := kerneltest.NewNetNS(t)
@@ -189,8 +192,13 @@ func TestAThreadThatReadsIsItsProcess(t *testing.T) {
 		read <- err
 	}()
 	must(t, p, awaitAsleep(<-thread))
-	withoutForks(func() { unix.Close(p.server) })
-	_, err := unix.Write(p.client, []byte{1})
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(t, p, err)
+	withoutForks(func() { err = unix.Dup3(null, p.server, unix.O_CLOEXEC) })
+	unix.Close(null)
+	must(t, p, err)
+	defer unix.Close(p.server)
+	_, err = unix.Write(p.client, []byte{1})
 	must(t, p, err)
 	must(t, p, <-read)
 	must(t, p, awaitEOF(p.client))

@@ -31,6 +31,7 @@ func (s *Settler) transition(k *event.Kernel) {
 			return
 		}
 	}
+	sock.excuse(k)
 	if options := k.Options(); !k.Has(event.Counted) && options != sock.options {
 		sock.options, sock.optionsTold = options, false
 	}

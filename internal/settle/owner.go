@@ -19,6 +19,19 @@ func (sock *socket) own(t *event.Transition) {
 	}
 }
 
+// excuse makes nobody the actor where the kernel's record names one that may just have
+// looked at the socket while it was closed, unless the socket is its own.
+func (sock *socket) excuse(k *event.Kernel) {
+	if !k.Has(event.Bystander) {
+		return
+	}
+	if sock.owner != nil && sock.owner.PID == k.PID {
+		k.Flags &^= event.Bystander
+	} else {
+		k.Flags &^= event.ByProcess
+	}
+}
+
 // byListener is a listener's process as that of a connection that nobody has accepted.
 func (s *Settler) byListener(owner *event.Process) *event.Process {
 	if owner == nil {
