@@ -1,19 +1,70 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
-/* What a process asked of a system call for a port, read at the call's end. */
+/* What a process asked of a system call for a port. */
 #ifndef TCPTRACE_CALL_H
 #define TCPTRACE_CALL_H
 
+#include "compat.h"
+#include "descriptor.h"
 #include "event.h"
 #include "kernel.h"
 #include "process.h"
 #include "socket.h"
 
-/* What a tracepoint syscalls:sys_exit_* is called with. */
-struct call_exit {
+/* What the tracepoints syscalls:sys_enter_* and sys_exit_* are called with. */
+struct call_enter {
 	__u64 unused;
 	__s32 nr; /* four bytes, and garbage behind them */
+	__u64 arguments[6];
+};
+
+struct call_exit {
+	__u64 unused;
+	__s32 nr;
 	__s64 result;
 };
+
+struct call_arguments {
+	__u64 fd;
+	__u64 address;
+};
+
+/* By thread, what its latest call was asked for, where the end of a call does not tell.
+ * Written at the beginning of a call, read at its end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct call_arguments);
+} calls_begun SEC(".maps");
+
+static __always_inline int note_arguments(const struct call_enter *call)
+{
+	struct call_arguments arguments = { call->arguments[0], call->arguments[1] };
+	__u64 thread = bpf_get_current_pid_tgid();
+
+	bpf_map_update_elem(&calls_begun, &thread, &arguments, BPF_ANY);
+	return 0;
+}
+
+/* What the call that ends now was asked for: its registers have that to its end. */
+static __always_inline bool get_arguments(struct call_arguments *to)
+{
+	const struct call_arguments *noted;
+	const void *regs;
+	__u64 thread;
+
+	if (call_registers_told) {
+		regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+		to->fd = call_argument(regs, 0);
+		to->address = call_argument(regs, 1);
+		return true;
+	}
+	thread = bpf_get_current_pid_tgid();
+	noted = bpf_map_lookup_elem(&calls_begun, &thread);
+	if (noted)
+		*to = *noted;
+	return noted;
+}
 
 /* The parts of sockaddr_in and sockaddr_in6 that matter. */
 struct sockaddr_copy {

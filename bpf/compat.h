@@ -6,6 +6,25 @@
 
 #include "kernel.h"
 
+/* Tracing programs may have bpf_get_socket_cookie() make a cookie (5.12). Before, a socket
+ * has one only if somebody asked for it. Set once by the loader, as the next ones. */
+const volatile bool cookies_made;
+
+/* bpf_task_pt_regs() tells the registers of the current system call (5.15). */
+const volatile bool call_registers_told;
+
+/* timer_start tells when the timer's bucket fires (6.8). */
+const volatile bool bucket_told;
+
+/* tcp_send_reset tells why (6.12). */
+const volatile bool reset_reason_told;
+
+/* bpf_get_current_task_btf() came with 5.11. */
+static __always_inline struct task_struct *current_task(void)
+{
+	return (struct task_struct *)bpf_get_current_task();
+}
+
 /* Says whether the last reference to a file is gone, as it is while close(2)
  * or the end of a process releases the socket behind it. From 6.13 on the
  * count is a file_ref_t, whose dead values are negative (include/linux/file_ref.h). */
@@ -30,11 +49,11 @@ static __always_inline __u64 wheel_bucket(__u64 expires, __u64 now)
 	return ((expires >> shift) + 1) << shift;
 }
 
-/* The second argument of timer_start is the timer's expiry, or from 6.8 on the
- * bucket's, which is always later than the timer's own. */
+/* When a timer fires that was just started. The second argument of timer_start is the
+ * timer's expiry, or else its bucket's. */
 static __always_inline __u64 timer_bucket(__u64 expires, __u64 argument, __u64 now)
 {
-	return argument != expires ? argument : wheel_bucket(expires, now);
+	return bucket_told ? argument : wheel_bucket(expires, now);
 }
 
 /* When a timer fires that is in the wheel: its flags have the number of its bucket,

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
-/* What the current system call was asked for: its registers have the arguments to its end,
- * and so one tracepoint a call is enough. */
+/* The arguments of system calls, and what is behind a file descriptor. */
 #ifndef TCPTRACE_DESCRIPTOR_H
 #define TCPTRACE_DESCRIPTOR_H
 
 #include "kernel.h"
 #include "socket.h"
 
-/* The nth argument of the current system call, as amd64 and arm64 keep it. */
-static __always_inline __u64 call_argument(int n)
+/* The nth argument of the system call with these registers, as amd64 and arm64 keep it. */
+static __always_inline __u64 call_argument(const void *regs, int n)
 {
-	const void *regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-
 	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax)) {
 		const struct pt_regs___amd64 *amd64 = regs;
 
@@ -28,10 +25,11 @@ static __always_inline __u64 call_argument(int n)
 /* The file behind one of the process's file descriptors, or NULL. */
 static __always_inline struct file *file_of(__u32 fd)
 {
-	struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
+	struct fdtable *table = BPF_CORE_READ(current_task(), files, fdt);
 	struct file *file;
 
-	if (fd >= table->max_fds || bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd))
+	if (fd >= BPF_CORE_READ(table, max_fds) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + fd))
 		return NULL;
 	return file;
 }
@@ -40,17 +38,8 @@ static __always_inline struct file *file_of(__u32 fd)
 static __always_inline const struct sock *tcp_socket_of(__u32 fd)
 {
 	struct file *file = file_of(fd);
-	struct socket *socket;
-	struct sock *sk;
 
-	if (!file)
-		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	/* Any file may be here; only a socket's has a struct socket that leads back to it. */
-	if (!socket || BPF_CORE_READ(socket, file) != file)
-		return NULL;
-	sk = BPF_CORE_READ(socket, sk);
-	return sk ? tcp_of(sk) : NULL;
+	return file ? tcp_of_file(file) : NULL;
 }
 
 #endif

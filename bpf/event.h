@@ -65,6 +65,7 @@ struct event {
 	union {
 		char comm[16]; /* BY_PROCESS: of the process, not of the thread */
 		__s64 left;    /* TIMEWAIT_ARMED, SEGMENT_SWALLOWED: jiffies until the timer fires */
+		__u64 listener; /* SYN_RECEIVED: kernel address of the socket that the SYN is for */
 	};
 	__u64 cgroup;     /* TRANSITION, where the socket has one; 0: not said */
 	__u64 bytes_sent; /* COUNTED, as the next two: payload, each byte once */

@@ -36,6 +36,7 @@ struct found {
 	__s32 fd;
 	__u32 retransmits;
 	__s64 left;       /* IS_TIMEWAIT: jiffies until the timer fires */
+	__u64 function;   /* IS_TIMEWAIT, IS_REQUEST: the timer's, a kernel address */
 	__u64 cgroup;
 	__u64 bytes_sent;
 	__u64 bytes_received;

@@ -43,30 +43,26 @@ static __always_inline bool file_open(const struct sock *sk)
  * is the thread's own where a process with one thread ends on older kernels. */
 static __always_inline __u8 killed_by(struct task_struct *task)
 {
-	int code = task->signal->group_exit_code;
+	int code = BPF_CORE_READ(task, signal, group_exit_code);
 
-	return (code ? code : task->exit_code) & 0x7f;
+	return (code ? code : BPF_CORE_READ(task, exit_code)) & 0x7f;
 }
 
 /* The process in whose system call this runs. */
 static __always_inline void put_caller(struct event *e)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-
 	e->flags |= BY_PROCESS;
-	e->pid = task->tgid;
+	e->pid = bpf_get_current_pid_tgid() >> 32;
 	e->uid = bpf_get_current_uid_gid();
-	bpf_probe_read_kernel(e->comm, sizeof(e->comm), task->group_leader->comm);
+	BPF_CORE_READ_INTO(&e->comm, current_task(), group_leader, comm);
 }
 
 /* read(2) on amd64 and arm64. */
 #define READ_AMD64 0
 #define READ_ARM64 63
 
-static __always_inline bool in_read(struct task_struct *task)
+static __always_inline bool in_read(const void *regs)
 {
-	const void *regs = (const void *)bpf_task_pt_regs(task);
-
 	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
 		return BPF_CORE_READ((const struct pt_regs___amd64 *)regs, orig_ax) == READ_AMD64;
 	if (bpf_core_field_exists(struct pt_regs___arm64, syscallno))
@@ -79,29 +75,34 @@ static __always_inline bool in_read(struct task_struct *task)
  * closes it just then, the socket goes at the end of read(). A thread that reads from the
  * socket while another one of its process closes it is none: the descriptor is closed, or
  * another file's by now. User space knows whose the socket is, and decides. */
-static __always_inline bool may_bystand(struct task_struct *task)
+static __always_inline bool may_bystand(void)
 {
+	const void *regs;
 	__u32 fd;
 
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs) || !in_read(task))
+	if (!call_registers_told)
 		return false;
-	fd = call_argument(0);
+	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	if (!in_read(regs))
+		return false;
+	fd = call_argument(regs, 0);
 	return file_of(fd) && !tcp_socket_of(fd);
 }
 
 static __always_inline void put_process(struct event *e, const struct sock *sk)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = current_task();
+	unsigned int flags = BPF_CORE_READ(task, flags);
 	bool open = file_open(sk);
 
-	if (task->flags & PF_KTHREAD)
+	if (flags & PF_KTHREAD)
 		return; /* a socket in flight between processes: released by a kworker */
 	put_caller(e);
-	if (!open && sk->sk_socket && !(task->flags & PF_EXITING) && may_bystand(task))
+	if (!open && sk->sk_socket && !(flags & PF_EXITING) && may_bystand())
 		e->flags |= BYSTANDER;
 	if (open)
 		e->flags |= FILE_OPEN;
-	if (task->flags & PF_EXITING) {
+	if (flags & PF_EXITING) {
 		e->flags |= EXITING;
 		e->signal = killed_by(task);
 	}

@@ -61,6 +61,7 @@ static __always_inline bool put_timewait(struct found *f, const struct inet_time
 		return false;
 	f->flags |= IS_TIMEWAIT;
 	f->state = BPF_CORE_READ(tw, tw_substate);
+	f->function = (__u64)BPF_CORE_READ(tw, tw_timer.function);
 	f->left = queued_bucket(BPF_CORE_READ(tw, tw_timer.expires), BPF_CORE_READ(tw, tw_timer.flags)) -
 		  bpf_jiffies64();
 	return true;
@@ -112,6 +113,7 @@ static __always_inline bool put_socket(struct found *f, const void *sk)
 	case TCP_NEW_SYN_RECV:
 		f->flags |= IS_REQUEST;
 		f->state = TCP_SYN_RECV;
+		f->function = (__u64)BPF_CORE_READ((const struct request_sock *)sk, rsk_timer.function);
 		return true;
 	}
 	put_full(f, sk);
@@ -128,7 +130,7 @@ int sockets(struct bpf_iter__tcp *ctx)
 
 	if (!sk)
 		return 0;
-	if (sk->skc_state != TCP_TIME_WAIT && sk->skc_state != TCP_NEW_SYN_RECV)
+	if (cookies_made && sk->skc_state != TCP_TIME_WAIT && sk->skc_state != TCP_NEW_SYN_RECV)
 		bpf_get_socket_cookie(sk); /* from now on it has one */
 	if (put_socket(&f, sk))
 		bpf_seq_write(ctx->meta->seq, &f, sizeof(f));
@@ -142,15 +144,11 @@ int holders(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct found f = { .fd = ctx->fd };
-	struct socket *socket;
 	const struct sock *sk;
 
 	if (!task || !file)
 		return 0;
-	socket = bpf_sock_from_file(file);
-	if (!socket || !socket->sk)
-		return 0;
-	sk = tcp_of(socket->sk);
+	sk = tcp_of_file(file);
 	if (!sk || !put_socket(&f, sk))
 		return 0;
 	f.pid = task->tgid;

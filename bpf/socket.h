@@ -81,4 +81,17 @@ static __always_inline const struct sock *tcp_of(const struct sock *sk)
 	return NULL;
 }
 
+/* The TCP socket behind a file, or NULL. Any file may be here; only a socket's has a struct
+ * socket that leads back to it. */
+static __always_inline const struct sock *tcp_of_file(struct file *file)
+{
+	struct socket *socket = BPF_CORE_READ(file, private_data);
+	struct sock *sk;
+
+	if (!socket || BPF_CORE_READ(socket, file) != file)
+		return NULL;
+	sk = BPF_CORE_READ(socket, sk);
+	return sk ? tcp_of(sk) : NULL;
+}
+
 #endif

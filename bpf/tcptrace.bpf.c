@@ -34,9 +34,10 @@ struct {
 __u64 ring_full;
 __u64 ring_told;
 
-/* The timers' functions, by which timewait and request sockets are known. */
-extern void tw_timer_handler __ksym;
-extern void reqsk_timer_handler __ksym;
+/* The timers' functions, by which timewait and request sockets are known:
+ * tw_timer_handler() and reqsk_timer_handler(). Set once by the loader. */
+const volatile __u64 timewait_function;
+const volatile __u64 request_function;
 
 /* Puts a record where others are missing, as soon as there is room. Two processors may
  * both do so: the number goes on, and says the same in both. */
@@ -122,7 +123,7 @@ static __always_inline struct event *socket_event(enum kind kind, struct sock *s
 	if (!e)
 		return NULL;
 	e->sock = (__u64)sk;
-	e->cookie = bpf_get_socket_cookie(sk);
+	e->cookie = cookies_made ? bpf_get_socket_cookie(sk) : sk->__sk_common.skc_cookie.counter;
 	e->netns = sk->__sk_common.skc_net.net->ns.inum;
 	e->local_port = local;
 	e->remote_port = remote;
@@ -307,8 +308,12 @@ static __always_inline int request_timer(enum kind kind, struct timer_list *time
 	e = small_event(kind, req, (const void *)&copy);
 	if (!e)
 		return 0;
-	if (kind == SYN_RECEIVED)
-		e->cookie = BPF_CORE_READ((const struct sock_common *)&copy, skc_listener, __sk_common.skc_cookie.counter);
+	if (kind == SYN_RECEIVED) {
+		const struct sock *listener = ((const struct sock_common *)&copy)->skc_listener;
+
+		e->listener = (__u64)listener;
+		e->cookie = BPF_CORE_READ(listener, __sk_common.skc_cookie.counter);
+	}
 	submit(e);
 	return 0;
 }
@@ -316,11 +321,11 @@ static __always_inline int request_timer(enum kind kind, struct timer_list *time
 SEC("tp_btf/timer_start")
 int BPF_PROG(timer_started, struct timer_list *timer, unsigned long argument)
 {
-	const void *function = timer->function;
+	__u64 function = (__u64)timer->function;
 
-	if (function == &tw_timer_handler)
+	if (function == timewait_function)
 		return timewait_timer(TIMEWAIT_ARMED, timer, argument);
-	if (function == &reqsk_timer_handler)
+	if (function == request_function)
 		return request_timer(SYN_RECEIVED, timer);
 	return 0;
 }
@@ -328,11 +333,11 @@ int BPF_PROG(timer_started, struct timer_list *timer, unsigned long argument)
 SEC("tp_btf/timer_cancel")
 int BPF_PROG(timer_stopped, struct timer_list *timer)
 {
-	const void *function = timer->function;
+	__u64 function = (__u64)timer->function;
 
-	if (function == &tw_timer_handler)
+	if (function == timewait_function)
 		return timewait_timer(TIMEWAIT_STOPPED, timer, 0);
-	if (function == &reqsk_timer_handler)
+	if (function == request_function)
 		return request_timer(REQUEST_STOPPED, timer);
 	return 0;
 }
@@ -340,11 +345,11 @@ int BPF_PROG(timer_stopped, struct timer_list *timer)
 SEC("tp_btf/timer_expire_entry")
 int BPF_PROG(timer_expired, struct timer_list *timer)
 {
-	const void *function = timer->function;
+	__u64 function = (__u64)timer->function;
 
-	if (function == &tw_timer_handler)
+	if (function == timewait_function)
 		return timewait_timer(TIMEWAIT_EXPIRED, timer, 0);
-	if (function == &reqsk_timer_handler)
+	if (function == request_function)
 		return request_timer(REQUEST_EXPIRED, timer);
 	return 0;
 }
@@ -409,9 +414,6 @@ int BPF_PROG(segment_dropped, struct sk_buff *skb, void *location, int reason, s
 	}
 	return 0;
 }
-
-/* From 6.12 on the kernel says why it sends a RST. Set once by the loader. */
-const volatile bool reset_reason_told;
 
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(reset_sent, struct sock *sk, struct sk_buff *skb)
@@ -480,17 +482,20 @@ int accept4_done(struct call_exit *call)
  * the asking socket has set. */
 static __always_inline int port_refused(enum kind kind, const struct call_exit *call)
 {
+	struct call_arguments arguments;
 	struct sockaddr_copy asked = {};
 	const struct sock_common *seen;
 	const struct sock *sk;
 	struct common_copy copy;
 	struct event *e;
 
-	sk = tcp_socket_of(call_argument(0));
+	if (!get_arguments(&arguments))
+		return 0;
+	sk = tcp_socket_of(arguments.fd);
 	if (!sk || !copy_common(&copy, sk))
 		return 0;
 	seen = (const void *)&copy;
-	if (kind != LISTEN_FAILED && !read_sockaddr(&asked, (const void *)call_argument(1)))
+	if (kind != LISTEN_FAILED && !read_sockaddr(&asked, (const void *)arguments.address))
 		return 0;
 	e = call_event(kind, sk, seen, &asked);
 	if (!e)
@@ -500,6 +505,25 @@ static __always_inline int port_refused(enum kind kind, const struct call_exit *
 	put_caller(e);
 	submit(e);
 	return 0;
+}
+
+/* These three are attached where the end of a call does not tell what it was asked for. */
+SEC("tracepoint/syscalls/sys_enter_bind")
+int bind_begun(struct call_enter *call)
+{
+	return note_arguments(call);
+}
+
+SEC("tracepoint/syscalls/sys_enter_listen")
+int listen_begun(struct call_enter *call)
+{
+	return note_arguments(call);
+}
+
+SEC("tracepoint/syscalls/sys_enter_connect")
+int connect_begun(struct call_enter *call)
+{
+	return note_arguments(call);
 }
 
 SEC("tracepoint/syscalls/sys_exit_bind")

@@ -263,11 +263,6 @@ struct pt_regs___arm64 {
 	int syscallno; /* s32 as well */
 };
 
-/* Of the helpers' numbers (include/uapi/linux/bpf.h), the one that not all kernels have. */
-enum bpf_func_id {
-	BPF_FUNC_task_pt_regs = 175, /* 5.15 */
-};
-
 /* What iterators are called with (include/linux/bpf.h, net/ipv4/tcp_ipv4.c,
  * kernel/bpf/task_iter.c). */
 struct bpf_iter_meta {

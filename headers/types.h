@@ -20,6 +20,10 @@ typedef _Bool bool;
 #define false 0
 
 /* enum bpf_map_type, include/uapi/linux/bpf.h */
+#define BPF_MAP_TYPE_LRU_HASH 9
 #define BPF_MAP_TYPE_RINGBUF 27
+
+/* of bpf_map_update_elem() */
+#define BPF_ANY 0
 
 #endif

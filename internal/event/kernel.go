@@ -117,6 +117,7 @@ type Kernel struct {
 	Error    Errno
 	PID, UID uint32
 	Comm     [16]byte
+	Listener uint64 // SynReceived: kernel address of the socket that the SYN is for
 	Left     int64  // jiffies until a timewait socket's timer fires
 	Cgroup   uint64 // 0: none, or not said
 	Totals   Totals // Counted
@@ -154,7 +155,10 @@ func (k *Kernel) Decode(b []byte) error {
 	k.PID = order.Uint32(b[72:])
 	k.UID = order.Uint32(b[76:])
 	copy(k.Comm[:], b[80:96])
-	k.Left = int64(order.Uint64(b[80:]))
+	k.Left, k.Listener = int64(order.Uint64(b[80:])), 0
+	if k.Kind == SynReceived {
+		k.Listener = order.Uint64(b[80:])
+	}
 	k.Cgroup = order.Uint64(b[96:])
 	k.Totals, k.Interface = Totals{}, order.Uint32(b[120:])
 	if k.Has(Counted) {

@@ -50,6 +50,8 @@ type Options struct {
 	FailOn []string
 	// Ring is the size of the kernel's ring buffer in bytes; 0: the usual one.
 	Ring uint32
+	// Without has features of the kernel to do without, as if they were not offered.
+	Without probe.Feature
 	// Raw takes the raw records, too; nil: nobody does.
 	Raw jsonl.Records
 	Log *zap.Logger
@@ -85,7 +87,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 		return err
 	}
 	types := probe.NewTypes()
-	p, err := probe.Open(o.Filter, o.Ring, types)
+	p, err := probe.Open(probe.Options{Filter: o.Filter, Ring: o.Ring, Without: o.Without, Types: types})
 	if err != nil {
 		return err
 	}
@@ -94,7 +96,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	defer cancel(nil)
 	cgroups := host.OpenCgroups()
 	defer cgroups.Close()
-	diag, err := sockdiag.Open(jiffy, cgroups.Path, types)
+	diag, err := openDiag(o, jiffy, cgroups.Path, types)
 	if err != nil {
 		return err
 	}
@@ -133,29 +135,6 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 		return err
 	}
 	return t.stop(context.Cause(ctx))
-}
-
-func (t *trace) start(clock event.Clock) *event.Start {
-	start := &event.Start{
-		Time: host.Now(), Clock: clock, Version: t.Version, Filter: t.Filter.String(),
-		Sources: event.Sources{
-			Transitions: "tp_btf inet_sock_set_state",
-			Timewait:    "timer tracepoints, segments by kfree_skb",
-			Owner:       "system calls on the socket, accept, listener, snapshot",
-			Resets:      "tcp_send_reset, tcp_receive_reset",
-			Calls:       "system calls' ends: bind, listen, connect, accept",
-		},
-	}
-	if err := t.probe.CallsUnseen(); err != nil {
-		start.Sources.Owner, start.Sources.Calls = "system calls on the socket, listener, snapshot", "none"
-		t.Log.Warn("failed binds, and who accepts a connection, are not seen: " + err.Error())
-	}
-	if !t.probe.SegmentsSeen() {
-		start.Sources.Timewait = "timer tracepoints"
-		t.Log.Warn("this kernel does not tell which socket a segment was dropped at (it does from 6.12 on): a FIN_WAIT2 without a process may turn into TIME_WAIT unseen")
-	}
-	host.Describe(start)
-	return start
 }
 
 // read takes events until the probe is stopped. It has a thread of its own that the

@@ -5,7 +5,9 @@ package live_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/live"
+	"github.com/tcptrace/tcptrace/internal/probe"
 )
 
 func TestMain(m *testing.M) { kerneltest.Main(m) }
@@ -70,6 +73,7 @@ func recordWith(t *testing.T, options live.Options, only ...*kerneltest.NetNS) *
 	r.cancel = cancel
 	ready := make(chan struct{})
 	options.Filter, options.Log, options.Ready = filter, zap.NewNop(), func() { close(ready) }
+	options.Without |= without(t)
 	shadow := newShadow(t)
 	go func() {
 		err := live.Run(ctx, options, host.Clock(), derive.Outputs{r, shadow})
@@ -86,6 +90,19 @@ func recordWith(t *testing.T, options live.Options, only ...*kerneltest.NetNS) *
 		t.Fatal(err)
 	}
 	return r
+}
+
+// without has the features that all tests are to do without, by their keys in the
+// environment: on a kernel that has them, it is as if that lacked them.
+func without(t *testing.T) (off probe.Feature) {
+	for key := range strings.SplitSeq(os.Getenv("TCPTRACE_TEST_WITHOUT"), ",") {
+		f, ok := probe.FeatureOf(key)
+		if !ok && key != "" {
+			t.Fatalf("TCPTRACE_TEST_WITHOUT: there is no feature %s", key)
+		}
+		off |= f
+	}
+	return off
 }
 
 // stop ends the trace.

@@ -13,6 +13,12 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type bpfCallArguments struct {
+	_       structs.HostLayout
+	Fd      uint64
+	Address uint64
+}
+
 type bpfEvent struct {
 	_             structs.HostLayout
 	Time          uint64
@@ -45,12 +51,16 @@ type bpfEvent struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	bpfMapCallsBegun         = "calls_begun"
 	bpfMapEvents             = "events"
 	bpfProgAccept4Done       = "accept4_done"
 	bpfProgAcceptDone        = "accept_done"
+	bpfProgBindBegun         = "bind_begun"
 	bpfProgBindDone          = "bind_done"
 	bpfProgCallTransition    = "call_transition"
+	bpfProgConnectBegun      = "connect_begun"
 	bpfProgConnectDone       = "connect_done"
+	bpfProgListenBegun       = "listen_begun"
 	bpfProgListenDone        = "listen_done"
 	bpfProgResetReceived     = "reset_received"
 	bpfProgResetSent         = "reset_sent"
@@ -62,6 +72,9 @@ const (
 	bpfVarAnyFirst           = "any_first"
 	bpfVarAnyLast            = "any_last"
 	bpfVarAnyPorts           = "any_ports"
+	bpfVarBucketTold         = "bucket_told"
+	bpfVarCallRegistersTold  = "call_registers_told"
+	bpfVarCookiesMade        = "cookies_made"
 	bpfVarFilterAnyPort      = "filter_any_port"
 	bpfVarFilterFamily       = "filter_family"
 	bpfVarFilterHost         = "filter_host"
@@ -74,9 +87,11 @@ const (
 	bpfVarLocalLast          = "local_last"
 	bpfVarLocalPorts         = "local_ports"
 	bpfVarRemotePorts        = "remote_ports"
+	bpfVarRequestFunction    = "request_function"
 	bpfVarResetReasonTold    = "reset_reason_told"
 	bpfVarRingFull           = "ring_full"
 	bpfVarRingTold           = "ring_told"
+	bpfVarTimewaitFunction   = "timewait_function"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -123,9 +138,12 @@ type bpfSpecs struct {
 type bpfProgramSpecs struct {
 	Accept4Done       *ebpf.ProgramSpec `ebpf:"accept4_done"`
 	AcceptDone        *ebpf.ProgramSpec `ebpf:"accept_done"`
+	BindBegun         *ebpf.ProgramSpec `ebpf:"bind_begun"`
 	BindDone          *ebpf.ProgramSpec `ebpf:"bind_done"`
 	CallTransition    *ebpf.ProgramSpec `ebpf:"call_transition"`
+	ConnectBegun      *ebpf.ProgramSpec `ebpf:"connect_begun"`
 	ConnectDone       *ebpf.ProgramSpec `ebpf:"connect_done"`
+	ListenBegun       *ebpf.ProgramSpec `ebpf:"listen_begun"`
 	ListenDone        *ebpf.ProgramSpec `ebpf:"listen_done"`
 	ResetReceived     *ebpf.ProgramSpec `ebpf:"reset_received"`
 	ResetSent         *ebpf.ProgramSpec `ebpf:"reset_sent"`
@@ -140,31 +158,37 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Events *ebpf.MapSpec `ebpf:"events"`
+	CallsBegun *ebpf.MapSpec `ebpf:"calls_begun"`
+	Events     *ebpf.MapSpec `ebpf:"events"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	AnyFirst         *ebpf.VariableSpec `ebpf:"any_first"`
-	AnyLast          *ebpf.VariableSpec `ebpf:"any_last"`
-	AnyPorts         *ebpf.VariableSpec `ebpf:"any_ports"`
-	FilterAnyPort    *ebpf.VariableSpec `ebpf:"filter_any_port"`
-	FilterFamily     *ebpf.VariableSpec `ebpf:"filter_family"`
-	FilterHost       *ebpf.VariableSpec `ebpf:"filter_host"`
-	FilterLocalPort  *ebpf.VariableSpec `ebpf:"filter_local_port"`
-	FilterNetns      *ebpf.VariableSpec `ebpf:"filter_netns"`
-	FilterRemotePort *ebpf.VariableSpec `ebpf:"filter_remote_port"`
-	HostAddr         *ebpf.VariableSpec `ebpf:"host_addr"`
-	HostMask         *ebpf.VariableSpec `ebpf:"host_mask"`
-	LocalFirst       *ebpf.VariableSpec `ebpf:"local_first"`
-	LocalLast        *ebpf.VariableSpec `ebpf:"local_last"`
-	LocalPorts       *ebpf.VariableSpec `ebpf:"local_ports"`
-	RemotePorts      *ebpf.VariableSpec `ebpf:"remote_ports"`
-	ResetReasonTold  *ebpf.VariableSpec `ebpf:"reset_reason_told"`
-	RingFull         *ebpf.VariableSpec `ebpf:"ring_full"`
-	RingTold         *ebpf.VariableSpec `ebpf:"ring_told"`
+	AnyFirst          *ebpf.VariableSpec `ebpf:"any_first"`
+	AnyLast           *ebpf.VariableSpec `ebpf:"any_last"`
+	AnyPorts          *ebpf.VariableSpec `ebpf:"any_ports"`
+	BucketTold        *ebpf.VariableSpec `ebpf:"bucket_told"`
+	CallRegistersTold *ebpf.VariableSpec `ebpf:"call_registers_told"`
+	CookiesMade       *ebpf.VariableSpec `ebpf:"cookies_made"`
+	FilterAnyPort     *ebpf.VariableSpec `ebpf:"filter_any_port"`
+	FilterFamily      *ebpf.VariableSpec `ebpf:"filter_family"`
+	FilterHost        *ebpf.VariableSpec `ebpf:"filter_host"`
+	FilterLocalPort   *ebpf.VariableSpec `ebpf:"filter_local_port"`
+	FilterNetns       *ebpf.VariableSpec `ebpf:"filter_netns"`
+	FilterRemotePort  *ebpf.VariableSpec `ebpf:"filter_remote_port"`
+	HostAddr          *ebpf.VariableSpec `ebpf:"host_addr"`
+	HostMask          *ebpf.VariableSpec `ebpf:"host_mask"`
+	LocalFirst        *ebpf.VariableSpec `ebpf:"local_first"`
+	LocalLast         *ebpf.VariableSpec `ebpf:"local_last"`
+	LocalPorts        *ebpf.VariableSpec `ebpf:"local_ports"`
+	RemotePorts       *ebpf.VariableSpec `ebpf:"remote_ports"`
+	RequestFunction   *ebpf.VariableSpec `ebpf:"request_function"`
+	ResetReasonTold   *ebpf.VariableSpec `ebpf:"reset_reason_told"`
+	RingFull          *ebpf.VariableSpec `ebpf:"ring_full"`
+	RingTold          *ebpf.VariableSpec `ebpf:"ring_told"`
+	TimewaitFunction  *ebpf.VariableSpec `ebpf:"timewait_function"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -187,11 +211,13 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Events *ebpf.Map `ebpf:"events"`
+	CallsBegun *ebpf.Map `ebpf:"calls_begun"`
+	Events     *ebpf.Map `ebpf:"events"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
+		m.CallsBegun,
 		m.Events,
 	)
 }
@@ -200,24 +226,29 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	AnyFirst         *ebpf.Variable `ebpf:"any_first"`
-	AnyLast          *ebpf.Variable `ebpf:"any_last"`
-	AnyPorts         *ebpf.Variable `ebpf:"any_ports"`
-	FilterAnyPort    *ebpf.Variable `ebpf:"filter_any_port"`
-	FilterFamily     *ebpf.Variable `ebpf:"filter_family"`
-	FilterHost       *ebpf.Variable `ebpf:"filter_host"`
-	FilterLocalPort  *ebpf.Variable `ebpf:"filter_local_port"`
-	FilterNetns      *ebpf.Variable `ebpf:"filter_netns"`
-	FilterRemotePort *ebpf.Variable `ebpf:"filter_remote_port"`
-	HostAddr         *ebpf.Variable `ebpf:"host_addr"`
-	HostMask         *ebpf.Variable `ebpf:"host_mask"`
-	LocalFirst       *ebpf.Variable `ebpf:"local_first"`
-	LocalLast        *ebpf.Variable `ebpf:"local_last"`
-	LocalPorts       *ebpf.Variable `ebpf:"local_ports"`
-	RemotePorts      *ebpf.Variable `ebpf:"remote_ports"`
-	ResetReasonTold  *ebpf.Variable `ebpf:"reset_reason_told"`
-	RingFull         *ebpf.Variable `ebpf:"ring_full"`
-	RingTold         *ebpf.Variable `ebpf:"ring_told"`
+	AnyFirst          *ebpf.Variable `ebpf:"any_first"`
+	AnyLast           *ebpf.Variable `ebpf:"any_last"`
+	AnyPorts          *ebpf.Variable `ebpf:"any_ports"`
+	BucketTold        *ebpf.Variable `ebpf:"bucket_told"`
+	CallRegistersTold *ebpf.Variable `ebpf:"call_registers_told"`
+	CookiesMade       *ebpf.Variable `ebpf:"cookies_made"`
+	FilterAnyPort     *ebpf.Variable `ebpf:"filter_any_port"`
+	FilterFamily      *ebpf.Variable `ebpf:"filter_family"`
+	FilterHost        *ebpf.Variable `ebpf:"filter_host"`
+	FilterLocalPort   *ebpf.Variable `ebpf:"filter_local_port"`
+	FilterNetns       *ebpf.Variable `ebpf:"filter_netns"`
+	FilterRemotePort  *ebpf.Variable `ebpf:"filter_remote_port"`
+	HostAddr          *ebpf.Variable `ebpf:"host_addr"`
+	HostMask          *ebpf.Variable `ebpf:"host_mask"`
+	LocalFirst        *ebpf.Variable `ebpf:"local_first"`
+	LocalLast         *ebpf.Variable `ebpf:"local_last"`
+	LocalPorts        *ebpf.Variable `ebpf:"local_ports"`
+	RemotePorts       *ebpf.Variable `ebpf:"remote_ports"`
+	RequestFunction   *ebpf.Variable `ebpf:"request_function"`
+	ResetReasonTold   *ebpf.Variable `ebpf:"reset_reason_told"`
+	RingFull          *ebpf.Variable `ebpf:"ring_full"`
+	RingTold          *ebpf.Variable `ebpf:"ring_told"`
+	TimewaitFunction  *ebpf.Variable `ebpf:"timewait_function"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.
@@ -226,9 +257,12 @@ type bpfVariables struct {
 type bpfPrograms struct {
 	Accept4Done       *ebpf.Program `ebpf:"accept4_done"`
 	AcceptDone        *ebpf.Program `ebpf:"accept_done"`
+	BindBegun         *ebpf.Program `ebpf:"bind_begun"`
 	BindDone          *ebpf.Program `ebpf:"bind_done"`
 	CallTransition    *ebpf.Program `ebpf:"call_transition"`
+	ConnectBegun      *ebpf.Program `ebpf:"connect_begun"`
 	ConnectDone       *ebpf.Program `ebpf:"connect_done"`
+	ListenBegun       *ebpf.Program `ebpf:"listen_begun"`
 	ListenDone        *ebpf.Program `ebpf:"listen_done"`
 	ResetReceived     *ebpf.Program `ebpf:"reset_received"`
 	ResetSent         *ebpf.Program `ebpf:"reset_sent"`
@@ -243,9 +277,12 @@ func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.Accept4Done,
 		p.AcceptDone,
+		p.BindBegun,
 		p.BindDone,
 		p.CallTransition,
+		p.ConnectBegun,
 		p.ConnectDone,
+		p.ListenBegun,
 		p.ListenDone,
 		p.ResetReceived,
 		p.ResetSent,

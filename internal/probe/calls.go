@@ -15,16 +15,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// calls has the programs at the ends of system calls. Each makes every system call of
+// calls has the programs at the ends of system calls, and at the beginnings of those
+// whose end does not tell what they were asked for. Each makes every system call of
 // the machine a little slower, so there are no more than serve.
-var calls = []struct{ program, call string }{
-	{"accept_done", "accept"}, {"accept4_done", "accept4"},
-	{"bind_done", "bind"}, {"listen_done", "listen"}, {"connect_done", "connect"},
+var calls = []struct {
+	program, event string
+	without        Feature // attached where this is lacking; 0: always
+}{
+	{"bind_begun", "sys_enter_bind", CallRegisters},
+	{"listen_begun", "sys_enter_listen", CallRegisters},
+	{"connect_begun", "sys_enter_connect", CallRegisters},
+	{"accept_done", "sys_exit_accept", 0}, {"accept4_done", "sys_exit_accept4", 0},
+	{"bind_done", "sys_exit_bind", 0}, {"listen_done", "sys_exit_listen", 0}, {"connect_done", "sys_exit_connect", 0},
 }
 
-// callArguments says whether the programs know where this architecture keeps the
+// registersKnown says whether the programs know where this architecture keeps the
 // arguments of a system call.
-func callArguments() bool { return runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" }
+func registersKnown() bool { return runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" }
 
 // callEvent is a program at the end of a system call. It is detached when its perf
 // event is closed.
@@ -32,7 +39,7 @@ type callEvent struct{ fd int }
 
 func (c callEvent) Close() error { return unix.Close(c.fd) }
 
-// attachCalls attaches the programs at the ends of system calls: all or none. Their
+// attachCalls attaches the programs at system calls: all or none. Their
 // numbers are in tracefs, which is often not mounted: it is read without being mounted
 // anywhere.
 func (p *Probe) attachCalls() error {
@@ -43,12 +50,16 @@ func (p *Probe) attachCalls() error {
 	defer unix.Close(root)
 	var attached []io.Closer
 	for _, c := range calls {
-		link, err := attachCall(root, c.call, p.collection.Programs[c.program])
+		program, ok := p.collection.Programs[c.program]
+		if !ok {
+			continue
+		}
+		link, err := attachCall(root, c.event, program)
 		if err != nil {
 			for _, l := range attached {
 				l.Close()
 			}
-			return fmt.Errorf("attach to the end of %s: %w", c.call, err)
+			return fmt.Errorf("attach to %s: %w", c.event, err)
 		}
 		attached = append(attached, link)
 	}
@@ -73,8 +84,8 @@ func openTracefs() (int, error) {
 	return root, nil
 }
 
-func attachCall(root int, call string, program *ebpf.Program) (callEvent, error) {
-	id, err := tracepointID(root, "events/syscalls/sys_exit_"+call+"/id")
+func attachCall(root int, event string, program *ebpf.Program) (callEvent, error) {
+	id, err := tracepointID(root, "events/syscalls/"+event+"/id")
 	if err != nil {
 		return callEvent{}, err
 	}
@@ -123,11 +134,4 @@ func tracepointID(root int, path string) (uint64, error) {
 		return 0, fmt.Errorf("%s of tracefs: %w", path, err)
 	}
 	return strconv.ParseUint(strings.TrimSpace(string(content)), 10, 64)
-}
-
-// withoutCalls takes the programs at the ends of system calls out of an object.
-func withoutCalls(spec *ebpf.CollectionSpec) {
-	for _, c := range calls {
-		delete(spec.Programs, c.program)
-	}
 }

@@ -27,9 +27,14 @@ func configure(spec *ebpf.CollectionSpec, f event.Filter) error {
 		addr, mask := prefixWords(f.Host)
 		values["filter_host"], values["host_addr"], values["host_mask"] = true, addr, mask
 	}
+	return set(spec, values)
+}
+
+// set writes constants of an object.
+func set(spec *ebpf.CollectionSpec, values map[string]any) error {
 	for name, value := range values {
 		if err := spec.Variables[name].Set(value); err != nil {
-			return fmt.Errorf("set the filter's %s: %w", name, err)
+			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
 	return nil

@@ -38,18 +38,22 @@ type Query struct{ LocalPort, RemotePort uint16 }
 // timers; cgroup finds the path of the cgroup with an id. The error wraps ErrNotPermitted or
 // ErrUnsupported where that is the reason. Without types it reads its own.
 func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (*Finder, error) {
-	if !permitted() {
-		return nil, ErrNotPermitted
-	}
 	if types == nil {
 		types = NewTypes()
 	}
 	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("lift the memory lock limit: %w", err)
 	}
+	kernel, err := inspect(types)
+	if err != nil {
+		return nil, err
+	}
 	spec, err := loadSnapshot()
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
+	}
+	if err := set(spec, map[string]any{"cookies_made": kernel.here&Cookies != 0}); err != nil {
+		return nil, err
 	}
 	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types.cache})
 	if err != nil {
@@ -88,18 +92,27 @@ func (f *Finder) Close() {
 // listens, is connected or in TIME_WAIT, which take must not keep. Those that are only
 // bound are not among them, and no socket has its holders.
 func (f *Finder) Sockets(q Query, take func(*event.Socket)) error {
-	return f.iterate(f.sockets, q, take)
+	return f.iterate(f.sockets, q, f.filled(take))
 }
 
 // Holders hands over a socket, which take must not keep, for each file descriptor that
 // any process has of it, in all network namespaces. Sockets that are only bound are among them.
 func (f *Finder) Holders(q Query, take func(*event.Socket)) error {
-	return f.iterate(f.holders, q, take)
+	return f.iterate(f.holders, q, f.filled(take))
+}
+
+// filled has take get what is found as a socket.
+func (f *Finder) filled(take func(*event.Socket)) func(*snapshotFound) {
+	var socket event.Socket
+	return func(found *snapshotFound) {
+		f.fill(&socket, found)
+		take(&socket)
+	}
 }
 
 const foundSize = int(unsafe.Sizeof(snapshotFound{}))
 
-func (f *Finder) iterate(iter *link.Iter, q Query, take func(*event.Socket)) error {
+func (f *Finder) iterate(iter *link.Iter, q Query, take func(*snapshotFound)) error {
 	if err := f.look(q); err != nil {
 		return err
 	}
@@ -110,7 +123,6 @@ func (f *Finder) iterate(iter *link.Iter, q Query, take func(*event.Socket)) err
 	defer reader.Close()
 	buffered := bufio.NewReaderSize(patient{reader}, 256<<10)
 	var found snapshotFound
-	var socket event.Socket
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&found)), foundSize)
 	for {
 		if _, err := io.ReadFull(buffered, bytes); err == io.EOF {
@@ -118,8 +130,7 @@ func (f *Finder) iterate(iter *link.Iter, q Query, take func(*event.Socket)) err
 		} else if err != nil {
 			return fmt.Errorf("read an iterator: %w", err)
 		}
-		f.fill(&socket, &found)
-		take(&socket)
+		take(&found)
 	}
 }
 

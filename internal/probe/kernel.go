@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -28,17 +29,14 @@ type Types struct{ cache *btf.Cache }
 // NewTypes returns type information that is not read yet.
 func NewTypes() *Types { return &Types{btf.NewCache()} }
 
-// features is what the running kernel offers beyond what every trace needs.
+// features is what the running kernel's own type information says that it offers.
 type features struct {
-	droppedSocket bool             // kfree_skb tells the socket that a segment was dropped at
-	resetReasons  map[uint8]string // of tcp_send_reset; nil: it does not tell
+	here         Feature
+	resetReasons map[uint8]string // of tcp_send_reset; nil: it does not tell
 }
 
 // tracepoints that every trace needs, by their type in the kernel's BTF.
-var tracepoints = []string{
-	"inet_sock_set_state", "timer_start", "timer_cancel", "timer_expire_entry",
-	"kfree_skb", "tcp_send_reset", "tcp_receive_reset",
-}
+var tracepoints = []string{"inet_sock_set_state", "timer_start", "timer_cancel", "timer_expire_entry"}
 
 // inspect finds out by the kernel's own type information what it offers.
 func inspect(t *Types) (features, error) {
@@ -47,28 +45,49 @@ func inspect(t *Types) (features, error) {
 	}
 	types, err := t.cache.Kernel()
 	if err != nil {
-		return features{}, fmt.Errorf("%w: it has no type information (BTF) in /sys/kernel/btf/vmlinux; boot one with CONFIG_DEBUG_INFO_BTF, as distributions build it from 5.12 on (%w)", ErrUnsupported, err)
+		return features{}, fmt.Errorf("%w: it has no type information (BTF) in /sys/kernel/btf/vmlinux; boot one with CONFIG_DEBUG_INFO_BTF, as distributions build it from 5.10 on (%w)", ErrUnsupported, err)
 	}
 	return inspectTypes(types)
 }
 
 func inspectTypes(types *btf.Spec) (features, error) {
-	var found features
+	arguments := func(tracepoint string) []btf.FuncParam { return parameters(types, tracepoint) }
 	for _, name := range tracepoints {
-		var typedef *btf.Typedef
-		if err := types.TypeByName("btf_trace_"+name, &typedef); err != nil {
-			return features{}, fmt.Errorf("%w: it has no tracepoint %s; kernels from 5.12 on have it", ErrUnsupported, name)
-		}
-		switch name {
-		case "kfree_skb":
-			found.droppedSocket = parameters(typedef) > 4 // void *, skb, location, reason, rx_sk
-		case "tcp_send_reset":
-			if parameters(typedef) > 3 { // void *, sk, skb, reason
-				found.resetReasons = resetReasons(types)
-			}
+		if arguments(name) == nil {
+			return features{}, fmt.Errorf("%w: it has no tracepoint %s; kernels from 5.10 on have it", ErrUnsupported, name)
 		}
 	}
+	found := features{here: SymbolNames | CallEvents | Iterators}
+	for feature, is := range map[Feature]bool{
+		Cookies:       hasFunction(types, "bpf_get_socket_ptr_cookie"),
+		CallRegisters: hasFunction(types, "bpf_task_pt_regs") && registersKnown(),
+		Cgroups:       hasMember(types, "sock_cgroup_data", "cgroup"),
+		BucketExpiry:  len(arguments("timer_start")) == 3,   // void *, timer, bucket_expiry
+		DroppedSocket: len(arguments("kfree_skb")) > 4,      // void *, skb, location, reason, rx_sk
+		ResetReasons:  len(arguments("tcp_send_reset")) > 3, // void *, sk, skb, reason
+		Resets:        arguments("tcp_send_reset") != nil && arguments("tcp_receive_reset") != nil,
+	} {
+		if is {
+			found.here |= feature
+		}
+	}
+	if found.here&ResetReasons != 0 {
+		found.resetReasons = resetReasons(types)
+	}
 	return found, nil
+}
+
+func hasFunction(types *btf.Spec, name string) bool {
+	var function *btf.Func
+	return types.TypeByName(name, &function) == nil
+}
+
+func hasMember(types *btf.Spec, name, member string) bool {
+	var found *btf.Struct
+	if types.TypeByName(name, &found) != nil {
+		return false
+	}
+	return slices.ContainsFunc(found.Members, func(m btf.Member) bool { return m.Name == member })
 }
 
 // resetReasons returns the names of enum sk_rst_reason that say something.
@@ -87,17 +106,22 @@ func resetReasons(types *btf.Spec) map[uint8]string {
 	return names
 }
 
-// parameters counts the arguments of a tracepoint's function type.
-func parameters(typedef *btf.Typedef) int {
+// parameters returns the arguments of a tracepoint's function type, the first of which is
+// the kernel's own; nil: there is no such tracepoint.
+func parameters(types *btf.Spec, tracepoint string) []btf.FuncParam {
+	var typedef *btf.Typedef
+	if types.TypeByName("btf_trace_"+tracepoint, &typedef) != nil {
+		return nil
+	}
 	pointer, ok := typedef.Type.(*btf.Pointer)
 	if !ok {
-		return 0
+		return nil
 	}
 	proto, ok := pointer.Target.(*btf.FuncProto)
 	if !ok {
-		return 0
+		return nil
 	}
-	return len(proto.Params)
+	return proto.Params
 }
 
 // permitted says whether the process holds the capabilities that loading needs.

@@ -71,7 +71,7 @@ type what struct {
 
 func open(t *testing.T, ns *kerneltest.NetNS, ring uint32) *probe.Probe {
 	t.Helper()
-	p, err := probe.Open(event.Filter{NetNS: ns.Inode}, ring, probe.NewTypes())
+	p, err := probe.Open(probe.Options{Filter: event.Filter{NetNS: ns.Inode}, Ring: ring})
 	if err != nil {
 		t.Fatal(err)
 	}

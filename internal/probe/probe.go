@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -28,6 +27,27 @@ var attachOrder = []string{
 	"reset_sent", "reset_received", "call_transition", "segment_transition",
 }
 
+// optional has the programs that a trace does without where they do not load or attach,
+// and what it lacks then.
+var optional = map[string]Feature{
+	"segment_dropped": DroppedSocket, "reset_sent": Resets, "reset_received": Resets,
+	"accept_done": CallEvents, "accept4_done": CallEvents,
+	"bind_begun": CallEvents, "listen_begun": CallEvents, "connect_begun": CallEvents,
+	"bind_done": CallEvents, "listen_done": CallEvents, "connect_done": CallEvents,
+}
+
+// Options say what to trace, and how.
+type Options struct {
+	Filter event.Filter
+	// Ring is the size of the ring buffer in bytes, a power of two from a page on; 0: the
+	// usual one.
+	Ring uint32
+	// Without has features to do without, as if they were not offered.
+	Without Feature
+	// Types is the kernel's type information; nil: it is read.
+	Types *Types
+}
+
 // Probe is a running set of programs. It is not safe for concurrent use, except
 // for Stop.
 type Probe struct {
@@ -37,39 +57,29 @@ type Probe struct {
 	record     ringbuf.Record
 	lost       losses
 	kernel     features
-	// callsUnseen is why failed calls and accepts are not seen, or nil.
-	callsUnseen error
+	lacks      map[Feature]error // why a feature that the kernel has is not taken
 }
 
-// Open loads and attaches the programs, by the kernel's types, with a ring buffer of so many bytes, a power of two
-// from a page on; 0 is the usual size. When it returns, no event that the filter wants is
+// Open loads and attaches the programs. When it returns, no event that the filter wants is
 // missed. The error wraps ErrNotPermitted or ErrUnsupported where that is the reason.
-func Open(filter event.Filter, ring uint32, types *Types) (*Probe, error) {
+func Open(o Options) (*Probe, error) {
 	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("lift the memory lock limit: %w", err)
 	}
-	kernel, err := inspect(types)
+	if o.Types == nil {
+		o.Types = NewTypes()
+	}
+	kernel, err := inspect(o.Types)
 	if err != nil {
 		return nil, err
 	}
-	spec, err := loadBpf()
+	kernel.here &^= o.Without
+	p := &Probe{kernel: kernel, lacks: make(map[Feature]error)}
+	spec, err := p.spec(o)
 	if err != nil {
-		return nil, fmt.Errorf("read the BPF object: %w", err)
-	}
-	if !kernel.droppedSocket {
-		delete(spec.Programs, "segment_dropped")
-	}
-	if err := spec.Variables["reset_reason_told"].Set(kernel.resetReasons != nil); err != nil {
-		return nil, fmt.Errorf("set reset_reason_told: %w", err)
-	}
-	if err := configure(spec, filter); err != nil {
 		return nil, err
 	}
-	if ring != 0 {
-		spec.Maps["events"].MaxEntries = ring
-	}
-	p := &Probe{kernel: kernel}
-	if err := p.load(spec, types); err != nil {
+	if err := p.load(spec, o.Types); err != nil {
 		return nil, explain("load the BPF programs", err)
 	}
 	if err := p.attach(); err != nil {
@@ -79,22 +89,101 @@ func Open(filter event.Filter, ring uint32, types *Types) (*Probe, error) {
 	return p, nil
 }
 
-// load loads the programs, without those at the ends of system calls where they do not
-// load: they need a helper that came later than the rest (bpf_task_pt_regs, 5.15).
+// spec reads the object and sets its constants.
+func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read the BPF object: %w", err)
+	}
+	functions, err := p.timers(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := configure(spec, o.Filter); err != nil {
+		return nil, err
+	}
+	if err := set(spec, map[string]any{
+		"timewait_function": functions.timewait, "request_function": functions.request,
+		"cookies_made": p.has(Cookies), "call_registers_told": p.has(CallRegisters),
+		"bucket_told": p.has(BucketExpiry), "reset_reason_told": p.has(ResetReasons),
+	}); err != nil {
+		return nil, err
+	}
+	for _, call := range calls {
+		if call.without != 0 && p.has(call.without) {
+			delete(spec.Programs, call.program)
+		}
+	}
+	p.prune(spec)
+	if o.Ring != 0 {
+		spec.Maps["events"].MaxEntries = o.Ring
+	}
+	return spec, nil
+}
+
+// prune takes the programs of features that are not there out of an object.
+func (p *Probe) prune(spec *ebpf.CollectionSpec) {
+	for name, feature := range optional {
+		if !p.has(feature) {
+			delete(spec.Programs, name)
+		}
+	}
+}
+
+// timers returns the functions of the sockets' timers: by name, or else learned.
+func (p *Probe) timers(o Options) (timers, error) {
+	if p.has(SymbolNames) {
+		found, err := namedTimers()
+		if err == nil {
+			return found, nil
+		}
+		p.lack(SymbolNames, err)
+	}
+	found, err := learnTimers(o.Types)
+	if err != nil {
+		return timers{}, fmt.Errorf("learn the timers' functions: %w", errors.Join(err, p.lacks[SymbolNames]))
+	}
+	return found, nil
+}
+
+func (p *Probe) has(f Feature) bool { return p.kernel.here&f != 0 }
+
+// lack notes that the trace does without a feature.
+func (p *Probe) lack(f Feature, why error) {
+	p.kernel.here &^= f
+	p.lacks[f] = why
+}
+
+// load loads the programs, without the optional ones that the kernel refuses.
 func (p *Probe) load(spec *ebpf.CollectionSpec, types *Types) (err error) {
 	options := ebpf.CollectionOptions{Cache: types.cache}
-	if !callArguments() {
-		p.callsUnseen = fmt.Errorf("it is not known where %s keeps the arguments of a system call", runtime.GOARCH)
-	} else if p.collection, err = ebpf.NewCollectionWithOptions(spec, options); err == nil {
-		return nil
-	} else if verifier := (*ebpf.VerifierError)(nil); !errors.As(err, &verifier) {
+	p.collection, err = ebpf.NewCollectionWithOptions(spec, options)
+	if refused := (*ebpf.VerifierError)(nil); !errors.As(err, &refused) {
 		return err
-	} else {
-		p.callsUnseen = fmt.Errorf("the programs at the ends of system calls do not load: %w", err)
 	}
-	withoutCalls(spec)
+	for name, feature := range optional {
+		if err := loadsAlone(spec, name, options); err != nil {
+			p.lack(feature, fmt.Errorf("load %s: %w", name, err))
+		}
+	}
+	p.prune(spec)
 	p.collection, err = ebpf.NewCollectionWithOptions(spec, options)
 	return err
+}
+
+// loadsAlone tries to load one program of an object.
+func loadsAlone(spec *ebpf.CollectionSpec, name string, options ebpf.CollectionOptions) error {
+	if spec.Programs[name] == nil {
+		return nil
+	}
+	alone := spec.Copy()
+	alone.Programs = map[string]*ebpf.ProgramSpec{name: alone.Programs[name]}
+	collection, err := ebpf.NewCollectionWithOptions(alone, options)
+	if err != nil {
+		return err
+	}
+	collection.Close()
+	return nil
 }
 
 func (p *Probe) attach() error {
@@ -103,8 +192,10 @@ func (p *Probe) attach() error {
 		return fmt.Errorf("open the ring buffer: %w", err)
 	}
 	p.reader = reader
-	if p.callsUnseen == nil {
-		p.callsUnseen = p.attachCalls()
+	if p.has(CallEvents) {
+		if err := p.attachCalls(); err != nil {
+			p.lack(CallEvents, err)
+		}
 	}
 	for _, name := range attachOrder {
 		program, ok := p.collection.Programs[name]
@@ -112,20 +203,22 @@ func (p *Probe) attach() error {
 			continue
 		}
 		l, err := link.AttachTracing(link.TracingOptions{Program: program})
-		if err != nil {
+		feature, dispensable := optional[name]
+		switch {
+		case err == nil:
+			p.links = append(p.links, l)
+		case dispensable:
+			p.lack(feature, fmt.Errorf("attach %s: %w", name, err))
+		default:
 			return explain("attach "+name, err)
 		}
-		p.links = append(p.links, l)
 	}
 	return nil
 }
 
-// SegmentsSeen says whether segments at timewait sockets are seen: without them
-// the FIN that turns FIN_WAIT2 into TIME_WAIT may pass unnoticed.
-func (p *Probe) SegmentsSeen() bool { return p.kernel.droppedSocket }
-
-// CallsUnseen returns why failed calls and accepts are not seen, or nil where they are.
-func (p *Probe) CallsUnseen() error { return p.callsUnseen }
+// Offers says of each feature whether the trace has it. Whether there are iterators is not
+// known here.
+func (p *Probe) Offers() []Offer { return Offers(p.kernel.here, p.lacks) }
 
 // ResetReason names a reason for which the kernel sends a RST, as the running kernel's
 // enum sk_rst_reason does without its prefix: TCP_ABORT_ON_CLOSE. It is empty where

@@ -61,7 +61,11 @@ func (p *Probe) Refused() (uint64, error) {
 func (p *Probe) Skipped() (uint64, error) {
 	var skipped uint64
 	for _, name := range []string{"segment_transition", "reset_sent", "reset_received"} {
-		stats, err := p.collection.Programs[name].Stats()
+		program, ok := p.collection.Programs[name]
+		if !ok {
+			continue
+		}
+		stats, err := program.Stats()
 		if err != nil {
 			return 0, fmt.Errorf("read the misses of %s: %w", name, err)
 		}

@@ -33,6 +33,7 @@ type snapshotFound struct {
 	Fd            int32
 	Retransmits   uint32
 	Left          int64
+	Function      uint64
 	Cgroup        uint64
 	BytesSent     uint64
 	BytesReceived uint64
@@ -49,11 +50,15 @@ type snapshotFound struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	snapshotProgHolders       = "holders"
-	snapshotProgSockets       = "sockets"
-	snapshotVarFindLocalPort  = "find_local_port"
-	snapshotVarFindRemotePort = "find_remote_port"
-	snapshotVarLayout         = "layout"
+	snapshotProgHolders          = "holders"
+	snapshotProgSockets          = "sockets"
+	snapshotVarBucketTold        = "bucket_told"
+	snapshotVarCallRegistersTold = "call_registers_told"
+	snapshotVarCookiesMade       = "cookies_made"
+	snapshotVarFindLocalPort     = "find_local_port"
+	snapshotVarFindRemotePort    = "find_remote_port"
+	snapshotVarLayout            = "layout"
+	snapshotVarResetReasonTold   = "reset_reason_told"
 )
 
 // loadSnapshot returns the embedded CollectionSpec for snapshot.
@@ -112,9 +117,13 @@ type snapshotMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type snapshotVariableSpecs struct {
-	FindLocalPort  *ebpf.VariableSpec `ebpf:"find_local_port"`
-	FindRemotePort *ebpf.VariableSpec `ebpf:"find_remote_port"`
-	Layout         *ebpf.VariableSpec `ebpf:"layout"`
+	BucketTold        *ebpf.VariableSpec `ebpf:"bucket_told"`
+	CallRegistersTold *ebpf.VariableSpec `ebpf:"call_registers_told"`
+	CookiesMade       *ebpf.VariableSpec `ebpf:"cookies_made"`
+	FindLocalPort     *ebpf.VariableSpec `ebpf:"find_local_port"`
+	FindRemotePort    *ebpf.VariableSpec `ebpf:"find_remote_port"`
+	Layout            *ebpf.VariableSpec `ebpf:"layout"`
+	ResetReasonTold   *ebpf.VariableSpec `ebpf:"reset_reason_told"`
 }
 
 // snapshotObjects contains all objects after they have been loaded into the kernel.
@@ -147,9 +156,13 @@ func (m *snapshotMaps) Close() error {
 //
 // It can be passed to loadSnapshotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type snapshotVariables struct {
-	FindLocalPort  *ebpf.Variable `ebpf:"find_local_port"`
-	FindRemotePort *ebpf.Variable `ebpf:"find_remote_port"`
-	Layout         *ebpf.Variable `ebpf:"layout"`
+	BucketTold        *ebpf.Variable `ebpf:"bucket_told"`
+	CallRegistersTold *ebpf.Variable `ebpf:"call_registers_told"`
+	CookiesMade       *ebpf.Variable `ebpf:"cookies_made"`
+	FindLocalPort     *ebpf.Variable `ebpf:"find_local_port"`
+	FindRemotePort    *ebpf.Variable `ebpf:"find_remote_port"`
+	Layout            *ebpf.Variable `ebpf:"layout"`
+	ResetReasonTold   *ebpf.Variable `ebpf:"reset_reason_told"`
 }
 
 // snapshotPrograms contains all programs after they have been loaded into the kernel.

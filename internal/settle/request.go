@@ -19,19 +19,27 @@ func (s *Settler) synReceived(k *event.Kernel) {
 		s.leave(sock, k.Sock)
 	}
 	s.reused(s.tuples.get(&k.Tuple), event.CauseTimewaitReused)
-	cookie := k.Cookie
+	listener := s.listener(k)
 	k.Cookie = 0 // the listener's
 	sock := s.create(k, tcpstate.Listen, request)
-	k.Cookie = cookie
 	if sock == nil {
 		return
 	}
-	if listener := s.listeners[cookie]; listener != nil {
+	if listener != nil {
 		sock.owner = s.byListener(listener.owner)
 	}
 	t := s.change(sock, k.Time, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
 	sock.own(&t)
 	s.queue.put(t, sock)
+}
+
+// listener returns the socket that a SYN is for, or nil. One that netlink found has a
+// cookie, and no address.
+func (s *Settler) listener(k *event.Kernel) *socket {
+	if sock := s.at(k.Listener); sock != nil && sock.state == tcpstate.Listen {
+		return sock
+	}
+	return s.listeners[k.Cookie]
 }
 
 // reused ends a timewait socket whose timer was stopped for a new connection.

@@ -1,0 +1,184 @@
+//go:build linux
+
+package probe
+
+import "strings"
+
+// Feature is something that a trace uses where it is offered, and does without where it is
+// not. Values are combined by |.
+type Feature uint16
+
+// The features. Offers tells of each what it is for.
+const (
+	Cookies Feature = 1 << iota
+	SymbolNames
+	BucketExpiry
+	DroppedSocket
+	Resets
+	ResetReasons
+	CallEvents
+	CallRegisters
+	Cgroups
+	Iterators
+	// AllFeatures is the set of all.
+	AllFeatures = 1<<iota - 1
+)
+
+// Part is what a trace tells: the keys of a start record's sources.
+type Part string
+
+// The parts.
+const (
+	Transitions Part = "transitions"
+	Timewait    Part = "timewait"
+	Owner       Part = "owner"
+	ResetsTold  Part = "resets"
+	Calls       Part = "calls"
+)
+
+// Offer is a feature, and whether it is there.
+type Offer struct {
+	Feature   Feature
+	Key       string // one word for it
+	Name      string // what the kernel has to offer
+	Part      Part
+	For       string // what a trace takes it for
+	Way       string // that is taken with it
+	Otherwise string // the way without; empty: there is none
+	Less      string // what is less exact without; empty: nothing
+	Do        string // to have it
+	Here      bool
+	Err       error // why it is not here, where more is known than that it is not offered
+}
+
+// offers is the table of all features.
+var offers = []Offer{
+	{
+		Feature: Cookies, Key: "cookies", Name: "socket cookies for tracing programs", Part: Transitions,
+		For: "to know a socket again", Way: "cookies", Otherwise: "kernel addresses alone",
+		Less: "after a loss, a socket may be taken for one that had its address before", Do: "a kernel from 5.12 on",
+	},
+	{
+		Feature: Cgroups, Key: "cgroups", Name: "a socket's cgroup", Part: Transitions,
+		For: "to name the container", Way: "cgroups",
+		Less: "cgroups are not told", Do: "a kernel from 5.15 on",
+	},
+	{
+		Feature: SymbolNames, Key: "symbols", Name: "addresses of kernel functions", Part: Timewait,
+		For: "to tell the timers of TIME_WAIT and SYN_RECV from others", Way: "names of timer functions",
+		Otherwise: "timer functions learned from two sockets of its own",
+		Do:        "CAP_SYSLOG, and kernel.kptr_restrict at 0 or 1",
+	},
+	{
+		Feature: BucketExpiry, Key: "buckets", Name: "a timer's bucket in timer_start", Part: Timewait,
+		For: "to say until when a port is held", Way: "the timer's bucket", Otherwise: "the bucket reckoned from the timer's expiry",
+		Do: "a kernel from 6.8 on",
+	},
+	{
+		Feature: DroppedSocket, Key: "dropped-sockets", Name: "a dropped segment's socket in kfree_skb", Part: Timewait,
+		For: "to see the FIN that turns FIN_WAIT2 into TIME_WAIT after close()", Way: "dropped segments",
+		Otherwise: "a look once a second",
+		Less:      "FIN_WAIT2>TIME_WAIT after close() is told when the next look finds it, and a RST that ends TIME_WAIT not as such",
+		Do:        "a kernel from 6.12 on",
+	},
+	{
+		Feature: Resets, Key: "resets", Name: "tcp_send_reset and tcp_receive_reset", Part: ResetsTold,
+		For: "to tell who reset a connection", Way: "tcp_send_reset, tcp_receive_reset",
+		Less: "a reset is known by the socket's error alone", Do: "a kernel that lets tracing programs attach there",
+	},
+	{
+		Feature: ResetReasons, Key: "reset-reasons", Name: "reasons in tcp_send_reset", Part: ResetsTold,
+		For: "to say why a RST was sent", Way: "the kernel's reasons",
+		Less: "why a RST was sent is not told", Do: "a kernel from 6.12 on",
+	},
+	{
+		Feature: CallEvents, Key: "calls", Name: "the ends of system calls", Part: Calls,
+		For: "to see bind, listen and connect fail, and who accepts", Way: "system calls' ends: bind, listen, connect, accept",
+		Less: "failed binds are not seen, and who accepts a connection is found once a second", Do: "a kernel with CONFIG_FTRACE_SYSCALLS and tracefs",
+	},
+	{
+		Feature: CallRegisters, Key: "registers", Name: "a system call's registers", Part: Owner,
+		For: "to tell who closes from who just looks", Way: "their registers",
+		Less: "who reads from all sockets while one closes may be named as its closer", Do: "a kernel from 5.15 on, amd64 or arm64",
+	},
+	{
+		Feature: Iterators, Key: "iterators", Name: "BPF iterators", Part: Owner,
+		For: "to find the sockets that are older, and who has them", Way: "accept, listener, snapshot by iterators",
+		Otherwise: "accept, listener, snapshot by netlink and /proc",
+		Less:      "sockets found have no options, TIME_WAIT ends early by up to 4 s, and processes of other users may not be seen", Do: "a kernel from 5.9 on, and CAP_BPF and CAP_PERFMON",
+	},
+}
+
+// String implements fmt.Stringer: the features' names.
+func (f Feature) String() string {
+	var names []string
+	for _, o := range offers {
+		if f&o.Feature != 0 {
+			names = append(names, o.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// FeatureOf returns the feature with a key.
+func FeatureOf(key string) (Feature, bool) {
+	for _, o := range offers {
+		if o.Key == key {
+			return o.Feature, true
+		}
+	}
+	return 0, false
+}
+
+// Offers says of each feature whether it is in the set, and if not why, as far as that is known.
+func Offers(here Feature, why map[Feature]error) []Offer {
+	told := make([]Offer, len(offers))
+	for i, o := range offers {
+		o.Here = here&o.Feature != 0
+		if !o.Here {
+			o.Err = why[o.Feature]
+		}
+		told[i] = o
+	}
+	return told
+}
+
+// bases is how each part is known in every trace.
+var bases = map[Part]string{
+	Transitions: "tp_btf inet_sock_set_state", Timewait: "timer tracepoints", Owner: "system calls on the socket",
+}
+
+// Source says how a trace with these features knows a part, and what is less exact.
+func Source(offers []Offer, part Part) string {
+	var ways, less []string
+	if base := bases[part]; base != "" {
+		ways = append(ways, base)
+	}
+	for _, o := range offers {
+		if o.Part != part {
+			continue
+		}
+		if way := o.Taken(); way != "" {
+			ways = append(ways, way)
+		}
+		if !o.Here && o.Less != "" {
+			less = append(less, o.Less)
+		}
+	}
+	source := "none"
+	if len(ways) > 0 {
+		source = strings.Join(ways, ", ")
+	}
+	if len(less) > 0 {
+		source += "; less exact: " + strings.Join(less, "; ")
+	}
+	return source
+}
+
+// Taken is the way that is taken, or empty.
+func (o Offer) Taken() string {
+	if o.Here {
+		return o.Way
+	}
+	return o.Otherwise
+}

@@ -1,0 +1,134 @@
+//go:build linux
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Where the kernel hides the addresses of its functions, two of them are in the timers of
+// sockets that wait. Such sockets are made, one in TIME_WAIT and one between SYN and ACK,
+// in a network namespace that nobody else sees.
+
+// learning is how long the two are looked for at most.
+const learning = time.Second
+
+// learnTimers finds the functions in the timers of two sockets of its own.
+func learnTimers(types *Types) (timers, error) {
+	finder, err := OpenFinder(0, nil, types)
+	if err != nil {
+		return timers{}, err
+	}
+	defer finder.Close()
+	var found timers
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with its goroutine, and the namespace with it
+		done <- func() error {
+			if err := enterEmptyNamespace(); err != nil {
+				return err
+			}
+			found, err = finder.learn()
+			return err
+		}()
+	}()
+	return found, <-done
+}
+
+// enterEmptyNamespace takes the thread to a network namespace of its own, with loopback up.
+func enterEmptyNamespace() error {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("make a network namespace: %w", err)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("bring lo up: %w", err)
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return fmt.Errorf("bring lo up: %w", err)
+	}
+	lo.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
+		return fmt.Errorf("bring lo up: %w", err)
+	}
+	return nil
+}
+
+// learn makes the sockets in this network namespace, and looks at them.
+func (f *Finder) learn() (found timers, err error) {
+	sockets, err := waitingSockets()
+	defer func() {
+		for _, fd := range sockets {
+			unix.Close(fd)
+		}
+	}()
+	if err != nil {
+		return timers{}, fmt.Errorf("make a socket that waits: %w", err)
+	}
+	for began := time.Now(); time.Since(began) < learning; time.Sleep(time.Millisecond) { // nothing tells
+		err := f.iterate(f.sockets, Query{}, func(s *snapshotFound) {
+			switch {
+			case s.Flags&isTimewait != 0:
+				found.timewait = s.Function
+			case s.Flags&isRequest != 0:
+				found.request = s.Function
+			}
+		})
+		if err != nil {
+			return timers{}, err
+		}
+		if found.timewait != 0 && found.request != 0 {
+			return found, nil
+		}
+	}
+	return timers{}, os.ErrDeadlineExceeded
+}
+
+// waitingSockets makes a connection that leaves a socket in TIME_WAIT, and one whose server
+// waits for data before it takes note of the ACK. It returns what is to be closed.
+func waitingSockets() (sockets []int, err error) {
+	for _, deferAccept := range []int{0, 1} {
+		listener, client, err := halfConnected(deferAccept)
+		sockets = append(sockets, listener, client)
+		if err != nil {
+			return sockets, err
+		}
+	}
+	server, _, err := unix.Accept4(sockets[0], unix.SOCK_CLOEXEC)
+	if err != nil {
+		return sockets, err
+	}
+	return sockets[2:], errors.Join(unix.Close(server), unix.Close(sockets[1]), unix.Close(sockets[0]))
+}
+
+// halfConnected makes a listener and a client that is connected to it.
+func halfConnected(deferAccept int) (listener, client int, err error) {
+	listener, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, -1, err
+	}
+	client, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return listener, -1, err
+	}
+	local := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	if err := errors.Join(
+		unix.SetsockoptInt(listener, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, deferAccept),
+		unix.Bind(listener, local), unix.Listen(listener, 1),
+	); err != nil {
+		return listener, client, err
+	}
+	address, err := unix.Getsockname(listener)
+	if err != nil {
+		return listener, client, err
+	}
+	return listener, client, unix.Connect(client, address)
+}
