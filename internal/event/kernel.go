@@ -94,6 +94,15 @@ func (t *Tuple) Mirrors(o *Tuple) bool {
 	return t.local == o.remote && t.remote == o.local && t.LocalPort == o.RemotePort && t.RemotePort == o.LocalPort
 }
 
+// Alike says whether two four-tuples may be those of one socket, of which one was told
+// before its ports were known.
+func (t *Tuple) Alike(o *Tuple) bool {
+	if t.NetNS != o.NetNS || t.LocalPort != o.LocalPort && t.LocalPort != 0 && o.LocalPort != 0 {
+		return false
+	}
+	return t.RemotePort == 0 || o.RemotePort == 0 || t.remote == o.remote && t.RemotePort == o.RemotePort
+}
+
 // NewTuple makes a tuple of two addresses.
 func NewTuple(netns uint32, local, remote netip.AddrPort) Tuple {
 	return Tuple{

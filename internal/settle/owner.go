@@ -146,12 +146,7 @@ func (s *Settler) found(f *event.Socket) *socket {
 			sock = s.listeners[f.Cookie]
 		}
 	}
-	switch {
-	case sock == nil || sock.state == tcpstate.Close:
-		return nil
-	case sock.cookie != 0 && f.Cookie != 0 && sock.cookie != f.Cookie:
-		return nil
-	case sock.cookie == 0 && sock.tuple != tuple:
+	if sock == nil || sock.state == tcpstate.Close || !sock.is(f.Cookie, &tuple) {
 		return nil
 	}
 	return sock

@@ -178,9 +178,18 @@ func (s *Settler) find(k *event.Kernel) *socket {
 	return sock
 }
 
-// same says whether the cookies, where both are known, are of one socket.
+// same says whether a record is of this socket: by its cookie, or else as far as the ends
+// tell. Without cookies, whoever leaves CLOSE is another one: this one's end was lost.
 func (sock *socket) same(k *event.Kernel) bool {
-	return sock.cookie == 0 || k.Cookie == 0 || sock.cookie == k.Cookie
+	begins := k.Kind == event.SocketTransition && k.From == tcpstate.Close
+	return sock.is(k.Cookie, &k.Tuple) && (!begins || sock.cookie != 0 && k.Cookie != 0)
+}
+
+func (sock *socket) is(cookie uint64, tuple *event.Tuple) bool {
+	if sock.cookie != 0 && cookie != 0 {
+		return sock.cookie == cookie
+	}
+	return sock.tuple.Alike(tuple)
 }
 
 // leave takes a socket off an address that is now another's.
