@@ -16,6 +16,9 @@ const volatile bool call_registers_told;
 /* timer_start tells when the timer's bucket fires (6.8). */
 const volatile bool bucket_told;
 
+/* kfree_skb tells the socket that a segment was dropped at (6.12). */
+const volatile bool dropped_socket_told;
+
 /* tcp_send_reset tells why (6.12). */
 const volatile bool reset_reason_told;
 

@@ -31,15 +31,32 @@ static __always_inline bool read_segment(struct segment *segment, const struct s
 	return true;
 }
 
-static __always_inline void put_segment_addresses(struct event *e, const struct segment *segment)
+static __always_inline void put_segment_addresses(__u64 local[2], __u64 remote[2], const struct segment *segment)
 {
 	if (segment->ip[0] >> 4 == 6) {
-		__builtin_memcpy(e->remote, segment->ip + 8, 16);
-		__builtin_memcpy(e->local, segment->ip + 24, 16);
+		__builtin_memcpy(remote, segment->ip + 8, 16);
+		__builtin_memcpy(local, segment->ip + 24, 16);
 	} else {
-		put_ipv4(e->remote, *(__be32 *)(segment->ip + 12));
-		put_ipv4(e->local, *(__be32 *)(segment->ip + 16));
+		put_ipv4(remote, *(__be32 *)(segment->ip + 12));
+		put_ipv4(local, *(__be32 *)(segment->ip + 16));
 	}
+}
+
+/* Says whether any packet at all is a TCP segment. */
+static __always_inline bool is_segment(const struct sk_buff *skb)
+{
+	unsigned char *ip = skb->head + skb->network_header;
+	__u8 protocol;
+
+	if (skb->transport_header == NO_HEADER)
+		return false;
+	switch (skb->protocol) {
+	case bpf_htons(ETH_P_IP):
+		return !bpf_probe_read_kernel(&protocol, 1, ip + 9) && protocol == IPPROTO_TCP;
+	case bpf_htons(ETH_P_IPV6):
+		return !bpf_probe_read_kernel(&protocol, 1, ip + 6) && protocol == IPPROTO_TCP;
+	}
+	return false;
 }
 
 #endif

@@ -39,6 +39,24 @@ __u64 ring_told;
 const volatile __u64 timewait_function;
 const volatile __u64 request_function;
 
+/* The ends of a connection in its network namespace. */
+struct ends {
+	__u64 local[2];
+	__u64 remote[2];
+	__u16 local_port;
+	__u16 remote_port;
+	__u32 netns;
+};
+
+/* Kernel addresses of timewait sockets that were born in FIN_WAIT2, where kfree_skb does
+ * not tell the socket. Written by timer_started, read by any_dropped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct ends);
+	__type(value, void *);
+} half_closed SEC(".maps");
+
 /* Puts a record where others are missing, as soon as there is room. Two processors may
  * both do so: the number goes on, and says the same in both. */
 static __noinline int tell_gap(void)
@@ -266,6 +284,15 @@ static __always_inline struct event *call_event(enum kind kind, const void *addr
 	return e;
 }
 
+static __always_inline void note_half_closed(const struct event *e, void *tw)
+{
+	struct ends ends = { .local_port = e->local_port, .remote_port = e->remote_port, .netns = e->netns };
+
+	__builtin_memcpy(ends.local, e->local, sizeof(ends.local));
+	__builtin_memcpy(ends.remote, e->remote, sizeof(ends.remote));
+	bpf_map_update_elem(&half_closed, &ends, &tw, BPF_ANY);
+}
+
 #define TIMER_OWNER(timer, type, member) \
 	((void *)(timer) - bpf_core_field_offset(struct type, member))
 
@@ -287,6 +314,8 @@ static __always_inline int timewait_timer(enum kind kind, struct timer_list *tim
 		__u64 now = bpf_jiffies64();
 
 		e->left = timer_bucket(timer->expires, argument, now) - now;
+		if (!dropped_socket_told && seen->tw_substate == TCP_FIN_WAIT2)
+			note_half_closed(e, tw);
 	}
 	if (kind == TIMEWAIT_STOPPED) {
 		e->pid = bpf_get_current_pid_tgid() >> 32;
@@ -354,65 +383,97 @@ int BPF_PROG(timer_expired, struct timer_list *timer)
 	return 0;
 }
 
-static __always_inline int timewait_segment(struct sk_buff *skb, const struct sock *tw)
+static __always_inline bool at_ends(const struct event *e, const struct ends *ends)
+{
+	return e->netns == ends->netns && e->local_port == ends->local_port && e->remote_port == ends->remote_port &&
+	       e->local[0] == ends->local[0] && e->local[1] == ends->local[1] &&
+	       e->remote[0] == ends->remote[0] && e->remote[1] == ends->remote[1];
+}
+
+/* A segment at a timewait socket; with its ends where it may be another one's by now. */
+static __always_inline int timewait_segment(const struct segment *segment, const void *tw, const struct ends *ends)
 {
 	const struct inet_timewait_sock *seen;
-	struct segment segment;
 	struct socket_copy copy;
 	struct event *e;
 
 	if (!copy_socket(&copy, tw, bpf_core_type_size(struct inet_timewait_sock)))
 		return 0;
-	if (!read_segment(&segment, skb))
-		return 0;
 	seen = (const void *)&copy;
+	if (seen->__tw_common.skc_state != TCP_TIME_WAIT)
+		return 0;
 	e = small_event(SEGMENT_SWALLOWED, tw, &seen->__tw_common);
 	if (!e)
 		return 0;
+	if (ends && !at_ends(e, ends)) {
+		bpf_ringbuf_discard(e, 0);
+		return 0;
+	}
 	e->to = seen->tw_substate;
-	e->tcp_flags = segment.flags;
+	e->tcp_flags = segment->flags;
 	e->left = queued_bucket(seen->tw_timer.expires, seen->tw_timer.flags) - bpf_jiffies64();
 	submit(e);
 	return 0;
 }
 
-static __always_inline int listener_segment(struct sk_buff *skb, const struct sock *listener)
+static __always_inline int dropped_reset(const struct segment *segment, __u32 netns)
 {
-	struct segment segment;
 	struct event *e;
 
-	if (!read_segment(&segment, skb) || !(segment.flags & TCP_RST))
+	if (!(segment->flags & TCP_RST) || !ports_wanted(segment->local_port, segment->remote_port))
 		return 0;
-	if (!wanted(&listener->__sk_common, segment.local_port, segment.remote_port))
+	if (filter_netns && netns != filter_netns)
 		return 0;
-	e = reserve(REQUEST_RESET);
+	e = reserve(RESET_DROPPED);
 	if (!e)
 		return 0;
 	e->sock = 0;
 	e->cookie = 0;
-	e->netns = listener->__sk_common.skc_net.net->ns.inum;
-	e->local_port = segment.local_port;
-	e->remote_port = segment.remote_port;
-	put_segment_addresses(e, &segment);
+	e->netns = netns;
+	e->local_port = segment->local_port;
+	e->remote_port = segment->remote_port;
+	put_segment_addresses(e->local, e->remote, segment);
 	submit(e);
 	return 0;
 }
 
 /* A segment at a timewait socket, and a RST at a listener, are dropped when they
- * have had their effect. rx_sk is there from 6.12 on; the loader leaves this
- * program out before. */
+ * have had their effect. The loader takes this program or the next one. */
 SEC("tp_btf/kfree_skb")
 int BPF_PROG(segment_dropped, struct sk_buff *skb, void *location, int reason, struct sock *rx_sk)
 {
+	struct segment segment;
+
 	if (!rx_sk)
 		return 0;
 	switch (rx_sk->__sk_common.skc_state) {
 	case TCP_TIME_WAIT:
-		return timewait_segment(skb, rx_sk);
+		return read_segment(&segment, skb) ? timewait_segment(&segment, rx_sk, NULL) : 0;
 	case TCP_LISTEN:
-		return listener_segment(skb, rx_sk);
+		if (read_segment(&segment, skb))
+			return dropped_reset(&segment, rx_sk->__sk_common.skc_net.net->ns.inum);
 	}
 	return 0;
+}
+
+/* Where it is not told which socket a segment was dropped at, its ends tell. */
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(any_dropped, struct sk_buff *skb)
+{
+	struct ends ends = {};
+	struct segment segment;
+	void *const *tw;
+
+	if (!skb->dev || !is_segment(skb) || !read_segment(&segment, skb))
+		return 0;
+	ends.netns = skb->dev->nd_net.net->ns.inum;
+	ends.local_port = segment.local_port;
+	ends.remote_port = segment.remote_port;
+	put_segment_addresses(ends.local, ends.remote, &segment);
+	tw = bpf_map_lookup_elem(&half_closed, &ends);
+	if (tw)
+		return timewait_segment(&segment, *tw, &ends);
+	return dropped_reset(&segment, ends.netns);
 }
 
 SEC("tp_btf/tcp_send_reset")

@@ -216,7 +216,13 @@ struct request_sock {
 	struct timer_list rsk_timer;
 };
 
+struct net_device {
+	possible_net_t nd_net;
+};
+
 struct sk_buff {
+	struct net_device *dev;
+	__be16 protocol;
 	__u16 transport_header;
 	__u16 network_header;
 	unsigned char *head;
@@ -307,6 +313,13 @@ enum {
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
+
+/* include/uapi/linux/if_ether.h */
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
+
+/* sk_buff.transport_header of a packet without one */
+#define NO_HEADER 0xffff
 
 #define EADDRINUSE 98
 #define EADDRNOTAVAIL 99

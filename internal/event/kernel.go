@@ -22,7 +22,7 @@ const (
 	TimewaitStopped
 	TimewaitExpired
 	SegmentSwallowed
-	RequestReset
+	ResetDropped
 	ResetSent
 	ResetReceived
 	Accepted

@@ -19,6 +19,15 @@ type bpfCallArguments struct {
 	Address uint64
 }
 
+type bpfEnds struct {
+	_          structs.HostLayout
+	Local      [2]uint64
+	Remote     [2]uint64
+	LocalPort  uint16
+	RemotePort uint16
+	Netns      uint32
+}
+
 type bpfEvent struct {
 	_             structs.HostLayout
 	Time          uint64
@@ -53,8 +62,10 @@ type bpfEvent struct {
 const (
 	bpfMapCallsBegun         = "calls_begun"
 	bpfMapEvents             = "events"
+	bpfMapHalfClosed         = "half_closed"
 	bpfProgAccept4Done       = "accept4_done"
 	bpfProgAcceptDone        = "accept_done"
+	bpfProgAnyDropped        = "any_dropped"
 	bpfProgBindBegun         = "bind_begun"
 	bpfProgBindDone          = "bind_done"
 	bpfProgCallTransition    = "call_transition"
@@ -75,6 +86,7 @@ const (
 	bpfVarBucketTold         = "bucket_told"
 	bpfVarCallRegistersTold  = "call_registers_told"
 	bpfVarCookiesMade        = "cookies_made"
+	bpfVarDroppedSocketTold  = "dropped_socket_told"
 	bpfVarFilterAnyPort      = "filter_any_port"
 	bpfVarFilterFamily       = "filter_family"
 	bpfVarFilterHost         = "filter_host"
@@ -138,6 +150,7 @@ type bpfSpecs struct {
 type bpfProgramSpecs struct {
 	Accept4Done       *ebpf.ProgramSpec `ebpf:"accept4_done"`
 	AcceptDone        *ebpf.ProgramSpec `ebpf:"accept_done"`
+	AnyDropped        *ebpf.ProgramSpec `ebpf:"any_dropped"`
 	BindBegun         *ebpf.ProgramSpec `ebpf:"bind_begun"`
 	BindDone          *ebpf.ProgramSpec `ebpf:"bind_done"`
 	CallTransition    *ebpf.ProgramSpec `ebpf:"call_transition"`
@@ -160,6 +173,7 @@ type bpfProgramSpecs struct {
 type bpfMapSpecs struct {
 	CallsBegun *ebpf.MapSpec `ebpf:"calls_begun"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
+	HalfClosed *ebpf.MapSpec `ebpf:"half_closed"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -172,6 +186,7 @@ type bpfVariableSpecs struct {
 	BucketTold        *ebpf.VariableSpec `ebpf:"bucket_told"`
 	CallRegistersTold *ebpf.VariableSpec `ebpf:"call_registers_told"`
 	CookiesMade       *ebpf.VariableSpec `ebpf:"cookies_made"`
+	DroppedSocketTold *ebpf.VariableSpec `ebpf:"dropped_socket_told"`
 	FilterAnyPort     *ebpf.VariableSpec `ebpf:"filter_any_port"`
 	FilterFamily      *ebpf.VariableSpec `ebpf:"filter_family"`
 	FilterHost        *ebpf.VariableSpec `ebpf:"filter_host"`
@@ -213,12 +228,14 @@ func (o *bpfObjects) Close() error {
 type bpfMaps struct {
 	CallsBegun *ebpf.Map `ebpf:"calls_begun"`
 	Events     *ebpf.Map `ebpf:"events"`
+	HalfClosed *ebpf.Map `ebpf:"half_closed"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.CallsBegun,
 		m.Events,
+		m.HalfClosed,
 	)
 }
 
@@ -232,6 +249,7 @@ type bpfVariables struct {
 	BucketTold        *ebpf.Variable `ebpf:"bucket_told"`
 	CallRegistersTold *ebpf.Variable `ebpf:"call_registers_told"`
 	CookiesMade       *ebpf.Variable `ebpf:"cookies_made"`
+	DroppedSocketTold *ebpf.Variable `ebpf:"dropped_socket_told"`
 	FilterAnyPort     *ebpf.Variable `ebpf:"filter_any_port"`
 	FilterFamily      *ebpf.Variable `ebpf:"filter_family"`
 	FilterHost        *ebpf.Variable `ebpf:"filter_host"`
@@ -257,6 +275,7 @@ type bpfVariables struct {
 type bpfPrograms struct {
 	Accept4Done       *ebpf.Program `ebpf:"accept4_done"`
 	AcceptDone        *ebpf.Program `ebpf:"accept_done"`
+	AnyDropped        *ebpf.Program `ebpf:"any_dropped"`
 	BindBegun         *ebpf.Program `ebpf:"bind_begun"`
 	BindDone          *ebpf.Program `ebpf:"bind_done"`
 	CallTransition    *ebpf.Program `ebpf:"call_transition"`
@@ -277,6 +296,7 @@ func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.Accept4Done,
 		p.AcceptDone,
+		p.AnyDropped,
 		p.BindBegun,
 		p.BindDone,
 		p.CallTransition,

@@ -18,15 +18,10 @@ import (
 // calls has the programs at the ends of system calls, and at the beginnings of those
 // whose end does not tell what they were asked for. Each makes every system call of
 // the machine a little slower, so there are no more than serve.
-var calls = []struct {
-	program, event string
-	without        Feature // attached where this is lacking; 0: always
-}{
-	{"bind_begun", "sys_enter_bind", CallRegisters},
-	{"listen_begun", "sys_enter_listen", CallRegisters},
-	{"connect_begun", "sys_enter_connect", CallRegisters},
-	{"accept_done", "sys_exit_accept", 0}, {"accept4_done", "sys_exit_accept4", 0},
-	{"bind_done", "sys_exit_bind", 0}, {"listen_done", "sys_exit_listen", 0}, {"connect_done", "sys_exit_connect", 0},
+var calls = []struct{ program, event string }{
+	{"bind_begun", "sys_enter_bind"}, {"listen_begun", "sys_enter_listen"}, {"connect_begun", "sys_enter_connect"},
+	{"accept_done", "sys_exit_accept"}, {"accept4_done", "sys_exit_accept4"},
+	{"bind_done", "sys_exit_bind"}, {"listen_done", "sys_exit_listen"}, {"connect_done", "sys_exit_connect"},
 }
 
 // registersKnown says whether the programs know where this architecture keeps the

@@ -13,6 +13,7 @@ const (
 	Cookies Feature = 1 << iota
 	SymbolNames
 	BucketExpiry
+	Drops
 	DroppedSocket
 	Resets
 	ResetReasons
@@ -75,11 +76,14 @@ var offers = []Offer{
 		Do: "a kernel from 6.8 on",
 	},
 	{
-		Feature: DroppedSocket, Key: "dropped-sockets", Name: "a dropped segment's socket in kfree_skb", Part: Timewait,
+		Feature: Drops, Key: "drops", Name: "dropped segments in kfree_skb", Part: Timewait,
 		For: "to see the FIN that turns FIN_WAIT2 into TIME_WAIT after close()", Way: "dropped segments",
-		Otherwise: "a look once a second",
-		Less:      "FIN_WAIT2>TIME_WAIT after close() is told when the next look finds it, and a RST that ends TIME_WAIT not as such",
-		Do:        "a kernel from 6.12 on",
+		Less: "FIN_WAIT2>TIME_WAIT after close() may pass unseen, and what ends TIME_WAIT early is not told", Do: "a kernel that lets tracing programs attach there",
+	},
+	{
+		Feature: DroppedSocket, Key: "dropped-sockets", Name: "a dropped segment's socket in kfree_skb", Part: Timewait,
+		For: "to know whose a dropped segment is", Way: "known by their socket", Otherwise: "known by their ends",
+		Do: "a kernel from 6.12 on",
 	},
 	{
 		Feature: Resets, Key: "resets", Name: "tcp_send_reset and tcp_receive_reset", Part: ResetsTold,

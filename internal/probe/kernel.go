@@ -65,6 +65,7 @@ func inspectTypes(types *btf.Spec) (features, error) {
 		BucketExpiry:  len(arguments("timer_start")) == 3,   // void *, timer, bucket_expiry
 		DroppedSocket: len(arguments("kfree_skb")) > 4,      // void *, skb, location, reason, rx_sk
 		ResetReasons:  len(arguments("tcp_send_reset")) > 3, // void *, sk, skb, reason
+		Drops:         arguments("kfree_skb") != nil,
 		Resets:        arguments("tcp_send_reset") != nil && arguments("tcp_receive_reset") != nil,
 	} {
 		if is {

@@ -90,7 +90,7 @@ func TestKindsAndFlagsAreThoseOfTheHeader(t *testing.T) {
 		"REQUEST_STOPPED": int(event.RequestStopped), "REQUEST_EXPIRED": int(event.RequestExpired),
 		"TIMEWAIT_ARMED": int(event.TimewaitArmed), "TIMEWAIT_STOPPED": int(event.TimewaitStopped),
 		"TIMEWAIT_EXPIRED": int(event.TimewaitExpired), "SEGMENT_SWALLOWED": int(event.SegmentSwallowed),
-		"REQUEST_RESET": int(event.RequestReset), "RESET_SENT": int(event.ResetSent),
+		"RESET_DROPPED": int(event.ResetDropped), "RESET_SENT": int(event.ResetSent),
 		"RESET_RECEIVED": int(event.ResetReceived),
 		"BY_PROCESS":     int(event.ByProcess), "FILE_OPEN": int(event.FileOpen), "EXITING": int(event.Exiting),
 		"FIN_UNSENT": int(event.FinUnsent), "TIMEWAIT_FULL": int(event.TimewaitFull),

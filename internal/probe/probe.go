@@ -23,17 +23,22 @@ import (
 // attachOrder has the programs in the order of attaching: what explains a
 // transition must be there before the transition is.
 var attachOrder = []string{
-	"timer_started", "timer_stopped", "timer_expired", "segment_dropped",
+	"timer_started", "timer_stopped", "timer_expired", "segment_dropped", "any_dropped",
 	"reset_sent", "reset_received", "call_transition", "segment_transition",
 }
 
-// optional has the programs that a trace does without where they do not load or attach,
-// and what it lacks then.
-var optional = map[string]Feature{
-	"segment_dropped": DroppedSocket, "reset_sent": Resets, "reset_received": Resets,
-	"accept_done": CallEvents, "accept4_done": CallEvents,
-	"bind_begun": CallEvents, "listen_begun": CallEvents, "connect_begun": CallEvents,
-	"bind_done": CallEvents, "listen_done": CallEvents, "connect_done": CallEvents,
+// optional has the programs that not every trace takes: each has features that it needs,
+// and one that it stands in for.
+var optional = []struct {
+	program        string
+	needs, without Feature
+}{
+	{"segment_dropped", Drops | DroppedSocket, 0}, {"any_dropped", Drops, DroppedSocket},
+	{"reset_sent", Resets, 0}, {"reset_received", Resets, 0},
+	{"accept_done", CallEvents, 0}, {"accept4_done", CallEvents, 0},
+	{"bind_begun", CallEvents, CallRegisters}, {"bind_done", CallEvents, 0},
+	{"listen_begun", CallEvents, CallRegisters}, {"listen_done", CallEvents, 0},
+	{"connect_begun", CallEvents, CallRegisters}, {"connect_done", CallEvents, 0},
 }
 
 // Options say what to trace, and how.
@@ -105,27 +110,25 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 	if err := set(spec, map[string]any{
 		"timewait_function": functions.timewait, "request_function": functions.request,
 		"cookies_made": p.has(Cookies), "call_registers_told": p.has(CallRegisters),
-		"bucket_told": p.has(BucketExpiry), "reset_reason_told": p.has(ResetReasons),
+		"bucket_told": p.has(BucketExpiry), "dropped_socket_told": p.has(DroppedSocket), "reset_reason_told": p.has(ResetReasons),
 	}); err != nil {
 		return nil, err
 	}
-	for _, call := range calls {
-		if call.without != 0 && p.has(call.without) {
-			delete(spec.Programs, call.program)
-		}
-	}
 	p.prune(spec)
+	if p.has(DroppedSocket) {
+		spec.Maps["half_closed"].MaxEntries = 1 // nobody uses it
+	}
 	if o.Ring != 0 {
 		spec.Maps["events"].MaxEntries = o.Ring
 	}
 	return spec, nil
 }
 
-// prune takes the programs of features that are not there out of an object.
+// prune takes the programs that do not serve here out of an object.
 func (p *Probe) prune(spec *ebpf.CollectionSpec) {
-	for name, feature := range optional {
-		if !p.has(feature) {
-			delete(spec.Programs, name)
+	for _, o := range optional {
+		if !p.has(o.needs) || o.without != 0 && p.has(o.without) {
+			delete(spec.Programs, o.program)
 		}
 	}
 }
@@ -146,12 +149,16 @@ func (p *Probe) timers(o Options) (timers, error) {
 	return found, nil
 }
 
-func (p *Probe) has(f Feature) bool { return p.kernel.here&f != 0 }
+func (p *Probe) has(f Feature) bool { return p.kernel.here&f == f }
 
 // lack notes that the trace does without a feature.
 func (p *Probe) lack(f Feature, why error) {
 	p.kernel.here &^= f
-	p.lacks[f] = why
+	for _, o := range offers {
+		if f&o.Feature != 0 {
+			p.lacks[o.Feature] = why
+		}
+	}
 }
 
 // load loads the programs, without the optional ones that the kernel refuses.
@@ -161,9 +168,9 @@ func (p *Probe) load(spec *ebpf.CollectionSpec, types *Types) (err error) {
 	if refused := (*ebpf.VerifierError)(nil); !errors.As(err, &refused) {
 		return err
 	}
-	for name, feature := range optional {
-		if err := loadsAlone(spec, name, options); err != nil {
-			p.lack(feature, fmt.Errorf("load %s: %w", name, err))
+	for _, o := range optional {
+		if err := loadsAlone(spec, o.program, options); err != nil {
+			p.lack(o.needs, fmt.Errorf("load %s: %w", o.program, err))
 		}
 	}
 	p.prune(spec)
@@ -203,17 +210,27 @@ func (p *Probe) attach() error {
 			continue
 		}
 		l, err := link.AttachTracing(link.TracingOptions{Program: program})
-		feature, dispensable := optional[name]
+		needs := neededBy(name)
 		switch {
 		case err == nil:
 			p.links = append(p.links, l)
-		case dispensable:
-			p.lack(feature, fmt.Errorf("attach %s: %w", name, err))
+		case needs != 0:
+			p.lack(needs, fmt.Errorf("attach %s: %w", name, err))
 		default:
 			return explain("attach "+name, err)
 		}
 	}
 	return nil
+}
+
+// neededBy returns what an optional program needs; 0: every trace takes the program.
+func neededBy(program string) Feature {
+	for _, o := range optional {
+		if o.program == program {
+			return o.needs
+		}
+	}
+	return 0
 }
 
 // Offers says of each feature whether the trace has it. Whether there are iterators is not

@@ -55,6 +55,7 @@ const (
 	snapshotVarBucketTold        = "bucket_told"
 	snapshotVarCallRegistersTold = "call_registers_told"
 	snapshotVarCookiesMade       = "cookies_made"
+	snapshotVarDroppedSocketTold = "dropped_socket_told"
 	snapshotVarFindLocalPort     = "find_local_port"
 	snapshotVarFindRemotePort    = "find_remote_port"
 	snapshotVarLayout            = "layout"
@@ -120,6 +121,7 @@ type snapshotVariableSpecs struct {
 	BucketTold        *ebpf.VariableSpec `ebpf:"bucket_told"`
 	CallRegistersTold *ebpf.VariableSpec `ebpf:"call_registers_told"`
 	CookiesMade       *ebpf.VariableSpec `ebpf:"cookies_made"`
+	DroppedSocketTold *ebpf.VariableSpec `ebpf:"dropped_socket_told"`
 	FindLocalPort     *ebpf.VariableSpec `ebpf:"find_local_port"`
 	FindRemotePort    *ebpf.VariableSpec `ebpf:"find_remote_port"`
 	Layout            *ebpf.VariableSpec `ebpf:"layout"`
@@ -159,6 +161,7 @@ type snapshotVariables struct {
 	BucketTold        *ebpf.Variable `ebpf:"bucket_told"`
 	CallRegistersTold *ebpf.Variable `ebpf:"call_registers_told"`
 	CookiesMade       *ebpf.Variable `ebpf:"cookies_made"`
+	DroppedSocketTold *ebpf.Variable `ebpf:"dropped_socket_told"`
 	FindLocalPort     *ebpf.Variable `ebpf:"find_local_port"`
 	FindRemotePort    *ebpf.Variable `ebpf:"find_remote_port"`
 	Layout            *ebpf.Variable `ebpf:"layout"`

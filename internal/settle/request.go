@@ -88,10 +88,14 @@ func (s *Settler) requestExpired(k *event.Kernel) {
 	}
 }
 
-// requestReset takes a RST at a listener, which ends the request whose timer was
-// stopped just before.
-func (s *Settler) requestReset(k *event.Kernel) {
+// resetDropped takes a RST at a listener, which ends the request whose timer was
+// stopped just before, or one that may have ended a timewait socket.
+func (s *Settler) resetDropped(k *event.Kernel) {
 	sock := s.tuples.get(&k.Tuple)
+	if sock != nil && sock.kind == timewait {
+		s.swallowed(sock, k, event.TCPRst)
+		return
+	}
 	if sock == nil || sock.kind != request || !recent(sock.now().stopped, k.Time) {
 		return
 	}

@@ -144,7 +144,7 @@ func requestExpired(at time.Duration) event.Kernel {
 }
 
 func requestReset(at time.Duration) event.Kernel {
-	return record(at, event.RequestReset, 0, []mod{cookied(0)})
+	return record(at, event.ResetDropped, 0, []mod{cookied(0)})
 }
 
 func resetSent(at time.Duration, mods ...mod) event.Kernel {

@@ -96,8 +96,8 @@ func (s *Settler) Add(k *event.Kernel) {
 		s.requestStopped(k)
 	case event.RequestExpired:
 		s.requestExpired(k)
-	case event.RequestReset:
-		s.requestReset(k)
+	case event.ResetDropped:
+		s.resetDropped(k)
 	case event.TimewaitArmed:
 		s.timewaitArmed(k)
 	case event.TimewaitStopped:

@@ -229,13 +229,25 @@ func (s *Settler) segmentSwallowed(k *event.Kernel) {
 	if sock == nil {
 		return // it ended, or is older than the trace
 	}
-	t := s.ending(sock)
-	if t == nil {
+	if !s.swallowed(sock, k, k.TCPFlags) {
 		s.goOn(sock, k)
-		return
 	}
-	if t.Cause == "" && k.TCPFlags&event.TCPRst != 0 {
+}
+
+// swallowed takes a segment that came when the timer had been stopped, and says whether it
+// had. A RST ends the socket; so does data in FIN_WAIT2, which is answered by a RST that up
+// to 6.11 is not told (tcp_timewait_state_process()).
+func (s *Settler) swallowed(sock *socket, k *event.Kernel, flags uint8) bool {
+	t := s.ending(sock)
+	switch {
+	case t == nil:
+		return false
+	case t.Cause != "":
+	case flags&event.TCPRst != 0:
 		t.Cause = event.CauseResetReceived
+	case flags&event.TCPSyn == 0 && t.From == tcpstate.FinWait2:
+		t.Cause = event.CauseResetSent
 	}
 	s.queue.settle(sock.held)
+	return true
 }
