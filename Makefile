@@ -11,12 +11,16 @@ CLANG := clang-19
 BENCH_FLAGS ?=
 MINUTES ?= 10
 SOAK_FLAGS ?=
+KERNELS ?= 5.10 6.1 6.12 7
+ARCH ?= amd64
+RUN ?=
+PKGS ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench soak lint generate generated cross clean
+.PHONY: help build demo test test-vm bench soak lint generate generated cross clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: tcptrace ## Build ./tcptrace, static
 
@@ -29,6 +33,9 @@ demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10 s)
 
 test: lint cross ## Run all tests, those of the real kernel among them (root, 4 min)
 	@go test -p 1 -parallel 8 ./...
+
+test-vm: ## Run the kernel's tests on other kernels, in emulated machines (KERNELS, ARCH, RUN, PKGS)
+	@go run ./internal/testvm -arch "$(ARCH)" -run "$(RUN)" -packages "$(PKGS)" $(KERNELS)
 
 bench: ## Measure what tracing costs, beside other tools (root, 7 min)
 	@go run ./internal/bench $(BENCH_FLAGS)

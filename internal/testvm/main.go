@@ -1,0 +1,134 @@
+//go:build linux
+
+// Command testvm runs the kernel's tests on other kernels: on those of Debian's releases,
+// each in a virtual machine that has nothing but the kernel, one test binary and a shell.
+// The machines are emulated, so it works where nothing can be virtualized, and without
+// root, except to install QEMU where it lacks.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the flags and arguments.
+type options struct {
+	arch     string
+	run      string
+	packages string
+	kernels  []string
+}
+
+func main() {
+	runtime.LockOSThread() // guests die with the thread that started them
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if len(os.Args) > 1 && os.Args[1] == bootArg {
+		code, err := boot(ctx, os.Args[2:])
+		exit(code, err)
+	}
+	code, err := run(ctx, parse())
+	exit(code, err)
+}
+
+func exit(code int, err error) {
+	if err != nil {
+		say("%v", err)
+		os.Exit(1)
+	}
+	os.Exit(code)
+}
+
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "testvm: "+format+"\n", args...) }
+
+func parse() options {
+	var o options
+	flag.StringVar(&o.arch, "arch", "amd64", "architecture: amd64 or arm64")
+	flag.StringVar(&o.run, "run", "", "only tests that match this, as in go test")
+	flag.StringVar(&o.packages, "packages", "./...", "only these packages, of those whose tests touch the kernel")
+	flag.Parse()
+	o.kernels = flag.Args()
+	return o
+}
+
+func (o options) check() error {
+	if _, ok := machines[o.arch]; !ok {
+		return fmt.Errorf("-arch: %q is neither amd64 nor arm64", o.arch)
+	}
+	if len(o.kernels) == 0 {
+		return fmt.Errorf("name kernels, such as 5.10 6.1 6.12 7")
+	}
+	for _, name := range o.kernels {
+		if _, err := suiteOf(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run tests on all kernels, one after the other.
+func run(ctx context.Context, o options) (int, error) {
+	if err := o.check(); err != nil {
+		return 0, err
+	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return 0, err
+	}
+	packages, err := kernelPackages(ctx, root, o.arch, strings.Fields(o.packages))
+	if err != nil {
+		return 0, err
+	}
+	if err := install(ctx, machines[o.arch].command, need{"xz", "xz-utils"}); err != nil {
+		return 0, err
+	}
+	found, err := fetchKernels(ctx, o.kernels, o.arch)
+	if err != nil {
+		return 0, err
+	}
+	common, err := commonImage(ctx, o.arch, root)
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range found {
+		if err := o.test(ctx, k, common, root, packages); err != nil {
+			return 1, err
+		}
+	}
+	return 0, nil
+}
+
+// testLimit is how long one package's tests may take in a guest.
+const testLimit = 10 * time.Minute
+
+// test runs the packages' tests on one kernel, two guests at a time.
+func (o options) test(ctx context.Context, k kernel, common []byte, root string, packages []string) error {
+	dir, err := os.MkdirTemp("", "testvm-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := prepareGuest(ctx, dir, k, common); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := []string{"test", "-v", "-count=1", "-vet=off", "-p=2", "-timeout=" + testLimit.String(), "-run=" + o.run,
+		"-exec", strings.Join([]string{self, bootArg, o.arch, dir}, " ")}
+	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
+	cmd.Dir, cmd.Env = root, goEnv(o.arch)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	say("kernel %s (%s)", k.version, filepath.Base(k.dir))
+	return cmd.Run()
+}
