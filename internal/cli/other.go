@@ -19,6 +19,8 @@ func runTrace(context.Context, *app, *traceOptions, event.Filter) error { return
 
 func runWhy(*app, string, netip.Addr, uint16) error { return errNotLinux }
 
+func runCheck(*app) error { return errNotLinux }
+
 func newDemoCommand(*app) *cobra.Command {
 	return &cobra.Command{
 		Use: "demo", Short: "Play three ways to close a connection (Linux only)", Args: noArguments,

@@ -55,40 +55,53 @@ type Offer struct {
 // offers is the table of all features.
 var offers = []Offer{
 	{
-		Feature: Cookies, Key: "cookies", Name: "socket cookies for tracing programs", Part: Transitions,
+		Feature: Cookies, Key: "cookies", Name: "socket cookies in programs", Part: Transitions,
 		For: "to know a socket again", Way: "cookies", Otherwise: "kernel addresses alone",
-		Less: "after a loss, a socket may be taken for one that had its address before", Do: "a kernel from 5.12 on",
+		Less: "after a loss, a socket may be taken for another one with the same ends", Do: "a kernel from 5.12 on",
 	},
 	{
-		Feature: Cgroups, Key: "cgroups", Name: "a socket's cgroup", Part: Transitions,
+		Feature: Cgroups, Key: "cgroups", Name: "cgroups of sockets", Part: Transitions,
 		For: "to name the container", Way: "cgroups",
 		Less: "cgroups are not told", Do: "a kernel from 5.15 on",
 	},
 	{
 		Feature: SymbolNames, Key: "symbols", Name: "addresses of kernel functions", Part: Timewait,
-		For: "to tell the timers of TIME_WAIT and SYN_RECV from others", Way: "names of timer functions",
-		Otherwise: "timer functions learned from two sockets of its own",
+		For: "to know the timers of TIME_WAIT", Way: "timers known by name",
+		Otherwise: "timers known by those of two sockets of its own",
 		Do:        "CAP_SYSLOG, and kernel.kptr_restrict at 0 or 1",
 	},
 	{
-		Feature: BucketExpiry, Key: "buckets", Name: "a timer's bucket in timer_start", Part: Timewait,
-		For: "to say until when a port is held", Way: "the timer's bucket", Otherwise: "the bucket reckoned from the timer's expiry",
+		Feature: BucketExpiry, Key: "buckets", Name: "buckets in timer_start", Part: Timewait,
+		For: "to say until when a port is held", Way: "ends told by timer_start", Otherwise: "ends reckoned from the timer's expiry",
 		Do: "a kernel from 6.8 on",
 	},
 	{
-		Feature: Drops, Key: "drops", Name: "dropped segments in kfree_skb", Part: Timewait,
-		For: "to see the FIN that turns FIN_WAIT2 into TIME_WAIT after close()", Way: "dropped segments",
-		Less: "FIN_WAIT2>TIME_WAIT after close() may pass unseen, and what ends TIME_WAIT early is not told", Do: "a kernel that lets tracing programs attach there",
+		Feature: Drops, Key: "drops", Name: "dropped segments (kfree_skb)", Part: Timewait,
+		For: "to see what ends FIN_WAIT2, TIME_WAIT", Way: "dropped segments",
+		Less: "after close(), FIN_WAIT2>TIME_WAIT may pass unseen, and what ends TIME_WAIT early is not told",
+		Do:   "a kernel that lets tracing programs attach to kfree_skb",
 	},
 	{
-		Feature: DroppedSocket, Key: "dropped-sockets", Name: "a dropped segment's socket in kfree_skb", Part: Timewait,
-		For: "to know whose a dropped segment is", Way: "known by their socket", Otherwise: "known by their ends",
+		Feature: DroppedSocket, Key: "dropped-sockets", Name: "sockets in kfree_skb", Part: Timewait,
+		For: "to know whose a dropped segment is", Way: "known by their sockets", Otherwise: "known by their ends",
 		Do: "a kernel from 6.12 on",
 	},
 	{
-		Feature: Resets, Key: "resets", Name: "tcp_send_reset and tcp_receive_reset", Part: ResetsTold,
+		Feature: CallRegisters, Key: "registers", Name: "registers of system calls", Part: Owner,
+		For: "to tell who closes from who looks", Way: "registers", Otherwise: "arguments noted as calls begin",
+		Less: "who looks at all sockets just as one closes may be named as its closer", Do: "a kernel from 5.15 on, amd64 or arm64",
+	},
+	{
+		Feature: Iterators, Key: "iterators", Name: "BPF iterators", Part: Owner,
+		For: "to find older sockets, and who has any", Way: "snapshots by iterators",
+		Otherwise: "snapshots by netlink and /proc",
+		Less:      "sockets that are found have no options, their TIME_WAIT is told too short by up to 4 s, and processes of other users may be missing",
+		Do:        "a kernel from 5.9 on with CONFIG_BPF_SYSCALL, CAP_BPF and CAP_PERFMON",
+	},
+	{
+		Feature: Resets, Key: "resets", Name: "tcp_send_reset, tcp_receive_reset", Part: ResetsTold,
 		For: "to tell who reset a connection", Way: "tcp_send_reset, tcp_receive_reset",
-		Less: "a reset is known by the socket's error alone", Do: "a kernel that lets tracing programs attach there",
+		Less: "of a reset the error alone is known, not which side it was", Do: "a kernel that lets tracing programs attach there",
 	},
 	{
 		Feature: ResetReasons, Key: "reset-reasons", Name: "reasons in tcp_send_reset", Part: ResetsTold,
@@ -96,20 +109,10 @@ var offers = []Offer{
 		Less: "why a RST was sent is not told", Do: "a kernel from 6.12 on",
 	},
 	{
-		Feature: CallEvents, Key: "calls", Name: "the ends of system calls", Part: Calls,
-		For: "to see bind, listen and connect fail, and who accepts", Way: "system calls' ends: bind, listen, connect, accept",
-		Less: "failed binds are not seen, and who accepts a connection is found once a second", Do: "a kernel with CONFIG_FTRACE_SYSCALLS and tracefs",
-	},
-	{
-		Feature: CallRegisters, Key: "registers", Name: "a system call's registers", Part: Owner,
-		For: "to tell who closes from who just looks", Way: "their registers",
-		Less: "who reads from all sockets while one closes may be named as its closer", Do: "a kernel from 5.15 on, amd64 or arm64",
-	},
-	{
-		Feature: Iterators, Key: "iterators", Name: "BPF iterators", Part: Owner,
-		For: "to find the sockets that are older, and who has them", Way: "accept, listener, snapshot by iterators",
-		Otherwise: "accept, listener, snapshot by netlink and /proc",
-		Less:      "sockets found have no options, TIME_WAIT ends early by up to 4 s, and processes of other users may not be seen", Do: "a kernel from 5.9 on, and CAP_BPF and CAP_PERFMON",
+		Feature: CallEvents, Key: "calls", Name: "tracepoints of system calls", Part: Calls,
+		For: "to see who accepts, and calls fail", Way: "bind, listen, connect, accept",
+		Less: "failed binds are not seen, and who accepts a connection is found once a second",
+		Do:   "a kernel with CONFIG_FTRACE_SYSCALLS, and tracefs",
 	},
 }
 

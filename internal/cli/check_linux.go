@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+func runCheck(app *app) error {
+	offers, failed := probe.Check()
+	var page bytes.Buffer
+	fmt.Fprintln(&page, machine()+": "+outcome(offers, failed))
+	printOffers(&page, offers, failed == nil, textOptions(app.stdout, "never", 0).Width)
+	if _, err := app.stdout.Write(page.Bytes()); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return failed
+}
+
+// machine names the kernel and what it runs on.
+func machine() string {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return "this machine"
+	}
+	return fmt.Sprintf("Linux %s on %s", unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Machine[:]))
+}
+
+func outcome(offers []probe.Offer, failed error) string {
+	less := 0
+	for _, o := range offers {
+		if !o.Here && o.Less != "" {
+			less++
+		}
+	}
+	switch {
+	case failed != nil && len(offers) == 0:
+		return "tcptrace cannot trace"
+	case failed != nil:
+		return "tcptrace cannot trace; what follows was not tried"
+	case less == 1:
+		return "tcptrace works, one thing is less exact"
+	case less > 1:
+		return fmt.Sprintf("tcptrace works, %d things are less exact", less)
+	}
+	return "tcptrace works, nothing is less exact"
+}
+
+// parts is the order in which the features are told.
+var parts = []probe.Part{probe.Transitions, probe.Timewait, probe.Owner, probe.ResetsTold, probe.Calls}
+
+func printOffers(w io.Writer, offers []probe.Offer, tried bool, width int) {
+	for _, part := range parts {
+		if len(offers) > 0 {
+			fmt.Fprintf(w, "\n%s\n", part)
+		}
+		for _, o := range offers {
+			if o.Part == part {
+				printOffer(w, o, tried, width)
+			}
+		}
+	}
+}
+
+func printOffer(w io.Writer, o probe.Offer, tried bool, width int) {
+	mark := "no"
+	switch {
+	case o.Here && tried:
+		mark = "yes"
+	case o.Here:
+		mark = "?"
+	}
+	fmt.Fprintf(w, "  %-4s %-34s %s\n", mark, o.Name, o.For)
+	if o.Here {
+		return
+	}
+	say := func(name, words string) {
+		if words != "" {
+			for i, line := range text.Wrap(name+": "+words, width-9) {
+				fmt.Fprintf(w, "%*s%s\n", 7+2*min(i, 1), "", line)
+			}
+		}
+	}
+	if o.Err != nil {
+		say("why", o.Err.Error())
+	}
+	say("instead", o.Otherwise)
+	say("less exact", o.Less)
+	say("to have it", o.Do)
+}

@@ -1,0 +1,44 @@
+//go:build linux
+
+package probe
+
+import (
+	"os"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// nowhere is the inode number of no network namespace.
+const nowhere = 1
+
+// Check finds out what this kernel offers: it takes all of it, for a trace of nothing. With
+// the error that keeps a trace from beginning come the features that the kernel's type
+// information tells of, which are not tried then; none if there is no such information.
+func Check() ([]Offer, error) {
+	types := NewTypes()
+	p, err := Open(Options{Filter: event.Filter{NetNS: nowhere}, Ring: uint32(os.Getpagesize()), Types: types})
+	if err != nil {
+		return told(types), err
+	}
+	defer p.Close()
+	finder, err := OpenFinder(0, nil, types)
+	if err != nil {
+		p.lack(Iterators, err)
+	} else {
+		finder.Close()
+	}
+	return p.Offers(), nil
+}
+
+// told returns what the kernel's type information tells alone.
+func told(t *Types) []Offer {
+	types, err := t.cache.Kernel()
+	if err != nil {
+		return nil
+	}
+	found, err := inspectTypes(types)
+	if err != nil {
+		return nil
+	}
+	return Offers(found.here, nil)
+}
