@@ -3,8 +3,9 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,137 +15,144 @@ import (
 	"strings"
 )
 
-// aptRoot is an apt of its own below a directory: other suites and architectures than the
-// machine's, and nothing is installed.
-type aptRoot struct {
-	dir, arch, suite string
+// mirrors are where this machine has Debian's packages from.
+type mirrors struct{ main, security string }
+
+// findMirrors asks apt, which knows all the ways to configure it.
+func findMirrors(ctx context.Context) (mirrors, error) {
+	out, err := output(exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"))
+	if err != nil {
+		return mirrors{}, err
+	}
+	found := parseTargets(out)
+	if found.main == "" {
+		return found, errors.New("apt knows no mirror of Debian: run 'apt-get update', and see that /etc/apt/sources.list or a file in /etc/apt/sources.list.d names one")
+	}
+	return found, nil
 }
 
+// parseTargets takes what Debian labels as its own: label|URI, a line each.
+func parseTargets(out string) (found mirrors) {
+	for line := range strings.Lines(out) {
+		switch label, uri, _ := strings.Cut(strings.TrimSpace(line), "|"); label {
+		case "Debian":
+			found.main = cmp.Or(found.main, uri)
+		case "Debian-Security":
+			found.security = cmp.Or(found.security, uri)
+		}
+	}
+	return found
+}
+
+// aptRoot is an apt of its own below a directory: with other suites and architectures than
+// the machine's, and nothing is installed.
+type aptRoot struct{ dir, arch, suite string }
+
+// aptConfig is read before the machine's own configuration, which has the proxies.
+const aptConfig = `
+Dir::State::Lists "%[1]s/lists";
+Dir::State::status "%[1]s/status";
+Dir::Cache "%[1]s/cache";
+Dir::Etc::sourcelist "%[1]s/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::Etc::preferencesparts "-";
+APT::Architecture "%[2]s";
+APT::Architectures { "%[2]s"; };
+APT::Default-Release "%[3]s";
+APT::Sandbox::User "root";
+APT::Update::Error-Mode "any";
+Acquire::Languages "none";
+Acquire::Retries "2";
+`
+
 func newAptRoot(dir, arch, suite string, from mirrors) (*aptRoot, error) {
-	a := &aptRoot{dir, arch, suite}
+	release := "" // the newest of all, but backports have to be asked for
+	if strings.HasSuffix(suite, "-backports") {
+		release = suite
+	}
 	for _, sub := range []string{"lists/partial", "cache/archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, fmt.Errorf("make room for apt: %w", err)
 		}
 	}
-	for name, content := range map[string]string{"status": "", "sources.list": sourcesOf(from, suite)} {
+	for name, content := range map[string]string{
+		"status": "", "sources.list": sourcesOf(from, suite), "apt.conf": fmt.Sprintf(aptConfig, dir, arch, release),
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			return nil, fmt.Errorf("set apt up: %w", err)
 		}
 	}
-	return a, nil
+	return &aptRoot{dir, arch, suite}, nil
 }
 
 // sourcesOf has a suite, what it builds on, and its security updates.
 func sourcesOf(from mirrors, suite string) string {
+	const entry = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n"
 	base := strings.TrimSuffix(suite, "-backports")
-	entry := "deb [signed-by=" + from.keyring + "] "
-	list := entry + from.main + " " + base + " main\n"
+	list := fmt.Sprintf(entry, from.main, base)
 	if base != suite {
-		list += entry + from.main + " " + suite + " main\n"
+		list += fmt.Sprintf(entry, from.main, suite)
 	}
 	if from.security != "" {
-		list += entry + from.security + " " + base + "-security main\n"
+		list += fmt.Sprintf(entry, from.security, base+"-security")
 	}
 	return list
 }
 
-func backports(suite string) string {
-	if strings.HasSuffix(suite, "-backports") {
-		return suite
-	}
-	return ""
+// run runs one of apt's commands, or a shell with them, in a directory.
+func (a *aptRoot) run(ctx context.Context, dir string, words ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "APT_CONFIG="+filepath.Join(a.dir, "apt.conf"))
+	return output(cmd)
 }
 
-// run runs one of apt's commands in a directory.
-func (a *aptRoot) run(ctx context.Context, dir, command string, args ...string) (string, error) {
-	options := []string{"-q"}
-	for _, option := range []string{
-		"Dir::Etc::sourcelist=" + filepath.Join(a.dir, "sources.list"),
-		"Dir::Etc::sourceparts=-",
-		"Dir::State::Lists=" + filepath.Join(a.dir, "lists"),
-		"Dir::State::status=" + filepath.Join(a.dir, "status"),
-		"Dir::Cache=" + filepath.Join(a.dir, "cache"),
-		"APT::Architecture=" + a.arch,
-		"APT::Architectures=" + a.arch,
-		// The newest of all sources, but backports have to be asked for.
-		"APT::Default-Release=" + backports(a.suite),
-		"APT::Sandbox::User=root",
-		"APT::Update::Error-Mode=any",
-		"Acquire::Languages=none",
-		"Acquire::Retries=2",
-		"Acquire::http::Timeout=30",
-	} {
-		options = append(options, "-o", option)
+// newest returns the packages of the suite's newest kernel, to which its meta package leads,
+// and their version. Newer kernels come in several packages.
+func (a *aptRoot) newest(ctx context.Context) (packages []string, version string, err error) {
+	if _, err := a.run(ctx, a.dir, "apt-get", "-qq", "update"); err != nil {
+		return nil, "", fmt.Errorf("have the lists of %s from the mirror of this machine (does 'apt-get update' work?): %w", a.suite, err)
 	}
-	cmd := exec.CommandContext(ctx, command, append(options, args...)...)
-	cmd.Dir = dir
-	var out, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", command, args[0], err, lastLines(stderr.Bytes(), 3))
-	}
-	return out.String(), nil
-}
-
-// update has the suite's lists as they are on the mirror.
-func (a *aptRoot) update(ctx context.Context) error {
-	if _, err := a.run(ctx, a.dir, "apt-get", "update"); err != nil {
-		return fmt.Errorf("ask the mirror of this machine for %s (does 'apt-get update' work here?): %w", a.suite, err)
-	}
-	return nil
-}
-
-// kernelPackages returns the packages of the suite's newest kernel, which its meta package
-// leads to: newer ones come in several.
-func (a *aptRoot) kernelPackages(ctx context.Context) ([]string, error) {
-	meta := "linux-image-cloud-" + a.arch
-	out, err := a.run(ctx, a.dir, "apt-cache", "depends", "--recurse", "--important", meta)
+	out, err := a.run(ctx, a.dir, "apt-cache", "depends", "--recurse", "--important", "linux-image-cloud-"+a.arch)
 	if err != nil {
-		return nil, fmt.Errorf("%s has no kernel for %s: %w", a.suite, a.arch, err)
+		return nil, "", fmt.Errorf("%s has no kernel for %s: %w", a.suite, a.arch, err)
 	}
 	part := regexp.MustCompile(`(?m)^linux-(image|binary|modules)-[0-9].*-cloud-` + a.arch + `$`)
-	packages := part.FindAllString(out, -1)
+	packages = part.FindAllString(out, -1)
 	slices.Sort(packages)
-	return slices.Compact(packages), nil
-}
-
-// files returns the names of the files that these packages come in.
-func (a *aptRoot) files(ctx context.Context, packages []string) ([]string, error) {
-	out, err := a.run(ctx, a.dir, "apt-get", append([]string{"download", "--print-uris"}, packages...)...)
+	packages = slices.Compact(packages)
+	out, err = a.run(ctx, a.dir, append([]string{"apt-cache", "show", "--no-all-versions"}, packages...)...)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var files []string
-	for line := range strings.Lines(out) { // 'URI' file size checksum
-		if fields := strings.Fields(line); len(fields) > 2 {
-			files = append(files, fields[1])
-		}
+	found := regexp.MustCompile(`(?m)^Version: (.*)$`).FindStringSubmatch(out)
+	if found == nil {
+		return nil, "", fmt.Errorf("%s does not tell the version of %v", a.suite, packages)
 	}
-	return files, nil
+	return packages, found[1], nil
 }
 
-// extract downloads packages and unpacks them below a directory.
+// unpack is given packages, to lie unpacked in the directory that it is in.
+const unpack = `apt-get -q download "$@" && for deb in *.deb; do dpkg -x "$deb" . && rm "$deb" || exit; done`
+
+// extract fetches packages and unpacks them below a directory.
 func (a *aptRoot) extract(ctx context.Context, packages []string, to string) error {
-	debs, err := os.MkdirTemp(a.dir, "debs-")
-	if err != nil {
-		return fmt.Errorf("make room for packages: %w", err)
-	}
-	defer os.RemoveAll(debs)
-	if _, err := a.run(ctx, debs, "apt-get", append([]string{"download"}, packages...)...); err != nil {
-		return fmt.Errorf("fetch %v: %w", packages, err)
-	}
-	files, err := filepath.Glob(debs + "/*.deb")
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
 	}
-	for _, file := range files {
-		if out, err := exec.CommandContext(ctx, "dpkg", "-x", file, to).CombinedOutput(); err != nil {
-			return fmt.Errorf("unpack %s: %w: %s", filepath.Base(file), err, out)
-		}
+	if _, err := a.run(ctx, to, append([]string{"sh", "-c", unpack, "sh"}, packages...)...); err != nil {
+		return fmt.Errorf("fetch %v: %w", packages, err)
 	}
 	return nil
+}
+
+// output returns what a command prints, or an error with what it complains of.
+func output(cmd *exec.Cmd) (string, error) {
+	out, err := cmd.Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = fmt.Errorf("%w: %s", err, lastLines(exit.Stderr, 3))
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", strings.Join(cmd.Args[:2], " "), err)
+	}
+	return string(out), nil
 }

@@ -107,7 +107,7 @@ func writeInitrd(path, base string, test []string, output string) error {
 	if err != nil {
 		return fmt.Errorf("read the prepared guest: %w", err)
 	}
-	a := newArchive()
+	var a archive
 	binary := "/" + filepath.Base(test[0])
 	if err := a.copy(binary, test[0]); err != nil {
 		return fmt.Errorf("take the test along: %w", err)

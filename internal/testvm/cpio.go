@@ -10,17 +10,15 @@ import (
 	"path"
 )
 
-// archive is an initramfs in the making: a cpio archive of the "newc" format. The
-// kernel unpacks several in a row as if they were one.
+// archive is an initramfs in the making: a cpio archive of the "newc" format. The kernel
+// unpacks several in a row as if they were one.
 type archive struct {
 	bytes.Buffer
 	inode int
-	dirs  map[string]bool
+	dirs  map[string]bool // that are there already
 }
 
-func newArchive() *archive { return &archive{dirs: map[string]bool{"/": true, ".": true}} }
-
-// The types of files, as the high bits of a mode (inode(7)).
+// The types of files, as high bits of a mode (inode(7)).
 const (
 	typeDir     = 0o040000
 	typeFile    = 0o100000
@@ -33,13 +31,7 @@ func (a *archive) file(name string, permissions fs.FileMode, content []byte) {
 	a.entry(name, typeFile|uint32(permissions.Perm()), content)
 }
 
-// symlink adds a symbolic link.
-func (a *archive) symlink(name, target string) {
-	a.parents(name)
-	a.entry(name, typeSymlink|0o777, []byte(target))
-}
-
-// copy adds a file of this machine.
+// copy adds a file or a symbolic link of this machine.
 func (a *archive) copy(name, from string) error {
 	info, err := os.Lstat(from)
 	if err != nil {
@@ -47,7 +39,8 @@ func (a *archive) copy(name, from string) error {
 	}
 	if info.Mode().Type() == fs.ModeSymlink {
 		target, err := os.Readlink(from)
-		a.symlink(name, target)
+		a.parents(name)
+		a.entry(name, typeSymlink|0o777, []byte(target))
 		return err
 	}
 	content, err := os.ReadFile(from)
@@ -57,20 +50,19 @@ func (a *archive) copy(name, from string) error {
 
 func (a *archive) parents(name string) {
 	dir := path.Dir(name)
-	if a.dirs[dir] {
+	if dir == "/" || a.dirs[dir] {
 		return
 	}
 	a.parents(dir)
-	a.dir(dir)
+	if a.dirs == nil {
+		a.dirs = make(map[string]bool)
+	}
+	a.dirs[dir] = true
+	a.entry(dir, typeDir|0o755, nil)
 }
 
-func (a *archive) dir(name string) {
-	a.dirs[name] = true
-	a.entry(name, typeDir|0o755, nil)
-}
-
-// entry writes a header of fields in hexadecimal, the name and the content, each
-// filled up to a multiple of four bytes.
+// entry writes a header of fields in hexadecimal, the name and the content, each filled
+// up to a multiple of four bytes.
 func (a *archive) entry(name string, mode uint32, content []byte) {
 	a.inode++
 	a.WriteString("070701")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -20,64 +21,76 @@ const (
 	baseFile   = "base.cpio"
 )
 
+// modules are what tests use beyond what is built into each kernel, in the order of
+// inserting: each after those that it depends on.
+var modules = []string{
+	"drivers/net/veth", "drivers/net/tun", "net/sched/sch_netem",
+	"net/ipv4/inet_diag", "net/ipv4/tcp_diag", "net/ipv4/udp_diag",
+}
+
 // prepareGuest leaves in a directory what a guest of this kernel boots from, up to the
 // test, which comes later.
 func prepareGuest(ctx context.Context, dir string, k kernel, common []byte) error {
-	image, err := k.image()
+	image, err := k.file("boot/vmlinuz-*", "lib/modules/*/vmlinuz")
 	if err != nil {
 		return err
 	}
 	if err := os.Symlink(image, filepath.Join(dir, kernelFile)); err != nil {
 		return err
 	}
-	a := newArchive()
-	modules, err := k.modules(ctx)
-	if err != nil {
-		return err
+	var a archive
+	for i, name := range modules {
+		if err := a.module(ctx, k, i, name); err != nil {
+			return fmt.Errorf("module %s of kernel %s: %w", name, k.version, err)
+		}
 	}
-	for i, m := range modules {
-		a.file(fmt.Sprintf("%s/%02d-%s", guest.Modules, i, m.name), 0o644, m.image)
-	}
-	if err := a.shells(k); err != nil {
-		return err
+	for _, pattern := range []string{"bin/busybox", "bin/bash-static"} {
+		shell, err := k.file(pattern)
+		if err != nil {
+			return err
+		}
+		if err := a.copy("/"+strings.TrimSuffix(pattern, "-static"), shell); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(filepath.Join(dir, baseFile), append(a.end(), common...), 0o644)
 }
 
-// shells adds the shells, and BusyBox, of which init makes the other commands.
-func (a *archive) shells(k kernel) error {
-	busybox, err := k.file("bin/busybox", "usr/bin/busybox")
+// module adds a module, if the kernel has it as one. Newer ones are packed.
+func (a *archive) module(ctx context.Context, k kernel, number int, name string) error {
+	file, err := k.file("lib/modules/*/kernel/" + name + ".ko*")
 	if err != nil {
-		return err
+		return nil
 	}
-	bash, err := k.file("bin/bash-static", "usr/bin/bash-static")
-	if err != nil {
-		return err
+	content, err := os.ReadFile(file)
+	if err == nil && filepath.Ext(file) == ".xz" {
+		content, err = exec.CommandContext(ctx, "xz", "-dc", file).Output()
 	}
-	a.dir("/etc")
-	return errors.Join(a.copy("/bin/busybox", busybox), a.copy("/bin/bash", bash))
+	a.file(fmt.Sprintf("%s/%02d-%s", guest.Modules, number, path.Base(name)), 0o644, content)
+	return err
 }
 
 // commonImage has what all guests of an architecture have: init, and the files of the
 // repository at the paths that they have on this machine.
 func commonImage(ctx context.Context, arch, root string) ([]byte, error) {
-	a := newArchive()
+	var a archive
 	if err := a.init(ctx, arch, root); err != nil {
 		return nil, err
 	}
-	out, err := exec.CommandContext(ctx, "git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	files, err := output(exec.CommandContext(ctx, "git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
 	if err != nil {
-		return nil, fmt.Errorf("list the repository's files: %w", err)
+		return nil, err
 	}
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+	for name := range strings.SplitSeq(strings.TrimSuffix(files, "\x00"), "\x00") {
 		path := filepath.Join(root, name)
-		if err := a.copy(path, path); err != nil && !errors.Is(err, os.ErrNotExist) { // deleted, not committed
+		if err := a.copy(path, path); err != nil && !errors.Is(err, os.ErrNotExist) { // removed, and not yet committed
 			return nil, fmt.Errorf("take along %s: %w", name, err)
 		}
 	}
 	return a.end(), nil
 }
 
+// init builds and adds the guest's first process.
 func (a *archive) init(ctx context.Context, arch, root string) error {
 	dir, err := os.MkdirTemp("", "testvm-init-")
 	if err != nil {
@@ -87,13 +100,8 @@ func (a *archive) init(ctx context.Context, arch, root string) error {
 	built := filepath.Join(dir, "init")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", built, "./internal/testvm/init")
 	cmd.Dir, cmd.Env = root, goEnv(arch)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build init: %w: %s", err, out)
+	if _, err := output(cmd); err != nil {
+		return err
 	}
 	return a.copy("/init", built)
-}
-
-// goEnv makes the go command build for guests: statically, as they have no libraries.
-func goEnv(arch string) []string {
-	return append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 }

@@ -12,57 +12,62 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernels are the names of kernels, with the suite of Debian whose newest is meant.
-var kernels = []struct{ name, suite string }{
+// suites has the suite of Debian whose newest kernel is meant by a name.
+var suites = []struct{ kernel, suite string }{
 	{"5.10", "bullseye"},
 	{"6.1", "bookworm"},
 	{"6.12", "trixie"},
 	{"7", "trixie-backports"},
 }
 
-// without says what to take where a suite offers no kernel: what is in backports comes and
-// goes.
-var without = map[string]string{"trixie-backports": "trixie"}
+// instead says what to take where a suite offers no kernel: those in backports come and go.
+var instead = map[string]string{"trixie-backports": "trixie"}
 
 // userland is what shell scripts in tests need.
 var userland = []string{"busybox-static", "bash-static"}
 
-// kernel is one on this machine's disk, not installed.
-type kernel struct {
-	name    string // as asked for
-	version string // as Debian has it: 6.1.192-2
-	dir     string // the unpacked packages
-}
-
 func suiteOf(name string) (string, error) {
 	var names []string
-	for _, k := range kernels {
-		if k.name == name {
-			return k.suite, nil
+	for _, s := range suites {
+		if s.kernel == name {
+			return s.suite, nil
 		}
-		names = append(names, k.name)
+		names = append(names, s.kernel)
 	}
 	return "", fmt.Errorf("no kernel is called %q: there are %s", name, strings.Join(names, ", "))
 }
 
+// kernel is one on this machine's disk, not installed.
+type kernel struct {
+	version string // as Debian has it: 6.1.192-2
+	dir     string // the unpacked packages, userland among them
+}
+
+// store keeps kernels of one architecture.
+type store struct {
+	dir, arch string
+	from      mirrors
+}
+
 // fetchKernels has kernels on disk. One run at a time does it.
 func fetchKernels(ctx context.Context, names []string, arch string) ([]kernel, error) {
-	from, err := findMirrors("/etc/apt")
+	from, err := findMirrors(ctx)
 	if err != nil {
 		return nil, err
 	}
-	cache, err := cacheDir(arch)
+	cache, err := os.UserCacheDir()
 	if err != nil {
-		return nil, err
+		cache = os.TempDir() // no HOME
 	}
-	unlock, err := lock(filepath.Join(cache, "lock"))
+	s := store{filepath.Join(cache, "tcptrace", "kernels", arch), arch, from}
+	unlock, err := s.lock()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lock %s: %w", s.dir, err)
 	}
 	defer unlock()
 	var found []kernel
 	for _, name := range names {
-		k, err := fetch(ctx, name, arch, cache, from)
+		k, err := s.kernel(ctx, name)
 		if err != nil {
 			return nil, fmt.Errorf("kernel %s: %w", name, err)
 		}
@@ -71,70 +76,47 @@ func fetchKernels(ctx context.Context, names []string, arch string) ([]kernel, e
 	return found, nil
 }
 
-func cacheDir(arch string) (string, error) {
-	base, err := os.UserCacheDir()
+func (s store) lock() (unlock func(), err error) {
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return nil, err
+	}
+	file, err := os.Open(s.dir)
 	if err != nil {
-		base = os.TempDir() // no HOME
+		return nil, err
 	}
-	dir := filepath.Join(base, "tcptrace", "kernels", arch)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("make a directory for kernels: %w", err)
-	}
-	return dir, nil
+	return func() { file.Close() }, unix.Flock(int(file.Fd()), unix.LOCK_EX)
 }
 
-func lock(path string) (unlock func(), err error) {
-	file, err := os.Create(path)
-	if err != nil {
-		return nil, fmt.Errorf("lock the kernels' directory: %w", err)
-	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { file.Close() }, nil
-}
-
-func fetch(ctx context.Context, name, arch, cache string, from mirrors) (kernel, error) {
+func (s store) kernel(ctx context.Context, name string) (kernel, error) {
 	suite, err := suiteOf(name)
 	if err != nil {
 		return kernel{}, err
 	}
-	k, err := fetchFrom(ctx, name, suite, arch, cache, from)
-	if older := without[suite]; err != nil && older != "" && ctx.Err() == nil {
+	k, err := s.newest(ctx, suite)
+	if older := instead[suite]; err != nil && older != "" && ctx.Err() == nil {
 		say("kernel %s: %v", name, err)
-		say("kernel %s: taking the newest of %s instead", name, older)
-		k, err = fetchFrom(ctx, name, older, arch, cache, from)
+		say("kernel %s: the newest of %s is taken instead", name, older)
+		k, err = s.newest(ctx, older)
 	}
 	return k, err
 }
 
-// fetchFrom has the newest kernel of a suite on disk, in a directory named after its
+// newest has the newest kernel of a suite on disk, in a directory with the name of its
 // version; older versions go.
-func fetchFrom(ctx context.Context, name, suite, arch, cache string, from mirrors) (kernel, error) {
-	root, err := newAptRoot(filepath.Join(cache, "apt-"+suite), arch, suite, from)
+func (s store) newest(ctx context.Context, suite string) (kernel, error) {
+	root, err := newAptRoot(filepath.Join(s.dir, "apt", suite), s.arch, suite, s.from)
 	if err != nil {
 		return kernel{}, err
 	}
-	if err := root.update(ctx); err != nil {
-		return kernel{}, err
-	}
-	packages, err := root.kernelPackages(ctx)
+	packages, version, err := root.newest(ctx)
 	if err != nil {
 		return kernel{}, err
 	}
-	files, err := root.files(ctx, packages)
-	if err != nil {
-		return kernel{}, err
-	}
-	version, err := versionOf(files)
-	if err != nil {
-		return kernel{}, fmt.Errorf("%s: %w", suite, err)
-	}
-	k := kernel{name, version, filepath.Join(cache, suite, version)}
+	k := kernel{version, filepath.Join(s.dir, suite, version)}
 	if _, err := os.Stat(k.dir); err == nil {
 		return k, nil
 	}
-	say("fetching kernel %s (%s)", version, arch)
+	say("fetching kernel %s for %s", version, s.arch)
 	if err := os.RemoveAll(filepath.Dir(k.dir)); err != nil {
 		return kernel{}, fmt.Errorf("remove an older kernel: %w", err)
 	}
@@ -145,31 +127,18 @@ func fetchFrom(ctx context.Context, name, suite, arch, cache string, from mirror
 	return k, os.Rename(unfinished, k.dir)
 }
 
-// versionOf finds the kernel's version in the name of its image's file, between
-// underscores.
-func versionOf(files []string) (string, error) {
-	for _, file := range files {
-		if parts := strings.Split(file, "_"); len(parts) == 3 && strings.HasPrefix(file, "linux-image-") {
-			return parts[1], nil
-		}
-	}
-	return "", fmt.Errorf("the meta package leads to no kernel")
-}
-
-// file finds a file of the kernel by patterns.
+// file finds a file of the packages by patterns; directories moved below usr in time.
 func (k kernel) file(patterns ...string) (string, error) {
 	for _, pattern := range patterns {
-		found, err := filepath.Glob(filepath.Join(k.dir, pattern))
-		if err != nil {
-			return "", err
-		}
-		if len(found) > 0 {
-			return found[0], nil
+		for _, top := range []string{"", "usr"} {
+			found, err := filepath.Glob(filepath.Join(k.dir, top, pattern))
+			if err != nil {
+				return "", err
+			}
+			if len(found) > 0 {
+				return found[0], nil
+			}
 		}
 	}
-	return "", fmt.Errorf("the packages of kernel %s have none of %s", k.version, strings.Join(patterns, ", "))
-}
-
-func (k kernel) image() (string, error) {
-	return k.file("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz", "lib/modules/*/vmlinuz")
+	return "", fmt.Errorf("kernel %s comes without %s", k.version, strings.Join(patterns, " and "))
 }

@@ -8,12 +8,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -84,7 +84,7 @@ func run(ctx context.Context, o options) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	packages, err := kernelPackages(ctx, root, o.arch, strings.Fields(o.packages))
+	packages, err := kernelTests(ctx, root, o.arch, strings.Fields(o.packages))
 	if err != nil {
 		return 0, err
 	}
@@ -99,36 +99,66 @@ func run(ctx context.Context, o options) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	var all []*results
+	failed := 0
 	for _, k := range found {
-		if err := o.test(ctx, k, common, root, packages); err != nil {
-			return 1, err
+		r, err := o.test(ctx, k, common, root, packages)
+		if err != nil {
+			return 0, err
 		}
+		all = append(all, r)
+		failed += r.failed
 	}
-	return 0, nil
+	return min(failed, 1), report(os.Stdout, all)
 }
 
 // testLimit is how long one package's tests may take in a guest.
 const testLimit = 10 * time.Minute
 
 // test runs the packages' tests on one kernel, two guests at a time.
-func (o options) test(ctx context.Context, k kernel, common []byte, root string, packages []string) error {
+func (o options) test(ctx context.Context, k kernel, common []byte, root string, packages []string) (*results, error) {
 	dir, err := os.MkdirTemp("", "testvm-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	if err := prepareGuest(ctx, dir, k, common); err != nil {
-		return err
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	args := []string{"test", "-v", "-count=1", "-vet=off", "-p=2", "-timeout=" + testLimit.String(), "-run=" + o.run,
-		"-exec", strings.Join([]string{self, bootArg, o.arch, dir}, " ")}
+	args := []string{
+		"test", "-json", "-count=1", "-vet=off", "-p=2", "-parallel=8",
+		"-timeout=" + testLimit.String(), "-run=" + o.run,
+		"-exec", strings.Join([]string{self, bootArg, o.arch, dir}, " "),
+	}
 	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
-	cmd.Dir, cmd.Env = root, goEnv(o.arch)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	say("kernel %s (%s)", k.version, filepath.Base(k.dir))
-	return cmd.Run()
+	cmd.Dir, cmd.Env, cmd.Stderr = root, goEnv(o.arch), os.Stderr
+	return newResults(k.version, o.arch).of(ctx, cmd)
+}
+
+// of runs go test -json. That tests failed is told by the results.
+func (r *results) of(ctx context.Context, cmd *exec.Cmd) (*results, error) {
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start go test: %w", err)
+	}
+	if err := r.read(out); err != nil {
+		return nil, err
+	}
+	err = cmd.Wait()
+	r.took = time.Since(begin)
+	switch {
+	case ctx.Err() != nil:
+		return nil, errors.New("interrupted")
+	case err != nil && r.failed == 0:
+		return nil, fmt.Errorf("go test: %w", err)
+	}
+	return r, nil
 }

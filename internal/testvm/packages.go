@@ -5,27 +5,26 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
 )
 
-// kernelTest is the package that tests of the kernel build on.
-const kernelTest = "/internal/kerneltest"
-
-// kernelPackages returns, of the packages of these patterns, those whose tests touch the kernel.
-func kernelPackages(ctx context.Context, root, arch string, patterns []string) ([]string, error) {
-	args := []string{"list", "-f", "{{.ImportPath}} {{join .TestImports \" \"}} {{join .XTestImports \" \"}}"}
-	cmd := exec.CommandContext(ctx, "go", append(args, patterns...)...)
+// kernelTests returns, of the packages of these patterns, those whose tests touch the
+// kernel: they import internal/kerneltest.
+func kernelTests(ctx context.Context, root, arch string, patterns []string) ([]string, error) {
+	format := `{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}`
+	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-f", format}, patterns...)...)
 	cmd.Dir, cmd.Env = root, goEnv(arch)
-	out, err := cmd.Output()
+	out, err := output(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("list the packages: %w", withStderr(err))
+		return nil, err
 	}
 	var packages []string
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(out) {
 		fields := strings.Fields(line)
-		if slices.ContainsFunc(fields[1:], func(path string) bool { return strings.HasSuffix(path, kernelTest) }) {
+		if slices.ContainsFunc(fields[1:], func(path string) bool { return strings.HasSuffix(path, "/internal/kerneltest") }) {
 			packages = append(packages, fields[0])
 		}
 	}
@@ -37,17 +36,11 @@ func kernelPackages(ctx context.Context, root, arch string, patterns []string) (
 
 // moduleRoot returns the directory of the module.
 func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		return "", fmt.Errorf("find the module: %w", withStderr(err))
-	}
-	return strings.TrimSpace(string(out)), nil
+	out, err := output(exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}"))
+	return strings.TrimSpace(out), err
 }
 
-// withStderr has an error of exec.Cmd.Output say what the command said.
-func withStderr(err error) error {
-	if exit, ok := err.(*exec.ExitError); ok {
-		return fmt.Errorf("%w: %s", err, lastLines(exit.Stderr, 3))
-	}
-	return err
+// goEnv makes the go command build for guests: statically, as they have no libraries.
+func goEnv(arch string) []string {
+	return append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 }

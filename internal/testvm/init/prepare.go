@@ -74,6 +74,9 @@ func users() error {
 	if err := unix.Sethostname([]byte("testvm")); err != nil {
 		return fmt.Errorf("set the host's name: %w", err)
 	}
+	if err := os.MkdirAll("/etc", 0o755); err != nil {
+		return err
+	}
 	for name, content := range map[string]string{
 		"passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 		"group":  "root:x:0:\nnogroup:x:65534:\n",
