@@ -16,6 +16,9 @@ const volatile bool call_registers_told;
 /* timer_start tells when the timer's bucket fires (6.8). */
 const volatile bool bucket_told;
 
+/* A socket points to its cgroup (5.15); before, the pointer shares its word with flags. */
+const volatile bool cgroups_told;
+
 /* kfree_skb tells the socket that a segment was dropped at (6.12). */
 const volatile bool dropped_socket_told;
 

@@ -3,6 +3,7 @@
 #ifndef TCPTRACE_COUNTERS_H
 #define TCPTRACE_COUNTERS_H
 
+#include "compat.h"
 #include "kernel.h"
 
 /* The kernel counts the peer's FIN as a byte received. */
@@ -18,10 +19,10 @@ static __always_inline bool carries_mptcp(const struct tcp_sock *tp)
 }
 
 /* The id of the socket's cgroup of version 2, which is the inode number of its
- * directory. Up to 5.14 the pointer shares its word with flags; there it is left out. */
+ * directory. */
 static __always_inline __u64 cgroup_of(const struct sock *sk)
 {
-	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+	if (!cgroups_told)
 		return 0;
 	return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
 }

@@ -85,6 +85,7 @@ const (
 	bpfVarAnyPorts           = "any_ports"
 	bpfVarBucketTold         = "bucket_told"
 	bpfVarCallRegistersTold  = "call_registers_told"
+	bpfVarCgroupsTold        = "cgroups_told"
 	bpfVarCookiesMade        = "cookies_made"
 	bpfVarDroppedSocketTold  = "dropped_socket_told"
 	bpfVarFilterAnyPort      = "filter_any_port"
@@ -185,6 +186,7 @@ type bpfVariableSpecs struct {
 	AnyPorts          *ebpf.VariableSpec `ebpf:"any_ports"`
 	BucketTold        *ebpf.VariableSpec `ebpf:"bucket_told"`
 	CallRegistersTold *ebpf.VariableSpec `ebpf:"call_registers_told"`
+	CgroupsTold       *ebpf.VariableSpec `ebpf:"cgroups_told"`
 	CookiesMade       *ebpf.VariableSpec `ebpf:"cookies_made"`
 	DroppedSocketTold *ebpf.VariableSpec `ebpf:"dropped_socket_told"`
 	FilterAnyPort     *ebpf.VariableSpec `ebpf:"filter_any_port"`
@@ -248,6 +250,7 @@ type bpfVariables struct {
 	AnyPorts          *ebpf.Variable `ebpf:"any_ports"`
 	BucketTold        *ebpf.Variable `ebpf:"bucket_told"`
 	CallRegistersTold *ebpf.Variable `ebpf:"call_registers_told"`
+	CgroupsTold       *ebpf.Variable `ebpf:"cgroups_told"`
 	CookiesMade       *ebpf.Variable `ebpf:"cookies_made"`
 	DroppedSocketTold *ebpf.Variable `ebpf:"dropped_socket_told"`
 	FilterAnyPort     *ebpf.Variable `ebpf:"filter_any_port"`

@@ -52,7 +52,8 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
-	if err := set(spec, map[string]any{"cookies_made": kernel.here&Cookies != 0}); err != nil {
+	here := func(f Feature) bool { return kernel.here&f != 0 }
+	if err := set(spec, map[string]any{"cookies_made": here(Cookies), "cgroups_told": here(Cgroups)}); err != nil {
 		return nil, err
 	}
 	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types.cache})

@@ -11,7 +11,6 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
@@ -19,7 +18,7 @@ import (
 // kernel's verifier took of each program that it has loaded.
 func TestVerifiedInstructions(t *testing.T) {
 	kerneltest.RequireRoot(t)
-	p, err := Open(event.Filter{}, 0, NewTypes())
+	p, err := Open(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

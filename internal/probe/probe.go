@@ -109,7 +109,7 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 	}
 	if err := set(spec, map[string]any{
 		"timewait_function": functions.timewait, "request_function": functions.request,
-		"cookies_made": p.has(Cookies), "call_registers_told": p.has(CallRegisters),
+		"cookies_made": p.has(Cookies), "cgroups_told": p.has(Cgroups), "call_registers_told": p.has(CallRegisters),
 		"bucket_told": p.has(BucketExpiry), "dropped_socket_told": p.has(DroppedSocket), "reset_reason_told": p.has(ResetReasons),
 	}); err != nil {
 		return nil, err

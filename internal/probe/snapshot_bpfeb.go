@@ -54,6 +54,7 @@ const (
 	snapshotProgSockets          = "sockets"
 	snapshotVarBucketTold        = "bucket_told"
 	snapshotVarCallRegistersTold = "call_registers_told"
+	snapshotVarCgroupsTold       = "cgroups_told"
 	snapshotVarCookiesMade       = "cookies_made"
 	snapshotVarDroppedSocketTold = "dropped_socket_told"
 	snapshotVarFindLocalPort     = "find_local_port"
@@ -120,6 +121,7 @@ type snapshotMapSpecs struct {
 type snapshotVariableSpecs struct {
 	BucketTold        *ebpf.VariableSpec `ebpf:"bucket_told"`
 	CallRegistersTold *ebpf.VariableSpec `ebpf:"call_registers_told"`
+	CgroupsTold       *ebpf.VariableSpec `ebpf:"cgroups_told"`
 	CookiesMade       *ebpf.VariableSpec `ebpf:"cookies_made"`
 	DroppedSocketTold *ebpf.VariableSpec `ebpf:"dropped_socket_told"`
 	FindLocalPort     *ebpf.VariableSpec `ebpf:"find_local_port"`
@@ -160,6 +162,7 @@ func (m *snapshotMaps) Close() error {
 type snapshotVariables struct {
 	BucketTold        *ebpf.Variable `ebpf:"bucket_told"`
 	CallRegistersTold *ebpf.Variable `ebpf:"call_registers_told"`
+	CgroupsTold       *ebpf.Variable `ebpf:"cgroups_told"`
 	CookiesMade       *ebpf.Variable `ebpf:"cookies_made"`
 	DroppedSocketTold *ebpf.Variable `ebpf:"dropped_socket_told"`
 	FindLocalPort     *ebpf.Variable `ebpf:"find_local_port"`

@@ -113,7 +113,7 @@ func run(ctx context.Context, o options) (int, error) {
 }
 
 // testLimit is how long one package's tests may take in a guest.
-const testLimit = 10 * time.Minute
+const testLimit = 4 * time.Minute
 
 // test runs the packages' tests on one kernel, two guests at a time.
 func (o options) test(ctx context.Context, k kernel, common []byte, root string, packages []string) (*results, error) {
