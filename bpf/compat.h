@@ -71,17 +71,19 @@ static __always_inline __u64 queued_bucket(__u64 expires, __u32 flags)
 	return ((expires >> shift) + 1) << shift;
 }
 
-/* Says whether inet_twsk_alloc() finds the table of timewait sockets full. The
- * death row was reached by a pointer for a few versions around 6.0; there the
- * answer is no, and the end of such a socket stays unexplained. */
+/* Says whether inet_twsk_alloc() finds the table of timewait sockets full. */
 static __always_inline bool timewait_full(struct net *net)
 {
-	struct inet_timewait_death_row *row;
+	struct inet_timewait_death_row *row = &net->ipv4.tcp_death_row;
+	int used;
 
-	if (!bpf_core_type_matches(struct netns_ipv4))
-		return false;
-	row = &net->ipv4.tcp_death_row;
-	return row->tw_refcount.refs.counter - 1 >= row->sysctl_max_tw_buckets;
+	if (bpf_core_field_size(net->ipv4.tcp_death_row) == sizeof(row))
+		row = BPF_CORE_READ((struct netns_ipv4___pointer *)&net->ipv4, tcp_death_row);
+	if (bpf_core_field_exists(row->tw_refcount))
+		used = BPF_CORE_READ(row, tw_refcount.refs.counter) - 1;
+	else
+		used = BPF_CORE_READ((struct inet_timewait_death_row___count *)row, tw_count.counter);
+	return used >= BPF_CORE_READ(row, sysctl_max_tw_buckets);
 }
 
 struct port_range {

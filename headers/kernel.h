@@ -38,14 +38,24 @@ struct ns_common___count {
 	refcount_t count;
 };
 
-/* include/net/inet_timewait_sock.h */
+/* include/net/netns/ipv4.h */
 struct inet_timewait_death_row {
 	refcount_t tw_refcount;
 	int sysctl_max_tw_buckets;
 };
 
+/* up to 5.16 */
+struct inet_timewait_death_row___count {
+	atomic_t tw_count;
+};
+
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
+};
+
+/* from 6.0 on, for a few versions */
+struct netns_ipv4___pointer {
+	struct inet_timewait_death_row *tcp_death_row;
 };
 
 /* The range that the kernel chooses local ports from: one number from 6.8 on, with

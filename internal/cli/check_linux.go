@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -67,6 +68,18 @@ func printOffers(w io.Writer, offers []probe.Offer, tried bool, width int) {
 	}
 }
 
+// toHave says what to do for a feature.
+func toHave(o probe.Offer) string {
+	var words []string
+	if o.Since != "" {
+		words = append(words, "a kernel from "+o.Since+" on")
+	}
+	if o.Do != "" {
+		words = append(words, o.Do)
+	}
+	return strings.Join(words, ", ")
+}
+
 func printOffer(w io.Writer, o probe.Offer, tried bool, width int) {
 	mark := "no"
 	switch {
@@ -91,5 +104,5 @@ func printOffer(w io.Writer, o probe.Offer, tried bool, width int) {
 	}
 	say("instead", o.Otherwise)
 	say("less exact", o.Less)
-	say("to have it", o.Do)
+	say("to have it", toHave(o))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/probe"
 )
 
 // awaitFinding waits for a finding, and returns it.
@@ -96,6 +97,9 @@ func TestFindingsOfOneHost(t *testing.T) {
 	for _, tc := range loopbackFindings {
 		t.Run(string(tc.code), func(t *testing.T) {
 			t.Parallel()
+			if strings.HasPrefix(string(tc.code), "reset_") {
+				needs(t, probe.ResetReasons)
+			}
 			ns := kerneltest.NewNetNS(t)
 			r := record(t, event.Filter{}, ns)
 			tc.do(t, ns)

@@ -18,6 +18,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -160,6 +161,7 @@ func TestHandedOverSocket(t *testing.T) {
 // the reader is not who closed.
 func TestNobodyClosesByReading(t *testing.T) {
 	t.Parallel()
+	needs(t, probe.CallRegisters)
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
 	p := connected(t, ns)

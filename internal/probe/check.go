@@ -32,13 +32,20 @@ func Check() ([]Offer, error) {
 
 // told returns what the kernel's type information tells alone.
 func told(t *Types) []Offer {
-	types, err := t.cache.Kernel()
+	here, err := Told(t)
 	if err != nil {
 		return nil
+	}
+	return Offers(here, nil)
+}
+
+// Told returns the features that the kernel's type information tells of, which needs no
+// rights. The error wraps ErrUnsupported.
+func Told(t *Types) (Feature, error) {
+	types, err := kernelTypes(t)
+	if err != nil {
+		return 0, err
 	}
 	found, err := inspectTypes(types)
-	if err != nil {
-		return nil
-	}
-	return Offers(found.here, nil)
+	return found.here, err
 }

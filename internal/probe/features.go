@@ -47,7 +47,8 @@ type Offer struct {
 	Way       string // that is taken with it
 	Otherwise string // the way without; empty: there is none
 	Less      string // what is less exact without; empty: nothing
-	Do        string // to have it
+	Since     string // the kernel version that brought it; empty: all have it that a trace can run on
+	Do        string // to have it, beside such a kernel
 	Here      bool
 	Err       error // why it is not here, where more is known than that it is not offered
 }
@@ -57,12 +58,12 @@ var offers = []Offer{
 	{
 		Feature: Cookies, Key: "cookies", Name: "socket cookies in programs", Part: Transitions,
 		For: "to know a socket again", Way: "cookies", Otherwise: "kernel addresses alone",
-		Less: "after a loss, a socket may be taken for another one with the same ends", Do: "a kernel from 5.12 on",
+		Less: "after a loss, a socket may be taken for another one with the same ends", Since: "5.12",
 	},
 	{
 		Feature: Cgroups, Key: "cgroups", Name: "cgroups of sockets", Part: Transitions,
 		For: "to name the container", Way: "cgroups",
-		Less: "cgroups are not told", Do: "a kernel from 5.15 on",
+		Less: "cgroups are not told", Since: "5.15",
 	},
 	{
 		Feature: SymbolNames, Key: "symbols", Name: "addresses of kernel functions", Part: Timewait,
@@ -73,7 +74,7 @@ var offers = []Offer{
 	{
 		Feature: BucketExpiry, Key: "buckets", Name: "buckets in timer_start", Part: Timewait,
 		For: "to say until when a port is held", Way: "ends told by timer_start", Otherwise: "ends reckoned from the timer's expiry",
-		Do: "a kernel from 6.8 on",
+		Since: "6.8",
 	},
 	{
 		Feature: Drops, Key: "drops", Name: "dropped segments (kfree_skb)", Part: Timewait,
@@ -84,19 +85,19 @@ var offers = []Offer{
 	{
 		Feature: DroppedSocket, Key: "dropped-sockets", Name: "sockets in kfree_skb", Part: Timewait,
 		For: "to know whose a dropped segment is", Way: "known by their sockets", Otherwise: "known by their ends",
-		Do: "a kernel from 6.12 on",
+		Since: "6.12",
 	},
 	{
 		Feature: CallRegisters, Key: "registers", Name: "registers of system calls", Part: Owner,
 		For: "to tell who closes from who looks", Way: "registers", Otherwise: "arguments noted as calls begin",
-		Less: "who looks at all sockets just as one closes may be named as its closer", Do: "a kernel from 5.15 on, amd64 or arm64",
+		Less: "who looks at all sockets just as one closes may be named as its closer", Since: "5.15", Do: "amd64 or arm64",
 	},
 	{
 		Feature: Iterators, Key: "iterators", Name: "BPF iterators", Part: Owner,
 		For: "to find older sockets, and who has any", Way: "snapshots by iterators",
 		Otherwise: "snapshots by netlink and /proc",
 		Less:      "sockets that are found have no options, their TIME_WAIT is told too short by up to 4 s, and processes of other users may be missing",
-		Do:        "a kernel from 5.9 on with CONFIG_BPF_SYSCALL, CAP_BPF and CAP_PERFMON",
+		Since:     "5.9", Do: "CAP_BPF and CAP_PERFMON",
 	},
 	{
 		Feature: Resets, Key: "resets", Name: "tcp_send_reset, tcp_receive_reset", Part: ResetsTold,
@@ -106,7 +107,7 @@ var offers = []Offer{
 	{
 		Feature: ResetReasons, Key: "reset-reasons", Name: "reasons in tcp_send_reset", Part: ResetsTold,
 		For: "to say why a RST was sent", Way: "the kernel's reasons",
-		Less: "why a RST was sent is not told", Do: "a kernel from 6.12 on",
+		Less: "why a RST was sent is not told, nor found", Since: "6.12",
 	},
 	{
 		Feature: CallEvents, Key: "calls", Name: "tracepoints of system calls", Part: Calls,

@@ -43,18 +43,26 @@ func inspect(t *Types) (features, error) {
 	if !permitted() {
 		return features{}, ErrNotPermitted
 	}
-	types, err := t.cache.Kernel()
+	types, err := kernelTypes(t)
 	if err != nil {
-		return features{}, fmt.Errorf("%w: it has no type information (BTF) in /sys/kernel/btf/vmlinux; boot one with CONFIG_DEBUG_INFO_BTF, as distributions build it from 5.10 on (%w)", ErrUnsupported, err)
+		return features{}, err
 	}
 	return inspectTypes(types)
+}
+
+func kernelTypes(t *Types) (*btf.Spec, error) {
+	types, err := t.cache.Kernel()
+	if err != nil {
+		return nil, fmt.Errorf("%w: it has no type information (BTF) in /sys/kernel/btf/vmlinux; boot one with CONFIG_DEBUG_INFO_BTF, as distributions build it from 5.10 on (%w)", ErrUnsupported, err)
+	}
+	return types, nil
 }
 
 func inspectTypes(types *btf.Spec) (features, error) {
 	arguments := func(tracepoint string) []btf.FuncParam { return parameters(types, tracepoint) }
 	for _, name := range tracepoints {
 		if arguments(name) == nil {
-			return features{}, fmt.Errorf("%w: it has no tracepoint %s; kernels from 5.10 on have it", ErrUnsupported, name)
+			return features{}, fmt.Errorf("%w: it has no tracepoint %s; boot one from 5.10 on", ErrUnsupported, name)
 		}
 	}
 	found := features{here: SymbolNames | CallEvents | Iterators}

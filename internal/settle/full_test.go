@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/settle"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -35,7 +36,7 @@ func TestWhyASocketCloses(t *testing.T) {
 		},
 		{
 			"a RST after a moment explains nothing",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE"), resetSent(ms, has(event.ResetActive))},
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE"), resetSent(settle.Patience, has(event.ResetActive))},
 			[]string{"ESTABLISHED>CLOSE"},
 		},
 		{
@@ -251,7 +252,7 @@ func TestSynRecvBeginsWithTheSyn(t *testing.T) {
 		},
 		{
 			"a RST long after the timer stopped is about something else",
-			[]event.Kernel{syn(0), requestStopped(5 * ms), requestReset(6 * ms)},
+			[]event.Kernel{syn(0), requestStopped(5 * ms), requestReset(5*ms + settle.Patience)},
 			[]string{began},
 		},
 		{

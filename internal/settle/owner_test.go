@@ -229,7 +229,7 @@ func TestTotals(t *testing.T) {
 	for _, k := range lost {
 		s.Add(&k)
 	}
-	s.Advance(start.Add(10 * ms))
+	s.Advance(start.Add(ms + settle.Patience))
 	if len(totals) != 1 || totals[0].Known {
 		t.Errorf("after a lost CLOSE: %+v, want TIME_WAIT without totals", totals)
 	}

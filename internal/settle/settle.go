@@ -18,8 +18,9 @@ import (
 
 const (
 	// patience is how long a transition waits for the record that explains it. A RST
-	// that we send shows up to 60 us after the CLOSE.
-	patience = time.Millisecond
+	// that we send shows up to 60 us after the CLOSE, and later where the machine is a
+	// guest that its host lets wait.
+	patience = 10 * time.Millisecond
 	// abortPatience is how long a CLOSE that a process made of an open connection waits for
 	// the RST that goes with it: the process may lose the processor in between.
 	abortPatience = 50 * time.Millisecond

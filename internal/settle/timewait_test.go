@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/settle"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -211,7 +212,7 @@ func TestStoppedTimerIsExplainedByWhatFollows(t *testing.T) {
 			saidInTimeWait("TIME_WAIT>CLOSE after 500ms"),
 		},
 		{
-			"only something later than a moment", inTimeWait(stop, syn(701*ms)),
+			"only something later than a moment", inTimeWait(stop, syn(700*ms+settle.Patience)),
 			saidInTimeWait("TIME_WAIT>CLOSE after 500ms", "#2 LISTEN>SYN_RECV syn"),
 		},
 	})
