@@ -36,8 +36,10 @@ static __always_inline struct task_struct *current_task(void)
  * count is a file_ref_t, whose dead values are negative (include/linux/file_ref.h). */
 static __always_inline bool file_released(struct file *file)
 {
-	if (bpf_core_field_exists(file->f_ref))
-		return file->f_ref.refcnt.counter < 0;
+	struct file___ref *counted = (void *)file;
+
+	if (bpf_core_field_exists(counted->f_ref))
+		return counted->f_ref.refcnt.counter < 0;
 	return ((struct file___f_count *)file)->f_count.counter == 0;
 }
 
@@ -79,8 +81,8 @@ static __always_inline bool timewait_full(struct net *net)
 
 	if (bpf_core_field_size(net->ipv4.tcp_death_row) == sizeof(row))
 		row = BPF_CORE_READ((struct netns_ipv4___pointer *)&net->ipv4, tcp_death_row);
-	if (bpf_core_field_exists(row->tw_refcount))
-		used = BPF_CORE_READ(row, tw_refcount.refs.counter) - 1;
+	if (bpf_core_field_exists(((struct inet_timewait_death_row___ref *)row)->tw_refcount))
+		used = BPF_CORE_READ((struct inet_timewait_death_row___ref *)row, tw_refcount.refs.counter) - 1;
 	else
 		used = BPF_CORE_READ((struct inet_timewait_death_row___count *)row, tw_count.counter);
 	return used >= BPF_CORE_READ(row, sysctl_max_tw_buckets);
@@ -108,8 +110,8 @@ static __always_inline struct port_range chosen_from(struct net *net)
  * kernel sweeps its timewait sockets away. */
 static __always_inline bool netns_dying(struct net *net)
 {
-	if (bpf_core_field_exists(net->ns.__ns_ref))
-		return !BPF_CORE_READ(net, ns.__ns_ref.refs.counter);
+	if (bpf_core_field_exists(((struct ns_common___ref *)&net->ns)->__ns_ref))
+		return !BPF_CORE_READ((struct ns_common___ref *)&net->ns, __ns_ref.refs.counter);
 	if (bpf_core_field_exists(((struct ns_common___count *)&net->ns)->count))
 		return !BPF_CORE_READ((struct ns_common___count *)&net->ns, count.refs.counter);
 	return !BPF_CORE_READ((struct net___count *)net, count.refs.counter);

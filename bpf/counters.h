@@ -15,7 +15,9 @@ static __always_inline __u64 received_payload(__u64 bytes, unsigned long flags)
 /* Says whether an MPTCP connection goes by this socket: the process has that one's. */
 static __always_inline bool carries_mptcp(const struct tcp_sock *tp)
 {
-	return bpf_core_field_exists(tp->is_mptcp) && BPF_CORE_READ(tp, is_mptcp);
+	const struct tcp_sock___mptcp *flagged = (const void *)tp;
+
+	return bpf_core_field_exists(flagged->is_mptcp) && BPF_CORE_READ(flagged, is_mptcp);
 }
 
 /* The id of the socket's cgroup of version 2, which is the inode number of its
@@ -24,7 +26,7 @@ static __always_inline __u64 cgroup_of(const struct sock *sk)
 {
 	if (!cgroups_told)
 		return 0;
-	return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+	return BPF_CORE_READ((const struct sock_cgroup_data___pointer *)&sk->sk_cgrp_data, cgroup, kn, id);
 }
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /* The kernel types that the programs touch, and of them only the fields that
  * they read. The order and the offsets are not the kernel's: CO-RE puts each
- * access right for the running kernel when the object is loaded. */
+ * access right for the running kernel when the object is loaded. What not every
+ * kernel has stands in a flavour of its type (a name with ___): internal/probe
+ * tells of any other field that a kernel lacks. */
 #ifndef TCPTRACE_KERNEL_H
 #define TCPTRACE_KERNEL_H
 
@@ -31,6 +33,9 @@ struct in6_addr {
  * ns_common.__ns_ref from 6.18. */
 struct ns_common {
 	unsigned int inum;
+};
+
+struct ns_common___ref {
 	refcount_t __ns_ref;
 };
 
@@ -40,8 +45,11 @@ struct ns_common___count {
 
 /* include/net/netns/ipv4.h */
 struct inet_timewait_death_row {
-	refcount_t tw_refcount;
 	int sysctl_max_tw_buckets;
+};
+
+struct inet_timewait_death_row___ref {
+	refcount_t tw_refcount;
 };
 
 /* up to 5.16 */
@@ -119,14 +127,17 @@ struct sock_common {
 	};
 };
 
+struct file {
+	void *private_data;
+};
+
 /* include/linux/file_ref.h, from 6.13 on */
 typedef struct {
 	atomic64_t refcnt;
 } file_ref_t;
 
-struct file {
+struct file___ref {
 	file_ref_t f_ref;
-	void *private_data;
 };
 
 /* struct file before 6.13 */
@@ -155,7 +166,10 @@ struct cgroup {
 	struct kernfs_node *kn;
 };
 
-struct sock_cgroup_data {
+struct sock_cgroup_data {};
+
+/* from 5.15 on */
+struct sock_cgroup_data___pointer {
 	struct cgroup *cgroup;
 };
 
@@ -193,6 +207,10 @@ struct tcp_sock {
 	__u64 bytes_sent;
 	__u64 bytes_retrans;
 	__u64 bytes_received;
+};
+
+/* with CONFIG_MPTCP */
+struct tcp_sock___mptcp {
 	bool is_mptcp;
 };
 

@@ -154,7 +154,7 @@ func explain(step string, err error) error {
 	case errors.Is(err, unix.EPERM) && !errors.As(err, &verifier):
 		return fmt.Errorf("%s: %w", step, ErrNotPermitted)
 	case errors.As(err, &verifier), errors.Is(err, ebpf.ErrNotSupported):
-		return fmt.Errorf("%s: %w: it is older than 5.12, or lacks a part that newer ones have; boot a newer one (%w)", step, ErrUnsupported, err)
+		return fmt.Errorf("%s: %w: it refuses a program; boot a newer one, and tell us of this one (%w)", step, ErrUnsupported, err)
 	}
 	return fmt.Errorf("%s: %w", step, err)
 }

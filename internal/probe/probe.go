@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
@@ -84,7 +85,11 @@ func Open(o Options) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.load(spec, o.Types); err != nil {
+	types, err := kernelTypes(o.Types)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.load(spec, types, o.Types.cache); err != nil {
 		return nil, explain("load the BPF programs", err)
 	}
 	if err := p.attach(); err != nil {
@@ -162,35 +167,34 @@ func (p *Probe) lack(f Feature, why error) {
 }
 
 // load loads the programs, without the optional ones that the kernel refuses.
-func (p *Probe) load(spec *ebpf.CollectionSpec, types *Types) (err error) {
-	options := ebpf.CollectionOptions{Cache: types.cache}
+func (p *Probe) load(spec *ebpf.CollectionSpec, kernel *btf.Spec, cache *btf.Cache) (err error) {
+	options := ebpf.CollectionOptions{Cache: cache, Programs: ebpf.ProgramOptions{KernelTypes: kernel}}
 	p.collection, err = ebpf.NewCollectionWithOptions(spec, options)
 	if refused := (*ebpf.VerifierError)(nil); !errors.As(err, &refused) {
 		return err
 	}
 	for _, o := range optional {
-		if err := loadsAlone(spec, o.program, options); err != nil {
+		if err := named(loadAlone(spec, o.program, options), spec.Types, kernel); err != nil {
 			p.lack(o.needs, fmt.Errorf("load %s: %w", o.program, err))
 		}
 	}
 	p.prune(spec)
 	p.collection, err = ebpf.NewCollectionWithOptions(spec, options)
-	return err
+	return named(err, spec.Types, kernel)
 }
 
-// loadsAlone tries to load one program of an object.
-func loadsAlone(spec *ebpf.CollectionSpec, name string, options ebpf.CollectionOptions) error {
+// loadAlone tries to load one program of an object, if it is there.
+func loadAlone(spec *ebpf.CollectionSpec, name string, options ebpf.CollectionOptions) error {
 	if spec.Programs[name] == nil {
 		return nil
 	}
 	alone := spec.Copy()
 	alone.Programs = map[string]*ebpf.ProgramSpec{name: alone.Programs[name]}
 	collection, err := ebpf.NewCollectionWithOptions(alone, options)
-	if err != nil {
-		return err
+	if err == nil {
+		collection.Close()
 	}
-	collection.Close()
-	return nil
+	return err
 }
 
 func (p *Probe) attach() error {

@@ -1,0 +1,70 @@
+//go:build linux
+
+package probe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+// named says which members of the kernel's structures a program was refused for, if that is
+// why: the loader knows it, and says no more than that one lacks.
+func named(err error, object, kernel *btf.Spec) error {
+	if err == nil || !strings.Contains(err.Error(), "bad CO-RE relocation") {
+		return err
+	}
+	members := missing(object, kernel)
+	if len(members) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: its type information lacks %s, which the programs read", ErrUnsupported, strings.Join(members, ", "))
+}
+
+// missing returns the members that the structures of headers/kernel.h have and the kernel's
+// do not. A structure that the kernel does not know is the object's own, and a flavour is
+// there for some kernels alone.
+func missing(object, kernel *btf.Spec) []string {
+	var members []string
+	for typ, err := range object.All() {
+		ours, ok := typ.(*btf.Struct)
+		if err != nil || !ok || strings.Contains(ours.Name, "___") || own[ours.Name] {
+			continue
+		}
+		var theirs *btf.Struct
+		if kernel.TypeByName(ours.Name, &theirs) != nil {
+			continue
+		}
+		has := memberNames(theirs.Members)
+		for _, name := range memberNames(ours.Members) {
+			if !slices.Contains(has, name) {
+				members = append(members, fmt.Sprintf("struct %s.%s", ours.Name, name))
+			}
+		}
+	}
+	slices.Sort(members)
+	return slices.Compact(members)
+}
+
+// own has the structures of bpf/ that a kernel may have by the same name.
+var own = map[string]bool{"event": true, "segment": true, "ends": true, "found": true, "port_range": true}
+
+// memberNames returns the names of members, those of anonymous structures among them.
+func memberNames(members []btf.Member) []string {
+	var names []string
+	for _, m := range members {
+		if m.Name != "" {
+			names = append(names, m.Name)
+			continue
+		}
+		switch inner := btf.UnderlyingType(m.Type).(type) {
+		case *btf.Struct:
+			names = append(names, memberNames(inner.Members)...)
+		case *btf.Union:
+			names = append(names, memberNames(inner.Members)...)
+		}
+	}
+	return names
+}

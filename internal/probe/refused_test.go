@@ -1,0 +1,119 @@
+//go:build linux
+
+package probe
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+)
+
+// kernelLacking is the running kernel's type information without one member of a structure.
+func kernelLacking(t *testing.T, name, member string) *btf.Spec {
+	t.Helper()
+	file, err := os.Open("/sys/kernel/btf/vmlinux")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	types, err := btf.LoadSpecFromReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found *btf.Struct
+	if err := types.TypeByName(name, &found); err != nil {
+		t.Fatal(err)
+	}
+	for i := range found.Members {
+		if found.Members[i].Name == member {
+			found.Members[i].Name = "moved"
+			return types
+		}
+	}
+	t.Fatalf("struct %s has no %s", name, member)
+	return nil
+}
+
+// refusing returns a probe that may take all features, and its programs.
+func refusing(t *testing.T) (*Probe, *ebpf.CollectionSpec) {
+	t.Helper()
+	kerneltest.RequireRoot(t)
+	kernel, err := inspect(NewTypes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Probe{kernel: kernel, lacks: make(map[Feature]error)}
+	spec, err := p.spec(Options{Types: NewTypes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, spec
+}
+
+// TestMissingMemberIsNamed has the kernel's types lack a member that every trace needs.
+func TestMissingMemberIsNamed(t *testing.T) {
+	for name, member := range map[string]string{"inet_timewait_sock": "tw_substate", "sock": "sk_err"} {
+		p, spec := refusing(t)
+		err := explain("load", p.load(spec, kernelLacking(t, name, member), nil))
+		if want := "struct " + name + "." + member; !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), want) {
+			t.Errorf("without %s: %v, want an error that names it", want, err)
+		}
+		if strings.Count(err.Error(), "struct ") > 1 {
+			t.Errorf("%v, want one member alone", err)
+		}
+	}
+}
+
+// TestRefusedProgramIsDoneWithout has the kernel refuse, at load or at attach, programs that a
+// trace can do without: it goes on, and says what lacks and why.
+func TestRefusedProgramIsDoneWithout(t *testing.T) {
+	for _, tc := range []struct {
+		name, program string
+		lacks         Feature
+		spoil         func(*ebpf.ProgramSpec)
+		says          string
+	}{
+		{"load", "reset_sent", Resets, func(s *ebpf.ProgramSpec) { s.Instructions = asm.Instructions{asm.Return()} }, "load reset_sent"},
+		{"load", "bind_done", CallEvents, func(s *ebpf.ProgramSpec) { s.Instructions = asm.Instructions{asm.Return()} }, "load bind_done"},
+		{"attach", "reset_received", Resets, dontAttach, "attach reset_received"},
+	} {
+		t.Run(tc.name+" "+tc.program, func(t *testing.T) {
+			p, spec := refusing(t)
+			if spec.Programs[tc.program] == nil {
+				t.Fatalf("%s is not taken here", tc.program)
+			}
+			tc.spoil(spec.Programs[tc.program])
+			types, err := kernelTypes(NewTypes())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.load(spec, types, nil); err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			if err := p.attach(); err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range p.Offers() {
+				if lacks := o.Feature == tc.lacks; o.Here == lacks && o.Feature != Iterators {
+					t.Errorf("%s: here %v, want %v", o.Key, o.Here, !lacks)
+				} else if lacks && (o.Err == nil || !strings.Contains(o.Err.Error(), tc.says)) {
+					t.Errorf("%s: %v, want an error that says %q", o.Key, o.Err, tc.says)
+				}
+			}
+		})
+	}
+}
+
+// dontAttach makes a program of another type of it, which no tracepoint takes.
+func dontAttach(s *ebpf.ProgramSpec) {
+	s.Type, s.AttachType, s.AttachTo = ebpf.SocketFilter, ebpf.AttachNone, ""
+	s.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
+}
