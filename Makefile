@@ -15,9 +15,12 @@ KERNELS ?= 5.10 6.1 6.12 7
 ARCH ?= amd64
 RUN ?=
 PKGS ?= ./...
+PREFIX ?= /usr/local
+DESTDIR ?=
+SHARE = $(DESTDIR)$(PREFIX)/share
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-vm bench soak lint generate generated cross clean
+.PHONY: help build demo test test-vm bench soak lint generate generated cross install packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,5 +63,18 @@ generate: ## Compile the BPF programs anew (installs clang by apt-get where it l
 generated: generate ## Prove that the objects in the repository are those of the sources
 	@git diff --exit-code -- internal/probe || { echo "internal/probe is stale: commit what 'make generate' made" >&2; exit 1; }
 
+install: tcptrace ## Install it with its man pages and completion (PREFIX=/usr/local)
+	@install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/man/man5
+	@install -m 755 tcptrace $(DESTDIR)$(PREFIX)/bin/tcptrace
+	@install -m 644 packaging/tcptrace.1 $(SHARE)/man/man1/tcptrace.1
+	@install -m 644 packaging/tcptrace-capture.5 $(SHARE)/man/man5/tcptrace-capture.5
+	@install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	@./tcptrace completion bash | install -m 644 /dev/stdin $(SHARE)/bash-completion/completions/tcptrace
+	@./tcptrace completion zsh | install -m 644 /dev/stdin $(SHARE)/zsh/site-functions/_tcptrace
+	@./tcptrace completion fish | install -m 644 /dev/stdin $(SHARE)/fish/vendor_completions.d/tcptrace.fish
+
+packages: ## Make static binaries, deb and rpm packages, into dist/
+	@packaging/build.sh
+
 clean: ## Remove what was built
-	@rm -f tcptrace
+	@rm -rf tcptrace dist
