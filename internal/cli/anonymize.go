@@ -51,6 +51,7 @@ func newAnonymizeCommand(app *app) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args[0]) },
 	}
+	cmd.ValidArgsFunction = completeCapture
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file`: .gz and .zst are compressed")
 	cmd.Flags().StringVar(&o.key, "key", "", "take the key from this `file`, or make one there if it does not exist")
 	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file, if it exists")

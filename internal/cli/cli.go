@@ -114,6 +114,9 @@ func newRootCommand(app *app) *cobra.Command {
 	root.AddCommand(
 		newWhyCommand(app), newStatCommand(app), newAnonymizeCommand(app), newCheckCommand(app), newDemoCommand(app), newVersionCommand(app),
 	)
+	for _, cmd := range append(root.Commands(), root) {
+		addCompletion(cmd)
+	}
 	return root
 }
 

@@ -37,6 +37,7 @@ func newStatCommand(app *app) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args) },
 	}
+	cmd.ValidArgsFunction = completeCaptures
 	o.filterOptions.AddFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
 	cmd.Flags().StringVar(&o.color, "color", "auto", "colour the text: `when` is auto, always or never")

@@ -55,6 +55,7 @@ func newTraceCommand(app *app) *cobra.Command {
 		Args:    o.arguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), app) },
 	}
+	cmd.ValidArgsFunction = o.complete
 	cmd.DisableFlagsInUseLine = true
 	o.AddFlags(cmd)
 	return cmd

@@ -50,6 +50,16 @@ func Codes() []event.Code {
 	return codes
 }
 
+// SeverityOf returns the severity of the findings of a code.
+func SeverityOf(code event.Code) event.Severity {
+	for _, r := range rules {
+		if r.code == code {
+			return r.severity
+		}
+	}
+	return ""
+}
+
 // Known says whether a word is a code or a severity.
 func Known(word string) bool {
 	return slices.Contains(event.Severities, event.Severity(word)) || slices.Contains(Codes(), event.Code(word))

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// valuesOf has what a shell offers as the value of a flag, by the flag's name. Of others it
+// offers files.
+func valuesOf(flag string) cobra.CompletionFunc {
+	switch flag {
+	case "color":
+		return cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp)
+	case "fail-on":
+		return completeFindings
+	case "netns": // or a path
+		return cobra.FixedCompletions([]string{"current"}, cobra.ShellCompDirectiveDefault)
+	case "read":
+		return completeCaptures
+	case "key", "output", "write":
+		return nil
+	}
+	return cobra.NoFileCompletions
+}
+
+// addCompletion has a shell complete the values of a command's flags. Words that have no
+// completion of their own name no files.
+func addCompletion(cmd *cobra.Command) {
+	if cmd.ValidArgsFunction == nil {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if values := valuesOf(f.Name); values != nil {
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, values) // it fails for unknown flags alone
+		}
+	})
+}
+
+// completeCaptures offers the files whose names end as those of captures do.
+func completeCaptures(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"jsonl", "jsonl.gz", "jsonl.zst"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+// completeCapture offers captures where one is missing.
+func completeCapture(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completeCaptures(cmd, args, word)
+}
+
+// completeFindings offers the words of --fail-on, behind those that stand there already: in
+// zsh and fish; the script for bash takes no word with a comma.
+func completeFindings(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	before := word[:strings.LastIndex(word, ",")+1]
+	var words []string
+	for _, severity := range event.Severities {
+		words = append(words, before+string(severity))
+	}
+	for _, code := range diagnose.Codes() {
+		words = append(words, cobra.CompletionWithDesc(before+string(code), string(diagnose.SeverityOf(code))))
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// complete offers captures behind those of -r. Otherwise words of a command may stand behind
+// --: the shell offers files.
+func (o *traceOptions) complete(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(o.read) > 0 {
+		return completeCaptures(cmd, args, word)
+	}
+	return nil, cobra.ShellCompDirectiveDefault
+}
