@@ -50,6 +50,8 @@ lint: ## Check format and the usual mistakes
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed: $$unformatted" >&2; exit 1; fi
 	@go vet ./...
 	@go tool staticcheck ./...
+	@if command -v mandoc >/dev/null; then mandoc -W warning packaging/*.[15] >/dev/null; fi
+	@if command -v groff >/dev/null; then ! groff -mdoc -ww -z -Tutf8 packaging/*.[15] 2>&1 | grep .; fi
 
 cross: ## Prove that the command builds for other systems
 	@GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/tcptrace

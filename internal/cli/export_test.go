@@ -1,0 +1,15 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+)
+
+// Commands returns the command line with all that cobra adds to it when it runs.
+func Commands() *cobra.Command {
+	root := newRootCommand(&app{log: zap.NewNop()})
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpFlag()
+	return root
+}
