@@ -249,7 +249,7 @@ func TestTheManualsExamplesAreReal(t *testing.T) {
 	play(t, asker{text.New(&answer, options)})
 	for i, want := range []string{
 		"$ tcptrace -r restart.jsonl\n" + trace.String(),
-		"$ sudo tcptrace why 9091\n" + answer.String(),
+		"$ sudo tcptrace why 80\n" + answer.String(),
 	} {
 		if shown[i] != want {
 			t.Errorf("the page has:\n%s\nthe program says:\n%s", shown[i], want)
