@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -231,6 +232,8 @@ func TestTheManualInventsNoFigures(t *testing.T) {
 	}
 }
 
+var update = flag.Bool("update", false, "write the manual's examples anew")
+
 // exampleWidth is the width of the terminal that the examples are of.
 const exampleWidth = 72
 
@@ -247,10 +250,15 @@ func TestTheManualsExamplesAreReal(t *testing.T) {
 	play(t, text.New(&trace, options))
 	options.Quiet = true
 	play(t, asker{text.New(&answer, options)})
-	for i, want := range []string{
+	program := []string{
 		"$ tcptrace -r restart.jsonl\n" + trace.String(),
 		"$ sudo tcptrace why 80\n" + answer.String(),
-	} {
+	}
+	if *update {
+		writeDisplays(t, "tcptrace.1", program)
+		return
+	}
+	for i, want := range program {
 		if shown[i] != want {
 			t.Errorf("the page has:\n%s\nthe program says:\n%s", shown[i], want)
 		}

@@ -57,8 +57,29 @@ func displays(source string) []string {
 	return all
 }
 
-// shown has the escapes of roff(7) that the pages need.
-var shown = strings.NewReplacer(`\e`, `\`, `\-`, "-", `\&`, "", `\(aq`, "'", `\(ga`, "`", `\(ha`, "^", `\(ti`, "~")
+// The escapes of roff(7) that displays need, and what they stand for.
+var (
+	shown   = strings.NewReplacer(`\e`, `\`, `\-`, "-", `\(aq`, "'", `\(ga`, "`", `\(ha`, "^", `\(ti`, "~")
+	escaped = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`)
+)
+
+// writeDisplays writes a page anew with other displays.
+func writeDisplays(t *testing.T, name string, texts []string) {
+	t.Helper()
+	path := "../../packaging/" + name
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.SplitAfter(string(source), ".Bd -literal\n")
+	for i, text := range texts {
+		_, rest, _ := strings.Cut(parts[i+1], ".Ed")
+		parts[i+1] = escaped.Replace(text) + ".Ed" + rest
+	}
+	if err := os.WriteFile(path, []byte(strings.Join(parts, "")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // wordsIn returns what a pattern's first group matches in a text.
 func wordsIn(pattern, text string) []string {
