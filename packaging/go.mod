@@ -1,5 +1,4 @@
-// What 'make packages' needs besides Go. It is apart from the program's own go.mod, which
-// has a fifth as many modules.
+// What 'make packages' needs besides Go, apart from the program's own modules.
 module github.com/tcptrace/tcptrace/packaging
 
 go 1.26.0
