@@ -120,15 +120,23 @@ func TestFailedBinds(t *testing.T) {
 	if len(r.failed) != len(failed) {
 		t.Errorf("%d calls told, %d binds failed", len(r.failed), len(failed))
 	}
+	unlooked := 0 // where a look takes long, there is not time for all
 	for i := range r.failed {
 		a, ok := failed[r.failed[i].Local.Port()]
 		if !ok {
 			t.Errorf("told of %v, which did not fail", r.failed[i].Local)
 			continue
 		}
+		if r.failed[i].NotLooked {
+			unlooked++
+			continue
+		}
 		checkFailed(t, &a, &r.failed[i])
 	}
-	t.Logf("%d binds, %d failed", len(attempts), len(failed))
+	t.Logf("%d binds, %d failed, %d of them not looked after", len(attempts), len(failed), unlooked)
+	if unlooked > len(failed)/2 {
+		t.Errorf("%d of %d that failed were not looked after", unlooked, len(failed))
+	}
 }
 
 func tryAll() (attempts []attempt, open []int, err error) {
