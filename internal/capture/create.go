@@ -7,7 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
+
+	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
 // Create makes a file that its owner alone can read: the user behind sudo, if there is
@@ -65,15 +66,9 @@ func remove(path string) error {
 // does not let root give files away, the file stays root's: a recording that is there is
 // better than none.
 func giveToUser(f *os.File) {
-	uid, err := strconv.ParseUint(os.Getenv("SUDO_UID"), 10, 31)
-	if err != nil || os.Geteuid() != 0 {
-		return
+	if uid, gid, ok := privilege.User(); ok {
+		_ = f.Chown(uid, gid)
 	}
-	gid, err := strconv.ParseUint(os.Getenv("SUDO_GID"), 10, 31)
-	if err != nil {
-		return
-	}
-	_ = f.Chown(int(uid), int(gid))
 }
 
 // Beside is a name in the directory of a file, and of its format, for what shall become

@@ -159,6 +159,13 @@ func (c *command) traced(ctx context.Context, log *zap.Logger, trace func(ctx co
 	return err
 }
 
+// undisturbed runs a function while no signal is handed on: those that come wait.
+func (c *command) undisturbed(f func() error) error {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return f()
+}
+
 // before is the signal that came before the program was started, or nil.
 func (c *command) before() os.Signal {
 	c.mutex.Lock()

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
 	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/replay"
 )
 
@@ -20,6 +22,7 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	defer stop()
 	options := replay.Options{
 		Files: o.read, Filter: filter, Duration: o.duration, Count: o.count, FailOn: o.failOn, Log: app.log,
+		Drop: app.dropAll,
 	}
 	if o.write == "" {
 		return replay.Run(ctx, options, newOutput(app, o))
@@ -29,6 +32,9 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	}
 	return rewrite(ctx, app, o, options)
 }
+
+// dropAll gives up all rights: what is left to do takes none.
+func (a *app) dropAll() error { return privilege.Drop(privilege.Keep{}, a.log) }
 
 // rewrite replays captures into another one. That gets its name once it is whole: until
 // then, and if it does not come to that, what had the name stays.
@@ -41,6 +47,7 @@ func rewrite(ctx context.Context, app *app, o *traceOptions, options replay.Opti
 		return err
 	}
 	o.write = capture.Beside(path)
+	options.Drop = func() error { return privilege.Drop(privilege.Keep{Dir: filepath.Dir(path)}, app.log) }
 	recorder := o.recorder(nil)
 	err := replay.Run(ctx, options, outputOf(app, o, recorder))
 	whole := err == nil || damaged(err) || foundFindings(err)

@@ -55,7 +55,7 @@ func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	s := stat.New()
-	err = replay.Run(ctx, replay.Options{Files: files, Filter: filter, Log: app.log}, s)
+	err = replay.Run(ctx, replay.Options{Files: files, Filter: filter, Log: app.log, Drop: app.dropAll}, s)
 	if err != nil && !damaged(err) {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/live"
+	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/probe"
 )
 
@@ -17,8 +18,12 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 	if len(o.command) == 0 {
 		ctx, stop := untilSignal(ctx)
 		defer stop()
-		return trace(ctx, app, o, filter, func() {
-			app.log.Info("tracing " + scope(filter) + o.target() + ", Ctrl-C ends it")
+		return trace(ctx, app, o, filter, nil, func() error {
+			err := o.drop(app, filter)
+			if err == nil {
+				app.log.Info("tracing " + scope(filter) + o.target() + ", Ctrl-C ends it")
+			}
+			return err
 		})
 	}
 	command, err := newCommand(o.command)
@@ -26,19 +31,32 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 		return err
 	}
 	return command.traced(ctx, app.log, func(ctx context.Context, ready func()) error {
-		return trace(ctx, app, o, filter, ready)
+		return trace(ctx, app, o, filter, ready, func() error {
+			return command.undisturbed(func() error { return o.drop(app, filter) })
+		})
 	})
 }
 
+// drop gives up the rights that the rest of a trace does not need.
+func (o *traceOptions) drop(app *app, filter event.Filter) error {
+	own, err := host.NetNS("/proc/self/ns/net")
+	if err != nil {
+		return err
+	}
+	return privilege.Drop(privilege.Keep{
+		Looks: true, Namespaces: filter.NetNS != own, Signals: len(o.command) > 0, Dir: o.nextDir(),
+	}, app.log)
+}
+
 // trace traces until the context ends, or what the flags set a limit to is reached.
-func trace(ctx context.Context, app *app, o *traceOptions, filter event.Filter, ready func()) error {
+func trace(ctx context.Context, app *app, o *traceOptions, filter event.Filter, ready func(), drop func() error) error {
 	if o.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, o.duration, derive.ErrDuration)
 		defer cancel()
 	}
 	options := live.Options{
-		Filter: filter, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready,
+		Filter: filter, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready, Drop: drop,
 	}
 	if o.write == "" {
 		return live.Run(ctx, options, host.Clock(), newOutput(app, o))

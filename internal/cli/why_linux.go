@@ -16,6 +16,9 @@ func runWhy(app *app, color string, addr netip.Addr, port uint16) error {
 	if err != nil {
 		return err
 	}
+	if err := app.dropAll(); err != nil {
+		return err
+	}
 	w := bufio.NewWriterSize(app.stdout, outputBuffer)
 	p := text.New(w, textOptions(app.stdout, color, host.Clock()))
 	p.Why(why.Find(*question))

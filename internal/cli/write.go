@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +40,7 @@ func (o *writeOptions) AddFlags(flags *pflag.FlagSet) {
 
 // check finds the mistakes that no type of flag excludes.
 func (o *writeOptions) check(replayed bool) error {
-	rotates := o.rotateSize > 0 || o.rotateAge > 0 || o.keepLast > 0
+	rotates := o.rotates()
 	switch {
 	case o.write == capture.Stdin:
 		return usagef("-w takes a file: --json prints the record stream on standard output")
@@ -57,6 +58,17 @@ func (o *writeOptions) check(replayed bool) error {
 		return usagef("a replay writes one file: --rotate-size, --rotate-age, --keep and --keep-last go with a live trace")
 	}
 	return nil
+}
+
+// rotates says whether the recording goes on from file to file.
+func (o *writeOptions) rotates() bool { return o.rotateSize > 0 || o.rotateAge > 0 || o.keepLast > 0 }
+
+// nextDir is where a trace makes files after its first one; "": it makes none.
+func (o *writeOptions) nextDir() string {
+	if !o.rotates() {
+		return ""
+	}
+	return filepath.Dir(o.write)
 }
 
 const (

@@ -4,10 +4,14 @@ package host
 
 import (
 	"encoding/binary"
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +22,7 @@ type Cgroups struct {
 	fd    int
 	mutex sync.Mutex
 	paths map[uint64]string
+	walks time.Time // when all may be gone through again
 }
 
 // cgroupHandle is FILEID_KERNFS of the kernel's exportfs: eight bytes with the id.
@@ -61,26 +66,58 @@ func (c *Cgroups) Path(id uint64) string {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	path, known := c.paths[id]
-	if !known {
-		if len(c.paths) >= mostCgroups {
-			clear(c.paths)
-		}
-		path = c.find(id)
-		c.paths[id] = path
+	if known {
+		return path
 	}
+	if len(c.paths) >= mostCgroups {
+		clear(c.paths)
+	}
+	path, err := c.find(id)
+	if errors.Is(err, unix.EPERM) {
+		return c.walk(id)
+	}
+	c.paths[id] = path
 	return path
 }
 
-func (c *Cgroups) find(id uint64) string {
+// find takes CAP_DAC_READ_SEARCH, or for directories CAP_SYS_ADMIN from 6.11 on.
+func (c *Cgroups) find(id uint64) (string, error) {
 	handle := unix.NewFileHandle(cgroupHandle, binary.NativeEndian.AppendUint64(nil, id))
-	fd, err := unix.OpenByHandleAt(c.fd, handle, unix.O_PATH|unix.O_CLOEXEC)
+	fd, err := unix.OpenByHandleAt(c.fd, handle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
-		return ""
+		return "", err
 	}
 	defer unix.Close(fd)
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
+		return "", err
+	}
+	return c.relative(path), nil
+}
+
+// walkShare bounds what going through all cgroups costs: it is followed by so many times its
+// length without. What is new meanwhile stays unknown for that long.
+const walkShare = 20
+
+// walk goes through all cgroups, which takes no right: a cgroup's id is its directory's inode
+// number.
+func (c *Cgroups) walk(id uint64) string {
+	start := time.Now()
+	if start.Before(c.walks) {
 		return ""
 	}
+	_ = filepath.WalkDir(c.mount, func(path string, entry fs.DirEntry, err error) error {
+		var stat unix.Stat_t
+		if err == nil && entry.IsDir() && unix.Lstat(path, &stat) == nil && len(c.paths) < mostCgroups {
+			c.paths[stat.Ino] = c.relative(path)
+		}
+		return nil // what is hidden or gone is left out
+	})
+	c.paths[id] += "" // one that is not there is not looked for again
+	c.walks = time.Now().Add(walkShare * time.Since(start))
+	return c.paths[id]
+}
+
+func (c *Cgroups) relative(path string) string {
 	return "/" + strings.TrimPrefix(strings.TrimPrefix(path, c.mount), "/")
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/settle"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
@@ -57,6 +58,9 @@ type Options struct {
 	Log *zap.Logger
 	// Ready is called once everything is attached and the start record is out.
 	Ready func()
+	// Drop is called then, before the first event is read, and gives up the rights that the
+	// trace needs no more: what Ready started keeps its own. nil: all are kept.
+	Drop func() error
 }
 
 // trace is one run.
@@ -123,6 +127,12 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	if o.Ready != nil {
 		o.Ready()
 	}
+	t.prefer()
+	if o.Drop != nil {
+		if err := o.Drop(); err != nil {
+			return err
+		}
+	}
 	stopped := make(chan error, 1)
 	forget := context.AfterFunc(ctx, func() { stopped <- p.Stop() })
 	if err := t.read(); err != nil {
@@ -137,14 +147,26 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	return t.stop(context.Cause(ctx))
 }
 
-// read takes events until the probe is stopped. It has a thread of its own that the
-// scheduler prefers: on a machine that is out of processor time, the ring would
-// overflow while the reader waits for its turn.
-func (t *trace) read() error {
+// prefer gives the reader a thread of its own that the scheduler prefers: on a machine that
+// is out of processor time, the ring would overflow while the reader waits for its turn.
+func (t *trace) prefer() {
 	runtime.LockOSThread() // for good: no other goroutine shall inherit the preference
 	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, readerNice); err != nil {
-		t.Log.Debug("prefer the reader", zap.Error(err))
+		t.Log.Warn("the reader has no preference, and events may be lost when all processors are busy" +
+			reason(privilege.Priority.Why(err)))
 	}
+}
+
+// reason puts why something is refused behind what is.
+func reason(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
+}
+
+// read takes events until the probe is stopped.
+func (t *trace) read() error {
 	var k event.Kernel
 	var more bool
 	var asked event.Time // when the ring was last found empty

@@ -8,9 +8,11 @@ import (
 	"slices"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -30,7 +32,8 @@ func (t *trace) findOlder() error {
 		t.Log.Warn("the kernel has no BPF iterators: sockets that are older than the trace are found by netlink, without their options, and their TIME_WAIT may last up to 4 s longer than told")
 	}
 	if found.Unseen > 0 {
-		t.Log.Warn(fmt.Sprintf("%d network namespaces could not be entered: sockets in them that are older than the trace show with their first change", found.Unseen))
+		t.Log.Warn(fmt.Sprintf("%d network namespaces could not be entered: sockets in them that are older than the trace show with their first change", found.Unseen) +
+			reason(privilege.Namespaces.Why(unix.EPERM)))
 	}
 	if found.More > 0 {
 		t.Log.Warn(fmt.Sprintf("%d more sockets in TIME_WAIT than can be followed are older than the trace: their ends do not show", found.More))

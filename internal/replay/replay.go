@@ -30,7 +30,10 @@ type Options struct {
 	FailOn []string
 	// Map changes the raw records on their way; nil: it does not.
 	Map func(jsonl.Records) jsonl.Records
-	Log *zap.Logger
+	// Drop is called once the files are open, before anything in them is read, and gives up the
+	// rights that the replay needs no more. nil: all are kept.
+	Drop func() error
+	Log  *zap.Logger
 }
 
 // ErrDamaged: a capture is damaged or cut off. All that could be read was used.
@@ -40,20 +43,42 @@ var ErrDamaged = errors.New("damaged or cut off: what could be read was used")
 // capture that cannot be used or of the output. The end of the context is no error.
 func Run(ctx context.Context, o Options, out derive.Output) error {
 	p := &player{Options: o, out: out}
-	var err error
-	for i := 0; i < len(o.Files) && p.done == "" && err == nil; i++ {
-		err = p.file(ctx, o.Files[i])
+	files, err := p.open()
+	defer closeAll(files)
+	if err == nil && o.Drop != nil {
+		err = o.Drop()
+	}
+	for i := 0; i < len(files) && p.done == "" && err == nil; i++ {
+		err = p.file(ctx, files[i])
+		files[i].Close()
+		files[i] = nil // with what it keeps of the file in memory
 	}
 	return cmp.Or(err, p.finish())
 }
 
-// file replays one file, to its end or until enough was replayed.
-func (p *player) file(ctx context.Context, path string) error {
-	r, err := capture.Open(path, p.wait)
-	if err != nil {
-		return err
+func closeAll(files []*capture.Reader) {
+	for _, r := range files {
+		if r != nil {
+			r.Close()
+		}
 	}
-	defer r.Close()
+}
+
+// open opens the files.
+func (p *player) open() ([]*capture.Reader, error) {
+	var files []*capture.Reader
+	for _, path := range p.Files {
+		r, err := capture.Open(path, p.wait)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, r)
+	}
+	return files, nil
+}
+
+// file replays one file, to its end or until enough was replayed.
+func (p *player) file(ctx context.Context, r *capture.Reader) error {
 	defer context.AfterFunc(ctx, r.Interrupt)()
 	p.reader = r
 	for p.done == "" {

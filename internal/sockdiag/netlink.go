@@ -27,19 +27,7 @@ func lookByNetlink(q Query, a atlas) (*Snapshot, error) {
 	c := newCollector(q)
 	c.blind = true
 	inodes := make(map[uint32]int) // in the collector's sockets
-	dump := func() error { return c.dump(inodes) }
-	paths := c.namespaces(a)
-	own, err := host.NetNS("/proc/thread-self/ns/net")
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := paths[own]; ok {
-		delete(paths, own)
-		if err := dump(); err != nil { // which nobody needs rights for
-			return nil, err
-		}
-	}
-	unseen, err := inNamespaces(paths, dump)
+	unseen, err := inNamespaces(c.namespaces(a), func() error { return c.dump(inodes) })
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,6 +72,12 @@ func (a atlas) add(path string) {
 	}
 }
 
+// denied says whether it is hidden where a process is (ptrace(2), under PTRACE_MODE_READ).
+func denied(pid uint32) bool {
+	_, err := os.Readlink("/proc/" + strconv.Itoa(int(pid)) + "/ns/net")
+	return errors.Is(err, os.ErrPermission)
+}
+
 func glob(pattern string) []string {
 	paths, _ := filepath.Glob(pattern) // it fails for bad patterns alone
 	return paths
@@ -89,6 +96,9 @@ func (c *collector) namespaces(a atlas) map[uint32]string {
 	a.addAll()
 	for netns, pids := range c.pids {
 		a.addThreads(netns, pids)
+		if a[netns] == nowhere && slices.ContainsFunc(pids, denied) {
+			paths[netns] = nowhere
+		}
 	}
 	for netns, path := range a {
 		// To look at a namespace takes the kernel a walk through the table of all. The
@@ -151,24 +161,62 @@ func linkInode(path string) (uint32, bool) {
 // could not be done. One that is gone by then is none. The error is the last one of the
 // function, if it failed everywhere.
 func inNamespaces(paths map[uint32]string, do func() error) (unseen int, err error) {
-	doors, unseen := openAll(paths)
+	own, err := host.NetNS("/proc/thread-self/ns/net")
+	if err != nil {
+		return 0, err
+	}
+	var t tally
+	if _, here := paths[own]; here { // where it is, a thread need not go, which takes rights
+		delete(paths, own)
+		t.count(do())
+	}
+	doors, closed := openAll(paths)
 	defer func() {
 		for _, fd := range doors {
 			unix.Close(fd)
 		}
 	}()
+	if len(doors) > 0 {
+		t.visit(doors, do)
+	}
+	if t.done > 0 {
+		t.err = nil
+	}
+	return closed + t.unseen, t.err
+}
+
+// tally counts in how many network namespaces a function was run.
+type tally struct {
+	done, unseen int
+	err          error // the last one
+}
+
+func (t *tally) count(err error) {
+	if err == nil {
+		t.done++
+		return
+	}
+	t.unseen++
+	t.err = err
+}
+
+// visit runs a function in network namespaces, on a thread that enters them.
+func (t *tally) visit(doors []int, do func() error) {
 	aside(func() {
 		home, failed := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		var closed int
-		closed, err = visit(doors, do)
-		unseen += closed
+		for _, fd := range doors {
+			if unix.Setns(fd, unix.CLONE_NEWNET) != nil {
+				t.unseen++
+				continue
+			}
+			t.count(do())
+		}
 		// A thread that cannot go home stays locked, and ends with its goroutine.
 		if failed == nil && unix.Setns(home, unix.CLONE_NEWNET) == nil {
 			runtime.UnlockOSThread()
 		}
 		unix.Close(home)
 	})
-	return unseen, err
 }
 
 // openAll opens the namespaces, all before the first is entered: a path leads to where its
@@ -230,23 +278,4 @@ func aside(f func()) {
 		runtime.UnlockOSThread()
 	}()
 	<-done
-}
-
-func visit(doors []int, do func() error) (unseen int, err error) {
-	done := 0
-	for _, fd := range doors {
-		if unix.Setns(fd, unix.CLONE_NEWNET) != nil {
-			unseen++
-			continue
-		}
-		if failed := do(); failed != nil {
-			unseen, err = unseen+1, failed
-		} else {
-			done++
-		}
-	}
-	if done > 0 {
-		err = nil
-	}
-	return unseen, err
 }

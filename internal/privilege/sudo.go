@@ -1,0 +1,25 @@
+package privilege
+
+import (
+	"math"
+	"os"
+	"strconv"
+)
+
+// User returns the user behind sudo, if there is one. The environment is not trusted: it counts for
+// root alone, and not where it names root again.
+func User() (uid, gid int, ok bool) {
+	if os.Getuid() != 0 || os.Geteuid() != 0 {
+		return 0, 0, false
+	}
+	uid, known := parseID(os.Getenv("SUDO_UID"))
+	gid, grouped := parseID(os.Getenv("SUDO_GID"))
+	return uid, gid, known && grouped && uid != 0
+}
+
+// parseID reads the number of a user or a group. The highest one stands for none, in
+// setresuid(2) as in chown(2).
+func parseID(word string) (int, bool) {
+	id, err := strconv.ParseUint(word, 10, 32)
+	return int(id), err == nil && id != math.MaxUint32
+}
