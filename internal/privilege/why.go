@@ -132,6 +132,8 @@ func (p Part) why(f facts, err error) string {
 		return ""
 	case len(missing) > 0:
 		return lacking(missing)
+	case !p.loads:
+		return ""
 	case f.contained:
 		return "this is a user namespace, as rootless containers have, and its capabilities do not count outside: run it on the host"
 	case p.events && f.perfGuarded > 2 && !f.has(cap.SYS_ADMIN):

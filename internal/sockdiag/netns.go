@@ -44,11 +44,12 @@ func (a atlas) find(netns uint32, pids ...uint32) string {
 // addAll has the namespaces of processes, and those with a name, instead of what it had.
 func (a atlas) addAll() {
 	clear(a)
-	for _, path := range glob("/proc/[0-9]*/ns/net") {
-		a.add(path)
+	for _, pid := range numbers("/proc") {
+		a.add("/proc/" + pid + "/ns/net")
 	}
 	for _, pattern := range namedNamespaces {
-		for _, path := range glob(pattern) {
+		paths, _ := filepath.Glob(pattern) // it fails for bad patterns alone
+		for _, path := range paths {
 			if inode, err := host.NetNS(path); err == nil && a[inode] == nowhere {
 				a[inode] = path
 			}
@@ -60,8 +61,9 @@ func (a atlas) addAll() {
 // namespace.
 func (a atlas) addThreads(netns uint32, pids []uint32) {
 	for i := 0; i < len(pids) && a[netns] == nowhere; i++ {
-		for _, path := range glob("/proc/" + strconv.Itoa(int(pids[i])) + "/task/*/ns/net") {
-			a.add(path)
+		threads := "/proc/" + strconv.Itoa(int(pids[i])) + "/task/"
+		for _, tid := range numbers(threads) {
+			a.add(threads + tid + "/ns/net")
 		}
 	}
 }
@@ -78,9 +80,16 @@ func denied(pid uint32) bool {
 	return errors.Is(err, os.ErrPermission)
 }
 
-func glob(pattern string) []string {
-	paths, _ := filepath.Glob(pattern) // it fails for bad patterns alone
-	return paths
+// numbers returns the entries of a directory that are numbers: processes, or threads. To list
+// what is below them would take the rights of their user.
+func numbers(dir string) []string {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	names, _ := file.Readdirnames(-1) // what could be read
+	return slices.DeleteFunc(names, func(name string) bool { return name[0] < '0' || name[0] > '9' })
 }
 
 // namespaces returns the paths of the network namespaces to look at: those that the query

@@ -1,0 +1,143 @@
+//go:build linux
+
+package privilege_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+)
+
+// ownGroups are the supplementary groups of the test.
+func ownGroups(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile("/proc/self/status")
+	must(t, err)
+	return parse(string(content)).Groups
+}
+
+// TestEveryThreadHasTheLeast looks at all threads of a trace that has begun.
+func TestEveryThreadHasTheLeast(t *testing.T) {
+	t.Parallel()
+	users, roots, others := placeOf(t, nobody), placeOf(t, 0), placeOf(t, 1)
+	const admin, ptrace = unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE
+	sudo, none := behindSudo(nobody), []string(nil)
+	for _, tc := range []struct {
+		name        string
+		environment []string
+		words       []string
+		want        rights
+	}{
+		{"root", none, nil, least(0, ownGroups(t), admin, ptrace)},
+		{"sudo", sudo, nil, least(nobody, "", admin, ptrace)},
+		{"own network namespace", none, []string{"--netns", "current"}, least(0, ownGroups(t))},
+		{"own network namespace, sudo", sudo, []string{"--netns", "current"}, least(nobody, "")},
+		{"one file", sudo, []string{"-w", roots + "/one.jsonl"}, least(nobody, "", admin, ptrace)},
+		{"files, the user's place", sudo, []string{"-w", users + "/t.jsonl", "--rotate-age", "1h"}, least(nobody, "", admin, ptrace)},
+		{"files, root's place", sudo, []string{"-w", roots + "/t.jsonl", "--rotate-age", "1h"}, least(0, ownGroups(t), admin, ptrace, unix.CAP_CHOWN)},
+		{"files, root in another's place", none, []string{"-w", others + "/t.jsonl", "--rotate-age", "1h"}, least(0, ownGroups(t), admin, ptrace, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER)},
+		{"sudo makes nobody root", []string{"SUDO_UID=0", "SUDO_GID=0"}, nil, least(0, ownGroups(t), admin, ptrace)},
+		{"sudo that is none", []string{"SUDO_UID=4294967295", "SUDO_GID=1"}, nil, least(0, ownGroups(t), admin, ptrace)},
+		{"refused", append(sudo, withoutMark+"=cap_setuid"), nil, least(0, ownGroups(t), admin, ptrace)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			tr := command(t, tc.environment, tc.words...).start(t).ready(t)
+			if got := rightsOf(t, tr.cmd.Process.Pid); !slices.Equal(got, []rights{tc.want}) {
+				t.Errorf("the threads have %+v, want %+v", got, tc.want)
+			}
+			told := strings.Contains(tr.end(t, unix.SIGINT).stderr.String(), "stays root")
+			if stays := len(tc.environment) > 1 && tc.environment[0] == sudo[0] && tc.want.UID[0] == '0'; told != stays || tr.code != 0 {
+				t.Errorf("code %d, stays root: %v, told: %v: %s", tr.code, stays, told, &tr.stderr)
+			}
+		})
+	}
+}
+
+// TestNobodyReadsItsMemory: who runs it by sudo gets at nothing through it that sudo did not give.
+func TestNobodyReadsItsMemory(t *testing.T) {
+	t.Parallel()
+	tr := command(t, behindSudo(nobody), "--netns", "current").start(t).ready(t)
+	for _, file := range []string{"mem", "environ", "maps", "fd"} {
+		ls := exec.Command("ls", "-l", fmt.Sprintf("/proc/%d/%s/", tr.cmd.Process.Pid, file))
+		if file != "fd" {
+			ls = exec.Command("head", "-c1", fmt.Sprintf("/proc/%d/%s", tr.cmd.Process.Pid, file))
+		}
+		ls.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		if out, err := ls.CombinedOutput(); err == nil || !strings.Contains(string(out), "ermission denied") {
+			t.Errorf("the user reads %s: %v %s", file, err, out)
+		}
+	}
+}
+
+// TestCommandHasTheCallersRights runs a command that says what it may do.
+func TestCommandHasTheCallersRights(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("/proc/self/status")
+	must(t, err)
+	for _, environment := range [][]string{nil, behindSudo(nobody)} {
+		tr := command(t, environment, "-w", t.TempDir()+"/t.jsonl", "--", "cat", "/proc/self/status").run(t)
+		if got, want := parse(tr.stdout.String()), parse(string(content)); got != want || tr.code != 0 {
+			t.Errorf("%v: the command has %+v, want %+v: %s", environment, got, want, &tr.stderr)
+		}
+	}
+}
+
+// TestCommandGetsSignals hands SIGTERM on to root's command, from a trace that is the user's.
+func TestCommandGetsSignals(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	tr := command(t, behindSudo(nobody), "-w", dir+"/t.jsonl", "--", "sh", "-c",
+		"trap 'exit 9' TERM; echo tcptrace: tracing me >&2; while :; do sleep 0.01; done").start(t).ready(t)
+	want := least(nobody, "", unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_KILL)
+	within(t, "the rights of the trace", func() bool { return slices.Equal(rightsOf(t, tr.cmd.Process.Pid), []rights{want}) })
+	if tr.end(t, unix.SIGTERM); tr.code != 9 {
+		t.Errorf("exit code %d, want the command's: %s", tr.code, &tr.stderr)
+	}
+}
+
+func within(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.Now().Add(patience); !holds(); <-tick.C {
+		if time.Now().After(late) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// listen opens a listener in a network namespace.
+func listen(t *testing.T, ns *kerneltest.NetNS) net.Listener {
+	t.Helper()
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	var l net.Listener
+	var err error
+	ns.Do(func() { l, err = config.Listen(t.Context(), "tcp4", "127.0.0.1:0") })
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// visit makes connections that the listener closes first.
+func visit(t *testing.T, ns *kerneltest.NetNS, l net.Listener, times int) {
+	t.Helper()
+	var err error
+	ns.Do(func() {
+		for i := 0; i < times && err == nil; i++ {
+			err = kerneltest.Visit(l)
+		}
+	})
+	must(t, err)
+}

@@ -1,0 +1,258 @@
+//go:build linux
+
+package privilege_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/cap"
+
+	"github.com/tcptrace/tcptrace/internal/cli"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+)
+
+// In the environment of the test binary: it is the command, and before that lacks a capability.
+const (
+	commandMark = "TCPTRACE_TEST_COMMAND"
+	withoutMark = "TCPTRACE_TEST_WITHOUT"
+)
+
+// TestMain makes the test binary the command, or a holder of sockets, where it is started as one.
+func TestMain(m *testing.M) {
+	if os.Getenv(commandMark) == "" {
+		kerneltest.Main(m)
+	}
+	os.Unsetenv(commandMark) // what it starts is none
+	if err := without(os.Getenv(withoutMark)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// without takes capabilities from the process.
+func without(names string) error {
+	set := cap.GetProc()
+	for name := range strings.FieldsSeq(names) {
+		c, err := cap.FromName(name)
+		if err != nil {
+			return err
+		}
+		if err := set.SetFlag(cap.Permitted, false, c); err != nil {
+			return err
+		}
+		if err := set.SetFlag(cap.Effective, false, c); err != nil {
+			return err
+		}
+	}
+	return set.SetProc()
+}
+
+// patience is when what must have happened has not.
+const patience = 20 * time.Second
+
+// nobody is a user that the tests' machine has no files of.
+const nobody = 54321
+
+// behindSudo has the environment that sudo gives.
+func behindSudo(uid int) []string {
+	return []string{fmt.Sprintf("SUDO_UID=%d", uid), fmt.Sprintf("SUDO_GID=%d", uid)}
+}
+
+// tracer is tcptrace in a process of its own.
+type tracer struct {
+	cmd    *exec.Cmd
+	in     io.WriteCloser // standard input
+	stdout output
+	stderr bytes.Buffer
+	lines  sync.WaitGroup
+	traces chan struct{} // closed when it says that it traces, or ends
+	code   int           // once it has ended
+}
+
+// output is what a process has written so far.
+type output struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.text.String()
+}
+
+// command prepares tcptrace. Without root, and with sudo's environment where the test is
+// started by sudo, it gets what the test gives it.
+func command(t *testing.T, environment []string, words ...string) *tracer {
+	t.Helper()
+	kerneltest.RequireRoot(t)
+	tr := &tracer{cmd: exec.Command("/proc/self/exe", words...), traces: make(chan struct{})}
+	tr.cmd.Env = append(os.Environ(), "SUDO_UID=", "SUDO_GID=", commandMark+"=1", "TZ=UTC")
+	tr.cmd.Env = append(tr.cmd.Env, environment...)
+	tr.cmd.Stdout = &tr.stdout
+	return tr
+}
+
+// as has tcptrace run as a user with these capabilities alone.
+func (tr *tracer) as(uid uint32, capabilities ...uintptr) *tracer {
+	tr.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}, AmbientCaps: capabilities}
+	tr.cmd.Dir = "/"
+	return tr
+}
+
+func (tr *tracer) start(t *testing.T) *tracer {
+	t.Helper()
+	stderr, err := tr.cmd.StderrPipe()
+	must(t, err)
+	tr.in, err = tr.cmd.StdinPipe()
+	must(t, err)
+	must(t, tr.cmd.Start())
+	t.Cleanup(func() { tr.cmd.Process.Kill(); tr.lines.Wait(); tr.cmd.Wait() })
+	tr.lines.Go(func() { tr.listen(stderr) })
+	return tr
+}
+
+// listen reads what the tracer says, and tells when it traces.
+func (tr *tracer) listen(stderr io.Reader) {
+	told := sync.OnceFunc(func() { close(tr.traces) })
+	defer told()
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		fmt.Fprintln(&tr.stderr, lines.Text())
+		if strings.HasPrefix(lines.Text(), "tcptrace: tracing ") {
+			told()
+		}
+	}
+}
+
+// ready waits until it traces.
+func (tr *tracer) ready(t *testing.T) *tracer {
+	t.Helper()
+	select {
+	case <-tr.traces:
+	case <-time.After(patience):
+		t.Fatal("tcptrace does not begin to trace")
+	}
+	return tr
+}
+
+// end sends a signal, and waits for the end.
+func (tr *tracer) end(t *testing.T, s os.Signal) *tracer {
+	t.Helper()
+	must(t, tr.cmd.Process.Signal(s))
+	return tr.wait()
+}
+
+// wait waits for the end.
+func (tr *tracer) wait() *tracer {
+	late := time.AfterFunc(patience, func() { tr.cmd.Process.Kill() })
+	defer late.Stop()
+	tr.lines.Wait()
+	_ = tr.cmd.Wait() // the exit code tells
+	tr.code = tr.cmd.ProcessState.ExitCode()
+	return tr
+}
+
+// run starts tcptrace and waits for its end.
+func (tr *tracer) run(t *testing.T) *tracer {
+	t.Helper()
+	return tr.start(t).wait()
+}
+
+// shows waits until standard output has these words.
+func (tr *tracer) shows(t *testing.T, words string) {
+	t.Helper()
+	within(t, words, func() bool { return strings.Contains(tr.stdout.String(), words) })
+}
+
+// placeOf makes a directory of a user's, whose parents everybody may pass.
+func placeOf(t *testing.T, uid int) string {
+	t.Helper()
+	parent := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(parent), 0o755))
+	dir := filepath.Join(parent, "place")
+	must(t, os.Mkdir(dir, 0o700))
+	must(t, os.Chown(dir, uid, uid))
+	return dir
+}
+
+// rights are what a thread may do, as /proc/PID/task/TID/status has it.
+type rights struct {
+	UID, GID, Groups                                  string
+	Permitted, Effective, Inheritable, Bound, Ambient string
+	NoNewPrivs                                        string
+}
+
+// rightsOf returns the rights of all threads of a process, each kind once.
+func rightsOf(t *testing.T, pid int) []rights {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	must(t, err)
+	var all []rights
+	for _, path := range threads {
+		content, err := os.ReadFile(path)
+		if os.IsNotExist(err) || err == unix.ESRCH {
+			continue // the thread has ended
+		}
+		must(t, err)
+		if r := parse(string(content)); !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func parse(status string) rights {
+	fields := make(map[string]string)
+	for line := range strings.Lines(status) {
+		key, value, _ := strings.Cut(line, ":")
+		fields[key] = strings.Join(strings.Fields(value), " ")
+	}
+	return rights{
+		UID: fields["Uid"], GID: fields["Gid"], Groups: fields["Groups"],
+		Permitted: fields["CapPrm"], Effective: fields["CapEff"], Inheritable: fields["CapInh"],
+		Bound: fields["CapBnd"], Ambient: fields["CapAmb"], NoNewPrivs: fields["NoNewPrivs"],
+	}
+}
+
+// least are the rights of a user with these capabilities, and no way to others.
+func least(uid int, groups string, capabilities ...uint) rights {
+	var held uint64
+	for _, c := range capabilities {
+		held |= 1 << c
+	}
+	four := strings.TrimSpace(strings.Repeat(fmt.Sprintf("%d ", uid), 4))
+	none, some := fmt.Sprintf("%016x", 0), fmt.Sprintf("%016x", held)
+	return rights{
+		UID: four, GID: four, Groups: groups, Permitted: some, Effective: some,
+		Inheritable: none, Bound: none, Ambient: none, NoNewPrivs: "1",
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
