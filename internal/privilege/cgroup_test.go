@@ -3,10 +3,8 @@
 package privilege_test
 
 import (
-	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,10 +42,10 @@ func dialFrom(t *testing.T, ns *kerneltest.NetNS, cgroup string, l net.Listener)
 	dir, err := os.Open(cgroup)
 	must(t, err)
 	defer dir.Close()
-	bash := exec.Command("bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/127.0.0.1/%d", l.Addr().(*net.TCPAddr).Port))
-	bash.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	client := newHelper(helpDial, l.Addr().String())
+	client.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 	var out []byte
-	ns.Do(func() { out, err = bash.CombinedOutput() })
+	ns.Do(func() { out, err = client.CombinedOutput() })
 	if err != nil {
 		t.Fatalf("dial: %v: %s", err, out)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -69,12 +68,9 @@ func TestNobodyReadsItsMemory(t *testing.T) {
 	t.Parallel()
 	tr := command(t, behindSudo(nobody), "--netns", "current").start(t).ready(t)
 	for _, file := range []string{"mem", "environ", "maps", "fd"} {
-		ls := exec.Command("ls", "-l", fmt.Sprintf("/proc/%d/%s/", tr.cmd.Process.Pid, file))
-		if file != "fd" {
-			ls = exec.Command("head", "-c1", fmt.Sprintf("/proc/%d/%s", tr.cmd.Process.Pid, file))
-		}
-		ls.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-		if out, err := ls.CombinedOutput(); err == nil || !strings.Contains(string(out), "ermission denied") {
+		reader := newHelper(helpRead, fmt.Sprintf("/proc/%d/%s", tr.cmd.Process.Pid, file))
+		reader.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		if out, err := reader.CombinedOutput(); err == nil || !strings.Contains(string(out), "permission denied") {
 			t.Errorf("the user reads %s: %v %s", file, err, out)
 		}
 	}
@@ -86,7 +82,7 @@ func TestCommandHasTheCallersRights(t *testing.T) {
 	content, err := os.ReadFile("/proc/self/status")
 	must(t, err)
 	for _, environment := range [][]string{nil, behindSudo(nobody)} {
-		tr := command(t, environment, "-w", t.TempDir()+"/t.jsonl", "--", "cat", "/proc/self/status").run(t)
+		tr := command(t, environment, "-w", t.TempDir()+"/t.jsonl", "--", self, helper, helpRead, "/proc/self/status").run(t)
 		if got, want := parse(tr.stdout.String()), parse(string(content)); got != want || tr.code != 0 {
 			t.Errorf("%v: the command has %+v, want %+v: %s", environment, got, want, &tr.stderr)
 		}
@@ -96,9 +92,7 @@ func TestCommandHasTheCallersRights(t *testing.T) {
 // TestCommandGetsSignals hands SIGTERM on to root's command, from a trace that is the user's.
 func TestCommandGetsSignals(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	tr := command(t, behindSudo(nobody), "-w", dir+"/t.jsonl", "--", "sh", "-c",
-		"trap 'exit 9' TERM; echo tcptrace: tracing me >&2; while :; do sleep 0.01; done").start(t).ready(t)
+	tr := command(t, behindSudo(nobody), "-w", t.TempDir()+"/t.jsonl", "--", self, helper, helpTerm).start(t).ready(t)
 	want := least(nobody, "", unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_KILL)
 	within(t, "the rights of the trace", func() bool { return slices.Equal(rightsOf(t, tr.cmd.Process.Pid), []rights{want}) })
 	if tr.end(t, unix.SIGTERM); tr.code != 9 {

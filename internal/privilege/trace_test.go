@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -135,12 +134,12 @@ func TestOtherNamespacesAreEntered(t *testing.T) {
 // inhabit starts a process in a network namespace.
 func inhabit(t *testing.T, ns *kerneltest.NetNS) {
 	t.Helper()
-	cat := exec.Command("cat")
-	stdin, err := cat.StdinPipe()
+	waiting := newHelper(helpWait)
+	stdin, err := waiting.StdinPipe()
 	must(t, err)
-	ns.Do(func() { err = cat.Start() })
+	ns.Do(func() { err = waiting.Start() })
 	must(t, err)
-	t.Cleanup(func() { stdin.Close(); cat.Wait() })
+	t.Cleanup(func() { stdin.Close(); waiting.Wait() })
 }
 
 // bindAny binds all addresses' port.

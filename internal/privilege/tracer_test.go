@@ -31,8 +31,16 @@ const (
 	withoutMark = "TCPTRACE_TEST_WITHOUT"
 )
 
-// TestMain makes the test binary the command, or a holder of sockets, where it is started as one.
+// TestMain makes the test binary the command, a helper or a holder of sockets, where it is started
+// as one.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == helper {
+		if err := help(os.Args[2], os.Args[3:]...); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if os.Getenv(commandMark) == "" {
 		kerneltest.Main(m)
 	}
