@@ -57,6 +57,6 @@ func (t *trace) warn(offers []probe.Offer) {
 		less = append(less, said)
 	}
 	if len(less) > 0 {
-		t.Log.Warn("less exact on this kernel ('tcptrace check' says why): " + strings.Join(less, "; "))
+		t.Log.Warn("less exact here ('tcptrace check' says why): " + strings.Join(less, "; "))
 	}
 }

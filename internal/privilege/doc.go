@@ -8,7 +8,9 @@
 //	                                      kernel.unprivileged_bpf_disabled says
 //	the address of tw_timer_handler       CAP_SYSLOG; with kernel.kptr_restrict 0 and
 //	                                      kernel.perf_event_paranoid 1 or less nothing, with
-//	                                      kernel.kptr_restrict 2 nobody gets it
+//	                                      kernel.kptr_restrict 2 nobody gets it: then
+//	                                      CAP_SYS_ADMIN and CAP_NET_ADMIN, for a network namespace
+//	                                      with two sockets whose timers tell
 //	the numbers of system calls' events   CAP_SYS_ADMIN: tracefs is mounted aside. Its files are
 //	                                      root's: another user needs CAP_DAC_READ_SEARCH as well
 //	open those events                     CAP_PERFMON; Debian's and Ubuntu's kernels take

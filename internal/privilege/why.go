@@ -34,6 +34,8 @@ var (
 	Tracefs = Part{needs: []cap.Value{cap.SYS_ADMIN}, loads: true}
 	// Events of system calls are opened (perf_event_open(2)).
 	Events = Part{needs: []cap.Value{cap.PERFMON}, loads: true, events: true}
+	// NewNamespace of the network is made, and loopback is brought up in it.
+	NewNamespace = Part{needs: []cap.Value{cap.SYS_ADMIN, cap.NET_ADMIN}}
 	// Namespaces of the network are found and entered.
 	Namespaces = Part{needs: []cap.Value{cap.SYS_ADMIN, cap.SYS_PTRACE}}
 	// Priority is given to the reader.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
 // calls has the programs at the ends of system calls, and at the beginnings of those
@@ -40,7 +42,7 @@ func (c callEvent) Close() error { return unix.Close(c.fd) }
 func (p *Probe) attachCalls() error {
 	root, err := openTracefs()
 	if err != nil {
-		return err
+		return because(privilege.Tracefs, err)
 	}
 	defer unix.Close(root)
 	var attached []io.Closer
@@ -54,7 +56,7 @@ func (p *Probe) attachCalls() error {
 			for _, l := range attached {
 				l.Close()
 			}
-			return fmt.Errorf("attach to %s: %w", c.event, err)
+			return because(privilege.Events, fmt.Errorf("attach to %s: %w", c.event, err))
 		}
 		attached = append(attached, link)
 	}

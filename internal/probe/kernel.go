@@ -5,18 +5,19 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
 var (
 	// ErrNotPermitted: the process lacks the rights to trace.
-	ErrNotPermitted = errors.New("tracing needs root, or CAP_BPF, CAP_PERFMON and CAP_SYSLOG: run it with sudo")
+	ErrNotPermitted = errors.New("tracing is not permitted")
 	// ErrUnsupported: the running kernel lacks something that the trace needs.
 	ErrUnsupported = errors.New("this kernel cannot be traced")
 )
@@ -40,8 +41,8 @@ var tracepoints = []string{"inet_sock_set_state", "timer_start", "timer_cancel",
 
 // inspect finds out by the kernel's own type information what it offers.
 func inspect(t *Types) (features, error) {
-	if !permitted() {
-		return features{}, ErrNotPermitted
+	if len(privilege.Programs.Missing()) > 0 {
+		return features{}, forbidden(privilege.Programs, unix.EPERM)
 	}
 	types, err := kernelTypes(t)
 	if err != nil {
@@ -133,28 +134,35 @@ func parameters(types *btf.Spec, tracepoint string) []btf.FuncParam {
 	return proto.Params
 }
 
-// permitted says whether the process holds the capabilities that loading needs.
-// CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON (capabilities(7)).
-func permitted() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return os.Geteuid() == 0
+// forbidden is ErrNotPermitted with why the kernel refuses a part of the trace.
+func forbidden(part privilege.Part, err error) error {
+	if why := part.Why(err); why != "" {
+		return fmt.Errorf("%w: %s", ErrNotPermitted, why)
 	}
-	has := func(c uint) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
-	return has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON)
+	return fmt.Errorf("%w: %w", ErrNotPermitted, err)
 }
 
 // explain says what to do about an error of loading or attaching.
 func explain(step string, err error) error {
 	var verifier *ebpf.VerifierError
+	refused := errors.As(err, &verifier)
 	switch {
-	case errors.Is(err, ebpf.ErrRestrictedKernel):
-		return fmt.Errorf("%s: %w: kernel addresses are hidden; run as root, or set kernel.kptr_restrict to 1 or 0: %w", step, ErrNotPermitted, err)
-	case errors.Is(err, unix.EPERM) && !errors.As(err, &verifier):
-		return fmt.Errorf("%s: %w", step, ErrNotPermitted)
-	case errors.As(err, &verifier), errors.Is(err, ebpf.ErrNotSupported):
+	case errors.Is(err, unix.EPERM) && !refused:
+		return fmt.Errorf("%s: %w", step, forbidden(privilege.Programs, err))
+	case refused && privilege.Programs.Why(err) != "": // lockdown shows as a program that is refused
+		return fmt.Errorf("%s: %w", step, forbidden(privilege.Programs, err))
+	case errors.Is(err, ErrUnsupported):
+		return fmt.Errorf("%s: %w; boot a newer one, and tell us of this one", step, err)
+	case refused, errors.Is(err, ebpf.ErrNotSupported):
 		return fmt.Errorf("%s: %w: it refuses a program; boot a newer one, and tell us of this one (%w)", step, ErrUnsupported, err)
 	}
 	return fmt.Errorf("%s: %w", step, err)
+}
+
+// because adds to the error of a part why the kernel refuses it, where rights are the reason.
+func because(part privilege.Part, err error) error {
+	if why := part.Why(err); why != "" {
+		return fmt.Errorf("%w: %s", err, why)
+	}
+	return err
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
 // Where the kernel hides the addresses of its functions, two of them are in the timers of
@@ -44,7 +46,7 @@ func learnTimers(types *Types) (timers, error) {
 // enterEmptyNamespace takes the thread to a network namespace of its own, with loopback up.
 func enterEmptyNamespace() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("make a network namespace: %w", err)
+		return because(privilege.NewNamespace, fmt.Errorf("make a network namespace: %w", err))
 	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -57,7 +59,7 @@ func enterEmptyNamespace() error {
 	}
 	lo.SetUint16(unix.IFF_UP)
 	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
+		return because(privilege.NewNamespace, fmt.Errorf("bring lo up: %w", err))
 	}
 	return nil
 }

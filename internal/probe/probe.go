@@ -19,6 +19,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
 // attachOrder has the programs in the order of attaching: what explains a
@@ -145,11 +146,12 @@ func (p *Probe) timers(o Options) (timers, error) {
 		if err == nil {
 			return found, nil
 		}
-		p.lack(SymbolNames, err)
+		p.lack(SymbolNames, because(privilege.Addresses, err))
 	}
 	found, err := learnTimers(o.Types)
 	if err != nil {
-		return timers{}, fmt.Errorf("learn the timers' functions: %w", errors.Join(err, p.lacks[SymbolNames]))
+		// Without them nothing is known of TIME_WAIT, and a trace would be wrong.
+		return timers{}, fmt.Errorf("%w: the timers of TIME_WAIT are not to be found: by name: %w; by those of two sockets of its own: %w", ErrNotPermitted, p.lacks[SymbolNames], err)
 	}
 	return found, nil
 }
@@ -205,7 +207,7 @@ func (p *Probe) attach() error {
 	p.reader = reader
 	if p.has(CallEvents) {
 		if err := p.attachCalls(); err != nil {
-			p.lack(CallEvents, err)
+			p.lack(CallEvents, err) // and none of its programs runs
 		}
 	}
 	for _, name := range attachOrder {
