@@ -8,7 +8,8 @@
 // a ring buffer. From there each package hands it to the next, and never back:
 //
 //	bpf/       the programs: stateless, one record an event
-//	probe      loads and attaches them, reads the ring, counts what was lost
+//	probe      loads and attaches them, reads the ring, counts what was lost; knows what
+//	           kernels offer, and takes what this one has
 //	event      the records, and the decoding of struct event
 //	settle     turns kernel records into what is true: the kernel reports no
 //	           TIME_WAIT, tells a RST after its effect, and swaps sockets in mid-life;
@@ -33,8 +34,10 @@
 //
 // live leads an event along this way, cli turns the command line into it, demo plays
 // it on two hosts made of network namespaces, host tells about the machine, tcpstate
-// has the states. kerneltest gives tests a piece of the real kernel, schematest the stream's
-// schema, tracetest a scripted trace; bench measures, soak runs for long and judges.
+// has the states, privilege gives up the rights that a trace needs no more. kerneltest gives
+// tests a piece of the real kernel, schematest the stream's schema, tracetest a scripted
+// trace; bench measures, soak runs for long and judges, testvm runs the tests on other
+// kernels. packaging has the manual pages and what packages are made of.
 // Everything from event on builds and tests without Linux.
 //
 // # What the kernel hides
