@@ -27,7 +27,7 @@ const bootArg = "boot"
 type machine struct {
 	command need
 	options []string
-	console string
+	console string // and what else the kernel is to know
 	output  string // the second serial port
 }
 
@@ -36,12 +36,13 @@ type machine struct {
 // Two faults of QEMU before 8.1 crash amd64 kernels now and then, newer ones above all.
 // After cmpxchg16b, by which they allocate memory, the flags are wrong: the processor does
 // without it. And one processor may run an instruction that another one is patching, as
-// tracing does: all processors share one thread.
+// tracing does: all processors share one thread. An old processor is the fastest to
+// emulate, and its clock is one that the kernel trusts.
 var machines = map[string]machine{
 	"amd64": {
 		need{"qemu-system-x86_64", "qemu-system-x86"},
-		[]string{"-machine", "q35", "-cpu", "max,-cx16", "-accel", "tcg,thread=single"},
-		"ttyS0", "/dev/ttyS1",
+		[]string{"-machine", "q35", "-cpu", "Nehalem,-cx16", "-accel", "tcg,thread=single"},
+		"ttyS0 tsc=reliable", "/dev/ttyS1",
 	},
 	"arm64": {
 		need{"qemu-system-aarch64", "qemu-system-arm"},
@@ -89,11 +90,11 @@ func (m machine) run(ctx context.Context, kernel, initrd, console string) error 
 		"-smp", "2", "-m", "2G",
 		"-display", "none", "-nodefaults", "-no-reboot",
 		"-kernel", kernel, "-initrd", initrd,
-		"-append", "console=" + m.console + " panic=-1 quiet printk.devkmsg=on",
+		"-append", "console=" + m.console + " panic=-1 quiet printk.devkmsg=on mitigations=off",
 		"-chardev", "file,id=console,path=" + console, "-serial", "chardev:console",
 		"-chardev", "stdio,id=output,signal=on",
 	}, m.options...)
-	if m.console == "ttyS0" {
+	if m.output == "/dev/ttyS1" {
 		args = append(args, "-serial", "chardev:output")
 	} else {
 		args = append(args, "-device", "pci-serial,chardev=output")
