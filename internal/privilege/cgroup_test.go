@@ -66,7 +66,7 @@ func TestCgroupsHaveNames(t *testing.T) {
 		tr.ready(t)
 		dir, path := newCgroup(t)
 		dialFrom(t, ns, dir, listen(t, ns))
-		tr.shows(t, `"type":"connection"`)
+		tr.shows(t, 1, `"type":"connection"`)
 		if !slices.ContainsFunc(tr.end(t, unix.SIGINT).records(t), func(r record) bool { return r.Cgroup == path }) {
 			t.Errorf("%v: nothing is in %s: %s", words, path, &tr.stdout)
 		}

@@ -34,7 +34,7 @@ func Drop(k Keep, log *zap.Logger) error {
 	if err := lower(held); err != nil {
 		return fmt.Errorf("give up capabilities that are not needed any more: %w", err)
 	}
-	kept := slices.DeleteFunc(k.needs(), func(c cap.Value) bool { return !has(held, c) })
+	kept := slices.DeleteFunc(k.needs(held), func(c cap.Value) bool { return !has(held, c) })
 	if err := hold(kept); err != nil {
 		return fmt.Errorf("give up capabilities that are not needed any more: %w", err)
 	}
@@ -91,14 +91,14 @@ func with(kept []cap.Value) string {
 	return "with " + strings.Join(names, ", ")
 }
 
-// needs returns the capabilities that are still needed. Those that the process has are
-// ineffective meanwhile.
-func (k Keep) needs() []cap.Value {
+// needs returns the capabilities that are still needed. Those that are held are ineffective
+// meanwhile.
+func (k Keep) needs(held *cap.Set) []cap.Value {
 	var needs []cap.Value
-	switch {
-	case k.Namespaces:
+	if k.Namespaces {
 		needs = append(needs, cap.SYS_ADMIN, cap.SYS_PTRACE)
-	case k.Looks && bpfRefused():
+	}
+	if k.Looks && bpfRefused() && !(k.Namespaces && has(held, cap.SYS_ADMIN)) {
 		needs = append(needs, cap.BPF)
 	}
 	if k.Signals {

@@ -71,7 +71,7 @@ func without(names string) error {
 }
 
 // patience is when what must have happened has not.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // nobody is a user that the tests' machine has no files of.
 const nobody = 54321
@@ -188,10 +188,10 @@ func (tr *tracer) run(t *testing.T) *tracer {
 	return tr.start(t).wait()
 }
 
-// shows waits until standard output has these words.
-func (tr *tracer) shows(t *testing.T, words string) {
+// shows waits until standard output has these words so many times.
+func (tr *tracer) shows(t *testing.T, times int, words string) {
 	t.Helper()
-	within(t, words, func() bool { return strings.Contains(tr.stdout.String(), words) })
+	within(t, words, func() bool { return strings.Count(tr.stdout.String(), words) >= times })
 }
 
 // placeOf makes a directory of a user's, whose parents everybody may pass.
