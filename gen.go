@@ -32,6 +32,9 @@
 // has the rule by which the kernel lets a socket have a port; from it and a snapshot
 // why answers for a port without a trace, and live explains a call that failed.
 //
+// privilege gives up what rights a trace needs no more once it is attached, and says which
+// lack: its page has what each part needs.
+//
 // live leads an event along this way, cli turns the command line into it, demo plays
 // it on two hosts made of network namespaces, host tells about the machine, tcpstate
 // has the states, privilege gives up the rights that a trace needs no more. kerneltest gives

@@ -147,7 +147,7 @@ func (c *command) traced(ctx context.Context, log *zap.Logger, trace func(ctx co
 	defer cancel(nil)
 	over := make(chan struct{})
 	defer close(over)
-	go c.handOn(signals, over, cancel)
+	go c.handOn(signals, over, cancel, log)
 	err := trace(ctx, func() { c.start(func() { cancel(derive.ErrCommand) }) })
 	ended, early := c.wait(log), c.before()
 	switch {
@@ -174,18 +174,20 @@ func (c *command) before() os.Signal {
 }
 
 // handOn hands signals on to the program. Before that runs, one ends the trace.
-func (c *command) handOn(signals <-chan os.Signal, over <-chan struct{}, cancel context.CancelCauseFunc) {
+func (c *command) handOn(signals <-chan os.Signal, over <-chan struct{}, cancel context.CancelCauseFunc, log *zap.Logger) {
 	for {
 		select {
 		case s := <-signals:
-			c.take(s, cancel)
+			if err := c.take(s, cancel); err != nil {
+				log.Warn(fmt.Sprintf("hand %v on to the command, which goes on: %v", s, err))
+			}
 		case <-over:
 			return
 		}
 	}
 }
 
-func (c *command) take(s os.Signal, cancel context.CancelCauseFunc) {
+func (c *command) take(s os.Signal, cancel context.CancelCauseFunc) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	switch {
@@ -193,6 +195,9 @@ func (c *command) take(s os.Signal, cancel context.CancelCauseFunc) {
 		c.signal = s
 		cancel(derive.ErrSignal)
 	case c.began && c.err == nil && s != os.Interrupt:
-		c.cmd.Process.Signal(s)
+		if err := c.cmd.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
+			return err
+		}
 	}
+	return nil
 }

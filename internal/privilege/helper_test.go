@@ -11,6 +11,8 @@ import (
 	"os/signal"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
 // self is the test binary, for a process that it starts.
@@ -22,8 +24,9 @@ const (
 	helper   = "help"
 	helpRead = "read" // writes files to standard output
 	helpWait = "wait" // for the end of standard input
-	helpTerm = "term" // waits for SIGTERM, and exits with 9
+	helpTerm = "term" // waits for SIGTERM, and exits with 9, or for the end of standard input
 	helpDial = "dial" // makes a connection, and closes it
+	helpBPF  = "bpf"  // says whether bpf(2) is refused
 )
 
 func newHelper(words ...string) *exec.Cmd {
@@ -42,8 +45,15 @@ func help(what string, words ...string) error {
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals, unix.SIGTERM)
 		fmt.Fprintln(os.Stderr, "tcptrace: tracing me")
-		<-signals
-		os.Exit(9)
+		go func() {
+			<-signals
+			os.Exit(9)
+		}()
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
+	case helpBPF:
+		fmt.Print(privilege.BPFRefused())
+		return nil
 	case helpDial:
 		client, err := net.Dial("tcp4", words[0])
 		if err != nil {

@@ -89,6 +89,27 @@ func TestCommandHasTheCallersRights(t *testing.T) {
 	}
 }
 
+// TestOlderKernelsRefuseEveryCall asks a process without any capability whether bpf(2) is refused.
+func TestOlderKernelsRefuseEveryCall(t *testing.T) {
+	t.Parallel()
+	kerneltest.RequireRoot(t)
+	var uts unix.Utsname
+	must(t, unix.Uname(&uts))
+	var major, minor int
+	_, err := fmt.Sscanf(unix.ByteSliceToString(uts.Release[:]), "%d.%d", &major, &minor)
+	must(t, err)
+	disabled, err := os.ReadFile("/proc/sys/kernel/unprivileged_bpf_disabled")
+	must(t, err)
+	asking := newHelper(helpBPF)
+	asking.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := asking.Output()
+	must(t, err)
+	want := (major < 5 || major == 5 && minor < 19) && disabled[0] != '0'
+	if string(out) != fmt.Sprint(want) {
+		t.Errorf("%d.%d, kernel.unprivileged_bpf_disabled %s: refused is %s, want %v", major, minor, disabled, out, want)
+	}
+}
+
 // TestCommandGetsSignals hands SIGTERM on to root's command, from a trace that is the user's.
 func TestCommandGetsSignals(t *testing.T) {
 	t.Parallel()
@@ -96,6 +117,23 @@ func TestCommandGetsSignals(t *testing.T) {
 	want := least(nobody, "", unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_KILL)
 	within(t, "the rights of the trace", func() bool { return slices.Equal(rightsOf(t, tr.cmd.Process.Pid), []rights{want}) })
 	if tr.end(t, unix.SIGTERM); tr.code != 9 {
+		t.Errorf("exit code %d, want the command's: %s", tr.code, &tr.stderr)
+	}
+}
+
+// TestSignalThatIsRefused is told: without CAP_KILL a user does not reach root's command.
+func TestSignalThatIsRefused(t *testing.T) {
+	t.Parallel()
+	tr := command(t, append(behindSudo(nobody), withoutMark+"=cap_kill"), "-v", "-w", t.TempDir()+"/t.jsonl", "--", self, helper, helpTerm).start(t).ready(t)
+	within(t, "the rights of the trace", func() bool {
+		return slices.Equal(rightsOf(t, tr.cmd.Process.Pid), []rights{least(nobody, "", unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE)})
+	})
+	must(t, tr.cmd.Process.Signal(unix.SIGTERM))
+	within(t, "that it says so", func() bool {
+		return strings.Contains(tr.stderr.String(), "hand terminated on to the command, which goes on: operation not permitted")
+	})
+	must(t, tr.in.Close())
+	if tr.wait(); tr.code != 0 {
 		t.Errorf("exit code %d, want the command's: %s", tr.code, &tr.stderr)
 	}
 }

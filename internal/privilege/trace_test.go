@@ -122,7 +122,7 @@ func TestOtherNamespacesAreEntered(t *testing.T) {
 			t.Errorf("bind: %v, want EADDRINUSE", err)
 		}
 	})
-	tr.shows(t, 1, `"type":"call_failed"`)
+	tr.shows(t, 1, fmt.Sprintf(`"local":"[::]:%d"`, port))
 	tr.end(t, unix.SIGINT)
 	at := fmt.Sprintf("127.0.0.1:%d", port)
 	if !slices.ContainsFunc(tr.records(t), func(r record) bool {
@@ -171,29 +171,36 @@ func TestOwnNamespaceTakesNoRight(t *testing.T) {
 	port := l.Addr().(*net.TCPAddr).Port
 	must(t, l.Close())
 	ns.Do(func() { _ = bindAny(port) })
-	tr.shows(t, 1, `"type":"call_failed"`)
+	tr.shows(t, 1, fmt.Sprintf(`"local":"[::]:%d"`, port))
 	tr.end(t, unix.SIGINT)
 	if n := count(tr.records(t), func(r record) bool { return r.Type == "call_failed" && len(r.Holders) > 0 }); n != 1 {
 		t.Errorf("%d failed calls are explained, want 1: %s%s", n, &tr.stdout, &tr.stderr)
 	}
 }
 
-// TestRotationGoesOn makes files after the rights are gone: they are the user's, wherever.
+// TestRotationGoesOn makes and removes files after the rights are gone. They are the user's,
+// wherever.
 func TestRotationGoesOn(t *testing.T) {
 	t.Parallel()
+	sudo := behindSudo(nobody)
 	for _, tc := range []struct {
 		name         string
 		owner, files int // of the directory, of the files
+		mode         os.FileMode
 		environment  []string
 	}{
-		{"the user's place", nobody, nobody, behindSudo(nobody)},
-		{"root's place", 0, nobody, behindSudo(nobody)},
-		{"another's place", 1, nobody, behindSudo(nobody)},
-		{"another's place, without sudo", 1, 0, nil},
+		{"the user's place", nobody, nobody, 0o700, sudo},
+		{"root's place", 0, nobody, 0o700, sudo},
+		{"another's place", 1, nobody, 0o700, sudo},
+		{"a place like tmp", 0, nobody, 0o777 | os.ModeSticky, sudo},
+		{"another's place like tmp", 1, nobody, 0o777 | os.ModeSticky, sudo},
+		{"another's place, without sudo", 1, 0, 0o700, nil},
+		{"without CAP_CHOWN", 0, 0, 0o700, append(sudo, withoutMark+"=cap_chown")},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			dir := placeOf(t, tc.owner)
+			must(t, os.Chmod(dir, tc.mode))
 			tr := command(t, tc.environment, "-w", dir+"/t.jsonl", "--rotate-age", "1s", "--keep", "2").start(t).ready(t)
 			within(t, "a third file", func() bool {
 				_, err := os.Stat(dir + "/t.000003.jsonl")
@@ -207,14 +214,40 @@ func TestRotationGoesOn(t *testing.T) {
 			if len(files) != 2 || slices.Contains(files, dir+"/t.000001.jsonl") {
 				t.Errorf("the files are %v, want the last two", files)
 			}
-			for _, path := range files {
-				info, err := os.Stat(path)
-				must(t, err)
-				if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != tc.files || info.Mode() != 0o600 {
-					t.Errorf("%s is %d's, %v; want %d's, 0600", path, owner, info.Mode(), tc.files)
-				}
-			}
+			checkFiles(t, files, tc.files)
 		})
+	}
+}
+
+// checkFiles wants files that their owner alone can read.
+func checkFiles(t *testing.T, files []string, owner int) {
+	t.Helper()
+	for _, path := range files {
+		info, err := os.Stat(path)
+		must(t, err)
+		if uid := int(info.Sys().(*syscall.Stat_t).Uid); uid != owner || info.Mode() != 0o600 {
+			t.Errorf("%s is %d's, %v; want %d's, 0600", path, uid, info.Mode(), owner)
+		}
+	}
+}
+
+// TestRotationThatIsRefused ends the trace with an error: what is documented for it is needed.
+func TestRotationThatIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		without, says string
+		mode          os.FileMode
+	}{
+		{"cap_dac_override cap_dac_read_search", "create the capture: .*permission denied", 0o700},
+		{"cap_fowner", "remove .*operation not permitted", 0o777 | os.ModeSticky},
+	} {
+		dir := placeOf(t, 1)
+		must(t, os.Chmod(dir, tc.mode))
+		tr := command(t, append(behindSudo(nobody), withoutMark+"="+tc.without),
+			"-w", dir+"/t.jsonl", "--rotate-age", "1s", "--keep", "1").run(t)
+		if !regexp.MustCompile(tc.says).MatchString(tr.stderr.String()) || tr.code != 1 {
+			t.Errorf("without %s: exit code %d, %s, want %q", tc.without, tr.code, &tr.stderr, tc.says)
+		}
 	}
 }
 

@@ -86,7 +86,7 @@ type tracer struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser // standard input
 	stdout output
-	stderr bytes.Buffer
+	stderr output
 	lines  sync.WaitGroup
 	traces chan struct{} // closed when it says that it traces, or ends
 	code   int           // once it has ended

@@ -16,12 +16,10 @@ import (
 // Part is a part of a trace that needs rights of its own.
 type Part struct {
 	needs []cap.Value
-	// loads: it is refused where the kernel is locked down.
-	loads bool
-	// byName: it is refused where kernel addresses are hidden.
-	byName bool
-	// events: it is refused where perf_event_paranoid is higher than the kernel's own levels.
-	events bool
+	loads bool // it is refused where the kernel is locked down
+	hides bool // it is refused where kernel addresses are hidden
+	perf  bool // it is refused where perf_event_paranoid is higher than the kernel's own levels
+	files bool // it reads files of root's
 }
 
 // The parts of a trace.
@@ -29,11 +27,11 @@ var (
 	// Programs are loaded, and so are iterators.
 	Programs = Part{needs: []cap.Value{cap.BPF, cap.PERFMON}, loads: true}
 	// Addresses of the kernel are read from kallsyms.
-	Addresses = Part{needs: []cap.Value{cap.SYSLOG}, byName: true}
+	Addresses = Part{needs: []cap.Value{cap.SYSLOG}, hides: true}
 	// Tracefs is mounted and read.
-	Tracefs = Part{needs: []cap.Value{cap.SYS_ADMIN}, loads: true}
+	Tracefs = Part{needs: []cap.Value{cap.SYS_ADMIN}, loads: true, files: true}
 	// Events of system calls are opened (perf_event_open(2)).
-	Events = Part{needs: []cap.Value{cap.PERFMON}, loads: true, events: true}
+	Events = Part{needs: []cap.Value{cap.PERFMON}, loads: true, perf: true}
 	// NewNamespace of the network is made, and loopback is brought up in it.
 	NewNamespace = Part{needs: []cap.Value{cap.SYS_ADMIN, cap.NET_ADMIN}}
 	// Namespaces of the network are found and entered.
@@ -126,9 +124,9 @@ func (p Part) why(f facts, err error) string {
 		// It shows as a program that the verifier refuses, too: it may not call what reads the
 		// kernel's memory.
 		return "the kernel is locked down for confidentiality (/sys/kernel/security/lockdown), which forbids to read its memory: boot it without lockdown=confidentiality"
-	case p.byName && f.hidden > 1:
+	case p.hides && f.hidden > 1:
 		return "kernel.kptr_restrict is 2, which hides kernel addresses from everybody: set it to 1 (sysctl kernel.kptr_restrict=1)"
-	case p.byName && len(missing) > 0:
+	case p.hides && len(missing) > 0:
 		return lacking(missing)
 	case !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES):
 		return ""
@@ -136,9 +134,11 @@ func (p Part) why(f facts, err error) string {
 		return lacking(missing)
 	case !p.loads:
 		return ""
+	case p.files && errors.Is(err, unix.EACCES) && !f.has(cap.DAC_READ_SEARCH) && !f.has(cap.DAC_OVERRIDE):
+		return lacking([]string{"CAP_DAC_READ_SEARCH"})
 	case f.contained:
 		return "this is a user namespace, as rootless containers have, and its capabilities do not count outside: run it on the host"
-	case p.events && f.perfGuarded > 2 && !f.has(cap.SYS_ADMIN):
+	case p.perf && f.perfGuarded > 2 && !f.has(cap.SYS_ADMIN):
 		return "kernel.perf_event_paranoid is " + strconv.Itoa(f.perfGuarded) + ", and above 2 this kernel asks for CAP_SYS_ADMIN: set it to 2 (sysctl kernel.perf_event_paranoid=2), or run it with sudo"
 	case f.filtered:
 		return "a seccomp filter forbids it, as those of containers and services do: run it outside, or without the filter (seccomp=unconfined, SystemCallFilter=)"

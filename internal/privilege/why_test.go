@@ -69,6 +69,7 @@ func TestReasonHasAName(t *testing.T) {
 		{"Debian's perf events for root", map[string]string{"proc/sys/kernel/perf_event_paranoid": "3\n"}, Events, unix.EACCES, "security module"},
 		{"usual perf events", holding(unix.CAP_PERFMON), Events, unix.EACCES, "security module"},
 		{"tracefs", holding(unix.CAP_BPF, unix.CAP_PERFMON), Tracefs, unix.EPERM, "CAP_SYS_ADMIN is missing: "},
+		{"tracefs is root's", holding(unix.CAP_SYS_ADMIN), Tracefs, unix.EACCES, "CAP_DAC_READ_SEARCH is missing: "},
 		{"hidden from everybody", map[string]string{"proc/sys/kernel/kptr_restrict": "2\n"}, Addresses, errors.New("restricted"), "kernel.kptr_restrict is 2"},
 		{"hidden from others", holding(unix.CAP_BPF), Addresses, errors.New("restricted"), "CAP_SYSLOG is missing: "},
 		{"not hidden", nil, Addresses, errors.New("no such symbol"), ""},
