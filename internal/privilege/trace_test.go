@@ -51,13 +51,13 @@ func count(records []record, is func(record) bool) (n int) {
 }
 
 // TestTraceGoesOnAsTheUser has a known workload, in a network namespace that a process of root's
-// is in: 23 connections that the server closes first, and one that stays open.
+// is in: 23 connections that the client ends first, and one that stays open.
 func TestTraceGoesOnAsTheUser(t *testing.T) {
 	t.Parallel()
 	ns := kerneltest.NewNetNS(t)
 	tr := command(t, behindSudo(nobody), "--json", "--netns", strconv.Itoa(int(ns.Inode))).start(t).ready(t)
 	l := listen(t, ns)
-	visit(t, ns, l, 23)
+	visit(t, ns, l, 23, endedByClient)
 	holder := holdOne(t, ns, l)
 	tr.shows(t, 2*23, `"type":"connection"`)
 	tr.shows(t, 235, `"type":"transition"`)
@@ -114,7 +114,7 @@ func TestOtherNamespacesAreEntered(t *testing.T) {
 	ns := kerneltest.NewNetNS(t)
 	inhabit(t, ns)
 	l := listen(t, ns)
-	visit(t, ns, l, 1)
+	visit(t, ns, l, 1, kerneltest.Visit)
 	port := l.Addr().(*net.TCPAddr).Port
 	must(t, l.Close())
 	ns.Do(func() {
@@ -163,11 +163,11 @@ func TestOwnNamespaceTakesNoRight(t *testing.T) {
 	prepared := command(t, behindSudo(nobody), "--json", "-6", "--netns", "current")
 	ns.Do(func() { tr = prepared.start(t) })
 	tr.ready(t)
-	if got := rightsOf(t, tr.cmd.Process.Pid); !slices.Equal(got, []rights{least(nobody, "")}) {
+	if got := rightsOf(t, tr.cmd.Process.Pid); !slices.Equal(got, []rights{least(nobody, "", forLooks(t)...)}) {
 		t.Errorf("the threads have %+v", got)
 	}
 	l := listen(t, ns)
-	visit(t, ns, l, 1)
+	visit(t, ns, l, 1, kerneltest.Visit)
 	port := l.Addr().(*net.TCPAddr).Port
 	must(t, l.Close())
 	ns.Do(func() { _ = bindAny(port) })
@@ -238,7 +238,7 @@ func TestRotationThatIsRefused(t *testing.T) {
 		without, says string
 		mode          os.FileMode
 	}{
-		{"cap_dac_override cap_dac_read_search", "create the capture: .*permission denied", 0o700},
+		{"cap_dac_override cap_dac_read_search", "write the trace: .*permission denied", 0o700},
 		{"cap_fowner", "remove .*operation not permitted", 0o777 | os.ModeSticky},
 	} {
 		dir := placeOf(t, 1)
@@ -325,7 +325,7 @@ func TestWhatEachCapabilityIsFor(t *testing.T) {
 			tr.run(t)
 		} else {
 			tr.start(t).ready(t)
-			visit(t, ns, l, 3)
+			visit(t, ns, l, 3, endedByClient)
 			tr.shows(t, 6, `"type":"connection"`)
 			tr.end(t, unix.SIGINT)
 			if n := count(tr.records(t), func(r record) bool { return r.Type == "connection" && r.ClosedFirst == "local" }); n != 3 {
