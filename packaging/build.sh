@@ -19,7 +19,7 @@ licences() {
     GOOS=linux go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}' ./cmd/tcptrace | sort -u |
         while read -r module dir; do
             printf '\n%s is part of the binary, under this licence:\n\n' "$module"
-            cat "$dir"/LICENSE*
+            cat "$dir"/L[Ii][Cc][Ee][Nn][Ss][Ee]*
         done
     printf '\nThe Go library is part of the binary, under the licence of golang.org/x/sys.\n'
 }
