@@ -284,12 +284,15 @@ static __always_inline struct event *call_event(enum kind kind, const void *addr
 	return e;
 }
 
-static __always_inline void note_half_closed(const struct event *e, void *tw)
+static __always_inline void note_half_closed(const struct sock_common *sk, void *tw)
 {
-	struct ends ends = { .local_port = e->local_port, .remote_port = e->remote_port, .netns = e->netns };
+	struct ends ends = { .local_port = sk->skc_num, .remote_port = bpf_ntohs(sk->skc_dport) };
+	struct net *net = sk->skc_net.net;
 
-	__builtin_memcpy(ends.local, e->local, sizeof(ends.local));
-	__builtin_memcpy(ends.remote, e->remote, sizeof(ends.remote));
+	if (!ports_wanted(ends.local_port, ends.remote_port))
+		return;
+	ends.netns = BPF_CORE_READ(net, ns.inum);
+	put_addresses(ends.local, ends.remote, sk);
 	bpf_map_update_elem(&half_closed, &ends, &tw, BPF_ANY);
 }
 
@@ -306,6 +309,8 @@ static __always_inline int timewait_timer(enum kind kind, struct timer_list *tim
 	if (!copy_socket(&copy, tw, bpf_core_field_offset(struct inet_timewait_sock, tw_timer)))
 		return 0;
 	seen = (const void *)&copy;
+	if (kind == TIMEWAIT_ARMED && !dropped_socket_told && seen->tw_substate == TCP_FIN_WAIT2)
+		note_half_closed(&seen->__tw_common, tw);
 	e = small_event(kind, tw, &seen->__tw_common);
 	if (!e)
 		return 0;
@@ -314,8 +319,6 @@ static __always_inline int timewait_timer(enum kind kind, struct timer_list *tim
 		__u64 now = bpf_jiffies64();
 
 		e->left = timer_bucket(timer->expires, argument, now) - now;
-		if (!dropped_socket_told && seen->tw_substate == TCP_FIN_WAIT2)
-			note_half_closed(e, tw);
 	}
 	if (kind == TIMEWAIT_STOPPED) {
 		e->pid = bpf_get_current_pid_tgid() >> 32;

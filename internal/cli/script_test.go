@@ -217,7 +217,7 @@ func (r *running) listen(stderr io.Reader, ready chan<- bool) {
 }
 
 // patience is when a trace that must have ended hangs.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // signal sends a signal to the trace.
 func signal(ts *testscript.TestScript, _ bool, args []string) {

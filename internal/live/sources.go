@@ -3,7 +3,6 @@
 package live
 
 import (
-	"strings"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -43,20 +42,16 @@ func (t *trace) start(clock event.Clock) *event.Start {
 	return start
 }
 
-// warn says in one line what is less exact.
+// warn says what is less exact for want of a right, or because the kernel refuses what it
+// has. What is so of the kernel's age is in the start record.
 func (t *trace) warn(offers []probe.Offer) {
-	var less []string
 	for _, o := range offers {
-		if o.Here || o.Less == "" {
-			continue
+		switch {
+		case o.Here || o.Less == "":
+		case o.Err != nil:
+			t.Log.Warn("less exact: " + o.Less + ": " + o.Err.Error())
+		default:
+			t.Log.Debug("less exact on this kernel: " + o.Less)
 		}
-		said := o.Less
-		if o.Err != nil {
-			said += " (" + o.Err.Error() + ")"
-		}
-		less = append(less, said)
-	}
-	if len(less) > 0 {
-		t.Log.Warn("less exact here ('tcptrace check' says why): " + strings.Join(less, "; "))
 	}
 }
