@@ -20,6 +20,7 @@ import (
 type results struct {
 	version, arch           string
 	passed, skipped, failed int // tests and their subtests
+	again                   int // of those that passed: at the second try
 	took                    time.Duration
 	failures                []failure
 	skips                   map[string][]string // the tests, by reason
@@ -28,7 +29,33 @@ type results struct {
 }
 
 // failure is a test that failed, or a package that did in no test of its own.
-type failure struct{ name, output string }
+type failure struct{ pkg, test, name, output string }
+
+// failedIn returns the tests that failed, those at the top alone, by the path of their package.
+func (r *results) failedIn() map[string][]string {
+	failed := make(map[string][]string)
+	for _, f := range r.failures {
+		test, _, _ := strings.Cut(f.test, "/")
+		if test == "" {
+			test = ".*" // all of it
+		}
+		if !slices.Contains(failed[f.pkg], test) {
+			failed[f.pkg] = append(failed[f.pkg], test)
+		}
+	}
+	return failed
+}
+
+// replace takes, for the failures in a package, what its second try says.
+func (r *results) replace(pkg string, second *results) {
+	before := len(r.failures)
+	r.failures = slices.DeleteFunc(r.failures, func(f failure) bool { return f.pkg == pkg })
+	r.again += before - len(r.failures) - second.failed
+	r.passed += before - len(r.failures) - second.failed
+	r.failures = append(r.failures, second.failures...)
+	r.failed = len(r.failures)
+	r.took += second.took
+}
 
 func newResults(version, arch string) *results {
 	return &results{
@@ -119,7 +146,7 @@ func (r *results) end(e *testEvent) {
 		r.skips[reason] = append(r.skips[reason], e.name())
 	case "fail":
 		r.failed++
-		r.failures = append(r.failures, failure{e.name(), output})
+		r.failures = append(r.failures, failure{e.Package, e.Test, e.name(), output})
 	}
 }
 
@@ -136,7 +163,7 @@ func (r *results) endPackage(e *testEvent) {
 	told := slices.ContainsFunc(r.failures, func(f failure) bool { return strings.HasPrefix(f.name, tests) })
 	if e.Action == "fail" && !told {
 		r.failed++
-		r.failures = append(r.failures, failure{e.name(), r.output(e.name()).String()})
+		r.failures = append(r.failures, failure{e.Package, "", e.name(), r.output(e.name()).String()})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,5 +62,26 @@ func TestShorten(t *testing.T) {
 	got := shorten("first\n" + short + "last\n")
 	if !strings.HasPrefix(got, "first\n") || !strings.HasSuffix(got, "last\n") || !strings.Contains(got, "[2 more lines]") {
 		t.Errorf("%d lines become %q", 2*edge+2, got)
+	}
+}
+
+// A second try counts for what failed in its package, and for nothing else.
+func TestSecondTry(t *testing.T) {
+	t.Parallel()
+	r := newResults("5.10", "amd64")
+	r.passed, r.failed = 7, 3
+	r.failures = []failure{
+		{"m/internal/a", "TestX", "a TestX", ""}, {"m/internal/a", "TestX/one", "a TestX/one", ""}, {"m/internal/b", "", "b", ""},
+	}
+	if failed := r.failedIn(); len(failed) != 2 || !slices.Equal(failed["m/internal/a"], []string{"TestX"}) || !slices.Equal(failed["m/internal/b"], []string{".*"}) {
+		t.Errorf("failed: %v", failed)
+	}
+	r.replace("m/internal/a", newResults("5.10", "amd64"))
+	if r.passed != 9 || r.again != 2 || r.failed != 1 {
+		t.Errorf("%d passed, %d of them at the second try, %d failed; want 9, 2, 1", r.passed, r.again, r.failed)
+	}
+	r.replace("m/internal/b", &results{failed: 1, failures: []failure{{"m/internal/b", "", "b", "again"}}})
+	if r.passed != 9 || r.again != 2 || r.failed != 1 || r.failures[0].output != "again" {
+		t.Errorf("%d passed, %d of them at the second try, %d failed; want 9, 2, 1", r.passed, r.again, r.failed)
 	}
 }

@@ -13,13 +13,13 @@ import (
 )
 
 // report prints what all kernels said: the sums, then what failed and what was skipped,
-// then the programs.
+// then the programs. Again counts those of the passed that did so at the second try.
 func report(w io.Writer, all []*results) error {
 	fmt.Fprintln(w)
 	table := newTable(w)
-	fmt.Fprintln(table, "KERNEL\tARCH\tPASSED\tSKIPPED\tFAILED\tTIME")
+	fmt.Fprintln(table, "KERNEL\tARCH\tPASSED\tAGAIN\tSKIPPED\tFAILED\tTIME")
 	for _, r := range all {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%v\n", r.version, r.arch, r.passed, r.skipped, r.failed, r.took.Round(time.Second))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%v\n", r.version, r.arch, r.passed, r.again, r.skipped, r.failed, r.took.Round(time.Second))
 	}
 	if err := table.Flush(); err != nil {
 		return err
