@@ -191,6 +191,11 @@ func (tr *tracer) run(t *testing.T) *tracer {
 // shows waits until standard output has these words so many times.
 func (tr *tracer) shows(t *testing.T, times int, words string) {
 	t.Helper()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("standard output:\n%sstandard error:\n%s", &tr.stdout, &tr.stderr)
+		}
+	})
 	within(t, words, func() bool { return strings.Count(tr.stdout.String(), words) >= times })
 }
 
