@@ -18,25 +18,32 @@ import (
 // Drop gives up, on all threads, what is not needed for what is still to be done. An error
 // means that the process has more rights than it should have.
 func Drop(k Keep, log *zap.Logger) error {
+	if err := drop(k, log); err != nil {
+		return fmt.Errorf("give up rights that are not needed any more, which nothing but a seccomp filter can refuse (run it without that): %w", err)
+	}
+	return nil
+}
+
+func drop(k Keep, log *zap.Logger) error {
 	held, err := cap.GetPID(0)
 	if err != nil {
-		return fmt.Errorf("find out what rights there are: %w", err)
+		return err
 	}
 	if none, err := held.Cf(cap.NewSet()); err == nil && none == 0 && os.Geteuid() != 0 {
 		return nil // nobody can have less
 	}
 	if err := closeWays(); err != nil {
-		return fmt.Errorf("give up rights that are not needed any more: %w", err)
+		return err
 	}
 	becomeUser(k, log)
 	// From here on only who the process runs as decides what it may do, and that tells what it
 	// needs beyond.
 	if err := lower(held); err != nil {
-		return fmt.Errorf("give up capabilities that are not needed any more: %w", err)
+		return err
 	}
 	kept := slices.DeleteFunc(k.needs(held), func(c cap.Value) bool { return !has(held, c) })
 	if err := hold(kept); err != nil {
-		return fmt.Errorf("give up capabilities that are not needed any more: %w", err)
+		return err
 	}
 	log.Debug(fmt.Sprintf("runs on as user %d, %s", os.Geteuid(), with(kept)))
 	return nil
@@ -64,14 +71,21 @@ func lower(held *cap.Set) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(set.ClearFlag(cap.Effective), set.SetProc())
+	if err := errors.Join(set.ClearFlag(cap.Effective), set.SetProc()); err != nil {
+		return fmt.Errorf("lower the capabilities: %w", err)
+	}
+	return nil
 }
 
 // hold has the process hold these capabilities and no others.
 func hold(kept []cap.Value) error {
 	set := cap.NewSet()
-	return errors.Join(
+	err := errors.Join(
 		set.SetFlag(cap.Permitted, true, kept...), set.SetFlag(cap.Effective, true, kept...), set.SetProc())
+	if err != nil {
+		return fmt.Errorf("go on %s: %w", with(kept), err)
+	}
+	return nil
 }
 
 func has(set *cap.Set, c cap.Value) bool {

@@ -162,6 +162,9 @@ func (tr *tracer) ready(t *testing.T) *tracer {
 	case <-time.After(patience):
 		t.Fatal("tcptrace does not begin to trace")
 	}
+	if said := tr.stderr.String(); !strings.Contains(said, "tcptrace: tracing ") {
+		t.Fatalf("tcptrace does not trace: %s", said)
+	}
 	return tr
 }
 
