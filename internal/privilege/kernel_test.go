@@ -64,6 +64,18 @@ func TestEveryThreadHasTheLeast(t *testing.T) {
 	}
 }
 
+// TestRootIsNotKept ends a trace that cannot give up its rights, before its first event.
+func TestRootIsNotKept(t *testing.T) {
+	t.Parallel()
+	for _, environment := range [][]string{nil, behindSudo(nobody)} {
+		tr := command(t, append(environment, filteredMark+"=1"), "-d", "10s").run(t)
+		said := tr.stderr.String()
+		if tr.code != 1 || !strings.Contains(said, "give up rights that are not needed any more, ") || strings.Contains(said, "tracing ") {
+			t.Errorf("%v: exit code %d: %s", environment, tr.code, said)
+		}
+	}
+}
+
 // TestNobodyReadsItsMemory: who runs it by sudo gets at nothing through it that sudo did not give.
 func TestNobodyReadsItsMemory(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"kernel.org/pub/linux/libs/security/libcap/cap"
@@ -25,10 +26,12 @@ import (
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
-// In the environment of the test binary: it is the command, and before that lacks a capability.
+// In the environment of the test binary: it is the command, and before that lacks capabilities, or
+// cannot change them.
 const (
-	commandMark = "TCPTRACE_TEST_COMMAND"
-	withoutMark = "TCPTRACE_TEST_WITHOUT"
+	commandMark  = "TCPTRACE_TEST_COMMAND"
+	withoutMark  = "TCPTRACE_TEST_WITHOUT"
+	filteredMark = "TCPTRACE_TEST_FILTERED"
 )
 
 // TestMain makes the test binary the command, a helper or a holder of sockets, where it is started
@@ -45,7 +48,11 @@ func TestMain(m *testing.M) {
 		kerneltest.Main(m)
 	}
 	os.Unsetenv(commandMark) // what it starts is none
-	if err := without(os.Getenv(withoutMark)); err != nil {
+	err := without(os.Getenv(withoutMark))
+	if err == nil && os.Getenv(filteredMark) != "" {
+		err = refuseCapset()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -68,6 +75,22 @@ func without(names string) error {
 		}
 	}
 	return set.SetProc()
+}
+
+// refuseCapset has a seccomp filter refuse capset(2), on all threads.
+func refuseCapset() error {
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number of the system call
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_CAPSET},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		return fmt.Errorf("set a seccomp filter: %w", errno)
+	}
+	return nil
 }
 
 // patience is when what must have happened has not.
