@@ -1,8 +1,8 @@
 // Package privilege gives up the rights that a trace needs no more once it is attached, and
 // says by name which right is missing where the kernel refuses something.
 //
-// What needs which capability was found out on Linux 6.18, one at a time; where a version is
-// named, by its source. CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON.
+// What needs which capability was found out on Linux 6.18, one at a time, and the tests hold it
+// against the kernel that they run on. CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON.
 //
 //	load the programs and the iterators   CAP_BPF and CAP_PERFMON, whatever
 //	                                      kernel.unprivileged_bpf_disabled says
@@ -13,11 +13,13 @@
 //	                                      with two sockets whose timers tell
 //	the numbers of system calls' events   CAP_SYS_ADMIN: tracefs is mounted aside. Its files are
 //	                                      root's: another user needs CAP_DAC_READ_SEARCH as well
-//	open those events                     CAP_PERFMON; Debian's and Ubuntu's kernels take
-//	                                      CAP_SYS_ADMIN where kernel.perf_event_paranoid is 3 or
-//	                                      more
+//	open those events                     CAP_PERFMON; Debian's kernels take CAP_SYS_ADMIN where
+//	                                      kernel.perf_event_paranoid is 3, as it is by default
 //	attach all of them                    nothing more
 //	prefer the reader (nice)              CAP_SYS_NICE
+//
+// A kernel that is locked down for confidentiality lets nobody load the programs: its verifier
+// refuses what reads the kernel's memory.
 //
 // From then on:
 //
