@@ -305,7 +305,7 @@ func TestWhatEachCapabilityIsFor(t *testing.T) {
 		{"no CAP_SYSLOG", but(unix.CAP_SYSLOG), 77, []string{"CAP_SYSLOG is missing.*CAP_NET_ADMIN is missing"}},
 		{"no CAP_SYSLOG, two others for it", append(but(unix.CAP_SYSLOG), unix.CAP_NET_ADMIN), 0, nil},
 		{"no CAP_SYS_ADMIN", but(admin), 0, []string{
-			"less exact: failed binds are not seen, and who accepts a connection is found once a second .*: CAP_SYS_ADMIN is missing",
+			"less exact: failed binds are not seen, and who accepts a connection is found once a second: .*CAP_SYS_ADMIN is missing",
 			"network namespaces could not be entered: .*: CAP_SYS_ADMIN is missing: run it with sudo",
 		}},
 		{"no CAP_SYS_PTRACE", but(unix.CAP_SYS_PTRACE), 0, []string{
