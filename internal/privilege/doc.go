@@ -5,7 +5,8 @@
 // against the kernel that they run on. CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON.
 //
 //	load the programs and the iterators   CAP_BPF and CAP_PERFMON, whatever
-//	                                      kernel.unprivileged_bpf_disabled says
+//	                                      kernel.unprivileged_bpf_disabled says; before 5.11
+//	                                      CAP_SYS_RESOURCE, for more locked memory than ulimit -l
 //	the address of tw_timer_handler       CAP_SYSLOG; with kernel.kptr_restrict 0 and
 //	                                      kernel.perf_event_paranoid 1 or less nothing, with
 //	                                      kernel.kptr_restrict 2 nobody gets it: then

@@ -26,6 +26,8 @@ type Part struct {
 var (
 	// Programs are loaded, and so are iterators.
 	Programs = Part{needs: []cap.Value{cap.BPF, cap.PERFMON}, loads: true}
+	// Memory is locked, where the kernel counts that of programs and maps so (before 5.11).
+	Memory = Part{needs: []cap.Value{cap.SYS_RESOURCE}}
 	// Addresses of the kernel are read from kallsyms.
 	Addresses = Part{needs: []cap.Value{cap.SYSLOG}, hides: true}
 	// Tracefs is mounted and read.

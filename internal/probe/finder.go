@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"time"
 	"unsafe"
 
@@ -41,9 +40,7 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (
 	if types == nil {
 		types = NewTypes()
 	}
-	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
-		return nil, fmt.Errorf("lift the memory lock limit: %w", err)
-	}
+	limit := rlimit.RemoveMemlock()
 	kernel, err := inspect(types)
 	if err != nil {
 		return nil, err
@@ -58,7 +55,7 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (
 	}
 	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types.cache})
 	if err != nil {
-		return nil, explain("load the iterators", err)
+		return nil, explain("load the iterators", kernel.limited(limit, err))
 	}
 	f := &Finder{jiffy: jiffy, cgroup: cgroup, collection: collection}
 	if f.sockets, err = attachIter(collection.Programs["sockets"]); err == nil {

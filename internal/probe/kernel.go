@@ -147,6 +147,8 @@ func explain(step string, err error) error {
 	var verifier *ebpf.VerifierError
 	refused := errors.As(err, &verifier)
 	switch {
+	case errors.Is(err, ErrNotPermitted):
+		return fmt.Errorf("%s: %w", step, err)
 	case errors.Is(err, unix.EPERM) && !refused:
 		return fmt.Errorf("%s: %w", step, forbidden(privilege.Programs, err))
 	case refused && privilege.Programs.Why(err) != "": // lockdown shows as a program that is refused
@@ -157,6 +159,16 @@ func explain(step string, err error) error {
 		return fmt.Errorf("%s: %w: it refuses a program; boot a newer one, and tell us of this one (%w)", step, ErrUnsupported, err)
 	}
 	return fmt.Errorf("%s: %w", step, err)
+}
+
+// limited says that the error of loading comes from the limit of locked memory, if that could
+// not be lifted: before 5.11 the kernel counts what programs and maps take against it, and
+// those kernels make no cookies.
+func (f features) limited(limit, err error) error {
+	if f.here&Cookies != 0 || limit == nil || !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return fmt.Errorf("%w: no more memory may be locked (ulimit -l), and to lift the limit is refused: %s", ErrNotPermitted, privilege.Memory.Why(limit))
 }
 
 // because adds to the error of a part why the kernel refuses it, where rights are the reason.

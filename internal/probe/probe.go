@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -70,9 +69,7 @@ type Probe struct {
 // Open loads and attaches the programs. When it returns, no event that the filter wants is
 // missed. The error wraps ErrNotPermitted or ErrUnsupported where that is the reason.
 func Open(o Options) (*Probe, error) {
-	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
-		return nil, fmt.Errorf("lift the memory lock limit: %w", err)
-	}
+	limit := rlimit.RemoveMemlock()
 	if o.Types == nil {
 		o.Types = NewTypes()
 	}
@@ -91,7 +88,7 @@ func Open(o Options) (*Probe, error) {
 		return nil, err
 	}
 	if err := p.load(spec, types, o.Types.cache); err != nil {
-		return nil, explain("load the BPF programs", err)
+		return nil, explain("load the BPF programs", kernel.limited(limit, err))
 	}
 	if err := p.attach(); err != nil {
 		p.Close()
