@@ -151,8 +151,8 @@ func explain(step string, err error) error {
 		return fmt.Errorf("%s: %w", step, err)
 	case errors.Is(err, unix.EPERM) && !refused:
 		return fmt.Errorf("%s: %w", step, forbidden(privilege.Programs, err))
-	case refused && privilege.Programs.Why(err) != "": // lockdown shows as a program that is refused
-		return fmt.Errorf("%s: %w", step, forbidden(privilege.Programs, err))
+	case refused && privilege.Programs.Why(ErrUnsupported) != "": // lockdown shows as a program that the verifier refuses
+		return fmt.Errorf("%s: %w", step, forbidden(privilege.Programs, ErrUnsupported))
 	case errors.Is(err, ErrUnsupported):
 		return fmt.Errorf("%s: %w; boot a newer one, and tell us of this one", step, err)
 	case refused, errors.Is(err, ebpf.ErrNotSupported):
