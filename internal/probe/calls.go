@@ -45,7 +45,7 @@ func (p *Probe) attachCalls() error {
 		return because(privilege.Tracefs, err)
 	}
 	defer unix.Close(root)
-	var attached []io.Closer
+	var links []attached
 	for _, c := range calls {
 		program, ok := p.collection.Programs[c.program]
 		if !ok {
@@ -53,14 +53,14 @@ func (p *Probe) attachCalls() error {
 		}
 		link, err := attachCall(root, c.event, program)
 		if err != nil {
-			for _, l := range attached {
+			for _, l := range links {
 				l.Close()
 			}
 			return because(privilege.Events, fmt.Errorf("attach to %s: %w", c.event, err))
 		}
-		attached = append(attached, link)
+		links = append(links, attached{link, CallEvents})
 	}
-	p.links = append(p.links, attached...)
+	p.links = append(p.links, links...)
 	return nil
 }
 

@@ -58,12 +58,18 @@ type Options struct {
 // for Stop.
 type Probe struct {
 	collection *ebpf.Collection
-	links      []io.Closer // a link that nothing refers to is detached by the garbage collector
+	links      []attached // a link that nothing refers to is detached by the garbage collector
 	reader     *ringbuf.Reader
 	record     ringbuf.Record
 	lost       losses
 	kernel     features
 	lacks      map[Feature]error // why a feature that the kernel has is not taken
+}
+
+// attached is a program at work.
+type attached struct {
+	io.Closer
+	needs Feature // 0: every trace takes it
 }
 
 // Open loads and attaches the programs. When it returns, no event that the filter wants is
@@ -216,14 +222,27 @@ func (p *Probe) attach() error {
 		needs := neededBy(name)
 		switch {
 		case err == nil:
-			p.links = append(p.links, l)
+			p.links = append(p.links, attached{l, needs})
 		case needs != 0:
 			p.lack(needs, fmt.Errorf("attach %s: %w", name, err))
 		default:
 			return explain("attach "+name, err)
 		}
 	}
+	p.detachHalves()
 	return nil
+}
+
+// detachHalves detaches the programs of a feature of which another one did not attach: half
+// of what is to be known of a reset would be told wrong.
+func (p *Probe) detachHalves() {
+	p.links = slices.DeleteFunc(p.links, func(l attached) bool {
+		if p.has(l.needs) {
+			return false
+		}
+		l.Close()
+		return true
+	})
 }
 
 // neededBy returns what an optional program needs; 0: every trace takes the program.

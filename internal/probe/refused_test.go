@@ -113,6 +113,11 @@ func TestRefusedProgramIsDoneWithout(t *testing.T) {
 					t.Errorf("%s: %v, want an error that says %q", o.Key, o.Err, tc.says)
 				}
 			}
+			for _, l := range p.links {
+				if l.needs&tc.lacks != 0 {
+					t.Error("a program of the feature that lacks is at work")
+				}
+			}
 		})
 	}
 }
