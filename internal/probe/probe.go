@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/privilege"
@@ -144,19 +145,25 @@ func (p *Probe) prune(spec *ebpf.CollectionSpec) {
 
 // timers returns the functions of the sockets' timers: by name, or else learned.
 func (p *Probe) timers(o Options) (timers, error) {
+	unnamed := errors.New("not tried")
 	if p.has(SymbolNames) {
 		found, err := namedTimers()
 		if err == nil {
 			return found, nil
 		}
-		p.lack(SymbolNames, because(privilege.Addresses, err))
+		unnamed = because(privilege.Addresses, err)
+		p.lack(SymbolNames, unnamed)
 	}
 	found, err := learnTimers(o.Types)
-	if err != nil {
-		// Without them nothing is known of TIME_WAIT, and a trace would be wrong.
-		return timers{}, fmt.Errorf("%w: the timers of TIME_WAIT are not to be found: by name: %w; by those of two sockets of its own: %w", ErrNotPermitted, p.lacks[SymbolNames], err)
+	if err == nil {
+		return found, nil
 	}
-	return found, nil
+	// Without them nothing is known of TIME_WAIT, and a trace would be wrong.
+	reason := ErrUnsupported
+	if errors.Is(unnamed, errHidden) || errors.Is(err, unix.EPERM) {
+		reason = ErrNotPermitted
+	}
+	return timers{}, fmt.Errorf("%w: the timers of TIME_WAIT are not to be found: by name: %w; by those of two sockets of its own: %w", reason, unnamed, err)
 }
 
 func (p *Probe) has(f Feature) bool { return p.kernel.here&f == f }
