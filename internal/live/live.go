@@ -90,8 +90,8 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	if err != nil {
 		return err
 	}
-	types := probe.NewTypes()
-	p, err := probe.Open(probe.Options{Filter: o.Filter, Ring: o.Ring, Without: o.Without, Types: types})
+	types := probe.NewTypes().Without(o.Without)
+	p, err := probe.Open(probe.Options{Filter: o.Filter, Ring: o.Ring, Types: types})
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 	defer cancel(nil)
 	cgroups := host.OpenCgroups()
 	defer cgroups.Close()
-	diag, err := openDiag(o, jiffy, cgroups.Path, types)
+	diag, err := sockdiag.Open(jiffy, cgroups.Path, types)
 	if err != nil {
 		return err
 	}

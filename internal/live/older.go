@@ -28,9 +28,6 @@ func (t *trace) findOlder() error {
 	if err != nil {
 		return fmt.Errorf("find the sockets that are older than the trace: %w", err)
 	}
-	if !found.Exact {
-		t.Log.Warn("the kernel has no BPF iterators: sockets that are older than the trace are found by netlink, without their options, and their TIME_WAIT may last up to 4 s longer than told")
-	}
 	if found.Unseen > 0 {
 		t.Log.Warn(fmt.Sprintf("%d network namespaces could not be entered: sockets in them that are older than the trace show with their first change", found.Unseen) +
 			reason(privilege.Namespaces.Why(unix.EPERM)))

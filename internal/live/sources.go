@@ -3,28 +3,17 @@
 package live
 
 import (
-	"time"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/probe"
-	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
-
-// openDiag prepares looking at sockets, by iterators unless it is to do without.
-func openDiag(o Options, jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (*sockdiag.Diag, error) {
-	if o.Without&probe.Iterators != 0 {
-		return sockdiag.OpenNetlink(), nil
-	}
-	return sockdiag.Open(jiffy, cgroup, types)
-}
 
 // start says what this trace can see, and how exactly.
 func (t *trace) start(clock event.Clock) *event.Start {
 	offers := t.probe.Offers()
 	for i := range offers {
 		if offers[i].Feature == probe.Iterators {
-			offers[i].Here = t.diag.Exact()
+			offers[i].Here, offers[i].Err = t.diag.Exact(), t.diag.Why()
 		}
 	}
 	t.warn(offers)

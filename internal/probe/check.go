@@ -18,7 +18,11 @@ func Check() ([]Offer, error) {
 	types := NewTypes()
 	p, err := Open(Options{Filter: event.Filter{NetNS: nowhere}, Ring: uint32(os.Getpagesize()), Types: types})
 	if err != nil {
-		return told(types), err
+		here, unknown := Told(types)
+		if unknown != nil {
+			return nil, err
+		}
+		return Offers(here, nil), err
 	}
 	defer p.Close()
 	finder, err := OpenFinder(0, nil, types)
@@ -30,22 +34,9 @@ func Check() ([]Offer, error) {
 	return p.Offers(), nil
 }
 
-// told returns what the kernel's type information tells alone.
-func told(t *Types) []Offer {
-	here, err := Told(t)
-	if err != nil {
-		return nil
-	}
-	return Offers(here, nil)
-}
-
 // Told returns the features that the kernel's type information tells of, which needs no
 // rights. The error wraps ErrUnsupported.
 func Told(t *Types) (Feature, error) {
-	types, err := kernelTypes(t)
-	if err != nil {
-		return 0, err
-	}
-	found, err := inspectTypes(types)
+	found, err := told(t)
 	return found.here, err
 }

@@ -21,8 +21,6 @@ const (
 	CallRegisters
 	Cgroups
 	Iterators
-	// AllFeatures is the set of all.
-	AllFeatures = 1<<iota - 1
 )
 
 // Part is what a trace tells: the keys of a start record's sources.
@@ -115,17 +113,6 @@ var offers = []Offer{
 		Less: "failed binds are not seen, and who accepts a connection is found once a second",
 		Do:   "a kernel with CONFIG_FTRACE_SYSCALLS, and tracefs",
 	},
-}
-
-// String implements fmt.Stringer: the features' names.
-func (f Feature) String() string {
-	var names []string
-	for _, o := range offers {
-		if f&o.Feature != 0 {
-			names = append(names, o.Name)
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // FeatureOf returns the feature with a key.

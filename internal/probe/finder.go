@@ -50,6 +50,9 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
 	here := func(f Feature) bool { return kernel.here&f != 0 }
+	if !here(Iterators) {
+		return nil, fmt.Errorf("%w: it has no BPF iterators", ErrUnsupported)
+	}
 	if err := set(spec, map[string]any{"cookies_made": here(Cookies), "cgroups_told": here(Cgroups)}); err != nil {
 		return nil, err
 	}

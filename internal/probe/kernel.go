@@ -25,10 +25,16 @@ var (
 // Types is the running kernel's own type information. To read it takes a part of the time
 // until a trace begins: whoever loads more than once shares it. It is safe for concurrent
 // use.
-type Types struct{ cache *btf.Cache }
+type Types struct {
+	cache   *btf.Cache
+	without Feature
+}
 
 // NewTypes returns type information that is not read yet.
-func NewTypes() *Types { return &Types{btf.NewCache()} }
+func NewTypes() *Types { return &Types{cache: btf.NewCache()} }
+
+// Without returns the same as of a kernel that lacks features.
+func (t *Types) Without(f Feature) *Types { return &Types{t.cache, t.without | f} }
 
 // features is what the running kernel's own type information says that it offers.
 type features struct {
@@ -44,11 +50,18 @@ func inspect(t *Types) (features, error) {
 	if len(privilege.Programs.Missing()) > 0 {
 		return features{}, forbidden(privilege.Programs, unix.EPERM)
 	}
+	return told(t)
+}
+
+// told returns what the kernel's type information tells alone, which needs no rights.
+func told(t *Types) (features, error) {
 	types, err := kernelTypes(t)
 	if err != nil {
 		return features{}, err
 	}
-	return inspectTypes(types)
+	found, err := inspectTypes(types)
+	found.here &^= t.without
+	return found, err
 }
 
 func kernelTypes(t *Types) (*btf.Spec, error) {

@@ -49,8 +49,6 @@ type Options struct {
 	// Ring is the size of the ring buffer in bytes, a power of two from a page on; 0: the
 	// usual one.
 	Ring uint32
-	// Without has features to do without, as if they were not offered.
-	Without Feature
 	// Types is the kernel's type information; nil: it is read.
 	Types *Types
 }
@@ -84,7 +82,6 @@ func Open(o Options) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	kernel.here &^= o.Without
 	p := &Probe{kernel: kernel, lacks: make(map[Feature]error)}
 	spec, err := p.spec(o)
 	if err != nil {

@@ -55,6 +55,7 @@ type Snapshot struct {
 type Diag struct {
 	mutex  sync.Mutex
 	finder *probe.Finder // nil: netlink and /proc
+	why    error         // there is no finder
 	atlas  atlas
 }
 
@@ -65,7 +66,7 @@ func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (
 	finder, err := probe.OpenFinder(jiffy, cgroup, types)
 	switch {
 	case errors.Is(err, probe.ErrNotPermitted), errors.Is(err, probe.ErrUnsupported):
-		return OpenNetlink(), nil
+		return &Diag{why: err, atlas: make(atlas)}, nil
 	case err != nil:
 		return nil, err
 	}
@@ -77,6 +78,9 @@ func OpenNetlink() *Diag { return &Diag{atlas: make(atlas)} }
 
 // Exact says whether looking finds all that Snapshot.Exact promises.
 func (d *Diag) Exact() bool { return d.finder != nil }
+
+// Why says why looking is not exact; nil: it is, or netlink was asked for.
+func (d *Diag) Why() error { return d.why }
 
 // Close frees what looking took.
 func (d *Diag) Close() {
