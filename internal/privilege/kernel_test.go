@@ -196,8 +196,8 @@ func visit(t *testing.T, ns *kerneltest.NetNS, l net.Listener, times int, once f
 	must(t, err)
 }
 
-// endedByClient makes a connection that the client ends first, by shutdown(): so each kernel tells
-// when its TIME_WAIT begins.
+// endedByClient makes a connection that the client ends first, by shutdown(): no socket of it is
+// without a process before its TIME_WAIT, and so it has ten transitions on every kernel.
 func endedByClient(l net.Listener) error {
 	client, err := net.Dial("tcp4", l.Addr().String())
 	if err != nil {
