@@ -57,7 +57,7 @@ type loopbackFinding struct {
 }
 
 var loopbackFindings = []loopbackFinding{
-	{"close_wait_held", leaveInCloseWait, []string{"127.0.0.1:9091 ", "CLOSE_WAIT for ", "live.test/", "(fd ", "5 bytes unread"}},
+	{"close_wait_held", leaveInCloseWait, []string{"127.0.0.1:9091 ", "CLOSE_WAIT for 1", "live.test/", "(fd ", "5 bytes unread"}},
 	{"fin_wait2_held", leaveInCloseWait, []string{"to 127.0.0.1:9091 ", "FIN_WAIT2 for 1m", "live.test/"}},
 	{"refused", connectToNobody, []string{"127.0.0.1:9091 refused a connection of live.test/"}},
 	{"reset_linger", closeWithLinger, []string{"9091", "live.test/"}},
