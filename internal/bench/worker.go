@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/vishvananda/netlink"
 )
 
 const (
@@ -236,17 +236,11 @@ func (p *goPair) connect(connections int) error {
 
 // raiseLoopback brings the loopback interface of a new network namespace up.
 func raiseLoopback() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
 	}
-	defer unix.Close(fd)
-	lo, err := unix.NewIfreq("lo")
 	if err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
-	}
-	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
 		return fmt.Errorf("bring lo up: %w", err)
 	}
 	return nil

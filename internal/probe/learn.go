@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/privilege"
@@ -48,17 +49,11 @@ func enterEmptyNamespace() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return because(privilege.NewNamespace, fmt.Errorf("make a network namespace: %w", err))
 	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
 	}
-	defer unix.Close(fd)
-	lo, err := unix.NewIfreq("lo")
 	if err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
-	}
-	lo.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
 		return because(privilege.NewNamespace, fmt.Errorf("bring lo up: %w", err))
 	}
 	return nil
