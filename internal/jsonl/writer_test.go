@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,12 +13,11 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/goldentest"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/schematest"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
-
-var update = flag.Bool("update", false, "write the golden file anew")
 
 // object is one record, read as any reader of the stream would.
 type object map[string]any
@@ -55,20 +51,7 @@ func parse(t *testing.T, stream []byte) []object {
 
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	got := stream(t, play)
-	path := filepath.Join("testdata", "trace.golden")
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs, 'go test -update' writes it anew; got:\n%s", path, got)
-	}
+	goldentest.Check(t, "trace", stream(t, play))
 }
 
 // allTypes are those of the contract.

@@ -3,19 +3,15 @@ package stat_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/goldentest"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func options(width int) text.Options { return text.Options{Width: width, Zone: time.UTC} }
 
@@ -63,24 +59,7 @@ func TestGolden(t *testing.T) {
 		"life-color": printed(t, big, color),
 		"life-json":  indented(t, big),
 	} {
-		golden(t, file, got)
-	}
-}
-
-func golden(t *testing.T, file string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", file+".golden")
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs, 'go test -update' writes it anew; got:\n%s", path, got)
+		goldentest.Check(t, file, got)
 	}
 }
 

@@ -4,15 +4,14 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-)
 
-var update = flag.Bool("update", false, "write the golden files anew")
+	"github.com/tcptrace/tcptrace/internal/goldentest"
+)
 
 // What go test -json said once, of packages that pass, skip, fail, die and do not compile,
 // and what is made of it.
@@ -34,23 +33,7 @@ func TestReport(t *testing.T) {
 	if err := report(&got, []*results{first, second}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/report.golden", got.Bytes())
-}
-
-func golden(t *testing.T, path string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; got:\n%s", path, got)
-	}
+	goldentest.Check(t, "report", got.Bytes())
 }
 
 func TestShorten(t *testing.T) {

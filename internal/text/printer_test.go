@@ -3,9 +3,6 @@ package text_test
 import (
 	"bytes"
 	"errors"
-	"flag"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,11 +13,10 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/goldentest"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func options(width int) text.Options {
 	return text.Options{Width: width, Clock: event.Clock(boot.UnixNano()), Zone: time.UTC}
@@ -53,20 +49,7 @@ func TestGolden(t *testing.T) {
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			t.Parallel()
-			got := printed(t, tc.options)
-			path := filepath.Join("testdata", tc.file+".golden")
-			if *update {
-				if err := os.WriteFile(path, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("%s differs, 'go test -update' writes it anew; got:\n%s", path, got)
-			}
+			goldentest.Check(t, tc.file, printed(t, tc.options))
 		})
 	}
 }
