@@ -17,7 +17,7 @@ enum kind {
 	TIMEWAIT_STOPPED = 6, /* its timer was stopped: before an expiry, a re-arming or an early end */
 	TIMEWAIT_EXPIRED = 7, /* its timer ran out: its end */
 	SEGMENT_SWALLOWED = 8, /* a timewait socket took a segment in */
-	RESET_DROPPED = 9,  /* a RST came, at a listener for a connection between SYN and ACK, or at it is not told what */
+	RESET_DROPPED = 9,  /* a RST came at a listener, for a connection between SYN and ACK, or at a socket that is not told */
 	RESET_SENT = 10,
 	RESET_RECEIVED = 11, /* tcp_reset() ran: a RST came, or data for a closed socket */
 	ACCEPTED = 12,      /* accept() gave a connection to a process */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* The programs of tcptrace. They keep no state: each looks at one tracepoint,
- * drops what the filter does not want, and hands the rest to user space in one
- * ring buffer. See gen.go for the way a record takes from here. */
+/* The programs of tcptrace. Each looks at one tracepoint, drops what the filter does
+ * not want, and hands the rest to user space in one ring buffer. They keep no state
+ * but where a kernel does not tell what is needed: half_closed.h, call.h. See gen.go
+ * for the way a record takes from here. */
 #include "types.h"
 
 #include <bpf/bpf_helpers.h>
@@ -16,165 +17,17 @@
 #include "segment.h"
 #include "filter.h"
 #include "process.h"
-#include "counters.h"
 #include "call.h"
+#include "ring.h"
+#include "record.h"
+#include "half_closed.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
-
-/* Written by every program, read by internal/probe. 16 MiB hold 160,000 records: a
- * third of a second of the fastest closing that two processors manage. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 24);
-	__type(value, struct event);
-} events SEC(".maps");
-
-/* Records that found the ring full, and how many of them a RING_GAP has told. Written
- * here, the first one read by internal/probe. */
-__u64 ring_full;
-__u64 ring_told;
 
 /* The timers' functions, by which timewait and request sockets are known:
  * tw_timer_handler() and reqsk_timer_handler(). Set once by the loader. */
 const volatile __u64 timewait_function;
 const volatile __u64 request_function;
-
-/* The ends of a connection in its network namespace. */
-struct ends {
-	__u64 local[2];
-	__u64 remote[2];
-	__u16 local_port;
-	__u16 remote_port;
-	__u32 netns;
-};
-
-/* Kernel addresses of timewait sockets that were born in FIN_WAIT2, where kfree_skb does
- * not tell the socket. Written by timer_started, read by any_dropped. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct ends);
-	__type(value, void *);
-} half_closed SEC(".maps");
-
-/* Puts a record where others are missing, as soon as there is room. Two processors may
- * both do so: the number goes on, and says the same in both. */
-static __noinline int tell_gap(void)
-{
-	__u64 refused = ring_full;
-	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e)
-		return 0;
-	__builtin_memset(e, 0, sizeof(*e));
-	e->time = bpf_ktime_get_boot_ns();
-	e->kind = RING_GAP;
-	e->cookie = refused;
-	ring_told = refused;
-	bpf_ringbuf_submit(e, 0);
-	return 0;
-}
-
-static __always_inline struct event *reserve(enum kind kind)
-{
-	struct event *e;
-
-	if (ring_full != ring_told)
-		tell_gap();
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e) {
-		__sync_fetch_and_add(&ring_full, 1);
-		return NULL;
-	}
-	e->time = bpf_ktime_get_boot_ns();
-	e->kind = kind;
-	e->from = 0;
-	e->to = 0;
-	e->flags = 0;
-	e->tcp_flags = 0;
-	e->signal = 0;
-	e->error = 0;
-	e->pid = 0;
-	e->uid = 0;
-	e->cgroup = 0;
-	e->reason = 0;
-	return e;
-}
-
-static __always_inline void submit(struct event *e)
-{
-	if (addresses_wanted(e))
-		bpf_ringbuf_submit(e, 0);
-	else
-		bpf_ringbuf_discard(e, 0);
-}
-
-/* The port is in skc_num until the socket gives it up on its way to CLOSE; the
- * source port in the header template stays, and even outlives the connection. */
-static __always_inline __u16 last_port(struct sock *sk)
-{
-	__u16 port = sk->__sk_common.skc_num;
-	struct tcp_sock *tp;
-
-	if (port || sk->__sk_common.skc_state == TCP_TIME_WAIT)
-		return port;
-	tp = bpf_skc_to_tcp_sock(sk);
-	return tp ? bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport) : 0;
-}
-
-static __always_inline bool wanted(const struct sock_common *sk, __u16 local, __u16 remote)
-{
-	if (filter_netns && sk->skc_net.net->ns.inum != filter_netns)
-		return false;
-	return ports_wanted(local, remote);
-}
-
-/* A record about a full socket with this local port, or NULL. */
-static __always_inline struct event *socket_event(enum kind kind, struct sock *sk, __u16 local)
-{
-	__u16 remote = bpf_ntohs(sk->__sk_common.skc_dport);
-	struct event *e;
-
-	if (!wanted(&sk->__sk_common, local, remote))
-		return NULL;
-	e = reserve(kind);
-	if (!e)
-		return NULL;
-	e->sock = (__u64)sk;
-	e->cookie = cookies_made ? bpf_get_socket_cookie(sk) : sk->__sk_common.skc_cookie.counter;
-	e->netns = sk->__sk_common.skc_net.net->ns.inum;
-	e->local_port = local;
-	e->remote_port = remote;
-	e->error = sk->sk_err;
-	put_addresses(e->local, e->remote, &sk->__sk_common);
-	return e;
-}
-
-static __always_inline void put_counters(struct event *e, struct sock *sk)
-{
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-
-	if (!tp)
-		return;
-	e->flags |= COUNTED;
-	e->bytes_sent = tp->bytes_sent - tp->bytes_retrans;
-	e->bytes_received = received_payload(tp->bytes_received, sk->__sk_common.skc_flags);
-	e->retransmits = tp->total_retrans;
-}
-
-/* What decides who else may have the socket's port. */
-static __always_inline void put_options(struct event *e, const struct sock_common *sk)
-{
-	if (BPF_CORE_READ_BITFIELD(sk, skc_reuse))
-		e->flags |= REUSEADDR;
-	if (BPF_CORE_READ_BITFIELD(sk, skc_reuseport))
-		e->flags |= REUSEPORT;
-	if (BPF_CORE_READ_BITFIELD(sk, skc_ipv6only))
-		e->flags |= V6ONLY;
-	if (sk->skc_family == AF_INET6)
-		e->flags |= IPV6;
-	e->interface = sk->skc_bound_dev_if;
-}
 
 static __always_inline bool fin_unsent(struct sock *sk)
 {
@@ -233,67 +86,6 @@ int BPF_PROG(segment_transition, struct sock *sk, int from, int to)
 	if (sk->sk_lock.owned || sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	return transition(sk, from, to, false);
-}
-
-/* A record about a socket out of its copy, with these ports, or NULL. */
-static __always_inline struct event *copied_event(enum kind kind, const void *address,
-						  const struct sock_common *sk, __u16 local, __u16 remote)
-{
-	struct net *net = sk->skc_net.net;
-	struct event *e;
-	__u32 netns;
-
-	if (!ports_wanted(local, remote))
-		return NULL;
-	netns = BPF_CORE_READ(net, ns.inum);
-	if (filter_netns && netns != filter_netns)
-		return NULL;
-	e = reserve(kind);
-	if (!e)
-		return NULL;
-	e->sock = (__u64)address;
-	e->cookie = sk->skc_cookie.counter;
-	e->netns = netns;
-	e->local_port = local;
-	e->remote_port = remote;
-	put_addresses(e->local, e->remote, sk);
-	return e;
-}
-
-static __always_inline struct event *small_event(enum kind kind, const void *address,
-						 const struct sock_common *sk)
-{
-	return copied_event(kind, address, sk, sk->skc_num, bpf_ntohs(sk->skc_dport));
-}
-
-/* A record about a failed call on a socket out of its copy, or NULL. */
-static __always_inline struct event *call_event(enum kind kind, const void *address,
-						const struct sock_common *sk,
-						const struct sockaddr_copy *asked)
-{
-	__u16 local = kind == BIND_FAILED ? bpf_ntohs(asked->port) : sk->skc_num;
-	__u16 remote = kind == CONNECT_FAILED ? bpf_ntohs(asked->port) : 0;
-	struct event *e = copied_event(kind, address, sk, local, remote);
-
-	if (!e)
-		return NULL;
-	if (kind == BIND_FAILED)
-		put_sockaddr(e->local, asked);
-	if (kind == CONNECT_FAILED)
-		put_sockaddr(e->remote, asked);
-	return e;
-}
-
-static __always_inline void note_half_closed(const struct sock_common *sk, void *tw)
-{
-	struct ends ends = { .local_port = sk->skc_num, .remote_port = bpf_ntohs(sk->skc_dport) };
-	struct net *net = sk->skc_net.net;
-
-	if (!ports_wanted(ends.local_port, ends.remote_port))
-		return;
-	ends.netns = BPF_CORE_READ(net, ns.inum);
-	put_addresses(ends.local, ends.remote, sk);
-	bpf_map_update_elem(&half_closed, &ends, &tw, BPF_ANY);
 }
 
 #define TIMER_OWNER(timer, type, member) \
@@ -384,13 +176,6 @@ int BPF_PROG(timer_expired, struct timer_list *timer)
 	if (function == request_function)
 		return request_timer(REQUEST_EXPIRED, timer);
 	return 0;
-}
-
-static __always_inline bool at_ends(const struct event *e, const struct ends *ends)
-{
-	return e->netns == ends->netns && e->local_port == ends->local_port && e->remote_port == ends->remote_port &&
-	       e->local[0] == ends->local[0] && e->local[1] == ends->local[1] &&
-	       e->remote[0] == ends->remote[0] && e->remote[1] == ends->remote[1];
 }
 
 /* A segment at a timewait socket; with its ends where it may be another one's by now. */

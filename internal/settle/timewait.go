@@ -235,8 +235,8 @@ func (s *Settler) segmentSwallowed(k *event.Kernel) {
 }
 
 // swallowed takes a segment that came when the timer had been stopped, and says whether it
-// had. A RST ends the socket; so does data in FIN_WAIT2, which is answered by a RST that up
-// to 6.11 is not told (tcp_timewait_state_process()).
+// had. A RST ends the socket; so does data in FIN_WAIT2, which is answered by a RST that
+// older kernels do not tell (tcp_timewait_state_process()).
 func (s *Settler) swallowed(sock *socket, k *event.Kernel, flags uint8) bool {
 	t := s.ending(sock)
 	switch {

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* The timewait sockets that are in FIN_WAIT2, by their ends, where kfree_skb does not tell
+ * the socket that a segment was dropped at. */
+#ifndef TCPTRACE_HALF_CLOSED_H
+#define TCPTRACE_HALF_CLOSED_H
+
+#include "event.h"
+#include "filter.h"
+#include "kernel.h"
+#include "socket.h"
+
+/* The ends of a connection in its network namespace. */
+struct ends {
+	__u64 local[2];
+	__u64 remote[2];
+	__u16 local_port;
+	__u16 remote_port;
+	__u32 netns;
+};
+
+/* Kernel addresses of timewait sockets that were born in FIN_WAIT2, where kfree_skb does
+ * not tell the socket. Written by timer_started, read by any_dropped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct ends);
+	__type(value, void *);
+} half_closed SEC(".maps");
+
+static __always_inline void note_half_closed(const struct sock_common *sk, void *tw)
+{
+	struct ends ends = { .local_port = sk->skc_num, .remote_port = bpf_ntohs(sk->skc_dport) };
+	struct net *net = sk->skc_net.net;
+
+	if (!ports_wanted(ends.local_port, ends.remote_port))
+		return;
+	ends.netns = BPF_CORE_READ(net, ns.inum);
+	put_addresses(ends.local, ends.remote, sk);
+	bpf_map_update_elem(&half_closed, &ends, &tw, BPF_ANY);
+}
+
+static __always_inline bool at_ends(const struct event *e, const struct ends *ends)
+{
+	return e->netns == ends->netns && e->local_port == ends->local_port && e->remote_port == ends->remote_port &&
+	       e->local[0] == ends->local[0] && e->local[1] == ends->local[1] &&
+	       e->remote[0] == ends->remote[0] && e->remote[1] == ends->remote[1];
+}
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* Records about sockets: full ones by the verifier's typed pointers, others by a copy. */
+#ifndef TCPTRACE_RECORD_H
+#define TCPTRACE_RECORD_H
+
+#include "call.h"
+#include "compat.h"
+#include "counters.h"
+#include "event.h"
+#include "filter.h"
+#include "kernel.h"
+#include "ring.h"
+#include "socket.h"
+
+/* The port is in skc_num until the socket gives it up on its way to CLOSE; the
+ * source port in the header template stays, and even outlives the connection. */
+static __always_inline __u16 last_port(struct sock *sk)
+{
+	__u16 port = sk->__sk_common.skc_num;
+	struct tcp_sock *tp;
+
+	if (port || sk->__sk_common.skc_state == TCP_TIME_WAIT)
+		return port;
+	tp = bpf_skc_to_tcp_sock(sk);
+	return tp ? bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport) : 0;
+}
+
+static __always_inline bool wanted(const struct sock_common *sk, __u16 local, __u16 remote)
+{
+	if (filter_netns && sk->skc_net.net->ns.inum != filter_netns)
+		return false;
+	return ports_wanted(local, remote);
+}
+
+/* A record about a full socket with this local port, or NULL. */
+static __always_inline struct event *socket_event(enum kind kind, struct sock *sk, __u16 local)
+{
+	__u16 remote = bpf_ntohs(sk->__sk_common.skc_dport);
+	struct event *e;
+
+	if (!wanted(&sk->__sk_common, local, remote))
+		return NULL;
+	e = reserve(kind);
+	if (!e)
+		return NULL;
+	e->sock = (__u64)sk;
+	e->cookie = cookies_made ? bpf_get_socket_cookie(sk) : sk->__sk_common.skc_cookie.counter;
+	e->netns = sk->__sk_common.skc_net.net->ns.inum;
+	e->local_port = local;
+	e->remote_port = remote;
+	e->error = sk->sk_err;
+	put_addresses(e->local, e->remote, &sk->__sk_common);
+	return e;
+}
+
+static __always_inline void put_counters(struct event *e, struct sock *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	if (!tp)
+		return;
+	e->flags |= COUNTED;
+	e->bytes_sent = tp->bytes_sent - tp->bytes_retrans;
+	e->bytes_received = received_payload(tp->bytes_received, sk->__sk_common.skc_flags);
+	e->retransmits = tp->total_retrans;
+}
+
+/* What decides who else may have the socket's port. */
+static __always_inline void put_options(struct event *e, const struct sock_common *sk)
+{
+	if (BPF_CORE_READ_BITFIELD(sk, skc_reuse))
+		e->flags |= REUSEADDR;
+	if (BPF_CORE_READ_BITFIELD(sk, skc_reuseport))
+		e->flags |= REUSEPORT;
+	if (BPF_CORE_READ_BITFIELD(sk, skc_ipv6only))
+		e->flags |= V6ONLY;
+	if (sk->skc_family == AF_INET6)
+		e->flags |= IPV6;
+	e->interface = sk->skc_bound_dev_if;
+}
+
+/* A record about a socket out of its copy, with these ports, or NULL. */
+static __always_inline struct event *copied_event(enum kind kind, const void *address,
+						  const struct sock_common *sk, __u16 local, __u16 remote)
+{
+	struct net *net = sk->skc_net.net;
+	struct event *e;
+	__u32 netns;
+
+	if (!ports_wanted(local, remote))
+		return NULL;
+	netns = BPF_CORE_READ(net, ns.inum);
+	if (filter_netns && netns != filter_netns)
+		return NULL;
+	e = reserve(kind);
+	if (!e)
+		return NULL;
+	e->sock = (__u64)address;
+	e->cookie = sk->skc_cookie.counter;
+	e->netns = netns;
+	e->local_port = local;
+	e->remote_port = remote;
+	put_addresses(e->local, e->remote, sk);
+	return e;
+}
+
+static __always_inline struct event *small_event(enum kind kind, const void *address,
+						 const struct sock_common *sk)
+{
+	return copied_event(kind, address, sk, sk->skc_num, bpf_ntohs(sk->skc_dport));
+}
+
+/* A record about a failed call on a socket out of its copy, or NULL. */
+static __always_inline struct event *call_event(enum kind kind, const void *address,
+						const struct sock_common *sk,
+						const struct sockaddr_copy *asked)
+{
+	__u16 local = kind == BIND_FAILED ? bpf_ntohs(asked->port) : sk->skc_num;
+	__u16 remote = kind == CONNECT_FAILED ? bpf_ntohs(asked->port) : 0;
+	struct event *e = copied_event(kind, address, sk, local, remote);
+
+	if (!e)
+		return NULL;
+	if (kind == BIND_FAILED)
+		put_sockaddr(e->local, asked);
+	if (kind == CONNECT_FAILED)
+		put_sockaddr(e->remote, asked);
+	return e;
+}
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* The ring buffer that hands records to user space, and what it refused. */
+#ifndef TCPTRACE_RING_H
+#define TCPTRACE_RING_H
+
+#include "event.h"
+#include "filter.h"
+
+/* Written by every program, read by internal/probe. 16 MiB hold 160,000 records: a
+ * third of a second of the fastest closing that two processors manage. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 24);
+	__type(value, struct event);
+} events SEC(".maps");
+
+/* Records that found the ring full, and how many of them a RING_GAP has told. Written
+ * here, the first one read by internal/probe. */
+__u64 ring_full;
+__u64 ring_told;
+
+/* Puts a record where others are missing, as soon as there is room. Two processors may
+ * both do so: the number goes on, and says the same in both. */
+static __noinline int tell_gap(void)
+{
+	__u64 refused = ring_full;
+	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e)
+		return 0;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->time = bpf_ktime_get_boot_ns();
+	e->kind = RING_GAP;
+	e->cookie = refused;
+	ring_told = refused;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+static __always_inline struct event *reserve(enum kind kind)
+{
+	struct event *e;
+
+	if (ring_full != ring_told)
+		tell_gap();
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		__sync_fetch_and_add(&ring_full, 1);
+		return NULL;
+	}
+	e->time = bpf_ktime_get_boot_ns();
+	e->kind = kind;
+	e->from = 0;
+	e->to = 0;
+	e->flags = 0;
+	e->tcp_flags = 0;
+	e->signal = 0;
+	e->error = 0;
+	e->pid = 0;
+	e->uid = 0;
+	e->cgroup = 0;
+	e->reason = 0;
+	return e;
+}
+
+static __always_inline void submit(struct event *e)
+{
+	if (addresses_wanted(e))
+		bpf_ringbuf_submit(e, 0);
+	else
+		bpf_ringbuf_discard(e, 0);
+}
+
+#endif
