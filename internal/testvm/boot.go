@@ -33,7 +33,7 @@ type machine struct {
 
 // The emulated machines. KVM is not tried: where it is offered it does not always serve.
 //
-// Two faults of QEMU before 8.1 crash amd64 kernels now and then, newer ones above all.
+// Two faults of QEMU 7.2 crash amd64 kernels now and then, newer ones above all.
 // After cmpxchg16b, by which they allocate memory, the flags are wrong: the processor does
 // without it. And one processor may run an instruction that another one is patching, as
 // tracing does: all processors share one thread. An old processor is the fastest to
