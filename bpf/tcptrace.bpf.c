@@ -20,6 +20,7 @@
 #include "call.h"
 #include "ring.h"
 #include "record.h"
+#include "take.h"
 #include "half_closed.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -36,20 +37,25 @@ static __always_inline bool fin_unsent(struct sock *sk)
 	return tp && tp->snd_nxt != tp->write_seq;
 }
 
-static __always_inline int transition(struct sock *sk, int from, int to, bool locked)
+/* MPTCP's own sockets have protocol 262 and come along. */
+static __always_inline void transition(struct sock *sk, int from, int to, __u16 how)
 {
-	__u16 local = to == TCP_CLOSE ? last_port(sk) : sk->__sk_common.skc_num;
 	struct event *e;
+	__u16 local;
 
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return;
+	local = to == TCP_CLOSE ? last_port(sk) : sk->__sk_common.skc_num;
 	if (!local && !unchosen_wanted(sk->__sk_common.skc_net.net, bpf_ntohs(sk->__sk_common.skc_dport)))
-		return 0;
+		return;
 	e = socket_event(TRANSITION, sk, local);
 	if (!e)
-		return 0;
+		return;
+	e->flags = how;
 	e->from = from;
 	e->to = to;
 	put_options(e, &sk->__sk_common);
-	if (locked && made_by_call(sk, from, to))
+	if (sk->sk_lock.owned && made_by_call(sk, from, to))
 		put_process(e, sk);
 	if ((to == TCP_FIN_WAIT1 || to == TCP_CLOSING) && fin_unsent(sk))
 		e->flags |= FIN_UNSENT;
@@ -63,29 +69,22 @@ static __always_inline int transition(struct sock *sk, int from, int to, bool lo
 		e->cgroup = cgroup_of(sk);
 	}
 	submit(e);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(state_changed, struct sock *sk, int from, int to)
+{
+	transition(sk, from, to, 0);
+	take(TRANSITION, sk, from, to);
 	return 0;
 }
 
-/* The kernel skips a program that its own event interrupts: a segment that comes while a
- * system call changes a socket's state. So there are two. The state changes under the
- * socket's lock, which a process owns or else a segment or a timer holds; those are not
- * interrupted by others of their kind.
- *
- * MPTCP's own sockets have protocol 262 and come along. */
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(call_transition, struct sock *sk, int from, int to)
+int BPF_PROG(state_changed_next, struct sock *sk, int from, int to)
 {
-	if (!sk->sk_lock.owned || sk->sk_protocol != IPPROTO_TCP)
-		return 0;
-	return transition(sk, from, to, true);
-}
-
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(segment_transition, struct sock *sk, int from, int to)
-{
-	if (sk->sk_lock.owned || sk->sk_protocol != IPPROTO_TCP)
-		return 0;
-	return transition(sk, from, to, false);
+	if (take_over(TRANSITION, sk, from, to))
+		transition(sk, from, to, AGAIN);
+	return 0;
 }
 
 #define TIMER_OWNER(timer, type, member) \
@@ -264,34 +263,55 @@ int BPF_PROG(any_dropped, struct sk_buff *skb)
 	return dropped_reset(&segment, ends.netns);
 }
 
+static __always_inline void reset(enum kind kind, struct sock *sk, __u16 how, __u8 reason)
+{
+	struct event *e = socket_event(kind, sk, last_port(sk));
+
+	if (!e)
+		return;
+	e->flags = how;
+	e->from = sk->__sk_common.skc_state;
+	e->reason = reason;
+	submit(e);
+}
+
+/* From 6.12 on a RST is told also where no socket is. An active one answers no segment. */
+static __always_inline void sent(struct sock *sk, const void *skb, __u16 how, __u64 reason)
+{
+	if (!sk)
+		return;
+	reset(RESET_SENT, sk, skb ? how : how | RESET_ACTIVE, reason);
+}
+
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(reset_sent, struct sock *sk, struct sk_buff *skb)
 {
-	struct event *e;
+	sent(sk, skb, 0, reset_reason_told ? ctx[2] : 0);
+	take(RESET_SENT, sk ? (void *)sk : skb, 0, 0);
+	return 0;
+}
 
-	if (!sk)
-		return 0; /* from 6.12 on also where no socket is */
-	e = socket_event(RESET_SENT, sk, last_port(sk));
-	if (!e)
-		return 0;
-	e->from = sk->__sk_common.skc_state;
-	if (!skb)
-		e->flags |= RESET_ACTIVE;
-	if (reset_reason_told)
-		e->reason = ctx[2];
-	submit(e);
+SEC("tp_btf/tcp_send_reset")
+int BPF_PROG(reset_sent_next, struct sock *sk, struct sk_buff *skb)
+{
+	if (take_over(RESET_SENT, sk ? (void *)sk : skb, 0, 0))
+		sent(sk, skb, AGAIN, reset_reason_told ? ctx[2] : 0);
 	return 0;
 }
 
 SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(reset_received, struct sock *sk)
 {
-	struct event *e = socket_event(RESET_RECEIVED, sk, last_port(sk));
+	reset(RESET_RECEIVED, sk, 0, 0);
+	take(RESET_RECEIVED, sk, 0, 0);
+	return 0;
+}
 
-	if (!e)
-		return 0;
-	e->from = sk->__sk_common.skc_state;
-	submit(e);
+SEC("tp_btf/tcp_receive_reset")
+int BPF_PROG(reset_received_next, struct sock *sk)
+{
+	if (take_over(RESET_RECEIVED, sk, 0, 0))
+		reset(RESET_RECEIVED, sk, AGAIN, 0);
 	return 0;
 }
 

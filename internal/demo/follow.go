@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
 )
 
 const (
@@ -24,7 +27,7 @@ func (d *demo) follow(p *performance) error {
 	p.say(e.announceEnd)
 	p.try(func() error { return p.tryUntil(e) })
 	p.say(d.stage.head)
-	p.await(released)
+	p.try(func() error { return p.awaitEnd(e.until) })
 	p.restart()
 	if p.err != nil {
 		return p.err
@@ -36,16 +39,25 @@ func (d *demo) follow(p *performance) error {
 	return d.stage.say(e.tellEnd)
 }
 
-func released(s *seen) bool { return s.released != 0 }
+// awaitEnd waits for the end that the trace foretold.
+func (p *performance) awaitEnd(foretold event.Time) error {
+	if err := sleep(p.ctx, foretold.Sub(host.Now())); err != nil {
+		return err
+	}
+	err := p.view.await(p.ctx, func(s *seen) bool { return s.released != 0 })
+	if err != nil && p.ctx.Err() == nil {
+		return fmt.Errorf("%v after it was foretold: %w", host.Now().Sub(foretold), err)
+	}
+	return err
+}
 
 // tryUntil has servers try to bind until shortly before the end of TIME_WAIT.
 func (p *performance) tryUntil(e explanation) error {
-	end := e.clock.Wall(e.until)
 	for {
-		if err := p.tryBind(time.Until(end)); err != nil {
+		if err := p.tryBind(e.until.Sub(host.Now())); err != nil {
 			return err
 		}
-		left := time.Until(end) - lastTry
+		left := e.until.Sub(host.Now()) - lastTry
 		if left <= 0 {
 			return nil
 		}

@@ -15,8 +15,12 @@ import (
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
-// showPatience is how long the trace may take to show what was done.
-const showPatience = 3 * time.Second
+// showPatience is how long the trace may take to show what was done. It passes in looks,
+// as a machine that its host stops for seconds has not waited: that is one look.
+const (
+	showPatience = 3 * time.Second
+	looks        = 30
+)
 
 // stage is where the demo appears: the lines of the trace, as live.Run hands them
 // over, between the words of the narrator, each in the order in which things happen.
@@ -143,19 +147,22 @@ func (s *stage) say(words func(*narrator)) error {
 
 // await waits until the trace has shown enough.
 func (v *view) await(ctx context.Context, enough func(*seen) bool) error {
-	late := time.NewTimer(showPatience)
-	defer late.Stop()
-	for {
+	look := time.NewTicker(showPatience / looks)
+	defer look.Stop()
+	for left := looks; ; {
 		now := v.now()
 		if enough(&now) {
 			return nil
+		}
+		if left == 0 {
+			return fmt.Errorf("the trace shows no more than this after %v: %v", showPatience, &now)
 		}
 		select {
 		case <-v.changed:
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-late.C:
-			return fmt.Errorf("the trace shows no more than this after %v: %v", showPatience, &now)
+		case <-look.C:
+			left--
 		}
 	}
 }

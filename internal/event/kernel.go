@@ -51,6 +51,7 @@ const (
 	V6Only
 	IPv6
 	Bystander
+	Again
 )
 
 // The bits of the flags byte in a TCP header (RFC 9293 section 3.1).

@@ -68,15 +68,17 @@ const (
 	bpfProgAnyDropped        = "any_dropped"
 	bpfProgBindBegun         = "bind_begun"
 	bpfProgBindDone          = "bind_done"
-	bpfProgCallTransition    = "call_transition"
 	bpfProgConnectBegun      = "connect_begun"
 	bpfProgConnectDone       = "connect_done"
 	bpfProgListenBegun       = "listen_begun"
 	bpfProgListenDone        = "listen_done"
 	bpfProgResetReceived     = "reset_received"
+	bpfProgResetReceivedNext = "reset_received_next"
 	bpfProgResetSent         = "reset_sent"
+	bpfProgResetSentNext     = "reset_sent_next"
 	bpfProgSegmentDropped    = "segment_dropped"
-	bpfProgSegmentTransition = "segment_transition"
+	bpfProgStateChanged      = "state_changed"
+	bpfProgStateChangedNext  = "state_changed_next"
 	bpfProgTimerExpired      = "timer_expired"
 	bpfProgTimerStarted      = "timer_started"
 	bpfProgTimerStopped      = "timer_stopped"
@@ -94,6 +96,7 @@ const (
 	bpfVarFilterLocalPort    = "filter_local_port"
 	bpfVarFilterNetns        = "filter_netns"
 	bpfVarFilterRemotePort   = "filter_remote_port"
+	bpfVarFollowers          = "followers"
 	bpfVarHostAddr           = "host_addr"
 	bpfVarHostMask           = "host_mask"
 	bpfVarLocalFirst         = "local_first"
@@ -104,6 +107,7 @@ const (
 	bpfVarResetReasonTold    = "reset_reason_told"
 	bpfVarRingFull           = "ring_full"
 	bpfVarRingTold           = "ring_told"
+	bpfVarTakenOver          = "taken_over"
 	bpfVarTimewaitFunction   = "timewait_function"
 )
 
@@ -154,15 +158,17 @@ type bpfProgramSpecs struct {
 	AnyDropped        *ebpf.ProgramSpec `ebpf:"any_dropped"`
 	BindBegun         *ebpf.ProgramSpec `ebpf:"bind_begun"`
 	BindDone          *ebpf.ProgramSpec `ebpf:"bind_done"`
-	CallTransition    *ebpf.ProgramSpec `ebpf:"call_transition"`
 	ConnectBegun      *ebpf.ProgramSpec `ebpf:"connect_begun"`
 	ConnectDone       *ebpf.ProgramSpec `ebpf:"connect_done"`
 	ListenBegun       *ebpf.ProgramSpec `ebpf:"listen_begun"`
 	ListenDone        *ebpf.ProgramSpec `ebpf:"listen_done"`
 	ResetReceived     *ebpf.ProgramSpec `ebpf:"reset_received"`
+	ResetReceivedNext *ebpf.ProgramSpec `ebpf:"reset_received_next"`
 	ResetSent         *ebpf.ProgramSpec `ebpf:"reset_sent"`
+	ResetSentNext     *ebpf.ProgramSpec `ebpf:"reset_sent_next"`
 	SegmentDropped    *ebpf.ProgramSpec `ebpf:"segment_dropped"`
-	SegmentTransition *ebpf.ProgramSpec `ebpf:"segment_transition"`
+	StateChanged      *ebpf.ProgramSpec `ebpf:"state_changed"`
+	StateChangedNext  *ebpf.ProgramSpec `ebpf:"state_changed_next"`
 	TimerExpired      *ebpf.ProgramSpec `ebpf:"timer_expired"`
 	TimerStarted      *ebpf.ProgramSpec `ebpf:"timer_started"`
 	TimerStopped      *ebpf.ProgramSpec `ebpf:"timer_stopped"`
@@ -195,6 +201,7 @@ type bpfVariableSpecs struct {
 	FilterLocalPort   *ebpf.VariableSpec `ebpf:"filter_local_port"`
 	FilterNetns       *ebpf.VariableSpec `ebpf:"filter_netns"`
 	FilterRemotePort  *ebpf.VariableSpec `ebpf:"filter_remote_port"`
+	Followers         *ebpf.VariableSpec `ebpf:"followers"`
 	HostAddr          *ebpf.VariableSpec `ebpf:"host_addr"`
 	HostMask          *ebpf.VariableSpec `ebpf:"host_mask"`
 	LocalFirst        *ebpf.VariableSpec `ebpf:"local_first"`
@@ -205,6 +212,7 @@ type bpfVariableSpecs struct {
 	ResetReasonTold   *ebpf.VariableSpec `ebpf:"reset_reason_told"`
 	RingFull          *ebpf.VariableSpec `ebpf:"ring_full"`
 	RingTold          *ebpf.VariableSpec `ebpf:"ring_told"`
+	TakenOver         *ebpf.VariableSpec `ebpf:"taken_over"`
 	TimewaitFunction  *ebpf.VariableSpec `ebpf:"timewait_function"`
 }
 
@@ -259,6 +267,7 @@ type bpfVariables struct {
 	FilterLocalPort   *ebpf.Variable `ebpf:"filter_local_port"`
 	FilterNetns       *ebpf.Variable `ebpf:"filter_netns"`
 	FilterRemotePort  *ebpf.Variable `ebpf:"filter_remote_port"`
+	Followers         *ebpf.Variable `ebpf:"followers"`
 	HostAddr          *ebpf.Variable `ebpf:"host_addr"`
 	HostMask          *ebpf.Variable `ebpf:"host_mask"`
 	LocalFirst        *ebpf.Variable `ebpf:"local_first"`
@@ -269,6 +278,7 @@ type bpfVariables struct {
 	ResetReasonTold   *ebpf.Variable `ebpf:"reset_reason_told"`
 	RingFull          *ebpf.Variable `ebpf:"ring_full"`
 	RingTold          *ebpf.Variable `ebpf:"ring_told"`
+	TakenOver         *ebpf.Variable `ebpf:"taken_over"`
 	TimewaitFunction  *ebpf.Variable `ebpf:"timewait_function"`
 }
 
@@ -281,15 +291,17 @@ type bpfPrograms struct {
 	AnyDropped        *ebpf.Program `ebpf:"any_dropped"`
 	BindBegun         *ebpf.Program `ebpf:"bind_begun"`
 	BindDone          *ebpf.Program `ebpf:"bind_done"`
-	CallTransition    *ebpf.Program `ebpf:"call_transition"`
 	ConnectBegun      *ebpf.Program `ebpf:"connect_begun"`
 	ConnectDone       *ebpf.Program `ebpf:"connect_done"`
 	ListenBegun       *ebpf.Program `ebpf:"listen_begun"`
 	ListenDone        *ebpf.Program `ebpf:"listen_done"`
 	ResetReceived     *ebpf.Program `ebpf:"reset_received"`
+	ResetReceivedNext *ebpf.Program `ebpf:"reset_received_next"`
 	ResetSent         *ebpf.Program `ebpf:"reset_sent"`
+	ResetSentNext     *ebpf.Program `ebpf:"reset_sent_next"`
 	SegmentDropped    *ebpf.Program `ebpf:"segment_dropped"`
-	SegmentTransition *ebpf.Program `ebpf:"segment_transition"`
+	StateChanged      *ebpf.Program `ebpf:"state_changed"`
+	StateChangedNext  *ebpf.Program `ebpf:"state_changed_next"`
 	TimerExpired      *ebpf.Program `ebpf:"timer_expired"`
 	TimerStarted      *ebpf.Program `ebpf:"timer_started"`
 	TimerStopped      *ebpf.Program `ebpf:"timer_stopped"`
@@ -302,15 +314,17 @@ func (p *bpfPrograms) Close() error {
 		p.AnyDropped,
 		p.BindBegun,
 		p.BindDone,
-		p.CallTransition,
 		p.ConnectBegun,
 		p.ConnectDone,
 		p.ListenBegun,
 		p.ListenDone,
 		p.ResetReceived,
+		p.ResetReceivedNext,
 		p.ResetSent,
+		p.ResetSentNext,
 		p.SegmentDropped,
-		p.SegmentTransition,
+		p.StateChanged,
+		p.StateChangedNext,
 		p.TimerExpired,
 		p.TimerStarted,
 		p.TimerStopped,

@@ -40,6 +40,16 @@ func (t *Types) Without(f Feature) *Types { return &Types{t.cache, t.without | f
 type features struct {
 	here         Feature
 	resetReasons map[uint8]string // of tcp_send_reset; nil: it does not tell
+	// preemptive: a task may lose the processor in the midst of a program (7.0).
+	preemptive bool
+}
+
+// followers is how many programs stand behind each that has some.
+func (f features) followers() int {
+	if f.preemptive {
+		return preemptedFollowers
+	}
+	return followers
 }
 
 // tracepoints that every trace needs, by their type in the kernel's BTF.
@@ -94,6 +104,8 @@ func inspectTypes(types *btf.Spec) (features, error) {
 			found.here |= feature
 		}
 	}
+	// Tracepoints that are freed by SRCU do not keep the processor (tracepoint_guard()).
+	found.preemptive = hasMember(types, "tp_transition_snapshot", "srcu_gp")
 	if found.here&ResetReasons != 0 {
 		found.resetReasons = resetReasons(types)
 	}

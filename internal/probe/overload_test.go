@@ -82,28 +82,43 @@ func open(t *testing.T, ns *kerneltest.NetNS, ring uint32) *probe.Probe {
 // load makes connections that the server closes first, all in one thread.
 func load(t *testing.T, ns *kerneltest.NetNS, connections int) {
 	t.Helper()
-	err := <-ns.Go(func() error {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		defer l.Close()
-		for range connections {
-			if err := kerneltest.Visit(l); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := <-ns.Go(func() error { return visits(connections) }); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func visits(connections int) error {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for range connections {
+		if err := kerneltest.Visit(l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // read takes all that is in the ring.
 func read(t *testing.T, p *probe.Probe) []entry {
 	t.Helper()
 	var all []entry
+	for _, k := range records(t, p) {
+		if k.Kind == event.RingGap {
+			all = append(all, entry{refused: p.Gap(&k)})
+		} else {
+			all = append(all, entry{what: what{k.Kind, k.Sock, k.Cookie, k.From, k.To}})
+		}
+	}
+	return all
+}
+
+// records takes all that is in the ring, as the programs wrote it.
+func records(t *testing.T, p *probe.Probe) []event.Kernel {
+	t.Helper()
+	var all []event.Kernel
 	for {
 		p.SetDeadline(time.Now())
 		var k event.Kernel
@@ -113,10 +128,7 @@ func read(t *testing.T, p *probe.Probe) []entry {
 			return all
 		case err != nil:
 			t.Fatal(err)
-		case k.Kind == event.RingGap:
-			all = append(all, entry{refused: p.Gap(&k)})
-		default:
-			all = append(all, entry{what: what{k.Kind, k.Sock, k.Cookie, k.From, k.To}})
 		}
+		all = append(all, k)
 	}
 }

@@ -23,11 +23,24 @@ import (
 )
 
 // attachOrder has the programs in the order of attaching: what explains a
-// transition must be there before the transition is.
+// transition must be there before the transition is. Copies come after the original.
 var attachOrder = []string{
 	"timer_started", "timer_stopped", "timer_expired", "segment_dropped", "any_dropped",
-	"reset_sent", "reset_received", "call_transition", "segment_transition",
+	"reset_sent", "reset_sent_next", "reset_received", "reset_received_next",
+	"state_changed", "state_changed_next",
 }
+
+// followed has the programs with a follower, which has the name with follower behind it.
+var followed = []string{"reset_sent", "reset_received", "state_changed"}
+
+const (
+	follower = "_next"
+	// followers is how many a program has where nothing but an interrupt gets in between.
+	followers = 1
+	// preemptedFollowers is how many where tasks do, too: more than one of them may have
+	// lost the processor in the midst of a program.
+	preemptedFollowers = 3
+)
 
 // optional has the programs that not every trace takes: each has features that it needs,
 // and one that it stands in for.
@@ -36,7 +49,8 @@ var optional = []struct {
 	needs, without Feature
 }{
 	{"segment_dropped", Drops | DroppedSocket, 0}, {"any_dropped", Drops, DroppedSocket},
-	{"reset_sent", Resets, 0}, {"reset_received", Resets, 0},
+	{"reset_sent", Resets, 0}, {"reset_sent_next", Resets, 0},
+	{"reset_received", Resets, 0}, {"reset_received_next", Resets, 0},
 	{"accept_done", CallEvents, 0}, {"accept4_done", CallEvents, 0},
 	{"bind_begun", CallEvents, CallRegisters}, {"bind_done", CallEvents, 0},
 	{"listen_begun", CallEvents, CallRegisters}, {"listen_done", CallEvents, 0},
@@ -118,8 +132,14 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 		"timewait_function": functions.timewait, "request_function": functions.request,
 		"cookies_made": p.has(Cookies), "cgroups_told": p.has(Cgroups), "call_registers_told": p.has(CallRegisters),
 		"bucket_told": p.has(BucketExpiry), "dropped_socket_told": p.has(DroppedSocket), "reset_reason_told": p.has(ResetReasons),
+		"followers": uint8(p.kernel.followers()),
 	}); err != nil {
 		return nil, err
+	}
+	for _, name := range followed {
+		for n := 2; n <= p.kernel.followers(); n++ {
+			spec.Programs[copied(name+follower, n)] = spec.Programs[name+follower].Copy()
+		}
 	}
 	p.prune(spec)
 	if p.has(DroppedSocket) {
@@ -131,11 +151,22 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 	return spec, nil
 }
 
+// copied is the name of the nth of a program's copies; 1: the original.
+func copied(program string, n int) string {
+	if n == 1 {
+		return program
+	}
+	return fmt.Sprint(program, n)
+}
+
 // prune takes the programs that do not serve here out of an object.
 func (p *Probe) prune(spec *ebpf.CollectionSpec) {
 	for _, o := range optional {
-		if !p.has(o.needs) || o.without != 0 && p.has(o.without) {
-			delete(spec.Programs, o.program)
+		if p.has(o.needs) && (o.without == 0 || !p.has(o.without)) {
+			continue
+		}
+		for n := 1; n <= p.kernel.followers(); n++ {
+			delete(spec.Programs, copied(o.program, n))
 		}
 	}
 }
@@ -218,22 +249,32 @@ func (p *Probe) attach() error {
 		}
 	}
 	for _, name := range attachOrder {
-		program, ok := p.collection.Programs[name]
-		if !ok {
-			continue
-		}
-		l, err := link.AttachTracing(link.TracingOptions{Program: program})
-		needs := neededBy(name)
-		switch {
-		case err == nil:
-			p.links = append(p.links, attached{l, needs})
-		case needs != 0:
-			p.lack(needs, fmt.Errorf("attach %s: %w", name, err))
-		default:
-			return explain("attach "+name, err)
+		for n := 1; n <= p.kernel.followers(); n++ {
+			if err := p.attachTracing(copied(name, n), neededBy(name)); err != nil {
+				return err
+			}
 		}
 	}
 	p.detachHalves()
+	return nil
+}
+
+// attachTracing attaches a program, if it is taken here. A feature that does not attach is
+// done without.
+func (p *Probe) attachTracing(name string, needs Feature) error {
+	program, ok := p.collection.Programs[name]
+	if !ok {
+		return nil
+	}
+	l, err := link.AttachTracing(link.TracingOptions{Program: program})
+	switch {
+	case err == nil:
+		p.links = append(p.links, attached{l, needs})
+	case needs != 0:
+		p.lack(needs, fmt.Errorf("attach %s: %w", name, err))
+	default:
+		return explain("attach "+name, err)
+	}
 	return nil
 }
 

@@ -53,14 +53,12 @@ func (p *Probe) Refused() (uint64, error) {
 	return more(refused, &p.lost.ring), nil
 }
 
-// Skipped returns how many transitions and resets the kernel skipped since the last time:
-// it does where an event interrupts the program for its own kind, and counts about four of
-// five. It skips a system call's program for a segment's event as well, which is none to
-// that program, so those do not count; nor do those of the timer programs, which run for
-// every timer of the machine.
+// Skipped returns how many transitions and resets the kernel kept from the programs since the
+// last time: those that it skipped the first program for, and no follower took over. What
+// happens to the timers of other sockets has one program each, as nothing interrupts that.
 func (p *Probe) Skipped() (uint64, error) {
 	var skipped uint64
-	for _, name := range []string{"segment_transition", "reset_sent", "reset_received"} {
+	for _, name := range followed {
 		program, ok := p.collection.Programs[name]
 		if !ok {
 			continue
@@ -71,7 +69,11 @@ func (p *Probe) Skipped() (uint64, error) {
 		}
 		skipped += stats.RecursionMisses
 	}
-	return more(skipped, &p.lost.reentry), nil
+	var taken uint64 // read last: what is on its way is not lost
+	if err := p.collection.Variables["taken_over"].Get(&taken); err != nil {
+		return 0, fmt.Errorf("read what followers took over: %w", err)
+	}
+	return more(max(skipped, taken)-taken, &p.lost.reentry), nil
 }
 
 // more returns by how much a counter has grown, and notes how it stands.

@@ -47,6 +47,7 @@ type Settler struct {
 	connecting map[caller]*socket
 	// listeners has the listening sockets by cookie, by which a SYN names its own.
 	listeners map[uint64]*socket
+	changes   changes
 	reason    func(uint8) string
 	cgroup    func(uint64) string
 	forgets   bool // sockets were forgotten that are not closed
@@ -90,7 +91,9 @@ func (s *Settler) Add(k *event.Kernel) {
 	s.queue.release(k.Time)
 	switch k.Kind {
 	case event.SocketTransition:
-		s.transition(k)
+		if !s.changes.repeated(k) {
+			s.transition(k)
+		}
 	case event.SynReceived:
 		s.synReceived(k)
 	case event.RequestStopped:

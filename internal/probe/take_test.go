@@ -1,0 +1,86 @@
+//go:build linux
+
+package probe_test
+
+import (
+	"testing"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// TestFollowersTakeOver loses no change of state although the kernel skips programs: with its
+// packets steered to other processors, a softirq interrupts a program at work. Each socket's
+// changes must form a chain, and followers must have taken some of them.
+//
+// Not each round must be whole: kernels that keep tracing programs from what runs over their
+// process 1 hide single changes, and count them nowhere. Without followers none would be, as
+// 50 changes and more are taken over in each.
+func TestFollowersTakeOver(t *testing.T) {
+	kerneltest.RequireRoot(t)
+	ns := kerneltest.NewNetNS(t)
+	ns.Steer(t, "lo")
+	p := open(t, ns, 0)
+	const rounds, workers, each = 8, 4, 500
+	whole := 0
+	for range rounds {
+		var running []<-chan error
+		for range workers {
+			running = append(running, ns.Go(func() error { return visits(each) }))
+		}
+		for _, done := range running {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		var c chains
+		for _, k := range records(t, p) {
+			c.add(&k)
+		}
+		t.Logf("%d changes taken over, %d ends closed, %d breaks", c.takenOver, c.closed, c.breaks)
+		if c.takenOver > 0 && c.breaks == 0 && c.closed == 2*workers*each {
+			whole++
+		}
+	}
+	if whole < rounds/4 {
+		t.Errorf("%d rounds of %d are whole", whole, rounds)
+	}
+	if lost, err := p.Skipped(); lost != 0 || err != nil {
+		t.Errorf("%d lost (%v), want 0", lost, err)
+	}
+}
+
+// chains follows full sockets by their kernel addresses.
+type chains struct {
+	last      map[uint64]change
+	takenOver int
+	closed    int // ends of connections
+	breaks    int // changes that begin where none has ended
+}
+
+type change struct{ from, to tcpstate.State }
+
+func (c *chains) add(k *event.Kernel) {
+	if k.Kind != event.SocketTransition {
+		return
+	}
+	if c.last == nil {
+		c.last = make(map[uint64]change)
+	}
+	this, before := change{k.From, k.To}, c.last[k.Sock]
+	if k.Has(event.Again) {
+		if this == before {
+			return
+		}
+		c.takenOver++
+	}
+	born := k.From == tcpstate.Close || k.From == tcpstate.Listen
+	if before != (change{}) && before.to != k.From && !(born && before.to == tcpstate.Close) {
+		c.breaks++
+	}
+	c.last[k.Sock] = this
+	if k.To == tcpstate.Close && k.RemotePort != 0 {
+		c.closed++
+	}
+}
