@@ -24,7 +24,7 @@ func TestOutput(t *testing.T) {
 16:28:05.217150 127.1.0.24:20101 127.0.0.1:56010 FIN_WAIT2 > TIME_WAIT 1us port 20101 held until 16:29:06.6
 16:28:05.217160 127.1.0.24:20101 127.0.0.1:56010 TIME_WAIT > CLOSE 21us RST received
 16:28:06.217160 lost 19 events, the ring buffer was full: what follows may have gaps
-16:28:06.217160 lost 2 events, the tracer was interrupted by its own event: what follows may have gaps
+16:28:06.217160 lost 2 events, the kernel skipped programs of the trace: what follows may have gaps
 
 events lost:       21 (3 connections not seen whole)
 `, output{lines: 2, lost: 21, ring: 19, reported: true}},

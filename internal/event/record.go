@@ -211,7 +211,7 @@ type LossKind string
 // The kinds of loss.
 const (
 	LossRing    LossKind = "ring"    // the ring buffer was full
-	LossReentry LossKind = "reentry" // a program was interrupted by its own event
+	LossReentry LossKind = "reentry" // the kernel skipped a program, as it ran on that processor already
 	LossDamage  LossKind = "damage"  // a part of the capture could not be read
 )
 

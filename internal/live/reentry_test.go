@@ -15,11 +15,11 @@ import (
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
-// TestReentranceIsTold loses transitions for real: with its packets steered to other
-// processors, a softirq interrupts the program at work, and the kernel skips the
-// program's own event. What was lost must show as such, and no verdict may be wrong.
-// It runs beside no other test, which would lose records as well.
-func TestReentranceIsTold(t *testing.T) {
+// TestReentranceLosesNothing has the kernel skip programs: with its packets steered to other
+// processors, a softirq interrupts one at work. Others take over, so no loss is told, and no
+// verdict is wrong. Single events may be missing all the same: some kernels hide them (README,
+// Caveats), and TestFollowersTakeOver of internal/probe tells these from those.
+func TestReentranceLosesNothing(t *testing.T) {
 	ns := kerneltest.NewNetNS(t)
 	ns.Steer(t, "lo")
 	r := record(t, event.Filter{}, ns)
@@ -37,7 +37,14 @@ func TestReentranceIsTold(t *testing.T) {
 	r.awaitQuiet(t, 2*workers*each)
 	r.stop(t)
 	wrong, incomplete := r.checkHonest(t)
-	t.Logf("%d of %d verdicts incomplete, %d wrong, lost: %v", incomplete, len(r.verdicts), wrong, r.lost)
+	missing := 2*workers*each - len(r.verdicts)
+	t.Logf("%d verdicts missing, %d incomplete, %d wrong, lost: %v", missing, incomplete, wrong, r.lost)
+	if missing < 0 || missing+incomplete > workers*each/50 {
+		t.Errorf("%d verdicts missing and %d incomplete of %d", missing, incomplete, 2*workers*each)
+	}
+	for _, l := range r.lost {
+		t.Errorf("%d events lost: %v", l.Lost, l.Kind)
+	}
 	if got := r.summary.Connections; got < workers*each*99/100 || got > workers*each*101/100 {
 		t.Errorf("%d connections in the summary, want about %d", got, workers*each)
 	}

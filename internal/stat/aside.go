@@ -21,7 +21,7 @@ func (l *Losses) phrases() []string {
 	var phrases []string
 	if l.Events > 0 {
 		phrases = append(phrases, counted(l.Events, "event")+inBrackets(figures(
-			figure{"ring buffer full", int(l.Ring), false}, figure{"tracer interrupted", int(l.Reentry), false},
+			figure{"ring buffer full", int(l.Ring), false}, figure{"programs skipped", int(l.Reentry), false},
 		)))
 	}
 	if l.Damages > 0 {

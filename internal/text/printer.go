@@ -95,7 +95,7 @@ func (p *Printer) Loss(l event.Loss) {
 
 var lossWords = map[event.LossKind]string{
 	event.LossRing:    "the ring buffer was full",
-	event.LossReentry: "the tracer was interrupted by its own event",
+	event.LossReentry: "the kernel skipped programs of the trace",
 }
 
 // Flush returns the first error of the writer.
