@@ -54,7 +54,9 @@ func (s *Stat) finish() {
 	addSummary(&s.summary, &r.tracker.Summary)
 	for e := range r.tracker.Ends() {
 		s.sockets++
-		s.held.add(e, r.clock)
+		if !e.Overdue(event.Time(r.last - int64(r.clock))) {
+			s.held.add(e, r.clock)
+		}
 	}
 	s.losses.Events += max(r.lost, r.stopLost)
 	s.closers.decide()

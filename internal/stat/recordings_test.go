@@ -281,23 +281,25 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// A port of two roles has none.
+// A port of two roles has none. What must have ended is held no longer.
 func TestHeldRoles(t *testing.T) {
 	t.Parallel()
 	w := newWorld(30 * s)
+	overdue := w.socket("10.0.0.1:90", "10.0.0.9:4000", finWait2)
+	overdue.to(3*s, timeWait, event.CauseFin, tracetest.Until(28*s))
 	for i, role := range []event.Role{event.Server, event.Client, event.Server} {
 		k := w.socket(fmt.Sprintf("10.0.0.1:%d", 80+i/2), fmt.Sprintf("10.0.0.9:%d", 4000+i), timeWait)
 		if k.found(0, role); role == event.Client {
 			k.state = established
 			k.to(s, finWait1, event.CauseClose)
 			k.to(2*s, finWait2, event.CauseAck)
-			k.to(3*s, timeWait, event.CauseFin, tracetest.Until(9*s))
+			k.to(3*s, timeWait, event.CauseFin, tracetest.Until(39*s))
 		}
 	}
 	equal(t, "held", w.report(t).Held, stat.Held{
-		Sockets: 3, Ports: 2, Until: stat.Time{Time: tracetest.Boot.Add(time.Minute + 9*s)},
+		Sockets: 3, Ports: 2, Until: stat.Time{Time: tracetest.Boot.Add(time.Minute + 39*s)},
 		Most: []stat.HeldPort{
-			{Port: 80, Sockets: 2, Until: stat.Time{Time: tracetest.Boot.Add(time.Minute + 9*s)}},
+			{Port: 80, Sockets: 2, Until: stat.Time{Time: tracetest.Boot.Add(time.Minute + 39*s)}},
 			{Port: 81, Role: "server", Sockets: 1},
 		},
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/goldentest"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
 
 func options(width int) text.Options {
@@ -258,6 +259,26 @@ func TestForgottenSocketsAreSaid(t *testing.T) {
 			if len(line) > 81 {
 				t.Errorf("a line of %d columns: %s", len(line)-1, line)
 			}
+		}
+	}
+}
+
+// TestUnseenEndsAreSaid: who must have left TIME_WAIT is not said to be in it.
+func TestUnseenEndsAreSaid(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	tracker := conn.NewTracker()
+	p := text.New(&out, options(80))
+	p.Start(&event.Start{}, tracker)
+	for id, until := range []time.Duration{50 * time.Second, 70 * time.Second} {
+		tr := closedBy("nginx")
+		tr.Socket, tr.From, tr.To, tr.Until = event.ID(id+1), tcpstate.FinWait2, tcpstate.TimeWait, tracetest.When(until)
+		p.Transition(&tr, tracker.Add(&tr))
+	}
+	p.Stop(event.Stop{Time: tracetest.When(time.Minute)}, nil)
+	for _, want := range []string{`until \S+ \(1 in TIME_WAIT\)`, `\nnot seen:          the end of 1 socket in TIME_WAIT\n`} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("no %s in:\n%s", want, out.String())
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	if stop.Reason == event.StopCut {
 		p.add("\ncut off:           after ", p.clockTime(stop.Time, 3), ", without a stop record")
 	}
-	p.held()
+	p.held(stop.Time)
 	p.findings(findings)
 	p.end()
 }
@@ -83,11 +83,15 @@ type holding struct {
 // portsShown is how many of the ports in TIME_WAIT the summary names.
 const portsShown = 3
 
-// held says which ports are still in TIME_WAIT, the most held first, and until when.
-func (p *Printer) held() {
+// held says which ports are still in TIME_WAIT at the end, the most held first, and until when.
+func (p *Printer) held(at event.Time) {
 	ports := make(map[uint16]*holding)
+	unseen := 0
 	for _, e := range p.sockets.Open() {
-		if e.State != tcpstate.TimeWait {
+		if e.Overdue(at) {
+			unseen++
+		}
+		if e.State != tcpstate.TimeWait || e.Overdue(at) {
 			continue
 		}
 		h := ports[e.Local().Port()]
@@ -107,6 +111,11 @@ func (p *Printer) held() {
 	if more := len(all) - portsShown; more > 0 {
 		p.add("\n                   and ")
 		p.count(more, "more port")
+	}
+	if unseen > 0 {
+		p.add("\nnot seen:          the end of ")
+		p.count(unseen, "socket")
+		p.add(" in TIME_WAIT")
 	}
 }
 
