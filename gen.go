@@ -7,7 +7,7 @@
 // drops what the filter does not want, and writes the rest as one struct event into
 // a ring buffer. From there each package hands it to the next, and never back:
 //
-//	bpf/       the programs: stateless, one record an event
+//	bpf/       the programs: one record an event, by the first one that is not skipped
 //	probe      loads and attaches them, reads the ring, counts what was lost; knows what
 //	           kernels offer, and takes what this one has
 //	event      the records, and the decoding of struct event

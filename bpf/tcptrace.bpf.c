@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The programs of tcptrace. Each looks at one tracepoint, drops what the filter does
- * not want, and hands the rest to user space in one ring buffer. They keep no state
- * but where a kernel does not tell what is needed: half_closed.h, call.h. See gen.go
- * for the way a record takes from here. */
+ * not want, and hands the rest to user space in one ring buffer. They keep no state but for
+ * who took an event (take.h), and where a kernel does not tell what is needed: half_closed.h,
+ * call.h. See gen.go for the way a record takes from here. */
 #include "types.h"
 
 #include <bpf/bpf_helpers.h>

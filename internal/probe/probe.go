@@ -112,6 +112,10 @@ func Open(o Options) (*Probe, error) {
 		p.Close()
 		return nil, err
 	}
+	if _, err := p.Skipped(); err != nil { // while programs had no followers yet
+		p.Close()
+		return nil, err
+	}
 	return p, nil
 }
 
