@@ -131,9 +131,14 @@ func (l lacking) compare(t *testing.T, whole, less []event.Transition) {
 	}
 }
 
-// stories has the transitions of each socket, by its ends, without times.
+// stories has the transitions of each socket, by its ends, without times. The local port of a
+// SYN may be told with the next transition: its answer came late.
 func (l lacking) stories(transitions []event.Transition) map[string][]string {
 	stories := make(map[string][]string)
+	ends := make(map[event.ID]string)
+	for _, tr := range transitions {
+		ends[tr.Socket] = fmt.Sprintf("%v %v", tr.Local, tr.Remote)
+	}
 	for _, tr := range transitions {
 		if l.blur != nil {
 			l.blur(&tr)
@@ -146,8 +151,8 @@ func (l lacking) stories(transitions []event.Transition) map[string][]string {
 		if tr.Process != nil {
 			process = fmt.Sprintf("%+v", *tr.Process)
 		}
-		ends := fmt.Sprintf("%v %v", tr.Local, tr.Remote)
-		stories[ends] = append(stories[ends], fmt.Sprintf("  %v > %v by %s %s %q %q, %v, until %v, in %q, %+v, %+v",
+		of := ends[tr.Socket]
+		stories[of] = append(stories[of], fmt.Sprintf("  %v > %v by %s %s %q %q, %v, until %v, in %q, %+v, %+v",
 			tr.From, tr.To, tr.Cause, tr.Mechanism, tr.Error, tr.Reason, process, until, tr.Cgroup, tr.Options, tr.Totals))
 	}
 	return stories
