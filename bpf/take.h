@@ -39,9 +39,11 @@ static __always_inline __u64 number(const void *about)
 
 static __always_inline __u64 *mark_of(__u64 about)
 {
-	__u32 place = about * 0x9e3779b97f4a7c15 >> 58;
+	__u64 place = bpf_get_smp_processor_id() * MARKS | about * 0x9e3779b97f4a7c15 >> 58;
 
-	return &marks[(bpf_get_smp_processor_id() * MARKS | place) & (MARKED_CPUS * MARKS - 1)];
+	/* Older verifiers see no bounds but in a mask that comes last. */
+	asm volatile("%0 &= %1" : "+r"(place) : "i"(MARKED_CPUS * MARKS - 1));
+	return &marks[place];
 }
 
 /* An event by what tells it from the one before. The lowest three bits count the programs that
