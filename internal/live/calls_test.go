@@ -17,6 +17,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -98,6 +99,7 @@ type attempt struct {
 // no other.
 func TestFailedBinds(t *testing.T) {
 	t.Parallel()
+	needs(t, probe.Iterators) // netlink does not tell of sockets that are only bound
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
 	var attempts []attempt

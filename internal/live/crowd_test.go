@@ -14,6 +14,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -21,6 +22,7 @@ import (
 // record has 200 of them, those that last longest among them, and counts the rest.
 func TestManyInTheWayAreCounted(t *testing.T) {
 	t.Parallel()
+	needs(t, probe.Iterators) // netlink tells the end of TIME_WAIT too early
 	const crowd = 300
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)

@@ -48,6 +48,9 @@ func TestWithoutAFeature(t *testing.T) {
 	for _, offer := range probe.Offers(0, nil) {
 		t.Run(offer.Key, func(t *testing.T) {
 			t.Parallel()
+			if offer.Feature == probe.SymbolNames {
+				needs(t, probe.Iterators) // by which the timers are learned
+			}
 			ns := kerneltest.NewNetNS(t)
 			whole := record(t, event.Filter{}, ns)
 			less := recordWith(t, live.Options{Without: offer.Feature}, ns)

@@ -100,6 +100,9 @@ func TestFindingsOfOneHost(t *testing.T) {
 			if strings.HasPrefix(string(tc.code), "reset_") {
 				needs(t, probe.ResetReasons)
 			}
+			if tc.code == "listen_overflow" || tc.code == "close_wait_held" {
+				needs(t, probe.Iterators) // which tell of queues
+			}
 			ns := kerneltest.NewNetNS(t)
 			r := record(t, event.Filter{}, ns)
 			tc.do(t, ns)
@@ -274,6 +277,7 @@ func TestFindingsOfALostPeer(t *testing.T) {
 	t.Parallel()
 	t.Run("fin_unacknowledged", func(t *testing.T) {
 		t.Parallel()
+		needs(t, probe.Iterators) // which tell of timeouts
 		l := newLab(t, 19301)
 		p := l.connect(t, l.listen(t, 19301), 19301)
 		defer unix.Close(p.server)
@@ -283,6 +287,7 @@ func TestFindingsOfALostPeer(t *testing.T) {
 	})
 	t.Run("syn_unanswered", func(t *testing.T) {
 		t.Parallel()
+		needs(t, probe.Iterators)
 		l := newLab(t, 19302)
 		l.wire.Drop()
 		begin(t, l.near, netip.AddrPort{}, netip.AddrPortFrom(farAddr, 19302))

@@ -94,7 +94,7 @@ var offers = []Offer{
 		Feature: Iterators, Key: "iterators", Name: "BPF iterators", Part: Owner,
 		For: "to find older sockets, and who has any", Way: "snapshots by iterators",
 		Otherwise: "snapshots by netlink and /proc",
-		Less:      "sockets that are found have no options, their TIME_WAIT is told too short by up to 4 s, and processes of other users may be missing",
+		Less:      "sockets that are only bound are not found, those that are have no options, their TIME_WAIT is told too short by up to 4 s, neither their queues nor drops are told, and processes of other users may be missing",
 		Since:     "5.9", Do: "CAP_BPF and CAP_PERFMON",
 	},
 	{

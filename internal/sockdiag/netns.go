@@ -68,6 +68,17 @@ func (a atlas) addThreads(netns uint32, pids []uint32) {
 	}
 }
 
+// addEveryThread adds the namespaces of all threads, where it is not known which of them have
+// to do with sockets.
+func (a atlas) addEveryThread() {
+	for _, pid := range numbers("/proc") {
+		threads := "/proc/" + pid + "/task/"
+		for _, tid := range numbers(threads) {
+			a.add(threads + tid + "/ns/net")
+		}
+	}
+}
+
 func (a atlas) add(path string) {
 	if inode, ok := linkInode(path); ok && a[inode] == nowhere {
 		a[inode] = path
@@ -99,10 +110,17 @@ func (c *collector) namespaces(a atlas) map[uint32]string {
 	if len(c.query.NetNS) > 0 {
 		for _, netns := range c.query.NetNS {
 			paths[netns] = a.find(netns, c.pids[netns]...)
+			if paths[netns] == nowhere && c.blind {
+				a.addEveryThread()
+				paths[netns] = a[netns]
+			}
 		}
 		return paths
 	}
 	a.addAll()
+	if c.blind {
+		a.addEveryThread()
+	}
 	for netns, pids := range c.pids {
 		a.addThreads(netns, pids)
 		if a[netns] == nowhere && slices.ContainsFunc(pids, denied) {
