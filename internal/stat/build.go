@@ -24,6 +24,7 @@ func (s *Stat) Report() *Report {
 		Sockets:     s.sockets,
 		Connections: s.connections(),
 		Dwells:      s.dwellTimes(),
+		Edges:       s.edges.list(),
 		Curves:      s.overTime(),
 		Held:        s.held.top(portsListed),
 		FailedCalls: s.calls.list(),

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // Time is a moment in UTC; the zero value is one that is not known. As JSON it has nine
@@ -38,6 +39,8 @@ type Report struct {
 	MoreClosers CloserRest `json:"more_closers"`
 	// Dwells has the states that sockets left, in the order of a connection's life.
 	Dwells []Dwell `json:"dwell"`
+	// Edges has the transitions that came to pass, in the order of the states before.
+	Edges []Edge `json:"-"`
 	// Curves has those of TIME_WAIT, ESTABLISHED and CLOSE_WAIT that had sockets, in this
 	// order.
 	Curves []Curve `json:"curves"`
@@ -141,6 +144,14 @@ type Dwell struct {
 	Median time.Duration `json:"median_ns"`
 	P99    time.Duration `json:"p99_ns"`
 	Max    time.Duration `json:"max_ns"`
+}
+
+// Edge is a transition from one state to another, and how often sockets made it.
+type Edge struct {
+	From, To tcpstate.State
+	Times    int
+	// Median is how long half of them were in From at most; 0: not known of any.
+	Median time.Duration
 }
 
 // Curve is how many sockets were in a state over time, as far as they were seen. Those of

@@ -22,6 +22,7 @@ type Stat struct {
 	sockets  int          // that were closed, or open where a recording ended
 	fin      int          // connections that FINs alone ended
 	dwells   [tcpstate.Count]histogram
+	edges    edges
 	closers  closers
 	curves   curves
 	held     held
@@ -68,6 +69,7 @@ func (s *Stat) Transition(t *event.Transition, step conn.Step) {
 	if t.Stays() {
 		return
 	}
+	s.edges.add(t)
 	if t.Dwell > 0 && t.From < tcpstate.Count {
 		s.dwells[t.From].add(t.Dwell)
 	}
