@@ -23,24 +23,34 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 	p.begin()
 	p.layout.call(p, c)
 	p.end()
+	for _, words := range p.InTheWay(c) {
+		p.below(words)
+	}
+}
+
+// InTheWay says what kept a call from its port, and from when on it works: a paragraph
+// each.
+func (p *Printer) InTheWay(c *event.CallFailed) []string {
+	var all []string
 	for i := range c.Holders[:min(len(c.Holders), holdersShown)] {
-		p.below("in its way: " + p.holderWords(&c.Holders[i], c.Time))
+		all = append(all, "in its way: "+p.holderWords(&c.Holders[i], c.Time))
 	}
 	if more := c.More; len(c.Holders) > holdersShown {
 		for i := range c.Holders[holdersShown:] {
 			more[c.Holders[holdersShown+i].State]++
 		}
-		p.below("and " + strconv.Itoa(sum(more)) + " more, " + stateCounts(more))
+		all = append(all, "and "+strconv.Itoa(sum(more))+" more, "+stateCounts(more))
 	}
 	if c.NotLooked {
-		p.below("what is in its way was not looked for: too many calls fail")
+		all = append(all, "what is in its way was not looked for: too many calls fail")
 	}
 	if c.Ports != nil {
-		p.below(portWords(c.Ports))
+		all = append(all, portWords(c.Ports))
 	}
 	if at, ok := diagnose.FreeAt(c); ok && len(c.Holders) > 0 {
-		p.below("works from " + p.clockTime(at, 1) + " on")
+		all = append(all, "works from "+p.clockTime(at, 1)+" on")
 	}
+	return all
 }
 
 func (l *layout) call(p *Printer, c *event.CallFailed) {
@@ -55,12 +65,12 @@ func (l *layout) call(p *Printer, c *event.CallFailed) {
 	l.notesFrom(p, start)
 	p.process(c.Process, p.room())
 	if c.Call != event.CallConnect {
-		p.add(" ", optionWords(&c.Options))
+		p.add(" ", OptionWords(&c.Options))
 	}
 }
 
-// optionWords says what decides who may share a port.
-func optionWords(o *event.Options) string {
+// OptionWords says what decides who may share a port.
+func OptionWords(o *event.Options) string {
 	switch {
 	case !o.Known:
 		return "options not seen"
@@ -89,7 +99,7 @@ func (p *Printer) below(words string) {
 
 // holderWords says what a socket in the way is, how long it stays, and who closed it.
 func (p *Printer) holderWords(h *event.InTheWay, now event.Time) string {
-	words := []string{p.stateWords(&h.Socket, now) + ", " + optionWords(&h.Options)}
+	words := []string{p.stateWords(&h.Socket, now) + ", " + OptionWords(&h.Options)}
 	if h.ClosedFirst == event.Local || h.ClosedFirst == event.Both {
 		closed := h.Role.String()
 		if closed == "" {
@@ -97,7 +107,7 @@ func (p *Printer) holderWords(h *event.InTheWay, now event.Time) string {
 		}
 		closed += " closed first"
 		if h.Closer != nil {
-			closed += ": " + processName(h.Closer) + " by " + h.Mechanism.String()
+			closed += ": " + ProcessName(h.Closer) + " by " + h.Mechanism.String()
 		}
 		words = append(words, closed)
 	}
@@ -137,7 +147,7 @@ func holderNames(holders []event.Holder) string {
 	var names []string
 	for i := range holders[:min(len(holders), namesShown)] {
 		h := &holders[i]
-		name := processName(&h.Process)
+		name := ProcessName(&h.Process)
 		if h.FD >= 0 {
 			name += " fd " + strconv.Itoa(h.FD)
 		}
@@ -150,7 +160,8 @@ func holderNames(holders []event.Holder) string {
 	return words
 }
 
-func processName(process *event.Process) string {
+// ProcessName names a process as a line does, harmless: python3/4242.
+func ProcessName(process *event.Process) string {
 	return Printable(process.Comm) + processID(process)
 }
 

@@ -3,6 +3,7 @@ package text
 
 import (
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -75,22 +76,28 @@ func (p *Printer) Loss(l event.Loss) {
 	p.begin()
 	p.paint(red)
 	p.time(l.Time, p.layout.fraction)
-	if l.Kind == event.LossDamage {
-		p.add(" damaged: ")
-		if l.Bytes > 0 {
-			p.count(int(l.Bytes), "byte")
-			p.add(" of the capture could not be read")
-		} else {
-			p.add("a part of the recording is missing")
-		}
-	} else {
-		p.add(" lost ")
-		p.count(int(l.Lost), "event")
-		p.add(", ", lossWords[l.Kind])
-	}
+	p.add(" ", LossWords(l))
 	p.add(": what follows may have gaps")
 	p.paint(plain)
 	p.end()
+}
+
+// LossWords says what was lost, and why.
+func LossWords(l event.Loss) string {
+	switch {
+	case l.Kind != event.LossDamage:
+		return "lost " + counted(l.Lost, "event") + ", " + lossWords[l.Kind]
+	case l.Bytes > 0:
+		return "damaged: " + counted(uint64(l.Bytes), "byte") + " of the capture could not be read"
+	}
+	return "damaged: a part of the recording is missing"
+}
+
+func counted(n uint64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.FormatUint(n, 10) + " " + noun
 }
 
 var lossWords = map[event.LossKind]string{

@@ -98,7 +98,7 @@ func (p *Printer) howLong(a *why.Answer, t *why.Try) string {
 
 // hasIt says what a socket is, what keeps it, and what it has set.
 func (p *Printer) hasIt(a *why.Answer, s *event.Socket) string {
-	words := p.stateWords(s, a.Time) + ", " + optionWords(&s.Options)
+	words := p.stateWords(s, a.Time) + ", " + OptionWords(&s.Options)
 	switch {
 	case s.State == tcpstate.TimeWait:
 		words += ". No process has it any more. This side closed first, or both did at once"

@@ -113,6 +113,10 @@ func (p *Printer) appendCloser(b []byte, t *event.Transition, e *conn.End) []byt
 	return b
 }
 
+// Cause says why it came to a transition, as its line does: "FIN", "RST sent by close",
+// "killed by signal 9". It is "" where that is not known.
+func Cause(t *event.Transition) string { return string(appendCause(nil, t)) }
+
 // appendCause says a transition's cause and error, if they are known.
 func appendCause(b []byte, t *event.Transition) []byte {
 	start := len(b)
