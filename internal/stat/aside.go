@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 // printTrouble says what is missing, kept or refused, and nothing where there is none.
@@ -20,14 +22,14 @@ func (r *Report) printTrouble(p *page, clock func(Time) string) {
 func (l *Losses) phrases() []string {
 	var phrases []string
 	if l.Events > 0 {
-		phrases = append(phrases, counted(l.Events, "event")+inBrackets(figures(
+		phrases = append(phrases, text.Counted(l.Events, "event")+inBrackets(figures(
 			figure{"ring buffer full", int(l.Ring), false}, figure{"programs skipped", int(l.Reentry), false},
 		)))
 	}
 	if l.Damages > 0 {
-		words := counted(l.Damages, "part") + " of the recording"
+		words := text.Counted(l.Damages, "part") + " of the recording"
 		if l.DamagedBytes > 0 {
-			words += " (" + counted(l.DamagedBytes, "byte") + ")"
+			words += " (" + text.Counted(l.DamagedBytes, "byte") + ")"
 		}
 		phrases = append(phrases, words)
 	}
@@ -52,15 +54,15 @@ func (h *Held) phrases(clock func(Time) string) []string {
 	case 0:
 		return nil
 	case 1:
-		return []string{h.Most[0].String() + until + " (" + grouped(h.Sockets) + " in TIME_WAIT)"}
+		return []string{h.Most[0].String() + until + " (" + text.Grouped(h.Sockets) + " in TIME_WAIT)"}
 	}
 	var named []string
 	for _, port := range h.Most[:min(len(h.Most), portsShown)] {
 		if port.Sockets > 1 {
-			named = append(named, strconv.Itoa(int(port.Port))+" ("+grouped(port.Sockets)+")")
+			named = append(named, strconv.Itoa(int(port.Port))+" ("+text.Grouped(port.Sockets)+")")
 		}
 	}
-	words := grouped(h.Ports) + " ports by TIME_WAIT" + until
+	words := text.Grouped(h.Ports) + " ports by TIME_WAIT" + until
 	if len(named) == 0 {
 		return []string{words}
 	}
@@ -80,10 +82,10 @@ func (p *HeldPort) String() string {
 func (r *Report) failures() []string {
 	var phrases []string
 	for _, c := range r.FailedCalls[:min(len(r.FailedCalls), callsShown)] {
-		phrases = append(phrases, string(c.Call)+" "+c.Error+" "+grouped(c.Times))
+		phrases = append(phrases, string(c.Call)+" "+c.Error+" "+text.Grouped(c.Times))
 	}
 	if more := len(r.FailedCalls) - callsShown; more > 0 {
-		phrases = append(phrases, "and "+counted(more, "more error"))
+		phrases = append(phrases, "and "+text.Counted(more, "more error"))
 	}
 	return phrases
 }
@@ -104,7 +106,7 @@ func (r *Report) printFindings(p *page) {
 		shown++
 	}
 	if more := len(r.Findings) + r.MoreFindings - shown; more > 0 {
-		p.label("and "+grouped(more)+" more", p.phrases(codes(r.Findings[shown:])...)...)
+		p.label("and "+text.Grouped(more)+" more", p.phrases(codes(r.Findings[shown:])...)...)
 	}
 }
 
@@ -112,7 +114,7 @@ func (r *Report) printFindings(p *page) {
 func (f *Finding) lines(p *page) []line {
 	code, times := string(f.Severity)+" "+string(f.Code), ": "
 	if f.Count > 1 {
-		times = " (" + grouped(f.Count) + " times): "
+		times = " (" + text.Grouped(f.Count) + " times): "
 	}
 	lines := wrapped(code+times+printable(f.Summary, findingLines*p.columns), max(1, p.columns-labels))
 	if len(lines) > findingLines {

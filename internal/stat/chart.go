@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mattn/go-runewidth"
+	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 // blocks has bars of eight heights.
@@ -40,7 +41,7 @@ func (r *Report) chart(width, height int, clock func(Time) string) []line {
 	var lines []line
 	for i := range r.Curves {
 		c := &r.Curves[i]
-		title := c.State + ", most " + grouped(c.Peak) + " at " + clock(c.PeakAt)
+		title := c.State + ", most " + text.Grouped(c.Peak) + " at " + clock(c.PeakAt)
 		lines = append(lines, line{{faint, shortened(title, width)}})
 		for _, bar := range bars(c.most(columns), rows) {
 			lines = append(lines, line{{curveColor[c.State], bar}})

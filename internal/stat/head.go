@@ -20,10 +20,10 @@ func (r *Report) printRecorded(p *page, zone *time.Location) {
 	}
 	var phrases []string
 	if a.Recordings > 1 {
-		phrases = append(phrases, counted(a.Recordings, "recording"))
+		phrases = append(phrases, text.Counted(a.Recordings, "recording"))
 	}
 	if a.Files > a.Recordings {
-		phrases = append(phrases, counted(a.Files, "file"))
+		phrases = append(phrases, text.Counted(a.Files, "file"))
 	}
 	if len(a.Hosts) > 0 {
 		phrases = append(phrases, several(a.Hosts))
@@ -72,7 +72,7 @@ func (a *Recorded) ends() []string {
 	for _, reason := range slices.Sorted(maps.Keys(a.Ended)) {
 		number := ""
 		if a.Recordings > 1 {
-			number = grouped(a.Ended[reason]) + " "
+			number = text.Grouped(a.Ended[reason]) + " "
 		}
 		phrases = append(phrases, number+"stop: "+cmp.Or(printable(reason, nameColumns), "unknown"))
 	}
@@ -87,7 +87,7 @@ func (a *Recorded) cuts() []line {
 	case a.Recordings == 1:
 		return []line{{{red, "cut off: it has no stop record"}}}
 	}
-	return []line{{{red, grouped(a.Cut) + " cut off: without a stop record"}}}
+	return []line{{{red, text.Grouped(a.Cut) + " cut off: without a stop record"}}}
 }
 
 // figure is a number with its name. One that is not always told is left out where it is 0.
@@ -101,7 +101,7 @@ func figures(all ...figure) []string {
 	var phrases []string
 	for _, f := range all {
 		if f.n != 0 || f.always {
-			phrases = append(phrases, f.name+" "+grouped(f.n))
+			phrases = append(phrases, f.name+" "+text.Grouped(f.n))
 		}
 	}
 	return phrases
@@ -111,16 +111,16 @@ func figures(all ...figure) []string {
 func (r *Report) printConnections(p *page) {
 	p.label("transitions", p.phrases(r.transitions()...)...)
 	c := &r.Connections
-	seen := grouped(c.Seen)
+	seen := text.Grouped(c.Seen)
 	if c.BothEnds > 0 {
-		seen += " (both ends seen of " + grouped(c.BothEnds) + ")"
+		seen += " (both ends seen of " + text.Grouped(c.BothEnds) + ")"
 	}
-	phrases := []string{seen, grouped(c.Open) + " open"}
+	phrases := []string{seen, text.Grouped(c.Open) + " open"}
 	if c.Incomplete > 0 {
-		phrases = append(phrases, grouped(c.Incomplete)+" incomplete")
+		phrases = append(phrases, text.Grouped(c.Incomplete)+" incomplete")
 	}
 	if c.Forgotten > 0 {
-		phrases = append(phrases, counted(c.Forgotten, "socket")+" forgotten")
+		phrases = append(phrases, text.Counted(c.Forgotten, "socket")+" forgotten")
 	}
 	p.label("connections", p.phrases(phrases...)...)
 	f := &c.ClosedFirst
@@ -137,7 +137,7 @@ func (r *Report) printConnections(p *page) {
 }
 
 func (r *Report) transitions() []string {
-	phrases := []string{grouped(r.Transitions) + " of " + counted(r.Sockets, "socket")}
+	phrases := []string{text.Grouped(r.Transitions) + " of " + text.Counted(r.Sockets, "socket")}
 	if r.PerSecond > 0 {
 		phrases = append(phrases, rate(r.PerSecond))
 	}

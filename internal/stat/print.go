@@ -90,14 +90,14 @@ func (r *Report) closersHead() string {
 	if r.MoreClosers.AtLeast {
 		more = "+"
 	}
-	return "CLOSED FIRST BY (" + strconv.Itoa(closersShown) + " of " + grouped(all) + more + ")"
+	return "CLOSED FIRST BY (" + strconv.Itoa(closersShown) + " of " + text.Grouped(all) + more + ")"
 }
 
 // cells are the closer's row. What is not known is a dash.
 func (c *Closer) cells() []string {
 	name, processes, port := "not seen", "-", "-"
 	if c.Processes > 0 {
-		name, processes = cmp.Or(printable(c.Comm, nameColumns), "?"), grouped(c.Processes)
+		name, processes = cmp.Or(printable(c.Comm, nameColumns), "?"), text.Grouped(c.Processes)
 	}
 	if c.AtLeast {
 		processes += "+"
@@ -106,7 +106,7 @@ func (c *Closer) cells() []string {
 		port = strconv.Itoa(int(c.Port))
 	}
 	return []string{
-		name, c.Side, cmp.Or(c.Mechanism, "-"), cmp.Or(c.How, "-"), port, processes, grouped(c.Connections), percent(c.Share),
+		name, c.Side, cmp.Or(c.Mechanism, "-"), cmp.Or(c.How, "-"), port, processes, text.Grouped(c.Connections), percent(c.Share),
 	}
 }
 
@@ -147,7 +147,7 @@ func (r *Report) dwellLines(p *page) []line {
 		t.gap = 2
 	}
 	for _, d := range r.Dwells {
-		t.rows = append(t.rows, []string{d.State, grouped(d.Times), cell(d.Median), cell(d.P99), cell(d.Max)})
+		t.rows = append(t.rows, []string{d.State, text.Grouped(d.Times), cell(d.Median), cell(d.P99), cell(d.Max)})
 	}
 	return t.lines(p.columns)
 }

@@ -86,14 +86,14 @@ func (p *Printer) Loss(l event.Loss) {
 func LossWords(l event.Loss) string {
 	switch {
 	case l.Kind != event.LossDamage:
-		return "lost " + counted(l.Lost, "event") + ", " + lossWords[l.Kind]
+		return "lost " + plural(l.Lost, "event") + ", " + lossWords[l.Kind]
 	case l.Bytes > 0:
-		return "damaged: " + counted(uint64(l.Bytes), "byte") + " of the capture could not be read"
+		return "damaged: " + plural(uint64(l.Bytes), "byte") + " of the capture could not be read"
 	}
 	return "damaged: a part of the recording is missing"
 }
 
-func counted(n uint64, noun string) string {
+func plural(n uint64, noun string) string {
 	if n != 1 {
 		noun += "s"
 	}
