@@ -27,7 +27,7 @@ func Create(path string, replace bool) (*os.File, error) {
 	case errors.Is(err, fs.ErrExist):
 		return nil, existsError{path}
 	case err != nil:
-		return nil, fmt.Errorf("create the capture: %w", err)
+		return nil, fmt.Errorf("create the file: %w", err)
 	}
 	giveToUser(f)
 	return f, nil
@@ -57,7 +57,7 @@ func remove(path string) error {
 		return fmt.Errorf("%s is no regular file, which is not replaced", path)
 	}
 	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("replace the capture: %w", err)
+		return fmt.Errorf("replace the file: %w", err)
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func Place(from, path string, replace bool) error {
 		return err
 	}
 	if err := os.Rename(from, path); err != nil {
-		return fmt.Errorf("name the capture: %w", err)
+		return fmt.Errorf("name the file: %w", err)
 	}
 	return nil
 }
