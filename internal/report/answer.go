@@ -1,0 +1,248 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/stat"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+const (
+	// answered is how many findings the answer has.
+	answered = 3
+	// portsAnswered is how many ports in TIME_WAIT it names.
+	portsAnswered = 3
+)
+
+// answer is what a report says on top.
+type answer struct {
+	Happened []string // what happened, and who closed first
+	Held     []string // why a port was held, and until when
+	Do       []string
+	Missing  []string // what could not be seen
+}
+
+// answer says in words what is in the recordings.
+func (r *Report) answer() answer {
+	figures := r.done()
+	a := answer{Happened: r.happened(figures), Held: r.held(figures), Missing: r.missing(figures)}
+	for _, f := range r.worst() {
+		if f.Severity == event.Info || len(a.Do) >= answered {
+			continue
+		}
+		a.Held = append(a.Held, f.Summary+".")
+		for _, advice := range f.Advice {
+			if !slices.Contains(a.Do, advice) {
+				a.Do = append(a.Do, advice)
+			}
+		}
+	}
+	return a
+}
+
+// single is the only connection that there is, or nil.
+func (r *Report) single() *connection {
+	r.done()
+	var only *connection
+	for _, c := range r.connections {
+		switch {
+		case c.listener:
+		case only != nil:
+			return nil
+		default:
+			only = c
+		}
+	}
+	return only
+}
+
+func (r *Report) happened(f *stat.Report) []string {
+	if c := r.single(); c != nil {
+		return []string{"The connection " + c.name() + ".", r.verdictWords(c)}
+	}
+	c := &f.Connections
+	if c.Seen == 0 {
+		return []string{"No connection was seen."}
+	}
+	seen := text.Counted(c.Seen, "connection")
+	if c.BothEnds > 0 {
+		seen += ", of " + text.Grouped(c.BothEnds) + " both ends"
+	}
+	if c.Open > 0 {
+		seen += "; " + text.Grouped(c.Open) + " not closed at the end"
+	}
+	return append([]string{seen + "."}, closersWords(f)...)
+}
+
+// closersWords says who closed first, and which kind of process did so most.
+func closersWords(f *stat.Report) []string {
+	c := &f.Connections.ClosedFirst
+	by := []struct {
+		who string
+		n   int
+	}{
+		{"the server", c.Server}, {"the client", c.Client}, {"both at once", c.Both}, {"neither side", c.Neither},
+		{"the local side", c.Local}, {"the remote side", c.Remote}, {"nobody knows who", c.Unknown},
+	}
+	closed := 0
+	var words []string
+	for _, b := range by {
+		closed += b.n
+		if b.n > 0 {
+			words = append(words, b.who+" "+text.Grouped(b.n))
+		}
+	}
+	if closed == 0 {
+		return nil
+	}
+	lines := []string{"Of " + text.Grouped(closed) + " that were closed, first by: " + strings.Join(words, ", ") + "."}
+	if len(f.Closers) > 0 && f.Closers[0].Comm != "" {
+		top := &f.Closers[0]
+		words := "Most often by " + text.Printable(top.Comm) + " (" + top.Side
+		if top.Mechanism != "" {
+			words += ", " + top.Mechanism
+		}
+		lines = append(lines, words+"): "+text.Grouped(top.Connections)+".")
+	}
+	return lines
+}
+
+// verdictWords says who closed a connection first, how, and by whom.
+func (r *Report) verdictWords(c *connection) string {
+	var words string
+	switch who := c.who(); {
+	case c.closedFirst == event.Both:
+		words = "Both ends closed at once: their FINs crossed"
+	case c.closedFirst == event.Neither:
+		words = "Neither end closed it" + neitherWords(c.how)
+	case c.overBefore():
+		words = "It was closed before the recording: " + c.address(0) + " closed first, or both ends did at once"
+	case who == "" && c.judged:
+		words = "Who closed it first is not known"
+	case who == "":
+		words = "Nobody has closed it yet"
+	default:
+		words = "The " + who + " closed first" + r.closerWords(c)
+	}
+	if c.ended != 0 {
+		words += "; it ended by " + endWords(c.ended)
+	}
+	if c.incomplete {
+		words += ". It was not seen whole"
+	}
+	if c.forgotten {
+		words += ". It was followed no longer at the end: there were too many"
+	}
+	return words + "."
+}
+
+// who closed first: server or client, or local or remote where the roles are not known.
+func (c *connection) who() string {
+	role := event.Role(0)
+	switch c.closedFirst {
+	case event.Local:
+		role = c.roleOf(0)
+	case event.Remote:
+		role = c.roleOf(1)
+	default:
+		return ""
+	}
+	return cmp.Or(role.String(), c.closedFirst.String()+" side")
+}
+
+func (r *Report) closerWords(c *connection) string {
+	words := ""
+	if name := r.tables.name(c.closer); name != "" {
+		words = ": " + name
+	}
+	switch c.mechanism {
+	case 0:
+	case event.MechanismSignal:
+		words += ", killed by a signal"
+	default:
+		words += " by " + c.mechanism.String()
+	}
+	if c.how != 0 && c.how != event.Fin {
+		words += ", with " + endWords(c.how)
+	}
+	return words
+}
+
+func neitherWords(how event.How) string {
+	switch how {
+	case 0:
+		return ""
+	case event.Refused:
+		return ": it was refused"
+	}
+	return ": " + endWords(how)
+}
+
+// endWords says how a connection ended.
+func endWords(how event.How) string {
+	switch how {
+	case event.Fin:
+		return "a FIN"
+	case event.Reset:
+		return "a RST"
+	case event.Timeout:
+		return "a timeout"
+	case event.Refused:
+		return "a refusal"
+	case event.Abandoned:
+		return "being given up"
+	}
+	return "being destroyed"
+}
+
+// held says which ports TIME_WAIT keeps at the end, and until when.
+func (r *Report) held(f *stat.Report) []string {
+	if f.Held.Sockets == 0 {
+		return nil
+	}
+	var all []string
+	for _, p := range f.Held.Most[:min(len(f.Held.Most), portsAnswered)] {
+		words := "At the end port " + strconv.Itoa(int(p.Port))
+		if p.Role != "" {
+			words += " of the " + p.Role
+		}
+		words += " is held"
+		if !p.Until.IsZero() {
+			words += " until " + r.clock(p.Until.Time)
+		}
+		all = append(all, words+": "+text.Counted(p.Sockets, "socket")+" in TIME_WAIT, as the side that closes first keeps its port.")
+	}
+	if more := f.Held.Ports - len(all); more > 0 {
+		all = append(all, "And "+text.Counted(more, "more port")+".")
+	}
+	return all
+}
+
+// missing says what the recordings lack.
+func (r *Report) missing(f *stat.Report) []string {
+	var all []string
+	if f.Lost.Events > 0 {
+		all = append(all, text.Counted(f.Lost.Events, "event")+" lost: there may be gaps.")
+	}
+	if f.Lost.Damages > 0 {
+		all = append(all, text.Counted(f.Lost.Damages, "part")+" of the recording could not be read, or is missing.")
+	}
+	if f.Connections.Incomplete > 0 {
+		all = append(all, text.Counted(f.Connections.Incomplete, "connection")+" not seen whole.")
+	}
+	if f.Recorded.Cut > 0 {
+		all = append(all, text.Counted(f.Recorded.Cut, "recording")+" cut off: without a stop record.")
+	}
+	if f.Connections.Forgotten > 0 {
+		all = append(all, text.Counted(f.Connections.Forgotten, "socket")+" followed no longer: there were too many.")
+	}
+	return all
+}
+
+// clock is a moment to a tenth of a second, as text has the end of TIME_WAIT.
+func (r *Report) clock(t time.Time) string { return t.In(r.zone).Format("15:04:05.0") }

@@ -1,0 +1,279 @@
+package report
+
+import (
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+const (
+	// connectionsKept is how many connections are kept. The others are counted.
+	connectionsKept = 1 << 17
+	// stepsKept is how many transitions of an end are kept.
+	stepsKept = 64
+)
+
+// connection is one with the ends that were seen of it, or a socket that listens.
+type connection struct {
+	recording *recording
+	ends      [2]*end // the one that was seen first; the other one, or nil
+	listener  bool
+
+	// The verdict, as seen from the first end.
+	role        event.Role
+	closedFirst event.Side
+	how, ended  event.How
+	mechanism   event.Mechanism
+	closer      uint32 // of the table of processes
+	judged      bool
+	incomplete  bool
+	forgotten   bool // it was followed no longer, as there were too many
+	joined      bool // it is the other end of another one, which has it
+}
+
+// end is a socket.
+type end struct {
+	event.Tuple
+	socket event.ID
+	of     *connection
+	steps  []step
+	more   int        // steps that are not kept
+	until  event.Time // when the kernel ends the state; 0: no timer, or unknown
+	// overdue: it must have left TIME_WAIT, and that was not seen.
+	overdue bool
+}
+
+// step is a state that an end enters. There are a million of them.
+type step struct {
+	at       event.Time
+	process  uint32 // of the table; 0: none
+	cause    uint16 // of the table
+	from, to tcpstate.State
+	flags    stepFlags
+}
+
+type stepFlags uint8
+
+const (
+	stepActs  stepFlags = 1 << iota // a process made the transition
+	stepFound                       // it is none: the socket was found in its state
+	stepGap                         // what was before is lost
+	stepFirst                       // it shows who closes first
+)
+
+func (s *step) has(f stepFlags) bool { return s.flags&f != 0 }
+
+// last is the last step, or nil.
+func (e *end) last() *step {
+	if len(e.steps) == 0 {
+		return nil
+	}
+	return &e.steps[len(e.steps)-1]
+}
+
+// state is the one that the end is in.
+func (e *end) state() tcpstate.State {
+	if s := e.last(); s != nil {
+		return s.to
+	}
+	return tcpstate.Unknown
+}
+
+func (e *end) take(s step) {
+	if last := e.last(); last != nil && s.from != last.to && !s.has(stepFound) {
+		s.flags |= stepGap
+	}
+	if len(e.steps) < stepsKept {
+		e.steps = append(e.steps, s)
+		return
+	}
+	e.more++
+	e.steps[stepsKept-1] = s // the state that it is in shall be right
+	e.steps[stepsKept-1].flags |= stepGap
+}
+
+func (r *Report) step(t *event.Transition, s conn.Step) step {
+	own := step{
+		at: t.Time, from: t.From, to: t.To,
+		process: r.tables.process(t.Process), cause: r.tables.cause(causeOf(t)),
+	}
+	if t.Acts() {
+		own.flags |= stepActs
+	}
+	if s.ClosesFirst {
+		own.flags |= stepFirst
+	}
+	return own
+}
+
+// end returns what is kept of an end, or nil where there are too many.
+func (r *Report) end(e *conn.End) *end {
+	if own := r.now.ends[e.Socket]; own != nil {
+		return own
+	}
+	if len(r.connections) < connectionsKept {
+		return r.another(e)
+	}
+	if e.Peer == nil || r.now.ends[e.Peer.Socket] == nil {
+		return nil
+	}
+	own := &end{Tuple: e.Tuple, socket: e.Socket} // the other end of one that is kept
+	r.now.ends[e.Socket] = own
+	return own
+}
+
+// another begins a connection.
+func (r *Report) another(e *conn.End) *end {
+	c := &connection{recording: r.now, listener: e.Listener()}
+	own := &end{Tuple: e.Tuple, socket: e.Socket, of: c}
+	c.ends[0] = own
+	r.connections = append(r.connections, c)
+	r.now.ends[e.Socket] = own
+	return own
+}
+
+// join makes one connection of two ends.
+func (r *Report) join(e *conn.End, own *end) {
+	if e.Peer == nil || own.of != nil && own.of.ends[1] != nil {
+		return
+	}
+	other := r.now.ends[e.Peer.Socket]
+	if other == nil {
+		other = &end{Tuple: e.Peer.Tuple, socket: e.Peer.Socket}
+		other.take(step{at: e.Peer.Since, to: e.Peer.State, flags: stepFound | stepGap})
+		r.now.ends[e.Peer.Socket] = other
+	}
+	c, second := own.of, other
+	if c == nil || other.of != nil && r.before(other, own) {
+		c, second = other.of, own
+	}
+	if second.of != nil {
+		second.of.joined = true
+	}
+	second.of, c.ends[1] = c, second
+}
+
+// before says whether an end was seen before another one.
+func (r *Report) before(a, b *end) bool {
+	x, y := a.steps, b.steps
+	return len(x) > 0 && len(y) > 0 && x[0].at < y[0].at
+}
+
+// verdict takes the verdict on an end. That on the other end is taken where it knows more.
+func (c *connection) verdict(e *conn.End, own *end, t *tables) {
+	if c.judged && (e.Closer == nil || c.closer != 0) {
+		c.incomplete = c.incomplete || e.Incomplete
+		return
+	}
+	c.judged = true
+	c.see(e, own, t)
+}
+
+// see takes what is known of who opened and who closed.
+func (c *connection) see(e *conn.End, own *end, t *tables) {
+	c.role, c.closedFirst = e.Role(), e.ClosedFirst
+	if own == c.ends[1] {
+		c.role, c.closedFirst = otherRole(c.role), otherSide(c.closedFirst)
+	}
+	c.how, c.ended, c.mechanism = e.How, e.Ended, e.Mechanism
+	c.closer = t.process(e.Closer)
+	c.incomplete = c.incomplete || e.Incomplete
+}
+
+// finish takes what is known of a connection at the end of its recording.
+func (c *connection) finish(r *recording, t *tables) {
+	if c.joined {
+		return
+	}
+	for _, own := range c.ends {
+		if own == nil || own.state() == tcpstate.Close || own.state() == tcpstate.Unknown {
+			continue
+		}
+		e := r.tracker.End(own.socket)
+		switch {
+		case e == nil:
+			c.forgotten = true
+		case e.Overdue(r.last):
+			own.overdue = true
+		case !c.judged && own == c.ends[0]:
+			c.see(e, own, t)
+		}
+	}
+}
+
+func otherRole(r event.Role) event.Role {
+	switch r {
+	case event.Server:
+		return event.Client
+	case event.Client:
+		return event.Server
+	}
+	return r
+}
+
+func otherSide(s event.Side) event.Side {
+	switch s {
+	case event.Local:
+		return event.Remote
+	case event.Remote:
+		return event.Local
+	}
+	return s
+}
+
+// roleOf is the role of the first end, or of the other one.
+func (c *connection) roleOf(i int) event.Role {
+	if i == 1 {
+		return otherRole(c.role)
+	}
+	return c.role
+}
+
+// address is that of an end, whether it was seen or not.
+func (c *connection) address(i int) string {
+	if e := c.ends[i]; e != nil {
+		return e.Local().String()
+	}
+	return c.ends[0].Remote().String()
+}
+
+// timeWait returns the end that is, or was, in TIME_WAIT, and the step that began it.
+func (c *connection) timeWait() (*end, *step) {
+	for _, e := range c.ends {
+		if e == nil {
+			continue
+		}
+		for i := range e.steps {
+			if e.steps[i].to == tcpstate.TimeWait {
+				return e, &e.steps[i]
+			}
+		}
+	}
+	return nil, nil
+}
+
+// name says which connection it is: who opened it and to where,
+// if that is known.
+func (c *connection) name() string {
+	if c.listener {
+		return c.address(0) + " listens"
+	}
+	switch c.role {
+	case event.Server:
+		return c.address(1) + " to " + c.address(0)
+	case event.Client:
+		return c.address(0) + " to " + c.address(1)
+	}
+	return c.address(0) + " and " + c.address(1)
+}
+
+// overBefore says whether all that was seen of a connection is its TIME_WAIT.
+func (c *connection) overBefore() bool {
+	return !c.judged && c.ends[1] == nil && len(c.ends[0].steps) > 0 &&
+		(c.ends[0].steps[0].has(stepFound) && c.ends[0].steps[0].to == tcpstate.TimeWait || c.ends[0].steps[0].from == tcpstate.TimeWait)
+}
+
+func causeOf(t *event.Transition) cause {
+	return cause{words: text.Cause(t), segment: segmentOf(t)}
+}

@@ -1,0 +1,119 @@
+package report_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/goldentest"
+	"github.com/tcptrace/tcptrace/internal/replay"
+	"github.com/tcptrace/tcptrace/internal/report"
+	"github.com/tcptrace/tcptrace/internal/tracetest"
+)
+
+// restart is the report on the capture that the manual shows.
+func restart(t *testing.T) *report.Report {
+	t.Helper()
+	r := report.New(time.UTC)
+	o := replay.Options{Files: []string{"../cli/testdata/restart.jsonl"}, Log: zap.NewNop()}
+	if err := replay.Run(context.Background(), o, r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// scripted is the report on the trace that all outputs are shown with.
+func scripted(t *testing.T) *report.Report {
+	t.Helper()
+	r := report.New(time.UTC)
+	if err := tracetest.Play(r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// only is the report on one connection of that trace, by its port.
+func only(t *testing.T, port uint16) *report.Report {
+	t.Helper()
+	r := report.New(time.UTC)
+	stream := derive.New(r)
+	tracetest.Tell(port1{stream, port})
+	return r
+}
+
+// port1 lets the sockets of one port pass.
+type port1 struct {
+	*derive.Stream
+	port uint16
+}
+
+func (p port1) has(local, remote interface{ Port() uint16 }) bool {
+	return local.Port() == p.port || remote.Port() == p.port
+}
+
+func (p port1) Found(s *event.Socket) {
+	if p.has(s.Local, s.Remote) && s.Remote.Port() != 0 {
+		p.Stream.Found(s)
+	}
+}
+
+func (p port1) Transition(t *event.Transition) {
+	if p.has(t.Local, t.Remote) && t.Remote.Port() != 0 {
+		p.Stream.Transition(t)
+	}
+}
+
+func (p port1) CallFailed(c *event.CallFailed) {
+	if p.has(c.Local, c.Remote) {
+		p.Stream.CallFailed(c)
+	}
+}
+
+func (p port1) Sample(*event.Sample) {}
+
+func markdown(t *testing.T, r *report.Report) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := r.Markdown(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestGoldenMarkdown(t *testing.T) {
+	t.Parallel()
+	for file, r := range map[string]*report.Report{
+		"restart":   restart(t),
+		"both-ends": only(t, 9091),
+		"reset":     only(t, 443),
+		"crossed":   only(t, 50001),
+		"older":     only(t, 50005),
+		"unknown":   only(t, 50000),
+	} {
+		goldentest.Check(t, "md-"+file, markdown(t, r))
+	}
+}
+
+// A ladder is of one connection: of several it is said how to choose.
+func TestMarkdownOfSeveral(t *testing.T) {
+	t.Parallel()
+	var several *report.SeveralError
+	err := scripted(t).Markdown(new(bytes.Buffer))
+	if !errors.As(err, &several) || several.Connections != 10 || len(several.First) != 5 {
+		t.Fatal(err)
+	}
+	if want := "-p 40000 (172.16.79.182:40000 to 172.16.79.132:9091)"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	err = report.New(time.UTC).Markdown(new(bytes.Buffer))
+	if !errors.As(err, &several) || several.Connections != 0 || !strings.HasPrefix(err.Error(), "no connection") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,58 @@
+package report
+
+import (
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+const (
+	// destinationsKept is for how many destinations it is told how many ports were left.
+	destinationsKept = 20
+	// looksKept is how many times it is told of each.
+	looksKept = 500
+)
+
+// ports has how many local ports were left for each destination, over time.
+type ports struct {
+	destinations []*destination
+	more         int // looks that are not kept
+}
+
+// destination is one for which local ports were counted.
+type destination struct {
+	name  string
+	looks []look
+}
+
+// look is how many ports there were at a moment.
+type look struct {
+	at           int64 // microseconds since 1970
+	left, usable int
+}
+
+func (p *ports) add(r *recording, at event.Time, s *event.PortStock) {
+	name := "all destinations"
+	if s.Remote.IsValid() {
+		name = s.Remote.String()
+	}
+	d := p.destination(name)
+	if d == nil || len(d.looks) == looksKept {
+		p.more++
+		return
+	}
+	usable := int(s.Last) - int(s.First) + 1 - s.Reserved
+	d.looks = append(d.looks, look{r.micros(at), max(0, usable-s.Taken), usable})
+}
+
+func (p *ports) destination(name string) *destination {
+	for _, d := range p.destinations {
+		if d.name == name {
+			return d
+		}
+	}
+	if len(p.destinations) == destinationsKept {
+		return nil
+	}
+	d := &destination{name: name}
+	p.destinations = append(p.destinations, d)
+	return d
+}

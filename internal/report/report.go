@@ -1,0 +1,162 @@
+// Package report makes reports of captures to look at: a page that stands alone, and a
+// ladder in Markdown for a single connection.
+//
+// It takes a trace as the other outputs do and keeps its connections, with each state that
+// an end was in, until they are written. However long a capture is, what is kept is
+// bounded: what is beyond that is counted, and the report says so.
+package report
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/stat"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Report gathers recordings that are told one after the other. It is not safe for
+// concurrent use.
+type Report struct {
+	zone        *time.Location
+	stat        *stat.Stat
+	figures     *stat.Report // once all is told
+	now         *recording   // that is being told; nil: nothing has started
+	recordings  []*recording // the first of them
+	many        int          // in all
+	connections []*connection
+	tables      tables
+	calls       []call
+	moreCalls   int
+	findings    []finding
+	moreFound   int
+	ports       ports
+}
+
+var _ derive.Output = (*Report)(nil)
+
+// New returns a report to which nothing was told yet. Its times are of a zone.
+func New(zone *time.Location) *Report {
+	return &Report{zone: zone, stat: stat.New(), tables: newTables()}
+}
+
+// Files says how many files were read, where not each of them had its own start.
+func (r *Report) Files(n int) { r.stat.Files(n) }
+
+// Start begins a recording or, with the tracker that was there before, the next file of
+// one.
+func (r *Report) Start(start *event.Start, tracker *conn.Tracker) {
+	r.stat.Start(start, tracker)
+	if r.now == nil || r.now.tracker != tracker {
+		r.finish()
+		r.now = newRecording(start, tracker, r.zone)
+		r.now.first = len(r.connections)
+		if r.many++; len(r.recordings) < recordingsKept {
+			r.recordings = append(r.recordings, r.now)
+		}
+	}
+	r.now.saw(start.Time)
+}
+
+// Found takes a socket that is older than the recording, or than the file.
+func (r *Report) Found(at event.Time, e *conn.End, known bool) {
+	r.stat.Found(at, e, known)
+	r.now.saw(at)
+	if known || e.State == tcpstate.Close {
+		return
+	}
+	own := r.end(e)
+	if own == nil {
+		return
+	}
+	own.until = e.Until
+	s := step{at: at, to: e.State, process: r.tables.process(e.Process), flags: stepFound}
+	if e.Since != 0 {
+		s.at = e.Since
+	}
+	own.take(s)
+	r.join(e, own)
+}
+
+// Transition takes the next transition.
+func (r *Report) Transition(t *event.Transition, s conn.Step) {
+	r.stat.Transition(t, s)
+	r.now.saw(t.Time)
+	own := r.end(s.End)
+	if own == nil {
+		return
+	}
+	own.until = t.Until
+	own.Tuple = s.End.Tuple
+	if !t.Stays() || t.To != tcpstate.TimeWait {
+		own.take(r.step(t, s))
+	}
+	r.join(s.End, own)
+	if s.Verdict {
+		own.of.verdict(s.End, own, &r.tables)
+	}
+}
+
+// CallFailed takes a call for a port that failed.
+func (r *Report) CallFailed(c *event.CallFailed) {
+	r.stat.CallFailed(c)
+	r.now.saw(c.Time)
+	r.addCall(c)
+	if c.Ports != nil {
+		r.ports.add(r.now, c.Time, c.Ports)
+	}
+}
+
+// Sample takes how many local ports were left.
+func (r *Report) Sample(s *event.Sample) {
+	r.stat.Sample(s)
+	r.now.saw(s.Time)
+	if s.Ports != nil {
+		r.ports.add(r.now, s.Time, s.Ports)
+	}
+}
+
+// Finding leaves what was found to the end, which has all of it.
+func (r *Report) Finding(f *event.Finding) { r.stat.Finding(f) }
+
+// Loss takes that something was lost.
+func (r *Report) Loss(l event.Loss) {
+	r.stat.Loss(l)
+	r.now.saw(l.Time)
+	r.now.addLoss(l)
+}
+
+// Stop ends a recording, or one file of it.
+func (r *Report) Stop(stop event.Stop, findings []event.Finding) {
+	r.stat.Stop(stop, findings)
+	r.now.saw(stop.Time)
+	r.now.stop, r.now.findings = stop, findings
+}
+
+// Flush does nothing: nothing is written before the end.
+func (r *Report) Flush() error { return nil }
+
+// done ends the last recording, and returns the figures of all.
+func (r *Report) done() *stat.Report {
+	if r.figures == nil {
+		r.finish()
+		r.figures = r.stat.Report()
+		r.connections = slices.DeleteFunc(r.connections, func(c *connection) bool { return c.joined })
+	}
+	return r.figures
+}
+
+// finish takes what is known at the end of a recording.
+func (r *Report) finish() {
+	if r.now == nil {
+		return
+	}
+	for _, c := range r.connections[r.now.first:] {
+		c.finish(r.now, &r.tables)
+	}
+	r.addFindings()
+	r.now.ends, r.now.tracker, r.now.findings, r.now.printer = nil, nil, nil, nil
+	r.now = nil
+}
