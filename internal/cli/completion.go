@@ -16,6 +16,8 @@ func valuesOf(flag string) cobra.CompletionFunc {
 	switch flag {
 	case "color":
 		return cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp)
+	case "format":
+		return cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)
 	case "fail-on":
 		return completeFindings
 	case "netns": // or a path

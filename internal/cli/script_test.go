@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -66,6 +67,13 @@ func TestScripts(t *testing.T) {
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
+			for name, file := range map[string]string{"RESTART": "restart.jsonl", "LEAK": "leak.jsonl"} {
+				path, err := filepath.Abs(filepath.Join("testdata", file))
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, path)
+			}
 			env.Values[stageKey{}] = &stage{}
 			return nil
 		},

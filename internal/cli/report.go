@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcptrace/tcptrace/internal/capture"
+	"github.com/tcptrace/tcptrace/internal/privilege"
+	"github.com/tcptrace/tcptrace/internal/replay"
+	"github.com/tcptrace/tcptrace/internal/report"
+)
+
+// reportOptions are the flags of report.
+type reportOptions struct {
+	filterOptions
+	format string
+	output string
+	force  bool
+}
+
+// The formats of a report.
+const formatMarkdown = "md"
+
+var formats = []string{formatMarkdown}
+
+const reportLong = `report makes a report of captures, to look at or to attach to a bug report: as text in
+Markdown, the ladder of a single connection. If the captures have several, a filter selects
+one.`
+
+func newReportCommand(app *app) *cobra.Command {
+	o := &reportOptions{}
+	cmd := &cobra.Command{
+		Use:     "report FILE...",
+		Short:   "Make a report of captures, to look at",
+		Long:    reportLong,
+		Example: "  tcptrace report bug.jsonl.gz -p 45230",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("report takes captures, as in 'tcptrace report bug.jsonl.gz'")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args) },
+	}
+	cmd.ValidArgsFunction = completeCaptures
+	o.filterOptions.AddFlags(cmd.Flags())
+	cmd.Flags().StringVar(&o.format, "format", formatMarkdown, "the report's `format`: "+strings.Join(formats, ", "))
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file` (default standard output)")
+	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file, if it exists")
+	return cmd
+}
+
+// check finds the mistakes that no type of flag excludes.
+func (o *reportOptions) check(files []string) error {
+	switch {
+	case !slices.Contains(formats, o.format):
+		return usagef("--format: %q is none: it is one of %s", o.format, strings.Join(formats, ", "))
+	case o.output == "" && o.force:
+		return usagef("--force goes with --output")
+	case o.output != "" && sameFile(o.output, files):
+		return usagef("%s is read and written: give another file to write", o.output)
+	}
+	return nil
+}
+
+func (o *reportOptions) run(ctx context.Context, app *app, files []string) error {
+	if err := o.check(files); err != nil {
+		return err
+	}
+	filter, err := o.filter()
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	options := replay.Options{Files: files, Filter: filter, Log: app.log, Drop: app.dropAll}
+	if o.output != "" {
+		if err := capture.Placeable(o.output, o.force); err != nil {
+			return err
+		}
+		options.Drop = func() error { return privilege.Drop(privilege.Keep{Dir: filepath.Dir(o.output)}, app.log) }
+	}
+	r := report.New(time.Local)
+	err = replay.Run(ctx, options, r)
+	switch {
+	case err != nil && !damaged(err):
+		return err
+	case ctx.Err() != nil:
+		return errInterrupted
+	}
+	r.Files(len(files))
+	if writing := o.write(app, r); writing != nil {
+		return writing
+	}
+	return err
+}
+
+// write writes the report to where it shall be.
+func (o *reportOptions) write(app *app, r *report.Report) error {
+	var err error
+	if o.output == "" {
+		err = r.Markdown(app.stdout)
+	} else {
+		err = placed(o.output, o.force, r.Markdown)
+	}
+	var several *report.SeveralError
+	switch {
+	case errors.As(err, &several):
+		return usageError{err}
+	case err != nil:
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// placed writes a file that its owner alone can read. It gets its name once it is whole.
+func placed(path string, replace bool, write func(io.Writer) error) error {
+	beside := capture.Beside(path)
+	f, err := capture.Create(beside, false)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = capture.Place(beside, path, replace)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(beside))
+	}
+	return nil
+}
