@@ -28,24 +28,32 @@ type reportOptions struct {
 }
 
 // The formats of a report.
-const formatMarkdown = "md"
+const (
+	formatHTML     = "html"
+	formatMarkdown = "md"
+)
 
-var formats = []string{formatMarkdown}
+var formats = []string{formatHTML, formatMarkdown}
 
-const reportLong = `report makes a report of captures, to look at or to attach to a bug report: as text in
-Markdown, the ladder of a single connection. If the captures have several, a filter selects
-one.`
+const reportLong = `report makes a report of captures, to look at or to attach to a bug report.
+
+As HTML it is one page that stands alone and loads nothing: the answer in words, the
+connections on a timeline and in a table, the ladder of the chosen one, the states, counts
+over time, what was found, and how it was recorded.
+
+As Markdown it is the ladder of a single connection, to paste into a bug tracker. If the
+captures have several, a filter selects one.`
 
 func newReportCommand(app *app) *cobra.Command {
 	o := &reportOptions{}
 	cmd := &cobra.Command{
-		Use:     "report FILE...",
+		Use:     "report FILE... -o OUT.html",
 		Short:   "Make a report of captures, to look at",
 		Long:    reportLong,
-		Example: "  tcptrace report bug.jsonl.gz -p 45230",
+		Example: "  tcptrace report bug.jsonl.gz -o bug.html\n  tcptrace report bug.jsonl.gz -p 45230",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef("report takes captures, as in 'tcptrace report bug.jsonl.gz'")
+				return usagef("report takes captures, as in 'tcptrace report bug.jsonl.gz -o bug.html'")
 			}
 			return nil
 		},
@@ -53,7 +61,7 @@ func newReportCommand(app *app) *cobra.Command {
 	}
 	cmd.ValidArgsFunction = completeCaptures
 	o.filterOptions.AddFlags(cmd.Flags())
-	cmd.Flags().StringVar(&o.format, "format", formatMarkdown, "the report's `format`: "+strings.Join(formats, ", "))
+	cmd.Flags().StringVar(&o.format, "format", "", "the report's `format`: html or md (default html where -o ends so, else md)")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file` (default standard output)")
 	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file, if it exists")
 	return cmd
@@ -62,7 +70,7 @@ func newReportCommand(app *app) *cobra.Command {
 // check finds the mistakes that no type of flag excludes.
 func (o *reportOptions) check(files []string) error {
 	switch {
-	case !slices.Contains(formats, o.format):
+	case o.format != "" && !slices.Contains(formats, o.format):
 		return usagef("--format: %q is none: it is one of %s", o.format, strings.Join(formats, ", "))
 	case o.output == "" && o.force:
 		return usagef("--force goes with --output")
@@ -104,13 +112,25 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 	return err
 }
 
+// html says whether the report is to be a page.
+func (o *reportOptions) html() bool {
+	if o.format == "" {
+		return strings.HasSuffix(o.output, ".html")
+	}
+	return o.format == formatHTML
+}
+
 // write writes the report to where it shall be.
 func (o *reportOptions) write(app *app, r *report.Report) error {
+	write := r.Markdown
+	if o.html() {
+		write = r.HTML
+	}
 	var err error
 	if o.output == "" {
-		err = r.Markdown(app.stdout)
+		err = write(app.stdout)
 	} else {
-		err = placed(o.output, o.force, r.Markdown)
+		err = placed(o.output, o.force, write)
 	}
 	var several *report.SeveralError
 	switch {

@@ -87,7 +87,7 @@ func closersWords(f *stat.Report) []string {
 		n   int
 	}{
 		{"the server", c.Server}, {"the client", c.Client}, {"both at once", c.Both}, {"neither side", c.Neither},
-		{"the local side", c.Local}, {"the remote side", c.Remote}, {"nobody knows who", c.Unknown},
+		{"the local side", c.Local}, {"the remote side", c.Remote}, {"not known", c.Unknown},
 	}
 	closed := 0
 	var words []string
@@ -100,7 +100,7 @@ func closersWords(f *stat.Report) []string {
 	if closed == 0 {
 		return nil
 	}
-	lines := []string{"Of " + text.Grouped(closed) + " that were closed, first by: " + strings.Join(words, ", ") + "."}
+	lines := []string{"Who closed first, of " + text.Grouped(closed) + " that were closed: " + strings.Join(words, ", ") + "."}
 	if len(f.Closers) > 0 && f.Closers[0].Comm != "" {
 		top := &f.Closers[0]
 		words := "Most often by " + text.Printable(top.Comm) + " (" + top.Side

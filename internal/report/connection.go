@@ -112,10 +112,11 @@ func (r *Report) end(e *conn.End) *end {
 	if own := r.now.ends[e.Socket]; own != nil {
 		return own
 	}
-	if len(r.connections) < connectionsKept {
+	if r.kept < connectionsKept {
 		return r.another(e)
 	}
 	if e.Peer == nil || r.now.ends[e.Peer.Socket] == nil {
+		r.full = true
 		return nil
 	}
 	own := &end{Tuple: e.Tuple, socket: e.Socket} // the other end of one that is kept
@@ -129,6 +130,7 @@ func (r *Report) another(e *conn.End) *end {
 	own := &end{Tuple: e.Tuple, socket: e.Socket, of: c}
 	c.ends[0] = own
 	r.connections = append(r.connections, c)
+	r.kept++
 	r.now.ends[e.Socket] = own
 	return own
 }
@@ -150,6 +152,7 @@ func (r *Report) join(e *conn.End, own *end) {
 	}
 	if second.of != nil {
 		second.of.joined = true
+		r.kept--
 	}
 	second.of, c.ends[1] = c, second
 }
@@ -236,21 +239,6 @@ func (c *connection) address(i int) string {
 		return e.Local().String()
 	}
 	return c.ends[0].Remote().String()
-}
-
-// timeWait returns the end that is, or was, in TIME_WAIT, and the step that began it.
-func (c *connection) timeWait() (*end, *step) {
-	for _, e := range c.ends {
-		if e == nil {
-			continue
-		}
-		for i := range e.steps {
-			if e.steps[i].to == tcpstate.TimeWait {
-				return e, &e.steps[i]
-			}
-		}
-	}
-	return nil, nil
 }
 
 // name says which connection it is: who opened it and to where,

@@ -22,11 +22,13 @@ import (
 type Report struct {
 	zone        *time.Location
 	stat        *stat.Stat
-	figures     *stat.Report // once all is told
-	now         *recording   // that is being told; nil: nothing has started
-	recordings  []*recording // the first of them
-	many        int          // in all
-	connections []*connection
+	figures     *stat.Report  // once all is told
+	now         *recording    // that is being told; nil: nothing has started
+	recordings  []*recording  // the first of them
+	many        int           // in all
+	connections []*connection // with those that turned out to be the other end of another one
+	kept        int           // without these
+	full        bool          // there are more
 	tables      tables
 	calls       []call
 	moreCalls   int

@@ -1,0 +1,100 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/stat"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+// The size of a curve's drawing.
+const (
+	curveWidth  = 600
+	curveHeight = 80
+)
+
+// curve is a number over time, drawn.
+type curve struct {
+	Name, Class string
+	Most        string // the highest number, in words
+	Line, Area  string // the d of an SVG path
+	First, Last string // the times at its ends
+}
+
+// curves draws how many sockets were in each state over time.
+func (r *Report) curves(f *stat.Report) []curve {
+	var all []curve
+	for _, c := range f.Curves {
+		numbers := make([]float64, len(c.Slices))
+		for i, s := range c.Slices {
+			numbers[i] = float64(s.Sockets)
+		}
+		drawn := curve{
+			Name: c.State, Class: "state-" + c.State,
+			Most: "at most " + text.Grouped(c.Peak) + " at once, first at " + r.exact(c.PeakAt.UnixMicro()),
+		}
+		drawn.draw(steps(numbers), float64(max(1, c.Peak)))
+		drawn.First, drawn.Last = r.ends()
+		all = append(all, drawn)
+	}
+	return all
+}
+
+// portCurves draws how many local ports were left for each destination.
+func (r *Report) portCurves() []curve {
+	first, last := r.span()
+	var all []curve
+	for _, d := range r.ports.destinations {
+		var points [][2]float64
+		usable, least := 1, d.looks[0]
+		for _, l := range d.looks {
+			usable = max(usable, l.usable)
+			if l.left < least.left {
+				least = l
+			}
+			points = append(points, [2]float64{float64(l.at-first) / float64(max(1, last-first)), float64(l.left)})
+		}
+		drawn := curve{
+			Name: "Ports left for " + d.name, Class: "ports",
+			Most: fmt.Sprintf("at least %s of %s, at %s; %s", text.Grouped(least.left), text.Grouped(usable),
+				r.exact(least.at), text.Counted(len(d.looks), "look")),
+		}
+		end := points[len(points)-1][1]
+		drawn.draw(append(points, [2]float64{1, end}), float64(usable))
+		drawn.First, drawn.Last = r.ends()
+		all = append(all, drawn)
+	}
+	return all
+}
+
+// ends are the times at which all curves begin and end.
+func (r *Report) ends() (first, last string) {
+	f := &r.done().Recorded
+	return f.First.In(r.zone).Format(time.TimeOnly), f.Last.In(r.zone).Format(time.TimeOnly)
+}
+
+// steps are numbers of equal parts of the time.
+func steps(numbers []float64) [][2]float64 {
+	var points [][2]float64
+	n := float64(len(numbers))
+	for i, number := range numbers {
+		points = append(points, [2]float64{float64(i) / n, number}, [2]float64{float64(i+1) / n, number})
+	}
+	return points
+}
+
+// draw draws points: a part of the time from 0 to 1, and a number up to most.
+func (c *curve) draw(points [][2]float64, most float64) {
+	var line strings.Builder
+	for i, p := range points {
+		command := "L"
+		if i == 0 {
+			command = "M"
+		}
+		fmt.Fprintf(&line, "%s%.1f %.1f", command, p[0]*curveWidth, curveHeight-1-p[1]/most*(curveHeight-4))
+	}
+	c.Line = line.String()
+	c.Area = fmt.Sprintf("%sL%.1f %d L%.1f %dZ", c.Line, points[len(points)-1][0]*curveWidth, curveHeight, points[0][0]*curveWidth, curveHeight)
+}

@@ -1,0 +1,267 @@
+package report
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// dataMost is how many bytes of data a page has: what is beyond that is not listed.
+const dataMost = 16 << 20
+
+// The flags of a connection and of an end, as script.js knows them.
+const (
+	rowListener = 1 << iota
+	rowJudged
+	rowIncomplete
+	rowForgotten
+	rowOverBefore
+)
+
+const (
+	endOverdue = 1 << iota
+	endLeftOut
+)
+
+// data writes the connections for the page's script: one JSON object, mostly of numbers. A
+// row is
+//
+//	flags, role, closed first, how, ended, mechanism, closer, address, port, address, port, end, end or 0
+//
+// as seen from its first end, and an end is
+//
+//	flags, until, then for each step: microseconds since the one before, kind, process
+//
+// where words are the places in a table, and the first time is since the base.
+type data struct {
+	*bufio.Writer
+	report    *Report
+	base      int64 // microseconds since 1970
+	written   int   // bytes
+	addresses table[string]
+	kinds     table[kind]
+	b         []byte
+}
+
+// kind is what steps have in common.
+type kind struct {
+	from, to tcpstate.State
+	cause    uint16
+	flags    stepFlags
+}
+
+// table has each value once.
+type table[T comparable] struct {
+	all    []T
+	places map[T]int
+}
+
+func (t *table[T]) place(v T) int {
+	place, known := t.places[v]
+	if !known {
+		if t.places == nil {
+			t.places = make(map[T]int)
+		}
+		place = len(t.all)
+		t.places[v] = place
+		t.all = append(t.all, v)
+	}
+	return place
+}
+
+// writeData writes the data.
+func (r *Report) writeData(w *bufio.Writer) error {
+	d := &data{Writer: w, report: r}
+	first, last := r.span()
+	d.base = first
+	d.add(`{"connections":[`)
+	listed := 0
+	for _, c := range r.connections {
+		if d.written > dataMost {
+			break
+		}
+		d.row(c, listed > 0)
+		listed++
+	}
+	d.add("]")
+	_, offset := time.UnixMicro(first).In(r.zone).Zone()
+	for _, part := range []struct {
+		name  string
+		value any
+	}{
+		{"listed", listed}, {"seen", len(r.connections)}, {"base", first}, {"last", last - first}, {"offset", offset},
+		{"states", states()}, {"kinds", d.kindTable()}, {"addresses", append([]string{}, d.addresses.all...)},
+		{"processes", r.processNames()}, {"words", words()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)},
+	} {
+		text, err := json.Marshal(part.value) // which escapes <, > and &
+		if err != nil {
+			return err
+		}
+		d.add(`,"` + part.name + `":`)
+		d.add(string(text))
+	}
+	d.add("}")
+	return nil
+}
+
+func (d *data) add(s string) {
+	d.written += len(s)
+	io.WriteString(d.Writer, s) // the writer keeps its first error
+}
+
+func (d *data) row(c *connection, more bool) {
+	d.b = d.b[:0]
+	if more {
+		d.b = append(d.b, ",\n"...)
+	}
+	d.b = append(d.b, '[')
+	e := c.ends[0]
+	for _, n := range []int{
+		c.flags(), int(c.role), int(c.closedFirst), int(c.how), int(c.ended), int(c.mechanism), int(c.closer),
+		d.addresses.place(e.Local().Addr().String()), int(e.LocalPort),
+		d.addresses.place(e.Remote().Addr().String()), int(e.RemotePort),
+	} {
+		d.number(int64(n))
+	}
+	d.end(c, c.ends[0])
+	if c.ends[1] == nil {
+		d.number(0)
+	} else {
+		d.end(c, c.ends[1])
+	}
+	d.b[len(d.b)-1] = ']'
+	d.written += len(d.b)
+	d.Write(d.b)
+}
+
+func (d *data) number(n int64) { d.b = append(strconv.AppendInt(d.b, n, 10), ',') }
+
+func (d *data) end(c *connection, e *end) {
+	d.b = append(d.b, '[')
+	flags, until := 0, int64(0)
+	if e.overdue {
+		flags |= endOverdue
+	}
+	if e.more > 0 {
+		flags |= endLeftOut
+	}
+	if e.until != 0 {
+		until = c.recording.micros(e.until) - d.base
+	}
+	d.number(int64(flags))
+	d.number(until)
+	before := d.base
+	for i := range e.steps {
+		s := &e.steps[i]
+		at := c.recording.micros(s.at)
+		d.number(at - before)
+		d.number(int64(d.kinds.place(kind{s.from, s.to, s.cause, s.flags})))
+		d.number(int64(s.process))
+		before = at
+	}
+	d.b[len(d.b)-1] = ']'
+	d.b = append(d.b, ',')
+}
+
+func (c *connection) flags() int {
+	flags := 0
+	for _, f := range []struct {
+		set  bool
+		flag int
+	}{
+		{c.listener, rowListener}, {c.judged, rowJudged}, {c.incomplete, rowIncomplete},
+		{c.forgotten, rowForgotten}, {c.overBefore(), rowOverBefore},
+	} {
+		if f.set {
+			flags |= f.flag
+		}
+	}
+	return flags
+}
+
+// kindTable has of each kind: from, to, words, segment, whether it was sent, flags.
+func (d *data) kindTable() [][]any {
+	all := [][]any{}
+	for _, k := range d.kinds.all {
+		c := &d.report.tables.causes[k.cause]
+		sent := 0
+		if c.segment.sent {
+			sent = 1
+		}
+		all = append(all, []any{k.from, k.to, c.words, c.segment.name, sent, k.flags})
+	}
+	return all
+}
+
+func states() []string {
+	var all []string
+	for s := range tcpstate.State(tcpstate.Count) {
+		all = append(all, s.String())
+	}
+	return all
+}
+
+// words has the words of a verdict, by their numbers.
+func words() map[string][]string {
+	all := make(map[string][]string)
+	for _, s := range []event.Side{0, event.Local, event.Remote, event.Both, event.Neither} {
+		all["sides"] = append(all["sides"], s.String())
+	}
+	for _, r := range []event.Role{0, event.Server, event.Client} {
+		all["roles"] = append(all["roles"], r.String())
+	}
+	for _, h := range []event.How{0, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed} {
+		all["hows"] = append(all["hows"], h.String())
+	}
+	for m := range event.MechanismSignal + 1 {
+		all["mechanisms"] = append(all["mechanisms"], m.String())
+	}
+	return all
+}
+
+func (r *Report) processNames() []string {
+	all := []string{""}
+	for i := 1; i < len(r.tables.processes); i++ {
+		all = append(all, r.tables.name(uint32(i)))
+	}
+	return all
+}
+
+// evidence has the rows that each finding is about.
+func (r *Report) evidence(listed int) [][]int {
+	rows := make(map[*connection]int)
+	for i, c := range r.connections[:listed] {
+		rows[c] = i
+	}
+	all := [][]int{}
+	for _, f := range r.worst() {
+		own := []int{}
+		for _, c := range f.evidence {
+			if row, ok := rows[c]; ok {
+				own = append(own, row)
+			}
+		}
+		all = append(all, own)
+	}
+	return all
+}
+
+// callTimes has when each call failed, and its first words.
+func (r *Report) callTimes(base int64) [][]any {
+	all := [][]any{}
+	for _, c := range r.calls {
+		all = append(all, []any{c.at - base, c.head})
+	}
+	return all
+}
+
+// span is from the first record of all recordings to the last, in microseconds since 1970.
+func (r *Report) span() (first, last int64) {
+	f := &r.done().Recorded
+	return f.First.UnixMicro(), f.Last.UnixMicro()
+}

@@ -1,0 +1,219 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"html/template"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+//go:embed page
+var files embed.FS
+
+// scripts are the parts of the page's script, in their order.
+var scripts = []string{"data.js", "table.js", "timeline.js", "ladder.js", "main.js"}
+
+// page is what the template shows.
+type page struct {
+	Policy     string // Content-Security-Policy
+	Style      template.CSS
+	Script     template.JS
+	Title      string
+	When       string
+	Answer     answer
+	Listed     string // what is not in the table
+	Curves     []curve
+	Ports      []curve
+	MorePorts  int
+	Diagram    diagram
+	Findings   []shownFinding
+	MoreFound  int
+	Calls      []shownCall
+	MoreCalls  int
+	Conditions []condition
+	MoreRecord int
+}
+
+// HTML writes the report as one page that stands alone: it loads nothing, and what is from
+// the capture is text in it and never markup.
+func (r *Report) HTML(w io.Writer) error {
+	t, err := template.ParseFS(files, "page/*.html")
+	if err != nil {
+		return err
+	}
+	p, err := r.page()
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(w, 64<<10)
+	if err := t.ExecuteTemplate(out, "head", p); err != nil {
+		return err
+	}
+	// The data is too much for the template: it is JSON without <, > and &.
+	io.WriteString(out, `<script type="application/json" id="data">`)
+	if err := r.writeData(out); err != nil {
+		return err
+	}
+	io.WriteString(out, "</script>\n")
+	if err := t.ExecuteTemplate(out, "tail", p); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+func (r *Report) page() (*page, error) {
+	style, err := files.ReadFile("page/style.css")
+	if err != nil {
+		return nil, err
+	}
+	script, err := script()
+	if err != nil {
+		return nil, err
+	}
+	figures := r.done()
+	p := &page{
+		Style: template.CSS(style), Script: template.JS(script),
+		Policy: "default-src 'none'; style-src " + hash(string(style)) + "; script-src " + hash(script) +
+			"; base-uri 'none'; form-action 'none'",
+		Title: r.title(), When: r.when(), Answer: r.answer(), Listed: r.listed(),
+		Curves: r.curves(figures), Ports: r.portCurves(), MorePorts: r.ports.more,
+		Diagram: newDiagram(figures.Edges), Findings: r.shownFindings(), MoreFound: r.moreFound,
+		Calls: r.shownCalls(), MoreCalls: r.moreCalls,
+		Conditions: r.conditions(), MoreRecord: r.many - len(r.recordings),
+	}
+	return p, nil
+}
+
+// script is the page's script, of all its parts.
+func script() (string, error) {
+	var b strings.Builder
+	b.WriteString("'use strict';\n(() => {\n")
+	for _, name := range scripts {
+		part, err := files.ReadFile("page/" + name)
+		if err != nil {
+			return "", err
+		}
+		b.Write(part)
+	}
+	b.WriteString("})();\n")
+	return b.String(), nil
+}
+
+// hash is the source of a Content-Security-Policy that lets these words alone pass.
+func hash(words string) string {
+	sum := sha256.Sum256([]byte(words))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func (r *Report) title() string {
+	if c := r.single(); c != nil {
+		return "TCP connection " + c.name()
+	}
+	title := text.Counted(r.done().Connections.Seen, "TCP connection")
+	if hosts := r.done().Recorded.Hosts; len(hosts) == 1 {
+		title += " on " + text.Printable(hosts[0])
+	}
+	return title
+}
+
+// when says from when to when, and in which zone all times are.
+func (r *Report) when() string {
+	f := &r.done().Recorded
+	if f.Last.IsZero() {
+		return "Nothing was recorded."
+	}
+	const layout = "2006-01-02 15:04:05.000"
+	first := f.First.In(r.zone)
+	return first.Format(layout) + " to " + f.Last.In(r.zone).Format(layout) + " (" +
+		text.Duration(f.Last.Sub(f.First.Time)) + "), times are UTC" + first.Format("-07:00")
+}
+
+// listed says which connections are counted and not shown.
+func (r *Report) listed() string {
+	words := ""
+	if r.full {
+		words = "Of the connections, only the first " + text.Grouped(r.kept) + " are kept; all are counted. "
+	}
+	if r.tables.unnamed {
+		words += "Of the processes, only the first " + text.Grouped(processesKept-1) + " are named."
+	}
+	return words
+}
+
+// shownFinding is one as the page shows it.
+type shownFinding struct {
+	event.Finding
+	When string
+}
+
+func (r *Report) shownFindings() []shownFinding {
+	var all []shownFinding
+	for _, f := range r.worst() {
+		all = append(all, shownFinding{f.Finding, r.exact(f.at)})
+	}
+	return all
+}
+
+// shownCall is one as the page shows it.
+type shownCall struct {
+	When, Head string
+	InTheWay   []string
+}
+
+func (r *Report) shownCalls() []shownCall {
+	var all []shownCall
+	for _, c := range r.calls {
+		all = append(all, shownCall{r.exact(c.at), c.head, c.inTheWay})
+	}
+	return all
+}
+
+// exact is a moment to the microsecond.
+func (r *Report) exact(micros int64) string {
+	return time.UnixMicro(micros).In(r.zone).Format("15:04:05.000000")
+}
+
+// condition is how a recording was made.
+type condition struct {
+	Host, Kernel, Version, Filter, When, Ended string
+	Cut                                        bool
+	Sources, Sysctls                           []pair
+	Losses                                     []string
+	MoreLosses                                 int
+}
+
+type pair struct{ Name, Value string }
+
+func (r *Report) conditions() []condition {
+	var all []condition
+	for _, rec := range r.recordings {
+		c := condition{
+			Host: known(rec.Hostname), Kernel: known(rec.Kernel) + " " + text.Printable(rec.Arch),
+			Version: known(rec.Version), Filter: cmp.Or(text.Printable(rec.Filter), "all TCP connections"),
+			Ended: rec.endWords(), Cut: rec.cut(), MoreLosses: rec.moreLosses,
+			When: rec.wall(rec.begin, r.zone).Format("2006-01-02 15:04:05 -07:00") + ", for " + text.Duration(time.Duration(rec.last-rec.begin)),
+		}
+		for _, s := range []pair{
+			{"Transitions", rec.Sources.Transitions}, {"TIME_WAIT", rec.Sources.Timewait}, {"Processes", rec.Sources.Owner},
+			{"Resets", rec.Sources.Resets}, {"Failed calls", rec.Sources.Calls},
+		} {
+			c.Sources = append(c.Sources, pair{s.Name, known(s.Value)})
+		}
+		for _, s := range rec.Sysctls {
+			c.Sysctls = append(c.Sysctls, pair{text.Printable(s.Name), text.Printable(s.Value)})
+		}
+		for _, l := range rec.losses {
+			c.Losses = append(c.Losses, r.exact(rec.micros(l.Time))+": "+text.LossWords(l))
+		}
+		all = append(all, c)
+	}
+	return all
+}

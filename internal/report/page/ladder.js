@@ -1,0 +1,117 @@
+// The ladder of the chosen connection. Its arrows are inferred from the states, and dashed.
+
+const RUNG = 38, LEFT = 320, RIGHT = 640, WIDE = 960;
+
+// rungs returns the steps of both ends in the order of time.
+function rungsOf(r) {
+  const all = [];
+  (r.flags & LISTENER ? [0] : sides(r)).forEach((side, column) => {
+    if (!r.ends[side]) return;
+    const steps = stepsOf(r.ends[side]);
+    steps.forEach((step, n) => {
+      const before = steps[n - 1];
+      const known = before && !(step.flags & (FOUND | GAP)) && !(before.flags & FOUND);
+      all.push({...step, side, column, after: known ? step.at - before.at : null, n: all.length});
+    });
+  });
+  all.sort((a, b) => a.at - b.at || a.n - b.n);
+  all.forEach((rung, n) => { rung.y = 64 + n * RUNG; });
+  return all;
+}
+
+// arrows pairs what was sent with what came: segments of one name come in their order. Each
+// has where it was sent and where it came, as far as that was seen.
+function arrowsOf(rungs) {
+  const arrows = [];
+  for (const rung of rungs.filter((rung) => rung.segment && rung.sent)) arrows.push({name: rung.segment, column: rung.column, sent: rung});
+  for (const rung of rungs.filter((rung) => rung.segment && !rung.sent)) {
+    const arrow = arrows.find((a) => a.name === rung.segment && a.column !== rung.column && !a.came);
+    if (arrow) arrow.came = rung;
+    else arrows.push({name: rung.segment, column: 1 - rung.column, came: rung});
+  }
+  return arrows;
+}
+
+function drawLadder(i) {
+  const r = row(i), rungs = rungsOf(r);
+  const height = 64 + rungs.length * RUNG + 34;
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('viewBox', `0 0 ${WIDE} ${height}`);
+  svg.setAttribute('role', 'img');
+  svg.setAttribute('aria-label', 'Ladder of ' + rowName(r) + '; the table below says the same');
+  const columns = r.flags & LISTENER ? [0] : sides(r);
+  columns.forEach((side, column) => drawEnd(svg, r, side, column, rungs, height));
+  for (const arrow of arrowsOf(rungs)) drawArrow(svg, arrow);
+  for (const rung of rungs) drawRung(svg, r, rung, i);
+  byId('ladder-drawing').replaceChildren(svg);
+  listSteps(r, rungs, i);
+}
+
+const columnX = (column) => column ? RIGHT : LEFT;
+
+function drawEnd(svg, r, side, column, rungs, height) {
+  const end = r.ends[side], at = columnX(column);
+  const name = [roleOf(r, side), r.addresses[side]].filter((word) => word).join(' ');
+  draw(svg, 'text', {x: at, y: 20, 'text-anchor': 'middle', class: 'state'}, shortened(name, 50));
+  if (!end) draw(svg, 'text', {x: at, y: 36, 'text-anchor': 'middle', class: 'faint'}, 'not seen from here');
+  draw(svg, 'line', {x1: at, x2: at, y1: 44, y2: height - 24, class: 'life' + (end ? '' : ' unseen')});
+  if (!end || stateOf(end) === CLOSE) return;
+  draw(svg, 'text', {x: at, y: height - 6, 'text-anchor': 'middle'}, stillWords(r, end));
+}
+
+function stillWords(r, end) {
+  if (r.flags & FORGOTTEN) return 'followed no longer';
+  if (end[0] & OVERDUE) return 'the end of TIME_WAIT was not seen';
+  return 'still ' + raw.states[stateOf(end)] + (end[1] ? ', until ' + clock(end[1], 1) : '');
+}
+
+function drawArrow(svg, arrow) {
+  const from = columnX(arrow.column), to = columnX(1 - arrow.column), sign = to > from ? 1 : -1;
+  const came = arrow.came || arrow.sent;
+  let sent = arrow.sent || arrow.came;
+  const y1 = Math.min(sent.y, came.y), y2 = came.y;
+  const x1 = from + sign * 7, x2 = to - sign * 12;
+  draw(svg, 'line', {x1, y1, x2, y2, class: 'segment ' + arrow.name});
+  const angle = Math.atan2(y2 - y1, x2 - x1) * 180 / Math.PI;
+  draw(svg, 'path', {d: 'M8 0L-4 5L-4 -5Z', transform: `translate(${x2} ${y2}) rotate(${angle})`, class: 'arrow-head ' + arrow.name});
+  draw(svg, 'text', {x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 4, 'text-anchor': 'middle', class: 'segment-name'}, arrow.name + (arrow.came ? '' : ' (not seen to come)'));
+}
+
+function drawRung(svg, r, rung, i) {
+  const at = columnX(rung.column), sign = rung.column ? 1 : -1;
+  draw(svg, 'circle', {cx: at, cy: rung.y, r: 4, class: 'dot'});
+  const side = {x: at + sign * 12, 'text-anchor': rung.column ? 'start' : 'end'};
+  draw(svg, 'text', {...side, y: rung.y - 2, class: 'state'}, raw.states[rung.to] + (rung.flags & FOUND ? '' : '  ' + clock(rung.at)));
+  const words = rungWords(rung);
+  const line = draw(svg, 'text', {...side, y: rung.y + 12, class: 'faint'}, shortened(words, 42));
+  draw(line, 'title', {}, words);
+  if (rung.flags & FIRST) draw(svg, 'text', {...side, y: rung.y + 25, class: 'first'}, who(i) === 'both' ? 'both close at once' : who(i) + ' closes first');
+}
+
+// rungWords says who acted, or why it came to a step otherwise.
+function rungWords(rung) {
+  return stepWords(rung.flags & ACTS ? rung : {...rung, process: ''}) + (rung.after === null ? '' : ', after ' + duration(rung.after));
+}
+
+// listSteps says the same as a table.
+function listSteps(r, rungs, i) {
+  byId('ladder-steps').hidden = false;
+  byId('ladder-steps').querySelector('tbody').replaceChildren(...rungs.map((rung) => {
+    const cells = [
+      clock(rung.at), [roleOf(r, rung.side), r.addresses[rung.side]].join(' ').trim(),
+      rung.flags & FOUND ? '' : raw.states[rung.from], raw.states[rung.to],
+      rung.after === null ? '' : duration(rung.after),
+      stepWords(rung) + (rung.flags & FIRST ? ', ' + who(i) + ' closes first' : ''),
+    ];
+    return make('tr', {}, ...cells.map((cell) => make('td', {}, cell)));
+  }));
+}
+
+// markEdges marks the edges that a connection took in the diagram of the states.
+function markEdges(rungs) {
+  for (const edge of document.querySelectorAll('.edge.chosen')) edge.classList.remove('chosen');
+  for (const rung of rungs) {
+    const edge = byId('edge-' + raw.states[rung.from] + '-' + raw.states[rung.to]);
+    if (edge && !(rung.flags & FOUND)) edge.classList.add('chosen');
+  }
+}
