@@ -1,0 +1,363 @@
+package report_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/report"
+	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/tracetest"
+)
+
+// chromium finds the browser. Where CI says so it must be there.
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal("no chromium: CI must test the page, 'apt-get install -y chromium' has it")
+	}
+	t.Skip("no chromium: 'apt-get install -y chromium' has it")
+	return ""
+}
+
+// tab is a page that is open in a browser.
+type tab struct {
+	*testing.T
+	ctx      context.Context
+	mutex    sync.Mutex
+	troubles []string // errors on the console, and requests
+}
+
+// open opens the page of a report.
+func open(t *testing.T, r *report.Report) *tab {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "report.html")
+	var page bytes.Buffer
+	if err := r.HTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, page.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return visit(t, "file://"+path)
+}
+
+func visit(t *testing.T, url string) *tab {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, chromedp.WindowSize(1280, 900))
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	b := &tab{T: t, ctx: ctx}
+	if err := chromedp.Listen(ctx, func(event any) { b.hear(url, event) }); err != nil {
+		t.Fatal(err)
+	}
+	command(b, network.Enable, network.EnableParams{})
+	command(b, log.Enable, cdp.Empty{})
+	b.do(chromedp.Navigate(url), chromedp.WaitReady(chromedp.CSS(`html[data-ready=yes]`)))
+	return b
+}
+
+// hear notes what a page that is quiet does not do.
+func (b *tab) hear(url string, event any) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		if e.Request.URL != url {
+			b.troubles = append(b.troubles, "request: "+e.Request.URL)
+		}
+	case *runtime.EventConsoleAPICalled:
+		b.troubles = append(b.troubles, fmt.Sprintf("console: %v", e.Args))
+	case *runtime.EventExceptionThrown:
+		b.troubles = append(b.troubles, fmt.Sprintf("exception: %+v", e.ExceptionDetails.Exception))
+	case *log.EventEntryAdded:
+		b.troubles = append(b.troubles, "log: "+e.Entry.Text)
+	}
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	b.check(chromedp.Do(ctx, steps...))
+}
+
+func (b *tab) check(err error) {
+	b.Helper()
+	if err != nil {
+		b.mutex.Lock()
+		defer b.mutex.Unlock()
+		b.Fatalf("%v; %v", err, b.troubles)
+	}
+}
+
+func command[P, R any](b *tab, c cdp.Command[P, R], params P) {
+	b.Helper()
+	_, err := chromedp.Call(b.ctx, c, params)
+	b.check(err)
+}
+
+// eval returns what a script comes to, as text.
+func (b *tab) eval(script string) string {
+	b.Helper()
+	got, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("String("+script+")"))
+	b.check(err)
+	return got
+}
+
+// want waits until a script comes to a text.
+func (b *tab) want(script, want string) {
+	b.Helper()
+	got := ""
+	for range 100 {
+		if got = b.eval(script); got == want {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	b.Errorf("%s is %q, want %q", script, got, want)
+}
+
+// quiet wants that the page had no errors, and asked for nothing.
+func (b *tab) quiet() {
+	b.Helper()
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if len(b.troubles) > 0 {
+		b.Errorf("the page is not quiet: %s", strings.Join(b.troubles, "\n"))
+	}
+}
+
+// shot keeps a picture where SHOTS names a directory.
+func (b *tab) shot(name string, width int64, dark bool) {
+	b.Helper()
+	dir := os.Getenv("SHOTS")
+	if dir == "" {
+		return
+	}
+	scheme := "light"
+	if dark {
+		scheme = "dark"
+	}
+	command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	b.do(chromedp.EmulateViewport(width, 900), chromedp.Sleep(300*time.Millisecond))
+	picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	b.check(err)
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// choices says what each part of the page shows.
+const (
+	shownRows   = `document.querySelectorAll('#body tr[data-row]').length`
+	firstServer = `document.querySelector('#body tr[data-row] td:nth-child(3)').textContent`
+	lastServer  = `[...document.querySelectorAll('#body tr[data-row] td:nth-child(3)')].pop().textContent`
+	chosenRow   = `document.querySelector('#body tr[aria-selected=true] td:nth-child(3)')?.textContent`
+	ladderName  = `document.getElementById('chosen').textContent.split(',')[0]`
+	rangeShown  = `document.getElementById('range').textContent.match(/\((.*)\)/)[1]`
+)
+
+func (b *tab) click(selector string) {
+	b.Helper()
+	b.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// search looks for words.
+func (b *tab) search(words string) {
+	b.Helper()
+	b.eval(`(() => { const s = document.getElementById('search'); s.value = ''; s.focus(); return 1; })()`)
+	if words == "" {
+		b.eval(`document.getElementById('search').dispatchEvent(new Event('input'))`)
+		return
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS("#search"), words))
+}
+
+func TestPage(t *testing.T) {
+	t.Parallel()
+	b := open(t, scripted(t))
+	b.want(shownRows, "12")
+	b.shot("scripted-light-1280", 1280, false)
+	b.shot("scripted-dark-1280", 1280, true)
+	b.shot("scripted-light-390", 390, false)
+	b.shot("scripted-dark-390", 390, true)
+	b.quiet()
+}
+
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	b := open(t, scripted(t))
+	for _, tc := range []struct{ words, rows string }{
+		{":443", "1"}, {"8080", "4"}, {":808", "0"}, {":8080 10.0.0.9", "2"}, {"NGINX", "3"}, {"time_wait", "5"},
+		{"no such words", "0"}, {"refused", "1"}, {"日本語", "1"}, {"", "12"},
+	} {
+		b.search(tc.words)
+		b.Log(tc.words)
+		b.want(shownRows, tc.rows)
+	}
+	b.eval(`(() => { const s = document.getElementById('who'); s.value = 'server'; s.dispatchEvent(new Event('change')); })()`)
+	b.want(shownRows, "1")
+	b.want(firstServer, "172.16.79.132:9091")
+	b.quiet()
+}
+
+func TestSort(t *testing.T) {
+	t.Parallel()
+	b := open(t, scripted(t))
+	b.want(shownRows, "12")
+	b.click("#columns th:nth-child(3) button")
+	b.want(`document.querySelector('#columns th:nth-child(3)').getAttribute('aria-sort')`, "ascending")
+	b.want(firstServer, "0.0.0.0:8080")
+	last := b.eval(lastServer)
+	b.click("#columns th:nth-child(3) button")
+	b.want(`document.querySelector('#columns th:nth-child(3)').getAttribute('aria-sort')`, "descending")
+	b.want(firstServer, last)
+	b.want(lastServer, "0.0.0.0:8080")
+	b.quiet()
+}
+
+func TestZoom(t *testing.T) {
+	t.Parallel()
+	b := open(t, restart(t))
+	whole := b.eval(rangeShown)
+	b.click("#zoom-all")
+	b.want(rangeShown, "62.8s")
+	b.click("#zoom-in")
+	b.want(rangeShown, "31.4s")
+	b.click("#timeline")
+	b.do(chromedp.KeyEvent("+"))
+	b.want(rangeShown, "15.7s")
+	left := b.eval(`document.getElementById('range').textContent`)
+	b.do(chromedp.KeyEvent(kb.ArrowRight))
+	if right := b.eval(`document.getElementById('range').textContent`); right == left {
+		t.Errorf("the right arrow leaves %s", left)
+	}
+	b.do(chromedp.KeyEvent("0"))
+	b.want(rangeShown, "62.8s")
+	if whole == "62.8s" {
+		t.Errorf("at first %s are shown: what was recorded is hard to see", whole)
+	}
+	b.quiet()
+}
+
+// What is chosen in one part of the page is so in all others.
+func TestSelection(t *testing.T) {
+	t.Parallel()
+	b := open(t, scripted(t))
+	b.eval(`[...document.querySelectorAll('#body tr')].find((tr) => tr.textContent.includes('172.16.79.182:40000')).click()`)
+	name := b.eval(ladderName)
+	if name != "172.16.79.182:40000 to 172.16.79.132:9091" {
+		t.Errorf("chosen is %q", name)
+	}
+	b.want(`document.querySelectorAll('#spans .row-back.chosen').length`, "1")
+	b.want(`document.querySelectorAll('#ladder .segment').length`, "7")
+	b.want(`document.querySelectorAll('#ladder-steps tbody tr').length`, "10")
+	b.want(`document.querySelector('#edge-LAST_ACK-CLOSE').classList.contains('chosen')`, "true")
+	b.want(`document.querySelector('#edge-CLOSING-TIME_WAIT').classList.contains('chosen')`, "false")
+	b.click("#table")
+	b.do(chromedp.KeyEvent(kb.ArrowDown))
+	b.want(chosenRow+` !== null`, "true")
+	if again := b.eval(ladderName); again == name {
+		t.Error("the down arrow chooses no other row")
+	}
+	b.eval(`document.querySelector('.evidence:not([hidden])').click()`)
+	b.want(shownRows, "1")
+	b.click("#only")
+	b.want(shownRows, "12")
+	b.quiet()
+}
+
+// Nothing that is from a capture becomes markup, a script, or moves what is around it.
+func TestHostileNamesStayText(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"<img src=x onerror=alert(1)>", "</script><script>document.title='x'</script>", "<!--<script>", "\u202etxt\x1b[2J", "'\"><b>&amp;{{.}}", "]]>${1}`",
+	} {
+		r := report.New(time.UTC)
+		tracetest.Tell(hostile{derive.New(r), name})
+		b := open(t, r)
+		b.want(`document.querySelectorAll('img, b, iframe, object, link').length`, "0")
+		b.want(`document.scripts.length`, "2")
+		shown := text.Printable(name)
+		b.want(`document.body.innerText.includes(`+strconv.Quote(shown)+`)`, "true")
+		b.want(`document.querySelector('#body').textContent.includes(`+strconv.Quote(shown)+`)`, "true")
+		b.want(`/[\u202a-\u202e\u2066-\u2069\u0000-\u0008\u001b]/.test(document.documentElement.textContent)`, "false")
+		b.quiet()
+	}
+}
+
+// hostile gives everything whose words somebody else chooses a name.
+type hostile struct {
+	*derive.Stream
+	name string
+}
+
+func (h hostile) Start(s *event.Start) {
+	own := *s
+	own.Hostname, own.Kernel, own.Version, own.Filter, own.Arch = h.name, h.name, h.name, h.name, h.name
+	own.Sources = event.Sources{Transitions: h.name, Timewait: h.name, Owner: h.name, Resets: h.name, Calls: h.name}
+	own.Sysctls = []event.Sysctl{{Name: h.name, Value: h.name}}
+	h.Stream.Start(&own)
+}
+
+func (h hostile) Transition(t *event.Transition) {
+	if t.Process != nil {
+		p := *t.Process
+		p.Comm = h.name
+		t.Process = &p
+	}
+	if t.Reason != "" {
+		t.Reason = h.name
+	}
+	h.Stream.Transition(t)
+}
+
+func (h hostile) CallFailed(c *event.CallFailed) {
+	p := *c.Process
+	p.Comm = h.name
+	c.Process = &p
+	h.Stream.CallFailed(c)
+}
+
+func (h hostile) Stop(s event.Stop) {
+	s.Reason = h.name
+	h.Stream.Stop(s)
+}
+
+func TestRestartPage(t *testing.T) {
+	t.Parallel()
+	b := open(t, restart(t))
+	b.want(`document.querySelector('#answer').innerText.includes('The server closed first: python3/16070 by close.')`, "true")
+	b.shot("restart-light-1280", 1280, false)
+	b.shot("restart-dark-1280", 1280, true)
+	b.shot("restart-light-390", 390, false)
+	b.quiet()
+}
