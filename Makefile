@@ -20,7 +20,7 @@ DESTDIR ?=
 SHARE = $(DESTDIR)$(PREFIX)/share
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-vm bench soak lint generate generated cross install packages clean
+.PHONY: help build demo browser test test-vm bench soak lint generate generated cross install packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10 s)
 test: lint cross ## Run all tests, those of the real kernel among them (root, 4 min)
 	@go tool gotestsum --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 \
 		--rerun-fails-run-root-test --packages ./... -- -p 1 -parallel 8
+
+browser: ## Install the browser that tests look at the page of report with (apt-get)
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; } >/dev/null
 
 test-vm: ## Run the kernel's tests on other kernels, in emulated machines (KERNELS, ARCH, RUN, PKGS)
 	@go run ./internal/testvm -arch "$(ARCH)" -run "$(RUN)" -packages "$(PKGS)" $(KERNELS)

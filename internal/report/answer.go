@@ -9,6 +9,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/stat"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
@@ -71,10 +72,10 @@ func (r *Report) happened(f *stat.Report) []string {
 	}
 	seen := text.Counted(c.Seen, "connection")
 	if c.BothEnds > 0 {
-		seen += ", of " + text.Grouped(c.BothEnds) + " both ends"
+		seen += " (both ends seen of " + text.Grouped(c.BothEnds) + ")"
 	}
 	if c.Open > 0 {
-		seen += "; " + text.Grouped(c.Open) + " not closed at the end"
+		seen += ", " + text.Grouped(c.Open) + " still open at the end"
 	}
 	return append([]string{seen + "."}, closersWords(f)...)
 }
@@ -200,25 +201,66 @@ func endWords(how event.How) string {
 	return "being destroyed"
 }
 
-// held says which ports TIME_WAIT keeps at the end, and until when.
+// held says which ports TIME_WAIT keeps, and until when: at the end, or the only connection
+// before that.
 func (r *Report) held(f *stat.Report) []string {
-	if f.Held.Sockets == 0 {
+	const why = "the side that closes first keeps its port"
+	h := &f.Held
+	switch {
+	case h.Sockets == 0:
+		return r.wasHeld()
+	case h.Ports == 1:
+		return []string{"At the end port " + r.portWords(&h.Most[0]) + ": " + why + "."}
+	}
+	var ports []string
+	for i := range h.Most[:min(len(h.Most), portsAnswered)] {
+		ports = append(ports, r.portWords(&h.Most[i]))
+	}
+	words := "At the end " + text.Grouped(h.Ports) + " ports are in TIME_WAIT, as " + why + ": " + strings.Join(ports, ", ")
+	if more := h.Ports - len(ports); more > 0 {
+		words += ", and " + text.Grouped(more) + " more"
+		if !h.Until.IsZero() {
+			words += ", the last until " + r.clock(h.Until.Time)
+		}
+	}
+	return []string{words + "."}
+}
+
+// portWords says who holds a port, and until when.
+func (r *Report) portWords(p *stat.HeldPort) string {
+	words := strconv.Itoa(int(p.Port))
+	if p.Role != "" {
+		words += " of the " + p.Role
+	}
+	words += " is held"
+	if !p.Until.IsZero() {
+		words += " until " + r.clock(p.Until.Time)
+	}
+	return words + " (" + text.Grouped(p.Sockets) + " in TIME_WAIT)"
+}
+
+// wasHeld says how long the only connection held its port, if that is over.
+func (r *Report) wasHeld() []string {
+	c := r.single()
+	if c == nil {
 		return nil
 	}
 	var all []string
-	for _, p := range f.Held.Most[:min(len(f.Held.Most), portsAnswered)] {
-		words := "At the end port " + strconv.Itoa(int(p.Port))
-		if p.Role != "" {
-			words += " of the " + p.Role
+	for i, e := range c.ends {
+		if e == nil || e.state() != tcpstate.Close {
+			continue
 		}
-		words += " is held"
-		if !p.Until.IsZero() {
-			words += " until " + r.clock(p.Until.Time)
+		last := e.last()
+		before := e.before()
+		if before == nil || before.to != tcpstate.TimeWait {
+			continue
 		}
-		all = append(all, words+": "+text.Counted(p.Sockets, "socket")+" in TIME_WAIT, as the side that closes first keeps its port.")
-	}
-	if more := f.Held.Ports - len(all); more > 0 {
-		all = append(all, "And "+text.Counted(more, "more port")+".")
+		words := "Port " + strconv.Itoa(int(e.LocalPort))
+		if role := c.roleOf(i); role != 0 {
+			words += " of the " + role.String()
+		}
+		all = append(all, words+" was held by TIME_WAIT until "+r.clock(c.recording.Clock.Wall(last.at))+", for "+
+			text.Duration(last.at.Sub(before.at))+": the side that closes first keeps its port.")
 	}
 	return all
 }

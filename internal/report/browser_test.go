@@ -21,6 +21,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/tcptrace/tcptrace/internal/bench/synthetic"
 	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/report"
@@ -78,7 +79,7 @@ func visit(t *testing.T, url string) *tab {
 	}
 	command(b, network.Enable, network.EnableParams{})
 	command(b, log.Enable, cdp.Empty{})
-	b.do(chromedp.Navigate(url), chromedp.WaitReady(chromedp.CSS(`html[data-ready=yes]`)))
+	b.do(chromedp.Navigate(url), chromedp.WaitReady(chromedp.CSS(`html[data-ready]`)))
 	return b
 }
 
@@ -202,7 +203,6 @@ func (b *tab) search(words string) {
 }
 
 func TestPage(t *testing.T) {
-	t.Parallel()
 	b := open(t, scripted(t))
 	b.want(shownRows, "12")
 	b.shot("scripted-light-1280", 1280, false)
@@ -213,7 +213,6 @@ func TestPage(t *testing.T) {
 }
 
 func TestSearch(t *testing.T) {
-	t.Parallel()
 	b := open(t, scripted(t))
 	for _, tc := range []struct{ words, rows string }{
 		{":443", "1"}, {"8080", "4"}, {":808", "0"}, {":8080 10.0.0.9", "2"}, {"NGINX", "3"}, {"time_wait", "5"},
@@ -230,7 +229,6 @@ func TestSearch(t *testing.T) {
 }
 
 func TestSort(t *testing.T) {
-	t.Parallel()
 	b := open(t, scripted(t))
 	b.want(shownRows, "12")
 	b.click("#columns th:nth-child(3) button")
@@ -245,7 +243,6 @@ func TestSort(t *testing.T) {
 }
 
 func TestZoom(t *testing.T) {
-	t.Parallel()
 	b := open(t, restart(t))
 	whole := b.eval(rangeShown)
 	b.click("#zoom-all")
@@ -262,6 +259,14 @@ func TestZoom(t *testing.T) {
 	}
 	b.do(chromedp.KeyEvent("0"))
 	b.want(rangeShown, "62.8s")
+	b.eval(`document.getElementById('zoom-chosen').click()`)
+	b.eval(`(() => {
+		const span = [...document.querySelectorAll('#spans rect')].find((r) => (r.dataset.tip || '').startsWith('TIME_WAIT'));
+		const at = span.getBoundingClientRect();
+		span.dispatchEvent(new PointerEvent('pointermove', {bubbles: true, clientX: at.x + 5, clientY: at.y + 5}));
+	})()`)
+	b.want(`document.getElementById('tip').textContent.split('\n').slice(0, 3).join('; ')`,
+		"TIME_WAIT of the server 127.0.0.1:80; from 04:13:30.438474; until 04:14:30.6")
 	if whole == "62.8s" {
 		t.Errorf("at first %s are shown: what was recorded is hard to see", whole)
 	}
@@ -270,7 +275,6 @@ func TestZoom(t *testing.T) {
 
 // What is chosen in one part of the page is so in all others.
 func TestSelection(t *testing.T) {
-	t.Parallel()
 	b := open(t, scripted(t))
 	b.eval(`[...document.querySelectorAll('#body tr')].find((tr) => tr.textContent.includes('172.16.79.182:40000')).click()`)
 	name := b.eval(ladderName)
@@ -297,7 +301,6 @@ func TestSelection(t *testing.T) {
 
 // Nothing that is from a capture becomes markup, a script, or moves what is around it.
 func TestHostileNamesStayText(t *testing.T) {
-	t.Parallel()
 	for _, name := range []string{
 		"<img src=x onerror=alert(1)>", "</script><script>document.title='x'</script>", "<!--<script>", "\u202etxt\x1b[2J", "'\"><b>&amp;{{.}}", "]]>${1}`",
 	} {
@@ -352,8 +355,39 @@ func (h hostile) Stop(s event.Stop) {
 	h.Stream.Stop(s)
 }
 
+// A page of 100,000 connections is ready soon, and answers at once.
+func TestHundredThousandConnections(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes a long trace")
+	}
+	r := report.New(time.UTC)
+	synthetic.Make(100_000, r)
+	b := open(t, r)
+	b.Logf("ready after %s ms", b.eval(`document.documentElement.dataset.ready`))
+	b.want(`document.getElementById('count').textContent`, "100,000 shown")
+	for _, act := range []string{
+		`document.querySelector('#columns th:nth-child(2) button').click()`,
+		`document.getElementById('table').scrollTop = 1e6`,
+		`document.getElementById('rows').scrollTop = 1e6`,
+		`document.querySelector('#body tr[data-row]').click()`,
+		`document.getElementById('zoom-in').click()`,
+		`(() => { document.getElementById('search').value = ':40000'; refreshNow(); })()`,
+	} {
+		act = strings.Replace(act, "refreshNow()", `document.getElementById('who').dispatchEvent(new Event('change'))`, 1)
+		took := b.eval(`(() => { const from = performance.now(); ` + act + `; document.body.offsetHeight; return Math.round(performance.now() - from); })()`)
+		b.Logf("%s took %s ms", act, took)
+		if ms, err := strconv.Atoi(took); err != nil || ms > 3000 {
+			t.Errorf("%s took %s ms", act, took)
+		}
+	}
+	if shown := b.eval(shownRows); shown == "0" || len(shown) > 2 {
+		t.Errorf("%s rows are there", shown)
+	}
+	b.shot("big-light-1280", 1280, false)
+	b.quiet()
+}
+
 func TestRestartPage(t *testing.T) {
-	t.Parallel()
 	b := open(t, restart(t))
 	b.want(`document.querySelector('#answer').innerText.includes('The server closed first: python3/16070 by close.')`, "true")
 	b.shot("restart-light-1280", 1280, false)

@@ -72,6 +72,14 @@ func (e *end) last() *step {
 	return &e.steps[len(e.steps)-1]
 }
 
+// before is the step before the last one, or nil.
+func (e *end) before() *step {
+	if len(e.steps) < 2 || e.steps[len(e.steps)-1].has(stepGap) {
+		return nil
+	}
+	return &e.steps[len(e.steps)-2]
+}
+
 // state is the one that the end is in.
 func (e *end) state() tcpstate.State {
 	if s := e.last(); s != nil {

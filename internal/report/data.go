@@ -9,6 +9,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 // dataMost is how many bytes of data a page has: what is beyond that is not listed.
@@ -31,9 +32,9 @@ const (
 // data writes the connections for the page's script: one JSON object, mostly of numbers. A
 // row is
 //
-//	flags, role, closed first, how, ended, mechanism, closer, address, port, address, port, end, end or 0
+//	flags, role, closed first, how, ended, mechanism, closer, address, port, address, port, end, end or 0, last
 //
-// as seen from its first end, and an end is
+// as seen from its first end; last is when its recording ended. An end is
 //
 //	flags, until, then for each step: microseconds since the one before, kind, process
 //
@@ -45,6 +46,7 @@ type data struct {
 	written   int   // bytes
 	addresses table[string]
 	kinds     table[kind]
+	lasts     table[int64]
 	b         []byte
 }
 
@@ -96,14 +98,15 @@ func (r *Report) writeData(w *bufio.Writer) error {
 	}{
 		{"listed", listed}, {"seen", len(r.connections)}, {"base", first}, {"last", last - first}, {"offset", offset},
 		{"states", states()}, {"kinds", d.kindTable()}, {"addresses", append([]string{}, d.addresses.all...)},
+		{"lasts", append([]int64{}, d.lasts.all...)}, {"losses", r.lossTimes(first)},
 		{"processes", r.processNames()}, {"words", words()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)},
 	} {
-		text, err := json.Marshal(part.value) // which escapes <, > and &
+		value, err := json.Marshal(part.value) // which escapes <, > and &
 		if err != nil {
 			return err
 		}
 		d.add(`,"` + part.name + `":`)
-		d.add(string(text))
+		d.add(string(value))
 	}
 	d.add("}")
 	return nil
@@ -134,6 +137,7 @@ func (d *data) row(c *connection, more bool) {
 	} else {
 		d.end(c, c.ends[1])
 	}
+	d.number(int64(d.lasts.place(c.recording.micros(c.recording.last) - d.base)))
 	d.b[len(d.b)-1] = ']'
 	d.written += len(d.b)
 	d.Write(d.b)
@@ -256,6 +260,17 @@ func (r *Report) callTimes(base int64) [][]any {
 	all := [][]any{}
 	for _, c := range r.calls {
 		all = append(all, []any{c.at - base, c.head})
+	}
+	return all
+}
+
+// lossTimes has when something was lost, and what.
+func (r *Report) lossTimes(base int64) [][]any {
+	all := [][]any{}
+	for _, rec := range r.recordings {
+		for _, l := range rec.losses {
+			all = append(all, []any{rec.micros(l.Time) - base, text.LossWords(l)})
+		}
 	}
 	return all
 }

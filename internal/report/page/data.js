@@ -60,6 +60,9 @@ function times(i) {
 // stateOf is the state that an end is in, as a number.
 const stateOf = (end) => raw.kinds[end[end.length - 2]][1];
 
+// lastOf is when the recording of a connection ended.
+const lastOf = (i) => raw.lasts[rows[i][13]];
+
 // until is when the kernel ends the state of one of the ends, or 0.
 function until(i) {
   let latest = 0;
@@ -87,11 +90,15 @@ function howWords(r) {
   if (r.ended) words.push('ended by ' + r.ended);
   if (r.flags & INCOMPLETE) words.push('incomplete');
   if (r.flags & FORGOTTEN) words.push('followed no longer');
+  if (r.ends.some((end) => end && end[0] & OVERDUE)) words.push('the end of TIME_WAIT not seen');
   return words.join(', ');
 }
 
-const stateWords = (i) => sides(row(i)).map((side) => rows[i][11 + side])
-  .filter((end) => end).map((end) => raw.states[stateOf(end)]).join(' / ');
+// stateWords has the states of both ends, the client's first, or the one that they share.
+function stateWords(i) {
+  const names = sides(row(i)).map((side) => rows[i][11 + side]).filter((end) => end).map((end) => raw.states[stateOf(end)]);
+  return [...new Set(names)].join(' / ');
+}
 
 // clock is a moment, to the microsecond unless fewer digits do.
 function clock(at, digits = 6) {

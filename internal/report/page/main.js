@@ -25,7 +25,7 @@ function refresh() {
 function choose(i) {
   state.chosen = i;
   const r = row(i);
-  const words = [rowName(r), who(i) + (r.flags & LISTENER || ['not closed', 'before the recording', 'unknown', 'neither'].includes(who(i)) ? '' : ' closed first'), r.closer, howWords(r)];
+  const words = [rowName(r), verdict(i, r), r.closer, howWords(r)];
   byId('chosen').textContent = words.filter((word) => word).join(', ') + '.';
   drawLadder(i);
   markEdges(rungsOf(r));
@@ -33,6 +33,13 @@ function choose(i) {
   showRow(byId('rows'), timeline.height, 0);
   drawTable();
   drawTimeline();
+}
+
+// verdict says who closed a connection first.
+function verdict(i, r) {
+  if (r.flags & LISTENER) return '';
+  const by = who(i);
+  return {'not closed': 'not closed yet', 'before the recording': 'closed before the recording', unknown: 'nobody knows who closed first', neither: 'neither end closed it'}[by] || by + ' closed first';
 }
 
 // moveChoice chooses by keys.
@@ -104,4 +111,4 @@ lookFirst();
 const evidence = raw.evidence.flat().find((i) => !(rows[i][0] & LISTENER));
 const start = evidence === undefined ? rows.findIndex((r) => !(r[0] & LISTENER)) : evidence;
 if (start >= 0) choose(start);
-document.documentElement.dataset.ready = 'yes';
+document.documentElement.dataset.ready = Math.round(performance.now()); // for tests

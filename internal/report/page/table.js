@@ -79,7 +79,7 @@ function drawTable() {
     const tr = make('tr', {'aria-rowindex': n + 2, 'aria-selected': i === state.chosen, 'data-row': i});
     for (const column of columns) {
       const text = column.text(i);
-      tr.append(make('td', {title: text}, text));
+      tr.append(make('td', {title: text.endsWith(' ?') ? text.slice(0, -2) + ', and who opened it is not known' : text}, text));
     }
     shown.push(tr);
   }

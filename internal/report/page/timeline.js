@@ -1,6 +1,6 @@
 // The timeline: a row a connection, one lane an end. It draws the rows that can be seen.
 
-const LANE = 13;
+const LANE = 15;
 const timeline = {from: 0, to: 1, width: 0, label: 0, height: 0};
 
 const dark = ['FIN_WAIT1', 'FIN_WAIT2', 'CLOSING']; // states with light words
@@ -27,7 +27,7 @@ function swatches() {
     item.append(name);
     byId('legend').append(item);
   }
-  byId('legend').append(make('span', {}, '× RST'), make('span', {}, '▼ failed call'), make('span', {}, 'faint: still to come when the recording ended'));
+  byId('legend').append(make('span', {}, '× RST'), make('span', {}, '▼ failed call'), make('span', {}, '◆ something lost'), make('span', {}, 'faint: still to come when the recording ended'));
 }
 
 // extent is all of the time: to the end of the last TIME_WAIT.
@@ -74,7 +74,7 @@ function measure() {
   const width = byId('rows').clientWidth;
   timeline.width = width;
   timeline.label = width > 760 ? 300 : 0;
-  timeline.height = timeline.label ? 2 * LANE + 8 : 2 * LANE + 24;
+  timeline.height = timeline.label ? 2 * LANE + 6 : 2 * LANE + 22;
 }
 
 function drawAxis() {
@@ -93,6 +93,10 @@ function drawAxis() {
     timeline.ticks.push(at);
     draw(axis, 'line', {x1: x(at), x2: x(at), y1: 26, y2: 34, class: 'grid'});
     if (x(at) < timeline.width - 50) draw(axis, 'text', {x: x(at) + 2, y: 14, class: 'faint'}, clock(Math.round(at), digits));
+  }
+  for (const [at, words] of raw.losses) {
+    if (at < timeline.from || at > timeline.to) continue;
+    draw(axis, 'path', {d: `M${x(at)} 19l6 7l-6 7l-6 -7z`, class: 'loss-mark'}).dataset.tip = clock(at) + '\n' + words;
   }
   raw.calls.forEach(([at, words], n) => {
     if (at < timeline.from || at > timeline.to) return;
@@ -125,12 +129,12 @@ function drawRow(svg, i, top) {
   const r = row(i);
   const back = draw(svg, 'rect', {x: 0, y: top, width: timeline.width, height: timeline.height, class: 'row-back' + (i === state.chosen ? ' chosen' : ''), 'data-row': i});
   back.dataset.tip = rowName(r);
-  const lanes = timeline.label ? top + 4 : top + 19;
+  const lanes = timeline.label ? top + 4 : top + 18;
   const ends = r.flags & LISTENER ? [0] : sides(r);
   if (timeline.label) {
     ends.forEach((side, lane) => {
       const role = roleOf(r, side);
-      draw(svg, 'text', {x: 6, y: lanes + lane * LANE + 10, class: r.ends[side] ? '' : 'faint', 'pointer-events': 'none'}, shortened((role || (r.flags & LISTENER ? 'listens' : '')).padEnd(8) + r.addresses[side], 41));
+      draw(svg, 'text', {x: 6, y: lanes + lane * LANE + 10.5, class: r.ends[side] ? '' : 'faint', 'pointer-events': 'none'}, shortened((role || (r.flags & LISTENER ? 'listens' : '')).padEnd(8) + r.addresses[side], 41));
     });
   } else {
     draw(svg, 'text', {x: 4, y: top + 14, 'pointer-events': 'none'}, shortened(rowName(r), Math.floor(timeline.width / 6.7)));
@@ -153,11 +157,12 @@ function drawLane(svg, i, r, side, y) {
   steps.forEach((step, n) => {
     const next = steps[n + 1];
     if (step.to === CLOSE) {
-      if (step.segment === 'RST') drawMark(svg, i, step, `M${x(step.at) - 4} ${y + 1}l9 9m0 -9l-9 9`, 'reset-mark');
+      if (step.segment === 'RST') drawMark(svg, i, step, `M${x(step.at) - 5} ${y + 1}l11 11m0 -11l-11 11`, 'reset-mark');
       else if (!n) drawMark(svg, i, step, `M${x(step.at)} ${y}v${LANE - 2}`, 'end-mark');
       return;
     }
-    let to = next ? next.at : raw.last;
+    let to = next ? next.at : lastOf(i);
+    if (!next && end[0] & OVERDUE) to = Math.min(to, end[1]);
     span(svg, i, r, side, step, next, step.at, to, y, '');
     if (!next && end[1] > to && !(r.flags & FORGOTTEN)) span(svg, i, r, side, step, next, to, end[1], y, 'span-to-come');
   });
@@ -172,7 +177,7 @@ function span(svg, i, r, side, step, next, from, to, y, className) {
   rect.dataset.tip = tip(r, side, step, next);
   const name = raw.states[step.to];
   const say = (words, attributes, toCome) => {
-    const text = draw(svg, 'text', {y: y + 9.5, class: toCome ? 'inside to-come' : 'inside' + (dark.includes(name) ? ' light' : ''), ...attributes}, words);
+    const text = draw(svg, 'text', {y: y + 10, class: toCome ? 'inside to-come' : 'inside' + (dark.includes(name) ? ' light' : ''), ...attributes}, words);
     if (!toCome) text.style.stroke = 'var(--' + name + ')';
   };
   let room = width - 8;
@@ -188,6 +193,7 @@ function tip(r, side, step, next) {
   const end = r.ends[side];
   const lines = [raw.states[step.to] + ' of ' + (roleOf(r, side) ? 'the ' + roleOf(r, side) + ' ' : '') + r.addresses[side]];
   lines.push((step.flags & FOUND ? 'before ' : 'from ') + clock(step.at) + (next ? ' to ' + clock(next.at) + ' (' + duration(next.at - step.at) + ')' : ''));
+  if (!next && end[0] & OVERDUE) lines.push('its end was not seen');
   if (!next) lines.push(end[1] ? 'until ' + clock(end[1], 1) : 'still, when the recording ended');
   lines.push(stepWords(step));
   return lines.join('\n');
