@@ -210,11 +210,11 @@ func (r *Report) held(f *stat.Report) []string {
 	case h.Sockets == 0:
 		return r.wasHeld()
 	case h.Ports == 1:
-		return []string{"At the end port " + r.portWords(&h.Most[0]) + ": " + why + "."}
+		return []string{"At the end port " + r.portWords(&h.Most[0], " is held") + ": " + why + "."}
 	}
 	var ports []string
 	for i := range h.Most[:min(len(h.Most), portsAnswered)] {
-		ports = append(ports, r.portWords(&h.Most[i]))
+		ports = append(ports, r.portWords(&h.Most[i], ""))
 	}
 	words := "At the end " + text.Grouped(h.Ports) + " ports are in TIME_WAIT, as " + why + ": " + strings.Join(ports, ", ")
 	if more := h.Ports - len(ports); more > 0 {
@@ -227,12 +227,12 @@ func (r *Report) held(f *stat.Report) []string {
 }
 
 // portWords says who holds a port, and until when.
-func (r *Report) portWords(p *stat.HeldPort) string {
+func (r *Report) portWords(p *stat.HeldPort, held string) string {
 	words := strconv.Itoa(int(p.Port))
 	if p.Role != "" {
 		words += " of the " + p.Role
 	}
-	words += " is held"
+	words += held
 	if !p.Until.IsZero() {
 		words += " until " + r.clock(p.Until.Time)
 	}

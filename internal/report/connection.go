@@ -60,6 +60,7 @@ const (
 	stepFound                       // it is none: the socket was found in its state
 	stepGap                         // what was before is lost
 	stepFirst                       // it shows who closes first
+	stepShort                       // the state before lasted a microsecond less than it seems by the clock
 )
 
 func (s *step) has(f stepFlags) bool { return s.flags&f != 0 }

@@ -164,7 +164,11 @@ func (d *data) end(c *connection, e *end) {
 		s := &e.steps[i]
 		at := c.recording.micros(s.at)
 		d.number(at - before)
-		d.number(int64(d.kinds.place(kind{s.from, s.to, s.cause, s.flags})))
+		flags := s.flags
+		if i > 0 && at-before > int64(s.at.Sub(e.steps[i-1].at)/time.Microsecond) {
+			flags |= stepShort
+		}
+		d.number(int64(d.kinds.place(kind{s.from, s.to, s.cause, flags})))
 		d.number(int64(s.process))
 		before = at
 	}

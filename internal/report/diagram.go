@@ -60,20 +60,20 @@ var drawn = []struct {
 	anchor         string
 }{
 	{tcpstate.Close, tcpstate.SynSent, active, 330, 36, 165, 98, 225, 62, "end"},
-	{tcpstate.Close, tcpstate.Listen, passive, 430, 32, 552, 68, 500, 40, "start"},
+	{tcpstate.Close, tcpstate.Listen, passive, 438, 34, 549, 70, 500, 40, "start"},
 	{tcpstate.Listen, tcpstate.SynRecv, passive, 610, 97, 610, 149, 620, 128, "start"},
 	{tcpstate.SynSent, tcpstate.SynRecv, atOnce, 208, 122, 550, 160, 380, 134, "middle"},
-	{tcpstate.SynSent, tcpstate.Established, active, 165, 134, 330, 222, 232, 190, "end"},
-	{tcpstate.SynRecv, tcpstate.Established, passive, 580, 184, 436, 224, 530, 210, "start"},
+	{tcpstate.SynSent, tcpstate.Established, active, 165, 134, 336, 217, 232, 190, "end"},
+	{tcpstate.SynRecv, tcpstate.Established, passive, 580, 184, 441, 228, 530, 210, "start"},
 	{tcpstate.Established, tcpstate.FinWait1, active, 330, 250, 180, 298, 240, 270, "end"},
 	{tcpstate.Established, tcpstate.CloseWait, passive, 430, 250, 580, 298, 520, 270, "start"},
 	{tcpstate.FinWait1, tcpstate.FinWait2, active, 150, 334, 150, 418, 142, 380, "end"},
-	{tcpstate.FinWait1, tcpstate.Closing, atOnce, 208, 330, 330, 384, 276, 350, "start"},
-	{tcpstate.FinWait2, tcpstate.TimeWait, active, 180, 454, 330, 506, 246, 492, "end"},
+	{tcpstate.FinWait1, tcpstate.Closing, atOnce, 208, 330, 319, 386, 276, 350, "start"},
+	{tcpstate.FinWait2, tcpstate.TimeWait, active, 180, 454, 319, 508, 246, 492, "end"},
 	{tcpstate.Closing, tcpstate.TimeWait, atOnce, 380, 414, 380, 498, 388, 460, "start"},
 	{tcpstate.CloseWait, tcpstate.LastAck, passive, 610, 334, 610, 418, 618, 380, "start"},
 	{tcpstate.LastAck, tcpstate.Close, passive, 610, 454, 610, 528, 618, 494, "start"},
-	{tcpstate.TimeWait, tcpstate.Close, active, 438, 522, 556, 542, 494, 556, "middle"},
+	{tcpstate.TimeWait, tcpstate.Close, active, 438, 522, 549, 541, 494, 556, "middle"},
 }
 
 func newDiagram(edges []stat.Edge) diagram {

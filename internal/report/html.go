@@ -178,6 +178,9 @@ func (r *Report) shownCalls() []shownCall {
 
 // exact is a moment to the microsecond.
 func (r *Report) exact(micros int64) string {
+	if micros == 0 {
+		return "at an unknown time"
+	}
 	return time.UnixMicro(micros).In(r.zone).Format("15:04:05.000000")
 }
 

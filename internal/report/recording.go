@@ -58,8 +58,11 @@ func (r *recording) addLoss(l event.Loss) {
 // cut says whether the recording has no end.
 func (r *recording) cut() bool { return r.stop.Reason == "" || r.stop.Reason == event.StopCut }
 
-// micros is a moment in microseconds since 1970, as the page counts them.
+// micros is a moment in microseconds since 1970, as the page counts them; 0: not known.
 func (r *recording) micros(t event.Time) int64 {
+	if t == 0 {
+		return 0
+	}
 	return (int64(r.Clock) + int64(t)) / int64(time.Microsecond)
 }
 

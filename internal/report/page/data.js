@@ -6,7 +6,7 @@ const rows = raw.connections;
 
 const LISTENER = 1, JUDGED = 2, INCOMPLETE = 4, FORGOTTEN = 8, OVER_BEFORE = 16; // of a row
 const OVERDUE = 1, LEFT_OUT = 2; // of an end
-const ACTS = 1, FOUND = 2, GAP = 4, FIRST = 8; // of a step
+const ACTS = 1, FOUND = 2, GAP = 4, FIRST = 8, SHORT = 16; // of a step
 const TIME_WAIT = raw.states.indexOf('TIME_WAIT'), CLOSE = raw.states.indexOf('CLOSE');
 
 const row = (i) => {
@@ -43,6 +43,9 @@ function stepsOf(end) {
   }
   return steps;
 }
+
+// lasted is how long a state lasted that the next step ended.
+const lasted = (step, next) => next.at - step.at - (next.flags & SHORT ? 1 : 0);
 
 // times returns when a connection was first and last heard of.
 function times(i) {

@@ -1,6 +1,9 @@
 // The ladder of the chosen connection. Its arrows are inferred from the states, and dashed.
 
-const RUNG = 38, LEFT = 320, RIGHT = 640, WIDE = 960;
+// shape is where what stands: the words outside the ends or, on a narrow page, between them.
+const wideShape = {rung: 38, left: 320, right: 640, width: 960, out: 1};
+const narrowShape = {rung: 62, left: 16, right: 364, width: 380, out: -1};
+let shape = wideShape;
 
 // rungs returns the steps of both ends in the order of time.
 function rungsOf(r) {
@@ -11,11 +14,11 @@ function rungsOf(r) {
     steps.forEach((step, n) => {
       const before = steps[n - 1];
       const known = before && !(step.flags & (FOUND | GAP)) && !(before.flags & FOUND);
-      all.push({...step, side, column, after: known ? step.at - before.at : null, n: all.length});
+      all.push({...step, side, column, after: known ? lasted(before, step) : null, n: all.length});
     });
   });
   all.sort((a, b) => a.at - b.at || a.n - b.n);
-  all.forEach((rung, n) => { rung.y = 64 + n * RUNG; });
+  all.forEach((rung, n) => { rung.y = 64 + n * shape.rung; });
   return all;
 }
 
@@ -33,10 +36,11 @@ function arrowsOf(rungs) {
 }
 
 function drawLadder(i) {
+  shape = byId('ladder').clientWidth < 640 ? narrowShape : wideShape;
   const r = row(i), rungs = rungsOf(r);
-  const height = 64 + rungs.length * RUNG + 34;
+  const height = 64 + rungs.length * shape.rung + 34;
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  svg.setAttribute('viewBox', `0 0 ${WIDE} ${height}`);
+  svg.setAttribute('viewBox', `0 0 ${shape.width} ${height}`);
   svg.setAttribute('role', 'img');
   svg.setAttribute('aria-label', 'Ladder of ' + rowName(r) + '; the table below says the same');
   const columns = r.flags & LISTENER ? [0] : sides(r);
@@ -47,16 +51,19 @@ function drawLadder(i) {
   listSteps(r, rungs, i);
 }
 
-const columnX = (column) => column ? RIGHT : LEFT;
+const columnX = (column) => column ? shape.right : shape.left;
+
+// anchorOf is how words stand at an end: in its middle, or on a narrow page within it.
+const anchorOf = (column) => shape === wideShape ? 'middle' : column ? 'end' : 'start';
 
 function drawEnd(svg, r, side, column, rungs, height) {
   const end = r.ends[side], at = columnX(column);
   const name = [roleOf(r, side), r.addresses[side]].filter((word) => word).join(' ');
-  draw(svg, 'text', {x: at, y: 20, 'text-anchor': 'middle', class: 'state'}, shortened(name, 50));
-  if (!end) draw(svg, 'text', {x: at, y: 36, 'text-anchor': 'middle', class: 'faint'}, 'not seen from here');
-  draw(svg, 'line', {x1: at, x2: at, y1: 44, y2: height - 24, class: 'life' + (end ? '' : ' unseen')});
+  draw(svg, 'text', {x: at, y: shape === wideShape || !column ? 18 : 34, 'text-anchor': anchorOf(column), class: 'state'}, shortened(name, 52));
+  if (!end) draw(svg, 'text', {x: at, y: shape === wideShape || !column ? 34 : 50, 'text-anchor': anchorOf(column), class: 'faint'}, 'not seen from here');
+  draw(svg, 'line', {x1: at, x2: at, y1: 54, y2: height - 24, class: 'life' + (end ? '' : ' unseen')});
   if (!end || stateOf(end) === CLOSE) return;
-  draw(svg, 'text', {x: at, y: height - 6, 'text-anchor': 'middle'}, stillWords(r, end));
+  draw(svg, 'text', {x: at, y: height - 6, 'text-anchor': anchorOf(column)}, stillWords(r, end));
 }
 
 function stillWords(r, end) {
@@ -68,8 +75,8 @@ function stillWords(r, end) {
 function drawArrow(svg, arrow) {
   const from = columnX(arrow.column), to = columnX(1 - arrow.column), sign = to > from ? 1 : -1;
   const came = arrow.came || arrow.sent;
-  let sent = arrow.sent || arrow.came;
-  const y1 = Math.min(sent.y, came.y), y2 = came.y;
+  const sent = arrow.sent || arrow.came;
+  const y1 = shape === wideShape ? Math.min(sent.y, came.y) : came.y, y2 = came.y;
   const x1 = from + sign * 7, x2 = to - sign * 12;
   draw(svg, 'line', {x1, y1, x2, y2, class: 'segment ' + arrow.name});
   const angle = Math.atan2(y2 - y1, x2 - x1) * 180 / Math.PI;
@@ -78,14 +85,15 @@ function drawArrow(svg, arrow) {
 }
 
 function drawRung(svg, r, rung, i) {
-  const at = columnX(rung.column), sign = rung.column ? 1 : -1;
+  const at = columnX(rung.column), sign = (rung.column ? 1 : -1) * shape.out;
   draw(svg, 'circle', {cx: at, cy: rung.y, r: 4, class: 'dot'});
-  const side = {x: at + sign * 12, 'text-anchor': rung.column ? 'start' : 'end'};
-  draw(svg, 'text', {...side, y: rung.y - 2, class: 'state'}, raw.states[rung.to] + (rung.flags & FOUND ? '' : '  ' + clock(rung.at)));
+  const side = {x: at + sign * 12, 'text-anchor': sign > 0 ? 'start' : 'end'};
+  const y = shape === wideShape ? rung.y - 2 : rung.y + 14;
+  draw(svg, 'text', {...side, y, class: 'state'}, raw.states[rung.to] + (rung.flags & FOUND ? '' : '  ' + clock(rung.at)));
   const words = rungWords(rung);
-  const line = draw(svg, 'text', {...side, y: rung.y + 12, class: 'faint'}, shortened(words, 42));
+  const line = draw(svg, 'text', {...side, y: y + 14, class: 'faint'}, shortened(words, 42));
   draw(line, 'title', {}, words);
-  if (rung.flags & FIRST) draw(svg, 'text', {...side, y: rung.y + 25, class: 'first'}, who(i) === 'both' ? 'both close at once' : who(i) + ' closes first');
+  if (rung.flags & FIRST) draw(svg, 'text', {...side, y: y + 27, class: 'first'}, who(i) === 'both' ? 'both close at once' : who(i) + ' closes first');
 }
 
 // rungWords says who acted, or why it came to a step otherwise.

@@ -56,7 +56,7 @@ function look(from, to) {
 const lookAll = () => look(extent.from - (extent.to - extent.from) * .02, extent.to + (extent.to - extent.from) * .02);
 
 // lookFirst shows what was recorded, and a bit of what is to come.
-const lookFirst = () => look(extent.from - (raw.last - extent.from) * .03, Math.min(extent.to, raw.last + (raw.last - extent.from) * .2));
+const lookFirst = () => look(-raw.last * .03, Math.min(extent.to, raw.last * 1.2 + 10));
 
 function lookAt(i) {
   const [first, last] = times(i);
@@ -192,7 +192,7 @@ function span(svg, i, r, side, step, next, from, to, y, className) {
 function tip(r, side, step, next) {
   const end = r.ends[side];
   const lines = [raw.states[step.to] + ' of ' + (roleOf(r, side) ? 'the ' + roleOf(r, side) + ' ' : '') + r.addresses[side]];
-  lines.push((step.flags & FOUND ? 'before ' : 'from ') + clock(step.at) + (next ? ' to ' + clock(next.at) + ' (' + duration(next.at - step.at) + ')' : ''));
+  lines.push((step.flags & FOUND ? 'before ' : 'from ') + clock(step.at) + (next ? ' to ' + clock(next.at) + ' (' + duration(lasted(step, next)) + ')' : ''));
   if (!next && end[0] & OVERDUE) lines.push('its end was not seen');
   if (!next) lines.push(end[1] ? 'until ' + clock(end[1], 1) : 'still, when the recording ended');
   lines.push(stepWords(step));
@@ -218,7 +218,10 @@ function drawMark(svg, i, step, d, className) {
 function watchTimeline() {
   const box = byId('timeline'), spans = byId('spans');
   byId('rows').addEventListener('scroll', () => requestAnimationFrame(drawTimeline));
-  new ResizeObserver(() => requestAnimationFrame(drawTimeline)).observe(box);
+  new ResizeObserver(() => requestAnimationFrame(() => {
+    drawTimeline();
+    if (state.chosen >= 0) drawLadder(state.chosen);
+  })).observe(box);
   box.addEventListener('wheel', (event) => {
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
