@@ -29,19 +29,26 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
 
-// chromium finds the browser. Where CI says so it must be there.
-func chromium(t *testing.T) string {
-	t.Helper()
+// browserPath is where the browser is, or "".
+func browserPath() string {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("no chromium: CI must test the page, 'apt-get install -y chromium' has it")
-	}
-	t.Skip("no chromium: 'apt-get install -y chromium' has it")
 	return ""
+}
+
+// needBrowser skips a test where there is no browser. Where CI says so it must be there.
+func needBrowser(t *testing.T) {
+	t.Helper()
+	switch {
+	case browserPath() != "":
+	case os.Getenv("CI") == "true":
+		t.Fatal("no chromium: CI must test the page; 'make browser' installs it")
+	default:
+		t.Skip("no chromium: 'make browser' installs it")
+	}
 }
 
 // tab is a page that is open in a browser.
@@ -50,6 +57,22 @@ type tab struct {
 	ctx      context.Context
 	mutex    sync.Mutex
 	troubles []string // errors on the console, and requests
+}
+
+// browser starts a browser, which all tests share, and returns its context.
+var browser = sync.OnceValues(func() (context.Context, error) {
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browserPath()), chromedp.NoSandbox, chromedp.WindowSize(1280, 900))
+	ctx, _ := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, closeBrowser = chromedp.NewContext(ctx)
+	return ctx, chromedp.Do(ctx)
+})
+
+var closeBrowser = func() {}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	closeBrowser()
+	os.Exit(code)
 }
 
 // open opens the page of a report.
@@ -68,10 +91,12 @@ func open(t *testing.T, r *report.Report) *tab {
 
 func visit(t *testing.T, url string) *tab {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, chromedp.WindowSize(1280, 900))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	needBrowser(t)
+	ctx, err := browser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
 	b := &tab{T: t, ctx: ctx}
 	if err := chromedp.Listen(ctx, func(event any) { b.hear(url, event) }); err != nil {

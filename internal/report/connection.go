@@ -10,8 +10,8 @@ import (
 const (
 	// connectionsKept is how many connections are kept. The others are counted.
 	connectionsKept = 1 << 17
-	// stepsKept is how many transitions of an end are kept.
-	stepsKept = 64
+	// stepsKept is how many transitions of an end are kept: none that is true makes more.
+	stepsKept = 32
 )
 
 // connection is one with the ends that were seen of it, or a socket that listens.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -44,6 +45,7 @@ type data struct {
 	report    *Report
 	base      int64 // microseconds since 1970
 	written   int   // bytes
+	named     int   // bytes of addresses that are still to be written
 	addresses table[string]
 	kinds     table[kind]
 	lasts     table[int64]
@@ -63,6 +65,9 @@ type table[T comparable] struct {
 	places map[T]int
 }
 
+// kindBytes is what a kind takes in the data, more or less.
+const kindBytes = 60
+
 func (t *table[T]) place(v T) int {
 	place, known := t.places[v]
 	if !known {
@@ -81,10 +86,14 @@ func (r *Report) writeData(w *bufio.Writer) error {
 	d := &data{Writer: w, report: r}
 	first, last := r.span()
 	d.base = first
+	processes, err := json.Marshal(r.processNames())
+	if err != nil {
+		return err
+	}
 	d.add(`{"connections":[`)
 	listed := 0
 	for _, c := range r.connections {
-		if d.written > dataMost {
+		if d.written+d.named+len(processes)+len(d.kinds.all)*kindBytes > dataMost {
 			break
 		}
 		d.row(c, listed > 0)
@@ -99,7 +108,7 @@ func (r *Report) writeData(w *bufio.Writer) error {
 		{"listed", listed}, {"seen", len(r.connections)}, {"base", first}, {"last", last - first}, {"offset", offset},
 		{"states", states()}, {"kinds", d.kindTable()}, {"addresses", append([]string{}, d.addresses.all...)},
 		{"lasts", append([]int64{}, d.lasts.all...)}, {"losses", r.lossTimes(first)},
-		{"processes", r.processNames()}, {"words", words()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)},
+		{"processes", json.RawMessage(processes)}, {"words", words()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)},
 	} {
 		value, err := json.Marshal(part.value) // which escapes <, > and &
 		if err != nil {
@@ -126,8 +135,7 @@ func (d *data) row(c *connection, more bool) {
 	e := c.ends[0]
 	for _, n := range []int{
 		c.flags(), int(c.role), int(c.closedFirst), int(c.how), int(c.ended), int(c.mechanism), int(c.closer),
-		d.addresses.place(e.Local().Addr().String()), int(e.LocalPort),
-		d.addresses.place(e.Remote().Addr().String()), int(e.RemotePort),
+		d.address(e.Local().Addr()), int(e.LocalPort), d.address(e.Remote().Addr()), int(e.RemotePort),
 	} {
 		d.number(int64(n))
 	}
@@ -141,6 +149,17 @@ func (d *data) row(c *connection, more bool) {
 	d.b[len(d.b)-1] = ']'
 	d.written += len(d.b)
 	d.Write(d.b)
+}
+
+// address returns the place of an address.
+func (d *data) address(a netip.Addr) int {
+	known := len(d.addresses.all)
+	name := a.String()
+	place := d.addresses.place(name)
+	if place == known {
+		d.named += len(name) + len(`"",`)
+	}
+	return place
 }
 
 func (d *data) number(n int64) { d.b = append(strconv.AppendInt(d.b, n, 10), ',') }

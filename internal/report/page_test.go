@@ -209,7 +209,7 @@ func TestManySteps(t *testing.T) {
 	if err := r.Markdown(&out); err != nil {
 		t.Fatal(err)
 	}
-	if text := out.String(); !strings.Contains(text, "of which 136 transitions left out") || !strings.Contains(text, "still ESTABLISHED") {
+	if text := out.String(); !strings.Contains(text, "of which 168 transitions left out") || !strings.Contains(text, "still ESTABLISHED") {
 		t.Error(text)
 	}
 }

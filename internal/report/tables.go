@@ -7,7 +7,7 @@ import (
 
 const (
 	// processesKept is how many processes are named.
-	processesKept = 1 << 18
+	processesKept = 1 << 17
 	// causesKept is how many different causes are: there are less than that.
 	causesKept = 1 << 12
 )

@@ -93,6 +93,7 @@ function howWords(r) {
   if (r.ended) words.push('ended by ' + r.ended);
   if (r.flags & INCOMPLETE) words.push('incomplete');
   if (r.flags & FORGOTTEN) words.push('followed no longer');
+  if (r.ends.some((end) => end && end[0] & LEFT_OUT)) words.push('transitions left out');
   if (r.ends.some((end) => end && end[0] & OVERDUE)) words.push('the end of TIME_WAIT not seen');
   return words.join(', ');
 }
