@@ -230,6 +230,7 @@ func (b *tab) search(words string) {
 func TestPage(t *testing.T) {
 	b := open(t, scripted(t))
 	b.want(shownRows, "12")
+	b.want(`document.getElementById('count').textContent`, "12 shown (1 closed before the recording, 2 listening)")
 	b.shot("scripted-light-1280", 1280, false)
 	b.shot("scripted-dark-1280", 1280, true)
 	b.shot("scripted-light-390", 390, false)
@@ -250,6 +251,7 @@ func TestSearch(t *testing.T) {
 	b.eval(`(() => { const s = document.getElementById('who'); s.value = 'server'; s.dispatchEvent(new Event('change')); })()`)
 	b.want(shownRows, "1")
 	b.want(firstServer, "172.16.79.132:9091")
+	b.want(`document.getElementById('count').textContent`, "1 of 12 shown")
 	b.quiet()
 }
 

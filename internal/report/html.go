@@ -34,9 +34,9 @@ type page struct {
 	Ports      []curve
 	MorePorts  int
 	Diagram    diagram
-	Findings   []shownFinding
+	Findings   folded[shownFinding]
 	MoreFound  int
-	Calls      []shownCall
+	Calls      folded[shownCall]
 	MoreCalls  int
 	Conditions []condition
 	MoreRecord int
@@ -85,8 +85,8 @@ func (r *Report) page() (*page, error) {
 			"; base-uri 'none'; form-action 'none'",
 		Title: r.title(), When: r.when(), Answer: r.answer(), Listed: r.listed(),
 		Curves: r.curves(figures), Ports: r.portCurves(), MorePorts: r.ports.more,
-		Diagram: newDiagram(figures.Edges), Findings: r.shownFindings(), MoreFound: r.moreFound,
-		Calls: r.shownCalls(), MoreCalls: r.moreCalls,
+		Diagram: newDiagram(figures.Edges), Findings: fold(r.shownFindings()), MoreFound: r.moreFound,
+		Calls: fold(r.shownCalls()), MoreCalls: r.moreCalls,
 		Conditions: r.conditions(), MoreRecord: r.many - len(r.recordings),
 	}
 	return p, nil
@@ -148,30 +148,43 @@ func (r *Report) listed() string {
 	return words
 }
 
+// folded are some of many, and the others, which are shown when asked for.
+type folded[T any] struct{ First, Rest []T }
+
+// unfolded is how many of a kind are shown at once.
+const unfolded = 10
+
+func fold[T any](all []T) folded[T] {
+	n := min(len(all), unfolded)
+	return folded[T]{all[:n], all[n:]}
+}
+
 // shownFinding is one as the page shows it.
 type shownFinding struct {
 	event.Finding
-	When string
+	Number int
+	When   string
 }
 
 func (r *Report) shownFindings() []shownFinding {
 	var all []shownFinding
-	for _, f := range r.worst() {
-		all = append(all, shownFinding{f.Finding, r.exact(f.at)})
+	for i, f := range r.worst() {
+		all = append(all, shownFinding{f.Finding, i, r.exact(f.at)})
 	}
 	return all
 }
 
 // shownCall is one as the page shows it.
 type shownCall struct {
+	Number     int
 	When, Head string
 	InTheWay   []string
 }
 
 func (r *Report) shownCalls() []shownCall {
 	var all []shownCall
-	for _, c := range r.calls {
-		all = append(all, shownCall{r.exact(c.at), c.head, c.inTheWay})
+	for i, c := range r.calls {
+		all = append(all, shownCall{i, r.exact(c.at), c.head, c.inTheWay})
 	}
 	return all
 }

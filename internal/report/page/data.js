@@ -75,6 +75,13 @@ function until(i) {
   return latest;
 }
 
+// seenFor is how long a connection was seen: to its end, or that of the recording.
+function seenFor(i) {
+  const [first, last] = times(i);
+  const open = [rows[i][11], rows[i][12]].some((end) => end && stateOf(end) !== CLOSE && !(end[0] & OVERDUE));
+  return (open ? Math.max(last, lastOf(i)) : last) - first;
+}
+
 // who closed first, in a word.
 function who(i) {
   const [flags, role, first] = rows[i];
@@ -91,7 +98,7 @@ function howWords(r) {
   const words = r.how ? [r.how] : [];
   if (r.mechanism) words.push('by ' + r.mechanism);
   if (r.ended) words.push('ended by ' + r.ended);
-  if (r.flags & INCOMPLETE) words.push('incomplete');
+  if (r.flags & INCOMPLETE && !(r.flags & OVER_BEFORE)) words.push('incomplete');
   if (r.flags & FORGOTTEN) words.push('followed no longer');
   if (r.ends.some((end) => end && end[0] & LEFT_OUT)) words.push('transitions left out');
   if (r.ends.some((end) => end && end[0] & OVERDUE)) words.push('the end of TIME_WAIT not seen');

@@ -15,10 +15,24 @@ function refresh() {
   }
   state.view = sorted(view);
   state.places = new Map(state.view.map((i, n) => [i, n]));
-  byId('count').textContent = view.length === rows.length ? rows.length.toLocaleString('en') + ' shown' : view.length.toLocaleString('en') + ' of ' + rows.length.toLocaleString('en') + ' shown';
+  byId('count').textContent = countWords(view);
   byId('table').scrollTop = byId('rows').scrollTop = 0;
   drawTable();
   drawTimeline();
+}
+
+const grouped = (n) => n.toLocaleString('en');
+
+// countWords says how many rows are shown, and how many of them are more than connections
+// that the recording is about.
+function countWords(view) {
+  const having = (flag) => view.reduce((n, i) => n + (rows[i][0] & flag ? 1 : 0), 0);
+  const before = having(OVER_BEFORE), listeners = having(LISTENER);
+  const others = [];
+  if (before) others.push(grouped(before) + ' closed before the recording');
+  if (listeners) others.push(grouped(listeners) + ' listening');
+  return (view.length === rows.length ? '' : grouped(view.length) + ' of ') + grouped(rows.length) + ' shown' +
+    (others.length ? ' (' + others.join(', ') + ')' : '');
 }
 
 // choose shows a connection in all parts of the page.
@@ -55,6 +69,8 @@ function moveChoice(event) {
 function showCall(n) {
   const call = byId('call-' + n);
   if (!call) return;
+  const folded = call.closest('details');
+  if (folded) folded.open = true;
   call.scrollIntoView({block: 'center'});
   call.focus();
 }
@@ -109,6 +125,6 @@ refresh();
 lookFirst();
 // At first the connection is chosen that the worst finding is about.
 const evidence = raw.evidence.flat().find((i) => !(rows[i][0] & LISTENER));
-const start = evidence === undefined ? rows.findIndex((r) => !(r[0] & LISTENER)) : evidence;
+const start = evidence === undefined ? rows.findIndex((r) => !(r[0] & (LISTENER | OVER_BEFORE))) : evidence;
 if (start >= 0) choose(start);
 document.documentElement.dataset.ready = Math.round(performance.now()); // for tests

@@ -10,7 +10,7 @@ const columns = [
   {name: 'Closed first by', key: who, text: who},
   {name: 'Process', key: (i) => raw.processes[rows[i][6]], text: (i) => raw.processes[rows[i][6]]},
   {name: 'How', key: (i) => howWords(row(i)), text: (i) => howWords(row(i))},
-  {name: 'Seen for', key: (i) => times(i)[1] - times(i)[0], text: (i) => duration(times(i)[1] - times(i)[0])},
+  {name: 'Seen for', key: seenFor, text: (i) => duration(seenFor(i))},
   {name: 'Until', key: until, text: (i) => until(i) ? clock(until(i), 1) : ''},
 ];
 

@@ -134,7 +134,7 @@ function drawRow(svg, i, top) {
   if (timeline.label) {
     ends.forEach((side, lane) => {
       const role = roleOf(r, side);
-      draw(svg, 'text', {x: 6, y: lanes + lane * LANE + 10.5, class: r.ends[side] ? '' : 'faint', 'pointer-events': 'none'}, shortened((role || (r.flags & LISTENER ? 'listens' : '')).padEnd(8) + r.addresses[side], 41));
+      draw(svg, 'text', {x: 6, y: lanes + lane * LANE + 10.5, class: r.ends[side] ? '' : 'faint', 'pointer-events': 'none'}, shortened((r.flags & LISTENER ? 'listens' : role).padEnd(8) + r.addresses[side], 41));
     });
   } else {
     draw(svg, 'text', {x: 4, y: top + 14, 'pointer-events': 'none'}, shortened(rowName(r), Math.floor(timeline.width / 6.7)));
