@@ -32,16 +32,25 @@ type answer struct {
 func (r *Report) answer() answer {
 	figures := r.done()
 	a := answer{Happened: r.happened(figures), Held: r.held(figures), Missing: r.missing(figures)}
+	told, more := 0, r.moreFound
 	for _, f := range r.worst() {
-		if f.Severity == event.Info || len(a.Do) >= answered {
+		switch {
+		case f.Severity == event.Info:
+			continue
+		case told == answered:
+			more++
 			continue
 		}
+		told++
 		a.Held = append(a.Held, f.Summary+".")
 		for _, advice := range f.Advice {
 			if !slices.Contains(a.Do, advice) {
 				a.Do = append(a.Do, advice)
 			}
 		}
+	}
+	if more > 0 {
+		a.Held = append(a.Held, "And "+text.Counted(more, "more finding")+".")
 	}
 	return a
 }

@@ -238,6 +238,45 @@ func TestPage(t *testing.T) {
 	b.quiet()
 }
 
+// A page of nothing, and one of failed calls alone, work as well.
+func TestPagesWithoutConnections(t *testing.T) {
+	b := open(t, report.New(time.UTC))
+	b.want(`document.getElementById('count').textContent`, "0 shown")
+	b.quiet()
+	r := report.New(time.UTC)
+	tracetest.Tell(calls{derive.New(r)})
+	b = open(t, r)
+	b.want(`document.querySelectorAll('.call-mark').length`, "3")
+	b.want(`document.querySelectorAll('.call').length`, "3")
+	b.click("#zoom-in")
+	b.quiet()
+}
+
+// calls lets only calls that failed pass.
+type calls struct{ *derive.Stream }
+
+func (calls) Found(*event.Socket)          {}
+func (calls) Transition(*event.Transition) {}
+
+// Dragging moves the timeline.
+func TestDrag(t *testing.T) {
+	b := open(t, restart(t))
+	b.eval(`document.getElementById('timeline').scrollIntoView({block: 'center'})`)
+	before := b.eval(`document.getElementById('range').textContent`)
+	y, err := strconv.ParseFloat(b.eval(`(r => r.y + 20)(document.getElementById('spans').getBoundingClientRect())`), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.click("#zoom-in")
+	zoomed := b.eval(`document.getElementById('range').textContent`)
+	b.do(chromedp.DragAndDropXY(800, y, 700, y))
+	after := b.eval(`document.getElementById('range').textContent`)
+	if before == zoomed || after == zoomed {
+		t.Errorf("%s, zoomed %s, moved %s", before, zoomed, after)
+	}
+	b.quiet()
+}
+
 func TestSearch(t *testing.T) {
 	b := open(t, scripted(t))
 	for _, tc := range []struct{ words, rows string }{
