@@ -183,13 +183,13 @@ func (t *trace) read() error {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			t.meet(asked)
 			t.settler.Advance(asked) // the ring was empty, so all until then was read
-			err = t.pause(0)
+			err = t.pause(0, t.losses)
 		case err == nil:
 			t.meet(k.Time)
 			t.settler.Add(&k)
 			t.forgetGone()
 			if !more {
-				err = t.pause(batch)
+				err = t.pause(batch, t.skips) // records may have come since
 			} else if k.Time.Sub(t.checked) >= lossCheck {
 				err = t.skipped(k.Time)
 			}
@@ -200,10 +200,11 @@ func (t *trace) read() error {
 	}
 }
 
-// pause makes visible what there is, and lets events gather for a while.
-func (t *trace) pause(d time.Duration) error {
+// pause makes visible what there is, after what was lost by then, and lets events gather for a
+// while.
+func (t *trace) pause(d time.Duration, lost func() error) error {
 	if host.Now().Sub(t.checked) >= lossCheck {
-		if err := t.losses(); err != nil {
+		if err := lost(); err != nil {
 			return err
 		}
 	}
@@ -253,6 +254,9 @@ func (t *trace) losses() error {
 	t.lost(now, refused, event.LossRing)
 	return t.skipped(now)
 }
+
+// skips tells what the kernel skipped until now.
+func (t *trace) skips() error { return t.skipped(host.Now()) }
 
 // skipped tells what the kernel skipped since the last time.
 func (t *trace) skipped(now event.Time) error {
