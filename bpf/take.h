@@ -23,8 +23,8 @@ static __u64 marks[MARKED_CPUS * MARKS];
 /* How many programs of a tracepoint come behind the first one. Set once by the loader. */
 const volatile __u8 followers = 1;
 
-/* What followers took: as much as the first programs were skipped for, unless something was
- * lost. Written here, read by internal/probe. */
+/* What followers took: as much as the first programs were skipped for, less what was lost, and
+ * more by what was taken twice. Written here, read by internal/probe. */
 __u64 taken_over;
 
 /* A number for what an event is about: a socket, or the segment where there is none. The verifier

@@ -23,18 +23,16 @@ import (
 )
 
 // attachOrder has the programs in the order of attaching: what explains a
-// transition must be there before the transition is. Copies come after the original.
+// transition must be there before the transition is. Followers come behind their programs.
 var attachOrder = []string{
 	"timer_started", "timer_stopped", "timer_expired", "segment_dropped", "any_dropped",
-	"reset_sent", "reset_sent_next", "reset_received", "reset_received_next",
-	"state_changed", "state_changed_next",
+	"reset_sent", "reset_received", "state_changed",
 }
 
-// followed has the programs with a follower, which has the name with follower behind it.
+// followed has the programs that have followers (bpf/take.h).
 var followed = []string{"reset_sent", "reset_received", "state_changed"}
 
 const (
-	follower = "_next"
 	// followers is how many a program has where nothing but an interrupt gets in between.
 	followers = 1
 	// preemptedFollowers is how many where tasks do, too: more than one of them may have
@@ -49,8 +47,7 @@ var optional = []struct {
 	needs, without Feature
 }{
 	{"segment_dropped", Drops | DroppedSocket, 0}, {"any_dropped", Drops, DroppedSocket},
-	{"reset_sent", Resets, 0}, {"reset_sent_next", Resets, 0},
-	{"reset_received", Resets, 0}, {"reset_received_next", Resets, 0},
+	{"reset_sent", Resets, 0}, {"reset_received", Resets, 0},
 	{"accept_done", CallEvents, 0}, {"accept4_done", CallEvents, 0},
 	{"bind_begun", CallEvents, CallRegisters}, {"bind_done", CallEvents, 0},
 	{"listen_begun", CallEvents, CallRegisters}, {"listen_done", CallEvents, 0},
@@ -141,8 +138,9 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 		return nil, err
 	}
 	for _, name := range followed {
-		for n := 2; n <= p.kernel.followers(); n++ {
-			spec.Programs[copied(name+follower, n)] = spec.Programs[name+follower].Copy()
+		all := p.inLine(name)
+		for _, copied := range all[2:] {
+			spec.Programs[copied] = spec.Programs[all[1]].Copy()
 		}
 	}
 	p.prune(spec)
@@ -155,12 +153,17 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 	return spec, nil
 }
 
-// copied is the name of the nth of a program's copies; 1: the original.
-func copied(program string, n int) string {
-	if n == 1 {
-		return program
+// inLine returns the names of a program and of its followers: one of the object, and copies.
+func (p *Probe) inLine(program string) []string {
+	all := []string{program}
+	if !slices.Contains(followed, program) {
+		return all
 	}
-	return fmt.Sprint(program, n)
+	all = append(all, program+"_next")
+	for n := 2; n <= p.kernel.followers(); n++ {
+		all = append(all, fmt.Sprint(program, "_next", n))
+	}
+	return all
 }
 
 // prune takes the programs that do not serve here out of an object.
@@ -169,8 +172,8 @@ func (p *Probe) prune(spec *ebpf.CollectionSpec) {
 		if p.has(o.needs) && (o.without == 0 || !p.has(o.without)) {
 			continue
 		}
-		for n := 1; n <= p.kernel.followers(); n++ {
-			delete(spec.Programs, copied(o.program, n))
+		for _, name := range p.inLine(o.program) {
+			delete(spec.Programs, name)
 		}
 	}
 }
@@ -218,8 +221,10 @@ func (p *Probe) load(spec *ebpf.CollectionSpec, kernel *btf.Spec, cache *btf.Cac
 		return err
 	}
 	for _, o := range optional {
-		if err := named(loadAlone(spec, o.program, options), spec.Types, kernel); err != nil {
-			p.lack(o.needs, fmt.Errorf("load %s: %w", o.program, err))
+		for _, name := range p.inLine(o.program) {
+			if err := named(loadAlone(spec, name, options), spec.Types, kernel); err != nil {
+				p.lack(o.needs, fmt.Errorf("load %s: %w", name, err))
+			}
 		}
 	}
 	p.prune(spec)
@@ -253,8 +258,8 @@ func (p *Probe) attach() error {
 		}
 	}
 	for _, name := range attachOrder {
-		for n := 1; n <= p.kernel.followers(); n++ {
-			if err := p.attachTracing(copied(name, n), neededBy(name)); err != nil {
+		for _, one := range p.inLine(name) {
+			if err := p.attachTracing(one, neededBy(name)); err != nil {
 				return err
 			}
 		}

@@ -54,8 +54,9 @@ func (p *Probe) Refused() (uint64, error) {
 }
 
 // Skipped returns how many transitions and resets the kernel kept from the programs since the
-// last time: those that it skipped the first program for, and no follower took over. What
-// happens to the timers of other sockets has one program each, as nothing interrupts that.
+// last time: those that it skipped the first program for, and no follower took over. As many of
+// them may be missing here as followers took twice, of a hundred about one. Nothing interrupts
+// the programs of timers; what others were skipped for is not told.
 func (p *Probe) Skipped() (uint64, error) {
 	var skipped uint64
 	for _, name := range followed {

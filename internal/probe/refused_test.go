@@ -81,6 +81,7 @@ func TestRefusedProgramIsDoneWithout(t *testing.T) {
 		says          string
 	}{
 		{"load", "reset_sent", Resets, func(s *ebpf.ProgramSpec) { s.Instructions = asm.Instructions{asm.Return()} }, "load reset_sent"},
+		{"load", "reset_sent_next", Resets, func(s *ebpf.ProgramSpec) { s.Instructions = asm.Instructions{asm.Return()} }, "load reset_sent_next"},
 		{"load", "bind_done", CallEvents, func(s *ebpf.ProgramSpec) { s.Instructions = asm.Instructions{asm.Return()} }, "load bind_done"},
 		{"attach", "reset_received", Resets, dontAttach, "attach reset_received"},
 	} {

@@ -27,16 +27,8 @@ func TestFollowersTakeOver(t *testing.T) {
 	const rounds, workers, each = 8, 4, 500
 	whole, takenOver := 0, 0
 	for range rounds {
-		var running []<-chan error
-		for range workers {
-			running = append(running, ns.Go(func() error { return visits(each) }))
-		}
-		for _, done := range running {
-			if err := <-done; err != nil {
-				t.Fatal(err)
-			}
-		}
-		var c chains
+		ns.SideBySide(t, workers, func(int) error { return visits(each) })
+		c := chains{last: make(map[uint64]change)}
 		for _, k := range records(t, p) {
 			c.add(&k)
 		}
@@ -78,12 +70,10 @@ type chains struct {
 
 type change struct{ from, to tcpstate.State }
 
+// add wants each change of a socket to begin where the one before has ended.
 func (c *chains) add(k *event.Kernel) {
 	if k.Kind != event.SocketTransition {
 		return
-	}
-	if c.last == nil {
-		c.last = make(map[uint64]change)
 	}
 	this, before := change{k.From, k.To}, c.last[k.Sock]
 	if k.Has(event.Again) {
