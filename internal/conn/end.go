@@ -38,17 +38,6 @@ const (
 	Destroyed = event.Destroyed
 )
 
-// opposite is the same seen from the other end.
-func opposite(s Side) Side {
-	switch s {
-	case Local:
-		return Remote
-	case Remote:
-		return Local
-	}
-	return s
-}
-
 // End is one end of a connection: one socket, from its first transition to CLOSE. There
 // may be hundreds of thousands: what is known of few of them at a time is in their course.
 // An end is used again for another socket: nobody may keep one beyond the step in which it
@@ -218,16 +207,13 @@ func (e *End) Role() Role {
 
 // RoleOf is the role of the side as seen from this end, or "".
 func (e *End) RoleOf(side Side) Role {
-	role := e.Role()
-	switch {
-	case side == Local:
-		return role
-	case side != Remote || role == 0:
-		return 0
-	case role == Server:
-		return Client
+	switch side {
+	case Local:
+		return e.Role()
+	case Remote:
+		return e.Role().Other()
 	}
-	return Server
+	return 0
 }
 
 // Listener says whether the socket listens: it is no end of a connection.

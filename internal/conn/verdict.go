@@ -171,7 +171,7 @@ func (e *End) agree() {
 // trust takes from the other end what it knows better.
 func (e *End) trust(p *End) {
 	if e.ClosedFirst == 0 && !p.doubtful {
-		e.ClosedFirst, e.How = opposite(p.ClosedFirst), p.How
+		e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
 	}
 }
 
@@ -196,7 +196,7 @@ func (e *End) compare(p *End) {
 	case other.Time != 0:
 		e.ClosedFirst, e.How = Remote, other.How
 	case e.ClosedFirst == 0 && p.ClosedFirst != 0:
-		e.ClosedFirst, e.How = opposite(p.ClosedFirst), p.How
+		e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
 	}
 	if e.Ended == 0 && ended != Fin {
 		e.Ended = ended // what this end saw came after what the other end did

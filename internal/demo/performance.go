@@ -31,7 +31,7 @@ type performance struct {
 }
 
 func (p *performance) play() (*outcome, error) {
-	first, second := p.first, other(p.first)
+	first, second := p.first, p.first.Other()
 	p.step("The server listens"+p.option()+".", p.startServer, listening)
 	p.step("The client connects.", p.connect, established)
 	p.step(fmt.Sprintf("The %s closes.", first), p.closeEnd(first), func(s *seen) bool {

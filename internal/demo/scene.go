@@ -31,13 +31,6 @@ func (s scene) option() string {
 	return ", without SO_REUSEADDR"
 }
 
-func other(role conn.Role) conn.Role {
-	if role == conn.Server {
-		return conn.Client
-	}
-	return conn.Server
-}
-
 // scenePause is the time to read an explanation.
 const scenePause = 700 * time.Millisecond
 

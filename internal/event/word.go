@@ -13,8 +13,30 @@ var (
 // String returns the word, or "" for unknown.
 func (s Side) String() string { return sides[s] }
 
+// Other is the side as seen from the other end: local for remote, and the reverse.
+func (s Side) Other() Side {
+	switch s {
+	case Local:
+		return Remote
+	case Remote:
+		return Local
+	}
+	return s
+}
+
 // String returns the word, or "" for unknown.
 func (r Role) String() string { return roles[r] }
+
+// Other is the role of the other end, or unknown.
+func (r Role) Other() Role {
+	switch r {
+	case Server:
+		return Client
+	case Client:
+		return Server
+	}
+	return r
+}
 
 // String returns the word, or "" for unknown.
 func (h How) String() string { return hows[h] }

@@ -186,7 +186,7 @@ func (c *connection) verdict(e *conn.End, own *end, t *tables) {
 func (c *connection) see(e *conn.End, own *end, t *tables) {
 	c.role, c.closedFirst = e.Role(), e.ClosedFirst
 	if own == c.ends[1] {
-		c.role, c.closedFirst = otherRole(c.role), otherSide(c.closedFirst)
+		c.role, c.closedFirst = c.role.Other(), c.closedFirst.Other()
 	}
 	c.how, c.ended, c.mechanism = e.How, e.Ended, e.Mechanism
 	c.closer = t.process(e.Closer)
@@ -214,30 +214,10 @@ func (c *connection) finish(r *recording, t *tables) {
 	}
 }
 
-func otherRole(r event.Role) event.Role {
-	switch r {
-	case event.Server:
-		return event.Client
-	case event.Client:
-		return event.Server
-	}
-	return r
-}
-
-func otherSide(s event.Side) event.Side {
-	switch s {
-	case event.Local:
-		return event.Remote
-	case event.Remote:
-		return event.Local
-	}
-	return s
-}
-
 // roleOf is the role of the first end, or of the other one.
 func (c *connection) roleOf(i int) event.Role {
 	if i == 1 {
-		return otherRole(c.role)
+		return c.role.Other()
 	}
 	return c.role
 }
