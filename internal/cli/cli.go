@@ -120,6 +120,16 @@ func newRootCommand(app *app) *cobra.Command {
 	return root
 }
 
+// someCaptures wants captures as arguments, as in an example.
+func someCaptures(example string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef("%s takes captures, as in '%s'", cmd.Name(), example)
+		}
+		return nil
+	}
+}
+
 // noArguments refuses what is neither a flag nor a verb.
 func noArguments(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {

@@ -51,13 +51,8 @@ func newReportCommand(app *app) *cobra.Command {
 		Short:   "Make a report of captures, to look at",
 		Long:    reportLong,
 		Example: "  tcptrace report bug.jsonl.gz -o bug.html\n  tcptrace report bug.jsonl.gz -p 45230",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef("report takes captures, as in 'tcptrace report bug.jsonl.gz -o bug.html'")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args) },
+		Args:    someCaptures("tcptrace report bug.jsonl.gz -o bug.html"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args) },
 	}
 	cmd.ValidArgsFunction = completeCaptures
 	o.filterOptions.AddFlags(cmd.Flags())

@@ -29,13 +29,8 @@ func newStatCommand(app *app) *cobra.Command {
 		Short:   "Show on one screen what is in captures",
 		Long:    statLong,
 		Example: "  tcptrace stat bug.jsonl.gz\n  tcptrace stat --json trace.*.jsonl.zst | jq .dwell",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef("stat takes captures, as in 'tcptrace stat bug.jsonl.gz'")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args) },
+		Args:    someCaptures("tcptrace stat bug.jsonl.gz"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args) },
 	}
 	cmd.ValidArgsFunction = completeCaptures
 	o.filterOptions.AddFlags(cmd.Flags())
