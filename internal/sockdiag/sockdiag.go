@@ -60,8 +60,8 @@ type Diag struct {
 }
 
 // Open prepares looking. Where the rights for BPF are missing, or the kernel has no
-// iterators, it takes netlink and /proc. Without the kernel's types it reads its own. A jiffy is the length of a tick of the kernel's
-// timers; cgroup finds the path of the cgroup with an id.
+// iterators, it takes netlink and /proc. Without the kernel's types it reads its own. A jiffy is
+// the length of a tick of the kernel's timers; cgroup finds the path of the cgroup with an id.
 func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (*Diag, error) {
 	finder, err := probe.OpenFinder(jiffy, cgroup, types)
 	switch {
