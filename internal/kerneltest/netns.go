@@ -156,6 +156,21 @@ func (ns *NetNS) Go(f func() error) <-chan error {
 	return done
 }
 
+// SideBySide runs a function in the namespace, on so many threads at a time, and hands each
+// its number. It fails the test with the first error.
+func (ns *NetNS) SideBySide(tb testing.TB, threads int, f func(n int) error) {
+	tb.Helper()
+	var running []<-chan error
+	for n := range threads {
+		running = append(running, ns.Go(func() error { return f(n) }))
+	}
+	for _, done := range running {
+		if err := <-done; err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
 func (ns *NetNS) in(f func() error) error {
 	fd, err := unix.Open(ns.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

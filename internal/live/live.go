@@ -181,18 +181,9 @@ func (t *trace) read() error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			t.meet(asked)
-			t.settler.Advance(asked) // the ring was empty, so all until then was read
-			err = t.pause(0, t.losses)
+			err = t.quiet(asked)
 		case err == nil:
-			t.meet(k.Time)
-			t.settler.Add(&k)
-			t.forgetGone()
-			if !more {
-				err = t.pause(batch, t.skips) // records may have come since
-			} else if k.Time.Sub(t.checked) >= lossCheck {
-				err = t.skipped(k.Time)
-			}
+			err = t.take(&k, more)
 		}
 		if err != nil {
 			return err
@@ -200,14 +191,36 @@ func (t *trace) read() error {
 	}
 }
 
-// pause makes visible what there is, after what was lost by then, and lets events gather for a
-// while.
-func (t *trace) pause(d time.Duration, lost func() error) error {
-	if host.Now().Sub(t.checked) >= lossCheck {
-		if err := lost(); err != nil {
+// quiet is told that the ring was empty: all until then was read.
+func (t *trace) quiet(asked event.Time) error {
+	t.meet(asked)
+	t.settler.Advance(asked)
+	if asked.Sub(t.checked) >= lossCheck {
+		if err := t.losses(); err != nil {
 			return err
 		}
 	}
+	return t.pause(0)
+}
+
+// take takes an event, behind which there are more or none as yet.
+func (t *trace) take(k *event.Kernel, more bool) error {
+	t.meet(k.Time)
+	t.settler.Add(k)
+	t.forgetGone()
+	if k.Time.Sub(t.checked) >= lossCheck {
+		if err := t.skipped(k.Time); err != nil {
+			return err
+		}
+	}
+	if more {
+		return nil
+	}
+	return t.pause(batch)
+}
+
+// pause makes visible what there is, and lets events gather for a while.
+func (t *trace) pause(d time.Duration) error {
 	t.sample()
 	if len(t.older) == 0 { // they are told together
 		if err := t.out.Flush(); err != nil {
@@ -254,9 +267,6 @@ func (t *trace) losses() error {
 	t.lost(now, refused, event.LossRing)
 	return t.skipped(now)
 }
-
-// skips tells what the kernel skipped until now.
-func (t *trace) skips() error { return t.skipped(host.Now()) }
 
 // skipped tells what the kernel skipped since the last time.
 func (t *trace) skipped(now event.Time) error {

@@ -24,16 +24,9 @@ func TestReentranceLosesNothing(t *testing.T) {
 	ns.Steer(t, "lo")
 	r := record(t, event.Filter{}, ns)
 	const workers, each = 4, 2500
-	var running []<-chan error
-	for i := range workers {
-		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 1, byte(i)}), 9091)
-		running = append(running, ns.Go(func() error { return churn(addr, each) }))
-	}
-	for _, done := range running {
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-	}
+	ns.SideBySide(t, workers, func(n int) error {
+		return churn(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 1, byte(n)}), 9091), each)
+	})
 	r.awaitQuiet(t, 2*workers*each)
 	r.stop(t)
 	wrong, incomplete := r.checkHonest(t)
