@@ -17,6 +17,8 @@ var errNotLinux = errors.New("live tracing needs Linux: run tcptrace there; capt
 
 func runTrace(context.Context, *app, *traceOptions, event.Filter) error { return errNotLinux }
 
+func runTop(context.Context, *app, event.Filter) error { return errNotLinux }
+
 func runWhy(*app, string, netip.Addr, uint16) error { return errNotLinux }
 
 func runCheck(*app) error { return errNotLinux }

@@ -1,0 +1,34 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// topOptions are the flags of the live view.
+type topOptions struct{ filterOptions }
+
+const topLong = `top shows in the terminal how many sockets are in each state, and how that goes on: by
+port, process or remote address, with who closes first in each group and how long
+TIME_WAIT lasts yet, findings as they come, and the life of a single connection. Keys
+group, sort, filter and freeze; ? shows them all.
+
+It reads the kernel as a trace does, and needs root. It ends with the summary of a trace.`
+
+func newTopCommand(app *app) *cobra.Command {
+	o := &topOptions{}
+	cmd := &cobra.Command{
+		Use:     "top [flags]",
+		Short:   "Show connections as they live and close",
+		Long:    topLong,
+		Example: "  sudo tcptrace top\n  sudo tcptrace top -p 9091",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := o.filter()
+			if err != nil {
+				return err
+			}
+			return runTop(cmd.Context(), app, filter)
+		},
+	}
+	cmd.Flags().SortFlags = false
+	o.AddFlags(cmd.Flags())
+	return cmd
+}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/live"
+	"github.com/tcptrace/tcptrace/internal/top"
+)
+
+// errNoTerminal is that there is nobody to look.
+var errNoTerminal = errors.New("top draws on a terminal, and standard output is none: 'tcptrace --json' prints for programs")
+
+// runTop traces, and shows what it sees until the user wants an end.
+func runTop(ctx context.Context, app *app, filter event.Filter) error {
+	if !term.IsTerminal(int(app.stdout.Fd())) {
+		return errNoTerminal
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	ctx, quit := context.WithCancelCause(ctx)
+	defer quit(nil)
+	w := &waiting{to: app.stderr}
+	app.log = newLogger(w, app.level)
+	defer w.leave()
+	watch := top.NewWatch(host.Now)
+	var opened error
+	options := live.Options{
+		Filter: filter, Version: version(), Log: app.log,
+		Ready: func() {
+			if opened = w.enter(watch, func() { quit(derive.ErrSignal) }); opened != nil {
+				quit(opened)
+			}
+		},
+		Drop: func() error { return (&traceOptions{}).drop(app, filter) },
+	}
+	summary := newOutput(app, &traceOptions{color: "auto", quiet: true})
+	err := live.Run(ctx, options, host.Clock(), derive.Outputs{watch, after{summary, w.leave}})
+	return errors.Join(opened, err)
+}
+
+// after is an output that has its say at the end alone, once something is done.
+type after struct {
+	derive.Output
+	do func()
+}
+
+// Stop implements derive.Output.
+func (a after) Stop(s event.Stop, findings []event.Finding) {
+	a.do()
+	a.Output.Stop(s, findings)
+}
+
+// waiting keeps messages while the screen has the terminal, and shows the latest one there.
+type waiting struct {
+	to     io.Writer
+	mutex  sync.Mutex
+	screen *top.Screen
+	kept   strings.Builder
+}
+
+// Write implements io.Writer. It takes whole lines.
+func (w *waiting) Write(p []byte) (int, error) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if w.screen == nil {
+		return w.to.Write(p)
+	}
+	w.screen.Notice(strings.TrimSpace(string(p)))
+	return w.kept.Write(p)
+}
+
+// enter gives the terminal to the screen.
+func (w *waiting) enter(watch *top.Watch, quit func()) error {
+	screen, err := top.Open(watch, time.Local, quit)
+	if err != nil {
+		return fmt.Errorf("show connections: %w", err)
+	}
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.screen = screen
+	return nil
+}
+
+// leave gives it back, and prints what was kept.
+func (w *waiting) leave() {
+	w.mutex.Lock()
+	screen := w.screen
+	w.mutex.Unlock()
+	if screen == nil {
+		return
+	}
+	screen.Close()
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.screen = nil
+	io.WriteString(w.to, w.kept.String())
+	w.kept.Reset()
+}

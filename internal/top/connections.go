@@ -1,0 +1,104 @@
+package top
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+// connectionsPage is the page with the sockets of a group, or all.
+func (d *painter) connectionsPage() []Line {
+	what := text.Counted(d.Total, "socket")
+	if d.View.key != nil {
+		what += " of " + d.View.grouping.label(*d.View.key)
+	}
+	above := []Line{d.heading(what, connectionOrders[d.orders[Connections].Column].name)}
+	below := []Line{d.keys()}
+	height := d.Height - 1 - len(above) - len(below)
+	columns := d.connectionColumns(height)
+	body := d.table(columns, len(d.Picture.Connections), height, func(i int) []Span { return d.connectionCells(columns, i) })
+	return d.whole(d.title(), append(above, body...), below)
+}
+
+// connectionColumns gives the addresses what those that are seen need, if there is room.
+func (d *painter) connectionColumns(height int) []column {
+	columns := []column{
+		{"LOCAL", 0, false}, {"REMOTE", 0, false}, {"STATE", 11, false}, {"FOR", 6, true}, {"LEFT", 6, true}, {"FIRST BY", 8, false},
+	}
+	process := 12
+	if d.Width >= wide {
+		process = 22
+	}
+	local, remote := len("LOCAL"), len("REMOTE")
+	top := d.window(len(d.Picture.Connections), height-1)
+	for _, c := range d.Picture.Connections[top:min(top+height, len(d.Picture.Connections))] {
+		local, remote = max(local, len(c.Local.String())), max(remote, len(c.Remote.String()))
+	}
+	room := d.Width - process - len(columns)
+	for _, c := range columns {
+		room -= c.width
+	}
+	if local+remote > room {
+		local = min(local, max(room/2, room-remote))
+		remote = room - local
+	}
+	columns[0].width, columns[1].width = local, remote
+	columns = append(columns, column{"PROCESS", 0, false})
+	fill(columns, d.Width)
+	return columns
+}
+
+func (d *painter) connectionCells(columns []column, i int) []Span {
+	c := &d.Picture.Connections[i]
+	first := ""
+	if c.Judged && c.Remote.Port() != 0 {
+		first = c.Closer.String()
+	}
+	tone := Plain
+	if c.State == tcpstate.Close {
+		tone = Faint
+	}
+	state := tone
+	if t, ok := barTones[c.State]; ok {
+		state = t
+	}
+	left := d.left(c.Until)
+	if c.State == tcpstate.Close {
+		left = ""
+	}
+	return []Span{
+		{endpoint(c.Local, columns[0].width), tone}, {endpoint(c.Remote, columns[1].width), tone}, {c.State.String(), state},
+		{d.since(c.Since), tone}, {left, tone}, {first, tone}, {c.process(), tone},
+	}
+}
+
+// since says how long ago a time was, or "" where it is not known.
+func (d *painter) since(t event.Time) string {
+	if t == 0 {
+		return ""
+	}
+	return text.Duration(max(0, d.Time.Sub(t)))
+}
+
+// endpoint is an address and a port, the address cut off where it is too wide: the port
+// says more.
+func endpoint(a netip.AddrPort, width int) string {
+	words := a.String()
+	if a.Port() == 0 {
+		words = strings.TrimSuffix(words, "0") + "*"
+	}
+	if runewidth.StringWidth(words) <= width {
+		return words
+	}
+	port := ":" + strconv.Itoa(int(a.Port()))
+	if a.Addr().Is6() {
+		port = "]" + port
+	}
+	return runewidth.Truncate(strings.TrimSuffix(words, port), max(1, width-len(port)), "…") + port
+}

@@ -1,0 +1,332 @@
+package top
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+const (
+	// leastWidth and leastHeight are those of a screen that all of it fits on.
+	leastWidth, leastHeight = 60, 16
+	// tall is from how many lines on bars are higher than one.
+	tall = 40
+	// wide is from how many columns on there are more columns.
+	wide = 110
+	// findingsShown is how many findings are beneath the groups.
+	findingsShown = 3
+)
+
+// painter draws a view of a picture.
+type painter struct {
+	*View
+	*Picture
+	zone *time.Location
+}
+
+// Draw returns the lines of the screen, as many as it has. Times are of a zone.
+func Draw(v *View, p *Picture, zone *time.Location) []Line {
+	d := &painter{v, p, zone}
+	if v.Width < leastWidth || v.Height < leastHeight {
+		return d.whole(Line{{fmt.Sprintf("too small: at least %d columns and %d lines", leastWidth, leastHeight), Bold}}, nil, nil)
+	}
+	switch v.page {
+	case Groups:
+		return d.groupsPage()
+	case Connections:
+		return d.connectionsPage()
+	case OneLife:
+		return d.textPage(d.lifeText())
+	case Findings:
+		return d.textPage(d.findingsText())
+	}
+	return d.textPage(d.helpText())
+}
+
+// whole puts a page together: what is above, what fills the screen, and what is below.
+func (d *painter) whole(title Line, body, below []Line) []Line {
+	lines := append([]Line{title}, body...)
+	room := d.Height - len(below)
+	lines = lines[:min(len(lines), max(room, 1))]
+	for len(lines) < room {
+		lines = append(lines, nil)
+	}
+	lines = append(lines, below...)
+	lines = lines[:min(len(lines), d.Height)]
+	for i := range lines {
+		lines[i] = lines[i].fit(d.Width)
+	}
+	return lines
+}
+
+// title is the first line.
+func (d *painter) title() Line {
+	scope := "all TCP connections"
+	if d.Start.Filter != "" {
+		scope = d.Start.Filter
+	}
+	right := d.clock(d.Time)
+	if d.Frozen {
+		right = "frozen at " + right
+	}
+	return apart("tcptrace top  "+text.Printable(scope), right, d.Width).toned(Inverse, d.Width)
+}
+
+func (d *painter) clock(t event.Time) string {
+	return d.Start.Clock.Wall(t).In(d.zone).Format(time.TimeOnly)
+}
+
+func (d *painter) exactly(t event.Time) string {
+	return d.Start.Clock.Wall(t).In(d.zone).Format("15:04:05.000")
+}
+
+// keys is the last line: what can be done here, or the filter that is typed.
+func (d *painter) keys() Line {
+	if d.typing {
+		return Line{{"filter: " + d.typed(), Bold}, {"  enter takes it, esc leaves it", Faint}}
+	}
+	if d.Notice != "" {
+		return Line{{d.Notice, Yellow}}
+	}
+	var words string
+	switch d.page {
+	case Groups:
+		words = "enter open  g group  a all  s sort  r reverse  / filter  space freeze  f findings  ? help  q quit"
+	case Connections:
+		words = "enter open  esc back  s sort  r reverse  / filter  space freeze  ? help  q quit"
+	default:
+		words = "esc back  space freeze  ? help  q quit"
+	}
+	if runewidth.StringWidth(words) > d.Width {
+		words = "enter open  g group  a all  s sort  / filter  space freeze  ? help  q quit"
+	}
+	return Line{{words, Faint}}
+}
+
+// summary says in three lines what came of all connections.
+func (d *painter) summary() []Line {
+	s := &d.Summary
+	first := text.Counted(s.Connections, "connection") + ": " + text.Grouped(s.Open()) + " open, " + text.Grouped(s.Closed()) + " closed"
+	if s.Forgotten > 0 {
+		first += ", " + text.Counted(s.Forgotten, "socket") + " forgotten"
+	}
+	if d.Unseen > 0 {
+		first += "; not seen: the end of " + text.Counted(d.Unseen, "socket") + " in TIME_WAIT"
+	}
+	by := Tally{By: [closers]int{s.ByServer, s.ByClient, s.ByLocal, s.ByRemote, s.ByBoth, s.ByNeither, s.Unknown}}
+	lost := Span{"no events lost", Plain}
+	switch {
+	case d.Counts.Lost > 0:
+		lost = Span{text.Counted(d.Counts.Lost, "event") + " lost", Red}
+	case d.Counts.Damaged:
+		lost = Span{"events lost, nobody knows how many", Red}
+	}
+	return []Line{
+		{{first, Plain}},
+		{{"closed first by " + by.named(), Plain}},
+		{{d.ended() + rate(d.PerSecond) + " transitions/s; ", Plain}, lost},
+	}
+}
+
+// ended says how connections ended that did not by FINs, and which calls for a port failed.
+func (d *painter) ended() string {
+	words := ""
+	for _, f := range []struct {
+		what string
+		n    int
+	}{
+		{"resets", d.Summary.Resets}, {"timeouts", d.Summary.Timeouts}, {"refused", d.Summary.Refused},
+		{"given up", d.Summary.Abandoned}, {"failed calls", d.Counts.FailedCalls},
+	} {
+		if f.n > 0 {
+			words += f.what + " " + text.Grouped(f.n) + "; "
+		}
+	}
+	return words
+}
+
+// named names who closed first, and how often.
+func (t *Tally) named() string {
+	var words []string
+	for c, n := range t.By {
+		if n > 0 || closer(c) == byServer || closer(c) == byClient {
+			words = append(words, closer(c).String()+" "+text.Grouped(n))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// shares says who closed first in how many of a hundred, the most frequent first. What is
+// not all is less than 100, and what is not none is not 0.
+func (t *Tally) shares() string {
+	var words []string
+	done := [closers]bool{}
+	for range closers {
+		best := -1
+		for c, n := range t.By {
+			if n > 0 && !done[c] && (best < 0 || n > t.By[best]) {
+				best = c
+			}
+		}
+		if best < 0 {
+			break
+		}
+		done[best] = true
+		words = append(words, closer(best).String()+" "+percent(t.By[best], t.Closed))
+	}
+	return strings.Join(words, ", ")
+}
+
+func percent(n, of int) string {
+	switch share := 100 * n / of; {
+	case share == 0:
+		return "<1%"
+	case share == 99 && n < of:
+		return "99%"
+	default:
+		return strconv.Itoa(share) + "%"
+	}
+}
+
+func rate(r float64) string {
+	if r > 0 && r < 10 {
+		return strconv.FormatFloat(r, 'f', 1, 64)
+	}
+	return text.Grouped(int(r + 0.5))
+}
+
+var barTones = map[tcpstate.State]Tone{tcpstate.Established: Green, tcpstate.CloseWait: Red, tcpstate.TimeWait: Yellow}
+
+// overTime draws the watched states.
+func (d *painter) overTime() []Line {
+	height := 1
+	if d.Height >= tall {
+		height = 3
+	}
+	const label = 22
+	var lines []Line
+	numbers := make([]int, len(d.Bars))
+	for i, state := range watched {
+		for j := range d.Bars {
+			numbers[j] = d.Bars[j][i]
+		}
+		words := fmt.Sprintf("%-12s%9s ", state, text.Grouped(d.States[state]))
+		for j, drawn := range bars(numbers, d.Width-label, height) {
+			if j < height-1 {
+				lines = append(lines, Line{{strings.Repeat(" ", label), Plain}, {drawn, barTones[state]}})
+			} else {
+				lines = append(lines, Line{{words, Plain}, {drawn, barTones[state]}})
+			}
+		}
+	}
+	return lines
+}
+
+// latest has the latest findings, in a line each.
+func (d *painter) latest() []Line {
+	if d.Found == 0 {
+		return nil
+	}
+	lines := []Line{{{text.Counted(d.Found, "finding") + ", f shows what to do", Bold}}}
+	for i := len(d.Picture.Findings) - 1; i >= 0 && len(lines) <= findingsShown; i-- {
+		f := &d.Picture.Findings[i]
+		lines = append(lines, Line{{d.clock(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + f.Summary, Plain}})
+	}
+	return lines
+}
+
+func severityTone(s event.Severity) Tone {
+	switch s {
+	case event.Error:
+		return Red
+	case event.Warning:
+		return Yellow
+	}
+	return Bold
+}
+
+// table draws those lines of a table that fit, with the cursor's line inverse.
+func (d *painter) table(columns []column, n, height int, cells func(i int) []Span) []Line {
+	lines := []Line{head(columns).toned(Bold, d.Width)}
+	height--
+	top := d.window(n, height)
+	for i := top; i < min(n, top+height); i++ {
+		l := row(columns, cells(i))
+		if i == d.at[d.page].cursor {
+			l = l.toned(Inverse, d.Width)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// groupsPage is the page with the groups.
+func (d *painter) groupsPage() []Line {
+	above := append(d.summary(), d.overTime()...)
+	below := append(d.latest(), d.keys())
+	above = append(above, d.heading(text.Counted(d.Total, "group")+" by "+d.View.grouping.String(), groupOrders[d.orders[Groups].Column].name))
+	body := d.table(d.groupColumns(), len(d.Picture.Groups), d.Height-1-len(above)-len(below), d.groupCells)
+	return d.whole(d.title(), append(above, body...), below)
+}
+
+// heading says what a table has, and in which order.
+func (d *painter) heading(what, order string) Line {
+	words := what + ", sorted by " + order
+	if d.orders[d.page].Reverse {
+		words += ", reversed"
+	}
+	l := Line{{words, Bold}}
+	if d.filter != "" && !d.typing {
+		l = append(l, Span{"; filter: " + d.typed(), Yellow})
+	}
+	return l
+}
+
+func (d *painter) groupColumns() []column {
+	columns := []column{
+		{strings.ToUpper(d.View.grouping.String()), 16, false}, {"ESTAB", 6, true}, {"CLOSE_WAIT", 10, true}, {"FIN_WAIT", 8, true}, {"TIME_WAIT", 9, true},
+		{"LEFT", 6, true}, {"CLOSED", 7, true},
+	}
+	if d.Width >= wide {
+		columns[0].width = 30
+		columns = append(columns, column{"PER SECOND", 10, true}, column{"RESETS", 7, true})
+	}
+	columns = append(columns, column{"FIRST BY", 0, false})
+	fill(columns, d.Width)
+	return columns
+}
+
+func (d *painter) groupCells(i int) []Span {
+	g := &d.Picture.Groups[i]
+	cells := []Span{
+		{d.View.grouping.label(g.Key), Plain}, count(g.States[tcpstate.Established], Green), count(g.States[tcpstate.CloseWait], Red), count(g.finWait(), Plain),
+		count(g.States[tcpstate.TimeWait], Yellow), {d.left(g.Until), Plain}, count(g.Closed, Plain),
+	}
+	if d.Width >= wide {
+		cells = append(cells, Span{rate(g.PerSecond), Plain}, count(g.Resets, Plain))
+	}
+	return append(cells, Span{g.shares(), Plain})
+}
+
+// count is a number, in its tone if it is not 0.
+func count(n int, t Tone) Span {
+	if n == 0 {
+		return Span{"0", Faint}
+	}
+	return Span{text.Grouped(n), t}
+}
+
+// left says how long it is until a time.
+func (d *painter) left(until event.Time) string {
+	if until <= d.Time {
+		return ""
+	}
+	return text.Duration(until.Sub(d.Time))
+}

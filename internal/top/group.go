@@ -1,0 +1,190 @@
+package top
+
+import (
+	"net/netip"
+	"strconv"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+// Grouping says by what connections are grouped.
+type Grouping uint8
+
+// The groupings.
+const (
+	ByPort    Grouping = iota // the server's port
+	ByProcess                 // what the processes call themselves that have, or had last, the socket
+	ByRemote                  // the remote address
+
+	groupings = 3
+)
+
+// String says by what it groups, in one word.
+func (g Grouping) String() string { return [groupings]string{"port", "process", "remote"}[g] }
+
+// Key is what the sockets of a group have in common: the field of its grouping. The zero
+// value stands for those of which that is not known.
+type Key struct {
+	Port uint16
+	Comm string // hostile
+	Addr netip.Addr
+}
+
+// key is the group of a socket. A connection's port is the server's.
+func (g Grouping) key(role conn.Role, local, remote netip.AddrPort, process *event.Process) Key {
+	switch g {
+	case ByPort:
+		switch {
+		case role == conn.Server || remote.Port() == 0:
+			return Key{Port: local.Port()}
+		case role == conn.Client:
+			return Key{Port: remote.Port()}
+		}
+	case ByProcess:
+		if process != nil {
+			return Key{Comm: process.Comm}
+		}
+	case ByRemote:
+		return Key{Addr: remote.Addr()}
+	}
+	return Key{}
+}
+
+func (g Grouping) of(e *conn.End) Key { return g.key(e.Role(), e.Local(), e.Remote(), e.Process) }
+
+// label is a group's name, to be printed.
+func (g Grouping) label(k Key) string {
+	switch {
+	case g == ByPort && k.Port != 0:
+		return ":" + strconv.Itoa(int(k.Port))
+	case g == ByPort:
+		return "roles not known"
+	case g == ByProcess && k.Comm != "":
+		return text.Printable(k.Comm)
+	case g == ByProcess:
+		return "no process seen"
+	case k.Addr.IsUnspecified():
+		return "listeners"
+	}
+	return k.Addr.String()
+}
+
+// Group is a group as it is at one moment.
+type Group struct {
+	Key    Key
+	States [tcpstate.Count]int // sockets
+	Until  event.Time          // when the last of those in TIME_WAIT ends; 0: none is, or it is not known
+	Tally
+	PerSecond float64 // connections whose verdict came in the last second
+}
+
+// Sockets is how many there are.
+func (g *Group) Sockets() int {
+	n := 0
+	for _, in := range g.States {
+		n += in
+	}
+	return n
+}
+
+// finWait is how many sockets wait for their FIN's acknowledgement, or the peer's FIN.
+func (g *Group) finWait() int {
+	return g.States[tcpstate.FinWait1] + g.States[tcpstate.FinWait2] + g.States[tcpstate.Closing] + g.States[tcpstate.LastAck]
+}
+
+// add counts a socket.
+func (g *Group) add(e *conn.End) {
+	g.States[e.State]++
+	if e.State == tcpstate.TimeWait {
+		g.Until = max(g.Until, e.Until)
+	}
+}
+
+// Tally counts the connections of a group whose verdict is out.
+type Tally struct {
+	Closed int
+	By     [closers]int
+	Resets int
+}
+
+// closer is who closed a connection first.
+type closer uint8
+
+// The closers, in the order in which they are named.
+const (
+	byServer closer = iota
+	byClient
+	byLocal // the roles are not known
+	byRemote
+	byBoth
+	byNeither
+	byUnknown
+
+	closers = 7
+)
+
+func (c closer) String() string {
+	return [closers]string{"server", "client", "local", "remote", "both", "neither", "unknown"}[c]
+}
+
+func closerOf(e *conn.End) closer {
+	switch role := e.RoleOf(e.ClosedFirst); {
+	case e.ClosedFirst == conn.Both:
+		return byBoth
+	case e.ClosedFirst == conn.Neither:
+		return byNeither
+	case role == conn.Server:
+		return byServer
+	case role == conn.Client:
+		return byClient
+	case e.ClosedFirst == conn.Local:
+		return byLocal
+	case e.ClosedFirst == conn.Remote:
+		return byRemote
+	}
+	return byUnknown
+}
+
+// tally is one that goes on.
+type tally struct {
+	Tally
+	before    int // closed when a second began
+	perSecond float64
+}
+
+// groupsKept is how many groups of a grouping are counted apart.
+const groupsKept = 4096
+
+// tallies has those of one grouping.
+type tallies struct {
+	of   map[Key]*tally
+	rest int // connections of more groups than are kept
+}
+
+func (t *tallies) verdict(k Key, e *conn.End) {
+	own := t.of[k]
+	if own == nil {
+		if len(t.of) >= groupsKept {
+			t.rest++
+			return
+		}
+		own = new(tally)
+		t.of[k] = own
+	}
+	own.Closed++
+	own.By[closerOf(e)]++
+	if e.How == conn.Reset || e.Ended == conn.Reset {
+		own.Resets++
+	}
+}
+
+// tick ends a second, or somewhat more.
+func (t *tallies) tick(seconds float64) {
+	for _, own := range t.of {
+		own.perSecond = float64(own.Closed-own.before) / seconds
+		own.before = own.Closed
+	}
+}

@@ -1,0 +1,31 @@
+package top
+
+// Key presses come as what is typed, or as one of these.
+const (
+	KeyUp rune = -1 - iota
+	KeyDown
+	KeyPageUp
+	KeyPageDown
+	KeyHome
+	KeyEnd
+	KeyEnter
+	KeyEscape
+	KeyBackspace
+)
+
+// help says what each key does, page by page.
+var help = []struct{ keys, does string }{
+	{"arrows, j k", "move; page up and down, home, end"},
+	{"enter", "open: a group's connections, a connection's life"},
+	{"esc", "back"},
+	{"g", "group by port, process, remote"},
+	{"a", "all connections, in no groups"},
+	{"s", "sort by the next column"},
+	{"r", "reverse the order"},
+	{"/", "filter: a port, an address or prefix, a state, a part of a process's name"},
+	{"space", "freeze: nothing moves until a key asks for something else"},
+	{"f", "findings, with what to do"},
+	{"?", "this help"},
+	{"q, Ctrl-C", "quit, with the summary"},
+	{"Ctrl-Z", "stop, as the shell does; fg goes on"},
+}

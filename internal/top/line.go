@@ -1,0 +1,151 @@
+package top
+
+import (
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// Tone says how a span stands out. What a tone means is said in words as well.
+type Tone uint8
+
+// The tones.
+const (
+	Plain Tone = iota
+	Faint
+	Bold
+	Inverse
+	Green
+	Yellow
+	Red
+)
+
+// Span is words in one tone. It has nothing in it that could move the cursor.
+type Span struct {
+	Text string
+	Tone Tone
+}
+
+// Line is a line of the screen.
+type Line []Span
+
+// String is the line's words.
+func (l Line) String() string {
+	var b strings.Builder
+	for _, s := range l {
+		b.WriteString(s.Text)
+	}
+	return b.String()
+}
+
+func (l Line) width() int {
+	n := 0
+	for _, s := range l {
+		n += runewidth.StringWidth(s.Text)
+	}
+	return n
+}
+
+// fit cuts a line off at a width.
+func (l Line) fit(width int) Line {
+	var fitted Line
+	for _, s := range l {
+		w := runewidth.StringWidth(s.Text)
+		if w > width && width == 0 {
+			return fitted
+		}
+		if w > width {
+			return append(fitted, Span{runewidth.Truncate(s.Text, width, "…"), s.Tone})
+		}
+		width -= w
+		fitted = append(fitted, s)
+	}
+	return fitted
+}
+
+// toned gives the whole line a tone, and the whole width.
+func (l Line) toned(t Tone, width int) Line {
+	text := l.fit(width).String()
+	return Line{{runewidth.FillRight(text, width), t}}
+}
+
+// apart puts words at both sides of a line, those on the left cut off if need be.
+func apart(left, right string, width int) Line {
+	room := width - runewidth.StringWidth(right)
+	if room < 0 {
+		return Line{{runewidth.Truncate(left, width, "…"), Plain}}
+	}
+	return Line{{runewidth.FillRight(runewidth.Truncate(left, max(0, room-1), "…"), room) + right, Plain}}
+}
+
+// column is one of a table.
+type column struct {
+	head  string
+	width int // 0: what is left
+	right bool
+}
+
+// fill gives the column without a width what is left of a line's.
+func fill(columns []column, width int) {
+	rest := width - len(columns) + 1
+	for _, c := range columns {
+		rest -= c.width
+	}
+	for i := range columns {
+		if columns[i].width == 0 {
+			columns[i].width = max(rest, 1)
+			return
+		}
+	}
+}
+
+// head is the line above a table.
+func head(columns []column) Line {
+	cells := make([]Span, len(columns))
+	for i, c := range columns {
+		cells[i].Text = c.head
+	}
+	return row(columns, cells)
+}
+
+// row lays out a line of a table.
+func row(columns []column, cells []Span) Line {
+	var l Line
+	for i, c := range columns {
+		text := runewidth.Truncate(cells[i].Text, c.width, "…")
+		if c.right {
+			text = runewidth.FillLeft(text, c.width)
+		} else {
+			text = runewidth.FillRight(text, c.width)
+		}
+		if i > 0 {
+			l = append(l, Span{" ", Plain})
+		}
+		l = append(l, Span{text, cells[i].Tone})
+	}
+	return l
+}
+
+// blocks has bars of eight heights.
+var blocks = []rune(" ▁▂▃▄▅▆▇█")
+
+// bars draws numbers as bars of some lines, the latest on the right. What is not 0 is seen.
+func bars(numbers []int, width, lines int) []string {
+	numbers = numbers[max(0, len(numbers)-width):]
+	most := 1
+	for _, n := range numbers {
+		most = max(most, n)
+	}
+	full := len(blocks) - 1
+	drawn := make([]string, lines)
+	for i := range drawn {
+		below := full * (lines - 1 - i)
+		var b strings.Builder
+		for _, n := range numbers {
+			height := (n*full*lines + most - 1) / most
+			b.WriteRune(blocks[min(max(height-below, 0), full)])
+		}
+		drawn[i] = b.String()
+	}
+	return drawn
+}

@@ -1,0 +1,222 @@
+package top
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gdamore/tcell/v3"
+	"golang.org/x/sys/unix"
+)
+
+// Screen shows a watch on the terminal.
+type Screen struct {
+	terminal tcell.Screen
+	watch    *Watch
+	zone     *time.Location
+	quit     func()
+	view     *View
+	picture  *Picture // that is shown; nil: none came yet
+	awaited  bool     // another page is asked for: it is shown when its picture is there
+	notices  chan string
+	closing  chan struct{}
+	closed   chan struct{}
+	once     sync.Once
+}
+
+// ErrTerminal is that the terminal cannot move its cursor.
+var ErrTerminal = errors.New("the terminal cannot be drawn on (TERM=dumb)")
+
+// Open takes the process's terminal, and shows the watch there until Close. It calls quit
+// once the user wants an end, when the terminal is as it was before. Times are of a zone.
+func Open(watch *Watch, zone *time.Location, quit func()) (*Screen, error) {
+	if os.Getenv("TERM") == "dumb" {
+		return nil, ErrTerminal
+	}
+	terminal, err := tcell.NewScreen()
+	if err != nil {
+		return nil, fmt.Errorf("open the terminal: %w", err)
+	}
+	if err := terminal.Init(); err != nil {
+		return nil, fmt.Errorf("prepare the terminal: %w", err)
+	}
+	width, height := terminal.Size()
+	s := &Screen{
+		terminal: terminal, watch: watch, zone: zone, quit: quit, view: NewView(width, height),
+		notices: make(chan string, 1), closing: make(chan struct{}), closed: make(chan struct{}),
+	}
+	watch.Ask(s.view.Question())
+	go s.run()
+	return s, nil
+}
+
+// Close gives the terminal back as it was. It may be called more than once.
+func (s *Screen) Close() {
+	s.once.Do(func() { close(s.closing) })
+	<-s.closed
+}
+
+// Notice shows what the user should know. Only the latest one stays.
+func (s *Screen) Notice(words string) {
+	select {
+	case s.notices <- words:
+	default:
+	}
+}
+
+func (s *Screen) run() {
+	defer close(s.closed)
+	ended := s.show()
+	s.terminal.Fini()
+	if ended {
+		s.quit()
+	}
+}
+
+// show runs until the user wants an end, or Close is called. It says which.
+func (s *Screen) show() (ended bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.terminal.Fini() // or nobody could read what went wrong
+			panic(r)
+		}
+	}()
+	for {
+		select {
+		case <-s.closing:
+			return false
+		case p := <-s.watch.Pictures():
+			s.take(p)
+		case s.view.Notice = <-s.notices:
+			s.draw()
+		case e, ok := <-s.terminal.EventQ():
+			if !ok || s.event(e) {
+				return true
+			}
+		}
+	}
+}
+
+// take takes a new picture. While the screen is frozen only one that was asked for is shown.
+func (s *Screen) take(p *Picture) {
+	switch {
+	case p.Question != s.view.Question():
+		return // it was asked for something else meanwhile
+	case s.view.Frozen && s.picture != nil && p.Question == s.picture.Question:
+		return
+	}
+	s.picture, s.awaited = p, false
+	s.view.Follow(p)
+	s.draw()
+}
+
+// event takes what the terminal tells. It says whether top is to end.
+func (s *Screen) event(e tcell.Event) bool {
+	switch e := e.(type) {
+	case *tcell.EventResize:
+		s.terminal.Sync()
+		s.view.Width, s.view.Height = s.terminal.Size() // not the event's: tmux 3.3 tells them the wrong way round
+		s.draw()
+	case *tcell.EventError:
+		return true // the terminal is gone
+	case *tcell.EventKey:
+		if e.Pressed() {
+			return s.key(e)
+		}
+	}
+	return false
+}
+
+func (s *Screen) key(e *tcell.EventKey) bool {
+	switch e.Key() {
+	case tcell.KeyCtrlC:
+		return true
+	case tcell.KeyCtrlZ:
+		s.suspend()
+	case tcell.KeyCtrlL:
+		s.terminal.Sync()
+	default:
+		return s.press(keyOf(e))
+	}
+	return false
+}
+
+// press takes a key of the view.
+func (s *Screen) press(key rune) bool {
+	if s.picture == nil {
+		return key == 'q'
+	}
+	before := s.view.Question()
+	if s.view.Press(key, s.picture) {
+		return true
+	}
+	if q := s.view.Question(); q != before {
+		s.awaited = q.Page != before.Page
+		s.watch.Ask(q)
+	}
+	if !s.awaited {
+		s.draw()
+	}
+	return false
+}
+
+var keys = map[tcell.Key]rune{
+	tcell.KeyUp: KeyUp, tcell.KeyDown: KeyDown, tcell.KeyPgUp: KeyPageUp, tcell.KeyPgDn: KeyPageDown,
+	tcell.KeyHome: KeyHome, tcell.KeyEnd: KeyEnd, tcell.KeyEnter: KeyEnter, tcell.KeyRight: KeyEnter,
+	tcell.KeyEscape: KeyEscape, tcell.KeyLeft: KeyEscape, tcell.KeyBackspace: KeyBackspace,
+}
+
+// keyOf is a key in the view's words, or 0.
+func keyOf(e *tcell.EventKey) rune {
+	if e.Key() != tcell.KeyRune {
+		return keys[e.Key()]
+	}
+	r, size := utf8.DecodeRuneInString(e.Str())
+	if r == utf8.RuneError || size != len(e.Str()) {
+		return 0
+	}
+	return r
+}
+
+// suspend stops the process as the shell would, with the terminal as it was, until the
+// shell lets it go on.
+func (s *Screen) suspend() {
+	if err := s.terminal.Suspend(); err != nil {
+		return
+	}
+	runtime.LockOSThread() // a signal to the process may reach it later, in the middle of Resume
+	unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGTSTP)
+	runtime.UnlockOSThread()
+	s.terminal.Resume()
+	s.terminal.Sync()
+	s.draw()
+}
+
+var styles = map[Tone]tcell.Style{
+	Plain:   tcell.StyleDefault,
+	Faint:   tcell.StyleDefault.Dim(true),
+	Bold:    tcell.StyleDefault.Bold(true),
+	Inverse: tcell.StyleDefault.Reverse(true),
+	Green:   tcell.StyleDefault.Foreground(tcell.PaletteColor(2)),
+	Yellow:  tcell.StyleDefault.Foreground(tcell.PaletteColor(3)),
+	Red:     tcell.StyleDefault.Foreground(tcell.PaletteColor(1)),
+}
+
+func (s *Screen) draw() {
+	if s.picture == nil {
+		return
+	}
+	s.terminal.Clear()
+	for y, l := range Draw(s.view, s.picture, s.zone) {
+		x := 0
+		for _, span := range l {
+			s.terminal.PutStrStyled(x, y, span.Text, styles[span.Tone])
+			x += Line{span}.width()
+		}
+	}
+	s.terminal.Show()
+}

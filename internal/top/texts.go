@@ -1,0 +1,236 @@
+package top
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
+)
+
+// textPage shows lines that can be scrolled.
+func (d *painter) textPage(lines []Line) []Line {
+	below := []Line{d.keys()}
+	room := d.Height - 1 - len(below)
+	at := &d.at[d.page]
+	at.cursor = max(0, min(at.cursor, len(lines)-room))
+	return d.whole(d.title(), lines[min(at.cursor, len(lines)):], below)
+}
+
+// paragraph breaks words into lines behind a first one of its own.
+func (d *painter) paragraph(first, rest, words string) []Line {
+	var lines []Line
+	for i, l := range text.Wrap(words, max(20, d.Width-max(len(first), len(rest)))) {
+		if i == 0 {
+			lines = append(lines, Line{{first + l, Plain}})
+		} else {
+			lines = append(lines, Line{{rest + l, Plain}})
+		}
+	}
+	return lines
+}
+
+func (d *painter) helpText() []Line {
+	lines := []Line{{{"Keys", Bold}}}
+	for _, h := range help {
+		first := "  " + h.keys + strings.Repeat(" ", max(1, 14-len(h.keys)))
+		lines = append(lines, d.paragraph(first, strings.Repeat(" ", 16), h.does)...)
+	}
+	lines = append(lines, nil, Line{{"Columns", Bold}})
+	for _, h := range []struct{ column, means string }{
+		{"ESTAB ...", "sockets in the state now; with both ends on this machine a connection has two. FIN_WAIT has FIN_WAIT1, FIN_WAIT2, CLOSING and LAST_ACK"},
+		{"LEFT", "until the last of those in TIME_WAIT ends; of a socket, until the kernel ends its state"},
+		{"CLOSED", "connections that have ended, or whose end in TIME_WAIT is all that is left"},
+		{"FIRST BY", "who closed them first: that side keeps the port in TIME_WAIT"},
+		{"bars", "one a second, the latest on the right, the highest as high as all of them"},
+	} {
+		first := "  " + h.column + strings.Repeat(" ", max(1, 14-len(h.column)))
+		lines = append(lines, d.paragraph(first, strings.Repeat(" ", 16), h.means)...)
+	}
+	return lines
+}
+
+func (d *painter) findingsText() []Line {
+	if d.Found == 0 {
+		return []Line{{{"no findings yet", Plain}}}
+	}
+	lines := []Line{{{text.Counted(d.Found, "finding") + ", the latest first", Bold}}}
+	for i := len(d.Picture.Findings) - 1; i >= 0; i-- {
+		lines = append(lines, d.finding(&d.Picture.Findings[i])...)
+	}
+	if more := d.Found - len(d.Picture.Findings); more > 0 {
+		lines = append(lines, nil, Line{{"and " + text.Counted(more, "more finding") + " before", Plain}})
+	}
+	return lines
+}
+
+func (d *painter) finding(f *event.Finding) []Line {
+	lines := []Line{nil, {{d.clock(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + string(f.Code), Bold}}}
+	lines = append(lines, d.paragraph("", "", f.Summary)...)
+	for _, advice := range f.Advice {
+		lines = append(lines, d.paragraph("  - ", "    ", advice)...)
+	}
+	return lines
+}
+
+// lifeText is the life of a connection.
+func (d *painter) lifeText() []Line {
+	l := d.Life
+	if l == nil || len(l.Ends) == 0 {
+		return []Line{{{"nothing is kept of this connection any more", Plain}}}
+	}
+	var lines []Line
+	for i := range l.Ends {
+		lines = append(lines, d.end(&l.Ends[i]))
+	}
+	lines = append(lines, d.verdict(&l.Ends[0])...)
+	for i := range l.Ends {
+		if e := &l.Ends[i]; e.State == tcpstate.TimeWait && e.Until > d.Time {
+			words := "port " + strconv.Itoa(int(e.Local.Port())) + " is held until " + d.exactly(e.Until) + ", for " + d.left(e.Until)
+			lines = append(lines, Line{{words, Yellow}})
+		}
+	}
+	lines = append(append(lines, nil), d.steps(l)...)
+	for i := range d.Picture.Findings {
+		if f := &d.Picture.Findings[i]; slices.Contains(f.Sockets, l.Ends[0].Socket) || len(l.Ends) > 1 && slices.Contains(f.Sockets, l.Ends[1].Socket) {
+			lines = append(lines, d.finding(f)...)
+		}
+	}
+	return lines
+}
+
+// end says what an end is, and where it stands.
+func (d *painter) end(c *Connection) Line {
+	role := c.Role.String()
+	if c.Role == 0 {
+		role = "end"
+	}
+	if c.Remote.Port() == 0 {
+		role = "listener"
+	}
+	words := c.Local.String()
+	if c.Remote.Port() != 0 {
+		words += " to " + c.Remote.String()
+	}
+	if process := c.process(); process != "" {
+		words += ", " + process
+	}
+	l := Line{{role + " ", Bold}, {words + ", ", Plain}}
+	if c.State == tcpstate.Close {
+		return append(l, Span{"closed " + d.since(c.Since) + " ago", Plain})
+	}
+	l = append(l, Span{c.State.String(), barTones[c.State]})
+	if c.Since != 0 {
+		l = append(l, Span{" for " + d.since(c.Since), Plain})
+	}
+	return l
+}
+
+// verdict says who closed first, and how.
+func (d *painter) verdict(c *Connection) []Line {
+	if c.Remote.Port() == 0 {
+		return nil
+	}
+	words := "nobody has closed it yet"
+	switch {
+	case c.Judged && c.Closer == byUnknown:
+		words = "it is not known who closed first"
+	case c.Judged && c.Closer == byNeither:
+		words = "neither side closed it"
+	case c.Judged && c.Closer == byBoth:
+		words = "both sides closed it at once"
+	case c.Judged && c.Role == 0:
+		words = "the " + c.Closer.String() + " end closed first"
+	case c.Judged:
+		words = "the " + c.Closer.String() + " closed first"
+	}
+	if c.By != nil {
+		words += ", " + processName(c.By)
+	}
+	if c.Mechanism != 0 {
+		words += " by " + c.Mechanism.String()
+	}
+	if c.How != 0 {
+		words += ": " + hows[c.How]
+	}
+	if c.Ended != 0 && c.Ended != c.How {
+		words += ", and in the end " + hows[c.Ended]
+	}
+	if c.Incomplete {
+		words += " (not seen whole)"
+	}
+	return []Line{{{words, Bold}}}
+}
+
+// hows says how a connection was closed.
+var hows = map[conn.How]string{
+	conn.Fin: "FIN", conn.Reset: "RST", conn.Timeout: "timed out", conn.Refused: "refused",
+	conn.Abandoned: "given up", conn.Destroyed: "destroyed",
+}
+
+// steps draws the steps of both ends in the order of time.
+func (d *painter) steps(l *Life) []Line {
+	columns := []column{{"TIME", 12, false}, {"AFTER", 6, true}, {"END", 6, false}, {"TRANSITION", 25, false}, {"WHY", 0, false}}
+	fill(columns, d.Width)
+	lines := []Line{head(columns).toned(Bold, d.Width)}
+	if l.Late {
+		lines = append(lines, Line{{"what was before was not seen, or is not kept", Faint}})
+	}
+	before := event.Time(0)
+	for i := range l.Steps {
+		s := &l.Steps[i]
+		after := ""
+		if before != 0 {
+			after = text.Duration(max(0, time.Duration(s.Time-before)))
+		}
+		before = s.Time
+		lines = append(lines, row(columns, []Span{{d.exactly(s.Time), Plain}, {after, Faint}, {l.name(s.Socket), Plain}, s.transition(), {s.why(), Plain}}))
+	}
+	if l.Unkept > 0 {
+		lines = append(lines, Line{{"and " + text.Counted(l.Unkept, "step") + " that are not kept", Faint}})
+	}
+	return lines
+}
+
+// name is which end a step is of.
+func (l *Life) name(id event.ID) string {
+	for i := range l.Ends {
+		if e := &l.Ends[i]; e.Socket == id && e.Role != 0 {
+			return e.Role.String()
+		}
+	}
+	if id == l.Ends[0].Socket {
+		return conn.Local.String()
+	}
+	return conn.Remote.String()
+}
+
+func (s *Step) transition() Span {
+	tone := Plain
+	if t, ok := barTones[s.To]; ok && s.To == tcpstate.TimeWait {
+		tone = t
+	}
+	if s.From == tcpstate.Unknown {
+		return Span{"found in " + s.To.String(), tone}
+	}
+	return Span{s.From.String() + " > " + s.To.String(), tone}
+}
+
+// why says who acted, or what came.
+func (s *Step) why() string {
+	words := s.Cause
+	if s.First {
+		words = "closes first"
+		if s.Cause != "close" && s.Cause != "FIN" {
+			words += ", " + s.Cause
+		}
+	}
+	if s.Process != nil {
+		words = processName(s.Process) + " " + words
+	}
+	return words
+}

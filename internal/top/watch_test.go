@@ -1,0 +1,283 @@
+package top_test
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/top"
+)
+
+// world makes connections of which both ends are seen, and knows what came of them.
+type world struct {
+	stream  *derive.Stream
+	watch   *top.Watch
+	now     event.Time
+	next    event.ID
+	truth   map[uint16]*top.Group // by the server's port
+	sockets int
+}
+
+func newWorld() *world {
+	w := &world{now: 1, truth: make(map[uint16]*top.Group)}
+	w.watch = top.NewWatch(func() event.Time { return w.now })
+	w.stream = derive.New(w.watch)
+	w.stream.Start(&event.Start{Time: 1})
+	return w
+}
+
+var server, client = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+
+// connect opens a connection, and returns the sockets of its ends.
+func (w *world) connect(port uint16) (atServer, atClient event.ID) {
+	w.next += 2
+	w.sockets += 2
+	w.step(w.next, port, tcpstate.Close, tcpstate.SynSent, event.CauseConnect)
+	w.step(w.next+1, port, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
+	w.step(w.next, port, tcpstate.SynSent, tcpstate.Established, event.CauseHandshake)
+	w.step(w.next+1, port, tcpstate.SynRecv, tcpstate.Established, event.CauseHandshake)
+	w.group(port).States[tcpstate.Established] += 2
+	return w.next + 1, w.next
+}
+
+func (w *world) group(port uint16) *top.Group {
+	if w.truth[port] == nil {
+		w.truth[port] = new(top.Group)
+	}
+	return w.truth[port]
+}
+
+// step makes a transition. A client's socket has an even number.
+func (w *world) step(id event.ID, port uint16, from, to tcpstate.State, cause event.Cause) {
+	w.now += event.Time(time.Millisecond)
+	t := event.Transition{
+		Time: w.now, Socket: id, NetNS: 1, From: from, To: to, Cause: cause,
+		Local: netip.AddrPortFrom(client, uint16(id)), Remote: netip.AddrPortFrom(server, port),
+		Process: &event.Process{PID: uint32(port), Comm: fmt.Sprint("client", port), Source: event.SourceCurrent},
+	}
+	if id%2 == 1 {
+		t.Local, t.Remote = netip.AddrPortFrom(server, port), netip.AddrPortFrom(client, uint16(id-1))
+		t.Process = &event.Process{PID: 1, Comm: "server", Source: event.SourceCurrent}
+	}
+	if to == tcpstate.TimeWait {
+		t.Until = w.now.Add(time.Minute)
+	}
+	w.stream.Transition(&t)
+}
+
+// close closes a connection, first at one end.
+func (w *world) close(first, second event.ID, port uint16) {
+	g := w.group(port)
+	w.step(first, port, tcpstate.Established, tcpstate.FinWait1, event.CauseClose)
+	w.step(second, port, tcpstate.Established, tcpstate.CloseWait, event.CauseFin)
+	w.step(first, port, tcpstate.FinWait1, tcpstate.FinWait2, event.CauseAck)
+	w.step(second, port, tcpstate.CloseWait, tcpstate.LastAck, event.CauseClose)
+	w.step(first, port, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin)
+	g.Until = w.now.Add(time.Minute)
+	w.step(second, port, tcpstate.LastAck, tcpstate.Close, event.CauseAck)
+	g.States[tcpstate.Established] -= 2
+	g.States[tcpstate.TimeWait]++
+	g.Closed++
+	g.By[first%2^1]++ // 0: the server
+}
+
+// picture asks for one.
+func (w *world) picture(q top.Question) *top.Picture {
+	w.watch.Ask(&q)
+	w.watch.Flush()
+	return <-w.watch.Pictures()
+}
+
+// random opens and closes connections at random ports.
+func random(n int) *world {
+	w, r := newWorld(), rand.New(rand.NewPCG(9091, 7))
+	type open struct {
+		atServer, atClient event.ID
+		port               uint16
+	}
+	var all []open
+	for range n {
+		port := uint16(1000 + r.IntN(20))
+		s, c := w.connect(port)
+		all = append(all, open{s, c, port})
+	}
+	for i, o := range all {
+		switch r.IntN(3) {
+		case 0:
+			w.close(all[i].atServer, all[i].atClient, o.port)
+		case 1:
+			w.close(all[i].atClient, all[i].atServer, o.port)
+		}
+	}
+	return w
+}
+
+// TestGroups holds the groups against what was done.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	w := random(3000)
+	p := w.picture(top.Question{Page: top.Groups, Most: 100})
+	if len(p.Groups) != len(w.truth) || p.Total != len(w.truth) {
+		t.Errorf("%d groups of %d, want %d", len(p.Groups), p.Total, len(w.truth))
+	}
+	for _, g := range p.Groups {
+		want := *w.truth[g.Key.Port]
+		want.Key, want.PerSecond = g.Key, g.PerSecond
+		if g != want {
+			t.Errorf("port %d is %+v, want %+v", g.Key.Port, g, want)
+		}
+	}
+	if !slices.IsSortedFunc(p.Groups, func(a, b top.Group) int { return cmp.Compare(b.Closed, a.Closed) }) {
+		t.Error("they are not sorted")
+	}
+}
+
+// TestEachEndInItsGroup wants each end of a connection in the group of its own process, and
+// one connection of two ends in one group counted once.
+func TestEachEndInItsGroup(t *testing.T) {
+	t.Parallel()
+	w := random(3000)
+	total := 0
+	for _, g := range w.truth {
+		total += g.Closed
+	}
+	clients := 0
+	for _, g := range w.picture(top.Question{Page: top.Groups, Grouping: top.ByProcess, Most: 100}).Groups {
+		if g.Key.Comm != "server" {
+			clients += g.Closed
+		} else if g.Closed != total {
+			t.Errorf("%d connections of the server were closed, want %d", g.Closed, total)
+		}
+	}
+	if clients != total {
+		t.Errorf("%d connections of the clients were closed, want %d", clients, total)
+	}
+}
+
+// TestConnections holds the first lines of a sorted list against a whole one.
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	w := random(1000)
+	all := w.picture(top.Question{Page: top.Connections, Most: 1 << 20})
+	if all.Total != w.sockets || len(all.Connections) != w.sockets {
+		t.Errorf("%d sockets of %d, want %d", len(all.Connections), all.Total, w.sockets)
+	}
+	for column := range 6 {
+		for _, reverse := range []bool{false, true} {
+			q := top.Question{Page: top.Connections, Most: 1 << 20, Order: top.Order{Column: column, Reverse: reverse}}
+			whole := w.picture(q).Connections
+			q.Most = 10
+			if first := w.picture(q); !slices.EqualFunc(first.Connections, whole[:10], same) || first.Total != w.sockets {
+				t.Errorf("column %d, reverse %v: %v, want %v", column, reverse, first.Connections, whole[:10])
+			}
+		}
+	}
+}
+
+func same(a, b top.Connection) bool { return a.Socket == b.Socket }
+
+// TestMatch looks for sockets by words.
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	w := random(500)
+	timeWait := func(c *top.Connection) bool { return c.State == tcpstate.TimeWait }
+	at := func(port uint16) func(c *top.Connection) bool {
+		return func(c *top.Connection) bool { return c.Local.Port() == port || c.Remote.Port() == port }
+	}
+	both := func(a, b func(c *top.Connection) bool) func(c *top.Connection) bool {
+		return func(c *top.Connection) bool { return a(c) && b(c) }
+	}
+	all := w.picture(top.Question{Page: top.Connections, Most: 1 << 20}).Connections
+	for words, fits := range map[string]func(c *top.Connection) bool{
+		"":               func(*top.Connection) bool { return true },
+		"1003":           at(1003),
+		":1003":          at(1003),
+		"time_wait":      timeWait,
+		"TIME-WAIT":      timeWait,
+		"time_wait 1003": both(timeWait, at(1003)),
+		"10.0.0.2":       func(*top.Connection) bool { return true },
+		"10.0.0.2/32":    func(*top.Connection) bool { return true },
+		"10.9.0.0/16":    func(*top.Connection) bool { return false },
+		"Client1003": func(c *top.Connection) bool {
+			return c.Process.Comm == "client1003" || c.By != nil && c.By.Comm == "client1003"
+		},
+		"no such process": func(*top.Connection) bool { return false },
+		"99999":           func(*top.Connection) bool { return false },
+	} {
+		want := 0
+		for i := range all {
+			if fits(&all[i]) {
+				want++
+			}
+		}
+		if got := w.picture(top.Question{Page: top.Connections, Most: 1 << 20, Match: top.ParseMatch(words)}); got.Total != want || len(got.Connections) != want {
+			t.Errorf("%q: %d sockets, want %d", words, got.Total, want)
+		}
+	}
+}
+
+// TestLivesAreBounded makes more connections than are kept, and wants the latest.
+func TestLivesAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	const n = 12_000
+	first, _ := w.connect(80)
+	w.close(first, first-1, 80)
+	var last event.ID
+	for range n {
+		s, c := w.connect(80)
+		w.close(c, s, 80)
+		w.step(c, 80, tcpstate.TimeWait, tcpstate.Close, event.CauseTimewaitExpired)
+		last = s
+	}
+	life := w.picture(top.Question{Page: top.OneLife, Socket: last}).Life
+	if len(life.Ends) != 2 || len(life.Steps) != 13-2 || life.Late {
+		t.Errorf("the latest life has %d ends and %d steps: %+v", len(life.Ends), len(life.Steps), life)
+	}
+	if life := w.picture(top.Question{Page: top.OneLife, Socket: 4}).Life; len(life.Ends) != 0 {
+		t.Errorf("the oldest life is kept: %+v", life)
+	}
+	if p := w.picture(top.Question{Page: top.Connections, Most: 1 << 20}); p.Total > 1<<14+1 {
+		t.Errorf("%d sockets are kept", p.Total)
+	}
+}
+
+// TestPictures wants the same question to be answered once a second, and another one at once.
+func TestPictures(t *testing.T) {
+	t.Parallel()
+	w := random(10)
+	q := w.picture(top.Question{Page: top.Groups, Most: 10}).Question
+	w.watch.Flush()
+	select {
+	case <-w.watch.Pictures():
+		t.Error("a second picture at the same moment")
+	default:
+	}
+	w.now = w.now.Add(time.Second)
+	w.watch.Flush()
+	if p := <-w.watch.Pictures(); p.Question != q || p.Time != w.now {
+		t.Errorf("the picture of a second later is of %v, want %v", p.Time, w.now)
+	}
+	if p := w.picture(top.Question{Page: top.Connections, Most: 10}); len(p.Connections) == 0 {
+		t.Error("another question has no answer")
+	}
+}
+
+// BenchmarkPicture makes pictures of many sockets, for which there is a time limit by share.
+func BenchmarkPicture(b *testing.B) {
+	w := random(100_000)
+	for _, page := range []top.Page{top.Groups, top.Connections} {
+		b.Run(fmt.Sprint(page), func(b *testing.B) {
+			for b.Loop() {
+				w.picture(top.Question{Page: page, Most: 512})
+			}
+		})
+	}
+}
