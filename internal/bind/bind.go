@@ -118,7 +118,7 @@ func meet(a, b uint32) bool { return a == 0 || b == 0 || a == b }
 // share says whether options let both sockets have the port, whatever their addresses
 // (inet_bind_conflict in net/ipv4/inet_connection_sock.c). Both sockets must have set
 // the same one. A timewait socket has the options of the socket that it stands for, and
-// no user; before 6.17 the kernel also takes an orphan for one of root's.
+// no user; before 6.17 the kernel takes an orphan for one of root's, and so snapshots tell it.
 func share(ask Ask, old *event.Socket) bool {
 	if ask.Options.Reuseaddr && old.Options.Reuseaddr && old.State != tcpstate.Listen {
 		return true

@@ -181,9 +181,7 @@ func (w *world) leave(fd int, x wish) event.Socket {
 	local, remote := w.ends(fd)
 	options := w.options(fd, x)
 	w.close(fd)
-	left := w.without(local, remote, options)
-	left.UID = x.uid // as BPF iterators tell it; older kernels' sock_diag tells root's of any without a process
-	return left
+	return w.without(local, remote, options)
 }
 
 // without is a socket without a process, as a snapshot has it.

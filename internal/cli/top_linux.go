@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -19,11 +20,11 @@ import (
 )
 
 // errNoTerminal is that there is nobody to look.
-var errNoTerminal = errors.New("top draws on a terminal, and standard output is none: 'tcptrace --json' prints for programs")
+var errNoTerminal = errors.New("top draws on a terminal, and standard output is none that it can draw on: 'tcptrace --json' prints for programs")
 
 // runTop traces, and shows what it sees until the user wants an end.
 func runTop(ctx context.Context, app *app, filter event.Filter) error {
-	if !term.IsTerminal(int(app.stdout.Fd())) {
+	if !term.IsTerminal(int(app.stdout.Fd())) || os.Getenv("TERM") == "dumb" {
 		return errNoTerminal
 	}
 	ctx, stop := untilSignal(ctx)
@@ -49,16 +50,17 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	return errors.Join(opened, err)
 }
 
-// after is an output that has its say at the end alone, once something is done.
+// after is an output whose end stands where the screen was, if there was one.
 type after struct {
 	derive.Output
-	do func()
+	left func() bool
 }
 
 // Stop implements derive.Output.
 func (a after) Stop(s event.Stop, findings []event.Finding) {
-	a.do()
-	a.Output.Stop(s, findings)
+	if a.left() {
+		a.Output.Stop(s, findings)
+	}
 }
 
 // waiting keeps messages while the screen has the terminal, and shows the latest one there.
@@ -92,13 +94,13 @@ func (w *waiting) enter(watch *top.Watch, quit func()) error {
 	return nil
 }
 
-// leave gives it back, and prints what was kept.
-func (w *waiting) leave() {
+// leave gives it back, and prints what was kept. It says whether the screen had it.
+func (w *waiting) leave() bool {
 	w.mutex.Lock()
 	screen := w.screen
 	w.mutex.Unlock()
 	if screen == nil {
-		return
+		return false
 	}
 	screen.Close()
 	w.mutex.Lock()
@@ -106,4 +108,5 @@ func (w *waiting) leave() {
 	w.screen = nil
 	io.WriteString(w.to, w.kept.String())
 	w.kept.Reset()
+	return true
 }

@@ -1,7 +1,6 @@
 package top
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -28,15 +27,9 @@ type Screen struct {
 	once     sync.Once
 }
 
-// ErrTerminal is that the terminal cannot move its cursor.
-var ErrTerminal = errors.New("the terminal cannot be drawn on (TERM=dumb)")
-
 // Open takes the process's terminal, and shows the watch there until Close. It calls quit
 // once the user wants an end, when the terminal is as it was before. Times are of a zone.
 func Open(watch *Watch, zone *time.Location, quit func()) (*Screen, error) {
-	if os.Getenv("TERM") == "dumb" {
-		return nil, ErrTerminal
-	}
 	terminal, err := tcell.NewScreen()
 	if err != nil {
 		return nil, fmt.Errorf("open the terminal: %w", err)

@@ -1,0 +1,141 @@
+//go:build linux
+
+package cli_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/terminaltest"
+)
+
+// showing is top on a terminal, beside a server.
+type showing struct {
+	*terminaltest.Terminal
+	t        *testing.T
+	listener net.Listener
+	port     string
+	command  *exec.Cmd
+}
+
+// startTop starts top for the port of a server, and waits until it shows it.
+func startTop(t *testing.T) *showing {
+	t.Helper()
+	if root, err := condition("root"); err != nil {
+		t.Fatal(err)
+	} else if !root {
+		t.Skip("needs root")
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := &showing{t: t, listener: l, port: fmt.Sprint(l.Addr().(*net.TCPAddr).Port), command: exec.Command("/proc/self/exe")}
+	s.command.Args = []string{"tcptrace", "top", "-p", s.port}
+	s.command.Env = append(os.Environ(), "TZ=UTC", "TERM=xterm-256color", "NO_COLOR=")
+	s.Terminal = terminaltest.Start(t, 100, 30, s.command)
+	s.await("the listener", `(?m)^:`+s.port+` .*0 +0$`)
+	return s
+}
+
+func (s *showing) await(what, pattern string) {
+	s.t.Helper()
+	shows := regexp.MustCompile(pattern)
+	s.Await(what, shows.MatchString)
+}
+
+// visit makes connections that the server closes first.
+func (s *showing) visit(n int) {
+	s.t.Helper()
+	for range n {
+		if err := kerneltest.Visit(s.listener); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// TestTop shows connections of which it is known how they were closed, to the life of one.
+func TestTop(t *testing.T) {
+	t.Parallel()
+	s := startTop(t)
+	s.visit(120)
+	s.await("all connections", `120 connections: 0 open, 120 closed\nclosed first by server 120, client 0\n`)
+	s.await("them in TIME_WAIT", `(?m)^TIME_WAIT +120 `)
+	s.await("their group", `(?m)^:`+s.port+` +0 +0 +0 +120 +[0-9.]+s +120 server 100%$`)
+	s.Press("\r")
+	s.await("the group's sockets", `24[01] sockets of :`+s.port)
+	s.Press("/time_wait\r")
+	s.await("those in TIME_WAIT", `(?m)^120 sockets of .*\n.*\n127.0.0.1:`+s.port+` +127.0.0.1:\d+ TIME_WAIT +[0-9.]+m?s +[0-9.]+s server +cli.test/`)
+	s.Press("\r")
+	s.await("a life", `(?s)\nserver 127.0.0.1:`+s.port+` .*the server closed first, cli.test/\d+ by close: FIN\nport `+s.port+` is held until .*`+
+		`server ESTABLISHED > FIN_WAIT1 +cli.test/\d+ closes first\n.*client LAST_ACK > CLOSE +FIN acknowledged\n`)
+	s.Press("\x03")
+	if code := s.End(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if shown := s.Shown(); !strings.Contains(shown, "closed first by:   server 120, client 0") {
+		t.Errorf("no summary:\n%s", shown)
+	}
+}
+
+// TestTopIsEnded has a signal end it.
+func TestTopIsEnded(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			s := startTop(t)
+			s.visit(1)
+			s.await("the connection", `1 connection: 0 open`)
+			if err := s.command.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if code := s.End(); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			if shown := s.Shown(); !strings.Contains(shown, "closed first by:   server 1, client 0") {
+				t.Errorf("no summary:\n%s", shown)
+			}
+		})
+	}
+}
+
+// TestTopSaysWhatItLacks has its messages on a terminal as it was.
+func TestTopSaysWhatItLacks(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, says string
+		change     func(*exec.Cmd)
+		code       int
+	}{
+		{"rights", "tcptrace: tracing is not permitted", func(c *exec.Cmd) {
+			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		}, 77},
+		{"a terminal that can be drawn on", "none that it can draw on", func(c *exec.Cmd) { c.Env = append(os.Environ(), "TERM=dumb") }, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if root, _ := condition("root"); !root {
+				t.Skip("needs root")
+			}
+			command := exec.Command("/proc/self/exe")
+			command.Args, command.Dir = []string{"tcptrace", "top"}, "/"
+			tc.change(command)
+			term := terminaltest.Start(t, 100, 30, command)
+			if code := term.End(); code != tc.code {
+				t.Errorf("exit code %d, want %d", code, tc.code)
+			}
+			if shown := term.Shown(); !strings.Contains(shown, tc.says) || strings.Count(strings.TrimSpace(shown), "\n") > 1 {
+				t.Errorf("want %q, alone:\n%s", tc.says, shown)
+			}
+		})
+	}
+}
