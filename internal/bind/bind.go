@@ -4,14 +4,16 @@
 // change.
 //
 // The rule is that of inet_csk_get_port in net/ipv4/inet_connection_sock.c for a port
-// that is asked for by number. Nothing tells of three things that the kernel goes by
-// as well:
+// that is asked for by number. It leaves out what else the kernel goes by:
 //
 // It remembers of each port how the last sockets shared it (fastreuse, fastreuseport in
 // struct inet_bind_bucket). Who asks with SO_REUSEPORT, as the last one of the same user
 // did for that address, gets in without a look at the others: at one that the last got
 // past by SO_REUSEADDR or by its interface, or that took an option back after bind().
 // This lets sockets in against the rule, and refuses none.
+//
+// From 6.1 to 6.7 an IPv4 address on a socket of AF_INET6, ::ffff:127.0.0.1, gets in beside the
+// IPv4 wildcard on another such socket, which the kernel does not look for (inet_bhash2_conflict).
 //
 // A VRF has a table of ports of its own. And a socket with a program for SO_REUSEPORT
 // before bind(), such as by SO_ATTACH_REUSEPORT_EBPF, must be the first of its group:
