@@ -118,6 +118,7 @@ type world struct {
 const (
 	peerPort  = 9
 	fullPort  = 7
+	waitPort  = 5
 	firstPort = 10000 // below those that the kernel chooses
 )
 
@@ -128,7 +129,8 @@ func newWorld(t *testing.T) *world {
 	w.listen(w.bind(w.peer, every, peerPort))
 	w.full = w.socket(every)
 	w.must(unix.Listen(w.bind(w.full, every, fullPort), 0))
-	w.connect(w.socket(inet6("::", "::1")), netip.MustParseAddr("::1"), fullPort)
+	waits := inet6("::1", "::1") // at a port that no other socket is given
+	w.connect(w.bind(w.socket(waits), waits, waitPort), waits.peer, fullPort)
 	sockets := w.open
 	w.open = nil
 	t.Cleanup(func() {
