@@ -15,6 +15,9 @@
 // From 6.1 to 6.7 an IPv4 address on a socket of AF_INET6, ::ffff:127.0.0.1, gets in beside the
 // IPv4 wildcard on another such socket, which the kernel does not look for (inet_bhash2_conflict).
 //
+// Before 6.17 a socket without a process, as in FIN_WAIT1, is taken for one of root's: root gets
+// in beside it, if both have SO_REUSEPORT.
+//
 // A VRF has a table of ports of its own. And a socket with a program for SO_REUSEPORT
 // before bind(), such as by SO_ATTACH_REUSEPORT_EBPF, must be the first of its group:
 // SO_REUSEPORT gets it in nowhere.
@@ -120,7 +123,7 @@ func meet(a, b uint32) bool { return a == 0 || b == 0 || a == b }
 // share says whether options let both sockets have the port, whatever their addresses
 // (inet_bind_conflict in net/ipv4/inet_connection_sock.c). Both sockets must have set
 // the same one. A timewait socket has the options of the socket that it stands for, and
-// no user; before 6.17 the kernel takes an orphan for one of root's, and so snapshots tell it.
+// no user.
 func share(ask Ask, old *event.Socket) bool {
 	if ask.Options.Reuseaddr && old.Options.Reuseaddr && old.State != tcpstate.Listen {
 		return true

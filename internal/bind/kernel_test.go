@@ -31,29 +31,43 @@ func (w *world) refused(err error) bool {
 	return err != nil
 }
 
-// overlooks says whether the kernel is one that does not see the old socket, against the rule.
-func (w wish) overlooks(old event.Socket) bool {
+// passes says whether this kernel is one that lets a socket in beside the old one, against the
+// rule.
+func (w wish) passes(old event.Socket) bool {
 	mapped := w.options.IPv6 && w.addr.Is4() && !w.addr.IsUnspecified()
-	return mapped && old.Options.IPv6 && old.Local.Addr() == netip.IPv4Unspecified() && mappedPasses()
+	if mapped && old.Options.IPv6 && old.Local.Addr() == netip.IPv4Unspecified() {
+		return kernel().mappedPasses
+	}
+	return old.Orphan && w.uid == 0 && w.options.Reuseport && old.Options.Reuseport && kernel().rootPasses
 }
 
-// mappedPasses says by the kernel's types whether an IPv4 address on a socket of AF_INET6 gets
-// in beside the wildcard on another one: its second table of ports has no type of an address.
-var mappedPasses = sync.OnceValue(func() bool {
+// older has what older kernels let in.
+type older struct {
+	// mappedPasses: an IPv4 address on a socket of AF_INET6 beside the wildcard on another one.
+	// The second table of ports has no type of an address.
+	mappedPasses bool
+	// rootPasses: root's beside those without a process, as sock_i_uid() has root for these.
+	rootPasses bool
+}
+
+// kernel finds out by the kernel's types.
+var kernel = sync.OnceValue(func() older {
 	types, err := btf.LoadKernelSpec()
 	if err != nil {
 		panic(err)
 	}
 	var bucket *btf.Struct
-	if types.TypeByName("inet_bind2_bucket", &bucket) != nil {
-		return false
+	var owner *btf.Func
+	second := types.TypeByName("inet_bind2_bucket", &bucket) == nil
+	return older{
+		mappedPasses: second && !slices.ContainsFunc(bucket.Members, func(m btf.Member) bool { return m.Name == "addr_type" }),
+		rootPasses:   types.TypeByName("sock_i_uid", &owner) == nil,
 	}
-	return !slices.ContainsFunc(bucket.Members, func(m btf.Member) bool { return m.Name == "addr_type" })
 })
 
-// blockers has those by the rule, but for what this kernel does not see.
+// blockers has those by the rule, but for those that this kernel lets others in beside.
 func blockers(x wish, port uint16, olds []event.Socket) (sure, maybe []event.Socket) {
-	return bind.Blockers(x.ask(port), slices.DeleteFunc(slices.Clone(olds), x.overlooks))
+	return bind.Blockers(x.ask(port), slices.DeleteFunc(slices.Clone(olds), x.passes))
 }
 
 // agree compares the rule with what a call returned.

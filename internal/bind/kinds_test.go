@@ -181,7 +181,9 @@ func (w *world) leave(fd int, x wish) event.Socket {
 	local, remote := w.ends(fd)
 	options := w.options(fd, x)
 	w.close(fd)
-	return w.without(local, remote, options)
+	left := w.without(local, remote, options)
+	left.UID, left.Orphan = x.uid, true // as BPF iterators tell it; before 6.17 sock_diag tells root's
+	return left
 }
 
 // without is a socket without a process, as a snapshot has it.

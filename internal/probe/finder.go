@@ -28,9 +28,6 @@ type Finder struct {
 	collection *ebpf.Collection
 	sockets    *link.Iter
 	holders    *link.Iter
-	// orphansAreRoots: bind() takes a socket without a process for one of root's (sock_i_uid(),
-	// which is gone since 6.17). So sock_diag tells it, and so is the socket told here.
-	orphansAreRoots bool
 }
 
 // Query says which sockets to find; 0 holds all.
@@ -63,7 +60,7 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (
 	if err != nil {
 		return nil, explain("load the iterators", kernel.limited(limit, err))
 	}
-	f := &Finder{jiffy: jiffy, cgroup: cgroup, collection: collection, orphansAreRoots: kernel.orphansAreRoots}
+	f := &Finder{jiffy: jiffy, cgroup: cgroup, collection: collection}
 	if f.sockets, err = attachIter(collection.Programs["sockets"]); err == nil {
 		f.holders, err = attachIter(collection.Programs["holders"])
 	}
@@ -186,9 +183,6 @@ func (f *Finder) fill(s *event.Socket, found *snapshotFound) {
 			Known: true, IPv6: has(isIPv6), V6Only: has(isV6Only),
 			Reuseaddr: has(hasReuseaddr), Reuseport: has(hasReuseport), Interface: found.Interface,
 		},
-	}
-	if s.Orphan && f.orphansAreRoots {
-		s.UID = 0
 	}
 	if s.Timewait {
 		s.Until = s.Time.Add(time.Duration(found.Left) * f.jiffy)

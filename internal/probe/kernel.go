@@ -42,8 +42,6 @@ type features struct {
 	resetReasons map[uint8]string // of tcp_send_reset; nil: it does not tell
 	// preemptive: a task may lose the processor in the midst of a program (7.0).
 	preemptive bool
-	// orphansAreRoots: a socket without a process counts as root's (before 6.17).
-	orphansAreRoots bool
 }
 
 // followers is how many programs stand behind each that has some.
@@ -108,7 +106,6 @@ func inspectTypes(types *btf.Spec) (features, error) {
 	}
 	// Tracepoints that are freed by SRCU do not keep the processor (tracepoint_guard()).
 	found.preemptive = hasMember(types, "tp_transition_snapshot", "srcu_gp")
-	found.orphansAreRoots = hasFunction(types, "sock_i_uid")
 	if found.here&ResetReasons != 0 {
 		found.resetReasons = resetReasons(types)
 	}
