@@ -86,6 +86,19 @@ var errInterrupted = errors.New("interrupted")
 // Close frees the reader.
 func (r *Reader) Close() error { return r.file.Close() }
 
+// Progress returns how much of the file was read, and how long it is, in bytes. A pipe has
+// no length: both are 0 then.
+func (r *Reader) Progress() (read, size int64) {
+	info, err := r.file.Stat()
+	if err != nil || r.pipe != nil {
+		return 0, 0
+	}
+	if read, err = r.file.Seek(0, io.SeekCurrent); err != nil {
+		return 0, 0
+	}
+	return read, info.Size()
+}
+
 // Last returns the time of the last record; 0: there is none.
 func (r *Reader) Last() event.Time { return r.decoder.Last() }
 

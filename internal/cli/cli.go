@@ -14,6 +14,10 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+
+	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/replay"
 )
 
 // The exit codes.
@@ -38,16 +42,16 @@ func usagef(format string, args ...any) error {
 // Main runs the command and returns its exit code. Standard output is data, standard
 // error the rest.
 func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer) int {
-	stderr = harmless{stderr}
+	messages := newProgress(stderr)
 	// A write to a closed pipe shall be an error that can be told. It is not ignored, as a
 	// command would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	app := &app{stdout: stdout, stderr: stderr, level: zap.NewAtomicLevelAt(zap.InfoLevel)}
-	app.log = newLogger(stderr, app.level)
+	app := &app{stdout: stdout, stderr: messages, level: zap.NewAtomicLevelAt(zap.InfoLevel)}
+	app.log = newLogger(messages, app.level)
 	root := newRootCommand(app)
 	root.SetArgs(args)
 	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetErr(messages)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -61,9 +65,20 @@ func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer)
 // app is what the verbs share.
 type app struct {
 	stdout *os.File
-	stderr io.Writer
+	stderr *progress
 	log    *zap.Logger
 	level  zap.AtomicLevel
+}
+
+// replay replays captures. What it reads is shown as progress, unless lines are on the terminal
+// meanwhile.
+func (a *app) replay(ctx context.Context, o replay.Options, out derive.Output, lines bool) error {
+	if !lines || !term.IsTerminal(int(a.stdout.Fd())) {
+		o.Progress = a.stderr.of("reading")
+		defer a.stderr.clear()
+	}
+	o.Log = a.log
+	return replay.Run(ctx, o, out)
 }
 
 // newLogger returns the program's own log: a line a message, after the program's name.

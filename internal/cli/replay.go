@@ -21,11 +21,11 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	options := replay.Options{
-		Files: o.read, Filter: filter, Duration: o.duration, Count: o.count, FailOn: o.failOn, Log: app.log,
+		Files: o.read, Filter: filter, Duration: o.duration, Count: o.count, FailOn: o.failOn,
 		Drop: app.dropAll,
 	}
 	if o.write == "" {
-		return replay.Run(ctx, options, newOutput(app, o))
+		return app.replay(ctx, options, newOutput(app, o), !o.quiet)
 	}
 	if o.anonymize {
 		options.Map = func(to jsonl.Records) jsonl.Records { return o.mapper().Stream(to) }
@@ -49,7 +49,7 @@ func rewrite(ctx context.Context, app *app, o *traceOptions, options replay.Opti
 	o.write = capture.Beside(path)
 	options.Drop = func() error { return privilege.Drop(privilege.Keep{Dir: filepath.Dir(path)}, app.log) }
 	recorder := o.recorder(nil)
-	err := replay.Run(ctx, options, outputOf(app, o, recorder))
+	err := app.replay(ctx, options, outputOf(app, o, recorder), o.json)
 	whole := err == nil || damaged(err) || foundFindings(err)
 	if closing := recorder.Close(); whole && closing != nil {
 		err, whole = closing, false

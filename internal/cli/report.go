@@ -85,7 +85,7 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	options := replay.Options{Files: files, Filter: filter, Log: app.log, Drop: app.dropAll}
+	options := replay.Options{Files: files, Filter: filter, Drop: app.dropAll}
 	if o.output != "" {
 		if err := capture.Placeable(o.output, o.force); err != nil {
 			return err
@@ -93,7 +93,7 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 		options.Drop = func() error { return privilege.Drop(privilege.Keep{Dir: filepath.Dir(o.output)}, app.log) }
 	}
 	r := report.New(time.Local)
-	err = replay.Run(ctx, options, r)
+	err = app.replay(ctx, options, r, false)
 	switch {
 	case err != nil && !damaged(err):
 		return err

@@ -23,9 +23,12 @@ type player struct {
 	finding bool        // the sockets that are older are being told
 	unread  event.Loss  // damage that was not told yet
 
-	held     int // holders of older sockets, and states that these passed
-	atStop   int // holders of the sockets that are still open
-	damaged  int // parts that could not be read
+	held     int   // holders of older sockets, and states that these passed
+	atStop   int   // holders of the sockets that are still open
+	behind   int64 // bytes of the files before this one
+	size     int64 // of all files, in bytes
+	lines    int   // that were read
+	damaged  int   // parts that could not be read
 	detected bool
 	done     string // why enough was replayed; "": it was not
 	err      error

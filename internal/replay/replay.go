@@ -33,7 +33,10 @@ type Options struct {
 	// Drop is called once the files are open, before anything in them is read, and gives up the
 	// rights that the replay needs no more. nil: all are kept.
 	Drop func() error
-	Log  *zap.Logger
+	// Progress is told now and then how many bytes of all files were read, of how many. nil, or
+	// where a file has no length: it is not.
+	Progress func(read, size int64)
+	Log      *zap.Logger
 }
 
 // ErrDamaged: a capture is damaged or cut off. All that could be read was used.
@@ -48,8 +51,11 @@ func Run(ctx context.Context, o Options, out derive.Output) error {
 	if err == nil && o.Drop != nil {
 		err = o.Drop()
 	}
+	p.measure(files)
 	for i := 0; i < len(files) && p.done == "" && err == nil; i++ {
 		err = p.file(ctx, files[i])
+		_, size := files[i].Progress()
+		p.behind += size
 		files[i].Close()
 		files[i] = nil // with what it keeps of the file in memory
 	}
@@ -77,12 +83,35 @@ func (p *player) open() ([]*capture.Reader, error) {
 	return files, nil
 }
 
+// measure adds up how long the files are, if that is asked for and all have a length.
+func (p *player) measure(files []*capture.Reader) {
+	for _, r := range files {
+		_, size := r.Progress()
+		if size == 0 {
+			p.Progress = nil
+		}
+		p.size += size
+	}
+}
+
+// tellEvery is after how many records progress is told: some milliseconds.
+const tellEvery = 4096
+
+// tell tells the progress now and then.
+func (p *player) tell(r *capture.Reader) {
+	if p.lines++; p.Progress != nil && p.lines%tellEvery == 0 {
+		read, _ := r.Progress()
+		p.Progress(p.behind+read, p.size)
+	}
+}
+
 // file replays one file, to its end or until enough was replayed.
 func (p *player) file(ctx context.Context, r *capture.Reader) error {
 	defer context.AfterFunc(ctx, r.Interrupt)()
 	p.reader = r
 	for p.done == "" {
 		err := r.Read(p)
+		p.tell(r)
 		var damage *capture.Damage
 		switch {
 		case ctx.Err() != nil:

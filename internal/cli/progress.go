@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+)
+
+const (
+	// progressAfter is from when on work is so long that its progress is shown.
+	progressAfter = 500 * time.Millisecond
+	// progressEvery is how often it is.
+	progressEvery = 100 * time.Millisecond
+)
+
+// progress shows on a terminal how far long work is, in one line that goes again. It is where
+// messages go as well, which take its place.
+type progress struct {
+	io.Writer
+	terminal io.Writer // nil: it is none
+	began    time.Time
+	next     time.Time
+	shown    bool
+}
+
+// newProgress returns one for standard error.
+func newProgress(stderr io.Writer) *progress {
+	p := &progress{Writer: harmless{stderr}}
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		p.terminal = f
+	}
+	return p
+}
+
+// Write implements io.Writer.
+func (p *progress) Write(b []byte) (int, error) {
+	p.clear()
+	return p.Writer.Write(b)
+}
+
+// of returns what work is to call with how much is done, of how much; nil: nobody looks.
+func (p *progress) of(what string) func(done, all int64) {
+	if p.terminal == nil {
+		return nil
+	}
+	p.began = time.Now()
+	p.next = p.began.Add(progressAfter)
+	return func(done, all int64) {
+		if now := time.Now(); !now.Before(p.next) {
+			p.next = now.Add(progressEvery)
+			p.shown = true
+			fmt.Fprintf(p.terminal, "\r%s: %d %%\x1b[K", what, 100*min(done, all)/all)
+		}
+	}
+}
+
+// clear takes the line away.
+func (p *progress) clear() {
+	if p.shown {
+		p.shown = false
+		io.WriteString(p.terminal, "\r\x1b[K")
+	}
+}
