@@ -45,13 +45,16 @@ func share(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("SHARED", path)
 }
 
-// recorded waits until a capture has the verdicts on so many ends: recorded FILE 10.
+// recorded waits until captures, of one recording, have the verdicts on so many ends:
+// recorded t.*.jsonl 10.
 func recorded(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	within(ts, "verdicts on "+args[1]+" ends in "+args[0], func() bool {
+		files, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
 		var out bytes.Buffer
-		replay.Run(context.Background(), replay.Options{Files: []string{ts.MkAbs(args[0])}, Log: zap.NewNop()}, jsonl.New(&out))
+		replay.Run(context.Background(), replay.Options{Files: files, Log: zap.NewNop()}, jsonl.New(&out))
 		return bytes.Count(out.Bytes(), []byte(`{"type":"connection"`)) >= want
 	})
 }

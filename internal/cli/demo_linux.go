@@ -15,6 +15,7 @@ import (
 
 // demoOptions are the flags of the demo.
 type demoOptions struct {
+	writeOptions
 	color  string
 	follow bool
 }
@@ -35,32 +36,52 @@ func newDemoCommand(app *app) *cobra.Command {
 		Use:     "demo",
 		Short:   "Play three ways to close a connection, and explain them",
 		Long:    demoLong,
-		Example: "  sudo tcptrace demo\n  sudo tcptrace demo --follow    stay until TIME_WAIT has run out: a minute",
+		Example: "  sudo tcptrace demo\n  sudo tcptrace demo --follow    stay until TIME_WAIT has run out: a minute\n  sudo tcptrace demo -w demo.jsonl.gz && tcptrace report demo.jsonl.gz -o demo.html",
 		Args:    noArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), app, o) },
 	}
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "stay until the first scene's TIME_WAIT has run out")
+	cmd.Flags().StringVarP(&o.write, "write", "w", "", "record it as well, into a capture `file`")
+	cmd.Flags().BoolVar(&o.force, "force", false, "with -w: replace the file, if it exists")
 	cmd.Flags().StringVar(&o.color, "color", "auto", "colour the text: `when` is auto, always or never")
 	cmd.AddCommand(newActCommand(app, conn.Server), newActCommand(app, conn.Client))
 	return cmd
 }
 
 func runDemo(ctx context.Context, app *app, o *demoOptions) error {
-	if err := (&traceOptions{color: o.color}).check(); err != nil {
+	if err := (&traceOptions{color: o.color, writeOptions: o.writeOptions}).check(); err != nil {
 		return err
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	err := demo.Run(ctx, demo.Options{
+	options := demo.Options{
 		Out:     app.stdout,
 		Text:    textOptions(app.stdout, o.color, host.Clock()),
 		Version: version(),
 		Log:     app.log,
 		Follow:  o.follow,
-	})
+	}
+	err := o.play(ctx, app, options)
 	if errors.Is(err, derive.ErrSignal) {
 		app.log.Info("demo interrupted")
 		return nil
+	}
+	return err
+}
+
+// play runs the demo, and records it if that is asked for.
+func (o *demoOptions) play(ctx context.Context, app *app, options demo.Options) error {
+	if o.write == "" {
+		return demo.Run(ctx, options)
+	}
+	recorder := o.recorder(host.Now)
+	options.Record = recorder
+	err := demo.Run(ctx, options)
+	if closing := recorder.Close(); err == nil && closing != nil {
+		return closing
+	}
+	if err == nil {
+		recorded(app, recorder.Result())
 	}
 	return err
 }

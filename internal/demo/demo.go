@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/live"
 	"github.com/tcptrace/tcptrace/internal/text"
@@ -34,6 +35,8 @@ type Options struct {
 	Version string
 	Log     *zap.Logger
 	Follow  bool // stay until the TIME_WAIT of the first scene has run out
+	// Record takes the trace as well; nil: nobody does.
+	Record derive.Output
 }
 
 var errOver = errors.New("the demo is over")
@@ -69,6 +72,10 @@ type demo struct {
 
 func (d *demo) trace(ctx context.Context, ready chan<- struct{}) error {
 	port := serverAddr.Port()
+	out := derive.Outputs{d.stage}
+	if d.Record != nil {
+		out = append(out, d.Record)
+	}
 	return live.Run(ctx, live.Options{
 		Filter: event.Filter{
 			Ports: event.Ports{{First: port, Last: port}},
@@ -77,7 +84,7 @@ func (d *demo) trace(ctx context.Context, ready chan<- struct{}) error {
 		Version: d.Version,
 		Log:     d.Log,
 		Ready:   func() { close(ready) },
-	}, d.Text.Clock, d.stage)
+	}, d.Text.Clock, out)
 }
 
 // play plays the scenes, each in a lab of its own. To follow TIME_WAIT to its end,
