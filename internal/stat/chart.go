@@ -1,34 +1,9 @@
 package stat
 
 import (
-	"slices"
-	"strings"
-
 	"github.com/mattn/go-runewidth"
 	"github.com/tcptrace/tcptrace/internal/text"
 )
-
-// blocks has bars of eight heights.
-var blocks = []rune(" ▁▂▃▄▅▆▇█")
-
-const full = 8 // heights of a block
-
-// bars draws numbers as bars of some rows, the highest as high as all of them. What is
-// not 0 is to be seen.
-func bars(numbers []int, rows int) []string {
-	most := max(1, slices.Max(numbers))
-	lines := make([]string, rows)
-	for row := range rows {
-		var b strings.Builder
-		below := full * (rows - 1 - row)
-		for _, n := range numbers {
-			height := (n*full*rows + most - 1) / most
-			b.WriteRune(blocks[min(max(height-below, 0), full)])
-		}
-		lines[row] = b.String()
-	}
-	return lines
-}
 
 // chart lays out the curves beneath each other, above one axis, in so many lines if that
 // is enough. The first curve takes what there is more.
@@ -43,7 +18,7 @@ func (r *Report) chart(width, height int, clock func(Time) string) []line {
 		c := &r.Curves[i]
 		title := c.State + ", most " + text.Grouped(c.Peak) + " at " + clock(c.PeakAt)
 		lines = append(lines, line{{faint, shortened(title, width)}})
-		for _, bar := range bars(c.most(columns), rows) {
+		for _, bar := range text.Bars(c.most(columns), rows) {
 			lines = append(lines, line{{curveColor[c.State], bar}})
 		}
 		rows = 1

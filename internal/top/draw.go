@@ -212,13 +212,14 @@ func (d *painter) overTime() []Line {
 	}
 	const label = 22
 	var lines []Line
-	numbers := make([]int, len(d.Bars))
+	latest := d.Bars[max(0, len(d.Bars)-max(0, d.Width-label)):]
+	numbers := make([]int, len(latest))
 	for i, state := range watched {
-		for j := range d.Bars {
-			numbers[j] = d.Bars[j][i]
+		for j := range latest {
+			numbers[j] = latest[j][i]
 		}
 		words := fmt.Sprintf("%-12s%9s ", state, text.Grouped(d.States[state]))
-		for j, drawn := range bars(numbers, d.Width-label, height) {
+		for j, drawn := range text.Bars(numbers, height) {
 			if j < height-1 {
 				lines = append(lines, Line{{strings.Repeat(" ", label), Plain}, {drawn, barTones[state]}})
 			} else {

@@ -125,27 +125,3 @@ func row(columns []column, cells []Span) Line {
 	}
 	return l
 }
-
-// blocks has bars of eight heights.
-var blocks = []rune(" ▁▂▃▄▅▆▇█")
-
-// bars draws numbers as bars of some lines, the latest on the right. What is not 0 is seen.
-func bars(numbers []int, width, lines int) []string {
-	numbers = numbers[max(0, len(numbers)-width):]
-	most := 1
-	for _, n := range numbers {
-		most = max(most, n)
-	}
-	full := len(blocks) - 1
-	drawn := make([]string, lines)
-	for i := range drawn {
-		below := full * (lines - 1 - i)
-		var b strings.Builder
-		for _, n := range numbers {
-			height := (n*full*lines + most - 1) / most
-			b.WriteRune(blocks[min(max(height-below, 0), full)])
-		}
-		drawn[i] = b.String()
-	}
-	return drawn
-}
