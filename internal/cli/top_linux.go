@@ -16,6 +16,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/live"
+	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/top"
 )
 
@@ -78,7 +79,7 @@ func (w *waiting) Write(p []byte) (int, error) {
 	if w.screen == nil {
 		return w.to.Write(p)
 	}
-	w.screen.Notice(strings.TrimSpace(string(p)))
+	w.screen.Notice(text.Printable(strings.TrimSpace(string(p))))
 	return w.kept.Write(p)
 }
 
