@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 
 	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/replay"
@@ -70,10 +69,11 @@ type app struct {
 	level  zap.AtomicLevel
 }
 
-// replay replays captures. What it reads is shown as progress, unless lines are on the terminal
-// meanwhile.
+// replay replays captures. What it reads is shown as progress, unless lines go elsewhere than
+// into a file meanwhile.
 func (a *app) replay(ctx context.Context, o replay.Options, out derive.Output, lines bool) error {
-	if !lines || !term.IsTerminal(int(a.stdout.Fd())) {
+	info, err := a.stdout.Stat()
+	if !lines || err == nil && info.Mode().IsRegular() {
 		o.Progress = a.stderr.of("reading")
 		defer a.stderr.clear()
 	}

@@ -77,10 +77,11 @@ func (o *demoOptions) play(ctx context.Context, app *app, options demo.Options) 
 	recorder := o.recorder(host.Now)
 	options.Record = recorder
 	err := demo.Run(ctx, options)
-	if closing := recorder.Close(); err == nil && closing != nil {
+	ended := err == nil || errors.Is(err, derive.ErrSignal)
+	if closing := recorder.Close(); ended && closing != nil {
 		return closing
 	}
-	if err == nil {
+	if ended {
 		recorded(app, recorder.Result())
 	}
 	return err

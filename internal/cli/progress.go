@@ -21,7 +21,6 @@ const (
 type progress struct {
 	io.Writer
 	terminal io.Writer // nil: it is none
-	began    time.Time
 	next     time.Time
 	shown    bool
 }
@@ -46,8 +45,7 @@ func (p *progress) of(what string) func(done, all int64) {
 	if p.terminal == nil {
 		return nil
 	}
-	p.began = time.Now()
-	p.next = p.began.Add(progressAfter)
+	p.next = time.Now().Add(progressAfter)
 	return func(done, all int64) {
 		if now := time.Now(); !now.Before(p.next) {
 			p.next = now.Add(progressEvery)

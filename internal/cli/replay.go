@@ -25,7 +25,7 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 		Drop: app.dropAll,
 	}
 	if o.write == "" {
-		return app.replay(ctx, options, newOutput(app, o), !o.quiet)
+		return app.replay(ctx, options, newOutput(app, o), true)
 	}
 	if o.anonymize {
 		options.Map = func(to jsonl.Records) jsonl.Records { return o.mapper().Stream(to) }

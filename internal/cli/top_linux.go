@@ -35,6 +35,7 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	w := &waiting{to: app.stderr}
 	app.log = newLogger(w, app.level)
 	defer w.leave()
+	defer context.AfterFunc(ctx, func() { w.leave() })() // a signal gives the terminal back at once
 	watch := top.NewWatch(host.Now)
 	var opened error
 	options := live.Options{
@@ -57,6 +58,9 @@ type after struct {
 	left func() bool
 }
 
+// Loss implements derive.Output: the screen tells of losses, and the summary.
+func (after) Loss(event.Loss) {}
+
 // Stop implements derive.Output.
 func (a after) Stop(s event.Stop, findings []event.Finding) {
 	if a.left() {
@@ -69,8 +73,12 @@ type waiting struct {
 	to     io.Writer
 	mutex  sync.Mutex
 	screen *top.Screen
-	kept   strings.Builder
+	had    bool // the screen had the terminal
+	kept   []string
 }
+
+// messagesKept is how many, the latest.
+const messagesKept = 100
 
 // Write implements io.Writer. It takes whole lines.
 func (w *waiting) Write(p []byte) (int, error) {
@@ -80,7 +88,11 @@ func (w *waiting) Write(p []byte) (int, error) {
 		return w.to.Write(p)
 	}
 	w.screen.Notice(text.Printable(strings.TrimSpace(string(p))))
-	return w.kept.Write(p)
+	if len(w.kept) >= messagesKept {
+		w.kept = w.kept[1:]
+	}
+	w.kept = append(w.kept, string(p))
+	return len(p), nil
 }
 
 // enter gives the terminal to the screen.
@@ -91,7 +103,7 @@ func (w *waiting) enter(watch *top.Watch, quit func()) error {
 	}
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.screen = screen
+	w.screen, w.had = screen, true
 	return nil
 }
 
@@ -100,14 +112,15 @@ func (w *waiting) leave() bool {
 	w.mutex.Lock()
 	screen := w.screen
 	w.mutex.Unlock()
-	if screen == nil {
-		return false
+	if screen != nil {
+		screen.Close()
 	}
-	screen.Close()
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.screen = nil
-	io.WriteString(w.to, w.kept.String())
-	w.kept.Reset()
-	return true
+	for _, line := range w.kept {
+		io.WriteString(w.to, line)
+	}
+	w.kept = nil
+	return w.had
 }

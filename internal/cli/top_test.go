@@ -71,7 +71,7 @@ func TestTop(t *testing.T) {
 	s.await("them in TIME_WAIT", `(?m)^TIME_WAIT +120 `)
 	s.await("their group", `(?m)^:`+s.port+` +0 +0 +0 +120 +[0-9.]+s +120 server 100%$`)
 	s.Press("\r")
-	s.await("the group's sockets", `24[01] sockets of :`+s.port)
+	s.await("the group's sockets", `12[01] sockets of :`+s.port+`, and 120 closed lately`)
 	s.Press("/time_wait\r")
 	s.await("those in TIME_WAIT", `(?m)^120 sockets of .*\n.*\n127.0.0.1:`+s.port+` +127.0.0.1:\d+ TIME_WAIT +[0-9.]+m?s +[0-9.]+s server +cli.test/`)
 	s.Press("\r")

@@ -212,6 +212,9 @@ func (t *trace) take(k *event.Kernel, more bool) error {
 		if err := t.skipped(k.Time); err != nil {
 			return err
 		}
+		if err := t.flush(); err != nil { // there may be more for long
+			return err
+		}
 	}
 	if more {
 		return nil
@@ -222,13 +225,22 @@ func (t *trace) take(k *event.Kernel, more bool) error {
 // pause makes visible what there is, and lets events gather for a while.
 func (t *trace) pause(d time.Duration) error {
 	t.sample()
-	if len(t.older) == 0 { // they are told together
-		if err := t.out.Flush(); err != nil {
-			return writing(err)
-		}
+	if err := t.flush(); err != nil {
+		return err
 	}
 	time.Sleep(d)
 	t.probe.SetDeadline(t.deadline())
+	return nil
+}
+
+// flush makes visible what there is. What is older than the trace is told together.
+func (t *trace) flush() error {
+	if len(t.older) > 0 {
+		return nil
+	}
+	if err := t.out.Flush(); err != nil {
+		return writing(err)
+	}
 	return nil
 }
 

@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/mattn/go-runewidth"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
@@ -14,9 +12,12 @@ import (
 
 // connectionsPage is the page with the sockets of a group, or all.
 func (d *painter) connectionsPage() []Line {
-	what := text.Counted(d.Total, "socket")
+	what := text.Counted(d.Total-d.Lately, "socket")
 	if d.View.key != nil {
 		what += " of " + d.View.grouping.label(*d.View.key)
+	}
+	if d.Lately > 0 {
+		what += ", and " + text.Grouped(d.Lately) + " closed lately"
 	}
 	above := []Line{d.heading(what, connectionOrders[d.orders[Connections].Column].name)}
 	below := []Line{d.keys()}
@@ -93,12 +94,15 @@ func endpoint(a netip.AddrPort, width int) string {
 	if a.Port() == 0 {
 		words = strings.TrimSuffix(words, "0") + "*"
 	}
-	if runewidth.StringWidth(words) <= width {
+	if widths.StringWidth(words) <= width {
 		return words
 	}
 	port := ":" + strconv.Itoa(int(a.Port()))
+	if a.Port() == 0 {
+		port = ":*"
+	}
 	if a.Addr().Is6() {
 		port = "]" + port
 	}
-	return runewidth.Truncate(strings.TrimSuffix(words, port), max(1, width-len(port)), "…") + port
+	return widths.Truncate(strings.TrimSuffix(words, port), max(1, width-len(port)), "…") + port
 }

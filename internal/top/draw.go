@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mattn/go-runewidth"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
@@ -104,7 +102,7 @@ func (d *painter) keys() Line {
 	default:
 		words = "esc back  space freeze  ? help  q quit"
 	}
-	if runewidth.StringWidth(words) > d.Width {
+	if widths.StringWidth(words) > d.Width {
 		words = "enter open  g group  a all  s sort  / filter  space freeze  ? help  q quit"
 	}
 	return Line{{words, Faint}}
@@ -185,14 +183,10 @@ func (t *Tally) shares() string {
 }
 
 func percent(n, of int) string {
-	switch share := 100 * n / of; {
-	case share == 0:
-		return "<1%"
-	case share == 99 && n < of:
-		return "99%"
-	default:
+	if share := 100 * n / of; share > 0 {
 		return strconv.Itoa(share) + "%"
 	}
+	return "<1%"
 }
 
 func rate(r float64) string {
@@ -272,7 +266,11 @@ func (d *painter) table(columns []column, n, height int, cells func(i int) []Spa
 func (d *painter) groupsPage() []Line {
 	above := append(d.summary(), d.overTime()...)
 	below := append(d.latest(), d.keys())
-	above = append(above, d.heading(text.Counted(d.Total, "group")+" by "+d.View.grouping.String(), groupOrders[d.orders[Groups].Column].name))
+	what := text.Counted(d.Total, "group") + " by " + d.View.grouping.String()
+	if d.Rest > 0 {
+		what += " (" + text.Counted(d.Rest, "closed connection") + " not in them)"
+	}
+	above = append(above, d.heading(what, groupOrders[d.orders[Groups].Column].name))
 	body := d.table(d.groupColumns(), len(d.Picture.Groups), d.Height-1-len(above)-len(below), d.groupCells)
 	return d.whole(d.title(), append(above, body...), below)
 }
@@ -313,8 +311,16 @@ func (d *painter) groupCells(i int) []Span {
 	if d.Width >= wide {
 		cells = append(cells, Span{rate(g.PerSecond), Plain}, count(g.Resets, Plain))
 	}
+	if g.Uncounted {
+		for i := len(cells) - 1; i >= closedCell; i-- {
+			cells[i] = Span{"?", Faint}
+		}
+	}
 	return append(cells, Span{g.shares(), Plain})
 }
+
+// closedCell is where the cells of what was counted begin.
+const closedCell = 6
 
 // count is a number, in its tone if it is not 0.
 func count(n int, t Tone) Span {

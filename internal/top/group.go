@@ -48,6 +48,9 @@ func (g Grouping) key(role conn.Role, local, remote netip.AddrPort, process *eve
 			return Key{Comm: process.Comm}
 		}
 	case ByRemote:
+		if remote.Port() == 0 {
+			return Key{Addr: netip.IPv4Unspecified()} // a listener, of either family
+		}
 		return Key{Addr: remote.Addr()}
 	}
 	return Key{}
@@ -79,6 +82,7 @@ type Group struct {
 	Until  event.Time          // when the last of those in TIME_WAIT ends; 0: none is, or it is not known
 	Tally
 	PerSecond float64 // connections whose verdict came in the last second
+	Uncounted bool    // the tally is not known: there are too many groups
 }
 
 // Sockets is how many there are.

@@ -11,16 +11,18 @@ const (
 	KeyEnter
 	KeyEscape
 	KeyBackspace
+	KeyLeft
+	KeyRight
 )
 
 // help says what each key does, page by page.
 var help = []struct{ keys, does string }{
 	{"arrows, j k", "move; page up and down, home, end"},
-	{"enter", "open: a group's connections, a connection's life"},
-	{"esc", "back"},
+	{"enter, right", "open: a group's connections, a connection's life"},
+	{"esc, left", "back"},
 	{"g", "group by port, process, remote"},
 	{"a", "all connections, in no groups"},
-	{"s", "sort by the next column"},
+	{"s", "sort by something else"},
 	{"r", "reverse the order"},
 	{"/", "filter: a port, an address or prefix, a state, a part of a process's name"},
 	{"space", "freeze: nothing moves until a key asks for something else"},

@@ -12,28 +12,32 @@ import (
 
 // Connection is one end of a connection, or a listener, as it is at one moment.
 type Connection struct {
-	Socket, Connection event.ID
-	NetNS              uint32
-	Local, Remote      netip.AddrPort
-	State              tcpstate.State
-	Since, Until       event.Time
-	Role               conn.Role
-	Closer             closer
-	Judged             bool // Closer is known, or never will be
-	How, Ended         conn.How
-	Mechanism          event.Mechanism
-	By                 *event.Process // who closed first
-	Process            *event.Process // who has, or had last, the socket
-	Incomplete         bool
+	Socket        event.ID
+	Local, Remote netip.AddrPort
+	State         tcpstate.State
+	Since, Until  event.Time
+	Role          conn.Role
+	Closer        closer
+	Judged        bool // Closer is known, or never will be
+	How, Ended    conn.How
+	Mechanism     event.Mechanism
+	By            *event.Process // who closed first
+	Process       *event.Process // who has, or had last, the socket
+	Incomplete    bool
 }
 
 func connectionOf(e *conn.End) Connection {
 	return Connection{
-		Socket: e.Socket, Connection: e.Connection(), NetNS: e.NetNS, Local: e.Local(), Remote: e.Remote(),
+		Socket: e.Socket, Local: e.Local(), Remote: e.Remote(),
 		State: e.State, Since: e.Since, Until: e.Until, Role: e.Role(), Closer: closerOf(e),
-		Judged: e.ClosedFirst != 0 || e.State == tcpstate.Close,
+		Judged: e.ClosedFirst != 0 || !opening(e.State),
 		How:    e.How, Ended: e.Ended, Mechanism: e.Mechanism, By: e.Closer, Process: e.Process, Incomplete: e.Incomplete,
 	}
+}
+
+// opening says whether nobody has closed a socket in a state.
+func opening(s tcpstate.State) bool {
+	return s == tcpstate.Listen || s == tcpstate.SynSent || s == tcpstate.SynRecv || s == tcpstate.Established
 }
 
 // process is who has, or had last, the socket, to be printed.
@@ -99,32 +103,26 @@ type step struct {
 
 // lives keeps the latest.
 type lives struct {
-	of     map[event.ID]*life
-	closed []event.ID // the oldest first
+	of   map[event.ID]*life
+	born []event.ID // the oldest first
 }
 
-// get returns the life of a socket, which begins with its first step that is seen; nil: it
-// is not kept, as there are too many.
+// get returns the life of a socket, which begins with its first step that is seen.
 func (l *lives) get(e *conn.End) *life {
 	own := l.of[e.Socket]
-	if own == nil && (len(l.of) < livesKept || l.forget()) {
+	if own == nil {
+		if len(l.born) >= livesKept {
+			delete(l.of, l.born[0])
+			l.born = l.born[1:]
+		}
 		own = &life{id: e.Socket, steps: make([]step, 0, 6)}
 		l.of[e.Socket] = own
+		l.born = append(l.born, e.Socket)
 	}
-	if own != nil && e.Peer != nil {
+	if e.Peer != nil {
 		own.peer = e.Peer.Socket
 	}
 	return own
-}
-
-// forget makes room for one, if any is closed.
-func (l *lives) forget() bool {
-	if len(l.closed) == 0 {
-		return false
-	}
-	delete(l.of, l.closed[0])
-	l.closed = l.closed[1:]
-	return true
 }
 
 func (l *life) add(s step) {
@@ -137,18 +135,14 @@ func (l *life) add(s step) {
 
 // found takes a socket that is older than the trace.
 func (l *lives) found(e *conn.End, at event.Time) {
-	if own := l.get(e); own != nil {
-		own.late = true
-		own.add(step{time: at, to: e.State, until: e.Until, process: e.Process})
-	}
+	own := l.get(e)
+	own.late = true
+	own.add(step{time: at, to: e.State, until: e.Until, process: e.Process})
 }
 
 // transition takes the next step.
 func (l *lives) transition(t *event.Transition, s conn.Step) {
 	own := l.get(s.End)
-	if own == nil {
-		return
-	}
 	if len(own.steps) == 0 {
 		own.late = t.From != tcpstate.Close && t.From != tcpstate.Listen
 	}
@@ -158,7 +152,6 @@ func (l *lives) transition(t *event.Transition, s conn.Step) {
 	})
 	if t.To == tcpstate.Close {
 		own.closed, own.last = true, connectionOf(s.End)
-		l.closed = append(l.closed, own.id)
 	}
 }
 

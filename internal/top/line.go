@@ -6,6 +6,9 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
+// widths are those that the terminal library goes by, whatever the locale.
+var widths = &runewidth.Condition{}
+
 // Tone says how a span stands out. What a tone means is said in words as well.
 type Tone uint8
 
@@ -41,7 +44,7 @@ func (l Line) String() string {
 func (l Line) width() int {
 	n := 0
 	for _, s := range l {
-		n += runewidth.StringWidth(s.Text)
+		n += widths.StringWidth(s.Text)
 	}
 	return n
 }
@@ -50,12 +53,12 @@ func (l Line) width() int {
 func (l Line) fit(width int) Line {
 	var fitted Line
 	for _, s := range l {
-		w := runewidth.StringWidth(s.Text)
+		w := widths.StringWidth(s.Text)
 		if w > width && width == 0 {
 			return fitted
 		}
 		if w > width {
-			return append(fitted, Span{runewidth.Truncate(s.Text, width, "…"), s.Tone})
+			return append(fitted, Span{widths.Truncate(s.Text, width, "…"), s.Tone})
 		}
 		width -= w
 		fitted = append(fitted, s)
@@ -66,16 +69,16 @@ func (l Line) fit(width int) Line {
 // toned gives the whole line a tone, and the whole width.
 func (l Line) toned(t Tone, width int) Line {
 	text := l.fit(width).String()
-	return Line{{runewidth.FillRight(text, width), t}}
+	return Line{{widths.FillRight(text, width), t}}
 }
 
 // apart puts words at both sides of a line, those on the left cut off if need be.
 func apart(left, right string, width int) Line {
-	room := width - runewidth.StringWidth(right)
+	room := width - widths.StringWidth(right)
 	if room < 0 {
-		return Line{{runewidth.Truncate(left, width, "…"), Plain}}
+		return Line{{widths.Truncate(left, width, "…"), Plain}}
 	}
-	return Line{{runewidth.FillRight(runewidth.Truncate(left, max(0, room-1), "…"), room) + right, Plain}}
+	return Line{{widths.FillRight(widths.Truncate(left, max(0, room-1), "…"), room) + right, Plain}}
 }
 
 // column is one of a table.
@@ -112,11 +115,11 @@ func head(columns []column) Line {
 func row(columns []column, cells []Span) Line {
 	var l Line
 	for i, c := range columns {
-		text := runewidth.Truncate(cells[i].Text, c.width, "…")
+		text := widths.Truncate(cells[i].Text, c.width, "…")
 		if c.right {
-			text = runewidth.FillLeft(text, c.width)
+			text = widths.FillLeft(text, c.width)
 		} else {
-			text = runewidth.FillRight(text, c.width)
+			text = widths.FillRight(text, c.width)
 		}
 		if i > 0 {
 			l = append(l, Span{" ", Plain})

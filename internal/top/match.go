@@ -19,6 +19,7 @@ type word struct {
 	state tcpstate.State
 	host  netip.Prefix
 	comm  string // in lower case
+	text  string // as it is typed
 }
 
 // ParseMatch reads words. Whatever is typed means something.
@@ -32,7 +33,7 @@ func ParseMatch(words string) Match {
 
 func parseWord(w string) word {
 	if port, err := strconv.ParseUint(strings.TrimPrefix(w, ":"), 10, 16); err == nil {
-		return word{port: uint16(port)}
+		return word{port: uint16(port), text: w}
 	}
 	if addr, err := netip.ParseAddr(strings.Trim(w, "[]")); err == nil {
 		return word{host: netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())}
@@ -89,6 +90,9 @@ func (w *word) group(g Grouping, own *Group) bool {
 		return own.Key.Addr.IsValid() && w.host.Contains(own.Key.Addr)
 	case w.comm != "":
 		return strings.Contains(strings.ToLower(g.label(own.Key)), w.comm)
+	}
+	if g != ByPort {
+		return strings.Contains(g.label(own.Key), w.text)
 	}
 	return own.Key.Port == w.port
 }

@@ -34,7 +34,7 @@ func (k Key) compare(o Key) int {
 	return cmp.Or(cmp.Compare(k.Port, o.Port), cmp.Compare(k.Comm, o.Comm), k.Addr.Compare(o.Addr))
 }
 
-func (o Order) groups(Grouping) func(a, b *Group) int {
+func (o Order) groups() func(a, b *Group) int {
 	by := groupOrders[o.Column].compare
 	return func(a, b *Group) int {
 		return cmp.Or(o.turned(by(a, b)), cmp.Compare(b.Sockets(), a.Sockets()), a.Key.compare(b.Key))

@@ -38,6 +38,8 @@ type Picture struct {
 	Groups      []Group
 	Connections []Connection
 	Total       int
+	Lately      int // of the connections, those that are closed
+	Rest        int // connections that were closed in more groups than are counted apart
 	Life        *Life
 	Findings    []event.Finding // the latest last
 	Found       int             // findings in all
@@ -87,8 +89,10 @@ func (w *Watch) groups(p *Picture) (gather func(*conn.End), finish func()) {
 			own := get(k)
 			own.Tally, own.PerSecond = t.Tally, t.perSecond
 		}
-		best := newBest(p.Most, p.Order.groups(g))
+		best := newBest(p.Most, p.Order.groups())
+		p.Rest = w.tallies[g].rest
 		for _, own := range all {
+			own.Uncounted = p.Rest > 0 && w.tallies[g].of[own.Key] == nil
 			if p.Match.group(g, own) {
 				best.add(own)
 			}
@@ -113,9 +117,13 @@ func (w *Watch) connections(p *Picture) (gather func(*conn.End), finish func()) 
 		}
 	}
 	finish = func() {
-		for _, id := range w.lives.closed {
-			add(&w.lives.of[id].last)
+		alive := best.total
+		for _, id := range w.lives.born {
+			if own := w.lives.of[id]; own.closed {
+				add(&own.last)
+			}
 		}
+		p.Lately = best.total - alive
 		p.Total = best.total
 		for _, c := range best.sorted() {
 			p.Connections = append(p.Connections, *c)
@@ -132,8 +140,15 @@ func (w *Watch) life(id event.ID) *Life {
 	l := new(Life)
 	own := w.lives.of[id]
 	w.end(l, id, own)
-	if own != nil && own.peer != 0 {
-		w.end(l, own.peer, w.lives.of[own.peer])
+	peer := event.ID(0)
+	if own != nil {
+		peer = own.peer
+	}
+	if e := w.tracker.End(id); e != nil && e.Peer != nil {
+		peer = e.Peer.Socket
+	}
+	if peer != 0 {
+		w.end(l, peer, w.lives.of[peer])
 	}
 	slices.SortStableFunc(l.Steps, func(a, b Step) int { return cmp.Compare(a.Time, b.Time) })
 	return l
@@ -143,7 +158,7 @@ func (w *Watch) end(l *Life, id event.ID, kept *life) {
 	switch e := w.tracker.End(id); {
 	case e != nil:
 		l.Ends = append(l.Ends, connectionOf(e))
-	case kept != nil:
+	case kept != nil && kept.closed:
 		l.Ends = append(l.Ends, kept.last)
 	default:
 		return

@@ -106,7 +106,7 @@ func TestTerminal(t *testing.T) {
 				term.Press(page.keys)
 				if page.golden == "" {
 					term.Await("filter", func(screen string) bool {
-						return strings.Contains(screen, "2 sockets, sorted by the latest change; filter: 40000")
+						return strings.Contains(screen, "1 socket, and 1 closed lately, sorted by the latest change; filter: 40000")
 					})
 					continue
 				}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -20,7 +21,6 @@ type Screen struct {
 	quit     func()
 	view     *View
 	picture  *Picture // that is shown; nil: none came yet
-	awaited  bool     // another page is asked for: it is shown when its picture is there
 	notices  chan string
 	closing  chan struct{}
 	closed   chan struct{}
@@ -30,13 +30,17 @@ type Screen struct {
 // Open takes the process's terminal, and shows the watch there until Close. It calls quit
 // once the user wants an end, when the terminal is as it was before. Times are of a zone.
 func Open(watch *Watch, zone *time.Location, quit func()) (*Screen, error) {
-	terminal, err := tcell.NewScreen()
+	terminal, err := tcell.NewScreen(tcell.OptSanitizeContent(true))
 	if err != nil {
 		return nil, fmt.Errorf("open the terminal: %w", err)
 	}
 	if err := terminal.Init(); err != nil {
 		return nil, fmt.Errorf("prepare the terminal: %w", err)
 	}
+	for i, block := range []rune("▁▂▃▄▅▆▇") { // where the locale has ASCII alone
+		terminal.RegisterRuneFallback(block, strconv.Itoa(i+1))
+	}
+	terminal.RegisterRuneFallback('…', "~")
 	width, height := terminal.Size()
 	s := &Screen{
 		terminal: terminal, watch: watch, zone: zone, quit: quit, view: NewView(width, height),
@@ -55,9 +59,14 @@ func (s *Screen) Close() {
 
 // Notice shows what the user should know. Only the latest one stays.
 func (s *Screen) Notice(words string) {
-	select {
-	case s.notices <- words:
-	default:
+	for {
+		select {
+		case s.notices <- words:
+			return
+		case <-s.notices: // nobody has seen it
+		case <-s.closed:
+			return
+		}
 	}
 }
 
@@ -102,8 +111,9 @@ func (s *Screen) take(p *Picture) {
 	case s.view.Frozen && s.picture != nil && p.Question == s.picture.Question:
 		return
 	}
-	s.picture, s.awaited = p, false
+	s.picture = p
 	s.view.Follow(p)
+	s.watch.Ask(s.view.Question()) // the cursor may be where more lines are needed
 	s.draw()
 }
 
@@ -148,19 +158,16 @@ func (s *Screen) press(key rune) bool {
 		return true
 	}
 	if q := s.view.Question(); q != before {
-		s.awaited = q.Page != before.Page
 		s.watch.Ask(q)
 	}
-	if !s.awaited {
-		s.draw()
-	}
+	s.draw()
 	return false
 }
 
 var keys = map[tcell.Key]rune{
 	tcell.KeyUp: KeyUp, tcell.KeyDown: KeyDown, tcell.KeyPgUp: KeyPageUp, tcell.KeyPgDn: KeyPageDown,
-	tcell.KeyHome: KeyHome, tcell.KeyEnd: KeyEnd, tcell.KeyEnter: KeyEnter, tcell.KeyRight: KeyEnter,
-	tcell.KeyEscape: KeyEscape, tcell.KeyLeft: KeyEscape, tcell.KeyBackspace: KeyBackspace,
+	tcell.KeyHome: KeyHome, tcell.KeyEnd: KeyEnd, tcell.KeyEnter: KeyEnter, tcell.KeyRight: KeyRight,
+	tcell.KeyEscape: KeyEscape, tcell.KeyLeft: KeyLeft, tcell.KeyBackspace: KeyBackspace,
 }
 
 // keyOf is a key in the view's words, or 0.
@@ -169,6 +176,9 @@ func keyOf(e *tcell.EventKey) rune {
 		return keys[e.Key()]
 	}
 	r, size := utf8.DecodeRuneInString(e.Str())
+	if e.Modifiers()&(tcell.ModAlt|tcell.ModCtrl|tcell.ModMeta) != 0 {
+		return 0
+	}
 	if r == utf8.RuneError || size != len(e.Str()) {
 		return 0
 	}
@@ -199,8 +209,9 @@ var styles = map[Tone]tcell.Style{
 	Red:     tcell.StyleDefault.Foreground(tcell.PaletteColor(1)),
 }
 
+// draw shows the view of the picture, unless that is of something else: another one is coming.
 func (s *Screen) draw() {
-	if s.picture == nil {
+	if s.picture == nil || s.view.awaits(s.picture) {
 		return
 	}
 	s.terminal.Clear()

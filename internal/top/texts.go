@@ -46,7 +46,7 @@ func (d *painter) helpText() []Line {
 		{"LEFT", "until the last of those in TIME_WAIT ends; of a socket, until the kernel ends its state"},
 		{"CLOSED", "connections that have ended, or whose end in TIME_WAIT is all that is left"},
 		{"FIRST BY", "who closed them first: that side keeps the port in TIME_WAIT"},
-		{"bars", "one a second, the latest on the right, the highest as high as all of them"},
+		{"bars", "what there was at one look, once a second, with very many sockets less often; the latest on the right"},
 	} {
 		first := "  " + h.column + strings.Repeat(" ", max(1, 14-len(h.column)))
 		lines = append(lines, d.paragraph(first, strings.Repeat(" ", 16), h.means)...)
@@ -124,6 +124,9 @@ func (d *painter) end(c *Connection) Line {
 		return append(l, Span{"closed " + d.since(c.Since) + " ago", Plain})
 	}
 	l = append(l, Span{c.State.String(), barTones[c.State]})
+	if c.State == tcpstate.TimeWait && c.Until != 0 && d.Time.Sub(c.Until) > time.Second {
+		return append(l, Span{", whose end was not seen", Plain})
+	}
 	if c.Since != 0 {
 		l = append(l, Span{" for " + d.since(c.Since), Plain})
 	}
@@ -148,10 +151,10 @@ func (d *painter) verdict(c *Connection) []Line {
 	case c.Judged:
 		words = "the " + c.Closer.String() + " closed first"
 	}
-	if c.By != nil {
+	if c.By != nil && c.Closer != byBoth {
 		words += ", " + processName(c.By)
 	}
-	if c.Mechanism != 0 {
+	if c.Mechanism != 0 && c.Closer != byBoth {
 		words += " by " + c.Mechanism.String()
 	}
 	if c.How != 0 {

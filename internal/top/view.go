@@ -70,6 +70,9 @@ func (v *View) Question() *Question {
 // most is how many lines are wanted: some screens more than are seen, in steps.
 func (v *View) most() int {
 	const step = 256
+	if !v.table() {
+		return 0
+	}
 	return (v.at[v.page].cursor/step + 2) * step
 }
 
@@ -99,10 +102,10 @@ func (v *View) Press(key rune, p *Picture) (quit bool) {
 	case KeyHome:
 		v.move(-v.at[v.page].cursor, p)
 	case KeyEnd:
-		v.move(p.lines(), p)
-	case KeyEnter:
+		v.move(max(p.Total, farthest), p)
+	case KeyEnter, KeyRight:
 		v.open(p)
-	case KeyEscape, KeyBackspace:
+	case KeyEscape, KeyBackspace, KeyLeft:
 		v.leave()
 	default:
 		v.choose(key)
@@ -165,7 +168,7 @@ func (v *View) leave() {
 func (v *View) open(p *Picture) {
 	at := v.at[v.page]
 	switch {
-	case p.Page != v.page || at.cursor >= p.lines():
+	case v.awaits(p) || at.cursor >= p.lines():
 	case v.page == Groups:
 		key := p.Groups[at.cursor].Key
 		v.key = &key
@@ -210,26 +213,39 @@ func (p *Picture) lines() int {
 		return len(p.Groups)
 	case Connections:
 		return len(p.Connections)
-	case OneLife:
-		if p.Life != nil {
-			return len(p.Life.Steps)
-		}
-	case Findings:
-		return len(p.Findings)
 	}
 	return 0
 }
 
+// awaits says whether a picture is of something else than the view shows.
+func (v *View) awaits(p *Picture) bool {
+	return p.Page != v.page || p.Grouping != v.grouping || v.page == Connections && p.Key != v.key ||
+		v.page == OneLife && p.Socket != v.socket
+}
+
+// table says whether the page has lines that the cursor can be on. The others are text, of which
+// the cursor is the first line that is seen.
+func (v *View) table() bool { return v.page == Groups || v.page == Connections }
+
+// farthest is more lines than any text has.
+const farthest = 1 << 20
+
 // move moves the cursor, and notes what it is on.
 func (v *View) move(by int, p *Picture) {
-	if p.Page != v.page {
+	at := &v.at[v.page]
+	if !v.table() {
+		at.cursor = max(0, at.cursor+by)
 		return
 	}
-	at := &v.at[v.page]
-	at.cursor = max(0, min(at.cursor+by, p.lines()-1))
+	if v.awaits(p) {
+		return
+	}
+	at.cursor = max(0, min(at.cursor+by, p.Total-1))
+	at.key, at.socket = Key{}, 0
 	switch {
-	case at.cursor == 0 || at.cursor >= p.lines():
+	case at.cursor == 0:
 		*at = place{}
+	case at.cursor >= p.lines(): // they are to come
 	case v.page == Groups:
 		at.key = p.Groups[at.cursor].Key
 	case v.page == Connections:
@@ -241,7 +257,7 @@ func (v *View) move(by int, p *Picture) {
 // there.
 func (v *View) Follow(p *Picture) {
 	at := &v.at[v.page]
-	if p.Page != v.page || at.cursor == 0 {
+	if !v.table() || v.awaits(p) || at.cursor == 0 || at.cursor >= len(p.Groups)+len(p.Connections) && p.Total > p.lines() {
 		return
 	}
 	for i := range p.lines() {

@@ -179,7 +179,7 @@ func TestEveryKey(t *testing.T) {
 		{"r", []rune{'r'}, []string{"reversed"}, nil, ""},
 		{"enter", []rune{top.KeyDown, top.KeyDown, top.KeyEnter}, []string{"of :9091", "172.16.79.182:40000"}, []string{"10.0.0.9"}, ""},
 		{"enter and esc", []rune{top.KeyDown, top.KeyEnter, top.KeyEscape}, []string{"groups by port"}, nil, ":8080"},
-		{"a", []rune{'a'}, []string{"sockets, sorted by the latest change", "10.0.0.9:50000"}, nil, ""},
+		{"a", []rune{'a'}, []string{"closed lately, sorted by the latest change", "10.0.0.9:50000"}, nil, ""},
 		{"a, s", []rune{'a', 's'}, []string{"sorted by state"}, nil, "0.0.0.0:"},
 		{"a, enter", []rune{'a', top.KeyEnd, top.KeyEnter}, []string{"AFTER"}, nil, ""},
 		{"f", []rune{'f'}, []string{"the latest first", "  - "}, nil, ""},
@@ -188,6 +188,10 @@ func TestEveryKey(t *testing.T) {
 		{"space", []rune{' '}, []string{"frozen at 12:00:13"}, nil, ""},
 		{"space twice", []rune{' ', ' '}, nil, []string{"frozen"}, ""},
 		{"a filter is typed", []rune{'/', '9', '0'}, []string{"filter: 90_"}, nil, ""},
+		{"left and right are not taken there", []rune{'/', '9', top.KeyLeft, '1', top.KeyRight}, []string{"filter: 91_"}, nil, ""},
+		{"right and left", []rune{top.KeyDown, top.KeyRight, top.KeyLeft}, []string{"groups by port"}, nil, ":8080"},
+		{"the end of the help", []rune{'?', top.KeyEnd}, []string{"with very many sockets less often"}, nil, ""},
+		{"the end of the findings", []rune{'f', top.KeyEnd}, []string{"12:00:09"}, []string{"the latest first"}, ""},
 		{"and corrected", []rune{'/', '9', 'x', top.KeyBackspace, '0', '9', '1', top.KeyEnter}, []string{"1 group by port", "; filter: 9091"}, []string{"\n:8080"}, ":9091"},
 		{"and left", []rune{'/', '9', '0', '9', '1', top.KeyEscape}, []string{"\n:8080"}, []string{"filter: "}, ""},
 		{"and taken away", []rune{'/', '9', '0', '9', '1', top.KeyEnter, top.KeyEscape}, []string{"\n:8080"}, []string{"filter: "}, ""},
@@ -240,5 +244,20 @@ func TestTheCursorFollows(t *testing.T) {
 	u.press('r')
 	if u.cursor() != before {
 		t.Errorf("the cursor went from %q to %q", before, u.cursor())
+	}
+}
+
+// TestTheQuestionStays wants a text to be scrolled without another question: nobody asks it.
+func TestTheQuestionStays(t *testing.T) {
+	t.Parallel()
+	u := newUser(80, 24)
+	u.press('?')
+	before := u.view.Question()
+	for _, key := range []rune{top.KeyEnd, top.KeyUp, top.KeyHome, top.KeyPageDown} {
+		u.view.Press(key, u.picture)
+		u.lines()
+		if u.view.Question() != before {
+			t.Errorf("key %d changes the question", key)
+		}
 	}
 }

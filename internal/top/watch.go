@@ -4,7 +4,7 @@
 //
 // The trace leads its records to a Watch, which makes a Picture of them now and then: plain
 // data, as the View asked for. The View is what the user has chosen by keys, and Draw makes
-// lines of both. These are pure; Screen alone knows the terminal.
+// lines of both. Screen alone knows the terminal.
 package top
 
 import (
@@ -24,6 +24,10 @@ const (
 	// share is how much longer than making a picture took it is until the next one: a
 	// hundred thousand sockets take some 20 ms.
 	share = 50
+	// shareAsked is the same where the user has asked for something else.
+	shareAsked = 4
+	// longest is how long it is at most, should making one have been interrupted.
+	longest = 30 * time.Second
 	// barsKept is how many bars there are at most.
 	barsKept = 512
 	// findingsKept is how many findings can be looked at, the latest.
@@ -51,6 +55,7 @@ type Watch struct {
 
 	bars      []Bar
 	next      event.Time // when the next picture is due
+	soonest   event.Time // when it may be made, if something else is asked for
 	second    event.Time // when the second that is counted now began
 	before    int        // transitions until then
 	perSecond float64    // transitions of the second before
@@ -128,9 +133,16 @@ func (w *Watch) CallFailed(*event.CallFailed) { w.counts.FailedCalls++ }
 // Sample implements derive.Output.
 func (w *Watch) Sample(*event.Sample) {}
 
-// Finding implements derive.Output.
+// Finding implements derive.Output. One that has grown is told again.
 func (w *Watch) Finding(f *event.Finding) {
 	w.found++
+	w.findings = slices.DeleteFunc(w.findings, func(told event.Finding) bool {
+		again := told.Code == f.Code && len(told.Sockets) > 0 && len(f.Sockets) > 0 && told.Sockets[0] == f.Sockets[0]
+		if again {
+			w.found--
+		}
+		return again
+	})
 	if len(w.findings) >= findingsKept {
 		w.findings = w.findings[1:]
 	}
@@ -149,7 +161,7 @@ func (w *Watch) Stop(event.Stop, []event.Finding) {}
 // Flush implements derive.Output: it makes a picture if one is due, or asked for.
 func (w *Watch) Flush() error {
 	now, q := w.now(), w.question.Load()
-	if w.tracker == nil || q == w.answered && now < w.next {
+	if w.tracker == nil || q == w.answered && now < w.next || now < w.soonest {
 		return nil
 	}
 	due := w.tick(now)
@@ -159,7 +171,9 @@ func (w *Watch) Flush() error {
 	}
 	p.Bars = slices.Clone(w.bars)
 	w.answered = q
-	w.next = now.Add(max(every, share*w.now().Sub(now)))
+	took := w.now().Sub(now)
+	w.next = now.Add(max(every, min(share*took, longest)))
+	w.soonest = now.Add(min(shareAsked*took, longest))
 	select {
 	case <-w.pictures: // nobody has seen it
 	default:
