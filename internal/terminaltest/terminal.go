@@ -141,6 +141,11 @@ func (term *Terminal) Press(keys string) {
 // the exit code.
 func (term *Terminal) End() (code int) {
 	term.t.Helper()
+	late := time.AfterFunc(time.Minute, func() {
+		term.t.Error("it does not end")
+		term.command.Process.Kill()
+	})
+	defer late.Stop()
 	ended := make(chan error, 1)
 	go func() { ended <- term.command.Wait() }()
 	for output := term.output; output != nil; {

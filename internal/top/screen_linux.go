@@ -30,6 +30,7 @@ type Screen struct {
 // Open takes the process's terminal, and shows the watch there until Close. It calls quit
 // once the user wants an end, when the terminal is as it was before. Times are of a zone.
 func Open(watch *Watch, zone *time.Location, quit func()) (*Screen, error) {
+	tcell.SetEncodingFallback(tcell.EncodingFallbackASCII) // for a locale that it does not know
 	terminal, err := tcell.NewScreen(tcell.OptSanitizeContent(true))
 	if err != nil {
 		return nil, fmt.Errorf("open the terminal: %w", err)
