@@ -76,7 +76,7 @@ func TestFoundConnection(t *testing.T) {
 			Time: event.Time(2 * time.Second), Socket: 1, NetNS: 1, Local: serverAddr, Remote: clientAddr, From: edge[0], To: edge[1],
 		})
 	}
-	if !step.Verdict || step.End.Closer != nginx || tracker.Summary.ByServer != 1 || tracker.Summary.Connections != 1 {
+	if !step.Verdict || step.End.Closer != nginx || tracker.Summary.By[conn.ByServer] != 1 || tracker.Summary.Connections != 1 {
 		t.Errorf("verdict %v, closer %v, %+v", step.Verdict, step.End.Closer, tracker.Summary)
 	}
 }

@@ -6,10 +6,7 @@ type Summary struct {
 	Connections int
 	BothEnds    int // connections of which both ends were seen
 
-	ByServer, ByClient int // closed first, where the roles are known
-	ByLocal, ByRemote  int // closed first, where they are not
-	ByBoth, ByNeither  int
-	Unknown            int // closed, and it is not known by whom
+	By [ByCount]int // closed, by who closed first
 
 	Resets, Timeouts, Refused, Abandoned int
 
@@ -19,7 +16,11 @@ type Summary struct {
 
 // Closed is the number of connections whose verdict stands.
 func (s *Summary) Closed() int {
-	return s.ByServer + s.ByClient + s.ByLocal + s.ByRemote + s.ByBoth + s.ByNeither + s.Unknown
+	n := 0
+	for _, by := range s.By {
+		n += by
+	}
+	return n
 }
 
 // Open is the number of connections whose verdict does not stand yet.
@@ -44,7 +45,7 @@ func (s *Summary) count(e *End) {
 	if e.Peer != nil {
 		e.Peer.counted = true
 	}
-	s.countClosed(e)
+	s.By[e.ClosedBy()]++
 	switch {
 	case e.How == Reset || e.Ended == Reset:
 		s.Resets++
@@ -57,24 +58,5 @@ func (s *Summary) count(e *End) {
 	}
 	if e.Incomplete || e.Peer != nil && e.Peer.Incomplete {
 		s.Incomplete++
-	}
-}
-
-func (s *Summary) countClosed(e *End) {
-	switch role := e.RoleOf(e.ClosedFirst); {
-	case e.ClosedFirst == Both:
-		s.ByBoth++
-	case e.ClosedFirst == Neither:
-		s.ByNeither++
-	case role == Server:
-		s.ByServer++
-	case role == Client:
-		s.ByClient++
-	case e.ClosedFirst == Local:
-		s.ByLocal++
-	case e.ClosedFirst == Remote:
-		s.ByRemote++
-	default:
-		s.Unknown++
 	}
 }

@@ -3,6 +3,7 @@ package conn_test
 import (
 	"testing"
 
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
@@ -372,7 +373,7 @@ func TestSimultaneousOpenHasNoServer(t *testing.T) {
 	equal(t, "one end", got.verdicts[server], "- local fin by close of 42")
 	equal(t, "other end", got.verdicts[client], "- remote fin by close of 42")
 	equal(t, "connections", got.Summary.Connections, 1)
-	equal(t, "closed by an end without a role", got.Summary.ByLocal, 1)
+	equal(t, "closed by an end without a role", got.Summary.By[conn.ByLocal], 1)
 }
 
 func TestIncompleteIsWhatWasNotSeenWhole(t *testing.T) {

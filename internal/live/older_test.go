@@ -139,7 +139,7 @@ func (r *recorder) checkOlderVerdicts(t *testing.T, closed int) {
 			t.Errorf("%v to %v: closed by %+v, %q, incomplete %v; want this process by close", v.Local(), v.Remote(), v.Closer, v.Mechanism, v.Incomplete)
 		}
 	}
-	if by != [2]int{closed, closed} || r.summary.ByServer != closed/2 || r.summary.ByClient != closed/2 {
+	if by != [2]int{closed, closed} || r.summary.By[conn.ByServer] != closed/2 || r.summary.By[conn.ByClient] != closed/2 {
 		t.Errorf("closed first by server and client: %v ends, %+v; want half of %d each", by, r.summary, closed)
 	}
 }

@@ -30,7 +30,7 @@ func TestTwentyThreeConnections(t *testing.T) {
 	r.awaitVerdicts(t, 2*n, soon)
 	r.stop(t)
 	s := r.summary
-	if s.Connections != n || s.BothEnds != n || s.ByServer != n || s.Closed() != n || s.Open() != 0 {
+	if s.Connections != n || s.BothEnds != n || s.By[conn.ByServer] != n || s.Closed() != n || s.Open() != 0 {
 		t.Errorf("summary %+v, want %d connections, both ends of each, all closed first by the server", s, n)
 	}
 	for id, count := range r.verdictsOf {
@@ -156,7 +156,7 @@ func TestGoSockets(t *testing.T) {
 	}
 	r.awaitVerdicts(t, 2, soon)
 	r.stop(t)
-	if r.summary.Connections != 1 || r.summary.ByServer != 1 {
+	if r.summary.Connections != 1 || r.summary.By[conn.ByServer] != 1 {
 		t.Errorf("summary %+v, want one connection, closed first by the server", r.summary)
 	}
 	for _, v := range r.verdicts {

@@ -66,7 +66,7 @@ func BenchmarkTransition(b *testing.B) {
 func (k *keeper) play(b *testing.B, to derive.Output, tracker *conn.Tracker) {
 	one := func(t *told) {
 		if t.counted {
-			tracker.Summary.ByServer++
+			tracker.Summary.By[conn.ByServer]++
 		}
 		to.Transition(&t.transition, t.step)
 		t.transition.Time += event.Time(10 * time.Minute)

@@ -1,6 +1,9 @@
 package stat
 
-import "github.com/tcptrace/tcptrace/internal/tcpstate"
+import (
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
 
 const (
 	// closersListed is how many groups of closers a report has.
@@ -57,8 +60,8 @@ func (s *Stat) connections() Connections {
 	return Connections{
 		Seen: sum.Connections, BothEnds: sum.BothEnds, Open: sum.Open(), Incomplete: sum.Incomplete, Forgotten: sum.Forgotten,
 		ClosedFirst: ClosedFirst{
-			Server: sum.ByServer, Client: sum.ByClient, Both: sum.ByBoth, Neither: sum.ByNeither,
-			Local: sum.ByLocal, Remote: sum.ByRemote, Unknown: sum.Unknown,
+			Server: sum.By[conn.ByServer], Client: sum.By[conn.ByClient], Both: sum.By[conn.ByBoth], Neither: sum.By[conn.ByNeither],
+			Local: sum.By[conn.ByLocal], Remote: sum.By[conn.ByRemote], Unknown: sum.By[conn.ByUnknown],
 		},
 		Ended: Ended{
 			Fin: s.fin, Resets: sum.Resets, Timeouts: sum.Timeouts, Refused: sum.Refused, Abandoned: sum.Abandoned,

@@ -108,13 +108,11 @@ func closingOf(e *conn.End) (c closing, pid uint32) {
 }
 
 func closedBy(e *conn.End) string {
-	switch e.ClosedFirst {
-	case 0, conn.Neither:
+	by := e.ClosedBy()
+	if by == conn.ByNeither || by == conn.ByUnknown {
 		return ""
-	case conn.Both:
-		return conn.Both.String()
 	}
-	return cmp.Or(e.RoleOf(e.ClosedFirst).String(), e.ClosedFirst.String())
+	return by.String()
 }
 
 // servicePort is the server's port, or 0 where the roles are not known.

@@ -79,13 +79,9 @@ func addSummary(to, s *conn.Summary) {
 	to.Transitions += s.Transitions
 	to.Connections += s.Connections
 	to.BothEnds += s.BothEnds
-	to.ByServer += s.ByServer
-	to.ByClient += s.ByClient
-	to.ByLocal += s.ByLocal
-	to.ByRemote += s.ByRemote
-	to.ByBoth += s.ByBoth
-	to.ByNeither += s.ByNeither
-	to.Unknown += s.Unknown
+	for by, n := range s.By {
+		to.By[by] += n
+	}
 	to.Resets += s.Resets
 	to.Timeouts += s.Timeouts
 	to.Refused += s.Refused

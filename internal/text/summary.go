@@ -26,9 +26,9 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	p.add("\n")
 	p.add("closed first by:   ")
 	p.figures([]figure{
-		{"server", s.ByServer, true}, {"client", s.ByClient, true},
-		{"both", s.ByBoth, true}, {"neither", s.ByNeither, true},
-		{"local", s.ByLocal, false}, {"remote", s.ByRemote, false}, {"unknown", s.Unknown, false},
+		{"server", s.By[conn.ByServer], true}, {"client", s.By[conn.ByClient], true},
+		{"both", s.By[conn.ByBoth], true}, {"neither", s.By[conn.ByNeither], true},
+		{"local", s.By[conn.ByLocal], false}, {"remote", s.By[conn.ByRemote], false}, {"unknown", s.By[conn.ByUnknown], false},
 	})
 	p.add("\nended by:          ")
 	p.figures([]figure{

@@ -147,18 +147,11 @@ func causeWord(t *event.Transition) string {
 	return causeWords[t.Cause]
 }
 
-func closesFirst(e *conn.End) string {
-	switch role := e.RoleOf(e.ClosedFirst); {
-	case e.ClosedFirst == conn.Both:
-		return "both close at once"
-	case role == conn.Server:
-		return "server closes first"
-	case role == conn.Client:
-		return "client closes first"
-	case e.ClosedFirst == conn.Local:
-		return "local closes first"
-	}
-	return "remote closes first"
+func closesFirst(e *conn.End) string { return closesFirstWords[e.ClosedBy()] }
+
+var closesFirstWords = [conn.ByCount]string{
+	conn.ByServer: "server closes first", conn.ByClient: "client closes first",
+	conn.ByLocal: "local closes first", conn.ByRemote: "remote closes first", conn.ByBoth: "both close at once",
 }
 
 // appendHeld says how long a timewait socket holds its port.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
@@ -118,7 +119,7 @@ func (d *painter) summary() []Line {
 	if d.Unseen > 0 {
 		first += "; not seen: the end of " + text.Counted(d.Unseen, "socket") + " in TIME_WAIT"
 	}
-	by := Tally{By: [closers]int{s.ByServer, s.ByClient, s.ByLocal, s.ByRemote, s.ByBoth, s.ByNeither, s.Unknown}}
+	by := Tally{By: s.By}
 	lost := Span{"no events lost", Plain}
 	switch {
 	case d.Counts.Lost > 0:
@@ -154,8 +155,8 @@ func (d *painter) ended() string {
 func (t *Tally) named() string {
 	var words []string
 	for c, n := range t.By {
-		if n > 0 || closer(c) == byServer || closer(c) == byClient {
-			words = append(words, closer(c).String()+" "+text.Grouped(n))
+		if n > 0 || conn.ClosedBy(c) <= conn.ByClient {
+			words = append(words, conn.ClosedBy(c).String()+" "+text.Grouped(n))
 		}
 	}
 	return strings.Join(words, ", ")
@@ -165,8 +166,8 @@ func (t *Tally) named() string {
 // not all is less than 100, and what is not none is not 0.
 func (t *Tally) shares() string {
 	var words []string
-	done := [closers]bool{}
-	for range closers {
+	done := [conn.ByCount]bool{}
+	for range conn.ByCount {
 		best := -1
 		for c, n := range t.By {
 			if n > 0 && !done[c] && (best < 0 || n > t.By[best]) {
@@ -177,7 +178,7 @@ func (t *Tally) shares() string {
 			break
 		}
 		done[best] = true
-		words = append(words, closer(best).String()+" "+percent(t.By[best], t.Closed))
+		words = append(words, conn.ClosedBy(best).String()+" "+percent(t.By[best], t.Closed))
 	}
 	return strings.Join(words, ", ")
 }

@@ -110,46 +110,8 @@ func (g *Group) add(e *conn.End) {
 // Tally counts the connections of a group whose verdict is out.
 type Tally struct {
 	Closed int
-	By     [closers]int
+	By     [conn.ByCount]int
 	Resets int
-}
-
-// closer is who closed a connection first.
-type closer uint8
-
-// The closers, in the order in which they are named.
-const (
-	byServer closer = iota
-	byClient
-	byLocal // the roles are not known
-	byRemote
-	byBoth
-	byNeither
-	byUnknown
-
-	closers = 7
-)
-
-func (c closer) String() string {
-	return [closers]string{"server", "client", "local", "remote", "both", "neither", "unknown"}[c]
-}
-
-func closerOf(e *conn.End) closer {
-	switch role := e.RoleOf(e.ClosedFirst); {
-	case e.ClosedFirst == conn.Both:
-		return byBoth
-	case e.ClosedFirst == conn.Neither:
-		return byNeither
-	case role == conn.Server:
-		return byServer
-	case role == conn.Client:
-		return byClient
-	case e.ClosedFirst == conn.Local:
-		return byLocal
-	case e.ClosedFirst == conn.Remote:
-		return byRemote
-	}
-	return byUnknown
 }
 
 // tally is one that goes on.
@@ -179,7 +141,7 @@ func (t *tallies) verdict(k Key, e *conn.End) {
 		t.of[k] = own
 	}
 	own.Closed++
-	own.By[closerOf(e)]++
+	own.By[e.ClosedBy()]++
 	if e.How == conn.Reset || e.Ended == conn.Reset {
 		own.Resets++
 	}

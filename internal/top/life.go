@@ -17,7 +17,7 @@ type Connection struct {
 	State         tcpstate.State
 	Since, Until  event.Time
 	Role          conn.Role
-	Closer        closer
+	Closer        conn.ClosedBy
 	Judged        bool // Closer is known, or never will be
 	How, Ended    conn.How
 	Mechanism     event.Mechanism
@@ -29,7 +29,7 @@ type Connection struct {
 func connectionOf(e *conn.End) Connection {
 	return Connection{
 		Socket: e.Socket, Local: e.Local(), Remote: e.Remote(),
-		State: e.State, Since: e.Since, Until: e.Until, Role: e.Role(), Closer: closerOf(e),
+		State: e.State, Since: e.Since, Until: e.Until, Role: e.Role(), Closer: e.ClosedBy(),
 		Judged: e.ClosedFirst != 0 || !opening(e.State),
 		How:    e.How, Ended: e.Ended, Mechanism: e.Mechanism, By: e.Closer, Process: e.Process, Incomplete: e.Incomplete,
 	}

@@ -140,21 +140,21 @@ func (d *painter) verdict(c *Connection) []Line {
 	}
 	words := "nobody has closed it yet"
 	switch {
-	case c.Judged && c.Closer == byUnknown:
+	case c.Judged && c.Closer == conn.ByUnknown:
 		words = "it is not known who closed first"
-	case c.Judged && c.Closer == byNeither:
+	case c.Judged && c.Closer == conn.ByNeither:
 		words = "neither side closed it"
-	case c.Judged && c.Closer == byBoth:
+	case c.Judged && c.Closer == conn.ByBoth:
 		words = "both sides closed it at once"
 	case c.Judged && c.Role == 0:
 		words = "the " + c.Closer.String() + " end closed first"
 	case c.Judged:
 		words = "the " + c.Closer.String() + " closed first"
 	}
-	if c.By != nil && c.Closer != byBoth {
+	if c.By != nil && c.Closer != conn.ByBoth {
 		words += ", " + processName(c.By)
 	}
-	if c.Mechanism != 0 && c.Closer != byBoth {
+	if c.Mechanism != 0 && c.Closer != conn.ByBoth {
 		words += " by " + c.Mechanism.String()
 	}
 	if c.How != 0 {

@@ -128,9 +128,9 @@ func (v *View) choose(key rune) {
 	case 's':
 		v.sort()
 	case 'r':
-		v.orders[v.page].Reverse = !v.orders[v.page].Reverse
+		v.orders[v.page].Reverse = v.table() && !v.orders[v.page].Reverse
 	case '/':
-		v.typing = v.page == Groups || v.page == Connections
+		v.typing = v.table()
 	case ' ':
 		v.Frozen = !v.Frozen
 	case 'f':
@@ -257,7 +257,7 @@ func (v *View) move(by int, p *Picture) {
 // there.
 func (v *View) Follow(p *Picture) {
 	at := &v.at[v.page]
-	if !v.table() || v.awaits(p) || at.cursor == 0 || at.cursor >= len(p.Groups)+len(p.Connections) && p.Total > p.lines() {
+	if !v.table() || v.awaits(p) || at.cursor == 0 || at.cursor >= p.lines() && p.lines() < p.Total {
 		return
 	}
 	for i := range p.lines() {

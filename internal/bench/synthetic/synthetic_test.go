@@ -49,7 +49,7 @@ func TestMake(t *testing.T) {
 	Make(connections, &c)
 	want := conn.Summary{
 		Transitions: connections * Each, Connections: connections, BothEnds: connections,
-		ByServer: connections * 7 / 10, ByClient: connections * 3 / 10,
+		By: [conn.ByCount]int{conn.ByServer: connections * 7 / 10, conn.ByClient: connections * 3 / 10},
 	}
 	if got := c.tracker.Summary; got != want {
 		t.Errorf("got %+v\nwant %+v", got, want)
