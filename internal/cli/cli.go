@@ -14,9 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/tcptrace/tcptrace/internal/derive"
-	"github.com/tcptrace/tcptrace/internal/replay"
 )
 
 // The exit codes.
@@ -67,18 +64,6 @@ type app struct {
 	stderr *progress
 	log    *zap.Logger
 	level  zap.AtomicLevel
-}
-
-// replay replays captures. What it reads is shown as progress, unless lines go elsewhere than
-// into a file meanwhile.
-func (a *app) replay(ctx context.Context, o replay.Options, out derive.Output, lines bool) error {
-	info, err := a.stdout.Stat()
-	if !lines || err == nil && info.Mode().IsRegular() {
-		o.Progress = a.stderr.of("reading")
-		defer a.stderr.clear()
-	}
-	o.Log = a.log
-	return replay.Run(ctx, o, out)
 }
 
 // newLogger returns the program's own log: a line a message, after the program's name.

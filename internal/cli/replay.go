@@ -33,6 +33,18 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	return rewrite(ctx, app, o, options)
 }
 
+// replay replays captures. What it reads is shown as progress, unless lines go elsewhere than
+// into a file meanwhile.
+func (a *app) replay(ctx context.Context, o replay.Options, out derive.Output, lines bool) error {
+	info, err := a.stdout.Stat()
+	if !lines || err == nil && info.Mode().IsRegular() {
+		o.Progress = a.stderr.of("reading")
+		defer a.stderr.clear()
+	}
+	o.Log = a.log
+	return replay.Run(ctx, o, out)
+}
+
 // dropAll gives up all rights: what is left to do takes none.
 func (a *app) dropAll() error { return privilege.Drop(privilege.Keep{}, a.log) }
 
