@@ -45,7 +45,7 @@ var portsLow = &rule{
 	},
 	summary: func(g *group) string {
 		f := &g.fact
-		return fmt.Sprintf("%d of %s are left for %s%s%s", left(f.ports), count(usable(f.ports), "local port"),
+		return fmt.Sprintf("%d of %s are left for %s%s%s", f.ports.Left(), count(f.ports.Usable(), "local port"),
 			destinationWords(f.remote), f.lastingFor(), wrap(": ", statesWords(f.ports), ""))
 	},
 	advice: func(g *group) []string { return portFixes(g.fact.ports, event.CallConnect) },
@@ -53,7 +53,7 @@ var portsLow = &rule{
 
 // lastingFor says how long the ports that are left last, or "".
 func (f *fact) lastingFor() string {
-	n := left(f.ports)
+	n := f.ports.Left()
 	if f.growth < 1 || n == 0 {
 		return ""
 	}
@@ -91,12 +91,7 @@ func (e *Engine) counted(s *event.Sample) {
 	e.stocks[to] = supply{s.Time, s.Ports.Taken, low(s.Ports)}
 }
 
-// usable is how many ports the kernel chooses from.
-func usable(p *event.PortStock) int { return max(0, int(p.Last)-int(p.First)+1-p.Reserved) }
-
-func left(p *event.PortStock) int { return max(0, usable(p)-p.Taken) }
-
-func low(p *event.PortStock) bool { return p.Taken*100 > usable(p)*portsLowAbove }
+func low(p *event.PortStock) bool { return p.Taken*100 > p.Usable()*portsLowAbove }
 
 // noPort says whether a call failed because all local ports are taken. bind() to port 0
 // and connect() over IPv4 fail so for nothing else (__inet_hash_connect()); over IPv6
@@ -112,7 +107,7 @@ func noPort(c *event.CallFailed) bool {
 	return c.Call == event.CallConnect && (c.Remote.Addr().Is4() || c.Ports != nil && gone(c.Ports))
 }
 
-func gone(p *event.PortStock) bool { return left(p)*100 <= usable(p)*portsGoneBelow }
+func gone(p *event.PortStock) bool { return p.Left()*100 <= p.Usable()*portsGoneBelow }
 
 // callWords is the call and how it failed: "connect() of curl/12 to 10.0.0.9:443 failed
 // with EADDRNOTAVAIL".
@@ -143,9 +138,9 @@ func (f *fact) shortage() string {
 	case p == nil:
 		return ""
 	case !gone(p):
-		return fmt.Sprintf(", although %d of %s are left%s a moment later", left(p), count(usable(p), "local port"), there)
+		return fmt.Sprintf(", although %d of %s are left%s a moment later", p.Left(), count(p.Usable(), "local port"), there)
 	}
-	return fmt.Sprintf(": %d of %s are taken%s%s", p.Taken, count(usable(p), "local port"), there, wrap(", ", statesWords(p), ""))
+	return fmt.Sprintf(": %d of %s are taken%s%s", p.Taken, count(p.Usable(), "local port"), there, wrap(", ", statesWords(p), ""))
 }
 
 // statesWords is in which states the ports are taken, the most frequent first.
@@ -175,7 +170,7 @@ var connectFailed = &rule{
 		case sameTuple(c):
 			return callWords(g) + ": there is a connection from " + c.Local.String() + " to it already"
 		case c.Local.Port() == 0 && c.Ports != nil:
-			return callWords(g) + ", although " + count(left(c.Ports), "local port") + " are left for it"
+			return callWords(g) + ", although " + count(c.Ports.Left(), "local port") + " are left for it"
 		}
 		return callWords(g)
 	},

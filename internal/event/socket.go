@@ -109,6 +109,12 @@ type PortStock struct {
 	ByState     [tcpstate.Count]int // taken, by the state of the socket that has it
 }
 
+// Usable is how many ports the kernel chooses from.
+func (s *PortStock) Usable() int { return max(0, int(s.Last)-int(s.First)+1-s.Reserved) }
+
+// Left is how many of them are left.
+func (s *PortStock) Left() int { return max(0, s.Usable()-s.Taken) }
+
 // Options is what a socket's user set, as far as it decides who may have a port.
 type Options struct {
 	Known     bool   // false: no option was seen

@@ -209,8 +209,7 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 			continue
 		}
 		stock := countPorts(d.local, d.remote, settings, inNamespace(sockets, d.netns))
-		usable := int(stock.Last) - int(stock.First) + 1 - stock.Reserved
-		percent := stock.Taken * 100 / max(usable, 1)
+		percent := stock.Taken * 100 / max(stock.Usable(), 1)
 		t.sampler.stocks[d] = percent
 		if percent >= stockShare && percent != last[d] {
 			t.records.Sample(&event.Sample{Time: now, NetNS: d.netns, Ports: stock})

@@ -39,8 +39,7 @@ func (p *ports) add(r *recording, at event.Time, s *event.PortStock) {
 		p.more++
 		return
 	}
-	usable := int(s.Last) - int(s.First) + 1 - s.Reserved
-	d.looks = append(d.looks, look{r.micros(at), max(0, usable-s.Taken), usable})
+	d.looks = append(d.looks, look{r.micros(at), s.Left(), s.Usable()})
 }
 
 func (p *ports) destination(name string) *destination {

@@ -187,8 +187,7 @@ func stateCounts(states [tcpstate.Count]int) string {
 
 // portWords says how many of the ports that the kernel chooses from are taken.
 func portWords(s *event.PortStock) string {
-	usable := int(s.Last) - int(s.First) + 1 - s.Reserved
-	words := strconv.Itoa(s.Taken) + " of " + strconv.Itoa(usable) + " local ports (" +
+	words := strconv.Itoa(s.Taken) + " of " + strconv.Itoa(s.Usable()) + " local ports (" +
 		strconv.Itoa(int(s.First)) + "-" + strconv.Itoa(int(s.Last)) + ") are taken"
 	if s.Remote.IsValid() {
 		words += " for " + s.Remote.String()
