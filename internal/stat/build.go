@@ -80,7 +80,7 @@ var life = [...]tcpstate.State{
 func (s *Stat) dwellTimes() []Dwell {
 	dwells := []Dwell{}
 	for _, state := range life {
-		if h := &s.dwells[state]; h.n > 0 {
+		if h := s.edges.dwells(state); h.n > 0 {
 			dwells = append(dwells, Dwell{
 				State: state.String(), Times: h.n, Median: h.quantile(0.5), P99: h.quantile(0.99), Max: h.max,
 			})

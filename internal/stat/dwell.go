@@ -33,6 +33,21 @@ func (h *histogram) add(d time.Duration) {
 	h.min, h.max = min(h.min, d), max(h.max, d)
 }
 
+// merge adds what another one has counted.
+func (h *histogram) merge(o *histogram) {
+	if o.n == 0 {
+		return
+	}
+	if h.n == 0 {
+		h.counts, h.min = make([]uint64, slots), o.min
+	}
+	for slot, n := range o.counts {
+		h.counts[slot] += n
+	}
+	h.n += o.n
+	h.min, h.max = min(h.min, o.min), max(h.max, o.max)
+}
+
 // slotOf is where a duration is counted. Slots below 2*parts have one duration each.
 func slotOf(d time.Duration) int {
 	octave := max(0, bits.Len64(uint64(d))-partBits-1)

@@ -22,6 +22,15 @@ func (e *edges) add(t *event.Transition) {
 	}
 }
 
+// dwells has how long sockets were in a state that they left, whatever came then.
+func (e *edges) dwells(from tcpstate.State) *histogram {
+	all := new(histogram)
+	for to := range e[from] {
+		all.merge(&e[from][to].dwells)
+	}
+	return all
+}
+
 func (e *edges) list() []Edge {
 	list := []Edge{}
 	for from := range e {

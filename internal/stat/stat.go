@@ -21,7 +21,6 @@ type Stat struct {
 	summary  conn.Summary // of the recordings before
 	sockets  int          // that were closed, or open where a recording ended
 	fin      int          // connections that FINs alone ended
-	dwells   [tcpstate.Count]histogram
 	edges    edges
 	closers  closers
 	curves   curves
@@ -70,9 +69,6 @@ func (s *Stat) Transition(t *event.Transition, step conn.Step) {
 		return
 	}
 	s.edges.add(t)
-	if t.Dwell > 0 && t.From < tcpstate.Count {
-		s.dwells[t.From].add(t.Dwell)
-	}
 	// Of an end of which a part is missing, the state before may be another than From.
 	if step.End.Incomplete || gaugeOf(t.From) != none || gaugeOf(t.To) != none {
 		r.census.move(t.Socket, t.To, wall)
