@@ -205,7 +205,7 @@ func (e *End) Role() Role {
 	return 0
 }
 
-// RoleOf is the role of the side as seen from this end, or "".
+// RoleOf is the role of the side as seen from this end; 0: it is not known.
 func (e *End) RoleOf(side Side) Role {
 	switch side {
 	case Local:

@@ -85,6 +85,9 @@ func (p *player) open() ([]*capture.Reader, error) {
 
 // measure adds up how long the files are, if that is asked for and all have a length.
 func (p *player) measure(files []*capture.Reader) {
+	if p.Progress == nil {
+		return
+	}
 	for _, r := range files {
 		_, size := r.Progress()
 		if size == 0 {
