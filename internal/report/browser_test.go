@@ -201,7 +201,7 @@ func (b *tab) shot(name string, width int64, dark bool) {
 	}
 }
 
-// choices says what each part of the page shows.
+// What parts of the page show.
 const (
 	shownRows   = `document.querySelectorAll('#body tr[data-row]').length`
 	firstServer = `document.querySelector('#body tr[data-row] td:nth-child(3)').textContent`
@@ -332,7 +332,7 @@ func TestZoom(t *testing.T) {
 		span.dispatchEvent(new PointerEvent('pointermove', {bubbles: true, clientX: at.x + 5, clientY: at.y + 5}));
 	})()`)
 	b.want(`document.getElementById('tip').textContent.split('\n').slice(0, 3).join('; ')`,
-		"TIME_WAIT of the server 127.0.0.1:80; from 04:13:30.438474; until 04:14:30.6")
+		"TIME_WAIT of the server 127.0.0.1:80; from 04:13:30.438474; still TIME_WAIT, until 04:14:30.6")
 	if whole == "62.8s" {
 		t.Errorf("at first %s are shown: what was recorded is hard to see", whole)
 	}
@@ -354,7 +354,9 @@ func TestSelection(t *testing.T) {
 	b.want(`document.querySelector('#edge-CLOSING-TIME_WAIT').classList.contains('chosen')`, "false")
 	b.click("#table")
 	b.do(chromedp.KeyEvent(kb.ArrowDown))
-	b.want(chosenRow+` !== null`, "true")
+	if server := b.eval(chosenRow); !strings.HasSuffix(b.eval(ladderName), server) || server == "" {
+		t.Errorf("the chosen row is of %q, the ladder of %q", server, b.eval(ladderName))
+	}
 	if again := b.eval(ladderName); again == name {
 		t.Error("the down arrow chooses no other row")
 	}

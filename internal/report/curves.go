@@ -17,7 +17,7 @@ const (
 
 // curve is a number over time, drawn.
 type curve struct {
-	Name, Class string
+	Name        string
 	Most        string // the highest number, in words
 	Line, Area  string // the d of an SVG path
 	First, Last string // the times at its ends
@@ -32,7 +32,7 @@ func (r *Report) curves(f *stat.Report) []curve {
 			numbers[i] = float64(s.Sockets)
 		}
 		drawn := curve{
-			Name: c.State, Class: "state-" + c.State,
+			Name: c.State,
 			Most: "at most " + text.Grouped(c.Peak) + " at once, first at " + r.exact(c.PeakAt.UnixMicro()),
 		}
 		drawn.draw(steps(numbers), float64(max(1, c.Peak)))
@@ -57,7 +57,7 @@ func (r *Report) portCurves() []curve {
 			points = append(points, [2]float64{float64(l.at-first) / float64(max(1, last-first)), float64(l.left)})
 		}
 		drawn := curve{
-			Name: "Ports left for " + d.name, Class: "ports",
+			Name: "Ports left for " + d.name,
 			Most: fmt.Sprintf("at least %s of %s, at %s; %s", text.Grouped(least.left), text.Grouped(usable),
 				r.exact(least.at), text.Counted(len(d.looks), "look")),
 		}

@@ -16,7 +16,7 @@ import (
 // dataMost is how many bytes of data a page has: what is beyond that is not listed.
 const dataMost = 16 << 20
 
-// The flags of a connection and of an end, as script.js knows them.
+// The flags of a connection and of an end, as page/data.js knows them.
 const (
 	rowListener = 1 << iota
 	rowJudged

@@ -17,8 +17,8 @@ type diagram struct {
 
 // node is a state in the diagram.
 type node struct {
-	State, Note string
-	X, Y        int // its middle
+	State string
+	X, Y  int // its middle
 }
 
 // drawnEdge is one of the diagram.
@@ -43,11 +43,11 @@ const (
 
 // nodes are where the states stand; CLOSE stands at the beginning and at the end.
 var nodes = []node{
-	{"CLOSE", "", 380, 26},
-	{"SYN_SENT", "", 150, 116}, {"LISTEN", "", 610, 80}, {"SYN_RECV", "", 610, 166},
-	{"ESTABLISHED", "", 380, 236},
-	{"FIN_WAIT1", "", 150, 316}, {"CLOSING", "", 380, 396}, {"FIN_WAIT2", "", 150, 436}, {"TIME_WAIT", "", 380, 516},
-	{"CLOSE_WAIT", "", 610, 316}, {"LAST_ACK", "", 610, 436}, {"CLOSE", "end", 610, 546},
+	{"CLOSE", 380, 26},
+	{"SYN_SENT", 150, 116}, {"LISTEN", 610, 80}, {"SYN_RECV", 610, 166},
+	{"ESTABLISHED", 380, 236},
+	{"FIN_WAIT1", 150, 316}, {"CLOSING", 380, 396}, {"FIN_WAIT2", 150, 436}, {"TIME_WAIT", 380, 516},
+	{"CLOSE_WAIT", 610, 316}, {"LAST_ACK", 610, 436}, {"CLOSE", 610, 546},
 }
 
 // drawn are the edges of the diagram: their way, where they begin and end, and where their

@@ -2,7 +2,6 @@ package report
 
 import (
 	"bufio"
-	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -143,9 +142,12 @@ func (r *Report) listed() string {
 		words = "Of the connections, only the first " + text.Grouped(r.kept) + " are kept; all are counted. "
 	}
 	if r.tables.unnamed {
-		words += "Of the processes, only the first " + text.Grouped(processesKept-1) + " are named."
+		words += "Of the processes, only the first " + text.Grouped(processesKept-1) + " are named. "
 	}
-	return words
+	if r.tables.untold {
+		words += "Of the causes, only the first " + text.Grouped(causesKept-1) + " are told."
+	}
+	return strings.TrimSpace(words)
 }
 
 // folded are some of many, and the others, which are shown when asked for.
@@ -213,9 +215,9 @@ func (r *Report) conditions() []condition {
 	for _, rec := range r.recordings {
 		c := condition{
 			Host: known(rec.Hostname), Kernel: known(rec.Kernel) + " " + text.Printable(rec.Arch),
-			Version: known(rec.Version), Filter: cmp.Or(text.Printable(rec.Filter), "all TCP connections"),
+			Version: known(rec.Version), Filter: rec.what(),
 			Ended: rec.endWords(), Cut: rec.cut(), MoreLosses: rec.moreLosses,
-			When: rec.wall(rec.begin, r.zone).Format("2006-01-02 15:04:05 -07:00") + ", for " + text.Duration(time.Duration(rec.last-rec.begin)),
+			When: rec.when(r.zone),
 		}
 		for _, s := range []pair{
 			{"Transitions", rec.Sources.Transitions}, {"TIME_WAIT", rec.Sources.Timewait}, {"Processes", rec.Sources.Owner},

@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/mattn/go-runewidth"
 
@@ -146,7 +145,7 @@ func (m *markdown) endWords(i int) string {
 }
 
 func (m *markdown) rung(r *rung) {
-	at := m.connection.recording.wall(r.at, m.report.zone).Format("15:04:05.000000")
+	at := m.report.exact(m.connection.recording.micros(r.at))
 	state := r.to.String()
 	if r.has(stepFound) && r.has(stepGap) {
 		state += " or before"
@@ -238,7 +237,7 @@ func (m *markdown) last(side int, e *end) {
 	case e.until != 0:
 		words += ", until " + m.report.clock(r.Clock.Wall(e.until))
 	}
-	at := r.wall(r.last, m.report.zone).Format("15:04:05.000000")
+	at := m.report.exact(r.micros(r.last))
 	for _, line := range text.Wrap(words, sideColumn) {
 		if side == 0 {
 			m.line(at, line, "", "")
@@ -253,12 +252,17 @@ func (m *markdown) last(side int, e *end) {
 func (m *markdown) recording() {
 	r := m.connection.recording
 	fmt.Fprintln(m)
-	begin := r.wall(r.begin, m.report.zone)
-	m.paragraph("", fmt.Sprintf("Recorded from %s for %s, on %s: Linux %s, tcptrace %s, %s; it ended: %s.",
-		begin.Format("2006-01-02 15:04:05 -07:00"), text.Duration(time.Duration(r.last-r.begin)),
-		known(r.Hostname), known(r.Kernel), known(r.Version),
-		cmp.Or(text.Printable(r.Filter), "all TCP connections"), r.endWords()))
+	m.paragraph("", fmt.Sprintf("Recorded from %s, on %s: Linux %s, tcptrace %s, %s; it ended: %s.",
+		r.when(m.report.zone), known(r.Hostname), known(r.Kernel), known(r.Version), r.what(), r.endWords()))
 }
+
+// when says from when on it was recorded, and for how long.
+func (r *recording) when(zone *time.Location) string {
+	return r.wall(r.begin, zone).Format("2006-01-02 15:04:05 -07:00") + ", for " + text.Duration(time.Duration(r.last-r.begin))
+}
+
+// what says what was recorded.
+func (r *recording) what() string { return cmp.Or(text.Printable(r.Filter), "all TCP connections") }
 
 // endWords says why the recording ended.
 func (r *recording) endWords() string {
@@ -270,8 +274,5 @@ func (r *recording) endWords() string {
 
 // known is a name, or that it is not known.
 func known(name string) string {
-	if name == "" || !utf8.ValidString(name) {
-		return "unknown"
-	}
-	return text.Printable(name)
+	return cmp.Or(text.Printable(name), "unknown")
 }

@@ -63,7 +63,7 @@ func (r *recording) micros(t event.Time) int64 {
 	if t == 0 {
 		return 0
 	}
-	return (int64(r.Clock) + int64(t)) / int64(time.Microsecond)
+	return r.Clock.Wall(t).UnixMicro()
 }
 
 // wall is a moment of the recording in a zone.

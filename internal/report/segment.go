@@ -31,9 +31,7 @@ func segmentOf(t *event.Transition) segment {
 	case event.CauseAck:
 		return segment{"ACK", false}
 	case event.CauseResetReceived:
-		if t.Error == event.EPIPE || t.Error == 0 || t.Error == event.ECONNRESET || t.Error == event.ECONNREFUSED {
-			return segment{"RST", false}
-		}
+		return segment{"RST", false}
 	case event.CauseResetSent:
 		return segment{"RST", true}
 	}

@@ -8,7 +8,7 @@ import (
 const (
 	// processesKept is how many processes are named.
 	processesKept = 1 << 17
-	// causesKept is how many different causes are: there are less than that.
+	// causesKept is how many different causes are told: more only a capture that lies has.
 	causesKept = 1 << 12
 )
 
@@ -32,6 +32,7 @@ type tables struct {
 	causes    []cause
 	why       map[cause]uint16
 	unnamed   bool // there are more processes than are named
+	untold    bool // there are more causes than are told
 }
 
 func newTables() tables {
@@ -73,8 +74,12 @@ func (t *tables) name(place uint32) string {
 // cause returns the place of a cause.
 func (t *tables) cause(c cause) uint16 {
 	place, known := t.why[c]
-	if known || len(t.causes) >= causesKept {
+	switch {
+	case known:
 		return place
+	case len(t.causes) >= causesKept:
+		t.untold = true
+		return 0
 	}
 	place = uint16(len(t.causes))
 	t.causes = append(t.causes, c)

@@ -10,9 +10,9 @@ const ACTS = 1, FOUND = 2, GAP = 4, FIRST = 8, SHORT = 16; // of a step
 const TIME_WAIT = raw.states.indexOf('TIME_WAIT'), CLOSE = raw.states.indexOf('CLOSE');
 
 const row = (i) => {
-  const [flags, role, first, how, ended, mechanism, closer, a, aPort, b, bPort, end, other] = rows[i];
+  const [flags, role, , how, ended, mechanism, closer, a, aPort, b, bPort, end, other] = rows[i];
   return {
-    flags, role, first, how: raw.words.hows[how], ended: raw.words.hows[ended],
+    flags, role, how: raw.words.hows[how], ended: raw.words.hows[ended],
     mechanism: raw.words.mechanisms[mechanism], closer: raw.processes[closer],
     addresses: [address(a, aPort), address(b, bPort)], ends: [end, other || null],
   };
@@ -127,7 +127,9 @@ function duration(micros) {
   if (micros < 1e6) return three(micros / 1e3) + 'ms';
   if (micros < 1e8) return three(micros / 1e6) + 's';
   if (micros < 3600e6) return two(micros / 1e6, 60, 'm', 's');
-  return two(micros / 60e6, 60, 'h', 'm');
+  if (micros < 100 * 3600e6) return two(micros / 60e6, 60, 'h', 'm');
+  if (micros < 100 * 24 * 3600e6) return two(micros / 3600e6, 24, 'd', 'h');
+  return Math.floor(micros / (24 * 3600e6)) + 'd';
 }
 
 // haystacks have what a search looks in, made when it is looked for first.

@@ -44,9 +44,9 @@ function drawLadder(i) {
   svg.setAttribute('role', 'img');
   svg.setAttribute('aria-label', 'Ladder of ' + rowName(r) + '; the table below says the same');
   const columns = r.flags & LISTENER ? [0] : sides(r);
-  columns.forEach((side, column) => drawEnd(svg, r, side, column, rungs, height));
+  columns.forEach((side, column) => drawEnd(svg, r, side, column, height));
   for (const arrow of arrowsOf(rungs)) drawArrow(svg, arrow);
-  for (const rung of rungs) drawRung(svg, r, rung, i);
+  for (const rung of rungs) drawRung(svg, rung, i);
   byId('ladder-drawing').replaceChildren(svg);
   listSteps(r, rungs, i);
 }
@@ -56,7 +56,7 @@ const columnX = (column) => column ? shape.right : shape.left;
 // anchorOf is how words stand at an end: in its middle, or on a narrow page within it.
 const anchorOf = (column) => shape === wideShape ? 'middle' : column ? 'end' : 'start';
 
-function drawEnd(svg, r, side, column, rungs, height) {
+function drawEnd(svg, r, side, column, height) {
   const end = r.ends[side], at = columnX(column);
   const name = [roleOf(r, side), r.addresses[side]].filter((word) => word).join(' ');
   draw(svg, 'text', {x: at, y: shape === wideShape || !column ? 18 : 34, 'text-anchor': anchorOf(column), class: 'state'}, shortened(name, 52));
@@ -72,6 +72,9 @@ function stillWords(r, end) {
   return 'still ' + raw.states[stateOf(end)] + (end[1] ? ', until ' + clock(end[1], 1) : '');
 }
 
+// firstWords says who closes first, at the step that shows it.
+const firstWords = (i) => who(i) === 'both' ? 'both close at once' : who(i) + ' closes first';
+
 function drawArrow(svg, arrow) {
   const from = columnX(arrow.column), to = columnX(1 - arrow.column), sign = to > from ? 1 : -1;
   const came = arrow.came || arrow.sent;
@@ -84,7 +87,7 @@ function drawArrow(svg, arrow) {
   draw(svg, 'text', {x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 4, 'text-anchor': 'middle', class: 'segment-name'}, arrow.name + (arrow.came ? '' : ' (not seen to come)'));
 }
 
-function drawRung(svg, r, rung, i) {
+function drawRung(svg, rung, i) {
   const at = columnX(rung.column), sign = (rung.column ? 1 : -1) * shape.out;
   draw(svg, 'circle', {cx: at, cy: rung.y, r: 4, class: 'dot'});
   const side = {x: at + sign * 12, 'text-anchor': sign > 0 ? 'start' : 'end'};
@@ -93,7 +96,7 @@ function drawRung(svg, r, rung, i) {
   const words = rungWords(rung);
   const line = draw(svg, 'text', {...side, y: y + 14, class: 'faint'}, shortened(words, 42));
   draw(line, 'title', {}, words);
-  if (rung.flags & FIRST) draw(svg, 'text', {...side, y: y + 27, class: 'first'}, who(i) === 'both' ? 'both close at once' : who(i) + ' closes first');
+  if (rung.flags & FIRST) draw(svg, 'text', {...side, y: y + 27, class: 'first'}, firstWords(i));
 }
 
 // rungWords says who acted, or why it came to a step otherwise.
@@ -109,7 +112,7 @@ function listSteps(r, rungs, i) {
       clock(rung.at), [roleOf(r, rung.side), r.addresses[rung.side]].join(' ').trim(),
       rung.flags & FOUND ? '' : raw.states[rung.from], raw.states[rung.to],
       rung.after === null ? '' : duration(rung.after),
-      stepWords(rung) + (rung.flags & FIRST ? ', ' + who(i) + ' closes first' : ''),
+      stepWords(rung) + (rung.flags & FIRST ? ', ' + firstWords(i) : ''),
     ];
     return make('tr', {}, ...cells.map((cell) => make('td', {}, cell)));
   }));

@@ -193,8 +193,7 @@ function tip(r, side, step, next) {
   const end = r.ends[side];
   const lines = [raw.states[step.to] + ' of ' + (roleOf(r, side) ? 'the ' + roleOf(r, side) + ' ' : '') + r.addresses[side]];
   lines.push((step.flags & FOUND ? 'before ' : 'from ') + clock(step.at) + (next ? ' to ' + clock(next.at) + ' (' + duration(lasted(step, next)) + ')' : ''));
-  if (!next && end[0] & OVERDUE) lines.push('its end was not seen');
-  if (!next) lines.push(end[1] ? 'until ' + clock(end[1], 1) : 'still, when the recording ended');
+  if (!next) lines.push(stillWords(r, end));
   lines.push(stepWords(step));
   return lines.join('\n');
 }
