@@ -194,6 +194,7 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 	if k.From != tcpstate.Listen {
 		sock.totals = k.Totals
 	}
+	resetReceived, resetSent := sock.during(sock.now().resetReceived), sock.hasReset(k)
 	t := s.change(sock, k.Time, k.From, tcpstate.Close, "")
 	t.Error = k.Error
 	afterClose := k.From == tcpstate.FinWait1 || k.From == tcpstate.FinWait2
@@ -209,14 +210,14 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 		t.Cause = event.CauseTimeout // a keepalive that gives up sends a RST as well
 	case k.Error == event.ECONNABORTED:
 		t.Cause = event.CauseDestroyed
-	case recent(sock.now().resetReceived, k.Time):
+	case resetReceived:
 		t.Cause = event.CauseResetReceived
 		if afterClose { // or data came, which we answer by a RST
 			sock.own(&t)
 			s.queue.hold(t, sock, patience)
 			return
 		}
-	case recent(sock.now().resetSent, k.Time):
+	case resetSent:
 		t.Cause, t.Reason = event.CauseResetSent, s.reason(sock.moment.resetReason)
 	case k.Error != 0:
 		// neither a RST nor a timer: the error is all that is known
@@ -235,6 +236,16 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 	}
 	sock.own(&t)
 	s.queue.put(t, sock)
+}
+
+// hasReset says whether the RST that a socket sent last goes with its end. While it connects
+// it may answer a segment by one, and go on (RFC 9293 section 3.10.7.3).
+func (sock *socket) hasReset(k *event.Kernel) bool {
+	sent := sock.now().resetSent
+	if k.From == tcpstate.SynSent || k.From == tcpstate.SynRecv {
+		return recent(sent, k.Time)
+	}
+	return sock.during(sent)
 }
 
 // holdClose waits for the RST that an abort sends. If none comes, a full table of
@@ -275,7 +286,8 @@ func (s *Settler) resetSent(k *event.Kernel) {
 	s.queue.settle(sock.held)
 }
 
-// resetReceived takes tcp_reset(), which comes before the change to CLOSE.
+// resetReceived takes tcp_reset(), which leaves no socket but in CLOSE: the change comes next,
+// however long that takes a guest that its host lets wait.
 func (s *Settler) resetReceived(k *event.Kernel) {
 	sock := s.find(k)
 	if sock == nil {

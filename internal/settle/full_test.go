@@ -52,10 +52,10 @@ func TestWhyASocketCloses(t *testing.T) {
 		{
 			"a RST that went out before",
 			[]event.Kernel{
-				resetReceived(-10*ms, established), // makes the socket known
+				change(-10*ms, "SYN_RECV>ESTABLISHED"),
 				resetSent(0, from(established)), change(30*us, "ESTABLISHED>CLOSE"),
 			},
-			[]string{"ESTABLISHED>CLOSE reset_sent"},
+			[]string{"SYN_RECV>ESTABLISHED handshake", "ESTABLISHED>CLOSE reset_sent after 10.03ms"},
 		},
 		{
 			"the peer's RST",
@@ -63,6 +63,37 @@ func TestWhyASocketCloses(t *testing.T) {
 				resetReceived(0, established), change(10*us, "ESTABLISHED>CLOSE", fails(event.ECONNRESET)),
 			},
 			[]string{"ESTABLISHED>CLOSE reset_received ECONNRESET"},
+		},
+		{
+			"the peer's RST, and the host lets the guest wait",
+			[]event.Kernel{
+				resetReceived(0, established), change(time.Second, "ESTABLISHED>CLOSE", fails(event.ECONNRESET)),
+			},
+			[]string{"ESTABLISHED>CLOSE reset_received ECONNRESET"},
+		},
+		{
+			"our RST, and the host lets the guest wait",
+			[]event.Kernel{
+				change(0, "SYN_RECV>ESTABLISHED"),
+				resetSent(ms, from(established)), change(time.Second, "ESTABLISHED>CLOSE"),
+			},
+			[]string{"SYN_RECV>ESTABLISHED handshake", "ESTABLISHED>CLOSE reset_sent after 1s"},
+		},
+		{
+			"a RST that was received in the state before explains nothing",
+			[]event.Kernel{
+				resetReceived(0, established), change(us, "ESTABLISHED>CLOSE_WAIT"),
+				change(2*us, "CLOSE_WAIT>CLOSE", fails(event.EHOSTUNREACH)),
+			},
+			[]string{"ESTABLISHED>CLOSE_WAIT fin", "CLOSE_WAIT>CLOSE EHOSTUNREACH after 1µs"},
+		},
+		{
+			"a RST in the handshake, long before it was given up, explains nothing",
+			[]event.Kernel{
+				change(0, "CLOSE>SYN_SENT", by(42)), resetSent(ms, from(tcpstate.SynSent)),
+				change(time.Second, "SYN_SENT>CLOSE", fails(event.EHOSTUNREACH)),
+			},
+			[]string{"CLOSE>SYN_SENT connect by 42", "SYN_SENT>CLOSE EHOSTUNREACH after 1s"},
 		},
 		{
 			"the peer's RST in FIN_WAIT1",
@@ -82,10 +113,10 @@ func TestWhyASocketCloses(t *testing.T) {
 		{
 			"a keepalive that gives up sends a RST, and is a timeout",
 			[]event.Kernel{
-				resetReceived(-10*ms, established),
+				change(-10*ms, "SYN_RECV>ESTABLISHED"),
 				resetSent(0, has(event.ResetActive)), change(us, "ESTABLISHED>CLOSE", fails(event.ETIMEDOUT)),
 			},
-			[]string{"ESTABLISHED>CLOSE timeout ETIMEDOUT"},
+			[]string{"SYN_RECV>ESTABLISHED handshake", "ESTABLISHED>CLOSE timeout ETIMEDOUT after 10.001ms"},
 		},
 		{
 			"ss -K",

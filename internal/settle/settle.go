@@ -262,6 +262,9 @@ func (s *Settler) change(sock *socket, at event.Time, from, to tcpstate.State, c
 	return t
 }
 
+// during says whether something happened in the state that a socket is still in.
+func (sock *socket) during(what event.Time) bool { return what != 0 && what >= sock.since }
+
 // recent says whether something happened so shortly before a record that they
 // belong together.
 func recent(what, now event.Time) bool {

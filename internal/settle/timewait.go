@@ -193,7 +193,7 @@ func (s *Settler) timewaitStopped(k *event.Kernel) {
 	s.ending(sock)
 	t := s.closing(sock, k.Time, k.To)
 	switch {
-	case recent(sock.now().resetSent, k.Time):
+	case sock.during(sock.now().resetSent):
 		t.Cause, t.Reason = event.CauseResetSent, s.reason(sock.moment.resetReason)
 	case k.Has(event.NetnsDying):
 		t.Cause = event.CauseNetnsGone
