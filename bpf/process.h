@@ -70,8 +70,8 @@ static __always_inline bool in_read(const void *regs)
 	return false;
 }
 
-/* Says whether the task may close what another one let go of before: who looks at all open
- * files, as a snapshot does by read(), has each of them for a moment, and if its owner
+/* Says whether the task may close what another one let go of before: who reads the open files
+ * of all processes by an iterator over them has each of them for a moment, and if its owner
  * closes it just then, the socket goes at the end of read(). A thread that reads from the
  * socket while another one of its process closes it is none: the descriptor is closed, or
  * another file's by now. User space knows whose the socket is, and decides. */

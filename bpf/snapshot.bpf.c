@@ -20,9 +20,6 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 __u16 find_local_port;
 __u16 find_remote_port;
 
-/* Brings the type into the object, where bpf2go finds it. */
-struct found *layout __attribute__((unused));
-
 static __always_inline bool looked_for(const struct sock_common *sk)
 {
 	if (find_local_port && sk->skc_num != find_local_port)
@@ -137,23 +134,118 @@ int sockets(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
-/* Every file descriptor of every process for a TCP socket, in all network namespaces. */
-SEC("iter/task_file")
-int holders(struct bpf_iter__task_file *ctx)
+/* Every file descriptor of every process for a TCP socket, in all network namespaces.
+ *
+ * The iterator over files would be simpler. It takes a reference to each, so that a file that
+ * its owner closes just then stays open until the reader's next system call: a port is not
+ * free, and the reader is who closes. This one reads the tables of descriptors as they are,
+ * and believes what it read of a file that is still in its place afterwards. */
+
+/* What was found, for the reader to take where the program stops. */
+#define BATCH 256
+
+struct found batch[BATCH];
+__u32 batched;
+
+/* Where it goes on: at a thread, 0 for the first one, and at its descriptor. */
+__u32 next_thread;
+__u32 next_fd;
+
+/* Whose descriptors it is at. */
+static struct {
+	struct task_struct *thread;
+	struct files_struct *files;
+	__u32 pid;
+	__u32 uid;
+	char comm[16];
+} owner;
+
+/* Descriptors are read so many at a time: each table has a multiple of them. */
+#define FILES_READ 16
+
+/* As many reads in one run: older verifiers go through a loop round by round. */
+#define READS_MOST 128
+
+/* Says whether a file is still where it was read, and the table still the thread's. */
+static __always_inline bool still_there(const struct file *file, const void *slot)
+{
+	const struct task_struct *thread = owner.thread;
+	struct file *now;
+
+	return BPF_CORE_READ(thread, files) == owner.files &&
+	       !bpf_probe_read_kernel(&now, sizeof(now), slot) && now == file;
+}
+
+/* Takes a file behind a descriptor if it is a TCP socket. A function of its own to the
+ * verifier, which goes through it once. */
+__noinline int hold(__u64 slot, __u64 address, __u32 fd)
+{
+	struct file *file = (struct file *)address;
+	const struct sock *sk = tcp_of_file(file);
+	__u32 count = batched;
+	struct found *f;
+
+	if (!sk || count >= BATCH)
+		return 0;
+	f = &batch[count];
+	__builtin_memset(f, 0, sizeof(*f));
+	if (!put_socket(f, sk) || !still_there(file, (const void *)slot))
+		return 0;
+	f->fd = fd;
+	f->pid = owner.pid;
+	f->holder_uid = owner.uid;
+	__builtin_memcpy(f->comm, owner.comm, sizeof(f->comm));
+	batched = count + 1;
+	return 0;
+}
+
+/* Says whether a thread has a table of descriptors that no other one has told of. */
+static __always_inline bool has_table(struct task_struct *task)
+{
+	if (task->flags & PF_KTHREAD || !task->files)
+		return false;
+	return task->pid == task->tgid || task->files != task->group_leader->files;
+}
+
+static __always_inline void own(struct task_struct *task)
+{
+	owner.thread = task;
+	owner.files = task->files;
+	owner.pid = task->tgid;
+	owner.uid = task->cred->uid.val;
+	bpf_probe_read_kernel(owner.comm, sizeof(owner.comm), task->group_leader->comm);
+}
+
+/* Says 1 to be run for the same thread again, once the reader has taken what was found. */
+SEC("iter/task")
+int holders(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct file *file = ctx->file;
-	struct found f = { .fd = ctx->fd };
-	const struct sock *sk;
+	struct file *files[FILES_READ];
+	struct fdtable *table;
+	struct file **slots;
+	__u32 most;
 
-	if (!task || !file)
+	if (!task || !has_table(task))
 		return 0;
-	sk = tcp_of_file(file);
-	if (!sk || !put_socket(&f, sk))
-		return 0;
-	f.pid = task->tgid;
-	f.holder_uid = task->cred->uid.val;
-	bpf_probe_read_kernel(f.comm, sizeof(f.comm), task->group_leader->comm);
-	bpf_seq_write(ctx->meta->seq, &f, sizeof(f));
-	return 0;
+	own(task);
+	table = BPF_CORE_READ(task, files, fdt);
+	slots = BPF_CORE_READ(table, fd);
+	most = BPF_CORE_READ(table, max_fds);
+	if (next_thread != task->pid)
+		next_fd = 0;
+	next_thread = task->pid;
+	for (int reads = 0; reads < READS_MOST; reads++) {
+		__u32 fd = next_fd;
+
+		if (batched > BATCH - FILES_READ)
+			return 1;
+		if (fd >= most || bpf_probe_read_kernel(files, sizeof(files), slots + fd))
+			return 0;
+		for (int i = 0; i < FILES_READ; i++)
+			if (files[i])
+				hold((__u64)(slots + fd + i), (__u64)files[i], fd + i);
+		next_fd = fd + FILES_READ;
+	}
+	return 1;
 }

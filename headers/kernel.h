@@ -276,6 +276,7 @@ struct files_struct {
 struct task_struct {
 	unsigned int flags;
 	int exit_code;
+	int pid; /* of the thread */
 	int tgid;
 	char comm[16];
 	struct task_struct *group_leader;
@@ -308,11 +309,9 @@ struct bpf_iter__tcp {
 	struct sock_common *sk_common;
 };
 
-struct bpf_iter__task_file {
+struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
-	__u32 fd;
-	struct file *file;
 };
 
 #pragma clang attribute pop

@@ -28,7 +28,11 @@ type Finder struct {
 	collection *ebpf.Collection
 	sockets    *link.Iter
 	holders    *link.Iter
+	batch      [batchMost]snapshotFound // what holders found last
 }
+
+// batchMost is BATCH of bpf/snapshot.bpf.c.
+const batchMost = 256
 
 // Query says which sockets to find; 0 holds all.
 type Query struct{ LocalPort, RemotePort uint16 }
@@ -99,7 +103,60 @@ func (f *Finder) Sockets(q Query, take func(*event.Socket)) error {
 // Holders hands over a socket, which take must not keep, for each file descriptor that
 // any process has of it, in all network namespaces. Sockets that are only bound are among them.
 func (f *Finder) Holders(q Query, take func(*event.Socket)) error {
-	return f.iterate(f.holders, q, f.filled(take))
+	if err := f.look(q); err != nil {
+		return err
+	}
+	for _, name := range []string{"batched", "next_thread"} {
+		if err := f.set(name, uint32(0)); err != nil {
+			return err
+		}
+	}
+	reader, err := f.holders.Open()
+	if err != nil {
+		return fmt.Errorf("open an iterator: %w", err)
+	}
+	defer reader.Close()
+	fill := f.filled(take)
+	for more := true; more; {
+		if more, err = goOn(reader); err != nil {
+			return err
+		}
+		if err := f.takeFound(fill); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeFound takes what the program has found since the last time.
+func (f *Finder) takeFound(take func(*snapshotFound)) error {
+	var n uint32
+	if err := f.collection.Variables["batched"].Get(&n); err != nil {
+		return fmt.Errorf("read how much was found: %w", err)
+	}
+	if n == 0 {
+		return nil
+	}
+	if err := f.collection.Variables["batch"].Get(&f.batch); err != nil {
+		return fmt.Errorf("read what was found: %w", err)
+	}
+	for i := range f.batch[:n] {
+		take(&f.batch[i])
+	}
+	return f.set("batched", uint32(0))
+}
+
+// goOn runs an iterator's program, which writes nothing for its reader, until it says to stop
+// or the kernel takes a rest (bpf_seq_read()). It says whether there is more to come.
+func goOn(iterator io.Reader) (more bool, err error) {
+	_, err = iterator.Read(make([]byte, 1))
+	switch {
+	case errors.Is(err, io.EOF):
+		return false, nil
+	case errors.Is(err, unix.EAGAIN):
+		return true, nil
+	}
+	return false, fmt.Errorf("read an iterator: %w", err)
 }
 
 // filled has take get what is found as a socket.
@@ -149,10 +206,16 @@ func (p patient) Read(b []byte) (int, error) {
 }
 
 func (f *Finder) look(q Query) error {
-	for name, port := range map[string]uint16{"find_local_port": q.LocalPort, "find_remote_port": q.RemotePort} {
-		if err := f.collection.Variables[name].Set(port); err != nil {
-			return fmt.Errorf("set %s: %w", name, err)
-		}
+	if err := f.set("find_local_port", q.LocalPort); err != nil {
+		return err
+	}
+	return f.set("find_remote_port", q.RemotePort)
+}
+
+// set writes a variable of the object.
+func (f *Finder) set(name string, value any) error {
+	if err := f.collection.Variables[name].Set(value); err != nil {
+		return fmt.Errorf("set %s: %w", name, err)
 	}
 	return nil
 }

@@ -52,6 +52,8 @@ type snapshotFound struct {
 const (
 	snapshotProgHolders          = "holders"
 	snapshotProgSockets          = "sockets"
+	snapshotVarBatch             = "batch"
+	snapshotVarBatched           = "batched"
 	snapshotVarBucketTold        = "bucket_told"
 	snapshotVarCallRegistersTold = "call_registers_told"
 	snapshotVarCgroupsTold       = "cgroups_told"
@@ -59,7 +61,8 @@ const (
 	snapshotVarDroppedSocketTold = "dropped_socket_told"
 	snapshotVarFindLocalPort     = "find_local_port"
 	snapshotVarFindRemotePort    = "find_remote_port"
-	snapshotVarLayout            = "layout"
+	snapshotVarNextFd            = "next_fd"
+	snapshotVarNextThread        = "next_thread"
 	snapshotVarResetReasonTold   = "reset_reason_told"
 )
 
@@ -119,6 +122,8 @@ type snapshotMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type snapshotVariableSpecs struct {
+	Batch             *ebpf.VariableSpec `ebpf:"batch"`
+	Batched           *ebpf.VariableSpec `ebpf:"batched"`
 	BucketTold        *ebpf.VariableSpec `ebpf:"bucket_told"`
 	CallRegistersTold *ebpf.VariableSpec `ebpf:"call_registers_told"`
 	CgroupsTold       *ebpf.VariableSpec `ebpf:"cgroups_told"`
@@ -126,7 +131,8 @@ type snapshotVariableSpecs struct {
 	DroppedSocketTold *ebpf.VariableSpec `ebpf:"dropped_socket_told"`
 	FindLocalPort     *ebpf.VariableSpec `ebpf:"find_local_port"`
 	FindRemotePort    *ebpf.VariableSpec `ebpf:"find_remote_port"`
-	Layout            *ebpf.VariableSpec `ebpf:"layout"`
+	NextFd            *ebpf.VariableSpec `ebpf:"next_fd"`
+	NextThread        *ebpf.VariableSpec `ebpf:"next_thread"`
 	ResetReasonTold   *ebpf.VariableSpec `ebpf:"reset_reason_told"`
 }
 
@@ -160,6 +166,8 @@ func (m *snapshotMaps) Close() error {
 //
 // It can be passed to loadSnapshotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type snapshotVariables struct {
+	Batch             *ebpf.Variable `ebpf:"batch"`
+	Batched           *ebpf.Variable `ebpf:"batched"`
 	BucketTold        *ebpf.Variable `ebpf:"bucket_told"`
 	CallRegistersTold *ebpf.Variable `ebpf:"call_registers_told"`
 	CgroupsTold       *ebpf.Variable `ebpf:"cgroups_told"`
@@ -167,7 +175,8 @@ type snapshotVariables struct {
 	DroppedSocketTold *ebpf.Variable `ebpf:"dropped_socket_told"`
 	FindLocalPort     *ebpf.Variable `ebpf:"find_local_port"`
 	FindRemotePort    *ebpf.Variable `ebpf:"find_remote_port"`
-	Layout            *ebpf.Variable `ebpf:"layout"`
+	NextFd            *ebpf.Variable `ebpf:"next_fd"`
+	NextThread        *ebpf.Variable `ebpf:"next_thread"`
 	ResetReasonTold   *ebpf.Variable `ebpf:"reset_reason_told"`
 }
 

@@ -60,7 +60,6 @@ type tally struct {
 	checked    int // verdicts
 	incomplete int // of connections that the trace should have seen whole
 	missing    int
-	unnamed    []fault // by nobody, as somebody looked at the socket when it was closed
 	calls      int
 	lost       map[string]uint64 // events, by kind
 	faults     []fault
@@ -150,9 +149,6 @@ func (j *judge) judge(by int64, killed bool) tally {
 	j.strangers()
 	j.truths.all(func(t *truth) { j.connection(t, by) })
 	j.damage()
-	if len(j.unnamed) > unnamedMost {
-		j.faults = append(j.faults, j.unnamed...)
-	}
 	if !killed {
 		j.counts()
 	}
@@ -260,10 +256,6 @@ func (j *judge) acts(t *truth, own role, r *record) {
 	if own != t.First && t.First != nobody && r.Peer == "" || o.quiet && r.Mechanism == "" && r.Closer == nil {
 		return // what the other end did is not seen
 	}
-	if r.Mechanism == "" && r.Closer == nil && t.Closer != 0 {
-		j.unnamed = append(j.unnamed, fault{silent, fmt.Sprintf("%s %v, the %s's end: by nobody", t.Way, t.Server.Addr, own), []string{r.line}})
-		return
-	}
 	said("mechanism", r.Mechanism, o.mechanism, r.Mechanism == "")
 	closer := actor{t.Closer, o.signal}
 	if r.Closer != nil {
@@ -359,10 +351,6 @@ func (j *judge) damage() {
 		j.faults = slices.DeleteFunc(j.faults, forgiven)
 	}
 }
-
-// unnamedMost is how many ends of one trace may be closed by nobody: those of two
-// connections, where one in 100,000 is to be expected.
-const unnamedMost = 4
 
 // damageOf is how many faults one lost event explains: four things that each of two ends
 // does not say.

@@ -38,9 +38,6 @@ func (s *soak) report(w io.Writer, took time.Duration) {
 	line("killed", "%d tracers, captures of %d of them read", s.killed, s.buried)
 	kinds := s.kinds()
 	line("verdicts", "%d checked, %d wrong, %d missing, %d incomplete", s.checked, kinds[wrong], s.missing, s.incomplete)
-	if s.unnamed > 0 {
-		line("", "%d of them by nobody, as somebody looked just then", s.unnamed)
-	}
 	line("failed binds", "%d checked", s.calls)
 	line("events lost", "%s", inOrder(s.lost))
 	s.reportMemory(line)

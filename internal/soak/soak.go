@@ -48,7 +48,6 @@ type counts struct {
 	calls          int
 	incomplete     int
 	missing        int
-	unnamed        int
 	lost           map[string]uint64
 	memory         []usage
 }
@@ -315,7 +314,6 @@ func (s *soak) add(t tally) []fault {
 		c.calls += t.calls
 		c.incomplete += t.incomplete
 		c.missing += t.missing
-		c.unnamed += len(t.unnamed)
 		for kind, n := range t.lost {
 			c.lost[kind] += n
 		}

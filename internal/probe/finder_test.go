@@ -1,0 +1,211 @@
+//go:build linux
+
+package probe_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+func TestMain(m *testing.M) { kerneltest.Main(m) }
+
+// TestLookingKeepsNothingOpen closes listeners while the open files of all processes are looked
+// at without a pause: each port is free at once, as no look has a file for even a moment.
+func TestLookingKeepsNothingOpen(t *testing.T) {
+	kerneltest.RequireRoot(t)
+	ns := kerneltest.NewNetNS(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var looking sync.WaitGroup
+	for range 2 {
+		f := openFinder(t)
+		looking.Go(func() {
+			for ctx.Err() == nil {
+				if err := f.Holders(probe.Query{}, func(*event.Socket) {}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	const times = 20_000
+	kept := 0
+	ns.Do(func() {
+		for range times {
+			fd, err := listenAt(9091)
+			if errors.Is(err, unix.EADDRINUSE) {
+				kept++
+			} else if err != nil {
+				t.Error(err)
+				return
+			}
+			unix.Close(fd)
+		}
+	})
+	stop()
+	looking.Wait()
+	if kept != 0 {
+		t.Errorf("the port of a closed listener was not free %d times of %d", kept, times)
+	}
+}
+
+// TestEachDescriptorIsFoundOnce has sockets behind many descriptors: close together and far
+// apart, of one socket and of many, of a thread with a table of its own and of a child, while
+// other files come and go.
+func TestEachDescriptorIsFoundOnce(t *testing.T) {
+	kerneltest.RequireRoot(t)
+	ns := kerneltest.NewNetNS(t)
+	const port = 9091
+	var listener int
+	var err error
+	ns.Do(func() { listener, err = listenAt(port) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(listener)
+	want := map[int]int{listener: 1} // how often a descriptor is one of this process
+	for _, fd := range manyFDs(t) {
+		if err := unix.Dup3(listener, fd, unix.O_CLOEXEC); err != nil {
+			t.Fatalf("dup to %d: %v", fd, err)
+		}
+		defer unix.Close(fd)
+		want[fd]++
+	}
+	child := holder(t, listener)
+	leave := withOwnTable(t, func() {
+		for fd := range want {
+			if fd != listener {
+				unix.Close(fd)
+			}
+		}
+	})
+	defer leave()
+	want[listener]++ // the thread's
+	defer churnFiles(t)()
+
+	f := openFinder(t)
+	for range 20 {
+		got, children := map[int]int{}, 0
+		err := f.Holders(probe.Query{LocalPort: port}, func(s *event.Socket) {
+			switch h := &s.Holders[0]; {
+			case s.NetNS != ns.Inode:
+			case h.PID == uint32(os.Getpid()) && s.State == tcpstate.Listen:
+				got[h.FD]++
+			case h.PID == uint32(child):
+				children++
+			default:
+				t.Errorf("found %+v", s)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(got, want) || children != 1 {
+			t.Fatalf("found %d descriptors, %d of the child, want %d and 1", len(got), children, len(want))
+		}
+	}
+}
+
+// manyFDs returns descriptors that are free: 3,000 in a row, and one as far away as may be.
+func manyFDs(t *testing.T) []int {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	fds := []int{int(min(limit.Cur, 1<<17)) - 1}
+	for fd := range 3000 {
+		fds = append(fds, 1000+fd)
+	}
+	return fds
+}
+
+// holder starts a process that has a socket, and no other file of this one, and returns its
+// process id.
+func holder(t *testing.T, fd int) int {
+	t.Helper()
+	copied, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(copied), "socket")
+	defer file.Close()
+	child, err := kerneltest.Holder(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(child.Kill)
+	return child.PID
+}
+
+// withOwnTable has a thread take a table of descriptors of its own, and change it. What it
+// returns ends the thread, which no other goroutine may have.
+func withOwnTable(t *testing.T, change func()) (leave func()) {
+	t.Helper()
+	ready, end, gone := make(chan error), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		runtime.LockOSThread()
+		err := unix.Unshare(unix.CLONE_FILES)
+		if err == nil {
+			change()
+		}
+		ready <- err
+		<-end
+	}()
+	if err := <-ready; err != nil {
+		t.Fatal(err)
+	}
+	return func() { close(end); <-gone }
+}
+
+// churnFiles opens and closes files until what it returns is called.
+func churnFiles(t *testing.T) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var churning sync.WaitGroup
+	churning.Go(func() {
+		for ctx.Err() == nil {
+			f, err := os.Open(os.DevNull)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			f.Close()
+		}
+	})
+	return func() { cancel(); churning.Wait() }
+}
+
+func openFinder(t *testing.T) *probe.Finder {
+	t.Helper()
+	f, err := probe.OpenFinder(time.Millisecond, func(uint64) string { return "" }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	return f
+}
+
+// listenAt returns a socket that listens, which must be closed whatever the error.
+func listenAt(port int) (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+	}
+	if err == nil {
+		err = unix.Listen(fd, 1)
+	}
+	return fd, err
+}
