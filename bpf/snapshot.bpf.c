@@ -151,6 +151,15 @@ __u32 batched;
 __u32 next_thread;
 __u32 next_fd;
 
+/* Counts the looks. */
+__u32 look;
+
+/* For which thread a table was read, in which look. */
+struct reading {
+	__u32 look;
+	__u32 thread;
+};
+
 /* Whose descriptors it is at. */
 static struct {
 	struct task_struct *thread;
@@ -164,7 +173,7 @@ static struct {
 #define FILES_READ 16
 
 /* As many reads in one run: older verifiers go through a loop round by round. */
-#define READS_MOST 128
+#define READS_MOST 64
 
 /* Says whether a file is still where it was read, and the table still the thread's. */
 static __always_inline bool still_there(const struct file *file, const void *slot)
@@ -176,8 +185,8 @@ static __always_inline bool still_there(const struct file *file, const void *slo
 	       !bpf_probe_read_kernel(&now, sizeof(now), slot) && now == file;
 }
 
-/* Takes a file behind a descriptor if it is a TCP socket. A function of its own to the
- * verifier, which goes through it once. */
+/* Takes a file behind a descriptor if it is a TCP socket. Global functions are gone through by
+ * the verifier once, and not for each call. */
 __noinline int hold(__u64 slot, __u64 address, __u32 fd)
 {
 	struct file *file = (struct file *)address;
@@ -199,12 +208,45 @@ __noinline int hold(__u64 slot, __u64 address, __u32 fd)
 	return 0;
 }
 
-/* Says whether a thread has a table of descriptors that no other one has told of. */
+/* Takes what is behind the descriptors from one on. */
+__noinline int hold_all(__u64 slots, __u32 fd)
+{
+	struct file *files[FILES_READ];
+
+	if (bpf_probe_read_kernel(files, sizeof(files), (const void *)slots))
+		return 0;
+	for (int i = 0; i < FILES_READ; i++)
+		if (files[i])
+			hold(slots + i * sizeof(files[i]), (__u64)files[i], fd + i);
+	return 0;
+}
+
+/* The tables that only threads have which do not lead their process, as its leader has ended or
+ * took one of its own; each with the thread that it was read for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, struct reading);
+} leaderless SEC(".maps");
+
+/* Says whether a thread's table of descriptors is to be read for it, and for no other thread. */
 static __always_inline bool has_table(struct task_struct *task)
 {
-	if (task->flags & PF_KTHREAD || !task->files)
+	struct reading this = { .look = look, .thread = task->pid }, *before;
+	__u64 table = (__u64)BPF_CORE_READ(task, files);
+
+	if (task->flags & PF_KTHREAD || !table)
 		return false;
-	return task->pid == task->tgid || task->files != task->group_leader->files;
+	if (task->pid == task->tgid)
+		return true;
+	if (task->files == task->group_leader->files)
+		return false;
+	before = bpf_map_lookup_elem(&leaderless, &table);
+	if (before && before->look == look)
+		return before->thread == this.thread;
+	bpf_map_update_elem(&leaderless, &table, &this, BPF_ANY);
+	return true;
 }
 
 static __always_inline void own(struct task_struct *task)
@@ -221,7 +263,6 @@ SEC("iter/task")
 int holders(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct file *files[FILES_READ];
 	struct fdtable *table;
 	struct file **slots;
 	__u32 most;
@@ -236,16 +277,12 @@ int holders(struct bpf_iter__task *ctx)
 		next_fd = 0;
 	next_thread = task->pid;
 	for (int reads = 0; reads < READS_MOST; reads++) {
-		__u32 fd = next_fd;
-
+		if (next_fd >= most)
+			return 0;
 		if (batched > BATCH - FILES_READ)
 			return 1;
-		if (fd >= most || bpf_probe_read_kernel(files, sizeof(files), slots + fd))
-			return 0;
-		for (int i = 0; i < FILES_READ; i++)
-			if (files[i])
-				hold((__u64)(slots + fd + i), (__u64)files[i], fd + i);
-		next_fd = fd + FILES_READ;
+		hold_all((__u64)(slots + next_fd), next_fd);
+		next_fd += FILES_READ;
 	}
 	return 1;
 }

@@ -28,7 +28,8 @@ type Finder struct {
 	collection *ebpf.Collection
 	sockets    *link.Iter
 	holders    *link.Iter
-	batch      [batchMost]snapshotFound // what holders found last
+	looks      uint32                   // by holders
+	batch      [batchMost]snapshotFound // what that found last
 }
 
 // batchMost is BATCH of bpf/snapshot.bpf.c.
@@ -106,8 +107,9 @@ func (f *Finder) Holders(q Query, take func(*event.Socket)) error {
 	if err := f.look(q); err != nil {
 		return err
 	}
-	for _, name := range []string{"batched", "next_thread"} {
-		if err := f.set(name, uint32(0)); err != nil {
+	f.looks++
+	for name, n := range map[string]uint32{"look": f.looks, "batched": 0, "next_thread": 0} {
+		if err := f.set(name, n); err != nil {
 			return err
 		}
 	}

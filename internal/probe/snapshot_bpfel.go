@@ -46,10 +46,17 @@ type snapshotFound struct {
 	Comm          [16]int8
 }
 
+type snapshotReading struct {
+	_      structs.HostLayout
+	Look   uint32
+	Thread uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	snapshotMapLeaderless        = "leaderless"
 	snapshotProgHolders          = "holders"
 	snapshotProgSockets          = "sockets"
 	snapshotVarBatch             = "batch"
@@ -61,6 +68,7 @@ const (
 	snapshotVarDroppedSocketTold = "dropped_socket_told"
 	snapshotVarFindLocalPort     = "find_local_port"
 	snapshotVarFindRemotePort    = "find_remote_port"
+	snapshotVarLook              = "look"
 	snapshotVarNextFd            = "next_fd"
 	snapshotVarNextThread        = "next_thread"
 	snapshotVarResetReasonTold   = "reset_reason_told"
@@ -116,6 +124,7 @@ type snapshotProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type snapshotMapSpecs struct {
+	Leaderless *ebpf.MapSpec `ebpf:"leaderless"`
 }
 
 // snapshotVariableSpecs contains global variables before they are loaded into the kernel.
@@ -131,6 +140,7 @@ type snapshotVariableSpecs struct {
 	DroppedSocketTold *ebpf.VariableSpec `ebpf:"dropped_socket_told"`
 	FindLocalPort     *ebpf.VariableSpec `ebpf:"find_local_port"`
 	FindRemotePort    *ebpf.VariableSpec `ebpf:"find_remote_port"`
+	Look              *ebpf.VariableSpec `ebpf:"look"`
 	NextFd            *ebpf.VariableSpec `ebpf:"next_fd"`
 	NextThread        *ebpf.VariableSpec `ebpf:"next_thread"`
 	ResetReasonTold   *ebpf.VariableSpec `ebpf:"reset_reason_told"`
@@ -156,10 +166,13 @@ func (o *snapshotObjects) Close() error {
 //
 // It can be passed to loadSnapshotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type snapshotMaps struct {
+	Leaderless *ebpf.Map `ebpf:"leaderless"`
 }
 
 func (m *snapshotMaps) Close() error {
-	return _SnapshotClose()
+	return _SnapshotClose(
+		m.Leaderless,
+	)
 }
 
 // snapshotVariables contains all global variables after they have been loaded into the kernel.
@@ -175,6 +188,7 @@ type snapshotVariables struct {
 	DroppedSocketTold *ebpf.Variable `ebpf:"dropped_socket_told"`
 	FindLocalPort     *ebpf.Variable `ebpf:"find_local_port"`
 	FindRemotePort    *ebpf.Variable `ebpf:"find_remote_port"`
+	Look              *ebpf.Variable `ebpf:"look"`
 	NextFd            *ebpf.Variable `ebpf:"next_fd"`
 	NextThread        *ebpf.Variable `ebpf:"next_thread"`
 	ResetReasonTold   *ebpf.Variable `ebpf:"reset_reason_told"`
