@@ -70,6 +70,9 @@ func TestWithoutAFeature(t *testing.T) {
 				t.Errorf("%d failed binds told, %d without %s; want 1", len(whole.failed), len(less.failed), offer.Key)
 			}
 			checkSources(t, less.start, offer)
+			if t.Failed() {
+				t.Logf("lost: %v; without %s: %v", whole.lost, offer.Key, less.lost)
+			}
 		})
 	}
 }
@@ -88,7 +91,9 @@ func closeInAllWays(t *testing.T, ns *kerneltest.NetNS) (verdicts int) {
 			if serverIsA {
 				a, b = b, a
 			}
-			if _, err := c.run(a, b); err != nil {
+			var err error
+			withoutForks(func() { _, err = c.run(a, b) })
+			if err != nil {
 				t.Fatalf("%s: %v", c.name, err)
 			}
 			verdicts += 2

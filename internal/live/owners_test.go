@@ -111,7 +111,7 @@ func connected(t *testing.T, ns *kerneltest.NetNS) (p pair) {
 	ns.Do(func() {
 		var listener int
 		if listener, err = listenAt(loopback, true); err == nil {
-			defer unix.Close(listener)
+			defer withoutForks(func() { unix.Close(listener) })
 			p, err = connect(listener, loopback)
 		}
 	})

@@ -23,6 +23,7 @@ type results struct {
 	again                   int // of those that passed: at the second try
 	took                    time.Duration
 	failures                []failure
+	first                   []failure           // of the first try, where there was a second
 	skips                   map[string][]string // the tests, by reason
 	instructions            map[string]int      // that the verifier took, by program
 	running                 map[string]*strings.Builder
@@ -49,7 +50,12 @@ func (r *results) failedIn() map[string][]string {
 // replace takes, for the failures in a package, what its second try says.
 func (r *results) replace(pkg string, second *results) {
 	before := len(r.failures)
-	r.failures = slices.DeleteFunc(r.failures, func(f failure) bool { return f.pkg == pkg })
+	r.failures = slices.DeleteFunc(r.failures, func(f failure) bool {
+		if f.pkg == pkg {
+			r.first = append(r.first, f)
+		}
+		return f.pkg == pkg
+	})
 	r.again += before - len(r.failures) - second.failed
 	r.passed += before - len(r.failures) - second.failed
 	r.failures = append(r.failures, second.failures...)

@@ -34,9 +34,13 @@ func report(w io.Writer, all []*results) error {
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
 
 func (r *results) reportFailures(w io.Writer) {
-	for _, f := range r.failures {
-		fmt.Fprintf(w, "\nfailed on %s %s: %s\n%s", r.version, r.arch, f.name, shorten(f.output))
+	tell := func(how string, failures []failure) {
+		for _, f := range failures {
+			fmt.Fprintf(w, "\n%s on %s %s: %s\n%s", how, r.version, r.arch, f.name, shorten(f.output))
+		}
 	}
+	tell("failed at the first try", r.first)
+	tell("failed", r.failures)
 }
 
 func (r *results) reportSkips(w io.Writer) {
