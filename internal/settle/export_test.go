@@ -1,7 +1,11 @@
 package settle
 
-// Patience is how long a transition waits for the record that explains it.
-const Patience = patience
+// How long a transition waits for the record that explains it, and a CLOSE of an open
+// connection for its RST.
+const (
+	Patience      = patience
+	AbortPatience = abortPatience
+)
 
 // Kept is the number of entries that the settler keeps of sockets.
 func (s *Settler) Kept() int {

@@ -254,13 +254,13 @@ func (s *Settler) holdClose(sock *socket, k *event.Kernel, t event.Transition, a
 	if k.Has(event.TimewaitFull) && (afterClose || k.From == tcpstate.Closing) {
 		t.Cause = event.CauseTimewaitOverflow
 	}
-	wait := patience
 	if k.Has(event.ByProcess) {
 		m := s.moment(sock)
 		m.abort.process, m.abort.mechanism = s.process(k), mechanism(k)
-		if k.From == tcpstate.Established || k.From == tcpstate.CloseWait {
-			wait = abortPatience
-		}
+	}
+	wait := patience
+	if k.From == tcpstate.Established || k.From == tcpstate.CloseWait {
+		wait = abortPatience
 	}
 	sock.own(&t)
 	s.queue.hold(t, sock, wait)

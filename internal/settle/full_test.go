@@ -36,17 +36,22 @@ func TestWhyASocketCloses(t *testing.T) {
 		},
 		{
 			"a RST after a moment explains nothing",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE"), resetSent(settle.Patience, has(event.ResetActive))},
-			[]string{"ESTABLISHED>CLOSE"},
+			[]event.Kernel{change(0, "SYN_RECV>CLOSE"), resetSent(settle.Patience, has(event.ResetActive))},
+			[]string{"SYN_RECV>CLOSE"},
 		},
 		{
 			"a process that loses the processor between its CLOSE and the RST",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(40*ms, has(event.ResetActive))},
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(settle.AbortPatience-ms, has(event.ResetActive))},
 			[]string{"ESTABLISHED>CLOSE reset_sent mechanism close by 42"},
 		},
 		{
+			"a connection that nobody accepted, and the host lets the guest wait",
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE"), resetSent(settle.AbortPatience-ms, has(event.ResetActive))},
+			[]string{"ESTABLISHED>CLOSE reset_sent"},
+		},
+		{
 			"a RST of a process that comes too late",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(50*ms, has(event.ResetActive))},
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(settle.AbortPatience, has(event.ResetActive))},
 			[]string{"ESTABLISHED>CLOSE"},
 		},
 		{

@@ -76,11 +76,11 @@ func TestWaitOfTheSecondDoesNotHoldTheFirst(t *testing.T) {
 	l := listen()
 	l.add(change(0, "ESTABLISHED>CLOSE"))
 	l.add(another(500*us, "ESTABLISHED>CLOSE"))
-	l.Advance(start.Add(settle.Patience))
+	l.Advance(start.Add(settle.AbortPatience))
 	l.hears(t, "ESTABLISHED>CLOSE")
-	l.Advance(start.Add(settle.Patience + 500*us - 1))
+	l.Advance(start.Add(settle.AbortPatience + 500*us - 1))
 	l.hears(t)
-	l.Advance(start.Add(settle.Patience + 500*us))
+	l.Advance(start.Add(settle.AbortPatience + 500*us))
 	l.hears(t, "#2 ESTABLISHED>CLOSE")
 }
 
@@ -102,9 +102,9 @@ func TestAdvanceReleasesAfterAMoment(t *testing.T) {
 	if !l.Waiting() {
 		t.Error("nothing waits after a CLOSE that a RST may explain")
 	}
-	l.Advance(start.Add(settle.Patience - 1))
+	l.Advance(start.Add(settle.AbortPatience - 1))
 	l.hears(t)
-	l.Advance(start.Add(settle.Patience))
+	l.Advance(start.Add(settle.AbortPatience))
 	l.hears(t, "ESTABLISHED>CLOSE")
 	if l.Waiting() {
 		t.Error("something waits after all went out")

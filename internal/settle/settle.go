@@ -21,9 +21,10 @@ const (
 	// that we send shows up to 60 us after the CLOSE, and later where the machine is a
 	// guest that its host lets wait.
 	patience = 10 * time.Millisecond
-	// abortPatience is how long a CLOSE that a process made of an open connection waits for
-	// the RST that goes with it: the process may lose the processor in between.
-	abortPatience = 50 * time.Millisecond
+	// abortPatience is how long a CLOSE of an open connection waits for the RST that goes with
+	// it, as it nearly always does: a process may lose the processor in between, and a guest's
+	// processor the host's.
+	abortPatience = 200 * time.Millisecond
 	// portPatience is how long a connect waits for its local port, which the answer to
 	// the SYN tells. It keeps the output prompt where no answer comes.
 	portPatience = 20 * time.Millisecond
