@@ -57,33 +57,57 @@ static __always_inline void put_caller(struct event *e)
 	BPF_CORE_READ_INTO(&e->comm, current_task(), group_leader, comm);
 }
 
-/* read(2) on amd64 and arm64. */
-#define READ_AMD64 0
-#define READ_ARM64 63
+/* System calls on amd64 and arm64. */
+enum {
+	READ_AMD64 = 0,
+	READLINK_AMD64 = 89,
+	READLINKAT_AMD64 = 267,
+	READ_ARM64 = 63,
+	READLINKAT_ARM64 = 78,
+};
 
-static __always_inline bool in_read(const void *regs)
+/* The number of the system call with these registers, or -1. */
+static __always_inline int call_number(const void *regs)
 {
 	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
-		return BPF_CORE_READ((const struct pt_regs___amd64 *)regs, orig_ax) == READ_AMD64;
+		return BPF_CORE_READ((const struct pt_regs___amd64 *)regs, orig_ax);
 	if (bpf_core_field_exists(struct pt_regs___arm64, syscallno))
-		return BPF_CORE_READ((const struct pt_regs___arm64 *)regs, syscallno) == READ_ARM64;
-	return false;
+		return BPF_CORE_READ((const struct pt_regs___arm64 *)regs, syscallno);
+	return -1;
 }
 
-/* Says whether the task may close what another one let go of before: who reads the open files
- * of all processes by an iterator over them has each of them for a moment, and if its owner
- * closes it just then, the socket goes at the end of read(). A thread that reads from the
- * socket while another one of its process closes it is none: the descriptor is closed, or
- * another file's by now. User space knows whose the socket is, and decides. */
+static __always_inline bool in_read(int call)
+{
+	return call == (bpf_core_field_exists(struct pt_regs___amd64, orig_ax) ? READ_AMD64 : READ_ARM64);
+}
+
+/* Reading where a link leads closes nothing of its own. */
+static __always_inline bool in_readlink(int call)
+{
+	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
+		return call == READLINK_AMD64 || call == READLINKAT_AMD64;
+	return call == READLINKAT_ARM64;
+}
+
+/* Says whether the task may close what another one let go of before. Who asks what is behind
+ * a process's descriptor, by the links of /proc/PID/fd or by an iterator over files, has the
+ * file for a moment; if its owner closes it just then, the socket goes at the end of that
+ * system call. A thread that reads from the socket while another one of its process closes it
+ * is none: the descriptor is closed, or another file's by now. User space knows whose the
+ * socket is, and decides. */
 static __always_inline bool may_bystand(void)
 {
 	const void *regs;
 	__u32 fd;
+	int call;
 
 	if (!call_registers_told)
 		return false;
 	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	if (!in_read(regs))
+	call = call_number(regs);
+	if (in_readlink(call))
+		return true;
+	if (!in_read(call))
 		return false;
 	fd = call_argument(regs, 0);
 	return file_of(fd) && !tcp_socket_of(fd);

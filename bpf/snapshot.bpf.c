@@ -147,23 +147,18 @@ int sockets(struct bpf_iter__tcp *ctx)
 struct found batch[BATCH];
 __u32 batched;
 
-/* Where it goes on: at a thread, 0 for the first one, and at its descriptor. */
+/* Where to go on: the thread, 0 at the beginning, and its next descriptor. */
 __u32 next_thread;
 __u32 next_fd;
 
 /* Counts the looks. */
 __u32 look;
 
-/* For which thread a table was read, in which look. */
-struct reading {
-	__u32 look;
-	__u32 thread;
-};
-
-/* Whose descriptors it is at. */
+/* Whose descriptors are read. */
 static struct {
 	struct task_struct *thread;
 	struct files_struct *files;
+	struct fdtable *table;
 	__u32 pid;
 	__u32 uid;
 	char comm[16];
@@ -172,16 +167,17 @@ static struct {
 /* Descriptors are read so many at a time: each table has a multiple of them. */
 #define FILES_READ 16
 
-/* As many reads in one run: older verifiers go through a loop round by round. */
+/* At most so many reads in one run: older verifiers go through a loop round by round. */
 #define READS_MOST 64
 
-/* Says whether a file is still where it was read, and the table still the thread's. */
+/* Says whether a file is still where it was read, in the table that the thread still has. */
 static __always_inline bool still_there(const struct file *file, const void *slot)
 {
 	const struct task_struct *thread = owner.thread;
+	const struct files_struct *files = owner.files;
 	struct file *now;
 
-	return BPF_CORE_READ(thread, files) == owner.files &&
+	return BPF_CORE_READ(thread, files) == files && BPF_CORE_READ(files, fdt) == owner.table &&
 	       !bpf_probe_read_kernel(&now, sizeof(now), slot) && now == file;
 }
 
@@ -208,54 +204,65 @@ __noinline int hold(__u64 slot, __u64 address, __u32 fd)
 	return 0;
 }
 
-/* Takes what is behind the descriptors from one on. */
-__noinline int hold_all(__u64 slots, __u32 fd)
+/* Takes what is behind the owner's next descriptors. It says 0 where there are no more. */
+__noinline int hold_some(void)
 {
+	const struct task_struct *thread = owner.thread;
+	struct fdtable *table = BPF_CORE_READ(thread, files, fdt);
 	struct file *files[FILES_READ];
+	struct file **slots = BPF_CORE_READ(table, fd) + next_fd;
 
-	if (bpf_probe_read_kernel(files, sizeof(files), (const void *)slots))
+	if (next_fd >= BPF_CORE_READ(table, max_fds) || bpf_probe_read_kernel(files, sizeof(files), slots))
 		return 0;
+	owner.table = table;
 	for (int i = 0; i < FILES_READ; i++)
 		if (files[i])
-			hold(slots + i * sizeof(files[i]), (__u64)files[i], fd + i);
-	return 0;
+			hold((__u64)(slots + i), (__u64)files[i], next_fd + i);
+	next_fd += FILES_READ;
+	return 1;
 }
 
-/* The tables that only threads have which do not lead their process, as its leader has ended or
- * took one of its own; each with the thread that it was read for. */
+/* The tables that were read of threads which do not lead their process: its leader has ended,
+ * or one of the two took a table of its own. By the look. Should there be more, some are read
+ * of each of their threads. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, __u64);
-	__type(value, struct reading);
+	__type(value, __u32);
 } leaderless SEC(".maps");
 
-/* Says whether a thread's table of descriptors is to be read for it, and for no other thread. */
+static __always_inline bool leads(struct task_struct *task)
+{
+	return task->pid == task->tgid;
+}
+
+/* Says whether a thread has a table of descriptors that is still to be read. */
 static __always_inline bool has_table(struct task_struct *task)
 {
-	struct reading this = { .look = look, .thread = task->pid }, *before;
 	__u64 table = (__u64)BPF_CORE_READ(task, files);
+	__u32 *read;
 
 	if (task->flags & PF_KTHREAD || !table)
 		return false;
-	if (task->pid == task->tgid)
+	if (leads(task))
 		return true;
 	if (task->files == task->group_leader->files)
 		return false;
-	before = bpf_map_lookup_elem(&leaderless, &table);
-	if (before && before->look == look)
-		return before->thread == this.thread;
-	bpf_map_update_elem(&leaderless, &table, &this, BPF_ANY);
-	return true;
+	read = bpf_map_lookup_elem(&leaderless, &table);
+	return !read || *read != look;
 }
 
 static __always_inline void own(struct task_struct *task)
 {
 	owner.thread = task;
-	owner.files = task->files;
+	owner.files = BPF_CORE_READ(task, files);
 	owner.pid = task->tgid;
 	owner.uid = task->cred->uid.val;
 	bpf_probe_read_kernel(owner.comm, sizeof(owner.comm), task->group_leader->comm);
+	if (next_thread != task->pid)
+		next_fd = 0;
+	next_thread = task->pid;
 }
 
 /* Says 1 to be run for the same thread again, once the reader has taken what was found. */
@@ -263,26 +270,20 @@ SEC("iter/task")
 int holders(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct fdtable *table;
-	struct file **slots;
-	__u32 most;
+	__u64 table;
 
 	if (!task || !has_table(task))
 		return 0;
 	own(task);
-	table = BPF_CORE_READ(task, files, fdt);
-	slots = BPF_CORE_READ(table, fd);
-	most = BPF_CORE_READ(table, max_fds);
-	if (next_thread != task->pid)
-		next_fd = 0;
-	next_thread = task->pid;
 	for (int reads = 0; reads < READS_MOST; reads++) {
-		if (next_fd >= most)
-			return 0;
-		if (batched > BATCH - FILES_READ)
+		if (batched > BATCH - FILES_READ || BPF_CORE_READ(task, files) != owner.files)
 			return 1;
-		hold_all((__u64)(slots + next_fd), next_fd);
-		next_fd += FILES_READ;
+		if (hold_some())
+			continue;
+		table = (__u64)owner.files;
+		if (!leads(task))
+			bpf_map_update_elem(&leaderless, &table, &look, BPF_ANY);
+		return 0;
 	}
 	return 1;
 }

@@ -55,7 +55,7 @@ func newPipeline(stage string) *pipeline {
 		emit = stream.Transition
 	}
 	counted := func(t *event.Transition) { p.transitions++; emit(t) }
-	kernel := settle.Kernel{Jiffy: 4 * time.Millisecond, ResetReason: func(uint8) string { return "" }, Cgroup: func(uint64) string { return "/app" }}
+	kernel := settle.Kernel{Jiffy: 4 * time.Millisecond, Resets: true, ResetReason: func(uint8) string { return "" }, Cgroup: func(uint64) string { return "/app" }}
 	p.settler = settle.New(event.Filter{}, kernel, counted, func(*event.Kernel) {})
 	return p
 }

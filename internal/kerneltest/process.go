@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,6 +20,9 @@ import (
 // childMark in the environment makes the test binary a holder of sockets.
 const childMark = "TCPTRACE_TEST_CHILD"
 
+// The first thread has Main alone, so that a child can do without it.
+func init() { runtime.LockOSThread() }
+
 // Main runs the tests, or, in a process that Holder started, what a child does: it
 // holds what it was given and obeys orders, until its standard input ends.
 func Main(m *testing.M) {
@@ -26,12 +30,38 @@ func Main(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	fmt.Println("ready")
-	orders := bufio.NewScanner(os.Stdin)
+	serve(bufio.NewScanner(os.Stdin))
+}
+
+// serve obeys orders until there are no more, and ends the process.
+func serve(orders *bufio.Scanner) {
 	socket := -1
 	for orders.Scan() {
+		if orders.Text() == OrderLeave {
+			leave(func() { fmt.Println("ready"); serve(orders) })
+		}
 		fmt.Println(obey(orders.Text(), &socket))
 	}
 	os.Exit(0)
+}
+
+// leave ends the first thread of the process, which must be the one that calls it. Another one
+// goes on once it has.
+func leave(goOn func()) {
+	go func() {
+		for !ended(os.Getpid()) {
+			runtime.Gosched()
+		}
+		goOn()
+	}()
+	unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+}
+
+// ended says whether a thread of this process has ended (proc_pid_stat(5): Z).
+func ended(thread int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/stat", thread))
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return err == nil && strings.HasPrefix(state, "Z")
 }
 
 // The orders of a child. What it was given is the listener, or the Unix socket by which
@@ -41,6 +71,7 @@ const (
 	OrderReceive = "receive"
 	OrderDiscard = "discard" // what came: a read() takes no sockets
 	OrderClose   = "close"   // what it accepted or received
+	OrderLeave   = "leave"   // the first thread ends, and the others go on
 )
 
 // given is the file descriptor of what a child was given: the first of

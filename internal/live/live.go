@@ -113,7 +113,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 		t.records = tee{stream, o.Raw}
 	}
 	defer t.sampler.looking.Wait()
-	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition, t.other)
+	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, Resets: p.Has(probe.Resets), ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition, t.other)
 	if err := t.findOlder(); err != nil {
 		return err
 	}

@@ -4,12 +4,14 @@ package live_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -175,6 +177,60 @@ func TestNobodyClosesByReading(t *testing.T) {
 		if v.RoleOf(v.ClosedFirst) != conn.Server || v.Closer != nil || v.Mechanism != 0 {
 			t.Errorf("%v to %v: closed first by the %v, %+v, by %q; want the server, and nobody's act", v.Local(), v.Remote(), v.RoleOf(v.ClosedFirst), v.Closer, v.Mechanism)
 		}
+	}
+}
+
+// TestNobodyClosesByAskingForFiles has a process close its sockets while this one asks without
+// a pause what is behind its descriptors, as ss -p does: where that has the file just then and
+// lets go of it last, it is not who closed.
+func TestNobodyClosesByAskingForFiles(t *testing.T) {
+	t.Parallel()
+	needs(t, probe.CallRegisters)
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	_, child := prefork(t, ns)
+	const times = 400
+	for n := range times {
+		var client int
+		var err error
+		ns.Do(func() { client, err = dial(loopback) })
+		must(t, client, err)
+		must(t, client, child.Order(kerneltest.OrderAccept))
+		if n == 0 {
+			ask(t, child.PID)
+		}
+		must(t, client, child.Order(kerneltest.OrderClose))
+		must(t, client, awaitEOF(client))
+		withoutForks(func() { unix.Close(client) })
+	}
+	r.awaitVerdicts(t, 2*times, soon)
+	nobody := 0
+	for _, v := range r.verdicts {
+		if v.Closer == nil {
+			nobody++
+		}
+		if v.RoleOf(v.ClosedFirst) != conn.Server || v.Closer != nil && v.Closer.PID != uint32(child.PID) {
+			t.Errorf("%v to %v: closed first by the %v, %+v, by %v; want the server, the process or nobody", v.Local(), v.Remote(), v.RoleOf(v.ClosedFirst), v.Closer, v.Mechanism)
+		}
+	}
+	t.Logf("%d ends of %d were closed by nobody", nobody, 2*times)
+}
+
+// ask reads where the links of a process's descriptors for sockets lead, again and again.
+func ask(t *testing.T, pid int) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	t.Cleanup(func() { cancel(); asking.Wait() })
+	for fd := range 32 {
+		link := fmt.Sprintf("/proc/%d/fd/%d", pid, fd)
+		if to, err := os.Readlink(link); err != nil || !strings.HasPrefix(to, "socket:") {
+			continue
+		}
+		asking.Go(func() {
+			for ctx.Err() == nil {
+				os.Readlink(link)
+			}
+		})
 	}
 }
 

@@ -88,7 +88,7 @@ var offers = []Offer{
 	{
 		Feature: CallRegisters, Key: "registers", Name: "registers of system calls", Part: Owner,
 		For: "to tell who closes from who looks", Way: "registers", Otherwise: "arguments noted as calls begin",
-		Less: "who reads all open files by a BPF iterator just as one closes may be named as its closer", Since: "5.15", Do: "amd64 or arm64",
+		Less: "who asks for the files of all processes just as one closes may be named as its closer", Since: "5.15", Do: "amd64 or arm64",
 	},
 	{
 		Feature: Iterators, Key: "iterators", Name: "BPF iterators", Part: Owner,

@@ -104,7 +104,7 @@ func (f *Finder) Sockets(q Query, take func(*event.Socket)) error {
 // Holders hands over a socket, which take must not keep, for each file descriptor that
 // any process has of it, in all network namespaces. Sockets that are only bound are among them.
 func (f *Finder) Holders(q Query, take func(*event.Socket)) error {
-	if err := f.look(q); err != nil {
+	if err := f.ask(q); err != nil {
 		return err
 	}
 	f.looks++
@@ -157,6 +157,8 @@ func goOn(iterator io.Reader) (more bool, err error) {
 		return false, nil
 	case errors.Is(err, unix.EAGAIN):
 		return true, nil
+	case err == nil:
+		err = errors.New("its program wrote something")
 	}
 	return false, fmt.Errorf("read an iterator: %w", err)
 }
@@ -173,7 +175,7 @@ func (f *Finder) filled(take func(*event.Socket)) func(*snapshotFound) {
 const foundSize = int(unsafe.Sizeof(snapshotFound{}))
 
 func (f *Finder) iterate(iter *link.Iter, q Query, take func(*snapshotFound)) error {
-	if err := f.look(q); err != nil {
+	if err := f.ask(q); err != nil {
 		return err
 	}
 	reader, err := iter.Open()
@@ -207,7 +209,7 @@ func (p patient) Read(b []byte) (int, error) {
 	}
 }
 
-func (f *Finder) look(q Query) error {
+func (f *Finder) ask(q Query) error {
 	if err := f.set("find_local_port", q.LocalPort); err != nil {
 		return err
 	}

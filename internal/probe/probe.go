@@ -131,8 +131,8 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 	}
 	if err := set(spec, map[string]any{
 		"timewait_function": functions.timewait, "request_function": functions.request,
-		"cookies_made": p.has(Cookies), "cgroups_told": p.has(Cgroups), "call_registers_told": p.has(CallRegisters),
-		"bucket_told": p.has(BucketExpiry), "dropped_socket_told": p.has(DroppedSocket), "reset_reason_told": p.has(ResetReasons),
+		"cookies_made": p.Has(Cookies), "cgroups_told": p.Has(Cgroups), "call_registers_told": p.Has(CallRegisters),
+		"bucket_told": p.Has(BucketExpiry), "dropped_socket_told": p.Has(DroppedSocket), "reset_reason_told": p.Has(ResetReasons),
 		"followers": uint8(p.kernel.followers()),
 	}); err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 		}
 	}
 	p.prune(spec)
-	if p.has(DroppedSocket) {
+	if p.Has(DroppedSocket) {
 		spec.Maps["half_closed"].MaxEntries = 1 // nobody uses it
 	}
 	if o.Ring != 0 {
@@ -169,7 +169,7 @@ func (p *Probe) inLine(program string) []string {
 // prune takes the programs that do not serve here out of an object.
 func (p *Probe) prune(spec *ebpf.CollectionSpec) {
 	for _, o := range optional {
-		if p.has(o.needs) && (o.without == 0 || !p.has(o.without)) {
+		if p.Has(o.needs) && (o.without == 0 || !p.Has(o.without)) {
 			continue
 		}
 		for _, name := range p.inLine(o.program) {
@@ -181,7 +181,7 @@ func (p *Probe) prune(spec *ebpf.CollectionSpec) {
 // timers returns the functions of the sockets' timers: by name, or else learned.
 func (p *Probe) timers(o Options) (timers, error) {
 	unnamed := errors.New("not tried")
-	if p.has(SymbolNames) {
+	if p.Has(SymbolNames) {
 		found, err := namedTimers()
 		if err == nil {
 			return found, nil
@@ -201,7 +201,8 @@ func (p *Probe) timers(o Options) (timers, error) {
 	return timers{}, fmt.Errorf("%w: the timers of TIME_WAIT are not to be found: by name: %w; by those of two sockets of its own: %w", reason, unnamed, err)
 }
 
-func (p *Probe) has(f Feature) bool { return p.kernel.here&f == f }
+// Has says whether the trace has all of these features.
+func (p *Probe) Has(f Feature) bool { return p.kernel.here&f == f }
 
 // lack notes that the trace does without a feature.
 func (p *Probe) lack(f Feature, why error) {
@@ -252,7 +253,7 @@ func (p *Probe) attach() error {
 		return fmt.Errorf("open the ring buffer: %w", err)
 	}
 	p.reader = reader
-	if p.has(CallEvents) {
+	if p.Has(CallEvents) {
 		if err := p.attachCalls(); err != nil {
 			p.lack(CallEvents, err) // and none of its programs runs
 		}
@@ -291,7 +292,7 @@ func (p *Probe) attachTracing(name string, needs Feature) error {
 // of what is to be known of a reset would be told wrong.
 func (p *Probe) detachHalves() {
 	p.links = slices.DeleteFunc(p.links, func(l attached) bool {
-		if p.has(l.needs) {
+		if p.Has(l.needs) {
 			return false
 		}
 		l.Close()

@@ -46,12 +46,6 @@ type snapshotFound struct {
 	Comm          [16]int8
 }
 
-type snapshotReading struct {
-	_      structs.HostLayout
-	Look   uint32
-	Thread uint32
-}
-
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.

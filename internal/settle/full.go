@@ -194,7 +194,7 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 	if k.From != tcpstate.Listen {
 		sock.totals = k.Totals
 	}
-	resetReceived, resetSent := sock.during(sock.now().resetReceived), sock.hasReset(k)
+	resetReceived, resetSent := sock.during(sock.now().resetReceived), sock.hasReset(k.Time)
 	t := s.change(sock, k.Time, k.From, tcpstate.Close, "")
 	t.Error = k.Error
 	afterClose := k.From == tcpstate.FinWait1 || k.From == tcpstate.FinWait2
@@ -240,10 +240,10 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 
 // hasReset says whether the RST that a socket sent last goes with its end. While it connects
 // it may answer a segment by one, and go on (RFC 9293 section 3.10.7.3).
-func (sock *socket) hasReset(k *event.Kernel) bool {
+func (sock *socket) hasReset(end event.Time) bool {
 	sent := sock.now().resetSent
-	if k.From == tcpstate.SynSent || k.From == tcpstate.SynRecv {
-		return recent(sent, k.Time)
+	if sock.state == tcpstate.SynSent || sock.state == tcpstate.SynRecv {
+		return recent(sent, end)
 	}
 	return sock.during(sent)
 }
@@ -259,7 +259,7 @@ func (s *Settler) holdClose(sock *socket, k *event.Kernel, t event.Transition, a
 		m.abort.process, m.abort.mechanism = s.process(k), mechanism(k)
 	}
 	wait := patience
-	if k.From == tcpstate.Established || k.From == tcpstate.CloseWait {
+	if s.resetsTold && (k.From == tcpstate.Established || k.From == tcpstate.CloseWait) {
 		wait = abortPatience
 	}
 	sock.own(&t)
@@ -286,8 +286,8 @@ func (s *Settler) resetSent(k *event.Kernel) {
 	s.queue.settle(sock.held)
 }
 
-// resetReceived takes tcp_reset(), which leaves no socket but in CLOSE: the change comes next,
-// however long that takes a guest that its host lets wait.
+// resetReceived takes tcp_reset(), which always ends in CLOSE: that change comes next, however
+// long it takes a guest that its host lets wait.
 func (s *Settler) resetReceived(k *event.Kernel) {
 	sock := s.find(k)
 	if sock == nil {

@@ -85,7 +85,7 @@ func TestWhyASocketCloses(t *testing.T) {
 			[]string{"SYN_RECV>ESTABLISHED handshake", "ESTABLISHED>CLOSE reset_sent after 1s"},
 		},
 		{
-			"a RST that was received in the state before explains nothing",
+			"a RST that was received in the state before explains nothing: its CLOSE was lost",
 			[]event.Kernel{
 				resetReceived(0, established), change(us, "ESTABLISHED>CLOSE_WAIT"),
 				change(2*us, "CLOSE_WAIT>CLOSE", fails(event.EHOSTUNREACH)),
@@ -99,6 +99,14 @@ func TestWhyASocketCloses(t *testing.T) {
 				change(time.Second, "SYN_SENT>CLOSE", fails(event.EHOSTUNREACH)),
 			},
 			[]string{"CLOSE>SYN_SENT connect by 42", "SYN_SENT>CLOSE EHOSTUNREACH after 1s"},
+		},
+		{
+			"a RST in the handshake explains nothing later on, although what came between was lost",
+			[]event.Kernel{
+				change(0, "CLOSE>SYN_SENT", by(42)), resetSent(ms, from(tcpstate.SynSent)),
+				change(time.Second, "ESTABLISHED>CLOSE", fails(event.EHOSTUNREACH)),
+			},
+			[]string{"CLOSE>SYN_SENT connect by 42", "ESTABLISHED>CLOSE EHOSTUNREACH"},
 		},
 		{
 			"the peer's RST in FIN_WAIT1",

@@ -32,7 +32,9 @@ type listener struct {
 	said []string
 }
 
-func listen() *listener {
+func listen() *listener { return listenTo(kernel) }
+
+func listenTo(kernel settle.Kernel) *listener {
 	l := &listener{}
 	l.Settler = settle.New(event.Filter{}, kernel, func(t *event.Transition) { l.said = append(l.said, line(t)) }, func(*event.Kernel) {})
 	return l
@@ -169,4 +171,15 @@ func TestExplainedEndOfTimeWaitGoesOutAtOnce(t *testing.T) {
 			t.Errorf("%s does not end the wait", name)
 		}
 	}
+}
+
+// Where RSTs are not told, none is waited for.
+func TestNoRSTIsWaitedForThatCannotBeTold(t *testing.T) {
+	t.Parallel()
+	mute := kernel
+	mute.Resets = false
+	l := listenTo(mute)
+	l.add(change(0, "ESTABLISHED>CLOSE", by(42)))
+	l.Advance(start.Add(settle.Patience))
+	l.hears(t, "ESTABLISHED>CLOSE")
 }

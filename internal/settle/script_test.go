@@ -21,6 +21,7 @@ const jiffy = 4 * time.Millisecond
 
 var kernel = settle.Kernel{
 	Jiffy:       jiffy,
+	Resets:      true,
 	ResetReason: func(n uint8) string { return [...]string{"", "TCP_ABORT_ON_CLOSE"}[n] },
 	Cgroup:      func(id uint64) string { return fmt.Sprintf("/cgroup%d", id) },
 }

@@ -51,7 +51,9 @@ type Settler struct {
 	changes   changes
 	reason    func(uint8) string
 	cgroup    func(uint64) string
-	forgets   bool // sockets were forgotten that are not closed
+	// resetsTold: the RSTs that are sent are told.
+	resetsTold bool
+	forgets    bool // sockets were forgotten that are not closed
 }
 
 // caller tells which process connects to where.
@@ -63,6 +65,7 @@ type caller struct {
 // Kernel is what a settler must know of the kernel.
 type Kernel struct {
 	Jiffy       time.Duration       // the length of a tick of its timers
+	Resets      bool                // it tells of RSTs
 	ResetReason func(uint8) string  // names why it sends a RST; "" where it does not tell
 	Cgroup      func(uint64) string // the path of the cgroup with an id; "" where there is none
 }
@@ -75,6 +78,7 @@ func New(filter event.Filter, kernel Kernel, emit func(*event.Transition), other
 		jiffy:      kernel.Jiffy,
 		reason:     kernel.ResetReason,
 		cgroup:     kernel.Cgroup,
+		resetsTold: kernel.Resets,
 		sockets:    make(map[uint64]*socket),
 		tuples:     newTuples(),
 		processes:  make(processes),

@@ -193,6 +193,12 @@ func TestStoppedTimerIsExplainedByWhatFollows(t *testing.T) {
 			saidInTimeWait("TIME_WAIT>CLOSE reset_sent after 500ms"),
 		},
 		{
+			"a RST that we sent, and the host lets the guest wait", inTimeWait(
+				resetSent(300*ms, sock(timewaitSock), from(timeWait)), stop,
+				swallowed(700*ms+us, timeWait)),
+			saidInTimeWait("TIME_WAIT>CLOSE reset_sent after 500ms"),
+		},
+		{
 			"a SYN of the same four-tuple", inTimeWait(stop, syn(700*ms+10*us)),
 			saidInTimeWait(
 				"TIME_WAIT>CLOSE timewait_reused after 500ms",
