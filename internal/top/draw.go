@@ -283,7 +283,7 @@ func (d *painter) heading(what, order string) Line {
 		words += ", reversed"
 	}
 	l := Line{{words, Bold}}
-	if d.filter != "" && !d.typing {
+	if d.filters[d.page] != "" && !d.typing {
 		l = append(l, Span{"; filter: " + d.typed(), Yellow})
 	}
 	return l

@@ -38,7 +38,7 @@ type View struct {
 	socket   event.ID
 	orders   [pages]Order
 	at       [pages]place
-	filter   string
+	filters  [pages]string
 	typing   bool
 	question *Question
 }
@@ -58,7 +58,7 @@ func NewView(width, height int) *View {
 // Question is what the view needs. It is the same one until something else is needed.
 func (v *View) Question() *Question {
 	q := Question{
-		Page: v.page, Grouping: v.grouping, Key: v.key, Order: v.orders[v.page], Match: ParseMatch(v.filter),
+		Page: v.page, Grouping: v.grouping, Key: v.key, Order: v.orders[v.page], Match: ParseMatch(v.filters[v.page]),
 		Socket: v.socket, Most: v.most(),
 	}
 	if v.question == nil || !v.question.same(&q) {
@@ -161,7 +161,7 @@ func (v *View) leave() {
 		v.page, v.back = v.back[n-1], v.back[:n-1]
 		return
 	}
-	v.filter = ""
+	v.filters[v.page] = ""
 }
 
 // open opens what is under the cursor.
@@ -172,7 +172,7 @@ func (v *View) open(p *Picture) {
 	case v.page == Groups:
 		key := p.Groups[at.cursor].Key
 		v.key = &key
-		v.filter = ""
+		v.filters[Connections] = ""
 		v.turn(Connections)
 	case v.page == Connections:
 		v.socket = p.Connections[at.cursor].Socket
@@ -192,16 +192,17 @@ func (v *View) sort() {
 
 // typeFilter takes a key while the filter is typed.
 func (v *View) typeFilter(key rune) {
+	filter := &v.filters[v.page]
 	switch {
 	case key == KeyEnter:
 		v.typing = false
 	case key == KeyEscape:
-		v.filter, v.typing = "", false
+		*filter, v.typing = "", false
 	case key == KeyBackspace:
-		_, size := utf8.DecodeLastRuneInString(v.filter)
-		v.filter = v.filter[:len(v.filter)-size]
-	case key > 0 && unicode.IsPrint(key) && len(v.filter) < filterLongest:
-		v.filter += string(key)
+		_, size := utf8.DecodeLastRuneInString(*filter)
+		*filter = (*filter)[:len(*filter)-size]
+	case key > 0 && unicode.IsPrint(key) && len(*filter) < filterLongest:
+		*filter += string(key)
 	}
 	v.at[v.page] = place{}
 }
@@ -293,7 +294,7 @@ func (m Match) same(o Match) bool {
 // typed is the filter as it is shown.
 func (v *View) typed() string {
 	if v.typing {
-		return v.filter + "_"
+		return v.filters[v.page] + "_"
 	}
-	return strings.TrimSpace(v.filter)
+	return strings.TrimSpace(v.filters[v.page])
 }
