@@ -72,13 +72,7 @@ func TestEachDescriptorIsFoundOnce(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	ns := kerneltest.NewNetNS(t)
 	const port = 9091
-	var listener int
-	var err error
-	ns.Do(func() { listener, err = listenAt(port) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(listener)
+	listener := listening(t, ns, port)
 	want := map[int]int{listener: 1} // how often a descriptor is one of this process
 	for _, fd := range manyFDs(t) {
 		if err := unix.Dup3(listener, fd, unix.O_CLOEXEC); err != nil {
@@ -132,13 +126,7 @@ func TestThreadsWithoutALeader(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	ns := kerneltest.NewNetNS(t)
 	const port = 9091
-	var listener int
-	var err error
-	ns.Do(func() { listener, err = listenAt(port) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(listener)
+	listener := listening(t, ns, port)
 	child := holder(t, listener)
 	if err := child.Order(kerneltest.OrderLeave); err != nil {
 		t.Fatal(err)
@@ -237,6 +225,18 @@ func openFinder(t *testing.T) *probe.Finder {
 	}
 	t.Cleanup(f.Close)
 	return f
+}
+
+// listening returns a socket of the namespace that listens until the test ends.
+func listening(t *testing.T, ns *kerneltest.NetNS, port int) (fd int) {
+	t.Helper()
+	var err error
+	ns.Do(func() { fd, err = listenAt(port) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
 }
 
 // listenAt returns a socket that listens, which must be closed whatever the error.
