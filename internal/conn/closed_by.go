@@ -14,7 +14,7 @@ const (
 	ByUnknown
 
 	// ByCount is one more than the last: the length of a table.
-	ByCount = 7
+	ByCount = iota
 )
 
 // String is the word for it: server, client, local, remote, both, neither or unknown.
