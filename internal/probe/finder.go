@@ -98,24 +98,54 @@ func (f *Finder) Close() {
 // listens, is connected or in TIME_WAIT, which take must not keep. Those that are only
 // bound are not among them, and no socket has its holders.
 func (f *Finder) Sockets(q Query, take func(*event.Socket)) error {
-	return f.iterate(f.sockets, q, f.filled(take))
+	return f.eachSocket(q, f.filled(take))
+}
+
+func (f *Finder) eachSocket(q Query, take func(*snapshotFound)) error {
+	reader, err := f.open(f.sockets, q)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	buffered := bufio.NewReaderSize(patient{reader}, 256<<10)
+	var found snapshotFound
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&found)), unsafe.Sizeof(found))
+	for {
+		if _, err := io.ReadFull(buffered, bytes); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read an iterator: %w", err)
+		}
+		take(&found)
+	}
+}
+
+// open begins to iterate over what is asked for.
+func (f *Finder) open(iter *link.Iter, q Query) (io.ReadCloser, error) {
+	for name, port := range map[string]uint16{"find_local_port": q.LocalPort, "find_remote_port": q.RemotePort} {
+		if err := f.set(name, port); err != nil {
+			return nil, err
+		}
+	}
+	reader, err := iter.Open()
+	if err != nil {
+		return nil, fmt.Errorf("open an iterator: %w", err)
+	}
+	return reader, nil
 }
 
 // Holders hands over a socket, which take must not keep, for each file descriptor that
 // any process has of it, in all network namespaces. Sockets that are only bound are among them.
 func (f *Finder) Holders(q Query, take func(*event.Socket)) error {
-	if err := f.ask(q); err != nil {
-		return err
-	}
 	f.looks++
 	for name, n := range map[string]uint32{"look": f.looks, "batched": 0, "next_thread": 0} {
 		if err := f.set(name, n); err != nil {
 			return err
 		}
 	}
-	reader, err := f.holders.Open()
+	reader, err := f.open(f.holders, q)
 	if err != nil {
-		return fmt.Errorf("open an iterator: %w", err)
+		return err
 	}
 	defer reader.Close()
 	fill := f.filled(take)
@@ -172,30 +202,6 @@ func (f *Finder) filled(take func(*event.Socket)) func(*snapshotFound) {
 	}
 }
 
-const foundSize = int(unsafe.Sizeof(snapshotFound{}))
-
-func (f *Finder) iterate(iter *link.Iter, q Query, take func(*snapshotFound)) error {
-	if err := f.ask(q); err != nil {
-		return err
-	}
-	reader, err := iter.Open()
-	if err != nil {
-		return fmt.Errorf("open an iterator: %w", err)
-	}
-	defer reader.Close()
-	buffered := bufio.NewReaderSize(patient{reader}, 256<<10)
-	var found snapshotFound
-	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&found)), foundSize)
-	for {
-		if _, err := io.ReadFull(buffered, bytes); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("read an iterator: %w", err)
-		}
-		take(&found)
-	}
-}
-
 // patient reads on where the kernel takes a rest: after a million objects in a row that
 // the program writes nothing for, an iterator says EAGAIN (bpf_seq_read()).
 type patient struct{ io.Reader }
@@ -207,13 +213,6 @@ func (p patient) Read(b []byte) (int, error) {
 			return n, err
 		}
 	}
-}
-
-func (f *Finder) ask(q Query) error {
-	if err := f.set("find_local_port", q.LocalPort); err != nil {
-		return err
-	}
-	return f.set("find_remote_port", q.RemotePort)
 }
 
 // set writes a variable of the object.
