@@ -60,10 +60,15 @@ static __always_inline void put_caller(struct event *e)
 /* System calls on amd64 and arm64. */
 enum {
 	READ_AMD64 = 0,
+	STAT_AMD64 = 4,
 	READLINK_AMD64 = 89,
+	NEWFSTATAT_AMD64 = 262,
 	READLINKAT_AMD64 = 267,
+	STATX_AMD64 = 332,
 	READ_ARM64 = 63,
 	READLINKAT_ARM64 = 78,
+	NEWFSTATAT_ARM64 = 79,
+	STATX_ARM64 = 291,
 };
 
 /* The number of the system call with these registers, or -1. */
@@ -81,12 +86,13 @@ static __always_inline bool in_read(int call)
 	return call == (bpf_core_field_exists(struct pt_regs___amd64, orig_ax) ? READ_AMD64 : READ_ARM64);
 }
 
-/* Reading where a link leads closes nothing of its own. */
-static __always_inline bool in_readlink(int call)
+/* Asking where a link leads, and what is there, closes nothing of its own. */
+static __always_inline bool in_question(int call)
 {
 	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
-		return call == READLINK_AMD64 || call == READLINKAT_AMD64;
-	return call == READLINKAT_ARM64;
+		return call == STAT_AMD64 || call == READLINK_AMD64 || call == NEWFSTATAT_AMD64 ||
+		       call == READLINKAT_AMD64 || call == STATX_AMD64;
+	return call == READLINKAT_ARM64 || call == NEWFSTATAT_ARM64 || call == STATX_ARM64;
 }
 
 /* Says whether the task may close what another one let go of before. Who asks what is behind
@@ -105,7 +111,7 @@ static __always_inline bool may_bystand(void)
 		return false;
 	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	call = call_number(regs);
-	if (in_readlink(call))
+	if (in_question(call))
 		return true;
 	if (!in_read(call))
 		return false;

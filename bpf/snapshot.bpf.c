@@ -158,7 +158,6 @@ __u32 look;
 static struct {
 	struct task_struct *thread;
 	struct files_struct *files;
-	struct fdtable *table;
 	__u32 pid;
 	__u32 uid;
 	char comm[16];
@@ -170,22 +169,11 @@ static struct {
 /* At most so many reads in one run: older verifiers go through a loop round by round. */
 #define READS_MOST 64
 
-/* Says whether a file is still where it was read, in the table that the thread still has. */
-static __always_inline bool still_there(const struct file *file, const void *slot)
-{
-	const struct task_struct *thread = owner.thread;
-	const struct files_struct *files = owner.files;
-	struct file *now;
-
-	return BPF_CORE_READ(thread, files) == files && BPF_CORE_READ(files, fdt) == owner.table &&
-	       !bpf_probe_read_kernel(&now, sizeof(now), slot) && now == file;
-}
-
 /* Takes a file behind a descriptor if it is a TCP socket. Global functions are gone through by
  * the verifier once, and not for each call. */
 __noinline int hold(__u64 slot, __u64 address, __u32 fd)
 {
-	struct file *file = (struct file *)address;
+	struct file *file = (struct file *)address, *still;
 	const struct sock *sk = tcp_of_file(file);
 	__u32 count = batched;
 	struct found *f;
@@ -194,7 +182,7 @@ __noinline int hold(__u64 slot, __u64 address, __u32 fd)
 		return 0;
 	f = &batch[count];
 	__builtin_memset(f, 0, sizeof(*f));
-	if (!put_socket(f, sk) || !still_there(file, (const void *)slot))
+	if (!put_socket(f, sk) || bpf_probe_read_kernel(&still, sizeof(still), (const void *)slot) || still != file)
 		return 0;
 	f->fd = fd;
 	f->pid = owner.pid;
@@ -204,21 +192,33 @@ __noinline int hold(__u64 slot, __u64 address, __u32 fd)
 	return 0;
 }
 
-/* Takes what is behind the owner's next descriptors. It says 0 where there are no more. */
+/* Says whether the owner still has this table. */
+static __always_inline bool still_has(const struct fdtable *table)
+{
+	const struct task_struct *thread = owner.thread;
+
+	return BPF_CORE_READ(thread, files) == owner.files && BPF_CORE_READ(thread, files, fdt) == table;
+}
+
+/* Takes what is behind the owner's next descriptors. It says 0 where there are no more. What
+ * was read of a table that the owner has no longer is read again. */
 __noinline int hold_some(void)
 {
 	const struct task_struct *thread = owner.thread;
 	struct fdtable *table = BPF_CORE_READ(thread, files, fdt);
 	struct file *files[FILES_READ];
 	struct file **slots = BPF_CORE_READ(table, fd) + next_fd;
+	__u32 before = batched;
 
 	if (next_fd >= BPF_CORE_READ(table, max_fds) || bpf_probe_read_kernel(files, sizeof(files), slots))
 		return 0;
-	owner.table = table;
 	for (int i = 0; i < FILES_READ; i++)
 		if (files[i])
 			hold((__u64)(slots + i), (__u64)files[i], next_fd + i);
-	next_fd += FILES_READ;
+	if (still_has(table))
+		next_fd += FILES_READ;
+	else
+		batched = before;
 	return 1;
 }
 

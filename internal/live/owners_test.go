@@ -218,7 +218,8 @@ func TestNobodyClosesByAskingForFiles(t *testing.T) {
 	}
 }
 
-// ask reads where the links of a process's descriptors for sockets lead, again and again.
+// ask reads where the links of a process's descriptors for sockets lead, and what is there,
+// again and again.
 func ask(t *testing.T, pid int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var asking sync.WaitGroup
@@ -231,6 +232,7 @@ func ask(t *testing.T, pid int) {
 		asking.Go(func() {
 			for ctx.Err() == nil {
 				os.Readlink(link)
+				os.Stat(link)
 			}
 		})
 	}

@@ -87,7 +87,7 @@ var offers = []Offer{
 	},
 	{
 		Feature: CallRegisters, Key: "registers", Name: "registers of system calls", Part: Owner,
-		For: "to tell who closes from who looks", Way: "registers", Otherwise: "arguments noted as calls begin",
+		For: "to tell who closes from who asks", Way: "registers", Otherwise: "arguments noted as calls begin",
 		Less: "who asks for the files of all processes just as one closes may be named as its closer", Since: "5.15", Do: "amd64 or arm64",
 	},
 	{
