@@ -11,10 +11,10 @@
 //	probe      loads and attaches them, reads the ring, counts what was lost; knows what
 //	           kernels offer, and takes what this one has
 //	event      the records, and the decoding of struct event
-//	settle     turns kernel records into what is true: the kernel reports no
+//	correlate  turns kernel records into what is true: the kernel reports no
 //	           TIME_WAIT, tells a RST after its effect, and swaps sockets in mid-life;
 //	           gives each transition its process
-//	derive     leads it through the next two, and all to an output
+//	pipeline   leads it through the next two, and all to a sink
 //	conn       follows connections: who opened, who closed first, how, by whom
 //	diagnose   finds what is wrong with them: a table of rules
 //	text       prints transitions, findings and the summary for people
@@ -25,12 +25,12 @@
 //	top        shows the present on a terminal: pictures of the trace, and what keys choose
 //
 // A capture goes the same way: replay reads it, jsonl makes records of its lines, and they
-// enter at derive, where those of a live trace do, too. What a trace shows it shows again.
+// enter at pipeline, where those of a live trace do, too. What a trace shows it shows again.
 // anonymize maps records on their way there.
 //
 // What no event tells is looked for: sockdiag takes snapshots of the sockets that there
 // are and of who has them open, by iterators of bpf/snapshot.bpf.c or else by netlink.
-// Sockets that are older than the trace enter at settle, and samples at diagnose. bind
+// Sockets that are older than the trace enter at correlate, and samples at diagnose. bind
 // has the rule by which the kernel lets a socket have a port; from it and a snapshot
 // why answers for a port without a trace, and live explains a call that failed.
 //

@@ -33,7 +33,7 @@ func blockOf(a netip.Addr) block {
 	return block{}
 }
 
-// stays says whether the address means the same on every machine. Verdicts rest on the
+// stays reports whether the address means the same on every machine. Verdicts rest on the
 // unspecified and the loopback ones.
 func stays(a netip.Addr) bool {
 	return a.IsUnspecified() || a.IsLoopback() || a == broadcast

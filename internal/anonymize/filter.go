@@ -32,7 +32,7 @@ func take(f *event.Filter, words []string) int {
 	return 2
 }
 
-// set puts an option with a value into a filter, and says whether it was understood.
+// set puts an option with a value into a filter, and reports whether it was understood.
 func set(f *event.Filter, option, value string) bool {
 	switch option {
 	case "--port":

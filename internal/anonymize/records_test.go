@@ -137,7 +137,7 @@ func leaves(name string, v reflect.Value) []leaf {
 	return all
 }
 
-// identifies says whether a leaf is one that has to be mapped.
+// identifies reports whether a leaf is one that has to be mapped.
 func identifies(l leaf) bool {
 	switch l.value.(type) {
 	case netip.Addr, netip.AddrPort, netip.Prefix:

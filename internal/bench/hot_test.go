@@ -10,18 +10,18 @@ import (
 	"github.com/tcptrace/tcptrace/internal/bench/synthetic"
 	"github.com/tcptrace/tcptrace/internal/block"
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/correlate"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
-	"github.com/tcptrace/tcptrace/internal/settle"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 // The way of a record from the ring to the output: each stage has those before it.
-var stages = []string{"decode", "settle", "track", "text", "json", "write"}
+var stages = []string{"decode", "correlate", "track", "text", "json", "write"}
 
 // nowhere is an output that shows nothing.
-type nowhere struct{ derive.Output }
+type nowhere struct{ pipeline.Sink }
 
 func (nowhere) Start(*event.Start, *conn.Tracker)       {}
 func (nowhere) Transition(*event.Transition, conn.Step) {}
@@ -35,32 +35,32 @@ func (f *file) Close() error                   { return nil }
 func (f *file) Sync() error                    { return nil }
 func (f *file) Truncate(int64) error           { return nil }
 
-// pipeline leads records through the stages up to one.
-type pipeline struct {
-	settler     *settle.Settler
+// hotPath leads records through the stages up to one.
+type hotPath struct {
+	correlator  *correlate.Correlator
 	kernel      event.Kernel
 	transitions int
 	close       func() error
 }
 
-func newPipeline(stage string) *pipeline {
-	p := &pipeline{close: func() error { return nil }}
+func newHotPath(stage string) *hotPath {
+	p := &hotPath{close: func() error { return nil }}
 	if stage == "decode" {
 		return p
 	}
 	emit := func(*event.Transition) {}
-	if stage != "settle" {
-		stream := derive.New(p.output(stage))
+	if stage != "correlate" {
+		stream := pipeline.New(p.output(stage))
 		stream.Start(&event.Start{Time: 1, Clock: 1})
 		emit = stream.Transition
 	}
 	counted := func(t *event.Transition) { p.transitions++; emit(t) }
-	kernel := settle.Kernel{Jiffy: 4 * time.Millisecond, Resets: true, ResetReason: func(uint8) string { return "" }, Cgroup: func(uint64) string { return "/app" }}
-	p.settler = settle.New(event.Filter{}, kernel, counted, func(*event.Kernel) {})
+	kernel := correlate.Kernel{Jiffy: 4 * time.Millisecond, Resets: true, ResetReason: func(uint8) string { return "" }, Cgroup: func(uint64) string { return "/app" }}
+	p.correlator = correlate.New(event.Filter{}, kernel, counted, func(*event.Kernel) {})
 	return p
 }
 
-func (p *pipeline) output(stage string) derive.Output {
+func (p *hotPath) output(stage string) pipeline.Sink {
 	switch stage {
 	case "text":
 		return text.New(io.Discard, text.Options{Width: 120, Zone: time.UTC})
@@ -74,21 +74,21 @@ func (p *pipeline) output(stage string) derive.Output {
 	return nowhere{}
 }
 
-func (p *pipeline) take(wire []byte) {
+func (p *hotPath) take(wire []byte) {
 	if err := p.kernel.Decode(wire); err != nil {
 		panic(err)
 	}
-	if p.settler != nil {
-		p.settler.Add(&p.kernel)
+	if p.correlator != nil {
+		p.correlator.Add(&p.kernel)
 	}
 }
 
 // hotWaiting is how many connections are in TIME_WAIT at a time.
 const hotWaiting = 1000
 
-// warm brings a pipeline to where as many connections end as begin.
-func warm(stage string) (*pipeline, *synthetic.Records) {
-	p, records := newPipeline(stage), synthetic.NewRecords(hotWaiting)
+// warm brings a hot path to where as many connections end as begin.
+func warm(stage string) (*hotPath, *synthetic.Records) {
+	p, records := newHotPath(stage), synthetic.NewRecords(hotWaiting)
 	for range 2 * hotWaiting {
 		records.Connection(p.take)
 	}

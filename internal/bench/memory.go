@@ -29,7 +29,7 @@ var (
 // muchMemory is what a machine needs for the largest numbers of sockets.
 const muchMemory = 4 << 30
 
-// plenty says whether this machine has it.
+// plenty reports whether this machine has it.
 func plenty() bool {
 	var info unix.Sysinfo_t
 	return unix.Sysinfo(&info) == nil && uint64(info.Totalram)*uint64(info.Unit) >= muchMemory

@@ -19,7 +19,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/bench/synthetic"
 	"github.com/tcptrace/tcptrace/internal/capture"
-	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
 const (
@@ -151,7 +151,7 @@ func makeCaptures(args []string) error {
 	if err != nil {
 		return fmt.Errorf("make captures: %w", err)
 	}
-	var all derive.Outputs
+	var all pipeline.Sinks
 	var recorders []io.Closer
 	for _, path := range args[1:] {
 		r := capture.NewRecorder(capture.Options{Path: path})

@@ -134,7 +134,7 @@ func confidence(s samples) (i interval, ok bool) {
 	return interval{sorted[cut], sorted[n-1-cut]}, true
 }
 
-// alike says whether the interval leaves it open that nothing differs.
+// alike reports whether the interval leaves it open that nothing differs.
 func (t *talks) alike() bool {
 	i, ok := confidence(t.ratios())
 	return ok && i.low <= 1 && i.high >= 1

@@ -34,7 +34,7 @@ const oneLiner = `tracepoint:sock:inet_sock_set_state /args->protocol == 6/ { ` 
 	`printf("%llu %d %s %s:%d %s:%d %d > %d\n", nsecs, pid, comm, ntop(args->saddr), args->sport, ` +
 	`ntop(args->daddr), args->dport, args->oldstate, args->newstate); }`
 
-// prints says whether the tracer prints events as they come. That a capture grows is
+// prints reports whether the tracer prints events as they come. That a capture grows is
 // none: its lines gather for a second. Nor is the tenth of them.
 func (t *tracer) prints() bool { return t.lines > 0 && t.records == "" && !t.tenth }
 
@@ -46,7 +46,7 @@ func (t *tracer) expected(connections int) int {
 	return connections * t.lines
 }
 
-// ours says whether the tracer is this project's or the benchmark's own.
+// ours reports whether the tracer is this project's or the benchmark's own.
 func (t *tracer) ours() bool { return t.install == "" }
 
 func tracers(tcptrace string) []tracer {
@@ -136,7 +136,7 @@ func countLine(line []byte, to *output) {
 	}
 }
 
-// ours says whether a line has a port of the workload's servers: a whole word of
+// ours reports whether a line has a port of the workload's servers: a whole word of
 // digits, after a space or a colon.
 func ours(line []byte) bool {
 	for len(line) > 0 {

@@ -41,7 +41,7 @@ type Ask struct {
 	UID     uint32        // the socket's: of who called socket() or accept()
 }
 
-// Answer says whether a socket is in the way.
+// Answer reports whether a socket is in the way.
 type Answer string
 
 // The answers.
@@ -67,7 +67,7 @@ func Blockers(ask Ask, sockets []event.Socket) (sure, maybe []event.Socket) {
 	return sure, maybe
 }
 
-// Conflicts says whether the old socket, another one of the same network namespace,
+// Conflicts reports whether the old socket, another one of the same network namespace,
 // keeps the asking one from its port.
 func Conflicts(ask Ask, old *event.Socket) Answer {
 	switch {
@@ -86,7 +86,7 @@ func answer(yes bool) Answer {
 	return No
 }
 
-// holds says whether the socket is in the kernel's table of ports, which all sockets
+// holds reports whether the socket is in the kernel's table of ports, which all sockets
 // are but requests for a connection: they share their listener's port. SYN_RECV is also
 // a state of full sockets, in a simultaneous open or a fast open, for one round trip;
 // nothing tells them from a request, and they are taken for one.
@@ -117,10 +117,10 @@ func collides(ask Ask, old *event.Socket) bool {
 		!share(ask, old) && overlap(ask, old)
 }
 
-// meet says whether two sockets can get segments of the same interface: 0 is any.
+// meet reports whether two sockets can get segments of the same interface: 0 is any.
 func meet(a, b uint32) bool { return a == 0 || b == 0 || a == b }
 
-// share says whether options let both sockets have the port, whatever their addresses
+// share reports whether options let both sockets have the port, whatever their addresses
 // (inet_bind_conflict in net/ipv4/inet_connection_sock.c). Both sockets must have set
 // the same one. A timewait socket has the options of the socket that it stands for, and
 // no user.
@@ -131,7 +131,7 @@ func share(ask Ask, old *event.Socket) bool {
 	return ask.Options.Reuseport && old.Options.Reuseport && (old.Timewait || ask.UID == old.UID)
 }
 
-// overlap says whether the two addresses have one in common, as the kernel sees it
+// overlap reports whether the two addresses have one in common, as the kernel sees it
 // (inet_rcv_saddr_equal and ipv6_rcv_saddr_equal in net/ipv4/inet_connection_sock.c).
 func overlap(ask Ask, old *event.Socket) bool {
 	a, b := ask.Addr.Addr(), old.Local.Addr()
@@ -144,7 +144,7 @@ func overlap(ask Ask, old *event.Socket) bool {
 	return !old.Options.V6Only && (b.IsUnspecified() || greedy(ask))
 }
 
-// greedy says whether the asking socket is one of AF_INET with 0.0.0.0. It overlaps
+// greedy reports whether the asking socket is one of AF_INET with 0.0.0.0. It overlaps
 // with ::1, too: the kernel gives each socket with an IPv6 address an IPv4 address that
 // means nothing (LOOPBACK4_IPV6), and 0.0.0.0 takes it for one of its own. So a
 // connection to ::1 that is left of a server on [::] keeps out one on 0.0.0.0, although

@@ -22,7 +22,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// refused says whether the kernel refused the port.
+// refused reports whether the kernel refused the port.
 func (w *world) refused(err error) bool {
 	w.Helper()
 	if !errors.Is(err, unix.EADDRINUSE) {
@@ -31,7 +31,7 @@ func (w *world) refused(err error) bool {
 	return err != nil
 }
 
-// passes says whether this kernel is one that lets a socket in beside the old one, against the
+// passes reports whether this kernel is one that lets a socket in beside the old one, against the
 // rule.
 func (w wish) passes(old event.Socket) bool {
 	mapped := w.options.IPv6 && w.addr.Is4() && !w.addr.IsUnspecified()
@@ -299,7 +299,7 @@ func (w *world) crowd(random *rand.Rand) {
 	}
 }
 
-// remembered says whether it was the kernel's memory that let the socket in.
+// remembered reports whether it was the kernel's memory that let the socket in.
 func (w *world) remembered(x wish, olds []event.Socket) bool {
 	sure, _ := blockers(x, w.port, olds)
 	return len(sure) > 0 && x.options.Reuseport && slices.ContainsFunc(olds, func(old event.Socket) bool {

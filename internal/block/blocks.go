@@ -135,7 +135,7 @@ func (b *blocks) seek(skip int) bool {
 	}
 }
 
-// isNUL says whether the end of a file is what a lost power supply leaves.
+// isNUL reports whether the end of a file is what a lost power supply leaves.
 func isNUL(end []byte) bool {
 	for _, c := range end {
 		if c != 0 {

@@ -53,7 +53,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// inOrder says whether the lines are some of the others, in their order.
+// inOrder reports whether the lines are some of the others, in their order.
 func inOrder(lines, all []string) bool {
 	for _, line := range lines {
 		i := slices.Index(all, line)

@@ -47,7 +47,7 @@ func like(b []byte, magic string) int {
 	return same
 }
 
-// isText says whether there is no byte that no JSON text has.
+// isText reports whether there is no byte that no JSON text has.
 func isText(b []byte) bool {
 	for _, c := range b {
 		if c < ' ' && c != '\t' && c != '\n' && c != '\r' {

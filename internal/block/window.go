@@ -36,7 +36,7 @@ func (w *window) drop(n int) {
 	}
 }
 
-// need has data grow to n bytes, and says whether there are so many.
+// need has data grow to n bytes, and reports whether there are so many.
 func (w *window) need(n int) bool {
 	for len(w.data()) < n {
 		if w.more() != nil {

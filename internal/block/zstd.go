@@ -108,7 +108,7 @@ func skip(w *window) (int, error) {
 	return n, nil
 }
 
-// mayBeFrame says whether a frame starts there, as far as there are bytes.
+// mayBeFrame reports whether a frame starts there, as far as there are bytes.
 func mayBeFrame(b []byte) bool {
 	if len(b) >= magicSize {
 		return isSkippable(b) || bytes.HasPrefix(b, []byte(zstdMagic))

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
@@ -25,7 +25,7 @@ func BenchmarkRotate(b *testing.B) {
 	recorder := capture.NewRecorder(capture.Options{
 		Path: filepath.Join(b.TempDir(), "t.jsonl.gz"), Age: time.Second, Keep: 2, Now: func() event.Time { return now },
 	})
-	stream := derive.New(recorder)
+	stream := pipeline.New(recorder)
 	stream.Start(start())
 	process := &event.Process{PID: 1, Comm: "server", Source: event.SourceCurrent}
 	for i := range 100_000 {
@@ -55,7 +55,7 @@ func BenchmarkReplay(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), name)
 			recorder := capture.NewRecorder(capture.Options{Path: path})
-			tell(derive.New(recorder), 20_000, 1)
+			tell(pipeline.New(recorder), 20_000, 1)
 			if err := recorder.Close(); err != nil {
 				b.Fatal(err)
 			}

@@ -16,9 +16,9 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/block"
 	"github.com/tcptrace/tcptrace/internal/capture"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/text"
 )
@@ -266,7 +266,7 @@ func FuzzReplay(f *testing.F) {
 			t.Fatal(err)
 		}
 		var words, lines bytes.Buffer
-		out := derive.Outputs{text.New(&words, text.Options{Width: 80, Fit: true, Zone: time.UTC}), jsonl.New(&lines)}
+		out := pipeline.Sinks{text.New(&words, text.Options{Width: 80, Fit: true, Zone: time.UTC}), jsonl.New(&lines)}
 		err := replay.Run(context.Background(), replay.Options{Files: []string{path}, Log: zap.NewNop()}, out)
 		if strings.ContainsFunc(words.String(), func(r rune) bool { return r < ' ' && r != '\n' || 0x7f <= r && r < 0xa0 }) {
 			t.Errorf("a control character stands in %q", words.String())

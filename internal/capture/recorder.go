@@ -35,7 +35,7 @@ type Options struct {
 	Now func() event.Time
 }
 
-// rotates says whether the recording goes on from file to file.
+// rotates reports whether the recording goes on from file to file.
 func (o *Options) rotates() bool { return o.Size > 0 || o.Age > 0 }
 
 // Recorder is an output that writes the stream to one file, or to one after another. Each
@@ -89,7 +89,7 @@ func NewRecorder(o Options) *Recorder {
 	return &Recorder{Options: o, parts: partsOf(o.Path)}
 }
 
-// Start implements derive.Output.
+// Start implements pipeline.Output.
 func (r *Recorder) Start(s *event.Start, t *conn.Tracker) {
 	if r.sockets != nil {
 		r.err = errors.New("the files are of several recordings, and a file takes one: write them one by one")
@@ -139,14 +139,14 @@ func (r *Recorder) open(f *os.File, path string, err error, at event.Time) {
 	r.lines.Start(&r.start, r.sockets)
 }
 
-// Found implements derive.Output.
+// Found implements pipeline.Output.
 func (r *Recorder) Found(at event.Time, e *conn.End, known bool) {
 	if r.err == nil {
 		r.lines.Found(at, e, known)
 	}
 }
 
-// Transition implements derive.Output.
+// Transition implements pipeline.Output.
 func (r *Recorder) Transition(t *event.Transition, step conn.Step) {
 	if r.err == nil {
 		r.lines.Transition(t, step)
@@ -154,7 +154,7 @@ func (r *Recorder) Transition(t *event.Transition, step conn.Step) {
 	}
 }
 
-// CallFailed implements derive.Output.
+// CallFailed implements pipeline.Output.
 func (r *Recorder) CallFailed(c *event.CallFailed) {
 	if r.err == nil {
 		r.lines.CallFailed(c)
@@ -162,7 +162,7 @@ func (r *Recorder) CallFailed(c *event.CallFailed) {
 	}
 }
 
-// Sample implements derive.Output.
+// Sample implements pipeline.Output.
 func (r *Recorder) Sample(s *event.Sample) {
 	if r.err == nil {
 		r.lines.Sample(s)
@@ -170,14 +170,14 @@ func (r *Recorder) Sample(s *event.Sample) {
 	}
 }
 
-// Finding implements derive.Output.
+// Finding implements pipeline.Output.
 func (r *Recorder) Finding(f *event.Finding) {
 	if r.err == nil {
 		r.lines.Finding(f)
 	}
 }
 
-// Loss implements derive.Output.
+// Loss implements pipeline.Output.
 func (r *Recorder) Loss(l event.Loss) {
 	if r.err == nil {
 		r.lost += l.Lost
@@ -187,7 +187,7 @@ func (r *Recorder) Loss(l event.Loss) {
 	}
 }
 
-// Stop implements derive.Output.
+// Stop implements pipeline.Output.
 func (r *Recorder) Stop(s event.Stop, findings []event.Finding) {
 	r.result.Findings, r.result.Summary, r.stopped = findings, r.sockets.Summary, true
 	if r.err == nil {
@@ -205,7 +205,7 @@ func (r *Recorder) end(s event.Stop) {
 	r.lines.Stop(s, nil)
 }
 
-// Flush implements derive.Output. What was recorded is on disk a second later, without it.
+// Flush implements pipeline.Output. What was recorded is on disk a second later, without it.
 func (r *Recorder) Flush() error {
 	if r.err == nil && r.file != nil && r.Now != nil {
 		r.rotate(r.Now())

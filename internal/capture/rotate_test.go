@@ -17,9 +17,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/schematest"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -31,8 +31,8 @@ func record(t *testing.T, o capture.Options, tell func(jsonl.Records)) (stream, 
 	t.Helper()
 	var lines, words bytes.Buffer
 	recorder := capture.NewRecorder(o)
-	out := derive.Outputs{jsonl.New(&lines), text.New(&words, text.Options{Width: 100, Zone: time.UTC}), recorder}
-	tell(derive.New(out))
+	out := pipeline.Sinks{jsonl.New(&lines), text.New(&words, text.Options{Width: 100, Zone: time.UTC}), recorder}
+	tell(pipeline.New(out))
 	if err := out.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func record(t *testing.T, o capture.Options, tell func(jsonl.Records)) (stream, 
 func again(t *testing.T, files ...string) (stream, shown []byte) {
 	t.Helper()
 	var lines, words bytes.Buffer
-	out := derive.Outputs{jsonl.New(&lines), text.New(&words, text.Options{Width: 100, Zone: time.UTC})}
+	out := pipeline.Sinks{jsonl.New(&lines), text.New(&words, text.Options{Width: 100, Zone: time.UTC})}
 	if err := replay.Run(context.Background(), replay.Options{Files: files, Log: zap.NewNop()}, out); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestARecordingThatStoppedDoesNotRotate(t *testing.T) {
 	dir := t.TempDir()
 	now := event.Time(time.Hour)
 	recorder := capture.NewRecorder(capture.Options{Path: filepath.Join(dir, "t.jsonl"), Age: time.Second, Now: func() event.Time { return now }})
-	stream := derive.New(recorder)
+	stream := pipeline.New(recorder)
 	stream.Start(start())
 	stream.Stop(event.Stop{Time: now, Reason: "signal"})
 	now = now.Add(time.Minute)
@@ -255,7 +255,7 @@ func TestARecordingThatStoppedDoesNotRotate(t *testing.T) {
 func TestATooLongLineIsTold(t *testing.T) {
 	t.Parallel()
 	recorder := capture.NewRecorder(capture.Options{Path: filepath.Join(t.TempDir(), "t.jsonl")})
-	stream := derive.New(recorder)
+	stream := pipeline.New(recorder)
 	stream.Start(start())
 	stream.CallFailed(&event.CallFailed{
 		Time: event.Time(2 * time.Hour), Call: event.CallBind, Local: netip.MustParseAddrPort("10.0.0.1:80"), Error: event.EADDRINUSE,
@@ -273,7 +273,7 @@ func TestAnIdleRecordingRotates(t *testing.T) {
 	dir := t.TempDir()
 	now := event.Time(time.Hour)
 	recorder := capture.NewRecorder(capture.Options{Path: filepath.Join(dir, "t.jsonl"), Age: time.Minute, Now: func() event.Time { return now }})
-	stream := derive.New(recorder)
+	stream := pipeline.New(recorder)
 	stream.Start(start())
 	for range 3 {
 		now = now.Add(time.Minute)

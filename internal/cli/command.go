@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
 // The exit codes of a trace with a command, as env(1) has them.
@@ -148,7 +148,7 @@ func (c *command) traced(ctx context.Context, log *zap.Logger, trace func(ctx co
 	over := make(chan struct{})
 	defer close(over)
 	go c.handOn(signals, over, cancel, log)
-	err := trace(ctx, func() { c.start(func() { cancel(derive.ErrCommand) }) })
+	err := trace(ctx, func() { c.start(func() { cancel(pipeline.ErrCommand) }) })
 	ended, early := c.wait(log), c.before()
 	switch {
 	case early != nil:
@@ -193,7 +193,7 @@ func (c *command) take(s os.Signal, cancel context.CancelCauseFunc) error {
 	switch {
 	case !c.began && c.signal == nil:
 		c.signal = s
-		cancel(derive.ErrSignal)
+		cancel(pipeline.ErrSignal)
 	case c.began && c.err == nil && s != os.Interrupt:
 		if err := c.cmd.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
 			return err

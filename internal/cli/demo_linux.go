@@ -9,8 +9,8 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/demo"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
 // demoOptions are the flags of the demo.
@@ -62,7 +62,7 @@ func runDemo(ctx context.Context, app *app, o *demoOptions) error {
 		Follow:  o.follow,
 	}
 	err := o.play(ctx, app, options)
-	if errors.Is(err, derive.ErrSignal) {
+	if errors.Is(err, pipeline.ErrSignal) {
 		app.log.Info("demo interrupted")
 		return nil
 	}
@@ -77,7 +77,7 @@ func (o *demoOptions) play(ctx context.Context, app *app, options demo.Options) 
 	recorder := o.recorder(host.Now)
 	options.Record = recorder
 	err := demo.Run(ctx, options)
-	ended := err == nil || errors.Is(err, derive.ErrSignal)
+	ended := err == nil || errors.Is(err, pipeline.ErrSignal)
 	if closing := recorder.Close(); ended && closing != nil {
 		return closing
 	}

@@ -25,10 +25,10 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/cli"
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
@@ -265,7 +265,7 @@ func TestTheManualsExamplesAreReal(t *testing.T) {
 	}
 }
 
-func play(t *testing.T, out derive.Output) {
+func play(t *testing.T, out pipeline.Sink) {
 	t.Helper()
 	o := replay.Options{Files: []string{"testdata/restart.jsonl"}, Log: zap.NewNop()}
 	if err := replay.Run(context.Background(), o, out); err != nil {
@@ -276,7 +276,7 @@ func play(t *testing.T, out derive.Output) {
 // asker asks why, when a call fails, what is in its way.
 type asker struct{ *text.Printer }
 
-// CallFailed implements derive.Output.
+// CallFailed implements pipeline.Output.
 func (a asker) CallFailed(c *event.CallFailed) {
 	question := why.Question{
 		Port: c.Local.Port(), Time: c.Time, NetNS: c.NetNS, Exact: true,
@@ -289,5 +289,5 @@ func (a asker) CallFailed(c *event.CallFailed) {
 	a.Why(why.Find(question))
 }
 
-// Stop implements derive.Output.
+// Stop implements pipeline.Output.
 func (asker) Stop(event.Stop, []event.Finding) {}

@@ -4,15 +4,15 @@ import (
 	"bufio"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 const outputBuffer = 64 << 10
 
 // newOutput returns what shows a trace on standard output.
-func newOutput(app *app, o *traceOptions) derive.Output {
+func newOutput(app *app, o *traceOptions) pipeline.Sink {
 	w := bufio.NewWriterSize(app.stdout, outputBuffer)
 	if o.json {
 		return buffered{jsonl.New(w), w}
@@ -29,9 +29,9 @@ type buffered struct {
 }
 
 // lines is an output that writes each line as it comes.
-type lines = derive.Output
+type lines = pipeline.Sink
 
-// Flush implements derive.Output.
+// Flush implements pipeline.Output.
 func (b buffered) Flush() error {
 	if err := b.lines.Flush(); err != nil {
 		return err
@@ -41,9 +41,9 @@ func (b buffered) Flush() error {
 
 // outputOf returns the output of a trace that is recorded. It is shown as well only if
 // --json asks for it.
-func outputOf(app *app, o *traceOptions, recorder *capture.Recorder) derive.Output {
+func outputOf(app *app, o *traceOptions, recorder *capture.Recorder) pipeline.Sink {
 	if o.json {
-		return derive.Outputs{recorder, &lenient{Output: newOutput(app, o), log: app.log}}
+		return pipeline.Sinks{recorder, &lenient{Sink: newOutput(app, o), log: app.log}}
 	}
 	return recorder
 }

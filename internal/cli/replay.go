@@ -9,9 +9,9 @@ import (
 	"syscall"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/replay"
 )
@@ -35,7 +35,7 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 
 // replay replays captures. What it reads is shown as progress, unless lines go elsewhere than
 // into a file meanwhile.
-func (a *app) replay(ctx context.Context, o replay.Options, out derive.Output, lines bool) error {
+func (a *app) replay(ctx context.Context, o replay.Options, out pipeline.Sink, lines bool) error {
 	info, err := a.stdout.Stat()
 	if !lines || err == nil && info.Mode().IsRegular() {
 		o.Progress = a.stderr.of("reading")
@@ -94,7 +94,7 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 		select {
 		case <-signals:
 			signal.Stop(signals) // a second one ends the program at once
-			cancel(derive.ErrSignal)
+			cancel(pipeline.ErrSignal)
 		case <-ctx.Done():
 		}
 	}()
@@ -110,7 +110,7 @@ func endings() []os.Signal {
 	return signals
 }
 
-// damaged says whether what was read was only a part of what was recorded.
+// damaged reports whether what was read was only a part of what was recorded.
 func damaged(err error) bool { return errors.Is(err, replay.ErrDamaged) }
 
-func foundFindings(err error) bool { return errors.Is(err, derive.ErrFindings) }
+func foundFindings(err error) bool { return errors.Is(err, pipeline.ErrFindings) }

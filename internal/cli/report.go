@@ -107,7 +107,7 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 	return err
 }
 
-// html says whether the report is to be a page.
+// html reports whether the report is to be a page.
 func (o *reportOptions) html() bool {
 	if o.format == "" {
 		return strings.HasSuffix(o.output, ".html")

@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/live"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/top"
 )
@@ -41,30 +41,30 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	options := live.Options{
 		Filter: filter, Version: version(), Log: app.log,
 		Ready: func() {
-			if opened = w.enter(watch, func() { quit(derive.ErrSignal) }); opened != nil {
+			if opened = w.enter(watch, func() { quit(pipeline.ErrSignal) }); opened != nil {
 				quit(opened)
 			}
 		},
 		Drop: func() error { return (&traceOptions{}).drop(app, filter) },
 	}
 	summary := newOutput(app, &traceOptions{color: "auto", quiet: true})
-	err := live.Run(ctx, options, host.Clock(), derive.Outputs{watch, after{summary, w.leave}})
+	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{watch, after{summary, w.leave}})
 	return errors.Join(opened, err)
 }
 
 // after is an output whose end stands where the screen was, if there was one.
 type after struct {
-	derive.Output
+	pipeline.Sink
 	left func() bool
 }
 
-// Loss implements derive.Output: the screen tells of losses, and the summary.
+// Loss implements pipeline.Output: the screen tells of losses, and the summary.
 func (after) Loss(event.Loss) {}
 
-// Stop implements derive.Output.
+// Stop implements pipeline.Output.
 func (a after) Stop(s event.Stop, findings []event.Finding) {
 	if a.left() {
-		a.Output.Stop(s, findings)
+		a.Sink.Stop(s, findings)
 	}
 }
 
@@ -107,7 +107,7 @@ func (w *waiting) enter(watch *top.Watch, quit func()) error {
 	return nil
 }
 
-// leave gives it back, and prints what was kept. It says whether the screen had it.
+// leave gives it back, and prints what was kept. It reports whether the screen had it.
 func (w *waiting) leave() bool {
 	w.mutex.Lock()
 	screen := w.screen

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/live"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/probe"
 )
@@ -52,7 +52,7 @@ func (o *traceOptions) drop(app *app, filter event.Filter) error {
 func trace(ctx context.Context, app *app, o *traceOptions, filter event.Filter, ready func(), drop func() error) error {
 	if o.duration > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, o.duration, derive.ErrDuration)
+		ctx, cancel = context.WithTimeoutCause(ctx, o.duration, pipeline.ErrDuration)
 		defer cancel()
 	}
 	options := live.Options{
@@ -69,7 +69,7 @@ func record(ctx context.Context, app *app, o *traceOptions, options live.Options
 	recorder := o.recorder(host.Now)
 	out := outputOf(app, o, recorder)
 	if o.anonymize {
-		options.Raw = o.mapper().Stream(derive.New(recorder))
+		options.Raw = o.mapper().Stream(pipeline.New(recorder))
 		out = aside{shown(app, o), recorder}
 	}
 	err := live.Run(ctx, options, host.Clock(), out)

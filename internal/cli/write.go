@@ -60,7 +60,7 @@ func (o *writeOptions) check(replayed bool) error {
 	return nil
 }
 
-// rotates says whether the recording goes on from file to file.
+// rotates reports whether the recording goes on from file to file.
 func (o *writeOptions) rotates() bool { return o.rotateSize > 0 || o.rotateAge > 0 || o.keepLast > 0 }
 
 // nextDir is where a trace makes files after its first one; "": it makes none.
@@ -184,7 +184,7 @@ func (s *byteSize) Set(word string) error {
 // smallestFile is what a file may be limited to: it grows by what half a second brings.
 const smallestFile = 1 << 20
 
-// sameFile says whether a path leads to a file that is read.
+// sameFile reports whether a path leads to a file that is read.
 func sameFile(path string, read []string) bool {
 	to, err := os.Stat(path)
 	if err != nil {

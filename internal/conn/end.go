@@ -216,13 +216,13 @@ func (e *End) RoleOf(side Side) Role {
 	return 0
 }
 
-// Listener says whether the socket listens: it is no end of a connection.
+// Listener reports whether the socket listens: it is no end of a connection.
 func (e *End) Listener() bool { return e.RemotePort == 0 }
 
 // overdueAfter is how late the kernel may end TIME_WAIT: its timers run when a processor does.
 const overdueAfter = time.Second
 
-// Overdue says whether the socket must have left TIME_WAIT before a time, and was not seen to.
+// Overdue reports whether the socket must have left TIME_WAIT before a time, and was not seen to.
 func (e *End) Overdue(at event.Time) bool {
 	return e.State == tcpstate.TimeWait && e.Until != 0 && at.Sub(e.Until) > overdueAfter
 }

@@ -133,7 +133,7 @@ func (e *End) past() *event.Past {
 	return p
 }
 
-// settled says whether the verdicts on both ends are out, and need no more.
+// settled reports whether the verdicts on both ends are out, and need no more.
 func (e *End) settled() bool {
 	if e.Peer != nil {
 		return e.judged && e.Peer.judged

@@ -47,7 +47,7 @@ func NewTracker() *Tracker {
 // end that was there then rests on what is left.
 func (t *Tracker) Lost(until event.Time) { t.gap = max(t.gap, until) }
 
-// touched says whether records of an end may be missing.
+// touched reports whether records of an end may be missing.
 func (t *Tracker) touched(e *End) bool { return t.gap != 0 && e.Opened <= t.gap }
 
 // Step is what a transition means for its connection.
@@ -141,7 +141,7 @@ func (t *Tracker) stay(tr *event.Transition) *End {
 	return e
 }
 
-// conclude says whether the end's verdict stands from this transition on.
+// conclude reports whether the end's verdict stands from this transition on.
 func (t *Tracker) conclude(e *End) bool {
 	if e.judged || e.State != tcpstate.TimeWait && e.State != tcpstate.Close {
 		return false
@@ -155,7 +155,7 @@ func (t *Tracker) conclude(e *End) bool {
 	return true
 }
 
-// decided says whether it is known which side closed first, and one did.
+// decided reports whether it is known which side closed first, and one did.
 func (e *End) decided() bool {
 	return e.ClosedFirst == Local || e.ClosedFirst == Remote || e.ClosedFirst == Both
 }
@@ -219,7 +219,7 @@ func (t *Tracker) leave(e *End, tr *event.Transition) {
 	}
 }
 
-// opens says whether a state is on the way to ESTABLISHED, or that.
+// opens reports whether a state is on the way to ESTABLISHED, or that.
 func opens(s tcpstate.State) bool {
 	switch s {
 	case tcpstate.SynSent, tcpstate.SynRecv, tcpstate.Established, tcpstate.Listen:

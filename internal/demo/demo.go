@@ -18,9 +18,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/live"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
@@ -36,7 +36,7 @@ type Options struct {
 	Log     *zap.Logger
 	Follow  bool // stay until the TIME_WAIT of the first scene has run out
 	// Record takes the trace as well; nil: nobody does.
-	Record derive.Output
+	Record pipeline.Sink
 }
 
 var errOver = errors.New("the demo is over")
@@ -72,7 +72,7 @@ type demo struct {
 
 func (d *demo) trace(ctx context.Context, ready chan<- struct{}) error {
 	port := serverAddr.Port()
-	out := derive.Outputs{d.stage}
+	out := pipeline.Sinks{d.stage}
 	if d.Record != nil {
 		out = append(out, d.Record)
 	}

@@ -130,7 +130,7 @@ func (r *run) lab() []int {
 	return slices.Collect(maps.Values(ids))
 }
 
-// alive says whether the kernel still has the network namespace of a name.
+// alive reports whether the kernel still has the network namespace of a name.
 func alive(t *testing.T, id int) bool {
 	t.Helper()
 	request := nl.NewNetlinkRequest(unix.RTM_GETNSID, unix.NLM_F_REQUEST)

@@ -72,5 +72,5 @@ func (s *seen) String() string {
 	return fmt.Sprintf("listener %v, server %v, client %v, %d calls failed", s.listener, s.server, s.client, s.failed)
 }
 
-// holds says whether a socket in TIME_WAIT has the server's port.
+// holds reports whether a socket in TIME_WAIT has the server's port.
 func (s *seen) holds() bool { return s.holder == conn.Server && s.released == 0 }

@@ -69,10 +69,10 @@ func (v *view) hide() {
 	delete(v.stage.shown, v.lab.client.netns)
 }
 
-// Start implements derive.Output. The head of the columns comes with each scene.
+// Start implements pipeline.Output. The head of the columns comes with each scene.
 func (s *stage) Start(*event.Start, *conn.Tracker) {}
 
-// Transition implements derive.Output.
+// Transition implements pipeline.Output.
 func (s *stage) Transition(t *event.Transition, step conn.Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,10 +92,10 @@ func (v *view) change() {
 	}
 }
 
-// Found implements derive.Output. The scenes' sockets are younger than the trace.
+// Found implements pipeline.Output. The scenes' sockets are younger than the trace.
 func (s *stage) Found(event.Time, *conn.End, bool) {}
 
-// CallFailed implements derive.Output.
+// CallFailed implements pipeline.Output.
 func (s *stage) CallFailed(c *event.CallFailed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,20 +108,20 @@ func (s *stage) CallFailed(c *event.CallFailed) {
 	v.change()
 }
 
-// Sample implements derive.Output.
+// Sample implements pipeline.Output.
 func (s *stage) Sample(*event.Sample) {}
 
-// Finding implements derive.Output. Each scene is explained by itself.
+// Finding implements pipeline.Output. Each scene is explained by itself.
 func (s *stage) Finding(*event.Finding) {}
 
-// Loss implements derive.Output. It counts for the whole machine: that a scene has gaps
+// Loss implements pipeline.Output. It counts for the whole machine: that a scene has gaps
 // is known from its own connection.
 func (s *stage) Loss(event.Loss) {}
 
-// Stop implements derive.Output. Three scenes need no summary.
+// Stop implements pipeline.Output. Three scenes need no summary.
 func (s *stage) Stop(event.Stop, []event.Finding) {}
 
-// Flush implements derive.Output.
+// Flush implements pipeline.Output.
 func (s *stage) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

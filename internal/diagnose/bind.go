@@ -197,7 +197,7 @@ func (o *obstacle) processes() []string {
 	return names
 }
 
-// hasIt says whether a process has the first socket of the obstacle open.
+// hasIt reports whether a process has the first socket of the obstacle open.
 func (o *obstacle) hasIt(p *event.Process) bool {
 	return p != nil && slices.ContainsFunc(o.first.Holders, func(h event.Holder) bool { return h.PID == p.PID })
 }

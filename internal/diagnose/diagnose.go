@@ -133,7 +133,7 @@ func (e *Engine) Findings() []event.Finding {
 	return found
 }
 
-// Found says whether anything was found that one of the words names: a code, or a
+// Found reports whether anything was found that one of the words names: a code, or a
 // severity, which stands for those above it as well.
 func (e *Engine) Found(words ...string) bool {
 	for _, g := range e.order {

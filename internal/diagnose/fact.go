@@ -96,7 +96,7 @@ func (e *Engine) passed(t *event.Transition, end *conn.End, before look) {
 	e.fact.peerTells = e.peerTells(t, e.fact.peer)
 }
 
-// peerTells says whether a RST that came is told of at the end that sent it, if that end
+// peerTells reports whether a RST that came is told of at the end that sent it, if that end
 // is seen as well. An open end goes to CLOSE before it sends a RST, and was told of. One
 // that is closing sends it as the answer to a segment, and may be told of after this.
 func (e *Engine) peerTells(t *event.Transition, peer *conn.End) bool {

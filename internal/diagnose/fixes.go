@@ -89,7 +89,7 @@ func would(c *event.CallFailed, o option, among func(*event.Socket) bool) verdic
 	return passes
 }
 
-// fits says whether the option is one for the asking socket. SO_REUSEPORT goes by the
+// fits reports whether the option is one for the asking socket. SO_REUSEPORT goes by the
 // user: whose it is must be known.
 func (o *option) fits(c *event.CallFailed) bool {
 	switch o.name {

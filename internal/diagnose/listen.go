@@ -37,7 +37,7 @@ var listenOverflow = &rule{
 	},
 }
 
-// queueFull says whether more connections wait for accept() than the backlog: the kernel
+// queueFull reports whether more connections wait for accept() than the backlog: the kernel
 // lets one more in.
 func queueFull(s *event.Socket) bool {
 	return s.State == tcpstate.Listen && s.Counters.Backlog > s.Counters.BacklogMax

@@ -93,7 +93,7 @@ func (e *Engine) counted(s *event.Sample) {
 
 func low(p *event.PortStock) bool { return p.Taken*100 > p.Usable()*portsLowAbove }
 
-// noPort says whether a call failed because all local ports are taken. bind() to port 0
+// noPort reports whether a call failed because all local ports are taken. bind() to port 0
 // and connect() over IPv4 fail so for nothing else (__inet_hash_connect()); over IPv6
 // connect() also fails so where no local address fits (ip6_dst_lookup_tail()), and the
 // ports must tell.
@@ -177,7 +177,7 @@ var connectFailed = &rule{
 	advice: func(g *group) []string { return Fixes(g.fact.call) },
 }
 
-// sameTuple says whether connect() failed because its four-tuple is taken: the socket was
+// sameTuple reports whether connect() failed because its four-tuple is taken: the socket was
 // bound to an address and a port (__inet_check_established() in
 // net/ipv4/inet_hashtables.c).
 func sameTuple(c *event.CallFailed) bool {

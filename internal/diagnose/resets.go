@@ -84,7 +84,7 @@ var resetUnread = &rule{
 	},
 }
 
-// afterClose says whether data came to a socket that its process had closed. A timewait
+// afterClose reports whether data came to a socket that its process had closed. A timewait
 // socket in FIN_WAIT2 answers with a RST as well, without a reason
 // (tcp_timewait_state_process() in net/ipv4/tcp_minisocks.c).
 func afterClose(f *fact) bool {

@@ -60,12 +60,12 @@ func SeverityOf(code event.Code) event.Severity {
 	return ""
 }
 
-// Known says whether a word is a code or a severity.
+// Known reports whether a word is a code or a severity.
 func Known(word string) bool {
 	return slices.Contains(event.Severities, event.Severity(word)) || slices.Contains(Codes(), event.Code(word))
 }
 
-// named says whether a word names the rule: its code, or a severity up to its own.
+// named reports whether a word names the rule: its code, or a severity up to its own.
 func (r *rule) named(word string) bool {
 	least := slices.Index(event.Severities, event.Severity(word))
 	return string(r.code) == word || least >= 0 && least <= slices.Index(event.Severities, r.severity)

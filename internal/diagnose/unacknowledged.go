@@ -65,7 +65,7 @@ var timedOut = &rule{
 	},
 }
 
-// stuck says whether the send queue has stood still although no retransmission timer ran
+// stuck reports whether the send queue has stood still although no retransmission timer ran
 // out: nothing is on its way, as the peer's receive window is full (tcp_probe_timer in
 // net/ipv4/tcp_timer.c).
 func (f *fact) stuck() bool {

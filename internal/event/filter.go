@@ -12,7 +12,7 @@ type Ports []PortRange
 // PortRange is the ports from First to Last, both included.
 type PortRange struct{ First, Last uint16 }
 
-// Has says whether the set holds a port.
+// Has reports whether the set holds a port.
 func (p Ports) Has(port uint16) bool {
 	if p == nil {
 		return true
@@ -60,7 +60,7 @@ type Filter struct {
 	NetNS       uint32       // inode number, or 0 for all
 }
 
-// Match says whether the filter holds a socket. A listener has no remote end:
+// Match reports whether the filter holds a socket. A listener has no remote end:
 // conditions on it do not exclude it.
 func (f *Filter) Match(t *Tuple) bool {
 	if f.NetNS != 0 && f.NetNS != t.NetNS {

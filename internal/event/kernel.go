@@ -90,12 +90,12 @@ func (t *Tuple) Pair() Tuple {
 	return p
 }
 
-// Mirrors says whether a tuple is the other end's, in whatever network namespace.
+// Mirrors reports whether a tuple is the other end's, in whatever network namespace.
 func (t *Tuple) Mirrors(o *Tuple) bool {
 	return t.local == o.remote && t.remote == o.local && t.LocalPort == o.RemotePort && t.RemotePort == o.LocalPort
 }
 
-// Alike says whether two four-tuples may be those of one socket, of which one was told
+// Alike reports whether two four-tuples may be those of one socket, of which one was told
 // before its ports were known.
 func (t *Tuple) Alike(o *Tuple) bool {
 	if t.NetNS != o.NetNS || t.LocalPort != o.LocalPort && t.LocalPort != 0 && o.LocalPort != 0 {
@@ -186,7 +186,7 @@ func (k *Kernel) Decode(b []byte) error {
 	return nil
 }
 
-// Has says whether a flag is set.
+// Has reports whether a flag is set.
 func (k *Kernel) Has(f Flags) bool { return k.Flags&f != 0 }
 
 // Options returns what the socket of a transition or of a failed call has set.

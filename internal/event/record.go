@@ -119,10 +119,10 @@ type Transition struct {
 	Totals        Totals   // to TIME_WAIT and CLOSE: over the whole life
 }
 
-// Stays says whether the socket stays in its state, and only Until is new.
+// Stays reports whether the socket stays in its state, and only Until is new.
 func (t *Transition) Stays() bool { return t.From == t.To }
 
-// Acts says whether a process made the transition: Process then is that one, or nil
+// Acts reports whether a process made the transition: Process then is that one, or nil
 // where a kernel thread did its work. Otherwise the network or a timer made it.
 func (t *Transition) Acts() bool {
 	switch t.Cause {

@@ -56,7 +56,7 @@ type Act struct {
 	Process   *Process
 }
 
-// Listens says whether the socket takes connections to an address of its network
+// Listens reports whether the socket takes connections to an address of its network
 // namespace.
 func (s *Socket) Listens(netns uint32, at netip.AddrPort) bool {
 	if s.State != tcpstate.Listen || s.NetNS != netns || s.Local.Port() != at.Port() {

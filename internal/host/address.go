@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsForeign says whether an address is none of this network namespace, so that bind()
+// IsForeign reports whether an address is none of this network namespace, so that bind()
 // refuses it. The zero address and wildcards are not.
 func IsForeign(addr netip.Addr) (bool, error) {
 	if !addr.IsValid() || addr.IsUnspecified() || addr.Is4() && addr.IsMulticast() {

@@ -96,7 +96,7 @@ var readers = map[string]func(*Decoder, Records) error{
 
 var errIncomplete = errors.New("a key is missing that it always has")
 
-// has says whether the record has all of some keys.
+// has reports whether the record has all of some keys.
 func (d *Decoder) has(keys ...key) error {
 	for _, k := range keys {
 		if d.fields.get(k) == nil {
@@ -151,7 +151,7 @@ func (d *Decoder) start(to Records) error {
 // mostSettings bounds the settings in a start record.
 const mostSettings = 1000
 
-// isSetting says whether a setting may have such a name: others are hostile.
+// isSetting reports whether a setting may have such a name: others are hostile.
 func isSetting(name []byte) bool {
 	for _, c := range name {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' && c != '/' {

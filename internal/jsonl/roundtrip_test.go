@@ -6,9 +6,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
@@ -107,8 +107,8 @@ func same[T any](t *testing.T, got, want []T) {
 func TestAReplayedStreamIsTheSame(t *testing.T) {
 	t.Parallel()
 	first := stream(t, play)
-	second := stream(t, func(out derive.Output) error {
-		decode(t, first, derive.New(out))
+	second := stream(t, func(out pipeline.Sink) error {
+		decode(t, first, pipeline.New(out))
 		return out.Flush()
 	})
 	if !bytes.Equal(first, second) {

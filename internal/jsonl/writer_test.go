@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/goldentest"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/schematest"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -22,12 +22,12 @@ import (
 // object is one record, read as any reader of the stream would.
 type object map[string]any
 
-func written(t *testing.T, play func(derive.Output) error) []object {
+func written(t *testing.T, play func(pipeline.Sink) error) []object {
 	t.Helper()
 	return parse(t, stream(t, play))
 }
 
-func stream(t *testing.T, play func(derive.Output) error) []byte {
+func stream(t *testing.T, play func(pipeline.Sink) error) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	if err := play(jsonl.New(&out)); err != nil {
@@ -139,7 +139,7 @@ func TestNestedKeys(t *testing.T) {
 func TestUnknownValuesAreLeftOut(t *testing.T) {
 	t.Parallel()
 	tr := at(0, 6, tcpstate.Established, tcpstate.Close, "") // nothing but the edge is known
-	records := written(t, func(w derive.Output) error {
+	records := written(t, func(w pipeline.Sink) error {
 		w.Transition(&tr, conn.NewTracker().Add(&tr))
 		return w.Flush()
 	})
@@ -160,7 +160,7 @@ func TestUnknownValuesAreLeftOut(t *testing.T) {
 func TestTimesAreUTCWithNanoseconds(t *testing.T) {
 	t.Parallel()
 	tr := at(3, 7, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin, until(time.Hour))
-	o := written(t, func(w derive.Output) error {
+	o := written(t, func(w pipeline.Sink) error {
 		w.Start(&event.Start{Clock: event.Clock(boot.UnixNano())}, conn.NewTracker())
 		w.Transition(&tr, conn.Step{End: &conn.End{}})
 		return w.Flush()

@@ -57,7 +57,7 @@ func leave(goOn func()) {
 	unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
 }
 
-// ended says whether a thread of this process has ended (proc_pid_stat(5): Z).
+// ended reports whether a thread of this process has ended (proc_pid_stat(5): Z).
 func ended(thread int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/stat", thread))
 	_, state, _ := strings.Cut(string(stat), ") ")

@@ -123,7 +123,7 @@ func (t *trace) findHolders(c *event.CallFailed, k *event.Kernel) error {
 	}
 }
 
-// mayHaveGoneOn says whether what an older look has of a socket may be over: it is one end
+// mayHaveGoneOn reports whether what an older look has of a socket may be over: it is one end
 // of a connection, which the filter leaves out, so that the trace did not see it go on.
 func mayHaveGoneOn(h event.InTheWay) bool {
 	return h.Socket.Socket == 0 && h.Remote.Port() != 0 && !h.Timewait
@@ -162,7 +162,7 @@ func (p place) query() sockdiag.Query {
 	return sockdiag.Query{NetNS: []uint32{p.netns}, LocalPort: p.port}
 }
 
-// may says whether there is time for another look.
+// may reports whether there is time for another look.
 func (r *looker) may(now event.Time) bool {
 	r.debt = max(0, r.debt-now.Sub(r.at)*callShare/100)
 	r.at = now
@@ -191,7 +191,7 @@ func (t *trace) merge(q sockdiag.Query, found []event.Socket, now event.Time) []
 	holders := make(map[event.ID][]event.Holder)
 	sockets := make([]event.Socket, 0, len(found))
 	for _, s := range found {
-		s.Socket = t.settler.ID(&s)
+		s.Socket = t.correlator.ID(&s)
 		end := t.tracker.End(s.Socket)
 		tuple := event.NewTuple(s.NetNS, s.Local, s.Remote)
 		switch {
@@ -242,7 +242,7 @@ func asSocket(e *conn.End, now event.Time) event.Socket {
 // closed them first where the trace saw it.
 func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.Socket) []event.InTheWay {
 	ask := bind.Ask{Addr: c.Local, Options: c.Options, UID: k.UID}
-	own := t.settler.At(k.Sock)
+	own := t.correlator.At(k.Sock)
 	var others []event.Socket
 	for _, s := range sockets {
 		if s.Address != k.Sock && (own == 0 || s.Socket != own) {

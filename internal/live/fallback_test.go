@@ -166,7 +166,7 @@ func (l lacking) stories(transitions []event.Transition) map[string][]string {
 	return stories
 }
 
-// isPartOf says whether a list is another one without some.
+// isPartOf reports whether a list is another one without some.
 func isPartOf(part, whole []string) bool {
 	for _, line := range whole {
 		if len(part) > 0 && part[0] == line {

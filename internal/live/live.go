@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package live runs a trace: it leads each event from the probe through settle and
+// Package live runs a trace: it leads each event from the probe through correlate and
 // conn to an output, and keeps the output both prompt and cheap.
 package live
 
@@ -17,13 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/correlate"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/probe"
-	"github.com/tcptrace/tcptrace/internal/settle"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
@@ -47,7 +47,7 @@ type Options struct {
 	Filter  event.Filter
 	Version string
 	Count   int // stop after so many connections; 0: no limit
-	// FailOn has the findings, by code or severity, with which Run returns derive.ErrFindings.
+	// FailOn has the findings, by code or severity, with which Run returns pipeline.ErrFindings.
 	FailOn []string
 	// Ring is the size of the kernel's ring buffer in bytes; 0: the usual one.
 	Ring uint32
@@ -66,26 +66,26 @@ type Options struct {
 // trace is one run.
 type trace struct {
 	Options
-	probe   *probe.Probe
-	settler *settle.Settler
-	stream  *derive.Stream
-	tracker *conn.Tracker // the stream's
-	records jsonl.Records // the way to the stream
-	out     derive.Output
-	ctx     context.Context // ends when the trace is to stop
-	cancel  context.CancelCauseFunc
-	diag    *sockdiag.Diag
-	older   []*event.Socket // found when the trace began and not told yet, by time
-	looker  looker
-	sampler sampler
-	checked event.Time // when the loss counters were read
-	gone    []gone     // followed no longer, since the last record
+	probe      *probe.Probe
+	correlator *correlate.Correlator
+	stream     *pipeline.Stream
+	tracker    *conn.Tracker // the stream's
+	records    jsonl.Records // the way to the stream
+	out        pipeline.Sink
+	ctx        context.Context // ends when the trace is to stop
+	cancel     context.CancelCauseFunc
+	diag       *sockdiag.Diag
+	older      []*event.Socket // found when the trace began and not told yet, by time
+	looker     looker
+	sampler    sampler
+	checked    event.Time // when the loss counters were read
+	gone       []gone     // followed no longer, since the last record
 }
 
 // Run traces until the context ends, and then writes the end of the trace in order.
-// It returns an error of the probe or of the output, or derive.ErrFindings; the end of the
+// It returns an error of the probe or of the output, or pipeline.ErrFindings; the end of the
 // context is none.
-func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) error {
+func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) error {
 	jiffy, err := host.Jiffy()
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 		return err
 	}
 	defer diag.Close()
-	stream := derive.New(out)
+	stream := pipeline.New(out)
 	t := &trace{Options: o, probe: p, diag: diag, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel}
 	stream.Forgets = t.forget
 	t.records = stream
@@ -113,7 +113,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out derive.Output) e
 		t.records = tee{stream, o.Raw}
 	}
 	defer t.sampler.looking.Wait()
-	t.settler = settle.New(o.Filter, settle.Kernel{Jiffy: jiffy, Resets: p.Has(probe.Resets), ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition, t.other)
+	t.correlator = correlate.New(o.Filter, correlate.Kernel{Jiffy: jiffy, Resets: p.Has(probe.Resets), ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition, t.other)
 	if err := t.findOlder(); err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (t *trace) read() error {
 // quiet is told that the ring was empty: all until then was read.
 func (t *trace) quiet(asked event.Time) error {
 	t.meet(asked)
-	t.settler.Advance(asked)
+	t.correlator.Advance(asked)
 	if asked.Sub(t.checked) >= lossCheck {
 		if err := t.losses(); err != nil {
 			return err
@@ -206,7 +206,7 @@ func (t *trace) quiet(asked event.Time) error {
 // take takes an event, behind which there are more or none as yet.
 func (t *trace) take(k *event.Kernel, more bool) error {
 	t.meet(k.Time)
-	t.settler.Add(k)
+	t.correlator.Add(k)
 	t.forgetGone()
 	if k.Time.Sub(t.checked) >= lossCheck {
 		if err := t.skipped(k.Time); err != nil {
@@ -246,7 +246,7 @@ func (t *trace) flush() error {
 
 // deadline is when to look again even if nothing wakes the reader.
 func (t *trace) deadline() time.Time {
-	if t.settler.Waiting() || len(t.older) > 0 {
+	if t.correlator.Waiting() || len(t.older) > 0 {
 		return time.Now().Add(hold)
 	}
 	return time.Now().Add(patrol)
@@ -255,11 +255,11 @@ func (t *trace) deadline() time.Time {
 func (t *trace) transition(tr *event.Transition) {
 	t.records.Transition(tr)
 	if t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
-		t.cancel(derive.ErrCount)
+		t.cancel(pipeline.ErrCount)
 	}
 }
 
-// other takes from the settler what is no transition.
+// other takes from the correlator what is no transition.
 func (t *trace) other(k *event.Kernel) {
 	if k.Kind == event.RingGap {
 		t.lost(k.Time, t.probe.Gap(k), event.LossRing)
@@ -299,17 +299,17 @@ func (t *trace) lost(at event.Time, events uint64, kind event.LossKind) {
 
 func (t *trace) stop(cause error) error {
 	t.meet(host.Now())
-	t.settler.Close()
+	t.correlator.Close()
 	if err := t.losses(); err != nil {
 		return err
 	}
 	t.refresh()
-	t.records.Stop(event.Stop{Time: host.Now(), Reason: derive.Reason(cause)})
+	t.records.Stop(event.Stop{Time: host.Now(), Reason: pipeline.Reason(cause)})
 	if err := t.out.Flush(); err != nil {
 		return writing(err)
 	}
 	if t.stream.Detected(t.FailOn...) {
-		return derive.ErrFindings
+		return pipeline.ErrFindings
 	}
 	return nil
 }

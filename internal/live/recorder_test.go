@@ -15,11 +15,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/live"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/probe"
 )
 
@@ -76,7 +76,7 @@ func recordWith(t *testing.T, options live.Options, only ...*kerneltest.NetNS) *
 	options.Without |= without(t)
 	shadow := newShadow(t)
 	go func() {
-		err := live.Run(ctx, options, host.Clock(), derive.Outputs{r, shadow})
+		err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{r, shadow})
 		close(shadow.ended)
 		r.done <- err
 	}()

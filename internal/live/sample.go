@@ -86,7 +86,7 @@ func (t *trace) sample() {
 	t.lookAside(sockdiag.Query{NetNS: places, Restless: t.crowded()})
 }
 
-// crowded says whether there are too many sockets to look at all, and warns once.
+// crowded reports whether there are too many sockets to look at all, and warns once.
 func (t *trace) crowded() bool {
 	if t.tracker.Len() <= crowd {
 		return false
@@ -149,7 +149,7 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 	t.sampler.sockets = make(map[event.ID]sampled)
 	for i := range sockets {
 		s := &sockets[i]
-		s.Socket = t.settler.ID(s)
+		s.Socket = t.correlator.ID(s)
 		end := t.tracker.End(s.Socket)
 		if end == nil || end.State != s.State || s.Timewait {
 			continue // it changes just now
@@ -158,7 +158,7 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 		if before.state != s.State {
 			before = sampled{state: s.State}
 		}
-		changed := t.settler.Has(s)
+		changed := t.correlator.Has(s)
 		if t.telling(s, end, &before) || changed {
 			t.records.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
 		}
@@ -166,7 +166,7 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 	}
 }
 
-// telling says whether a socket shows something that was not told before, or has waited
+// telling reports whether a socket shows something that was not told before, or has waited
 // long enough to be looked at again.
 func (t *trace) telling(s *event.Socket, end *conn.End, last *sampled) bool {
 	c := &s.Counters

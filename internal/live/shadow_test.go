@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/schematest"
 	"github.com/tcptrace/tcptrace/internal/text"
@@ -22,7 +22,7 @@ import (
 // shadow follows each trace of these tests: it is shown as text and as JSON, and recorded.
 // The replay of what was recorded must show the same, to the byte.
 type shadow struct {
-	derive.Outputs
+	pipeline.Sinks
 	shown
 	recorder *capture.Recorder
 	path     string
@@ -32,8 +32,8 @@ type shadow struct {
 // shown is how a trace is shown.
 type shown struct{ narrow, usual, json bytes.Buffer }
 
-func (s *shown) outputs() derive.Outputs {
-	return derive.Outputs{
+func (s *shown) outputs() pipeline.Sinks {
+	return pipeline.Sinks{
 		text.New(&s.narrow, text.Options{Width: 80, Fit: true, Color: true, Zone: time.UTC}),
 		text.New(&s.usual, text.Options{Width: 120, Zone: time.UTC}),
 		jsonl.New(&s.json),
@@ -43,7 +43,7 @@ func (s *shown) outputs() derive.Outputs {
 func newShadow(t *testing.T) *shadow {
 	s := &shadow{path: filepath.Join(t.TempDir(), "trace.jsonl.zst"), ended: make(chan struct{})}
 	s.recorder = capture.NewRecorder(capture.Options{Path: s.path})
-	s.Outputs = append(s.shown.outputs(), s.recorder)
+	s.Sinks = append(s.shown.outputs(), s.recorder)
 	return s
 }
 

@@ -47,7 +47,7 @@ func countPorts(local netip.Addr, remote netip.AddrPort, settings event.PortSett
 	return stock
 }
 
-// takesOver says whether connect() takes over a port that has been in TIME_WAIT for a
+// takesOver reports whether connect() takes over a port that has been in TIME_WAIT for a
 // second (tcp_twsk_unique()): such a port is not taken.
 func takesOver(settings event.PortSettings, remote netip.AddrPort) bool {
 	return settings.TimewaitReuse == 1 || settings.TimewaitReuse == 2 && remote.Addr().IsLoopback()

@@ -130,7 +130,7 @@ func (k Keep) needs(held *cap.Set) []cap.Value {
 	return needs
 }
 
-// bpfRefused says whether the kernel refuses every call of bpf(2), as those before 5.19 do
+// bpfRefused reports whether the kernel refuses every call of bpf(2), as those before 5.19 do
 // where kernel.unprivileged_bpf_disabled is set. The call asks for no program's data.
 func bpfRefused() bool {
 	none := [4]int32{-1} // the file descriptor, and where to put what is told of it

@@ -365,7 +365,7 @@ func checkSaid(t *testing.T, name string, tr *tracer, code int, says []string) {
 	}
 }
 
-// addressesAreHidden says whether kernel addresses take CAP_SYSLOG here.
+// addressesAreHidden reports whether kernel addresses take CAP_SYSLOG here.
 func addressesAreHidden(t *testing.T) bool {
 	t.Helper()
 	level := func(name string) int {

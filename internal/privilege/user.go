@@ -70,7 +70,7 @@ func groupsOf(uid int) []int {
 	return groups
 }
 
-// mayWrite says whether files can be made in a directory, and removed from it: in one where
+// mayWrite reports whether files can be made in a directory, and removed from it: in one where
 // everybody may write, such as /tmp, others than its owner may not remove all.
 func mayWrite(dir string) bool {
 	if unix.Faccessat(unix.AT_FDCWD, dir, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS) != nil {

@@ -26,7 +26,7 @@ var calls = []struct{ program, event string }{
 	{"bind_done", "sys_exit_bind"}, {"listen_done", "sys_exit_listen"}, {"connect_done", "sys_exit_connect"},
 }
 
-// registersKnown says whether the programs know where this architecture keeps the
+// registersKnown reports whether the programs know where this architecture keeps the
 // arguments of a system call.
 func registersKnown() bool { return runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" }
 

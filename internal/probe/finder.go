@@ -179,7 +179,7 @@ func (f *Finder) takeFound(take func(*snapshotFound)) error {
 }
 
 // goOn runs an iterator's program, which writes nothing for its reader, until it says to stop
-// or the kernel takes a rest (bpf_seq_read()). It says whether there is more to come.
+// or the kernel takes a rest (bpf_seq_read()). It reports whether there is more to come.
 func goOn(iterator io.Reader) (more bool, err error) {
 	_, err = iterator.Read(make([]byte, 1))
 	switch {

@@ -201,7 +201,7 @@ func (p *Probe) timers(o Options) (timers, error) {
 	return timers{}, fmt.Errorf("%w: the timers of TIME_WAIT are not to be found: by name: %w; by those of two sockets of its own: %w", reason, unnamed, err)
 }
 
-// Has says whether the trace has all of these features.
+// Has reports whether the trace has all of these features.
 func (p *Probe) Has(f Feature) bool { return p.kernel.here&f == f }
 
 // lack notes that the trace does without a feature.

@@ -18,7 +18,7 @@ import (
 // came. The zero time removes the deadline.
 func (p *Probe) SetDeadline(t time.Time) { p.reader.SetDeadline(t) }
 
-// Read waits for the next event and says whether more wait behind it. It returns
+// Read waits for the next event and reports whether more wait behind it. It returns
 // io.EOF after Stop.
 func (p *Probe) Read(k *event.Kernel) (more bool, err error) {
 	err = p.reader.ReadInto(&p.record)

@@ -49,7 +49,7 @@ func TestFollowersTakeOver(t *testing.T) {
 	}
 }
 
-// skips says whether the kernel skips programs of tracepoints: it counts that where it does.
+// skips reports whether the kernel skips programs of tracepoints: it counts that where it does.
 func skips(t *testing.T) bool {
 	t.Helper()
 	types, err := btf.LoadKernelSpec()

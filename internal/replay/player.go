@@ -5,18 +5,18 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
 // player makes traces of the records of captures. It takes them as jsonl.Records.
 type player struct {
 	Options
-	out     derive.Output
+	out     pipeline.Sink
 	reader  *capture.Reader
-	stream  *derive.Stream // of the recording; nil: none has begun
-	records jsonl.Records  // the way to it
+	stream  *pipeline.Stream // of the recording; nil: none has begun
+	records jsonl.Records    // the way to it
 	start   event.Start
 	stop    *event.Stop // of the file, which ends the recording unless it goes on
 	cut     bool        // the file before has none
@@ -36,7 +36,7 @@ type player struct {
 
 // begin starts a trace.
 func (p *player) begin(s *event.Start) {
-	p.stream = derive.New(p.out)
+	p.stream = pipeline.New(p.out)
 	p.records = p.stream
 	if p.Map != nil {
 		p.records = p.Map(p.records)
@@ -114,14 +114,14 @@ func (p *player) Transition(t *event.Transition) {
 	}
 	p.records.Transition(t)
 	if p.Count > 0 && p.stream.Tracker.Summary.Closed() >= p.Count {
-		p.done = derive.Reason(derive.ErrCount)
+		p.done = pipeline.Reason(pipeline.ErrCount)
 	}
 }
 
-// late says whether a record comes after what is to be replayed.
+// late reports whether a record comes after what is to be replayed.
 func (p *player) late(at event.Time) bool {
 	if p.Duration > 0 && at.Sub(p.start.Time) > p.Duration {
-		p.done = derive.Reason(derive.ErrDuration)
+		p.done = pipeline.Reason(pipeline.ErrDuration)
 	}
 	return p.done != ""
 }

@@ -13,9 +13,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
 // Options say what to replay and when to stop.
@@ -26,7 +26,7 @@ type Options struct {
 	// so many connections; 0: no limit.
 	Duration time.Duration
 	Count    int
-	// FailOn has the findings with which Run returns derive.ErrFindings.
+	// FailOn has the findings with which Run returns pipeline.ErrFindings.
 	FailOn []string
 	// Map changes the raw records on their way; nil: it does not.
 	Map func(jsonl.Records) jsonl.Records
@@ -42,9 +42,9 @@ type Options struct {
 // ErrDamaged: a capture is damaged or cut off. All that could be read was used.
 var ErrDamaged = errors.New("damaged or cut off: what could be read was used")
 
-// Run replays captures. It returns ErrDamaged, derive.ErrFindings, or the error of a
+// Run replays captures. It returns ErrDamaged, pipeline.ErrFindings, or the error of a
 // capture that cannot be used or of the output. The end of the context is no error.
-func Run(ctx context.Context, o Options, out derive.Output) error {
+func Run(ctx context.Context, o Options, out pipeline.Sink) error {
 	p := &player{Options: o, out: out}
 	files, err := p.open()
 	defer closeAll(files)
@@ -118,7 +118,7 @@ func (p *player) file(ctx context.Context, r *capture.Reader) error {
 		var damage *capture.Damage
 		switch {
 		case ctx.Err() != nil:
-			p.done = derive.Reason(context.Cause(ctx))
+			p.done = pipeline.Reason(context.Cause(ctx))
 			return p.err
 		case errors.As(err, &damage):
 			p.hurt(damage)
@@ -148,7 +148,7 @@ func (p *player) finish() error {
 	case p.damaged > 0:
 		return ErrDamaged
 	case p.detected:
-		return derive.ErrFindings
+		return pipeline.ErrFindings
 	}
 	return nil
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/tcptrace/tcptrace/internal/bench/synthetic"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/report"
 	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
@@ -244,7 +244,7 @@ func TestPagesWithoutConnections(t *testing.T) {
 	b.want(`document.getElementById('count').textContent`, "0 shown")
 	b.quiet()
 	r := report.New(time.UTC)
-	tracetest.Tell(calls{derive.New(r)})
+	tracetest.Tell(calls{pipeline.New(r)})
 	b = open(t, r)
 	b.want(`document.querySelectorAll('.call-mark').length`, "3")
 	b.want(`document.querySelectorAll('.call').length`, "3")
@@ -253,7 +253,7 @@ func TestPagesWithoutConnections(t *testing.T) {
 }
 
 // calls lets only calls that failed pass.
-type calls struct{ *derive.Stream }
+type calls struct{ *pipeline.Stream }
 
 func (calls) Found(*event.Socket)          {}
 func (calls) Transition(*event.Transition) {}
@@ -373,7 +373,7 @@ func TestHostileNamesStayText(t *testing.T) {
 		"<img src=x onerror=alert(1)>", "</script><script>document.title='x'</script>", "<!--<script>", "\u202etxt\x1b[2J", "'\"><b>&amp;{{.}}", "]]>${1}`",
 	} {
 		r := report.New(time.UTC)
-		tracetest.Tell(hostile{derive.New(r), name})
+		tracetest.Tell(hostile{pipeline.New(r), name})
 		b := open(t, r)
 		b.want(`document.querySelectorAll('img, b, iframe, object, link').length`, "0")
 		b.want(`document.scripts.length`, "2")
@@ -387,7 +387,7 @@ func TestHostileNamesStayText(t *testing.T) {
 
 // hostile gives everything whose words somebody else chooses a name.
 type hostile struct {
-	*derive.Stream
+	*pipeline.Stream
 	name string
 }
 

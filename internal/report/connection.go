@@ -166,7 +166,7 @@ func (r *Report) join(e *conn.End, own *end) {
 	second.of, c.ends[1] = c, second
 }
 
-// before says whether an end was seen before another one.
+// before reports whether an end was seen before another one.
 func (r *Report) before(a, b *end) bool {
 	x, y := a.steps, b.steps
 	return len(x) > 0 && len(y) > 0 && x[0].at < y[0].at
@@ -245,7 +245,7 @@ func (c *connection) name() string {
 	return c.address(0) + " and " + c.address(1)
 }
 
-// overBefore says whether all that was seen of a connection is its TIME_WAIT.
+// overBefore reports whether all that was seen of a connection is its TIME_WAIT.
 func (c *connection) overBefore() bool {
 	return !c.judged && c.ends[1] == nil && len(c.ends[0].steps) > 0 &&
 		(c.ends[0].steps[0].has(stepFound) && c.ends[0].steps[0].to == tcpstate.TimeWait || c.ends[0].steps[0].from == tcpstate.TimeWait)

@@ -10,9 +10,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/goldentest"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/report"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
@@ -43,14 +43,14 @@ func scripted(t *testing.T) *report.Report {
 func only(t *testing.T, port uint16) *report.Report {
 	t.Helper()
 	r := report.New(time.UTC)
-	stream := derive.New(r)
+	stream := pipeline.New(r)
 	tracetest.Tell(port1{stream, port})
 	return r
 }
 
 // port1 lets the sockets of one port pass.
 type port1 struct {
-	*derive.Stream
+	*pipeline.Stream
 	port uint16
 }
 

@@ -62,7 +62,7 @@ func (c *connection) rungs(side, i int, causes []cause) []rung {
 	return rungs
 }
 
-// came says whether the segment that an end sent with a step was seen to come at the other
+// came reports whether the segment that an end sent with a step was seen to come at the other
 // end: segments of one name come in the order in which they were sent.
 func (c *connection) came(to int, from *end, j int, causes []cause) bool {
 	if c.ends[to] == nil {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/bench/synthetic"
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/report"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
@@ -85,7 +85,7 @@ func TestPolicy(t *testing.T) {
 func TestDataStaysInItsElement(t *testing.T) {
 	t.Parallel()
 	r := report.New(time.UTC)
-	tracetest.Tell(hostile{derive.New(r), "</script><!--<script>&\u2028"})
+	tracetest.Tell(hostile{pipeline.New(r), "</script><!--<script>&\u2028"})
 	var out bytes.Buffer
 	if err := r.HTML(&out); err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestData(t *testing.T) {
 func TestMissingIsSaid(t *testing.T) {
 	t.Parallel()
 	r := report.New(time.UTC)
-	stream := derive.New(r)
+	stream := pipeline.New(r)
 	tracetest.Tell(uncut{stream})
 	text := page(t, r)
 	for _, want := range []string{
@@ -123,7 +123,7 @@ func TestMissingIsSaid(t *testing.T) {
 }
 
 // uncut does not tell the end.
-type uncut struct{ *derive.Stream }
+type uncut struct{ *pipeline.Stream }
 
 func (uncut) Stop(event.Stop) {}
 
@@ -131,8 +131,8 @@ func (uncut) Stop(event.Stop) {}
 func TestSeveralRecordings(t *testing.T) {
 	t.Parallel()
 	r := report.New(time.UTC)
-	tracetest.Tell(derive.New(r))
-	tracetest.Tell(derive.New(r))
+	tracetest.Tell(pipeline.New(r))
+	tracetest.Tell(pipeline.New(r))
 	text := page(t, r)
 	if d := dataOf(t, text); d.Listed != 24 {
 		t.Errorf("%d connections", d.Listed)

@@ -55,7 +55,7 @@ func (r *recording) addLoss(l event.Loss) {
 	r.losses = append(r.losses, l)
 }
 
-// cut says whether the recording has no end.
+// cut reports whether the recording has no end.
 func (r *recording) cut() bool { return r.stop.Reason == "" || r.stop.Reason == event.StopCut }
 
 // micros is a moment in microseconds since 1970, as the page counts them; 0: not known.

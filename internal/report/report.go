@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -37,7 +37,7 @@ type Report struct {
 	ports       ports
 }
 
-var _ derive.Output = (*Report)(nil)
+var _ pipeline.Sink = (*Report)(nil)
 
 // New returns a report to which nothing was told yet. Its times are of a zone.
 func New(zone *time.Location) *Report {

@@ -55,7 +55,7 @@ func (f *filter) args() []string {
 	return args
 }
 
-// wants says whether the filter holds a socket. A listener has no remote end: nothing is
+// wants reports whether the filter holds a socket. A listener has no remote end: nothing is
 // asked of that, nor of an address on either side.
 func (f *filter) wants(k key) bool {
 	listener := k.remote.Port() == 0
@@ -72,7 +72,7 @@ func (f *filter) wants(k key) bool {
 		(!f.host.IsValid() || f.host.Contains(k.local.Addr()) || f.host.Contains(k.remote.Addr()))
 }
 
-// asksLocalPort says whether the local port decides about an end.
+// asksLocalPort reports whether the local port decides about an end.
 func (f *filter) asksLocalPort(k key) bool {
 	return !f.local.any() || !f.either.has(k.remote.Port())
 }

@@ -190,7 +190,7 @@ func (j *judge) connection(t *truth, by int64) {
 	j.rebind(t, by)
 }
 
-// due says whether an end's verdict must be there: the connection was open or not begun
+// due reports whether an end's verdict must be there: the connection was open or not begun
 // when the trace began, and closed some time before it ended.
 func (j *judge) due(t *truth, own role, by int64) bool {
 	if t.Done == 0 || t.Done > by {

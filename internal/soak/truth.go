@@ -201,7 +201,7 @@ func (t *truth) states(r role) []string {
 	return all
 }
 
-// allows says whether it may be told that this side closed first.
+// allows reports whether it may be told that this side closed first.
 func (t *truth) allows(first role) bool {
 	if t.First != "" {
 		return first == t.First

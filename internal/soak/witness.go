@@ -54,7 +54,7 @@ func (s *soak) witness(ctx context.Context, number int) error {
 	return nil
 }
 
-// live waits for the end of a tracer's life, and says whether it ended by itself.
+// live waits for the end of a tracer's life, and reports whether it ended by itself.
 func (s *soak) live(ctx context.Context, t *tracer, life time.Duration) bool {
 	timer := time.NewTimer(life)
 	defer timer.Stop()

@@ -85,7 +85,7 @@ func (a atlas) add(path string) {
 	}
 }
 
-// denied says whether it is hidden where a process is (ptrace(2), under PTRACE_MODE_READ).
+// denied reports whether it is hidden where a process is (ptrace(2), under PTRACE_MODE_READ).
 func denied(pid uint32) bool {
 	_, err := os.Readlink("/proc/" + strconv.Itoa(int(pid)) + "/ns/net")
 	return errors.Is(err, os.ErrPermission)

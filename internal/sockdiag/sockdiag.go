@@ -26,12 +26,12 @@ type Query struct {
 	Most                  int      // of those in TIME_WAIT; 0: any number
 }
 
-// Holds says whether the query is for a socket.
+// Holds reports whether the query is for a socket.
 func (q Query) Holds(s *event.Socket) bool {
 	return q.here(s) && (!q.Restless || s.State != tcpstate.Established && !s.Timewait)
 }
 
-// here says whether the query is for where a socket is.
+// here reports whether the query is for where a socket is.
 func (q Query) here(s *event.Socket) bool {
 	return (len(q.NetNS) == 0 || slices.Contains(q.NetNS, s.NetNS)) &&
 		(q.LocalPort == 0 || q.LocalPort == s.Local.Port()) &&
@@ -76,7 +76,7 @@ func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (
 // OpenNetlink prepares looking by netlink and /proc.
 func OpenNetlink() *Diag { return &Diag{atlas: make(atlas)} }
 
-// Exact says whether looking finds all that Snapshot.Exact promises.
+// Exact reports whether looking finds all that Snapshot.Exact promises.
 func (d *Diag) Exact() bool { return d.finder != nil }
 
 // Why says why looking is not exact; nil: it is, or netlink was asked for.

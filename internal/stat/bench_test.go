@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/stat"
 )
 
@@ -19,7 +19,7 @@ type told struct {
 
 // keeper keeps what it is told.
 type keeper struct {
-	derive.Output
+	pipeline.Sink
 	tracker *conn.Tracker
 	closed  int
 	all     []told
@@ -39,7 +39,7 @@ func (k *keeper) Transition(t *event.Transition, step conn.Step) {
 
 // nobody takes what is told, and looks at what no output can leave alone.
 type nobody struct {
-	derive.Output
+	pipeline.Sink
 	incomplete int
 }
 
@@ -55,7 +55,7 @@ func (n *nobody) Transition(t *event.Transition, step conn.Step) {
 func BenchmarkTransition(b *testing.B) {
 	k := new(keeper)
 	w := likeLife()
-	w.tell(derive.New(k), start("web1"))
+	w.tell(pipeline.New(k), start("web1"))
 	st, tracker := stat.New(), conn.NewTracker()
 	begin := start("web1")
 	st.Start(&begin, tracker)
@@ -63,7 +63,7 @@ func BenchmarkTransition(b *testing.B) {
 	b.Run("nobody", func(b *testing.B) { k.play(b, new(nobody), tracker) })
 }
 
-func (k *keeper) play(b *testing.B, to derive.Output, tracker *conn.Tracker) {
+func (k *keeper) play(b *testing.B, to pipeline.Sink, tracker *conn.Tracker) {
 	one := func(t *told) {
 		if t.counted {
 			tracker.Summary.By[conn.ByServer]++

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
@@ -131,7 +131,7 @@ func TestClosersAddUp(t *testing.T) {
 func TestSummaryIsTheTrackers(t *testing.T) {
 	t.Parallel()
 	w, st := likeLife(), stat.New()
-	stream := derive.New(st)
+	stream := pipeline.New(st)
 	w.tell(stream, start("web1"))
 	sum := stream.Tracker.Summary
 	r := st.Report()

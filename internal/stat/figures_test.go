@@ -12,7 +12,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
 
-// near says whether a duration is told within the error that is promised.
+// near reports whether a duration is told within the error that is promised.
 func near(got, want time.Duration) bool {
 	return math.Abs(float64(got-want)) <= 0.004*float64(want)
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/goldentest"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
@@ -28,7 +28,7 @@ func printed(t *testing.T, r *stat.Report, o text.Options) []byte {
 func scripted(t *testing.T) *stat.Report {
 	t.Helper()
 	st := stat.New()
-	tracetest.Tell(derive.New(st))
+	tracetest.Tell(pipeline.New(st))
 	return st.Report()
 }
 

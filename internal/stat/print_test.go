@@ -13,8 +13,8 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
@@ -30,7 +30,7 @@ var hostile = []string{
 func poisoned(t *testing.T, name string) *stat.Report {
 	t.Helper()
 	st := stat.New()
-	stream := derive.New(st)
+	stream := pipeline.New(st)
 	w := newWorld(time.Minute)
 	w.ids = 1 << 40
 	for i := range 9 {
@@ -188,7 +188,7 @@ func TestWords(t *testing.T) {
 	play := func(st *stat.Stat, host, filter string, ends time.Duration, later time.Duration, reason string) {
 		begin := start(host)
 		begin.Filter, begin.Clock = filter, begin.Clock+event.Clock(later)
-		stream := derive.New(st)
+		stream := pipeline.New(st)
 		stream.Start(&begin)
 		stream.Stop(event.Stop{Time: tracetest.When(ends), Reason: reason})
 	}
@@ -210,7 +210,7 @@ func TestWords(t *testing.T) {
 		}},
 		"loss": {func(st *stat.Stat) {
 			play(st, "a", "", s, 0, "signal")
-			st.Start(&event.Start{Time: 1}, derive.New(st).Tracker)
+			st.Start(&event.Start{Time: 1}, pipeline.New(st).Tracker)
 			st.Loss(event.Loss{Kind: event.LossRing, Lost: 1200})
 			st.Loss(event.Loss{Kind: event.LossDamage})
 		}, []string{"lost:              1,200 events (ring buffer full 1,200), 1 part of the recording\n"}},

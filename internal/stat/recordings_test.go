@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
@@ -27,7 +27,7 @@ func holds(n int, ends time.Duration) *world {
 
 // tell plays a world as a recording that starts later.
 func tell(st *stat.Stat, w *world, host string, later time.Duration) {
-	stream := derive.New(st)
+	stream := pipeline.New(st)
 	begin := start(host)
 	begin.Clock += event.Clock(later)
 	w.tell(stream, begin)
@@ -101,7 +101,7 @@ func TestCurvesOfSeveralRecordings(t *testing.T) {
 func TestContinuation(t *testing.T) {
 	t.Parallel()
 	whole, st := likeLife(), stat.New()
-	stream := derive.New(st)
+	stream := pipeline.New(st)
 	first, second := newWorld(whole.ends), newWorld(whole.ends)
 	border := 5 * time.Minute
 	for _, r := range whole.records {
@@ -153,7 +153,7 @@ func TestFiles(t *testing.T) {
 func TestLosses(t *testing.T) {
 	t.Parallel()
 	play := func(st *stat.Stat, atStop uint64, losses ...event.Loss) {
-		stream := derive.New(st)
+		stream := pipeline.New(st)
 		begin := start("web1")
 		stream.Start(&begin)
 		for _, l := range losses {
@@ -172,18 +172,18 @@ func TestCut(t *testing.T) {
 	t.Parallel()
 	last := tracetest.When(90 * time.Minute)
 	for name, tc := range map[string]struct {
-		end  func(*derive.Stream)
+		end  func(*pipeline.Stream)
 		last time.Duration
 		cut  int
 	}{
-		"stop":         {func(s *derive.Stream) { s.Stop(event.Stop{Time: last, Reason: "signal"}) }, 90 * time.Minute, 0},
-		"no stop":      {func(*derive.Stream) {}, 90*s + 2*ms, 1},
-		"stop says so": {func(s *derive.Stream) { s.Stop(event.Stop{Time: last, Reason: event.StopCut}) }, 90 * time.Minute, 1},
+		"stop":         {func(s *pipeline.Stream) { s.Stop(event.Stop{Time: last, Reason: "signal"}) }, 90 * time.Minute, 0},
+		"no stop":      {func(*pipeline.Stream) {}, 90*s + 2*ms, 1},
+		"stop says so": {func(s *pipeline.Stream) { s.Stop(event.Stop{Time: last, Reason: event.StopCut}) }, 90 * time.Minute, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			st := stat.New()
-			stream := derive.New(st)
+			stream := pipeline.New(st)
 			w := asKnown()
 			w.tell(stream, start("web1"))
 			tc.end(stream)
@@ -207,7 +207,7 @@ func TestFindingsOfACutRecording(t *testing.T) {
 	t.Parallel()
 	st := stat.New()
 	begin := start("web1")
-	stream := derive.New(st)
+	stream := pipeline.New(st)
 	stream.Start(&begin)
 	told := []event.Finding{
 		{Code: "refused", Severity: event.Error, Summary: "one", Sockets: []event.ID{4}, Count: 1},
@@ -255,7 +255,7 @@ func TestBounds(t *testing.T) {
 	st := stat.New()
 	for i := range 120 {
 		begin := start(fmt.Sprint("host", i))
-		stream := derive.New(st)
+		stream := pipeline.New(st)
 		stream.Start(&begin)
 		for e := range event.Errno(20) {
 			stream.CallFailed(&event.CallFailed{Time: begin.Time, Call: event.CallBind, Error: 1000 + e + 20*event.Errno(i)})

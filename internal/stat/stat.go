@@ -8,8 +8,8 @@ package stat
 
 import (
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -30,7 +30,7 @@ type Stat struct {
 	findings findings
 }
 
-var _ derive.Output = (*Stat)(nil)
+var _ pipeline.Sink = (*Stat)(nil)
 
 // New returns a Stat to which nothing was told yet.
 func New() *Stat {

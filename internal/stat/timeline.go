@@ -78,7 +78,7 @@ func (l *timeline) cover(first int64, n int) {
 	l.first, l.n = begin, int(end-begin)
 }
 
-// fits says whether there is room for other buckets of the same width.
+// fits reports whether there is room for other buckets of the same width.
 func (l *timeline) fits(o *timeline) bool {
 	return l.n == 0 || max(l.first+int64(l.n), o.first+int64(o.n))-min(l.first, o.first) <= buckets
 }

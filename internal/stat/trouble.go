@@ -96,7 +96,7 @@ type findings struct {
 	more int // that were not kept
 }
 
-// same says whether two findings are about the same. Of one recording that is so where
+// same reports whether two findings are about the same. Of one recording that is so where
 // their first sockets are the same, although the words differ as more is found.
 func same(a, b *event.Finding) bool {
 	if a.Code != b.Code {

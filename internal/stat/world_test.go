@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
@@ -122,7 +122,7 @@ func start(host string) event.Start {
 func (w *world) report(t *testing.T) *stat.Report {
 	t.Helper()
 	st := stat.New()
-	stream := derive.New(st)
+	stream := pipeline.New(st)
 	w.tell(stream, start("web1"))
 	stream.Stop(event.Stop{Time: tracetest.When(w.ends), Reason: "duration"})
 	if err := st.Flush(); err != nil {

@@ -78,7 +78,7 @@ var edges = [Count][]State{
 	CloseWait:   {LastAck},
 }
 
-// Legal says whether one transition leads from one state to the other.
+// Legal reports whether one transition leads from one state to the other.
 func Legal(from, to State) bool {
 	if to == Close {
 		return from != Close && from != Unknown && from < Count

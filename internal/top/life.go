@@ -35,7 +35,7 @@ func connectionOf(e *conn.End) Connection {
 	}
 }
 
-// opening says whether nobody has closed a socket in a state.
+// opening reports whether nobody has closed a socket in a state.
 func opening(s tcpstate.State) bool {
 	return s == tcpstate.Listen || s == tcpstate.SynSent || s == tcpstate.SynRecv || s == tcpstate.Established
 }

@@ -118,7 +118,7 @@ func (s *Screen) take(p *Picture) {
 	s.draw()
 }
 
-// event takes what the terminal tells. It says whether top is to end.
+// event takes what the terminal tells. It reports whether top is to end.
 func (s *Screen) event(e tcell.Event) bool {
 	switch e := e.(type) {
 	case *tcell.EventResize:

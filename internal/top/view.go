@@ -81,7 +81,7 @@ func (q *Question) same(o *Question) bool {
 		q.Socket == o.Socket && q.Most == o.Most && q.Match.same(o.Match)
 }
 
-// Press takes a key, with the picture that the user sees. It says whether top is to end.
+// Press takes a key, with the picture that the user sees. It reports whether top is to end.
 func (v *View) Press(key rune, p *Picture) (quit bool) {
 	v.Notice = ""
 	if v.typing {
@@ -218,13 +218,13 @@ func (p *Picture) lines() int {
 	return 0
 }
 
-// awaits says whether a picture is of something else than the view shows.
+// awaits reports whether a picture is of something else than the view shows.
 func (v *View) awaits(p *Picture) bool {
 	return p.Page != v.page || p.Grouping != v.grouping || v.page == Connections && p.Key != v.key ||
 		v.page == OneLife && p.Socket != v.socket
 }
 
-// table says whether the page has lines that the cursor can be on. The others are text, of which
+// table reports whether the page has lines that the cursor can be on. The others are text, of which
 // the cursor is the first line that is seen.
 func (v *View) table() bool { return v.page == Groups || v.page == Connections }
 

@@ -11,9 +11,9 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/goldentest"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/top"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
@@ -37,7 +37,7 @@ func play() *played {
 	return p
 }
 
-// Transition implements derive.Output: time goes on with it.
+// Transition implements pipeline.Output: time goes on with it.
 func (p *played) Transition(t *event.Transition, s conn.Step) {
 	for p.now.Add(time.Second) < t.Time {
 		p.now = p.now.Add(time.Second)
@@ -47,7 +47,7 @@ func (p *played) Transition(t *event.Transition, s conn.Step) {
 	p.Watch.Transition(t, s)
 }
 
-var _ derive.Output = (*played)(nil)
+var _ pipeline.Sink = (*played)(nil)
 
 // user looks at a watch, and presses keys.
 type user struct {

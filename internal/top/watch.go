@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -71,7 +71,7 @@ type Counts struct {
 // Bar is how many sockets were in each of the watched states at one moment.
 type Bar [len(watched)]int
 
-var _ derive.Output = (*Watch)(nil)
+var _ pipeline.Sink = (*Watch)(nil)
 
 // NewWatch returns a watch that reads the time from now.
 func NewWatch(now func() event.Time) *Watch {
@@ -89,19 +89,19 @@ func (w *Watch) Ask(q *Question) { w.question.Store(q) }
 // Pictures has the latest picture, if it was not taken yet.
 func (w *Watch) Pictures() <-chan *Picture { return w.pictures }
 
-// Start implements derive.Output.
+// Start implements pipeline.Output.
 func (w *Watch) Start(s *event.Start, t *conn.Tracker) {
 	w.start, w.tracker, w.second = s, t, s.Time
 }
 
-// Found implements derive.Output.
+// Found implements pipeline.Output.
 func (w *Watch) Found(at event.Time, e *conn.End, known bool) {
 	if !known {
 		w.lives.found(e, at)
 	}
 }
 
-// Transition implements derive.Output.
+// Transition implements pipeline.Output.
 func (w *Watch) Transition(t *event.Transition, step conn.Step) {
 	if t.Stays() {
 		return
@@ -127,13 +127,13 @@ func (w *Watch) verdict(e *conn.End) {
 	}
 }
 
-// CallFailed implements derive.Output.
+// CallFailed implements pipeline.Output.
 func (w *Watch) CallFailed(*event.CallFailed) { w.counts.FailedCalls++ }
 
-// Sample implements derive.Output.
+// Sample implements pipeline.Output.
 func (w *Watch) Sample(*event.Sample) {}
 
-// Finding implements derive.Output. One that has grown is told again.
+// Finding implements pipeline.Output. One that has grown is told again.
 func (w *Watch) Finding(f *event.Finding) {
 	w.found++
 	w.findings = slices.DeleteFunc(w.findings, func(told event.Finding) bool {
@@ -149,16 +149,16 @@ func (w *Watch) Finding(f *event.Finding) {
 	w.findings = append(w.findings, *f)
 }
 
-// Loss implements derive.Output.
+// Loss implements pipeline.Output.
 func (w *Watch) Loss(l event.Loss) {
 	w.counts.Lost += l.Lost
 	w.counts.Damaged = w.counts.Damaged || l.Lost == 0
 }
 
-// Stop implements derive.Output.
+// Stop implements pipeline.Output.
 func (w *Watch) Stop(event.Stop, []event.Finding) {}
 
-// Flush implements derive.Output: it makes a picture if one is due, or asked for.
+// Flush implements pipeline.Output: it makes a picture if one is due, or asked for.
 func (w *Watch) Flush() error {
 	now, q := w.now(), w.question.Load()
 	if w.tracker == nil || q == w.answered && now < w.next || now < w.soonest {

@@ -9,15 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/top"
 )
 
 // world makes connections of which both ends are seen, and knows what came of them.
 type world struct {
-	stream  *derive.Stream
+	stream  *pipeline.Stream
 	watch   *top.Watch
 	now     event.Time
 	next    event.ID
@@ -28,7 +28,7 @@ type world struct {
 func newWorld() *world {
 	w := &world{now: 1, truth: make(map[uint16]*top.Group)}
 	w.watch = top.NewWatch(func() event.Time { return w.now })
-	w.stream = derive.New(w.watch)
+	w.stream = pipeline.New(w.watch)
 	w.stream.Start(&event.Start{Time: 1})
 	return w
 }

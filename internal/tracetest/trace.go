@@ -6,9 +6,9 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -208,8 +208,8 @@ func trace() []event.Transition {
 }
 
 // Play gives the trace to an output.
-func Play(out derive.Output) error {
-	Tell(derive.New(out))
+func Play(out pipeline.Sink) error {
+	Tell(pipeline.New(out))
 	return out.Flush()
 }
 

@@ -86,7 +86,7 @@ func (a *Answer) Remarks() []string {
 	return remarks
 }
 
-// shared says whether SO_REUSEPORT has a say.
+// shared reports whether SO_REUSEPORT has a say.
 func (a *Answer) shared() bool {
 	for _, s := range a.Here {
 		if s.Options.Reuseport && !s.Timewait {

@@ -44,7 +44,7 @@ type Try struct {
 	Longer  bool            // Free may come later: FIN_WAIT2 becomes TIME_WAIT if the peer closes
 }
 
-// Result says whether a call would succeed.
+// Result reports whether a call would succeed.
 type Result string
 
 // The results.

@@ -71,7 +71,7 @@ func newConnection(n int, clients []*event.Process) *connection {
 	return c
 }
 
-// clientFirst says whether the client closes first in a connection, by its number from 0
+// clientFirst reports whether the client closes first in a connection, by its number from 0
 // on: it does in three of ten.
 func clientFirst(n int) bool { return n%10 < 3 }
 

@@ -8,8 +8,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
 const (
@@ -34,7 +34,7 @@ const (
 
 // trace is a trace that is being made up.
 type trace struct {
-	stream  *derive.Stream
+	stream  *pipeline.Stream
 	random  *rand.Rand
 	clients []*event.Process
 	alive   queue
@@ -46,9 +46,9 @@ type trace struct {
 
 // Make leads a trace of so many connections to an output, to its end: no socket is alive
 // then.
-func Make(connections int, to derive.Output) {
+func Make(connections int, to pipeline.Sink) {
 	t := &trace{
-		stream: derive.New(to), random: rand.New(rand.NewPCG(1, 2)),
+		stream: pipeline.New(to), random: rand.New(rand.NewPCG(1, 2)),
 		clients: newClients(), left: connections, last: begin,
 	}
 	t.stream.Start(&event.Start{
@@ -59,7 +59,7 @@ func Make(connections int, to derive.Output) {
 	for len(t.alive) > 0 {
 		t.next()
 	}
-	t.stream.Stop(event.Stop{Time: t.last, Reason: derive.Reason(derive.ErrSignal)})
+	t.stream.Stop(event.Stop{Time: t.last, Reason: pipeline.Reason(pipeline.ErrSignal)})
 }
 
 // come begins the next connection, if one is left.

@@ -1,4 +1,4 @@
-package settle_test
+package correlate_test
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/correlate"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/settle"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -25,11 +25,11 @@ func accepted(at time.Duration, pid uint32) event.Kernel {
 	return record(at, event.Accepted, fullSock, []mod{by(pid)})
 }
 
-// owners gives the records to a new settler, and returns each transition with its
+// owners gives the records to a new correlator, and returns each transition with its
 // process: "ESTABLISHED>CLOSE_WAIT 42 accept".
 func owners(records ...event.Kernel) []string {
 	var said []string
-	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) }, func(*event.Kernel) {})
+	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) }, func(*event.Kernel) {})
 	for i := range records {
 		s.Add(&records[i])
 	}
@@ -132,7 +132,7 @@ func found(state tcpstate.State, address uint64, pid uint32) event.Socket {
 func TestFound(t *testing.T) {
 	t.Parallel()
 	var said []string
-	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) }, func(*event.Kernel) {})
+	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) }, func(*event.Kernel) {})
 	f := found(tcpstate.Established, fullSock, 42)
 	id, fresh := s.Found(&f)
 	if id == 0 || !fresh || s.ID(&f) != id || s.At(fullSock) != id {
@@ -160,7 +160,7 @@ func TestFound(t *testing.T) {
 func TestFoundAfterItsRecords(t *testing.T) {
 	t.Parallel()
 	var said []string
-	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) }, func(*event.Kernel) {})
+	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) }, func(*event.Kernel) {})
 	k := change(0, "CLOSE>SYN_SENT", by(42))
 	s.Add(&k)
 	f := found(tcpstate.SynSent, fullSock, 77)
@@ -174,7 +174,7 @@ func TestFoundAfterItsRecords(t *testing.T) {
 
 func TestFoundIsFiltered(t *testing.T) {
 	t.Parallel()
-	s := settle.New(event.Filter{Ports: event.Ports{{First: 443, Last: 443}}}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})
+	s := correlate.New(event.Filter{Ports: event.Ports{{First: 443, Last: 443}}}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})
 	f := found(tcpstate.Established, fullSock, 42)
 	if id, _ := s.Found(&f); id != 0 {
 		t.Errorf("found as %d, although the filter is about another port", id)
@@ -185,7 +185,7 @@ func TestFoundIsFiltered(t *testing.T) {
 func TestFoundTimewait(t *testing.T) {
 	t.Parallel()
 	var said []string
-	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, line(t)) }, func(*event.Kernel) {})
+	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, line(t)) }, func(*event.Kernel) {})
 	f := found(tcpstate.TimeWait, timewaitSock, 0)
 	f.Timewait, f.Until = true, start.Add(30*time.Second)
 	s.Found(&f)
@@ -205,7 +205,7 @@ func TestTotals(t *testing.T) {
 		k.Totals = event.Totals{Known: true, BytesSent: 7, BytesReceived: 5, Retransmits: 1}
 	}
 	var totals []event.Totals
-	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) {
+	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) {
 		if t.To == tcpstate.TimeWait {
 			totals = append(totals, t.Totals)
 		}
@@ -229,7 +229,7 @@ func TestTotals(t *testing.T) {
 	for _, k := range lost {
 		s.Add(&k)
 	}
-	s.Advance(start.Add(ms + settle.Patience))
+	s.Advance(start.Add(ms + correlate.Patience))
 	if len(totals) != 1 || totals[0].Known {
 		t.Errorf("after a lost CLOSE: %+v, want TIME_WAIT without totals", totals)
 	}
@@ -249,7 +249,7 @@ func TestListenThatFails(t *testing.T) {
 func TestResetReason(t *testing.T) {
 	t.Parallel()
 	var reasons []string
-	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { reasons = append(reasons, t.Reason) }, func(*event.Kernel) {})
+	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { reasons = append(reasons, t.Reason) }, func(*event.Kernel) {})
 	reason := func(k *event.Kernel) { k.Reason = 1 }
 	for _, k := range []event.Kernel{
 		change(0, "ESTABLISHED>CLOSE", by(42)),
@@ -265,7 +265,7 @@ func TestResetReason(t *testing.T) {
 func TestCgroupIsToldOnce(t *testing.T) {
 	t.Parallel()
 	var told []string
-	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) { told = append(told, t.Cgroup) }, func(*event.Kernel) {})
+	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { told = append(told, t.Cgroup) }, func(*event.Kernel) {})
 	cgroup := func(k *event.Kernel) { k.Cgroup = 9 }
 	for _, k := range []event.Kernel{
 		change(0, "CLOSE>SYN_SENT", by(42), cgroup),
@@ -282,7 +282,7 @@ func TestCgroupIsToldOnce(t *testing.T) {
 func TestFoundByNetlink(t *testing.T) {
 	t.Parallel()
 	var said []string
-	s := settle.New(event.Filter{}, kernel, func(t *event.Transition) {
+	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) {
 		said = append(said, fmt.Sprintf("#%d %v>%v", t.Socket, t.From, t.To))
 	}, func(*event.Kernel) {})
 	listener := found(tcpstate.Listen, 0, 42)

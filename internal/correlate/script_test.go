@@ -1,4 +1,4 @@
-package settle_test
+package correlate_test
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/correlate"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/settle"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -19,7 +19,7 @@ const start = event.Time(1000 * time.Second)
 // jiffy is the tick of HZ=250.
 const jiffy = 4 * time.Millisecond
 
-var kernel = settle.Kernel{
+var kernel = correlate.Kernel{
 	Jiffy:       jiffy,
 	Resets:      true,
 	ResetReason: func(n uint8) string { return [...]string{"", "TCP_ABORT_ON_CLOSE"}[n] },
@@ -156,10 +156,10 @@ func resetReceived(at time.Duration, in tcpstate.State, mods ...mod) event.Kerne
 	return record(at, event.ResetReceived, fullSock, append([]mod{from(in)}, mods...))
 }
 
-// play gives the records to a new settler and returns what it says, to the end.
+// play gives the records to a new correlator and returns what it says, to the end.
 func play(f event.Filter, records ...event.Kernel) []string {
 	var said []string
-	s := settle.New(f, kernel, func(t *event.Transition) { said = append(said, line(t)) }, func(*event.Kernel) {})
+	s := correlate.New(f, kernel, func(t *event.Transition) { said = append(said, line(t)) }, func(*event.Kernel) {})
 	for i := range records {
 		s.Add(&records[i])
 	}

@@ -1,4 +1,4 @@
-package settle
+package correlate
 
 import (
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -21,7 +21,7 @@ type change struct {
 	from, to tcpstate.State
 }
 
-// repeated notes a change, and says whether it is the last one of its socket once more.
+// repeated notes a change, and reports whether it is the last one of its socket once more.
 func (c *changes) repeated(k *event.Kernel) bool {
 	this := change{k.Sock, k.From, k.To}
 	if k.Has(event.Again) && c.lastOf(k.Sock) == this {

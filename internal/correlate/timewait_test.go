@@ -1,11 +1,11 @@
-package settle_test
+package correlate_test
 
 import (
 	"testing"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/correlate"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/settle"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -218,7 +218,7 @@ func TestStoppedTimerIsExplainedByWhatFollows(t *testing.T) {
 			saidInTimeWait("TIME_WAIT>CLOSE after 500ms"),
 		},
 		{
-			"only something later than a moment", inTimeWait(stop, syn(700*ms+settle.Patience)),
+			"only something later than a moment", inTimeWait(stop, syn(700*ms+correlate.Patience)),
 			saidInTimeWait("TIME_WAIT>CLOSE after 500ms", "#2 LISTEN>SYN_RECV syn"),
 		},
 	})

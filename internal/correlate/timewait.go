@@ -1,4 +1,4 @@
-package settle
+package correlate
 
 import (
 	"time"
@@ -11,7 +11,7 @@ import (
 // no process holds it. Only its timer and the segments that it takes in tell of it.
 
 // timewaitArmed takes the start of the timer: a birth, or a life that goes on.
-func (s *Settler) timewaitArmed(k *event.Kernel) {
+func (s *Correlator) timewaitArmed(k *event.Kernel) {
 	if sock := s.timewaitAt(k); sock != nil {
 		if s.ending(sock) != nil {
 			s.queue.drop(sock.held)
@@ -23,7 +23,7 @@ func (s *Settler) timewaitArmed(k *event.Kernel) {
 }
 
 // timewaitAt returns the timewait socket at a record's address, or nil.
-func (s *Settler) timewaitAt(k *event.Kernel) *socket {
+func (s *Correlator) timewaitAt(k *event.Kernel) *socket {
 	sock := s.at(k.Sock)
 	if sock == nil {
 		return s.addressed(k, timewait)
@@ -35,13 +35,13 @@ func (s *Settler) timewaitAt(k *event.Kernel) *socket {
 	return sock
 }
 
-func (s *Settler) end(k *event.Kernel) event.Time {
+func (s *Correlator) end(k *event.Kernel) event.Time {
 	return k.Time.Add(time.Duration(k.Left) * s.jiffy)
 }
 
 // goOn takes what a record tells of a living timewait socket: the state that it
 // stands for, and when its timer fires.
-func (s *Settler) goOn(sock *socket, k *event.Kernel) {
+func (s *Correlator) goOn(sock *socket, k *event.Kernel) {
 	if sock.state == tcpstate.FinWait2 && k.To == tcpstate.TimeWait {
 		sock.until = s.end(k)
 		t := s.change(sock, k.Time, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin)
@@ -55,7 +55,7 @@ func (s *Settler) goOn(sock *socket, k *event.Kernel) {
 
 // stay tells that a socket stays in its state until another time than was told. The
 // same end, told twice, differs by the jiffy that had begun.
-func (s *Settler) stay(sock *socket, at, until event.Time) {
+func (s *Correlator) stay(sock *socket, at, until event.Time) {
 	if until.Sub(sock.until).Abs() <= s.jiffy && sock.until != 0 {
 		return
 	}
@@ -69,7 +69,7 @@ func (s *Settler) stay(sock *socket, at, until event.Time) {
 
 // birth hands a full socket over to the timewait socket. The full socket's own
 // CLOSE comes directly after, and is not a transition.
-func (s *Settler) birth(k *event.Kernel) {
+func (s *Correlator) birth(k *event.Kernel) {
 	sock := s.tuples.get(&k.Tuple)
 	if sock == nil || sock.kind == timewait || !sock.same(k) {
 		if sock = s.meetTimewait(k); sock != nil {
@@ -88,13 +88,13 @@ func (s *Settler) birth(k *event.Kernel) {
 }
 
 // meetTimewait makes the timewait socket of a full socket that is not known.
-func (s *Settler) meetTimewait(k *event.Kernel) *socket {
+func (s *Correlator) meetTimewait(k *event.Kernel) *socket {
 	return s.create(k, k.To, timewait)
 }
 
 // ended is the timewait socket whose timer is stopped or over, or nil: the filter does not
 // want it, or it was forgotten.
-func (s *Settler) ended(k *event.Kernel) *socket {
+func (s *Correlator) ended(k *event.Kernel) *socket {
 	sock := s.timewaitAt(k)
 	if sock == nil && !s.forgets {
 		sock = s.meetTimewait(k)
@@ -104,7 +104,7 @@ func (s *Settler) ended(k *event.Kernel) *socket {
 
 // ending returns the held transition to CLOSE of a timewait socket, or nil. Its birth,
 // if that is still held, goes out.
-func (s *Settler) ending(sock *socket) *event.Transition {
+func (s *Correlator) ending(sock *socket) *event.Transition {
 	t := s.queue.get(sock.held)
 	if t != nil && t.To != tcpstate.Close {
 		s.queue.settle(sock.held)
@@ -115,7 +115,7 @@ func (s *Settler) ending(sock *socket) *event.Transition {
 
 // handedOver takes the CLOSE of a full socket whose timewait socket is born: it
 // tells from which state, where the birth did not know.
-func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
+func (s *Correlator) handedOver(sock *socket, k *event.Kernel) {
 	s.handOver(sock)
 	sock.totals = k.Totals
 	if sock.unreported {
@@ -134,7 +134,7 @@ func (s *Settler) handedOver(sock *socket, k *event.Kernel) {
 
 // handOver takes a socket off the address of the full one: it is only a timewait socket
 // from now on.
-func (s *Settler) handOver(sock *socket) {
+func (s *Correlator) handOver(sock *socket) {
 	if full := sock.replaced(); full != 0 {
 		delete(s.sockets, full)
 	}
@@ -144,7 +144,7 @@ func (s *Settler) handOver(sock *socket) {
 // enter tells of the transition that a birth makes, if it makes one. If the last
 // known state cannot lead to it, a record between was lost: the full socket's CLOSE
 // may still tell which.
-func (s *Settler) enter(sock *socket, at event.Time, from, to tcpstate.State, until event.Time) {
+func (s *Correlator) enter(sock *socket, at event.Time, from, to tcpstate.State, until event.Time) {
 	if from == to {
 		if t := s.queue.get(sock.held); t != nil {
 			t.Until, sock.until = until, until
@@ -185,7 +185,7 @@ func entryCause(from tcpstate.State) event.Cause {
 
 // timewaitStopped takes the stop of the timer, which comes before its expiry and
 // before each new start as well: what it means is told by the next record.
-func (s *Settler) timewaitStopped(k *event.Kernel) {
+func (s *Correlator) timewaitStopped(k *event.Kernel) {
 	sock := s.ended(k)
 	if sock == nil {
 		return
@@ -205,7 +205,7 @@ func (s *Settler) timewaitStopped(k *event.Kernel) {
 }
 
 // timewaitExpired takes the end that was foreseen.
-func (s *Settler) timewaitExpired(k *event.Kernel) {
+func (s *Correlator) timewaitExpired(k *event.Kernel) {
 	sock := s.ended(k)
 	if sock == nil {
 		return
@@ -224,7 +224,7 @@ func (s *Settler) timewaitExpired(k *event.Kernel) {
 
 // segmentSwallowed takes a segment that a timewait socket took in: a FIN that makes
 // TIME_WAIT of FIN_WAIT2, or a RST that ends it.
-func (s *Settler) segmentSwallowed(k *event.Kernel) {
+func (s *Correlator) segmentSwallowed(k *event.Kernel) {
 	sock := s.timewaitAt(k)
 	if sock == nil {
 		return // it ended, or is older than the trace
@@ -234,10 +234,10 @@ func (s *Settler) segmentSwallowed(k *event.Kernel) {
 	}
 }
 
-// swallowed takes a segment that came when the timer had been stopped, and says whether it
+// swallowed takes a segment that came when the timer had been stopped, and reports whether it
 // had. A RST ends the socket; so does data in FIN_WAIT2, which is answered by a RST that
 // older kernels do not tell (tcp_timewait_state_process()).
-func (s *Settler) swallowed(sock *socket, k *event.Kernel, flags uint8) bool {
+func (s *Correlator) swallowed(sock *socket, k *event.Kernel, flags uint8) bool {
 	t := s.ending(sock)
 	switch {
 	case t == nil:

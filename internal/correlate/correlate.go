@@ -1,4 +1,4 @@
-// Package settle turns what the kernel's side wrote into what is true of the
+// Package correlate turns what the kernel's side wrote into what is true of the
 // connections: it gives FIN_WAIT2 and TIME_WAIT back to the sockets that the kernel
 // replaced, finds each change's cause, and gives each socket one name from the SYN
 // to the end of its TIME_WAIT.
@@ -6,7 +6,7 @@
 // Some records are decided only by the next one: a CLOSE may be followed by the RST
 // that explains it. Such a transition is held back for a moment, and what comes after
 // it waits behind it, so that the order stays the ring's.
-package settle
+package correlate
 
 import (
 	"net/netip"
@@ -30,8 +30,8 @@ const (
 	portPatience = 20 * time.Millisecond
 )
 
-// Settler is the state of one trace. It is not safe for concurrent use.
-type Settler struct {
+// Correlator is the state of one trace. It is not safe for concurrent use.
+type Correlator struct {
 	filter event.Filter
 	jiffy  time.Duration
 	queue  queue
@@ -62,7 +62,7 @@ type caller struct {
 	remote     netip.AddrPort
 }
 
-// Kernel is what a settler must know of the kernel.
+// Kernel is what a correlator must know of the kernel.
 type Kernel struct {
 	Jiffy       time.Duration       // the length of a tick of its timers
 	Resets      bool                // it tells of RSTs
@@ -70,10 +70,10 @@ type Kernel struct {
 	Cgroup      func(uint64) string // the path of the cgroup with an id; "" where there is none
 }
 
-// New returns a settler that hands each settled transition to emit, and to other each call
+// New returns a correlator that hands each settled transition to emit, and to other each call
 // that failed and each gap in the ring, in the ring's order. They must not keep it.
-func New(filter event.Filter, kernel Kernel, emit func(*event.Transition), other func(*event.Kernel)) *Settler {
-	s := &Settler{
+func New(filter event.Filter, kernel Kernel, emit func(*event.Transition), other func(*event.Kernel)) *Correlator {
+	s := &Correlator{
 		filter:     filter,
 		jiffy:      kernel.Jiffy,
 		reason:     kernel.ResetReason,
@@ -92,7 +92,7 @@ func New(filter event.Filter, kernel Kernel, emit func(*event.Transition), other
 }
 
 // Add takes the next record of the ring.
-func (s *Settler) Add(k *event.Kernel) {
+func (s *Correlator) Add(k *event.Kernel) {
 	s.queue.release(k.Time)
 	switch k.Kind {
 	case event.SocketTransition:
@@ -130,13 +130,13 @@ func (s *Settler) Add(k *event.Kernel) {
 }
 
 // Advance tells that no record came until now: what waited long enough goes out.
-func (s *Settler) Advance(now event.Time) { s.queue.release(now) }
+func (s *Correlator) Advance(now event.Time) { s.queue.release(now) }
 
-// Waiting says whether transitions are held back.
-func (s *Settler) Waiting() bool { return !s.queue.empty() }
+// Waiting reports whether transitions are held back.
+func (s *Correlator) Waiting() bool { return !s.queue.empty() }
 
 // Close lets go of everything that is held back: no more records come.
-func (s *Settler) Close() { s.queue.release(event.Time(1<<63 - 1)) }
+func (s *Correlator) Close() { s.queue.release(event.Time(1<<63 - 1)) }
 
 // kind is what the kernel keeps a socket as.
 type kind uint8
@@ -149,7 +149,7 @@ const (
 
 // create makes a socket that no record has told of before, in the state that it
 // had before the record. It returns nil if the filter does not want it.
-func (s *Settler) create(k *event.Kernel, state tcpstate.State, as kind) *socket {
+func (s *Correlator) create(k *event.Kernel, state tcpstate.State, as kind) *socket {
 	wanted := s.filter.Match(&k.Tuple)
 	if !wanted && k.LocalPort != 0 {
 		return nil
@@ -172,7 +172,7 @@ func (s *Settler) create(k *event.Kernel, state tcpstate.State, as kind) *socket
 
 // find returns the socket that a record is about, or nil. Addresses are used again
 // once a socket is gone, its cookie is not.
-func (s *Settler) find(k *event.Kernel) *socket {
+func (s *Correlator) find(k *event.Kernel) *socket {
 	sock := s.at(k.Sock)
 	if sock == nil {
 		return nil
@@ -187,7 +187,7 @@ func (s *Settler) find(k *event.Kernel) *socket {
 	return sock
 }
 
-// same says whether a record is of this socket: by its cookie, or else as far as the ends
+// same reports whether a record is of this socket: by its cookie, or else as far as the ends
 // tell. Without cookies, whoever leaves CLOSE is another one: this one's end was lost.
 func (sock *socket) same(k *event.Kernel) bool {
 	begins := k.Kind == event.SocketTransition && k.From == tcpstate.Close
@@ -202,7 +202,7 @@ func (sock *socket) is(cookie uint64, tuple *event.Tuple) bool {
 }
 
 // leave takes a socket off an address that is now another's.
-func (s *Settler) leave(sock *socket, address uint64) {
+func (s *Correlator) leave(sock *socket, address uint64) {
 	if sock.replaced() == address {
 		s.handOver(sock)
 		return
@@ -213,7 +213,7 @@ func (s *Settler) leave(sock *socket, address uint64) {
 
 // Forget drops a socket that is followed no longer. One whose next transition is on its way
 // stays until then. What a forgotten timewait socket does is told of no more.
-func (s *Settler) Forget(tuple event.Tuple, id event.ID) {
+func (s *Correlator) Forget(tuple event.Tuple, id event.ID) {
 	sock := s.tuples.get(&tuple)
 	if sock == nil || sock.id != id || sock.held != 0 {
 		return
@@ -223,7 +223,7 @@ func (s *Settler) Forget(tuple event.Tuple, id event.ID) {
 }
 
 // forget drops all that refers to a socket.
-func (s *Settler) forget(sock *socket) {
+func (s *Correlator) forget(sock *socket) {
 	if sock.id == 0 {
 		return // it is forgotten
 	}
@@ -241,14 +241,14 @@ func (s *Settler) forget(sock *socket) {
 }
 
 // rekey makes another kernel object stand for the socket.
-func (s *Settler) rekey(sock *socket, as kind, k *event.Kernel) {
+func (s *Correlator) rekey(sock *socket, as kind, k *event.Kernel) {
 	delete(s.sockets, sock.address)
 	sock.kind, sock.address = as, k.Sock
 	s.sockets[k.Sock] = sock
 }
 
 // change makes the transition of a socket to a state.
-func (s *Settler) change(sock *socket, at event.Time, from, to tcpstate.State, cause event.Cause) event.Transition {
+func (s *Correlator) change(sock *socket, at event.Time, from, to tcpstate.State, cause event.Cause) event.Transition {
 	t := event.Transition{
 		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
 		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
@@ -267,10 +267,10 @@ func (s *Settler) change(sock *socket, at event.Time, from, to tcpstate.State, c
 	return t
 }
 
-// during says whether something happened in the state that a socket is still in.
+// during reports whether something happened in the state that a socket is still in.
 func (sock *socket) during(what event.Time) bool { return what != 0 && what >= sock.since }
 
-// recent says whether something happened so shortly before a record that they
+// recent reports whether something happened so shortly before a record that they
 // belong together.
 func recent(what, now event.Time) bool {
 	return what != 0 && now.Sub(what) < patience

@@ -1,4 +1,4 @@
-package settle
+package correlate
 
 import (
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -6,7 +6,7 @@ import (
 )
 
 // transition takes a change of a full socket's state.
-func (s *Settler) transition(k *event.Kernel) {
+func (s *Correlator) transition(k *event.Kernel) {
 	if k.From == k.To {
 		return // close() after shutdown(): no transition
 	}
@@ -64,7 +64,7 @@ func (s *Settler) transition(k *event.Kernel) {
 
 // tell sends a transition on its way. One without a local port waits for the next
 // record, which has it where the answer comes from this machine.
-func (s *Settler) tell(sock *socket, t event.Transition, k *event.Kernel) {
+func (s *Correlator) tell(sock *socket, t event.Transition, k *event.Kernel) {
 	switch {
 	case k.LocalPort != 0:
 		s.queue.put(t, sock)
@@ -81,7 +81,7 @@ func (s *Settler) tell(sock *socket, t event.Transition, k *event.Kernel) {
 }
 
 // connected notes that a socket does not connect any more.
-func (s *Settler) connected(sock *socket) {
+func (s *Correlator) connected(sock *socket) {
 	if !sock.isConnecting {
 		return
 	}
@@ -134,7 +134,7 @@ func mechanism(k *event.Kernel) event.Mechanism {
 
 // meet makes the socket of a record that no address leads to: a new one, one that
 // is older than the trace, or one whose earlier records were lost.
-func (s *Settler) meet(k *event.Kernel) *socket {
+func (s *Correlator) meet(k *event.Kernel) *socket {
 	if at, ok := s.unborn[k.Sock]; ok {
 		delete(s.unborn, k.Sock)
 		if k.From == tcpstate.SynRecv {
@@ -154,9 +154,9 @@ func (s *Settler) meet(k *event.Kernel) *socket {
 	return s.create(k, k.From, full)
 }
 
-// locate puts down the local port once it is chosen. It says whether the filter
+// locate puts down the local port once it is chosen. It reports whether the filter
 // wants the socket.
-func (s *Settler) locate(sock *socket, k *event.Kernel) bool {
+func (s *Correlator) locate(sock *socket, k *event.Kernel) bool {
 	if sock.state != tcpstate.SynSent {
 		return true
 	}
@@ -190,7 +190,7 @@ func (s *Settler) locate(sock *socket, k *event.Kernel) bool {
 
 // closed finds out why a full socket went to CLOSE. A timewait socket that takes
 // over was told of before.
-func (s *Settler) closed(sock *socket, k *event.Kernel) {
+func (s *Correlator) closed(sock *socket, k *event.Kernel) {
 	if k.From != tcpstate.Listen {
 		sock.totals = k.Totals
 	}
@@ -238,7 +238,7 @@ func (s *Settler) closed(sock *socket, k *event.Kernel) {
 	s.queue.put(t, sock)
 }
 
-// hasReset says whether the RST that a socket sent last goes with its end. While it connects
+// hasReset reports whether the RST that a socket sent last goes with its end. While it connects
 // it may answer a segment by one, and go on (RFC 9293 section 3.10.7.3).
 func (sock *socket) hasReset(end event.Time) bool {
 	sent := sock.now().resetSent
@@ -250,7 +250,7 @@ func (sock *socket) hasReset(end event.Time) bool {
 
 // holdClose waits for the RST that an abort sends. If none comes, a full table of
 // timewait sockets is the reason, or the reason is unknown.
-func (s *Settler) holdClose(sock *socket, k *event.Kernel, t event.Transition, afterClose bool) {
+func (s *Correlator) holdClose(sock *socket, k *event.Kernel, t event.Transition, afterClose bool) {
 	if k.Has(event.TimewaitFull) && (afterClose || k.From == tcpstate.Closing) {
 		t.Cause = event.CauseTimewaitOverflow
 	}
@@ -268,7 +268,7 @@ func (s *Settler) holdClose(sock *socket, k *event.Kernel, t event.Transition, a
 
 // resetSent takes a RST that this side sent. It makes a process the actor only if
 // it answers no segment of the peer's.
-func (s *Settler) resetSent(k *event.Kernel) {
+func (s *Correlator) resetSent(k *event.Kernel) {
 	sock := s.at(k.Sock)
 	if sock == nil || sock.state == tcpstate.Listen {
 		return
@@ -288,7 +288,7 @@ func (s *Settler) resetSent(k *event.Kernel) {
 
 // resetReceived takes tcp_reset(), which always ends in CLOSE: that change comes next, however
 // long it takes a guest that its host lets wait.
-func (s *Settler) resetReceived(k *event.Kernel) {
+func (s *Correlator) resetReceived(k *event.Kernel) {
 	sock := s.find(k)
 	if sock == nil {
 		sock = s.create(k, k.From, full)

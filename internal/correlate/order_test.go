@@ -1,4 +1,4 @@
-package settle_test
+package correlate_test
 
 import (
 	"fmt"
@@ -7,14 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/correlate"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/settle"
 )
 
 // ports plays records and returns each transition's state and local port.
 func ports(f event.Filter, records ...event.Kernel) []string {
 	var said []string
-	s := settle.New(f, kernel, func(t *event.Transition) {
+	s := correlate.New(f, kernel, func(t *event.Transition) {
 		said = append(said, t.To.String()+" "+port(t.Local.Port()))
 	}, func(*event.Kernel) {})
 	for i := range records {
@@ -26,17 +26,17 @@ func ports(f event.Filter, records ...event.Kernel) []string {
 
 func port(n uint16) string { return fmt.Sprint(n) }
 
-// listener is a settler whose words are taken one step at a time.
+// listener is a correlator whose words are taken one step at a time.
 type listener struct {
-	*settle.Settler
+	*correlate.Correlator
 	said []string
 }
 
 func listen() *listener { return listenTo(kernel) }
 
-func listenTo(kernel settle.Kernel) *listener {
+func listenTo(kernel correlate.Kernel) *listener {
 	l := &listener{}
-	l.Settler = settle.New(event.Filter{}, kernel, func(t *event.Transition) { l.said = append(l.said, line(t)) }, func(*event.Kernel) {})
+	l.Correlator = correlate.New(event.Filter{}, kernel, func(t *event.Transition) { l.said = append(l.said, line(t)) }, func(*event.Kernel) {})
 	return l
 }
 
@@ -78,11 +78,11 @@ func TestWaitOfTheSecondDoesNotHoldTheFirst(t *testing.T) {
 	l := listen()
 	l.add(change(0, "ESTABLISHED>CLOSE"))
 	l.add(another(500*us, "ESTABLISHED>CLOSE"))
-	l.Advance(start.Add(settle.AbortPatience))
+	l.Advance(start.Add(correlate.AbortPatience))
 	l.hears(t, "ESTABLISHED>CLOSE")
-	l.Advance(start.Add(settle.AbortPatience + 500*us - 1))
+	l.Advance(start.Add(correlate.AbortPatience + 500*us - 1))
 	l.hears(t)
-	l.Advance(start.Add(settle.AbortPatience + 500*us))
+	l.Advance(start.Add(correlate.AbortPatience + 500*us))
 	l.hears(t, "#2 ESTABLISHED>CLOSE")
 }
 
@@ -104,9 +104,9 @@ func TestAdvanceReleasesAfterAMoment(t *testing.T) {
 	if !l.Waiting() {
 		t.Error("nothing waits after a CLOSE that a RST may explain")
 	}
-	l.Advance(start.Add(settle.AbortPatience - 1))
+	l.Advance(start.Add(correlate.AbortPatience - 1))
 	l.hears(t)
-	l.Advance(start.Add(settle.AbortPatience))
+	l.Advance(start.Add(correlate.AbortPatience))
 	l.hears(t, "ESTABLISHED>CLOSE")
 	if l.Waiting() {
 		t.Error("something waits after all went out")
@@ -180,6 +180,6 @@ func TestNoRSTIsWaitedForThatCannotBeTold(t *testing.T) {
 	mute.Resets = false
 	l := listenTo(mute)
 	l.add(change(0, "ESTABLISHED>CLOSE", by(42)))
-	l.Advance(start.Add(settle.Patience))
+	l.Advance(start.Add(correlate.Patience))
 	l.hears(t, "ESTABLISHED>CLOSE")
 }

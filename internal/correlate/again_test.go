@@ -1,4 +1,4 @@
-package settle_test
+package correlate_test
 
 import (
 	"testing"

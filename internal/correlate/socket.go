@@ -1,4 +1,4 @@
-package settle
+package correlate
 
 import (
 	"hash/maphash"
@@ -27,8 +27,8 @@ type socket struct {
 	cgroupTold   bool
 	optionsTold  bool
 	unreported   bool // timewait: the transition into state is still to be told
-	remembered   bool // in Settler.tuples
-	isConnecting bool // in Settler.connecting
+	remembered   bool // in Correlator.tuples
+	isConnecting bool // in Correlator.connecting
 }
 
 // moment is what a socket has for a short part of its life: while it connects, is asked
@@ -38,7 +38,7 @@ type moment struct {
 	resetSent, resetReceived event.Time        // the latest
 	stopped                  event.Time        // request: when its timer was stopped
 	deferred                 *event.Transition // told once the filter can decide on the local port
-	caller                   caller            // see Settler.connecting
+	caller                   caller            // see Correlator.connecting
 	abort                    struct {          // CLOSE: who is behind it if a RST follows
 		process   *event.Process
 		mechanism event.Mechanism
@@ -93,7 +93,7 @@ func (p *pool) put(sock *socket) {
 }
 
 // moment returns a socket's moment to write.
-func (s *Settler) moment(sock *socket) *moment {
+func (s *Correlator) moment(sock *socket) *moment {
 	if sock.moment != nil {
 		return sock.moment
 	}
@@ -109,7 +109,7 @@ func (s *Settler) moment(sock *socket) *moment {
 }
 
 // calm ends a socket's moment.
-func (s *Settler) calm(sock *socket) {
+func (s *Correlator) calm(sock *socket) {
 	s.connected(sock)
 	if m := sock.moment; m != nil {
 		m.next, s.pool.moments, sock.moment = s.pool.moments, m, nil
@@ -117,7 +117,7 @@ func (s *Settler) calm(sock *socket) {
 }
 
 // at returns the socket that the kernel keeps, or has just kept, at an address; or nil.
-func (s *Settler) at(address uint64) *socket {
+func (s *Correlator) at(address uint64) *socket {
 	sock := s.sockets[address]
 	if sock == nil || sock.id != 0 && (sock.address == address || sock.replaced() == address) {
 		return sock

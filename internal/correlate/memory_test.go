@@ -1,11 +1,11 @@
-package settle_test
+package correlate_test
 
 import (
 	"testing"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/correlate"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/settle"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -61,7 +61,7 @@ func TestClosedSocketsAreForgotten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := settle.New(event.Filter{}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})
+			s := correlate.New(event.Filter{}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})
 			for i := range life {
 				s.Add(&life[i])
 			}
@@ -76,7 +76,7 @@ func TestClosedSocketsAreForgotten(t *testing.T) {
 // A filter that wants none of the sockets keeps none.
 func TestUnwantedSocketsAreNotKept(t *testing.T) {
 	t.Parallel()
-	s := settle.New(event.Filter{Ports: event.Ports{{First: 443, Last: 443}}}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})
+	s := correlate.New(event.Filter{Ports: event.Ports{{First: 443, Last: 443}}}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})
 	unbound := between("10.0.0.1:0", "10.0.0.2:40000")
 	for _, k := range append(inTimeWait(), syn(time.Second),
 		change(time.Second, "CLOSE>SYN_SENT", sock(9), cookied(99), by(42), unbound),

@@ -1,4 +1,4 @@
-package settle_test
+package correlate_test
 
 import (
 	"io"
@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/derive"
+	"github.com/tcptrace/tcptrace/internal/correlate"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/settle"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
 )
@@ -19,9 +19,9 @@ func TestAnyOrderIsSurvived(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		stream := derive.New(text.New(io.Discard, text.Options{Width: 120, Zone: time.UTC}))
+		stream := pipeline.New(text.New(io.Discard, text.Options{Width: 120, Zone: time.UTC}))
 		stream.Start(&event.Start{Time: start, Clock: 1})
-		s := settle.New(event.Filter{}, kernel, func(tr *event.Transition) {
+		s := correlate.New(event.Filter{}, kernel, func(tr *event.Transition) {
 			if tr.Socket == 0 {
 				t.Errorf("seed %d: %v > %v of no socket", seed, tr.From, tr.To)
 			}

@@ -1,4 +1,4 @@
-package settle
+package correlate
 
 // How long a transition waits for the record that explains it, and a CLOSE of an open
 // connection for its RST.
@@ -7,7 +7,7 @@ const (
 	AbortPatience = abortPatience
 )
 
-// Kept is the number of entries that the settler keeps of sockets.
-func (s *Settler) Kept() int {
+// Kept is the number of entries that the correlator keeps of sockets.
+func (s *Correlator) Kept() int {
 	return len(s.sockets) + len(s.tuples.all) + len(s.unborn) + len(s.connecting)
 }

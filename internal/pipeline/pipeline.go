@@ -1,7 +1,7 @@
-// Package derive makes the whole stream of a trace from its raw records: it adds the
-// verdict on each connection and the findings, and leads all to an output. A live trace
+// Package pipeline makes the whole stream of a trace from its raw records: it adds the
+// verdict on each connection and the findings, and leads all to a Sink. A live trace
 // and the replay of a capture share it, and so come to the same.
-package derive
+package pipeline
 
 import (
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -9,8 +9,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// Output takes what a trace has to say, in its order.
-type Output interface {
+// Sink takes what a trace has to say, in its order.
+type Sink interface {
 	// Start takes the tracker, too, which knows all sockets from then on.
 	Start(*event.Start, *conn.Tracker)
 	// Found takes a socket that is older than the trace. Its transitions may have been
@@ -33,13 +33,13 @@ type Stream struct {
 	// Forgets, if it is not nil, is told of each end that is followed no longer. It must not
 	// keep it.
 	Forgets func(*conn.End)
-	out     Output
+	out     Sink
 	doctor  *diagnose.Engine
 	lost    uint64
 }
 
-// New returns a stream that leads to an output.
-func New(out Output) *Stream {
+// New returns a stream that leads to a sink.
+func New(out Sink) *Stream {
 	tracker := conn.NewTracker()
 	s := &Stream{Tracker: tracker, out: out, doctor: diagnose.New(tracker)}
 	tracker.Forgets = s.forget
@@ -117,6 +117,6 @@ func (s *Stream) Stop(stop event.Stop) {
 	s.out.Stop(stop, s.doctor.Findings())
 }
 
-// Detected says whether anything was found that one of the words names: a code, or a
+// Detected reports whether anything was found that one of the words names: a code, or a
 // severity, which stands for those above it as well.
 func (s *Stream) Detected(words ...string) bool { return s.doctor.Found(words...) }

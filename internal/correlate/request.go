@@ -1,4 +1,4 @@
-package settle
+package correlate
 
 import (
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -10,7 +10,7 @@ import (
 
 // synReceived takes the start of a request socket's timer: a SYN came, or the
 // SYN+ACK goes once more.
-func (s *Settler) synReceived(k *event.Kernel) {
+func (s *Correlator) synReceived(k *event.Kernel) {
 	if sock := s.at(k.Sock); sock != nil {
 		if sock.kind == request && sock.tuple == k.Tuple {
 			s.queue.drop(sock.held)
@@ -35,7 +35,7 @@ func (s *Settler) synReceived(k *event.Kernel) {
 
 // listener returns the socket that a SYN is for, or nil. One that netlink found has a
 // cookie, and no address.
-func (s *Settler) listener(k *event.Kernel) *socket {
+func (s *Correlator) listener(k *event.Kernel) *socket {
 	if sock := s.at(k.Listener); sock != nil && sock.state == tcpstate.Listen {
 		return sock
 	}
@@ -43,7 +43,7 @@ func (s *Settler) listener(k *event.Kernel) *socket {
 }
 
 // reused ends a timewait socket whose timer was stopped for a new connection.
-func (s *Settler) reused(old *socket, cause event.Cause) {
+func (s *Correlator) reused(old *socket, cause event.Cause) {
 	if old == nil || old.kind != timewait {
 		return
 	}
@@ -56,13 +56,13 @@ func (s *Settler) reused(old *socket, cause event.Cause) {
 // requestStopped takes the stop of the timer: the handshake is complete, or the timer
 // ran out, or the request is given up. Only what follows tells; if nothing does, the
 // records of a completed handshake were lost, and the socket's next one shows it.
-func (s *Settler) requestStopped(k *event.Kernel) {
+func (s *Correlator) requestStopped(k *event.Kernel) {
 	if sock := s.requestAt(k); sock != nil {
 		s.moment(sock).stopped = k.Time
 	}
 }
 
-func (s *Settler) requestAt(k *event.Kernel) *socket {
+func (s *Correlator) requestAt(k *event.Kernel) *socket {
 	sock := s.at(k.Sock)
 	if sock == nil || sock.kind != request || sock.tuple != k.Tuple {
 		return nil
@@ -72,14 +72,14 @@ func (s *Settler) requestAt(k *event.Kernel) *socket {
 
 // closing is the transition to CLOSE of a timewait or request socket, which is not
 // made before it is certain.
-func (s *Settler) closing(sock *socket, at event.Time, from tcpstate.State) event.Transition {
+func (s *Correlator) closing(sock *socket, at event.Time, from tcpstate.State) event.Transition {
 	copied := *sock
 	return s.change(&copied, at, from, tcpstate.Close, "")
 }
 
 // requestExpired takes the timer's end: nobody acknowledged the SYN+ACK, unless the
 // timer is started again for another try.
-func (s *Settler) requestExpired(k *event.Kernel) {
+func (s *Correlator) requestExpired(k *event.Kernel) {
 	if sock := s.requestAt(k); sock != nil {
 		t := s.closing(sock, k.Time, tcpstate.SynRecv)
 		t.Cause = event.CauseTimeout
@@ -90,7 +90,7 @@ func (s *Settler) requestExpired(k *event.Kernel) {
 
 // resetDropped takes a RST at a listener, which ends the request whose timer was
 // stopped just before, or one that may have ended a timewait socket.
-func (s *Settler) resetDropped(k *event.Kernel) {
+func (s *Correlator) resetDropped(k *event.Kernel) {
 	sock := s.tuples.get(&k.Tuple)
 	if sock != nil && sock.kind == timewait {
 		s.swallowed(sock, k, event.TCPRst)
@@ -107,7 +107,7 @@ func (s *Settler) resetDropped(k *event.Kernel) {
 
 // child takes LISTEN>SYN_RECV of the full socket that follows a request socket. Up
 // to 6.12 it knows its remote end only at its next record.
-func (s *Settler) child(k *event.Kernel) {
+func (s *Correlator) child(k *event.Kernel) {
 	if old := s.at(k.Sock); old != nil {
 		s.leave(old, k.Sock)
 	}
@@ -121,7 +121,7 @@ func (s *Settler) child(k *event.Kernel) {
 }
 
 // adopt makes a full socket out of the request socket with its four-tuple.
-func (s *Settler) adopt(k *event.Kernel) *socket {
+func (s *Correlator) adopt(k *event.Kernel) *socket {
 	sock := s.tuples.get(&k.Tuple)
 	if sock == nil || sock.kind != request {
 		return nil
@@ -135,7 +135,7 @@ func (s *Settler) adopt(k *event.Kernel) *socket {
 
 // bear makes the child of a SYN that was not seen: a SYN cookie or TCP Fast Open,
 // or a SYN older than the trace. When the SYN came is not known.
-func (s *Settler) bear(k *event.Kernel, at event.Time) *socket {
+func (s *Correlator) bear(k *event.Kernel, at event.Time) *socket {
 	if sock := s.adopt(k); sock != nil {
 		return sock
 	}

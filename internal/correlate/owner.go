@@ -1,4 +1,4 @@
-package settle
+package correlate
 
 import (
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -33,7 +33,7 @@ func (sock *socket) excuse(k *event.Kernel) {
 }
 
 // byListener is a listener's process as that of a connection that nobody has accepted.
-func (s *Settler) byListener(owner *event.Process) *event.Process {
+func (s *Correlator) byListener(owner *event.Process) *event.Process {
 	if owner == nil {
 		return nil
 	}
@@ -47,12 +47,12 @@ func (s *Settler) byListener(owner *event.Process) *event.Process {
 }
 
 // process is the process whose system call made a record, or nil.
-func (s *Settler) process(k *event.Kernel) *event.Process {
+func (s *Correlator) process(k *event.Kernel) *event.Process {
 	return s.processes.of(k, event.SourceCurrent)
 }
 
 // accepted takes accept(): from now on the connection is that process's.
-func (s *Settler) accepted(k *event.Kernel) {
+func (s *Correlator) accepted(k *event.Kernel) {
 	sock := s.at(k.Sock)
 	if sock == nil || sock.kind != full || !sock.same(k) || sock.state == tcpstate.Close {
 		return
@@ -61,7 +61,7 @@ func (s *Settler) accepted(k *event.Kernel) {
 }
 
 // listenFailed takes a listen() that failed: the socket was in LISTEN for a moment.
-func (s *Settler) listenFailed(k *event.Kernel) {
+func (s *Correlator) listenFailed(k *event.Kernel) {
 	sock := s.at(k.Sock)
 	if sock == nil {
 		return
@@ -74,7 +74,7 @@ func (s *Settler) listenFailed(k *event.Kernel) {
 
 // Found takes a socket that was found, and is older than the trace. It returns the
 // socket's name, or 0 if the filter does not want it, and whether it was unknown before.
-func (s *Settler) Found(f *event.Socket) (id event.ID, fresh bool) {
+func (s *Correlator) Found(f *event.Socket) (id event.ID, fresh bool) {
 	tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
 	k := event.Kernel{Tuple: tuple, Sock: f.Address, Cookie: f.Cookie}
 	sock := s.found(f)
@@ -105,8 +105,8 @@ func kindOf(f *event.Socket) kind {
 }
 
 // Has takes who has a socket open now: where the owner that is known has let go of it,
-// it was handed on. It says whether that is so.
-func (s *Settler) Has(f *event.Socket) bool {
+// it was handed on. It reports whether that is so.
+func (s *Correlator) Has(f *event.Socket) bool {
 	sock := s.found(f)
 	if sock == nil || len(f.Holders) == 0 {
 		return false
@@ -121,7 +121,7 @@ func (s *Settler) Has(f *event.Socket) bool {
 }
 
 // At returns the name of the socket at a kernel address, or 0.
-func (s *Settler) At(address uint64) event.ID {
+func (s *Correlator) At(address uint64) event.ID {
 	if sock := s.at(address); sock != nil {
 		return sock.id
 	}
@@ -129,7 +129,7 @@ func (s *Settler) At(address uint64) event.ID {
 }
 
 // ID returns the name of a socket that was found, or 0.
-func (s *Settler) ID(f *event.Socket) event.ID {
+func (s *Correlator) ID(f *event.Socket) event.ID {
 	if sock := s.found(f); sock != nil {
 		return sock.id
 	}
@@ -138,7 +138,7 @@ func (s *Settler) ID(f *event.Socket) event.ID {
 
 // found returns the socket that was found, if it is known. One that connects may be
 // known without its local port, and one that netlink found without its address.
-func (s *Settler) found(f *event.Socket) *socket {
+func (s *Correlator) found(f *event.Socket) *socket {
 	tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
 	sock := s.at(f.Address)
 	if f.Address == 0 {
@@ -154,7 +154,7 @@ func (s *Settler) found(f *event.Socket) *socket {
 
 // addressed returns the socket that netlink found, which tells no kernel address, and
 // whose first record this is; or nil.
-func (s *Settler) addressed(k *event.Kernel, as kind) *socket {
+func (s *Correlator) addressed(k *event.Kernel, as kind) *socket {
 	sock := s.tuples.get(&k.Tuple)
 	if k.RemotePort == 0 {
 		sock = s.listeners[k.Cookie]

@@ -1,11 +1,11 @@
-package settle_test
+package correlate_test
 
 import (
 	"testing"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/correlate"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/settle"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -36,22 +36,22 @@ func TestWhyASocketCloses(t *testing.T) {
 		},
 		{
 			"a RST after a moment explains nothing",
-			[]event.Kernel{change(0, "SYN_RECV>CLOSE"), resetSent(settle.Patience, has(event.ResetActive))},
+			[]event.Kernel{change(0, "SYN_RECV>CLOSE"), resetSent(correlate.Patience, has(event.ResetActive))},
 			[]string{"SYN_RECV>CLOSE"},
 		},
 		{
 			"a process that loses the processor between its CLOSE and the RST",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(settle.AbortPatience-ms, has(event.ResetActive))},
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(correlate.AbortPatience-ms, has(event.ResetActive))},
 			[]string{"ESTABLISHED>CLOSE reset_sent mechanism close by 42"},
 		},
 		{
 			"a connection that nobody accepted, and the host lets the guest wait",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE"), resetSent(settle.AbortPatience-ms, has(event.ResetActive))},
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE"), resetSent(correlate.AbortPatience-ms, has(event.ResetActive))},
 			[]string{"ESTABLISHED>CLOSE reset_sent"},
 		},
 		{
 			"a RST of a process that comes too late",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(settle.AbortPatience, has(event.ResetActive))},
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(correlate.AbortPatience, has(event.ResetActive))},
 			[]string{"ESTABLISHED>CLOSE"},
 		},
 		{
@@ -296,7 +296,7 @@ func TestSynRecvBeginsWithTheSyn(t *testing.T) {
 		},
 		{
 			"a RST long after the timer stopped is about something else",
-			[]event.Kernel{syn(0), requestStopped(5 * ms), requestReset(5*ms + settle.Patience)},
+			[]event.Kernel{syn(0), requestStopped(5 * ms), requestReset(5*ms + correlate.Patience)},
 			[]string{began},
 		},
 		{
