@@ -3,63 +3,34 @@
 // replaced, finds each change's cause, and gives each socket one name from the SYN
 // to the end of its TIME_WAIT.
 //
+// A record goes one way. The registry finds the socket that it is about (registry.go, which
+// alone knows addresses, four-tuples and cookies). The rule of the socket's kind makes
+// transitions of it (full.go, request.go, timewait.go). The queue brings them into order
+// (queue.go), and they are emitted. Each step returns what the next one needs, and none calls
+// back: this file leads from one to the other.
+//
 // Some records are decided only by the next one: a CLOSE may be followed by the RST
 // that explains it. Such a transition is held back for a moment, and what comes after
 // it waits behind it, so that the order stays the ring's.
 package correlate
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-const (
-	// patience is how long a transition waits for the record that explains it. A RST
-	// that we send shows up to 60 us after the CLOSE, and later where the machine is a
-	// guest that its host lets wait.
-	patience = 10 * time.Millisecond
-	// abortPatience is how long a CLOSE of an open connection waits for the RST that goes with
-	// it, as it nearly always does: a process may lose the processor in between, and a guest's
-	// processor the host's.
-	abortPatience = 200 * time.Millisecond
-	// portPatience is how long a connect waits for its local port, which the answer to
-	// the SYN tells. It keeps the output prompt where no answer comes.
-	portPatience = 20 * time.Millisecond
-)
-
 // Correlator is the state of one trace. It is not safe for concurrent use.
 type Correlator struct {
-	filter event.Filter
-	jiffy  time.Duration
-	queue  queue
-	nextID event.ID
+	repeats  repeats
+	registry registry
+	rules    rules
+	queue    queue
+	direct   event.Transition // goes out at once: here, so that none is allocated
 
-	pool      pool
-	sockets   map[uint64]*socket // by kernel address: full, timewait and request sockets; see at
-	tuples    tuples
-	processes processes
-	// unborn has children of a listener that do not know their remote end yet, by
-	// kernel address (kernels up to 6.12), with the time of LISTEN>SYN_RECV.
-	unborn map[uint64]event.Time
-	// connecting has the sockets in SYN_SENT.
-	connecting map[caller]*socket
-	// listeners has the listening sockets by cookie, by which a SYN names its own.
-	listeners map[uint64]*socket
-	changes   changes
-	reason    func(uint8) string
-	cgroup    func(uint64) string
-	// resetsTold: the RSTs that are sent are told.
-	resetsTold bool
-	forgets    bool // sockets were forgotten that are not closed
-}
-
-// caller tells which process connects to where.
-type caller struct {
-	pid, netns uint32
-	remote     netip.AddrPort
+	emit  func(*event.Transition)
+	other func(*event.Kernel)
 }
 
 // Kernel is what a correlator must know of the kernel.
@@ -70,208 +41,249 @@ type Kernel struct {
 	Cgroup      func(uint64) string // the path of the cgroup with an id; "" where there is none
 }
 
-// New returns a correlator that hands each settled transition to emit, and to other each call
-// that failed and each gap in the ring, in the ring's order. They must not keep it.
+// New returns a correlator that hands each transition to emit, and to other each call that
+// failed and each gap in the ring, in the ring's order. They must not keep it.
 func New(filter event.Filter, kernel Kernel, emit func(*event.Transition), other func(*event.Kernel)) *Correlator {
-	s := &Correlator{
-		filter:     filter,
-		jiffy:      kernel.Jiffy,
-		reason:     kernel.ResetReason,
-		cgroup:     kernel.Cgroup,
-		resetsTold: kernel.Resets,
-		sockets:    make(map[uint64]*socket),
-		tuples:     newTuples(),
-		processes:  make(processes),
-		unborn:     make(map[uint64]event.Time),
-		connecting: make(map[caller]*socket),
-		listeners:  make(map[uint64]*socket),
+	moments := new(moments)
+	return &Correlator{
+		registry: newRegistry(filter, moments),
+		rules:    rules{Kernel: kernel, moments: moments, processes: make(processes)},
+		emit:     emit, other: other,
 	}
-	s.queue.emit, s.queue.other = emit, other
-	s.queue.gone = s.forget
-	return s
 }
 
 // Add takes the next record of the ring.
-func (s *Correlator) Add(k *event.Kernel) {
-	s.queue.release(k.Time)
+func (c *Correlator) Add(k *event.Kernel) {
+	c.flush(k.Time)
+	if k.Kind == event.SocketTransition && (c.repeats.seen(k) || k.From == k.To) {
+		return // from a state to itself: close() after shutdown()
+	}
+	sock := c.registry.at(k.Sock)
+	if sock != nil && !sock.fits(k) {
+		c.evict(sock, k.Sock)
+		sock = nil
+	}
 	switch k.Kind {
 	case event.SocketTransition:
-		if !s.changes.repeated(k) {
-			s.transition(k)
-		}
+		c.changeFull(sock, k)
 	case event.SynReceived:
-		s.synReceived(k)
-	case event.RequestStopped:
-		s.requestStopped(k)
-	case event.RequestExpired:
-		s.requestExpired(k)
+		c.receiveSyn(sock, k)
+	case event.RequestStopped, event.RequestExpired:
+		c.endRequest(sock, k)
 	case event.ResetDropped:
-		s.resetDropped(k)
+		c.dropReset(k)
 	case event.TimewaitArmed:
-		s.timewaitArmed(k)
-	case event.TimewaitStopped:
-		s.timewaitStopped(k)
-	case event.TimewaitExpired:
-		s.timewaitExpired(k)
+		c.armTimewait(sock, k)
+	case event.TimewaitStopped, event.TimewaitExpired:
+		c.endTimewait(sock, k)
 	case event.SegmentSwallowed:
-		s.segmentSwallowed(k)
+		c.swallowSegment(sock, k)
 	case event.ResetSent:
-		s.resetSent(k)
+		c.sendReset(sock, k)
 	case event.ResetReceived:
-		s.resetReceived(k)
+		c.receiveReset(sock, k)
 	case event.Accepted:
-		s.accepted(k)
+		c.accept(sock, k)
 	case event.ListenFailed:
-		s.listenFailed(k)
-		s.queue.putOther(k)
+		c.failListen(sock, k)
 	case event.BindFailed, event.ConnectFailed, event.RingGap:
-		s.queue.putOther(k)
+		c.putOther(k)
 	}
 }
 
 // Advance tells that no record came until now: what waited long enough goes out.
-func (s *Correlator) Advance(now event.Time) { s.queue.release(now) }
+func (c *Correlator) Advance(now event.Time) { c.flush(now) }
 
 // Waiting reports whether transitions are held back.
-func (s *Correlator) Waiting() bool { return !s.queue.empty() }
+func (c *Correlator) Waiting() bool { return !c.queue.empty() }
 
-// Close lets go of everything that is held back: no more records come.
-func (s *Correlator) Close() { s.queue.release(event.Time(1<<63 - 1)) }
-
-// kind is what the kernel keeps a socket as.
-type kind uint8
-
-const (
-	full kind = iota
-	request
-	timewait
-)
-
-// create makes a socket that no record has told of before, in the state that it
-// had before the record. It returns nil if the filter does not want it.
-func (s *Correlator) create(k *event.Kernel, state tcpstate.State, as kind) *socket {
-	wanted := s.filter.Match(&k.Tuple)
-	if !wanted && k.LocalPort != 0 {
-		return nil
-	}
-	sock := s.pool.get()
-	sock.kind, sock.address, sock.tuple, sock.cookie, sock.state = as, k.Sock, k.Tuple, k.Cookie, state
-	if !wanted {
-		s.moment(sock).deferred = &event.Transition{} // decided when the local port is known
-	}
-	s.nextID++
-	sock.id = s.nextID
-	if k.Sock != 0 {
-		s.sockets[k.Sock] = sock
-	}
-	if k.LocalPort != 0 && k.RemotePort != 0 {
-		s.tuples.put(sock)
-	}
-	return sock
-}
-
-// find returns the socket that a record is about, or nil. Addresses are used again
-// once a socket is gone, its cookie is not.
-func (s *Correlator) find(k *event.Kernel) *socket {
-	sock := s.at(k.Sock)
-	if sock == nil {
-		return nil
-	}
-	if !sock.same(k) || sock.state == tcpstate.Close {
-		s.leave(sock, k.Sock)
-		return nil
-	}
-	if sock.cookie == 0 {
-		sock.cookie = k.Cookie
-	}
-	return sock
-}
-
-// same reports whether a record is of this socket: by its cookie, or else as far as the ends
-// tell. Without cookies, whoever leaves CLOSE is another one: this one's end was lost.
-func (sock *socket) same(k *event.Kernel) bool {
-	begins := k.Kind == event.SocketTransition && k.From == tcpstate.Close
-	return sock.is(k.Cookie, &k.Tuple) && (!begins || sock.cookie != 0 && k.Cookie != 0)
-}
-
-func (sock *socket) is(cookie uint64, tuple *event.Tuple) bool {
-	if sock.cookie != 0 && cookie != 0 {
-		return sock.cookie == cookie
-	}
-	return sock.tuple.Alike(tuple)
-}
-
-// leave takes a socket off an address that is now another's.
-func (s *Correlator) leave(sock *socket, address uint64) {
-	if sock.replaced() == address {
-		s.handOver(sock)
-		return
-	}
-	s.queue.settle(sock.held)
-	s.forget(sock)
-}
+// Close lets everything out that is held back: no more records come.
+func (c *Correlator) Close() { c.flush(event.Time(1<<63 - 1)) }
 
 // Forget drops a socket that is followed no longer. One whose next transition is on its way
 // stays until then. What a forgotten timewait socket does is told of no more.
-func (s *Correlator) Forget(tuple event.Tuple, id event.ID) {
-	sock := s.tuples.get(&tuple)
-	if sock == nil || sock.id != id || sock.held != 0 {
+func (c *Correlator) Forget(tuple event.Tuple, id event.ID) {
+	if sock := c.registry.withTuple(&tuple); sock != nil && sock.id == id && sock.held == 0 {
+		c.registry.forgetsOpen = true
+		c.registry.forget(sock)
+	}
+}
+
+// changeFull takes a change of a full socket's state.
+func (c *Correlator) changeFull(sock *socket, k *event.Kernel) {
+	if opensChild(k) {
+		c.begin(c.registry.child(k))
 		return
 	}
-	s.forgets = true
-	s.forget(sock)
+	found := c.registry.full(sock, k)
+	sock = found.sock
+	switch {
+	case sock == nil:
+		return
+	case found.as == replaced:
+		c.registry.handOver(sock)
+		c.apply(sock, c.rules.handOver(sock, c.queue.get(sock.held), k))
+		return
+	}
+	c.begin(found)
+	if !c.locate(sock, k) {
+		return
+	}
+	c.settle(sock)
+	if sock.id == 0 { // that was its end, and this is another's beginning
+		c.changeFull(nil, k)
+		return
+	}
+	c.apply(sock, c.rules.changeFull(sock, k))
+	c.registry.register(sock, k)
 }
 
-// forget drops all that refers to a socket.
-func (s *Correlator) forget(sock *socket) {
-	if sock.id == 0 {
-		return // it is forgotten
+// begin makes of a socket's first record as a full socket what its identity says.
+func (c *Correlator) begin(found identity) {
+	switch found.as {
+	case adopted:
+		c.drop(found.sock) // the request did not end
+	case born:
+		c.apply(found.sock, c.rules.openUnseen(found.sock, found.since))
 	}
-	for _, address := range [...]uint64{sock.address, sock.replaced()} {
-		if s.sockets[address] == sock {
-			delete(s.sockets, address)
+}
+
+// locate notes the local port of a socket that connects, once it is chosen, and lets out what
+// waited for it. It reports whether the filter wants the socket.
+func (c *Correlator) locate(sock *socket, k *event.Kernel) bool {
+	if sock.state != tcpstate.SynSent {
+		return true
+	}
+	deferred := sock.now().deferred
+	if !c.registry.locate(sock, k) {
+		return true
+	}
+	if deferred != nil {
+		if !c.registry.wants(sock) {
+			c.registry.forget(sock)
+			return false
 		}
+		deferred.Local = k.Local()
+		c.put(sock, deferred)
+		return true
 	}
-	s.tuples.drop(sock)
-	if s.listeners[sock.cookie] == sock {
-		delete(s.listeners, sock.cookie)
+	if t := c.queue.get(sock.held); t != nil {
+		t.Local = k.Local()
+		c.settle(sock)
 	}
-	s.calm(sock)
-	s.pool.put(sock)
+	return true
 }
 
-// rekey makes another kernel object stand for the socket.
-func (s *Correlator) rekey(sock *socket, as kind, k *event.Kernel) {
-	delete(s.sockets, sock.address)
-	sock.kind, sock.address = as, k.Sock
-	s.sockets[k.Sock] = sock
+// receiveSyn takes the start of a request socket's timer: a SYN came, or the SYN+ACK goes
+// once more.
+func (c *Correlator) receiveSyn(sock *socket, k *event.Kernel) {
+	if sock != nil {
+		c.drop(sock) // it did not expire
+		return
+	}
+	if old := c.registry.withTuple(&k.Tuple); old != nil {
+		c.apply(old, c.rules.reuse(old, c.queue.get(old.held)))
+	}
+	sock, listener := c.registry.request(k)
+	if sock != nil {
+		c.apply(sock, c.rules.receiveSyn(sock, listener, k))
+	}
 }
 
-// change makes the transition of a socket to a state.
-func (s *Correlator) change(sock *socket, at event.Time, from, to tcpstate.State, cause event.Cause) event.Transition {
-	t := event.Transition{
-		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
-		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
-		From: from, To: to, Cause: cause, Totals: sock.totals,
+// endRequest takes the stop of a request socket's timer, or its end.
+func (c *Correlator) endRequest(sock *socket, k *event.Kernel) {
+	switch {
+	case sock == nil || sock.kind != request || sock.tuple != k.Tuple:
+	case k.Kind == event.RequestStopped:
+		c.rules.stopRequest(sock, k)
+	default:
+		c.apply(sock, c.rules.expireRequest(sock, k))
 	}
-	if !sock.cgroupTold && sock.cgroup != 0 {
-		t.Cgroup, sock.cgroupTold = s.cgroup(sock.cgroup), true
-	}
-	if !sock.optionsTold {
-		t.Options, sock.optionsTold = sock.options, true
-	}
-	if sock.state == from {
-		t.Dwell = at.Sub(sock.since)
-	}
-	sock.state, sock.since = to, at
-	return t
 }
 
-// during reports whether something happened in the state that a socket is still in.
-func (sock *socket) during(what event.Time) bool { return what != 0 && what >= sock.since }
+// dropReset takes a RST at a listener, which is for the request or the timewait socket with
+// its four-tuple.
+func (c *Correlator) dropReset(k *event.Kernel) {
+	sock := c.registry.withTuple(&k.Tuple)
+	switch {
+	case sock == nil:
+	case sock.kind == timewait:
+		c.apply(sock, swallow(c.queue.get(sock.held), event.TCPRst))
+	case sock.kind == request:
+		c.apply(sock, c.rules.resetRequest(sock, k))
+	}
+}
 
-// recent reports whether something happened so shortly before a record that they
-// belong together.
-func recent(what, now event.Time) bool {
-	return what != 0 && now.Sub(what) < patience
+// armTimewait takes the start of a timewait socket's timer: a birth, or a life that goes on.
+func (c *Correlator) armTimewait(sock *socket, k *event.Kernel) {
+	found := c.registry.timewait(sock, k)
+	switch sock = found.sock; {
+	case sock == nil:
+	case found.as == known:
+		c.apply(sock, c.rules.rearm(sock, c.queue.get(sock.held), k))
+	case found.as == adopted:
+		c.apply(sock, c.rules.enterTimewait(sock, c.queue.get(sock.held), k))
+	default:
+		c.rules.awaitFull(sock, k)
+	}
+}
+
+// endTimewait takes the stop of a timewait socket's timer, or its end.
+func (c *Correlator) endTimewait(sock *socket, k *event.Kernel) {
+	if sock = c.registry.endingTimewait(sock, k); sock == nil {
+		return
+	}
+	t := c.queue.get(sock.held)
+	if k.Kind == event.TimewaitExpired {
+		c.apply(sock, c.rules.expireTimewait(sock, t, k))
+		return
+	}
+	c.apply(sock, c.rules.stopTimewait(sock, t, k, c.registry.connects(k)))
+}
+
+// swallowSegment takes a segment that a timewait socket took in. An unknown one has ended, or
+// is older than the trace.
+func (c *Correlator) swallowSegment(sock *socket, k *event.Kernel) {
+	if sock = c.registry.knownTimewait(sock, k); sock != nil {
+		c.apply(sock, c.rules.swallowSegment(sock, c.queue.get(sock.held), k))
+	}
+}
+
+// sendReset takes a RST that this side sent.
+func (c *Correlator) sendReset(sock *socket, k *event.Kernel) {
+	if sock != nil {
+		c.apply(sock, c.rules.sendReset(sock, c.queue.get(sock.held), k))
+	}
+}
+
+// receiveReset takes a RST that came.
+func (c *Correlator) receiveReset(sock *socket, k *event.Kernel) {
+	if sock = c.registry.knownFull(sock, k); sock != nil {
+		c.rules.receiveReset(sock, k)
+	}
+}
+
+// accept takes accept(): from now on the connection is that process's.
+func (c *Correlator) accept(sock *socket, k *event.Kernel) {
+	if sock != nil && sock.kind == full && sock.same(k) && sock.state != tcpstate.Close {
+		c.rules.accept(sock, k)
+	}
+}
+
+// failListen takes a listen() that failed.
+func (c *Correlator) failListen(sock *socket, k *event.Kernel) {
+	if sock != nil {
+		c.apply(sock, failListen(c.queue.get(sock.held)))
+	}
+	c.putOther(k)
+}
+
+// evict takes a socket off an address that is another's now.
+func (c *Correlator) evict(sock *socket, address uint64) {
+	if sock.replaced() == address {
+		c.registry.handOver(sock) // it is only a timewait socket from now on
+		return
+	}
+	c.settle(sock)
+	c.registry.forget(sock)
 }

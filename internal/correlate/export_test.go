@@ -8,6 +8,7 @@ const (
 )
 
 // Kept is the number of entries that the correlator keeps of sockets.
-func (s *Correlator) Kept() int {
-	return len(s.sockets) + len(s.tuples.all) + len(s.unborn) + len(s.connecting)
+func (c *Correlator) Kept() int {
+	r := &c.registry
+	return len(r.addresses) + len(r.tuples.all) + len(r.children) + len(r.connecting)
 }

@@ -5,94 +5,43 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// transition takes a change of a full socket's state.
-func (s *Correlator) transition(k *event.Kernel) {
-	if k.From == k.To {
-		return // close() after shutdown(): no transition
-	}
-	if k.From == tcpstate.Listen && k.To == tcpstate.SynRecv {
-		s.child(k)
-		return
-	}
-	sock := s.find(k)
-	if sock != nil && sock.replaced() == k.Sock {
-		s.handedOver(sock, k)
-		return
-	}
-	if sock == nil {
-		sock = s.meet(k)
-	}
-	if sock == nil || !s.locate(sock, k) {
-		return
-	}
-	s.queue.settle(sock.held)
-	if sock.id == 0 { // that was its end, and this is another's beginning
-		if sock = s.meet(k); sock == nil {
-			return
-		}
-	}
-	sock.excuse(k)
-	if options := k.Options(); !k.Has(event.Counted) && options != sock.options {
-		sock.options, sock.optionsTold = options, false
-	}
-	if k.Cgroup != 0 && k.Cgroup != sock.cgroup {
-		sock.cgroup, sock.cgroupTold = k.Cgroup, false
-	}
+// The rules for full sockets.
+
+// changeFull takes a change of a full socket's state.
+func (r *rules) changeFull(sock *socket, k *event.Kernel) outcome {
+	sock.excuseBystander(k)
+	sock.takeSettings(k)
 	if k.To == tcpstate.Close {
-		s.closed(sock, k)
-		return
+		return r.closeFull(sock, k)
 	}
-	t := s.change(sock, k.Time, k.From, k.To, segmentCause(k))
+	t := r.change(sock, k.Time, k.From, k.To, segmentCause(k))
 	t.FinUnsent = k.Has(event.FinUnsent)
 	switch k.To {
 	case tcpstate.SynSent, tcpstate.Listen:
-		t.Process = s.process(k)
+		t.Process = r.process(k)
 	case tcpstate.FinWait1, tcpstate.LastAck:
-		t.Process, t.Mechanism = s.process(k), mechanism(k)
+		t.Process, t.Mechanism = r.process(k), mechanism(k)
 		t.Cause = event.Cause(t.Mechanism.String())
 	}
-	sock.own(&t)
-	if k.To == tcpstate.Listen && sock.cookie != 0 {
-		s.listeners[sock.cookie] = sock
-	}
+	sock.nameProcess(&t)
 	if k.To == tcpstate.FinWait2 && k.Has(event.Orphan) {
-		s.queue.hold(t, sock, patience) // a timewait socket may take over, and tell until when
-		return
+		return heldFor(patience, t) // a timewait socket may take over, and tell until when
 	}
-	s.tell(sock, t, k)
+	return whenLocated(sock, t, k)
 }
 
-// tell sends a transition on its way. One without a local port waits for the next
-// record, which has it where the answer comes from this machine.
-func (s *Correlator) tell(sock *socket, t event.Transition, k *event.Kernel) {
-	switch {
+// whenLocated lets a transition out once the local port is known, which the next record has
+// where the answer comes from this machine. One that the filter has not decided on yet waits
+// at the socket.
+func whenLocated(sock *socket, t event.Transition, k *event.Kernel) outcome {
+	switch deferred := sock.now().deferred; {
 	case k.LocalPort != 0:
-		s.queue.put(t, sock)
-	case sock.now().deferred != nil:
-		*sock.moment.deferred = t
-	default:
-		s.queue.hold(t, sock, portPatience)
+		return now(t)
+	case deferred != nil:
+		*deferred = t
+		return outcome{}
 	}
-	if k.To == tcpstate.SynSent {
-		m := s.moment(sock)
-		m.caller, sock.isConnecting = callerOf(k), true
-		s.connecting[m.caller] = sock
-	}
-}
-
-// connected notes that a socket does not connect any more.
-func (s *Correlator) connected(sock *socket) {
-	if !sock.isConnecting {
-		return
-	}
-	sock.isConnecting = false
-	if s.connecting[sock.moment.caller] == sock {
-		delete(s.connecting, sock.moment.caller)
-	}
-}
-
-func callerOf(k *event.Kernel) caller {
-	return caller{pid: k.PID, netns: k.NetNS, remote: k.Remote()}
+	return heldFor(portPatience, t)
 }
 
 // segmentCause is the cause of a transition that a segment or a call makes on the way
@@ -115,7 +64,7 @@ func segmentCause(k *event.Kernel) event.Cause {
 	return ""
 }
 
-// mechanism says by which act a side closed. It is known of kernel threads too,
+// mechanism returns by which act a side closed. It is known of kernel threads too,
 // which release the sockets that were in flight between processes, but not of who closed
 // while somebody else looked at the socket.
 func mechanism(k *event.Kernel) event.Mechanism {
@@ -132,115 +81,105 @@ func mechanism(k *event.Kernel) event.Mechanism {
 	return event.MechanismClose
 }
 
-// meet makes the socket of a record that no address leads to: a new one, one that
-// is older than the trace, or one whose earlier records were lost.
-func (s *Correlator) meet(k *event.Kernel) *socket {
-	if at, ok := s.unborn[k.Sock]; ok {
-		delete(s.unborn, k.Sock)
-		if k.From == tcpstate.SynRecv {
-			return s.bear(k, at)
-		}
-	}
-	if sock := s.adopt(k); sock != nil {
-		return sock
-	}
-	if sock := s.addressed(k, full); sock != nil {
-		return sock
-	}
-	if sock := s.tuples.get(&k.Tuple); sock != nil && sock.kind == timewait && k.To == tcpstate.Close && sock.same(k) {
-		s.handedOver(sock, k)
-		return nil
-	}
-	return s.create(k, k.From, full)
+// openUnseen makes the child of a SYN that was not seen: a SYN cookie or TCP Fast Open, or a
+// SYN older than the trace. When the SYN came is not known.
+func (r *rules) openUnseen(sock *socket, at event.Time) outcome {
+	t := r.change(sock, at, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
+	sock.since = 0
+	return now(t)
 }
 
-// locate puts down the local port once it is chosen. It reports whether the filter
-// wants the socket.
-func (s *Correlator) locate(sock *socket, k *event.Kernel) bool {
-	if sock.state != tcpstate.SynSent {
-		return true
-	}
-	s.connected(sock)
-	first := sock.now().deferred
-	if k.To != tcpstate.Close { // else a RST may have come before
-		s.calm(sock)
-	}
-	if sock.tuple.LocalPort != 0 {
-		return true
-	}
-	sock.tuple = k.Tuple
-	if k.LocalPort != 0 {
-		s.tuples.put(sock)
-	}
-	if first != nil {
-		if !s.filter.Match(&k.Tuple) {
-			s.forget(sock)
-			return false
-		}
-		first.Local = k.Local()
-		s.queue.put(*first, sock)
-		return true
-	}
-	if first := s.queue.get(sock.held); first != nil {
-		first.Local = k.Local()
-		s.queue.settle(sock.held)
-	}
-	return true
-}
-
-// closed finds out why a full socket went to CLOSE. A timewait socket that takes
-// over was told of before.
-func (s *Correlator) closed(sock *socket, k *event.Kernel) {
+// closeFull finds out why a full socket went to CLOSE.
+func (r *rules) closeFull(sock *socket, k *event.Kernel) outcome {
 	if k.From != tcpstate.Listen {
 		sock.totals = k.Totals
 	}
-	resetReceived, resetSent := sock.during(sock.now().resetReceived), sock.hasReset(k.Time)
-	t := s.change(sock, k.Time, k.From, tcpstate.Close, "")
+	resetReceived, resetSent := sock.during(sock.now().resetReceived), sock.endsByReset(k.Time)
+	t := r.change(sock, k.Time, k.From, tcpstate.Close, "")
 	t.Error = k.Error
-	afterClose := k.From == tcpstate.FinWait1 || k.From == tcpstate.FinWait2
 	switch {
 	case k.From == tcpstate.Listen:
-		t.Process, t.Mechanism = s.process(k), mechanism(k)
-		t.Cause = event.Cause(t.Mechanism.String())
-		if t.Dwell < patience && k.Has(event.FileOpen) {
-			s.queue.hold(t, sock, patience) // listen() itself may have failed
-			return
-		}
+		return r.closeListener(sock, t, k)
 	case k.Error == event.ETIMEDOUT:
 		t.Cause = event.CauseTimeout // a keepalive that gives up sends a RST as well
 	case k.Error == event.ECONNABORTED:
 		t.Cause = event.CauseDestroyed
 	case resetReceived:
 		t.Cause = event.CauseResetReceived
-		if afterClose { // or data came, which we answer by a RST
-			sock.own(&t)
-			s.queue.hold(t, sock, patience)
-			return
+		if closedBefore(k) { // or data came, which we answer by a RST
+			sock.nameProcess(&t)
+			return heldFor(patience, t)
 		}
 	case resetSent:
-		t.Cause, t.Reason = event.CauseResetSent, s.reason(sock.moment.resetReason)
+		t.Cause, t.Reason = event.CauseResetSent, r.ResetReason(sock.moment.resetReason)
 	case k.Error != 0:
 		// neither a RST nor a timer: the error is all that is known
 	case k.From == tcpstate.LastAck:
 		t.Cause = event.CauseAck
 	case k.From == tcpstate.SynSent && k.Has(event.ByProcess):
-		t.Process, t.Mechanism = s.process(k), mechanism(k)
-		t.Cause = event.CauseAbandoned
-		if k.LocalPort == 0 {
-			t.Cause = event.CauseConnect // connect() itself failed
-			t.Mechanism = 0
-		}
+		r.abandon(&t, k)
 	default:
-		s.holdClose(sock, k, t, afterClose)
-		return
+		return r.awaitReset(sock, t, k)
 	}
-	sock.own(&t)
-	s.queue.put(t, sock)
+	sock.nameProcess(&t)
+	return now(t)
 }
 
-// hasReset reports whether the RST that a socket sent last goes with its end. While it connects
-// it may answer a segment by one, and go on (RFC 9293 section 3.10.7.3).
-func (sock *socket) hasReset(end event.Time) bool {
+// closedBefore reports whether the process had closed the socket, and the peer had not.
+func closedBefore(k *event.Kernel) bool {
+	return k.From == tcpstate.FinWait1 || k.From == tcpstate.FinWait2
+}
+
+// closeListener takes LISTEN>CLOSE. If it comes at once, listen() itself may have failed.
+func (r *rules) closeListener(sock *socket, t event.Transition, k *event.Kernel) outcome {
+	t.Process, t.Mechanism = r.process(k), mechanism(k)
+	t.Cause = event.Cause(t.Mechanism.String())
+	if t.Dwell < patience && k.Has(event.FileOpen) {
+		return heldFor(patience, t)
+	}
+	sock.nameProcess(&t)
+	return now(t)
+}
+
+// failListen completes the CLOSE of a socket whose listen() failed: it was in LISTEN for a
+// moment only.
+func failListen(held *event.Transition) outcome {
+	if held == nil || held.From != tcpstate.Listen {
+		return outcome{}
+	}
+	held.Cause, held.Mechanism = event.CauseListen, 0
+	return outcome{held: goesOut}
+}
+
+// abandon takes the end of a socket in SYN_SENT by its process. Without a local port connect()
+// itself failed.
+func (r *rules) abandon(t *event.Transition, k *event.Kernel) {
+	t.Process, t.Mechanism, t.Cause = r.process(k), mechanism(k), event.CauseAbandoned
+	if k.LocalPort == 0 {
+		t.Mechanism, t.Cause = 0, event.CauseConnect
+	}
+}
+
+// awaitReset holds a CLOSE back for the RST that an abort sends. If none comes, a full table of
+// timewait sockets is the reason, or the reason is unknown.
+func (r *rules) awaitReset(sock *socket, t event.Transition, k *event.Kernel) outcome {
+	if k.Has(event.TimewaitFull) && (closedBefore(k) || k.From == tcpstate.Closing) {
+		t.Cause = event.CauseTimewaitOverflow
+	}
+	if k.Has(event.ByProcess) {
+		m := r.moments.of(sock)
+		m.abort.process, m.abort.mechanism = r.process(k), mechanism(k)
+	}
+	sock.nameProcess(&t)
+	if r.Resets && (k.From == tcpstate.Established || k.From == tcpstate.CloseWait) {
+		return heldFor(abortPatience, t)
+	}
+	return heldFor(patience, t)
+}
+
+// endsByReset reports whether the RST that a socket sent last goes with its end. While it
+// connects it may answer a segment by one, and go on (RFC 9293 section 3.10.7.3).
+func (sock *socket) endsByReset(end event.Time) bool {
 	sent := sock.now().resetSent
 	if sock.state == tcpstate.SynSent || sock.state == tcpstate.SynRecv {
 		return recent(sent, end)
@@ -248,52 +187,26 @@ func (sock *socket) hasReset(end event.Time) bool {
 	return sock.during(sent)
 }
 
-// holdClose waits for the RST that an abort sends. If none comes, a full table of
-// timewait sockets is the reason, or the reason is unknown.
-func (s *Correlator) holdClose(sock *socket, k *event.Kernel, t event.Transition, afterClose bool) {
-	if k.Has(event.TimewaitFull) && (afterClose || k.From == tcpstate.Closing) {
-		t.Cause = event.CauseTimewaitOverflow
-	}
-	if k.Has(event.ByProcess) {
-		m := s.moment(sock)
-		m.abort.process, m.abort.mechanism = s.process(k), mechanism(k)
-	}
-	wait := patience
-	if s.resetsTold && (k.From == tcpstate.Established || k.From == tcpstate.CloseWait) {
-		wait = abortPatience
-	}
-	sock.own(&t)
-	s.queue.hold(t, sock, wait)
-}
-
-// resetSent takes a RST that this side sent. It makes a process the actor only if
+// sendReset takes a RST that this side sent. It makes a process the actor only if
 // it answers no segment of the peer's.
-func (s *Correlator) resetSent(k *event.Kernel) {
-	sock := s.at(k.Sock)
-	if sock == nil || sock.state == tcpstate.Listen {
-		return
-	}
-	t := s.queue.get(sock.held)
-	if t == nil || sock.state != tcpstate.Close {
-		m := s.moment(sock)
+func (r *rules) sendReset(sock *socket, held *event.Transition, k *event.Kernel) outcome {
+	switch {
+	case sock.state == tcpstate.Listen:
+		return outcome{}
+	case held == nil || sock.state != tcpstate.Close:
+		m := r.moments.of(sock)
 		m.resetSent, m.resetReason = k.Time, k.Reason
-		return
+		return outcome{}
 	}
-	t.Cause, t.Reason = event.CauseResetSent, s.reason(k.Reason)
+	held.Cause, held.Reason = event.CauseResetSent, r.ResetReason(k.Reason)
 	if abort := sock.now().abort; k.Has(event.ResetActive) && abort.mechanism != 0 {
-		t.Process, t.Mechanism = abort.process, abort.mechanism
+		held.Process, held.Mechanism = abort.process, abort.mechanism
 	}
-	s.queue.settle(sock.held)
+	return outcome{held: goesOut}
 }
 
-// resetReceived takes tcp_reset(), which always ends in CLOSE: that change comes next, however
+// receiveReset takes tcp_reset(), which always ends in CLOSE: that change comes next, however
 // long it takes a guest that its host lets wait.
-func (s *Correlator) resetReceived(k *event.Kernel) {
-	sock := s.find(k)
-	if sock == nil {
-		sock = s.create(k, k.From, full)
-	}
-	if sock != nil {
-		s.moment(sock).resetReceived = k.Time
-	}
+func (r *rules) receiveReset(sock *socket, k *event.Kernel) {
+	r.moments.of(sock).resetReceived = k.Time
 }

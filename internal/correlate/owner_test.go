@@ -134,23 +134,23 @@ func TestFound(t *testing.T) {
 	var said []string
 	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) }, func(*event.Kernel) {})
 	f := found(tcpstate.Established, fullSock, 42)
-	id, fresh := s.Found(&f)
-	if id == 0 || !fresh || s.ID(&f) != id || s.At(fullSock) != id {
-		t.Fatalf("found as %d, fresh %v; known as %d and %d", id, fresh, s.ID(&f), s.At(fullSock))
+	id, fresh := s.AddFound(&f)
+	if id == 0 || !fresh || s.IDOf(&f) != id || s.IDAt(fullSock) != id {
+		t.Fatalf("found as %d, fresh %v; known as %d and %d", id, fresh, s.IDOf(&f), s.IDAt(fullSock))
 	}
-	if again, fresh := s.Found(&f); again != id || fresh {
+	if again, fresh := s.AddFound(&f); again != id || fresh {
 		t.Errorf("found again as %d, fresh %v", again, fresh)
 	}
 	k := change(1*ms, "ESTABLISHED>CLOSE_WAIT", onCPU(999))
 	s.Add(&k)
 	handed := found(tcpstate.CloseWait, fullSock, 43)
-	if !s.Has(&handed) || s.Has(&handed) {
+	if !s.UpdateOwner(&handed) || s.UpdateOwner(&handed) {
 		t.Error("that another process has it is news once")
 	}
 	k = change(2*ms, "CLOSE_WAIT>CLOSE", fails(event.ETIMEDOUT))
 	s.Add(&k)
 	expect(t, said, []string{"ESTABLISHED>CLOSE_WAIT 42 snapshot", "CLOSE_WAIT>CLOSE 43 snapshot"})
-	if s.ID(&f) != 0 {
+	if s.IDOf(&f) != 0 {
 		t.Error("a closed socket has a name")
 	}
 }
@@ -164,7 +164,7 @@ func TestFoundAfterItsRecords(t *testing.T) {
 	k := change(0, "CLOSE>SYN_SENT", by(42))
 	s.Add(&k)
 	f := found(tcpstate.SynSent, fullSock, 77)
-	if id, fresh := s.Found(&f); id == 0 || fresh {
+	if id, fresh := s.AddFound(&f); id == 0 || fresh {
 		t.Errorf("found as %d, fresh %v", id, fresh)
 	}
 	k = change(1*ms, "SYN_SENT>ESTABLISHED", onCPU(999))
@@ -176,7 +176,7 @@ func TestFoundIsFiltered(t *testing.T) {
 	t.Parallel()
 	s := correlate.New(event.Filter{Ports: event.Ports{{First: 443, Last: 443}}}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})
 	f := found(tcpstate.Established, fullSock, 42)
-	if id, _ := s.Found(&f); id != 0 {
+	if id, _ := s.AddFound(&f); id != 0 {
 		t.Errorf("found as %d, although the filter is about another port", id)
 	}
 }
@@ -188,7 +188,7 @@ func TestFoundTimewait(t *testing.T) {
 	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, line(t)) }, func(*event.Kernel) {})
 	f := found(tcpstate.TimeWait, timewaitSock, 0)
 	f.Timewait, f.Until = true, start.Add(30*time.Second)
-	s.Found(&f)
+	s.AddFound(&f)
 	for _, k := range []event.Kernel{stopped(30*time.Second, tcpstate.TimeWait), expired(30*time.Second, tcpstate.TimeWait)} {
 		s.Add(&k)
 	}
@@ -291,8 +291,8 @@ func TestFoundByNetlink(t *testing.T) {
 	other.Remote, other.Cookie, other.Timewait = netip.MustParseAddrPort("10.0.0.2:40001"), 78, true
 	connection := found(tcpstate.Established, 0, 42)
 	for i, f := range []*event.Socket{&listener, &other, &connection} {
-		if id, fresh := s.Found(f); id != event.ID(i+1) || !fresh || s.ID(f) != id {
-			t.Errorf("found %v as %d, fresh %v, and again as %d", f.State, id, fresh, s.ID(f))
+		if id, fresh := s.AddFound(f); id != event.ID(i+1) || !fresh || s.IDOf(f) != id {
+			t.Errorf("found %v as %d, fresh %v, and again as %d", f.State, id, fresh, s.IDOf(f))
 		}
 	}
 	for _, k := range []event.Kernel{

@@ -4,24 +4,20 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // ticket names an entry of the queue; 0 names none.
 type ticket uint64
 
-// queue has the transitions that are not out yet, in the ring's order.
+// queue has what is not out yet, in the ring's order: transitions, and the records that are
+// none. It knows no more of a socket than its id.
 type queue struct {
-	emit    func(*event.Transition)
-	other   func(*event.Kernel) // takes what is no transition
-	gone    func(*socket)       // a socket's CLOSE went out
 	entries []entry
 	first   ticket // of entries[head]
-	head    int
-	direct  event.Transition // goes out at once: here, so that none is allocated
+	head    int    // those before it are out
 }
 
-// entry is a transition on its way out.
+// entry is a transition, or another record, on its way out.
 type entry struct {
 	transition event.Transition
 	other      *event.Kernel // instead of a transition
@@ -33,36 +29,25 @@ type entry struct {
 type entryState uint8
 
 const (
-	settled entryState = iota
+	certain entryState = iota
 	held
 	dropped
 )
 
-// put appends a settled transition.
-func (q *queue) put(t event.Transition, sock *socket) {
-	if q.empty() {
-		q.direct = t
-		q.emit(&q.direct)
-	} else {
-		q.push(entry{transition: t, sock: sock})
-	}
-	q.finish(sock, t.To)
+// put appends a transition that is certain.
+func (q *queue) put(t *event.Transition, sock *socket) {
+	q.push(entry{transition: *t, sock: sock})
 }
 
-// putOther appends what is no transition: what is told of a failed call goes by what
-// happened before.
+// putOther appends a record that is no transition.
 func (q *queue) putOther(k *event.Kernel) {
-	if q.empty() {
-		q.other(k)
-		return
-	}
-	copied := *k
-	q.push(entry{other: &copied})
+	own := *k
+	q.push(entry{other: &own})
 }
 
-// hold appends a transition that a later record may still explain.
-func (q *queue) hold(t event.Transition, sock *socket, patience time.Duration) {
-	sock.held = q.push(entry{transition: t, sock: sock, state: held, deadline: t.Time.Add(patience)})
+// hold appends a transition that waits for the record that explains it.
+func (q *queue) hold(t *event.Transition, sock *socket, wait time.Duration) ticket {
+	return q.push(entry{transition: *t, sock: sock, state: held, deadline: t.Time.Add(wait)})
 }
 
 func (q *queue) push(e entry) ticket {
@@ -75,15 +60,22 @@ func (q *queue) push(e entry) ticket {
 
 func (q *queue) empty() bool { return q.head == len(q.entries) }
 
-// get returns a held transition, or nil if the ticket's has gone out.
+// get returns the transition that is held under a ticket, or nil.
 func (q *queue) get(t ticket) *event.Transition {
-	if e := q.entry(t); e != nil {
+	if e := q.heldEntry(t); e != nil {
 		return &e.transition
 	}
 	return nil
 }
 
-func (q *queue) entry(t ticket) *entry {
+// settle makes the transition that is held under a ticket certain.
+func (q *queue) settle(t ticket) { q.heldEntry(t).state = certain }
+
+// drop takes the transition back that is held under a ticket: it did not happen.
+func (q *queue) drop(t ticket) { q.heldEntry(t).state = dropped }
+
+// heldEntry returns the entry with a ticket, or nil if none is held under it.
+func (q *queue) heldEntry(t ticket) *entry {
 	if t < q.first || t == 0 || int(t-q.first) >= len(q.entries)-q.head {
 		return nil
 	}
@@ -94,66 +86,25 @@ func (q *queue) entry(t ticket) *entry {
 	return e
 }
 
-// settle ends a transition's wait.
-func (q *queue) settle(t ticket) {
-	if e := q.entry(t); e != nil {
-		e.state = settled
-		q.done(e)
-		q.flush(0)
+// due returns the first entry if its turn has come by a time, or nil: it waits, or there is
+// none.
+func (q *queue) due(now event.Time) *entry {
+	if q.empty() {
+		return nil
 	}
+	e := &q.entries[q.head]
+	if e.state == held && now < e.deadline {
+		return nil
+	}
+	return e
 }
 
-// drop takes a held transition back: it did not happen.
-func (q *queue) drop(t ticket) {
-	if e := q.entry(t); e != nil {
-		e.state = dropped
-		if e.sock.id == e.transition.Socket {
-			e.sock.held = 0
-		}
-		q.flush(0)
-	}
-}
-
-// release lets out all that stands before the first transition that still waits.
-func (q *queue) release(now event.Time) {
-	if !q.empty() {
-		q.flush(now)
-	}
-}
-
-func (q *queue) flush(now event.Time) {
-	for !q.empty() {
-		e := &q.entries[q.head]
-		if e.state == held {
-			if now < e.deadline {
-				return
-			}
-			q.done(e)
-		}
-		switch {
-		case e.other != nil:
-			q.other(e.other)
-		case e.state != dropped:
-			q.emit(&e.transition)
-		}
-		*e = entry{}
-		q.head++
-		q.first++
-	}
-	q.entries, q.head = q.entries[:0], 0
-}
-
-// done ends the wait of an entry. Its socket may be gone, and its place another's.
-func (q *queue) done(e *entry) {
-	if e.sock.id == e.transition.Socket {
-		q.finish(e.sock, e.transition.To)
-	}
-}
-
-// finish lets a socket go whose end is certain.
-func (q *queue) finish(sock *socket, to tcpstate.State) {
-	sock.held = 0
-	if to == tcpstate.Close {
-		q.gone(sock)
+// pop takes the first entry off.
+func (q *queue) pop() {
+	q.entries[q.head] = entry{}
+	q.head++
+	q.first++
+	if q.empty() {
+		q.entries, q.head = q.entries[:0], 0
 	}
 }

@@ -1,8 +1,6 @@
 package correlate
 
 import (
-	"hash/maphash"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -24,31 +22,72 @@ type socket struct {
 	options      event.Options
 	state        tcpstate.State
 	kind         kind
-	cgroupTold   bool
-	optionsTold  bool
-	unreported   bool // timewait: the transition into state is still to be told
-	remembered   bool // in Correlator.tuples
-	isConnecting bool // in Correlator.connecting
+	cgroupSent   bool // a transition has had it
+	optionsSent  bool // a transition has had them
+	unreported   bool // timewait: the transition into state is still to be made
+	indexed      bool // in registry.tuples
+	isConnecting bool // in registry.connecting
 }
 
-// moment is what a socket has for a short part of its life: while it connects, is asked
-// for, is handed over, or is being reset.
-type moment struct {
-	full                     uint64            // timewait: address of the full socket whose CLOSE is still to come
-	resetSent, resetReceived event.Time        // the latest
-	stopped                  event.Time        // request: when its timer was stopped
-	deferred                 *event.Transition // told once the filter can decide on the local port
-	caller                   caller            // see Correlator.connecting
-	abort                    struct {          // CLOSE: who is behind it if a RST follows
-		process   *event.Process
-		mechanism event.Mechanism
+// kind is what the kernel keeps a socket as.
+type kind uint8
+
+const (
+	full kind = iota
+	request
+	timewait
+)
+
+// same reports whether a record is of this socket: by its cookie, or else as far as the ends
+// tell. Without cookies, whoever leaves CLOSE is another one: this one's end was lost.
+func (sock *socket) same(k *event.Kernel) bool {
+	begins := k.Kind == event.SocketTransition && k.From == tcpstate.Close
+	return sock.is(k.Cookie, &k.Tuple) && (!begins || sock.cookie != 0 && k.Cookie != 0)
+}
+
+// is reports whether a cookie and a four-tuple may be this socket's.
+func (sock *socket) is(cookie uint64, tuple *event.Tuple) bool {
+	if sock.cookie != 0 && cookie != 0 {
+		return sock.cookie == cookie
 	}
-	resetReason uint8 // why the latest was sent
-	next        *moment
+	return sock.tuple.Alike(tuple)
 }
 
-// noMoment is what sockets without a moment read.
-var noMoment moment
+// fits reports whether a record may be of this socket, which was at the record's address last.
+// Addresses are used again once a socket is gone, its cookie is not.
+func (sock *socket) fits(k *event.Kernel) bool {
+	switch k.Kind {
+	case event.SocketTransition:
+		return !opensChild(k) && sock.same(k) && sock.state != tcpstate.Close
+	case event.ResetReceived:
+		return sock.same(k) && sock.state != tcpstate.Close
+	case event.SynReceived:
+		return sock.kind == request && sock.tuple == k.Tuple
+	case event.TimewaitArmed, event.TimewaitStopped, event.TimewaitExpired, event.SegmentSwallowed:
+		return sock.kind == timewait && sock.tuple == k.Tuple && sock.same(k)
+	}
+	return true
+}
+
+// learnCookie takes the cookie of a record of the socket, where it was not known.
+func (sock *socket) learnCookie(k *event.Kernel) {
+	if sock.cookie == 0 {
+		sock.cookie = k.Cookie
+	}
+}
+
+// takeSettings takes the options and the cgroup that a record has, if they are new.
+func (sock *socket) takeSettings(k *event.Kernel) {
+	if options := k.Options(); !k.Has(event.Counted) && options != sock.options {
+		sock.options, sock.optionsSent = options, false
+	}
+	if k.Cgroup != 0 && k.Cgroup != sock.cgroup {
+		sock.cgroup, sock.cgroupSent = k.Cgroup, false
+	}
+}
+
+// during reports whether something happened in the state that a socket is still in.
+func (sock *socket) during(what event.Time) bool { return what != 0 && what >= sock.since }
 
 // now returns a socket's moment to read.
 func (sock *socket) now() *moment {
@@ -61,10 +100,53 @@ func (sock *socket) now() *moment {
 // replaced returns the address of the full socket whose CLOSE is still to come, or 0.
 func (sock *socket) replaced() uint64 { return sock.now().full }
 
-// pool has sockets and moments to use again, so that a transition costs no allocation.
+// moment is what a socket has for a short part of its life: while it connects, is asked
+// for, is handed over, or is being reset.
+type moment struct {
+	full                     uint64            // timewait: address of the full socket whose CLOSE is still to come
+	resetSent, resetReceived event.Time        // the latest
+	stopped                  event.Time        // request: when its timer was stopped
+	deferred                 *event.Transition // goes out once the filter can decide on the local port
+	caller                   caller            // see registry.connecting
+	abort                    struct {          // CLOSE: who is behind it if a RST follows
+		process   *event.Process
+		mechanism event.Mechanism
+	}
+	resetReason uint8 // why the latest was sent
+	next        *moment
+}
+
+// noMoment is what sockets without a moment read.
+var noMoment moment
+
+// moments has moments to use again.
+type moments struct{ free *moment }
+
+// of returns a socket's moment to write.
+func (m *moments) of(sock *socket) *moment {
+	if sock.moment != nil {
+		return sock.moment
+	}
+	sock.moment = m.free
+	if sock.moment == nil {
+		sock.moment = new(moment)
+	} else {
+		m.free = m.free.next
+		*sock.moment = moment{}
+	}
+	return sock.moment
+}
+
+// end takes a socket's moment back.
+func (m *moments) end(sock *socket) {
+	if old := sock.moment; old != nil {
+		old.next, m.free, sock.moment = m.free, old, nil
+	}
+}
+
+// pool has sockets to use again, so that a transition costs no allocation.
 type pool struct {
 	sockets []*socket
-	moments *moment
 	fresh   []socket
 }
 
@@ -90,111 +172,4 @@ func (p *pool) get() *socket {
 func (p *pool) put(sock *socket) {
 	sock.id, sock.owner = 0, nil
 	p.sockets = append(p.sockets, sock)
-}
-
-// moment returns a socket's moment to write.
-func (s *Correlator) moment(sock *socket) *moment {
-	if sock.moment != nil {
-		return sock.moment
-	}
-	m := s.pool.moments
-	if m == nil {
-		m = new(moment)
-	} else {
-		s.pool.moments = m.next
-		*m = moment{}
-	}
-	sock.moment = m
-	return m
-}
-
-// calm ends a socket's moment.
-func (s *Correlator) calm(sock *socket) {
-	s.connected(sock)
-	if m := sock.moment; m != nil {
-		m.next, s.pool.moments, sock.moment = s.pool.moments, m, nil
-	}
-}
-
-// at returns the socket that the kernel keeps, or has just kept, at an address; or nil.
-func (s *Correlator) at(address uint64) *socket {
-	sock := s.sockets[address]
-	if sock == nil || sock.id != 0 && (sock.address == address || sock.replaced() == address) {
-		return sock
-	}
-	delete(s.sockets, address)
-	return nil
-}
-
-// tuples finds sockets by four-tuple, the latest of each. The keys are hashes: four-tuples
-// would take three times the memory. Should two be the same, the older is not found.
-type tuples struct {
-	seed maphash.Seed
-	all  map[uint64]*socket
-}
-
-func newTuples() tuples { return tuples{maphash.MakeSeed(), make(map[uint64]*socket)} }
-
-func (t *tuples) hash(tuple *event.Tuple) uint64 { return maphash.Comparable(t.seed, *tuple) }
-
-func (t *tuples) put(sock *socket) {
-	sock.remembered = true
-	t.all[t.hash(&sock.tuple)] = sock
-}
-
-// get returns the socket with a four-tuple, or nil.
-func (t *tuples) get(tuple *event.Tuple) *socket {
-	if sock := t.all[t.hash(tuple)]; sock != nil && sock.tuple == *tuple {
-		return sock
-	}
-	return nil
-}
-
-func (t *tuples) drop(sock *socket) {
-	if !sock.remembered {
-		return
-	}
-	sock.remembered = false
-	if key := t.hash(&sock.tuple); t.all[key] == sock {
-		delete(t.all, key)
-	}
-}
-
-// processes has one of each process, for all sockets that name it.
-type processes map[processKey]*event.Process
-
-type processKey struct {
-	pid, uid uint32
-	comm     [16]byte
-	source   event.Source
-	signal   uint8
-}
-
-// processesKept is how many are known before all are forgotten: on a machine that starts a
-// process for each connection, few come again.
-const processesKept = 1 << 16
-
-// of returns the process whose system call made a record, or nil.
-func (p processes) of(k *event.Kernel, source event.Source) *event.Process {
-	if !k.Has(event.ByProcess) {
-		return nil
-	}
-	return p.one(processKey{k.PID, k.UID, k.Comm, source, k.Signal}, func() *event.Process {
-		made := k.Process()
-		made.Source = source
-		return made
-	})
-}
-
-// one returns the process with a key, and makes it the first time.
-func (p processes) one(key processKey, make func() *event.Process) *event.Process {
-	known := p[key]
-	if known == nil {
-		if len(p) >= processesKept {
-			clear(p)
-		}
-		known = make()
-		p[key] = known
-	}
-	return known
 }

@@ -191,7 +191,7 @@ func (t *trace) merge(q sockdiag.Query, found []event.Socket, now event.Time) []
 	holders := make(map[event.ID][]event.Holder)
 	sockets := make([]event.Socket, 0, len(found))
 	for _, s := range found {
-		s.Socket = t.correlator.ID(&s)
+		s.Socket = t.correlator.IDOf(&s)
 		end := t.tracker.End(s.Socket)
 		tuple := event.NewTuple(s.NetNS, s.Local, s.Remote)
 		switch {
@@ -242,7 +242,7 @@ func asSocket(e *conn.End, now event.Time) event.Socket {
 // closed them first where the trace saw it.
 func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.Socket) []event.InTheWay {
 	ask := bind.Ask{Addr: c.Local, Options: c.Options, UID: k.UID}
-	own := t.correlator.At(k.Sock)
+	own := t.correlator.IDAt(k.Sock)
 	var others []event.Socket
 	for _, s := range sockets {
 		if s.Address != k.Sock && (own == 0 || s.Socket != own) {

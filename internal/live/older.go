@@ -20,7 +20,7 @@ import (
 // findOlder looks for the sockets that are older than the trace, while what happens to
 // them gathers in the ring.
 func (t *trace) findOlder() error {
-	q := sockdiag.Query{Most: conn.Most}
+	q := sockdiag.Query{Most: conn.MaxSockets}
 	if t.Filter.NetNS != 0 {
 		q.NetNS = []uint32{t.Filter.NetNS}
 	}
@@ -69,7 +69,7 @@ func (t *trace) refresh() {
 		e.SetHolders(nil) // those from the beginning
 	}
 	for i := range found.Sockets {
-		t.records.Held(t.correlator.ID(&found.Sockets[i]), found.Sockets[i].Holders)
+		t.records.Held(t.correlator.IDOf(&found.Sockets[i]), found.Sockets[i].Holders)
 	}
 }
 
@@ -90,7 +90,7 @@ func (t *trace) meet(until event.Time) {
 	for len(t.older) > 0 && t.older[0].Time <= until {
 		s := t.older[0]
 		t.older = t.older[1:]
-		id, fresh := t.correlator.Found(s)
+		id, fresh := t.correlator.AddFound(s)
 		if id == 0 || !fresh && t.tracker.End(id) == nil {
 			continue // gone, or its first transition is still held back
 		}

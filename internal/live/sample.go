@@ -149,7 +149,7 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 	t.sampler.sockets = make(map[event.ID]sampled)
 	for i := range sockets {
 		s := &sockets[i]
-		s.Socket = t.correlator.ID(s)
+		s.Socket = t.correlator.IDOf(s)
 		end := t.tracker.End(s.Socket)
 		if end == nil || end.State != s.State || s.Timewait {
 			continue // it changes just now
@@ -158,7 +158,7 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 		if before.state != s.State {
 			before = sampled{state: s.State}
 		}
-		changed := t.correlator.Has(s)
+		changed := t.correlator.UpdateOwner(s)
 		if t.telling(s, end, &before) || changed {
 			t.records.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
 		}

@@ -1,0 +1,64 @@
+package correlate
+
+import (
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// What is found by a look at the sockets, and is no record of the ring.
+
+// AddFound takes a socket that was found, and is older than the trace. It returns the
+// socket's name, or 0 if the filter does not want it, and whether it was unknown before.
+func (c *Correlator) AddFound(f *event.Socket) (id event.ID, fresh bool) {
+	sock, fresh := c.registry.add(f)
+	if sock == nil {
+		return 0, false
+	}
+	if sock.owner == nil && len(f.Holders) > 0 {
+		sock.owner = &f.Holders[0].Process
+	}
+	return sock.id, fresh
+}
+
+// UpdateOwner takes who has a socket open now: where the owner that is known has let go of it,
+// it was handed on. It reports whether that is so.
+func (c *Correlator) UpdateOwner(f *event.Socket) bool {
+	sock := c.registry.found(f)
+	if sock == nil || len(f.Holders) == 0 {
+		return false
+	}
+	for i := range f.Holders {
+		if sock.owner != nil && sock.owner.PID == f.Holders[i].PID {
+			return false
+		}
+	}
+	sock.owner = &f.Holders[0].Process
+	return true
+}
+
+// IDAt returns the name of the socket at a kernel address, or 0.
+func (c *Correlator) IDAt(address uint64) event.ID {
+	if sock := c.registry.at(address); sock != nil {
+		return sock.id
+	}
+	return 0
+}
+
+// IDOf returns the name of a socket that was found, or 0.
+func (c *Correlator) IDOf(f *event.Socket) event.ID {
+	if sock := c.registry.found(f); sock != nil {
+		return sock.id
+	}
+	return 0
+}
+
+// kindOf returns what the kernel keeps a socket as that was found.
+func kindOf(f *event.Socket) kind {
+	switch {
+	case f.Timewait:
+		return timewait
+	case f.State == tcpstate.SynRecv && !f.Counters.Known:
+		return request
+	}
+	return full
+}

@@ -1,0 +1,89 @@
+package correlate
+
+import (
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// rules has what the rules for all kinds of sockets need besides the socket and the record. A
+// rule changes what is known of its socket, and may complete the transition that the socket
+// holds back. It returns the rest, and touches neither queue nor registry.
+type rules struct {
+	Kernel
+	moments   *moments
+	processes processes
+}
+
+const (
+	// patience is how long a transition waits for the record that explains it. A RST
+	// that we send shows up to 60 us after the CLOSE, and later where the machine is a
+	// guest that its host lets wait.
+	patience = 10 * time.Millisecond
+	// abortPatience is how long a CLOSE of an open connection waits for the RST that goes with
+	// it, as it nearly always does: a process may lose the processor in between, and a guest's
+	// processor the host's.
+	abortPatience = 200 * time.Millisecond
+	// portPatience is how long a connect waits for its local port, which the answer to
+	// the SYN tells. It keeps the output prompt where no answer comes.
+	portPatience = 20 * time.Millisecond
+)
+
+// outcome is what a rule makes of a record. The zero value is nothing.
+type outcome struct {
+	held       fate
+	makes      bool          // transition is one
+	wait       time.Duration // how long transition is held back for what explains it; 0: not at all
+	transition event.Transition
+}
+
+// fate is what becomes of the transition that a socket holds back.
+type fate uint8
+
+const (
+	waitsOn fate = iota
+	goesOut
+	isDropped // it did not happen
+)
+
+// now makes a transition that is certain.
+func now(t event.Transition) outcome { return outcome{makes: true, transition: t} }
+
+// heldFor makes a transition that a later record may still explain.
+func heldFor(wait time.Duration, t event.Transition) outcome {
+	return outcome{makes: true, transition: t, wait: wait}
+}
+
+// change moves a socket from a state to another, and returns the transition.
+func (r *rules) change(sock *socket, at event.Time, from, to tcpstate.State, cause event.Cause) event.Transition {
+	t := event.Transition{
+		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
+		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
+		From: from, To: to, Cause: cause, Totals: sock.totals,
+	}
+	if !sock.cgroupSent && sock.cgroup != 0 {
+		t.Cgroup, sock.cgroupSent = r.Cgroup(sock.cgroup), true
+	}
+	if !sock.optionsSent {
+		t.Options, sock.optionsSent = sock.options, true
+	}
+	if sock.state == from {
+		t.Dwell = at.Sub(sock.since)
+	}
+	sock.state, sock.since = to, at
+	return t
+}
+
+// closing is the transition to CLOSE of a timewait or request socket, which leaves its state
+// only when that is certain.
+func (r *rules) closing(sock *socket, at event.Time, from tcpstate.State) event.Transition {
+	copied := *sock
+	return r.change(&copied, at, from, tcpstate.Close, "")
+}
+
+// recent reports whether something happened so shortly before a record that they
+// belong together.
+func recent(what, now event.Time) bool {
+	return what != 0 && now.Sub(what) < patience
+}
