@@ -39,7 +39,7 @@ const (
 )
 
 // End is one end of a connection: one socket, from its first transition to CLOSE. There
-// may be hundreds of thousands: what is known of few of them at a time is in their course.
+// may be hundreds of thousands: what is known of few of them at a time is in their closing.
 // An end is used again for another socket: nobody may keep one beyond the step in which it
 // closes, or its verdict is out.
 type End struct {
@@ -56,12 +56,12 @@ type End struct {
 	Cgroup  string         // path, or ""
 	Peer    *End           // the other end, where it was seen, until the verdicts on both are out
 
-	course     *course  // nil: it does not close yet, or both verdicts are out
-	aside      *aside   // nil: nothing
+	closing    *closing // nil: it does not close yet, or both verdicts are out
+	extras     *extras  // nil: nothing
 	connection event.ID // see Connection
 	peerID     event.ID // of the other end, where Peer is not, or not any more
 	next       *End     // with the same pair of addresses
-	before     Dwell    // course == nil: the state that it was in before this one
+	before     Dwell    // closing == nil: the state that it was in before this one
 
 	Options event.Options
 	Error   event.Errno
@@ -78,29 +78,29 @@ type End struct {
 	Incomplete bool
 	Resumed    bool // it goes on from another file
 
-	role      Role // once Peer is not there to tell
-	passive   bool // a listener on its port was found: it is the server
-	doubtful  bool // what it did first was lost
-	judged    bool // its verdict is out
-	placed    bool // it can be found by its addresses
-	announced bool // it was said who closes first, at either end
-	counted   bool // the connection is in the summary
-	elsewhere bool // in that of the file before
+	role             Role // once Peer is not there to tell
+	hasListener      bool // a listener on its port was found: it is the server
+	orderUnsure      bool // what it did first was lost
+	hasVerdict       bool // its verdict is out
+	indexed          bool // it can be found by its addresses
+	announced        bool // it was said who closes first, at either end
+	counted          bool // the connection is in the summary
+	countedElsewhere bool // in that of the file before
 }
 
-// course is what an end has while it closes, until the verdicts on both ends are out.
-type course struct {
-	states []Dwell              // in order; the state it is in is not among them
-	few    [statesUsually]Dwell // room for them
-	act    event.Act            // its own first FIN or RST, if the other end's had not come before
+// closing is what an end has while it closes, until the verdicts on both ends are out.
+type closing struct {
+	states []Dwell            // in order; the state it is in is not among them
+	few    [usualStates]Dwell // room for them
+	act    event.Act          // its own first FIN or RST, if the other end's had not come before
 	totals event.Totals
 	// When TIME_WAIT was, where it is over.
 	timeWaitSince, timeWaitUntil event.Time
-	next                         *course // to use again
+	next                         *closing // to use again
 }
 
-// aside is what few ends have.
-type aside struct {
+// extras is what few ends have.
+type extras struct {
 	holders []event.Holder
 	reason  string
 }
@@ -113,8 +113,8 @@ func (e *End) Connection() event.ID { return e.connection }
 // empty once the verdicts on both ends are out.
 func (e *End) States() []Dwell {
 	switch {
-	case e.course != nil:
-		return e.course.states
+	case e.closing != nil:
+		return e.closing.states
 	case e.before.State != 0:
 		return []Dwell{e.before}
 	}
@@ -123,33 +123,33 @@ func (e *End) States() []Dwell {
 
 // Totals is what the end's socket has counted, until the verdicts on both ends are out.
 func (e *End) Totals() event.Totals {
-	if e.course == nil {
+	if e.closing == nil {
 		return event.Totals{}
 	}
-	return e.course.totals
+	return e.closing.totals
 }
 
 // Holders has the processes that have the socket open, as they were found last.
 func (e *End) Holders() []event.Holder {
-	if e.aside == nil {
+	if e.extras == nil {
 		return nil
 	}
-	return e.aside.holders
+	return e.extras.holders
 }
 
 // SetHolders says which processes have the socket open.
 func (e *End) SetHolders(holders []event.Holder) {
-	if len(holders) > 0 || e.aside != nil {
-		e.more().holders = holders
+	if len(holders) > 0 || e.extras != nil {
+		e.ensureExtras().holders = holders
 	}
 }
 
 // Reason is why this end sent a RST, in the kernel's words, or "".
 func (e *End) Reason() string {
-	if e.aside == nil {
+	if e.extras == nil {
 		return ""
 	}
-	return e.aside.reason
+	return e.extras.reason
 }
 
 // Clone returns a copy of the end and of its other one, for whoever keeps them beyond the
@@ -165,27 +165,27 @@ func (e *End) Clone() *End {
 
 func (e *End) clone() *End {
 	c := *e
-	if e.course != nil {
-		course := *e.course
-		course.states = slices.Clone(course.states)
-		c.course = &course
+	if e.closing != nil {
+		closing := *e.closing
+		closing.states = slices.Clone(closing.states)
+		c.closing = &closing
 	}
 	return &c
 }
 
-func (e *End) more() *aside {
-	if e.aside == nil {
-		e.aside = new(aside)
+func (e *End) ensureExtras() *extras {
+	if e.extras == nil {
+		e.extras = new(extras)
 	}
-	return e.aside
+	return e.extras
 }
 
-// acted is the end's own first FIN or RST, or nothing.
-func (e *End) acted() event.Act {
-	if e.course == nil {
+// firstAct is the end's own first FIN or RST, or nothing.
+func (e *End) firstAct() event.Act {
+	if e.closing == nil {
 		return event.Act{}
 	}
-	return e.course.act
+	return e.closing.act
 }
 
 // Role is the end's own role.
@@ -195,11 +195,11 @@ func (e *End) Role() Role {
 		return e.role
 	case e.Opener == Local:
 		return Client
-	case e.Opener == Remote, e.passive:
+	case e.Opener == Remote, e.hasListener:
 		return Server
 	case e.Peer != nil && e.Peer.Opener == Local:
 		return Server
-	case e.Peer != nil && (e.Peer.Opener == Remote || e.Peer.passive):
+	case e.Peer != nil && (e.Peer.Opener == Remote || e.Peer.hasListener):
 		return Client
 	}
 	return 0
@@ -233,8 +233,8 @@ func (e *End) timeWait() (since, until event.Time) {
 	switch {
 	case e.State == tcpstate.TimeWait:
 		return e.Since, e.Until
-	case e.course != nil:
-		return e.course.timeWaitSince, e.course.timeWaitUntil
+	case e.closing != nil:
+		return e.closing.timeWaitSince, e.closing.timeWaitUntil
 	}
 	return 0, 0
 }

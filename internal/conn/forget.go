@@ -5,31 +5,43 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
+// Forgotten is a socket that is followed no longer, although it is not closed: there are too
+// many.
+type Forgotten struct {
+	Socket event.ID
+	Tuple  event.Tuple
+}
+
+// Forgot returns the socket that was forgotten for the last record's, and reports whether one
+// was. The tracker alone decides for how long a socket is followed: whoever keeps something of
+// sockets asks it after each record.
+func (t *Tracker) Forgot() (Forgotten, bool) { return t.forgot, t.forgot.Socket != 0 }
+
 // newEnd makes an end. Should there be too many, another one is forgotten for it.
 func (t *Tracker) newEnd(id event.ID, tuple event.Tuple, state tcpstate.State) *End {
-	if len(t.ends) >= t.most {
-		if old := t.least(); old != nil {
-			t.forget(old)
+	if len(t.ends) >= t.limit {
+		if old := t.leastMissed(); old != nil {
+			t.forgetEnd(old)
 		}
 	}
-	e := t.pool.end()
+	e := t.pool.getEnd()
 	e.Tuple, e.Socket, e.connection, e.State = tuple, id, id, state
 	return e
 }
 
-// lookedAt is how many ends are looked at for one to forget.
-const lookedAt = 1024
+// candidates is how many ends are looked at for one to forget.
+const candidates = 1024
 
-// least returns the end that is missed least, of some: one in TIME_WAIT whose verdict is
+// leastMissed returns the end that is missed least, of some: one in TIME_WAIT whose verdict is
 // out, or else the one that is there longest. Listeners stay. The choice goes by the records
 // alone, so that a replay forgets the same ones.
-func (t *Tracker) least() *End {
+func (t *Tracker) leastMissed() *End {
 	var oldest *End
-	for range min(lookedAt, len(t.pool.chunks)*poolChunk) {
-		e := t.pool.next()
+	for range min(candidates, len(t.pool.chunks)*poolChunk) {
+		e := t.pool.nextEnd()
 		switch {
 		case e.Socket == 0 || e.State == tcpstate.Close || e.Listener():
-		case e.State == tcpstate.TimeWait && e.settled():
+		case e.State == tcpstate.TimeWait && e.verdictsOut():
 			return e
 		case oldest == nil || e.Socket < oldest.Socket:
 			oldest = e
@@ -38,18 +50,16 @@ func (t *Tracker) least() *End {
 	return oldest
 }
 
-// forget follows an end no longer.
-func (t *Tracker) forget(e *End) {
+// forgetEnd follows an end no longer.
+func (t *Tracker) forgetEnd(e *End) {
 	t.Summary.Forgotten++
-	if t.Forgets != nil {
-		t.Forgets(e)
-	}
+	t.forgot = Forgotten{Socket: e.Socket, Tuple: e.Tuple}
 	delete(t.ends, e.Socket)
 	t.pairs.drop(e)
 	if peer := e.Peer; peer != nil {
 		peer.role, peer.peerID, peer.Peer = peer.Role(), e.Socket, nil
 		if peer.State == tcpstate.Close && t.ends[peer.Socket] != peer {
-			t.release(peer)
+			t.releaseEnd(peer)
 		}
 	}
 	t.pool.putEnd(e)

@@ -20,8 +20,8 @@ func opening(id event.ID) []event.Transition {
 	return []event.Transition{t, established}
 }
 
-// closing leads an end from ESTABLISHED to TIME_WAIT.
-func closing(id event.ID) []event.Transition {
+// closeInOrder leads an end from ESTABLISHED to TIME_WAIT.
+func closeInOrder(id event.ID) []event.Transition {
 	first := opening(id)[1]
 	var all []event.Transition
 	for _, to := range []tcpstate.State{tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.TimeWait} {
@@ -38,19 +38,21 @@ func closing(id event.ID) []event.Transition {
 func TestTooManyAreForgotten(t *testing.T) {
 	t.Parallel()
 	tracker := NewTracker()
-	tracker.most = 100
+	tracker.limit = 100
 	var forgotten []event.ID
-	tracker.Forgets = func(e *End) { forgotten = append(forgotten, e.Socket) }
 	add := func(all []event.Transition) {
 		for i := range all {
 			tracker.Add(&all[i])
+			if f, some := tracker.Forgot(); some {
+				forgotten = append(forgotten, f.Socket)
+			}
 		}
 	}
-	tracker.Found(&event.Socket{Socket: 1, NetNS: 1, Local: netip.MustParseAddrPort("10.0.0.1:80"), State: tcpstate.Listen})
+	tracker.AddFound(&event.Socket{Socket: 1, NetNS: 1, Local: netip.MustParseAddrPort("10.0.0.1:80"), State: tcpstate.Listen})
 	for id := event.ID(2); id <= 100; id++ {
 		add(opening(id))
 		if id > 60 {
-			add(closing(id))
+			add(closeInOrder(id))
 		}
 	}
 	for id := event.ID(101); id <= 150; id++ {
@@ -82,7 +84,7 @@ func TestForgottenPeer(t *testing.T) {
 	for _, tr := range append(client, server) {
 		tracker.Add(&tr)
 	}
-	tracker.forget(tracker.End(1))
+	tracker.forgetEnd(tracker.End(1))
 	last := server
 	last.From, last.To, last.Cause = tcpstate.Established, tcpstate.CloseWait, event.CauseFin
 	tracker.Add(&last)

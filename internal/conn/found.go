@@ -5,20 +5,21 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Found takes a socket that is older than the trace, under the name that its
+// AddFound takes a socket that is older than the trace, under the name that its
 // transitions will have. What its state proves is concluded, and no more: who is in
 // TIME_WAIT has closed first, unless both did. Of a socket whose past was seen, that is
 // known as well.
-func (t *Tracker) Found(s *event.Socket) *End {
+func (t *Tracker) AddFound(s *event.Socket) *End {
+	t.forgot = Forgotten{}
 	e := t.ends[s.Socket]
 	if e == nil {
-		e = t.meet(s)
+		e = t.addOlder(s)
 	}
 	if !e.Options.Known {
 		e.Options = s.Options
 	}
 	e.SetHolders(s.Holders)
-	e.passive = e.passive || s.Role == Server
+	e.hasListener = e.hasListener || s.Role == Server
 	if e.Cgroup == "" {
 		e.Cgroup = s.Cgroup
 	}
@@ -28,12 +29,12 @@ func (t *Tracker) Found(s *event.Socket) *End {
 	return e
 }
 
-func (t *Tracker) meet(s *event.Socket) *End {
-	t.tidy()
+func (t *Tracker) addOlder(s *event.Socket) *End {
+	t.releaseLast()
 	e := t.newEnd(s.Socket, event.NewTuple(s.NetNS, s.Local, s.Remote), s.State)
 	e.Until = s.Until
 	if s.Past != nil {
-		t.resume(e, s)
+		t.resumeEnd(e, s)
 		return e
 	}
 	t.ends[e.Socket] = e
@@ -42,24 +43,24 @@ func (t *Tracker) meet(s *event.Socket) *End {
 		return e
 	case tcpstate.TimeWait:
 		// It was closed before the trace, which is about none of it but its end.
-		e.judged, e.Incomplete = true, true
+		e.hasVerdict, e.Incomplete = true, true
 		return e
 	case tcpstate.SynSent:
 		e.Opener = Local
 	case tcpstate.SynRecv, tcpstate.Established:
 	default:
 		e.Incomplete = true
-		e.passed(e.State)
+		e.learnFromState(e.State)
 	}
 	t.Summary.Connections++
-	t.join(e)
+	t.joinPeer(e)
 	return e
 }
 
-// resume goes on with a socket whose life so far is in another file. A connection that is
+// resumeEnd goes on with a socket whose life so far is in another file. A connection that is
 // counted there is not counted here. An end that is closed is told of for the other one.
-func (t *Tracker) resume(e *End, s *event.Socket) {
-	t.remember(e, s)
+func (t *Tracker) resumeEnd(e *End, s *event.Socket) {
+	t.restorePast(e, s)
 	if e.State != tcpstate.Close {
 		t.ends[e.Socket] = e
 	}
@@ -69,33 +70,33 @@ func (t *Tracker) resume(e *End, s *event.Socket) {
 	if e.State != tcpstate.Close && e.LocalPort != 0 {
 		t.pairs.put(e, t.pairs.first(e))
 	}
-	if !e.elsewhere {
+	if !e.countedElsewhere {
 		t.Summary.Connections++
 	}
 	if peer := t.ends[s.Past.Peer]; peer != nil && peer.Peer == nil && peer != e {
 		t.pairs.drop(e)
 		t.pairs.drop(peer)
-		t.link(e, peer)
+		t.linkEnds(e, peer)
 	}
 	if e.State == tcpstate.Close && e.Peer == nil {
-		t.shown = e // nothing rests on it once it is told
+		t.lastEnd = e // nothing rests on it once it is told
 	}
 }
 
-// remember takes what was seen of the socket in another file.
-func (t *Tracker) remember(e *End, s *event.Socket) {
+// restorePast takes what was seen of the socket in another file.
+func (t *Tracker) restorePast(e *End, s *event.Socket) {
 	p := s.Past
 	e.Resumed = true
 	e.Since, e.Opened, e.Closed = p.Since, p.Opened, p.Closed
 	e.ClosedFirst, e.How, e.Ended = p.ClosedFirst, p.How, p.Ended
 	e.Mechanism, e.Closer = p.Mechanism, p.Closer
-	e.Process, e.judged, e.Incomplete, e.peerID = p.Process, p.Judged, p.Incomplete, p.Peer
+	e.Process, e.hasVerdict, e.Incomplete, e.peerID = p.Process, p.Judged, p.Incomplete, p.Peer
 	if p.Act != nil || len(p.States) > 0 {
-		t.pool.setOut(e)
-		e.course.states = append(e.course.states, p.States[:min(len(p.States), statesMost)]...)
+		t.pool.beginClosing(e)
+		e.closing.states = append(e.closing.states, p.States[:min(len(p.States), maxStates)]...)
 	}
 	if p.Act != nil {
-		e.course.act = *p.Act
+		e.closing.act = *p.Act
 	}
 	switch {
 	case s.Role == Client:
@@ -103,14 +104,14 @@ func (t *Tracker) remember(e *End, s *event.Socket) {
 	case s.Role == Server && p.Opened != 0:
 		e.Opener = Remote
 	}
-	e.announced, e.counted, e.elsewhere = e.decided(), p.Counted, p.Counted
+	e.announced, e.counted, e.countedElsewhere = e.hasFirstCloser(), p.Counted, p.Counted
 }
 
 // Past is what has been seen of an end's life, for a file that goes on with it: that file
 // does not have the gaps of this one.
 func (t *Tracker) Past(e *End) *event.Past {
 	p := e.past()
-	p.Incomplete = p.Incomplete || !e.judged && t.touched(e)
+	p.Incomplete = p.Incomplete || !e.hasVerdict && t.mayHaveLost(e)
 	return p
 }
 
@@ -118,40 +119,40 @@ func (e *End) past() *event.Past {
 	p := &event.Past{
 		Since: e.Since, Opened: e.Opened, Closed: e.Closed,
 		ClosedFirst: e.ClosedFirst, How: e.How, Ended: e.Ended, Mechanism: e.Mechanism, Closer: e.Closer,
-		Peer: e.peerID, Judged: e.judged, Counted: e.counted, Incomplete: e.Incomplete,
+		Peer: e.peerID, Judged: e.hasVerdict, Counted: e.counted, Incomplete: e.Incomplete,
 	}
 	if e.Peer != nil {
 		p.Peer = e.Peer.Socket
 	}
-	if e.settled() {
+	if e.verdictsOut() {
 		return p
 	}
 	p.States, p.Process = e.States(), e.Process
-	if act := e.acted(); act.Time != 0 {
+	if act := e.firstAct(); act.Time != 0 {
 		p.Act = &act
 	}
 	return p
 }
 
-// settled reports whether the verdicts on both ends are out, and need no more.
-func (e *End) settled() bool {
+// verdictsOut reports whether the verdicts on both ends are out, and need no more.
+func (e *End) verdictsOut() bool {
 	if e.Peer != nil {
-		return e.judged && e.Peer.judged
+		return e.hasVerdict && e.Peer.hasVerdict
 	}
-	return e.judged && (e.peerID == 0 || e.course == nil)
+	return e.hasVerdict && (e.peerID == 0 || e.closing == nil)
 }
 
-// Gone is the other end of an open one, if it is closed and this one's verdict still
-// rests on it; else it is nil.
-func (e *End) Gone() *End {
-	if e.judged || e.Peer == nil || e.Peer.State != tcpstate.Close {
+// ClosedPeer returns the other end of an open one, if it is closed and this one's verdict still
+// rests on it; else nil.
+func (e *End) ClosedPeer() *End {
+	if e.hasVerdict || e.Peer == nil || e.Peer.State != tcpstate.Close {
 		return nil
 	}
 	return e.Peer
 }
 
-// Held takes who has a socket open at the end of the trace.
-func (t *Tracker) Held(id event.ID, holders []event.Holder) {
+// SetHolders takes who has a socket open at the end of the trace.
+func (t *Tracker) SetHolders(id event.ID, holders []event.Holder) {
 	if e := t.ends[id]; e != nil {
 		e.SetHolders(holders)
 	}

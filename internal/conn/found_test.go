@@ -44,7 +44,7 @@ func TestFoundStates(t *testing.T) {
 		if tc.state == tcpstate.Listen {
 			remote = netip.AddrPort{}
 		}
-		e := tracker.Found(foundAt(1, tc.state, serverAddr, remote))
+		e := tracker.AddFound(foundAt(1, tc.state, serverAddr, remote))
 		if e.ClosedFirst != tc.first || e.Incomplete != tc.incomplete || tracker.Summary.Connections != tc.counted {
 			t.Errorf("%v: closed first by %q, incomplete %v, %d connections; want %q, %v, %d",
 				tc.state, e.ClosedFirst, e.Incomplete, tracker.Summary.Connections, tc.first, tc.incomplete, tc.counted)
@@ -59,7 +59,7 @@ func TestFoundConnection(t *testing.T) {
 	tracker := conn.NewTracker()
 	passive := foundAt(1, tcpstate.Established, serverAddr, clientAddr)
 	passive.Role = conn.Server
-	server, client := tracker.Found(passive), tracker.Found(foundAt(2, tcpstate.Established, clientAddr, serverAddr))
+	server, client := tracker.AddFound(passive), tracker.AddFound(foundAt(2, tcpstate.Established, clientAddr, serverAddr))
 	if server.Role() != conn.Server || client.Role() != conn.Client || server.Peer != client {
 		t.Fatalf("roles %q and %q, joined %v", server.Role(), client.Role(), server.Peer == client)
 	}
@@ -87,7 +87,7 @@ func TestFoundTimewaitEnds(t *testing.T) {
 	tracker := conn.NewTracker()
 	s := foundAt(1, tcpstate.TimeWait, serverAddr, clientAddr)
 	s.Until = event.Time(time.Minute)
-	if e := tracker.Found(s); e.Until != s.Until {
+	if e := tracker.AddFound(s); e.Until != s.Until {
 		t.Errorf("until %v, want %v", e.Until, s.Until)
 	}
 	step := tracker.Add(&event.Transition{
@@ -104,7 +104,7 @@ func TestFoundTimewaitEnds(t *testing.T) {
 func TestOwnerIsNotTheCloser(t *testing.T) {
 	t.Parallel()
 	tracker := conn.NewTracker()
-	tracker.Found(foundAt(1, tcpstate.Established, serverAddr, clientAddr))
+	tracker.AddFound(foundAt(1, tcpstate.Established, serverAddr, clientAddr))
 	step := tracker.Add(&event.Transition{
 		Time: event.Time(time.Second), Socket: 1, NetNS: 1, Local: serverAddr, Remote: clientAddr,
 		From: tcpstate.Established, To: tcpstate.Close, Cause: event.CauseResetSent,

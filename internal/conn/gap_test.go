@@ -47,7 +47,7 @@ func TestAGapIsInTheVerdict(t *testing.T) {
 	t.Run("an older socket", func(t *testing.T) {
 		t.Parallel()
 		tracker := conn.NewTracker()
-		tracker.Found(&event.Socket{Socket: server, NetNS: 1, Local: life[0].Local, Remote: life[0].Remote, State: life[2].From})
+		tracker.AddFound(&event.Socket{Socket: server, NetNS: 1, Local: life[0].Local, Remote: life[0].Remote, State: life[2].From})
 		tracker.Lost(base)
 		var step conn.Step
 		for i := range life[2:] {
@@ -119,7 +119,7 @@ func TestResumedWithoutAPort(t *testing.T) {
 	tracker := conn.NewTracker()
 	remote := netip.MustParseAddrPort("10.0.0.2:80")
 	for id := event.ID(1); id < 20; id++ {
-		tracker.Found(&event.Socket{
+		tracker.AddFound(&event.Socket{
 			Socket: id, NetNS: 1, Local: netip.MustParseAddrPort("10.0.0.1:0"), Remote: remote,
 			State: tcpstate.SynSent, Past: &event.Past{Opened: base},
 		})

@@ -4,19 +4,19 @@ import (
 	"hash/maphash"
 )
 
-// pool has ends and courses to use again, so that a transition costs no allocation.
+// pool has ends and closings to use again, so that a transition costs no allocation.
 type pool struct {
-	ends    *End // by next
-	courses *course
-	chunks  [][]End // all ends, in use or not
-	fresh   []End   // of the last chunk, those that were never in use
-	hand    int     // where next looks on
+	ends     *End // by next
+	closings *closing
+	chunks   [][]End // all ends, in use or not
+	fresh    []End   // of the last chunk, those that were never in use
+	cursor   int     // where next looks on
 }
 
 // poolChunk is how many ends are made at a time.
 const poolChunk = 256
 
-func (p *pool) end() *End {
+func (p *pool) getEnd() *End {
 	if e := p.ends; e != nil {
 		p.ends, e.next = e.next, nil
 		return e
@@ -30,45 +30,45 @@ func (p *pool) end() *End {
 	return e
 }
 
-// next returns one end after the other, over and over, in use or not.
-func (p *pool) next() *End {
-	if p.hand >= len(p.chunks)*poolChunk {
-		p.hand = 0
+// nextEnd returns one end after the other, over and over, in use or not.
+func (p *pool) nextEnd() *End {
+	if p.cursor >= len(p.chunks)*poolChunk {
+		p.cursor = 0
 	}
-	e := &p.chunks[p.hand/poolChunk][p.hand%poolChunk]
-	p.hand++
+	e := &p.chunks[p.cursor/poolChunk][p.cursor%poolChunk]
+	p.cursor++
 	return e
 }
 
 // putEnd takes an end back to which nothing refers any more.
 func (p *pool) putEnd(e *End) {
-	p.putCourse(e)
+	p.putClosing(e)
 	*e = End{next: p.ends}
 	p.ends = e
 }
 
-// setOut gives an end a course, if it has none, with the state that it was in before.
-func (p *pool) setOut(e *End) {
-	if e.course != nil {
+// beginClosing gives an end a closing, if it has none, with the state that it was in before.
+func (p *pool) beginClosing(e *End) {
+	if e.closing != nil {
 		return
 	}
-	c := p.courses
+	c := p.closings
 	if c == nil {
-		c = new(course)
+		c = new(closing)
 	} else {
-		p.courses, c.next = c.next, nil
+		p.closings, c.next = c.next, nil
 	}
 	c.states = c.few[:0]
 	if e.before.State != 0 {
 		c.states = append(c.states, e.before)
 	}
-	e.course, e.before = c, Dwell{}
+	e.closing, e.before = c, Dwell{}
 }
 
-func (p *pool) putCourse(e *End) {
-	if c := e.course; c != nil {
-		*c = course{next: p.courses}
-		p.courses, e.course = c, nil
+func (p *pool) putClosing(e *End) {
+	if c := e.closing; c != nil {
+		*c = closing{next: p.closings}
+		p.closings, e.closing = c, nil
 	}
 }
 
@@ -90,7 +90,7 @@ func (p *pairs) first(e *End) *End { return p.all[p.hash(e)] }
 // put makes an end one to be found, before the first one of its list. If there are too
 // many with its four-tuple, it is not.
 func (p *pairs) put(e, first *End) {
-	if e.placed {
+	if e.indexed {
 		return
 	}
 	same := 0
@@ -99,15 +99,15 @@ func (p *pairs) put(e, first *End) {
 			same++
 		}
 	}
-	if same < namespacesMost {
-		e.placed, e.next = true, first
+	if same < maxNamespaces {
+		e.indexed, e.next = true, first
 		p.all[p.hash(e)] = e
 	}
 }
 
 // drop makes an end one not to be found any more.
 func (p *pairs) drop(e *End) {
-	if !e.placed {
+	if !e.indexed {
 		return
 	}
 	key := p.hash(e)
@@ -125,5 +125,5 @@ func (p *pairs) drop(e *End) {
 			break
 		}
 	}
-	e.placed, e.next = false, nil
+	e.indexed, e.next = false, nil
 }

@@ -26,18 +26,18 @@ func (s *Summary) Closed() int {
 // Open is the number of connections whose verdict does not stand yet.
 func (s *Summary) Open() int { return s.Connections - s.Closed() }
 
-// joined takes back one of two connections that turned out to be one.
-func (s *Summary) joined(a, b *End) {
-	if !a.elsewhere || !b.elsewhere {
+// countJoined takes back one of two connections that turned out to be one.
+func (s *Summary) countJoined(a, b *End) {
+	if !a.countedElsewhere || !b.countedElsewhere {
 		s.Connections--
 	}
-	if !a.elsewhere && !b.elsewhere {
+	if !a.countedElsewhere && !b.countedElsewhere {
 		s.BothEnds++
 	}
 }
 
-// count takes the verdict of the first end of a connection that has one.
-func (s *Summary) count(e *End) {
+// countVerdict takes the verdict of the first end of a connection that has one.
+func (s *Summary) countVerdict(e *End) {
 	if e.counted {
 		return
 	}

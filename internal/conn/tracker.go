@@ -12,43 +12,40 @@ import (
 
 // Tracker follows all connections of a trace. It is not safe for concurrent use.
 type Tracker struct {
-	Summary Summary
-	// Forgets is told of each end that the tracker follows no longer, although it is not
-	// closed: there are too many. It must not keep it.
-	Forgets func(*End)
-
-	pool  pool
-	ends  map[event.ID]*End
-	pairs pairs      // those whose other end may still come
-	shown *End       // of the last step
-	gap   event.Time // the end of the last one in the stream; 0: there was none
-	most  int        // ends
+	Summary   Summary
+	pool      pool
+	ends      map[event.ID]*End
+	pairs     pairs      // those whose other end may still come
+	lastEnd   *End       // of the last step
+	lostUntil event.Time // the end of the last one in the stream; 0: there was none
+	forgot    Forgotten  // by the last record
+	limit     int        // ends
 }
 
-// Most is how many sockets are followed at a time. They take some 200 MiB.
-const Most = 1 << 19
+// MaxSockets is how many sockets are followed at a time. They take some 200 MiB.
+const MaxSockets = 1 << 19
 
 const (
-	// statesUsually is how many states a connection passes before its verdict.
-	statesUsually = 4
-	// namespacesMost is of how many ends with one four-tuple, each in a network namespace
+	// usualStates is how many states a connection passes before its verdict.
+	usualStates = 4
+	// maxNamespaces is of how many ends with one four-tuple, each in a network namespace
 	// of its own, the other ends are looked for. The rest stay without.
-	namespacesMost = 64
-	// statesMost is more than any can pass: a capture that says so is not to be trusted.
-	statesMost = 32
+	maxNamespaces = 64
+	// maxStates is more than any can pass: a capture that says so is not to be trusted.
+	maxStates = 32
 )
 
 // NewTracker returns a tracker without connections.
 func NewTracker() *Tracker {
-	return &Tracker{ends: make(map[event.ID]*End), pairs: newPairs(), most: Most}
+	return &Tracker{ends: make(map[event.ID]*End), pairs: newPairs(), limit: MaxSockets}
 }
 
 // Lost takes that records are missing, of whatever sockets, up to a time: the verdict on an
 // end that was there then rests on what is left.
-func (t *Tracker) Lost(until event.Time) { t.gap = max(t.gap, until) }
+func (t *Tracker) Lost(until event.Time) { t.lostUntil = max(t.lostUntil, until) }
 
-// touched reports whether records of an end may be missing.
-func (t *Tracker) touched(e *End) bool { return t.gap != 0 && e.Opened <= t.gap }
+// mayHaveLost reports whether records of an end may be missing.
+func (t *Tracker) mayHaveLost(e *End) bool { return t.lostUntil != 0 && e.Opened <= t.lostUntil }
 
 // Step is what a transition means for its connection.
 type Step struct {
@@ -63,21 +60,22 @@ type Step struct {
 // Add takes the next transition. The step's end is nil where a socket that was never
 // seen stays in its state.
 func (t *Tracker) Add(tr *event.Transition) Step {
-	t.tidy()
+	t.releaseLast()
+	t.forgot = Forgotten{}
 	if tr.Stays() {
-		return Step{End: t.stay(tr)}
+		return Step{End: t.updateUntil(tr)}
 	}
 	t.Summary.Transitions++
-	e := t.end(tr)
-	t.leave(e, tr)
+	e := t.endOf(tr)
+	t.moveEnd(e, tr)
 	step := Step{End: e}
 	if !e.Listener() {
-		if !e.judged {
-			e.judge(tr)
+		if !e.hasVerdict {
+			e.learnSides(tr)
 		}
-		t.join(e)
-		step.Verdict = t.conclude(e)
-		if step.ClosesFirst = e.decided() && !e.announced; step.ClosesFirst {
+		t.joinPeer(e)
+		step.Verdict = t.issueVerdict(e)
+		if step.ClosesFirst = e.hasFirstCloser() && !e.announced; step.ClosesFirst {
 			e.announce(true)
 		}
 	}
@@ -85,7 +83,7 @@ func (t *Tracker) Add(tr *event.Transition) Step {
 		delete(t.ends, e.Socket)
 		t.pairs.drop(e)
 	}
-	t.shown = e
+	t.lastEnd = e
 	return step
 }
 
@@ -97,42 +95,42 @@ func (e *End) announce(said bool) {
 	}
 }
 
-// tidy takes back what the last step was the last one to need.
-func (t *Tracker) tidy() {
-	e := t.shown
-	t.shown = nil
+// releaseLast takes back what the last step was the last one to need.
+func (t *Tracker) releaseLast() {
+	e := t.lastEnd
+	t.lastEnd = nil
 	switch {
 	case e == nil:
-	case e.settled():
-		t.part(e)
+	case e.verdictsOut():
+		t.unlinkEnds(e)
 	case e.State == tcpstate.Close && e.Peer == nil:
-		t.release(e)
+		t.releaseEnd(e)
 	}
 }
 
-// part ends what two ends have in common, as both verdicts are out, and takes those back
+// unlinkEnds ends what two ends have in common, as both verdicts are out, and takes those back
 // that are closed.
-func (t *Tracker) part(e *End) {
+func (t *Tracker) unlinkEnds(e *End) {
 	peer := e.Peer
 	if peer != nil {
 		e.role, peer.role = e.Role(), peer.Role()
 		e.peerID, peer.peerID = peer.Socket, e.Socket
 		e.Peer, peer.Peer = nil, nil
-		t.release(peer)
+		t.releaseEnd(peer)
 	}
-	t.release(e)
+	t.releaseEnd(e)
 }
 
-// release takes back what an end needs no more.
-func (t *Tracker) release(e *End) {
-	t.pool.putCourse(e)
+// releaseEnd takes back what an end needs no more.
+func (t *Tracker) releaseEnd(e *End) {
+	t.pool.putClosing(e)
 	if e.State == tcpstate.Close {
 		t.pool.putEnd(e)
 	}
 }
 
-// stay takes the new end of the state that a socket is in.
-func (t *Tracker) stay(tr *event.Transition) *End {
+// updateUntil takes the new end of the state that a socket is in.
+func (t *Tracker) updateUntil(tr *event.Transition) *End {
 	e := t.ends[tr.Socket]
 	if e == nil || e.State != tr.To {
 		return nil
@@ -141,27 +139,27 @@ func (t *Tracker) stay(tr *event.Transition) *End {
 	return e
 }
 
-// conclude reports whether the end's verdict stands from this transition on.
-func (t *Tracker) conclude(e *End) bool {
-	if e.judged || e.State != tcpstate.TimeWait && e.State != tcpstate.Close {
+// issueVerdict reports whether the end's verdict stands from this transition on.
+func (t *Tracker) issueVerdict(e *End) bool {
+	if e.hasVerdict || e.State != tcpstate.TimeWait && e.State != tcpstate.Close {
 		return false
 	}
-	e.judged = true
-	if t.touched(e) {
+	e.hasVerdict = true
+	if t.mayHaveLost(e) {
 		e.Incomplete = true
 	}
-	e.agree()
-	t.Summary.count(e)
+	e.agreeWithPeer()
+	t.Summary.countVerdict(e)
 	return true
 }
 
-// decided reports whether it is known which side closed first, and one did.
-func (e *End) decided() bool {
+// hasFirstCloser reports whether it is known which side closed first, and one did.
+func (e *End) hasFirstCloser() bool {
 	return e.ClosedFirst == Local || e.ClosedFirst == Remote || e.ClosedFirst == Both
 }
 
-// end returns the end that a transition belongs to.
-func (t *Tracker) end(tr *event.Transition) *End {
+// endOf returns the end that a transition belongs to.
+func (t *Tracker) endOf(tr *event.Transition) *End {
 	e := t.ends[tr.Socket]
 	if e != nil {
 		if e.LocalPort == 0 {
@@ -172,7 +170,7 @@ func (t *Tracker) end(tr *event.Transition) *End {
 	}
 	e = t.newEnd(tr.Socket, event.NewTuple(tr.NetNS, tr.Local, tr.Remote), tr.From)
 	if tr.From == tcpstate.TimeWait { // its connection was over before it was seen
-		e.judged = true
+		e.hasVerdict = true
 	} else if !e.Listener() {
 		t.Summary.Connections++
 	}
@@ -181,19 +179,19 @@ func (t *Tracker) end(tr *event.Transition) *End {
 	return e
 }
 
-// leave moves the end from its state into the next.
-func (t *Tracker) leave(e *End, tr *event.Transition) {
+// moveEnd moves the end from its state into the next.
+func (t *Tracker) moveEnd(e *End, tr *event.Transition) {
 	if tr.From != e.State || !tcpstate.Legal(tr.From, tr.To) {
 		e.Incomplete = true // a transition between was lost
-		e.doubt(tr.From)
+		e.doubtOrder(tr.From)
 	}
-	if !e.judged && !opens(tr.To) {
-		t.pool.setOut(e)
+	if !e.hasVerdict && !isOpening(tr.To) {
+		t.pool.beginClosing(e)
 	}
 	if tr.From != tcpstate.Close && tr.From != tcpstate.Listen {
-		t.note(e, Dwell{State: tr.From, For: tr.Dwell})
+		t.addState(e, Dwell{State: tr.From, For: tr.Dwell})
 	}
-	if c := e.course; c != nil {
+	if c := e.closing; c != nil {
 		if e.State == tcpstate.TimeWait {
 			c.timeWaitSince, c.timeWaitUntil = e.Since, e.Until
 		}
@@ -215,12 +213,12 @@ func (t *Tracker) leave(e *End, tr *event.Transition) {
 		e.Options = tr.Options
 	}
 	if tr.Reason != "" {
-		e.more().reason = tr.Reason
+		e.ensureExtras().reason = tr.Reason
 	}
 }
 
-// opens reports whether a state is on the way to ESTABLISHED, or that.
-func opens(s tcpstate.State) bool {
+// isOpening reports whether a state is on the way to ESTABLISHED, or that.
+func isOpening(s tcpstate.State) bool {
 	switch s {
 	case tcpstate.SynSent, tcpstate.SynRecv, tcpstate.Established, tcpstate.Listen:
 		return true
@@ -228,51 +226,51 @@ func opens(s tcpstate.State) bool {
 	return false
 }
 
-// note adds a state that the end has left.
-func (t *Tracker) note(e *End, d Dwell) {
-	if e.course == nil && e.before.State == 0 && !e.judged {
+// addState adds a state that the end has left.
+func (t *Tracker) addState(e *End, d Dwell) {
+	if e.closing == nil && e.before.State == 0 && !e.hasVerdict {
 		e.before = d
 		return
 	}
-	if e.course == nil && !e.judged { // a simultaneous open
-		t.pool.setOut(e)
+	if e.closing == nil && !e.hasVerdict { // a simultaneous open
+		t.pool.beginClosing(e)
 	}
-	if c := e.course; c != nil && len(c.states) < statesMost {
+	if c := e.closing; c != nil && len(c.states) < maxStates {
 		c.states = append(c.states, d)
 	}
 }
 
-// join finds the other end of a connection on this machine: the socket with the
+// joinPeer finds the other end of a connection on this machine: the socket with the
 // mirrored four-tuple, in the same network namespace or else in the only other one
 // that has it.
-func (t *Tracker) join(e *End) {
-	if e.Peer != nil || e.judged || e.LocalPort == 0 || e.State == tcpstate.Close {
+func (t *Tracker) joinPeer(e *End) {
+	if e.Peer != nil || e.hasVerdict || e.LocalPort == 0 || e.State == tcpstate.Close {
 		return
 	}
 	first := t.pairs.first(e)
-	if peer := otherEnd(e, first); peer != nil {
+	if peer := findPeer(e, first); peer != nil {
 		t.pairs.drop(peer)
 		t.pairs.drop(e)
-		t.link(e, peer)
+		t.linkEnds(e, peer)
 		return
 	}
 	t.pairs.put(e, first)
 }
 
-// link makes one connection of two ends.
-func (t *Tracker) link(e, peer *End) {
+// linkEnds makes one connection of two ends.
+func (t *Tracker) linkEnds(e, peer *End) {
 	e.Peer, peer.Peer = peer, e
-	t.Summary.joined(e, peer)
+	t.Summary.countJoined(e, peer)
 	e.connection = min(e.connection, peer.connection)
 	e.announced = e.announced || peer.announced
 	e.counted = e.counted || peer.counted
-	e.elsewhere = e.elsewhere || peer.elsewhere
-	peer.connection, peer.announced, peer.counted, peer.elsewhere = e.connection, e.announced, e.counted, e.elsewhere
+	e.countedElsewhere = e.countedElsewhere || peer.countedElsewhere
+	peer.connection, peer.announced, peer.counted, peer.countedElsewhere = e.connection, e.announced, e.counted, e.countedElsewhere
 }
 
-// otherEnd returns the one socket of those with the same pair of addresses that can be the
+// findPeer returns the one socket of those with the same pair of addresses that can be the
 // other end, or nil. Loopback addresses do not leave their network namespace.
-func otherEnd(e, first *End) *End {
+func findPeer(e, first *End) *End {
 	var elsewhere *End
 	several := false
 	for p := first; p != nil; p = p.next {

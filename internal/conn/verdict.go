@@ -5,32 +5,32 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// judge takes from a transition what it says about who opened and who closed.
-func (e *End) judge(tr *event.Transition) {
-	e.judgeOpening(tr)
+// learnSides takes from a transition what it says about who opened and who closed.
+func (e *End) learnSides(tr *event.Transition) {
+	e.learnOpener(tr)
 	switch tr.To {
 	case tcpstate.FinWait1:
-		e.course.act = event.Act{Time: tr.Time, How: Fin, Unsent: tr.FinUnsent, Mechanism: tr.Mechanism, Process: actor(tr)}
+		e.closing.act = event.Act{Time: tr.Time, How: Fin, Unsent: tr.FinUnsent, Mechanism: tr.Mechanism, Process: actingProcess(tr)}
 		if !tr.FinUnsent {
-			e.closes(Local, Fin, tr.Time)
+			e.noteFirstClose(Local, Fin, tr.Time)
 		}
 	case tcpstate.FinWait2:
 		// Our FIN is acknowledged, so it left before the peer's came.
-		e.course.act.Unsent = false
-		e.closes(Local, Fin, tr.Time)
+		e.closing.act.Unsent = false
+		e.noteFirstClose(Local, Fin, tr.Time)
 	case tcpstate.CloseWait:
-		e.closes(Remote, Fin, tr.Time)
+		e.noteFirstClose(Remote, Fin, tr.Time)
 	case tcpstate.Closing:
-		e.crossed(tr)
+		e.crossFins(tr)
 	case tcpstate.LastAck, tcpstate.TimeWait:
-		e.passed(tr.From)
+		e.learnFromState(tr.From)
 	case tcpstate.Close:
-		e.passed(tr.From)
-		e.judgeEnd(tr)
+		e.learnFromState(tr.From)
+		e.learnEnding(tr)
 	}
 }
 
-func (e *End) judgeOpening(tr *event.Transition) {
+func (e *End) learnOpener(tr *event.Transition) {
 	switch {
 	case tr.From == tcpstate.SynSent && tr.To == tcpstate.SynRecv:
 		e.Opener = Both // simultaneous open, RFC 9293 section 3.5
@@ -44,67 +44,67 @@ func (e *End) judgeOpening(tr *event.Transition) {
 	}
 }
 
-// doubt takes back that this end closed first where that rests on FIN_WAIT1, and what came
+// doubtOrder takes back that this end closed first where that rests on FIN_WAIT1, and what came
 // next was lost: the peer's FIN may have crossed ours, or been before it. It is found in
 // another state, of which FIN_WAIT2 alone proves that it was first.
-func (e *End) doubt(found tcpstate.State) {
+func (e *End) doubtOrder(found tcpstate.State) {
 	switch {
 	case found == tcpstate.Closing:
-		e.doubtful = true
+		e.orderUnsure = true
 	case e.State == tcpstate.FinWait1 && found != tcpstate.FinWait2:
-		e.doubtful = true
+		e.orderUnsure = true
 	}
-	if e.doubtful && e.ClosedFirst == Local {
+	if e.orderUnsure && e.ClosedFirst == Local {
 		e.ClosedFirst, e.How, e.Closed = 0, 0, 0
-		if e.course != nil {
-			e.course.act = event.Act{}
+		if e.closing != nil {
+			e.closing.act = event.Act{}
 		}
 	}
 }
 
-// passed takes from a state whose own transition was not seen what it proves: only
+// learnFromState takes from a state whose own transition was not seen what it proves: only
 // who sent the first FIN is ever in FIN_WAIT2, only the other in CLOSE_WAIT.
-func (e *End) passed(state tcpstate.State) {
+func (e *End) learnFromState(state tcpstate.State) {
 	switch state {
 	case tcpstate.FinWait2:
-		e.closes(Local, Fin, 0)
+		e.noteFirstClose(Local, Fin, 0)
 	case tcpstate.CloseWait, tcpstate.LastAck:
-		e.closes(Remote, Fin, 0)
+		e.noteFirstClose(Remote, Fin, 0)
 	}
 }
 
-// crossed takes FIN_WAIT1>CLOSING: the peer's FIN came before it acknowledged ours.
+// crossFins takes FIN_WAIT1>CLOSING: the peer's FIN came before it acknowledged ours.
 // Both closed first only if ours was on its way by then.
-func (e *End) crossed(tr *event.Transition) {
+func (e *End) crossFins(tr *event.Transition) {
 	if tr.FinUnsent {
 		// Our FIN waited for its turn although no data did: what was said is taken back.
 		e.announce(e.announced && e.ClosedFirst == 0)
-		e.course.act, e.ClosedFirst = event.Act{}, 0
-		e.closes(Remote, Fin, tr.Time)
+		e.closing.act, e.ClosedFirst = event.Act{}, 0
+		e.noteFirstClose(Remote, Fin, tr.Time)
 		return
 	}
 	e.ClosedFirst, e.How = Both, Fin
 }
 
-// closes notes the side that closed first, if none did before.
-func (e *End) closes(side Side, how How, at event.Time) {
+// noteFirstClose notes the side that closed first, if none did before.
+func (e *End) noteFirstClose(side Side, how How, at event.Time) {
 	if e.ClosedFirst == 0 {
 		e.ClosedFirst, e.How, e.Closed = side, how, at
 	}
 }
 
-// actor is the process that made a transition, or nil where the network did.
-func actor(tr *event.Transition) *event.Process {
+// actingProcess is the process that made a transition, or nil where the network did.
+func actingProcess(tr *event.Transition) *event.Process {
 	if tr.Acts() {
 		return tr.Process
 	}
 	return nil
 }
 
-// judgeEnd takes the way to CLOSE. A connection that was being closed before keeps
+// learnEnding takes the way to CLOSE. A connection that was being closed before keeps
 // its verdict, and ended otherwise.
-func (e *End) judgeEnd(tr *event.Transition) {
-	side, how := ending(tr)
+func (e *End) learnEnding(tr *event.Transition) {
+	side, how := whoEnded(tr)
 	if side == 0 || tr.From == tcpstate.TimeWait {
 		return
 	}
@@ -113,16 +113,16 @@ func (e *End) judgeEnd(tr *event.Transition) {
 		return
 	}
 	if side == Local {
-		e.course.act = event.Act{Time: tr.Time, How: how, Mechanism: tr.Mechanism, Process: actor(tr)}
+		e.closing.act = event.Act{Time: tr.Time, How: how, Mechanism: tr.Mechanism, Process: actingProcess(tr)}
 	}
-	e.closes(side, how, tr.Time)
+	e.noteFirstClose(side, how, tr.Time)
 	if how == Abandoned {
 		e.Mechanism, e.Closer = tr.Mechanism, tr.Process
 	}
 }
 
-// ending says which side ended a connection that nobody closed by a FIN, and how.
-func ending(tr *event.Transition) (Side, How) {
+// whoEnded returns which side ended a connection that nobody closed by a FIN, and how.
+func whoEnded(tr *event.Transition) (Side, How) {
 	switch tr.Cause {
 	case event.CauseResetSent:
 		return Local, Reset
@@ -152,31 +152,31 @@ func ending(tr *event.Transition) (Side, How) {
 	return Neither, 0 // unreachable: the error says how
 }
 
-// agree makes the verdict one with what the other end saw, and names who closed.
+// agreeWithPeer makes the verdict one with what the other end saw, and names who closed.
 // Where both acted before either heard of it, FINs crossed, or the earlier was first.
-func (e *End) agree() {
+func (e *End) agreeWithPeer() {
 	if p := e.Peer; p != nil {
-		e.compare(p)
+		e.compareActs(p)
 	}
 	first := e
 	if e.ClosedFirst == Remote {
 		first = e.Peer
 	}
-	if first != nil && e.decided() {
-		act := first.acted()
+	if first != nil && e.hasFirstCloser() {
+		act := first.firstAct()
 		e.Mechanism, e.Closer = act.Mechanism, act.Process
 	}
 }
 
-// trust takes from the other end what it knows better.
-func (e *End) trust(p *End) {
-	if e.ClosedFirst == 0 && !p.doubtful {
+// trustPeer takes from the other end what it knows better.
+func (e *End) trustPeer(p *End) {
+	if e.ClosedFirst == 0 && !p.orderUnsure {
 		e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
 	}
 }
 
-func (e *End) compare(p *End) {
-	own, other := e.acted(), p.acted()
+func (e *End) compareActs(p *End) {
+	own, other := e.firstAct(), p.firstAct()
 	if own.Unsent {
 		own = event.Act{}
 	}
@@ -187,8 +187,8 @@ func (e *End) compare(p *End) {
 	switch {
 	case e.ClosedFirst == Both:
 		// this end saw that FINs crossed, whatever is known of the other one's
-	case e.doubtful || p.doubtful:
-		e.trust(p)
+	case e.orderUnsure || p.orderUnsure:
+		e.trustPeer(p)
 	case own.Time != 0 && other.Time != 0 && own.How == Fin && other.How == Fin:
 		e.ClosedFirst, e.How = Both, Fin
 	case own.Time != 0 && (other.Time == 0 || own.Time <= other.Time):

@@ -177,7 +177,7 @@ func older(id event.ID, name string) step {
 	return func(s *story) {
 		f := event.Socket{Socket: id, NetNS: netns, State: state(name)}
 		f.Local, f.Remote = ends(id)
-		s.tracker.Found(&f)
+		s.tracker.AddFound(&f)
 	}
 }
 

@@ -28,7 +28,7 @@ func (w *Writer) Found(at event.Time, e *conn.End, _ bool) {
 func (w *Writer) Resume(at event.Time) {
 	for _, e := range w.sockets.Open() {
 		w.socket(at, whenFile, e)
-		if gone := e.Gone(); gone != nil {
+		if gone := e.ClosedPeer(); gone != nil {
 			w.socket(at, whenFile, gone)
 		}
 	}

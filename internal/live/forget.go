@@ -6,28 +6,25 @@ import (
 	"fmt"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// gone is a socket that is followed no longer.
-type gone struct {
-	tuple event.Tuple
-	id    event.ID
-}
-
-// forget takes from the tracker that there are too many sockets to follow this one on. It
-// does so while the correlator is at work, which must not lose sockets meanwhile.
-func (t *trace) forget(e *conn.End) {
+// noteForgotten asks the tracker whether it forgot a socket for the last record's, as there
+// are too many.
+func (t *trace) noteForgotten() {
+	f, some := t.tracker.Forgot()
+	if !some {
+		return
+	}
 	if t.tracker.Summary.Forgotten == 1 {
-		t.Log.Warn(fmt.Sprintf("more than %d sockets at a time: those in TIME_WAIT are followed no longer, and then the oldest; trace fewer, by --port or --host", conn.Most))
+		t.Log.Warn(fmt.Sprintf("more than %d sockets at a time: those in TIME_WAIT are followed no longer, and then the oldest; trace fewer, by --port or --host", conn.MaxSockets))
 	}
-	t.gone = append(t.gone, gone{e.Tuple, e.Socket})
+	t.forgotten = append(t.forgotten, f)
 }
 
-// forgetGone has the correlator forget what the tracker has forgotten.
-func (t *trace) forgetGone() {
-	for _, g := range t.gone {
-		t.correlator.Forget(g.tuple, g.id)
+// forget has the correlator forget what the tracker forgot, once it is done with a record.
+func (t *trace) forget() {
+	for _, f := range t.forgotten {
+		t.correlator.Forget(f.Tuple, f.Socket)
 	}
-	t.gone = t.gone[:0]
+	t.forgotten = t.forgotten[:0]
 }

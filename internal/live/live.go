@@ -78,8 +78,8 @@ type trace struct {
 	older      []*event.Socket // found when the trace began and not told yet, by time
 	looker     looker
 	sampler    sampler
-	checked    event.Time // when the loss counters were read
-	gone       []gone     // followed no longer, since the last record
+	checked    event.Time       // when the loss counters were read
+	forgotten  []conn.Forgotten // since the last record of the ring
 }
 
 // Run traces until the context ends, and then writes the end of the trace in order.
@@ -107,7 +107,6 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	defer diag.Close()
 	stream := pipeline.New(out)
 	t := &trace{Options: o, probe: p, diag: diag, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel}
-	stream.Forgets = t.forget
 	t.records = stream
 	if o.Raw != nil {
 		t.records = tee{stream, o.Raw}
@@ -207,7 +206,7 @@ func (t *trace) quiet(asked event.Time) error {
 func (t *trace) take(k *event.Kernel, more bool) error {
 	t.meet(k.Time)
 	t.correlator.Add(k)
-	t.forgetGone()
+	t.forget()
 	if k.Time.Sub(t.checked) >= lossCheck {
 		if err := t.skipped(k.Time); err != nil {
 			return err
@@ -254,6 +253,7 @@ func (t *trace) deadline() time.Time {
 
 func (t *trace) transition(tr *event.Transition) {
 	t.records.Transition(tr)
+	t.noteForgotten()
 	if t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
 		t.cancel(pipeline.ErrCount)
 	}

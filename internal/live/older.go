@@ -96,5 +96,6 @@ func (t *trace) meet(until event.Time) {
 		}
 		s.Socket = id
 		t.records.Found(s)
+		t.noteForgotten()
 	}
 }

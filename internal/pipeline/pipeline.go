@@ -30,9 +30,6 @@ type Sink interface {
 // Stream is one trace. It is not safe for concurrent use.
 type Stream struct {
 	Tracker *conn.Tracker
-	// Forgets, if it is not nil, is told of each end that is followed no longer. It must not
-	// keep it.
-	Forgets func(*conn.End)
 	out     Sink
 	doctor  *diagnose.Engine
 	lost    uint64
@@ -41,15 +38,13 @@ type Stream struct {
 // New returns a stream that leads to a sink.
 func New(out Sink) *Stream {
 	tracker := conn.NewTracker()
-	s := &Stream{Tracker: tracker, out: out, doctor: diagnose.New(tracker)}
-	tracker.Forgets = s.forget
-	return s
+	return &Stream{Tracker: tracker, out: out, doctor: diagnose.New(tracker)}
 }
 
-func (s *Stream) forget(e *conn.End) {
-	s.doctor.Forget(e.Socket)
-	if s.Forgets != nil {
-		s.Forgets(e)
+// forget drops what is known of the socket that the tracker forgot for the last record's.
+func (s *Stream) forget() {
+	if f, some := s.Tracker.Forgot(); some {
+		s.doctor.Forget(f.Socket)
 	}
 }
 
@@ -62,13 +57,17 @@ func (s *Stream) Start(start *event.Start) {
 // Found takes a socket that is older than the trace, or than the file.
 func (s *Stream) Found(socket *event.Socket) {
 	known := s.Tracker.End(socket.Socket) != nil
-	s.out.Found(socket.Time, s.Tracker.Found(socket), known)
+	end := s.Tracker.AddFound(socket)
+	s.forget()
+	s.out.Found(socket.Time, end, known)
 }
 
 // Transition takes the next transition. Of a socket that was never seen, it is none to
 // stay in its state.
 func (s *Stream) Transition(t *event.Transition) {
-	if step := s.Tracker.Add(t); step.End != nil {
+	step := s.Tracker.Add(t)
+	s.forget()
+	if step.End != nil {
 		s.out.Transition(t, step)
 		s.found(s.doctor.Transition(t, step))
 	}
@@ -102,7 +101,7 @@ func (s *Stream) Loss(l event.Loss) {
 }
 
 // Held takes who has a socket open at the end.
-func (s *Stream) Held(id event.ID, holders []event.Holder) { s.Tracker.Held(id, holders) }
+func (s *Stream) Held(id event.ID, holders []event.Holder) { s.Tracker.SetHolders(id, holders) }
 
 // Stop takes the end of the trace. What it counts is counted anew, but for losses, of
 // which the record of one may be lost itself.

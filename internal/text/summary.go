@@ -45,7 +45,7 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	if stop.Forgotten > 0 {
 		p.add("\nforgotten:         ")
 		p.count(int(stop.Forgotten), "socket")
-		p.add(": only ", strconv.Itoa(conn.Most), " are followed at a time")
+		p.add(": only ", strconv.Itoa(conn.MaxSockets), " are followed at a time")
 	}
 	if stop.Reason == event.StopCut {
 		p.add("\ncut off:           after ", p.clockTime(stop.Time, 3), ", without a stop record")
