@@ -31,21 +31,21 @@ const (
 	callShare  = 20
 )
 
-// place is where a port is asked for.
-type place struct {
+// portScope is where a port is asked for.
+type portScope struct {
 	netns uint32
 	port  uint16 // local; 0: all
 }
 
-// looker has the last looks at the sockets for failed calls.
-type looker struct {
-	looks map[place]*look
+// callLooks has the last looks at the sockets for failed calls.
+type callLooks struct {
+	looks map[portScope]*callLook
 	debt  time.Duration // looked, and not made good by time
 	at    event.Time    // when debt was counted
 }
 
-// look is what was found in one place.
-type look struct {
+// callLook is what was found in one scope.
+type callLook struct {
 	at          event.Time
 	found       []event.Socket
 	sockets     []event.Socket // with what the trace knows
@@ -85,7 +85,7 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 	inUse := c.Error == event.EADDRINUSE
 	switch {
 	case c.Call == event.CallConnect, inUse && c.Local.Port() == 0:
-		sockets, err := t.lookFor(place{c.NetNS, 0})
+		sockets, err := t.socketsIn(portScope{c.NetNS, 0})
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 		if err := t.findHolders(c, k); err != nil {
 			return err
 		}
-		bound(c)
+		limitHolders(c)
 	}
 	return nil
 }
@@ -103,29 +103,29 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 // findHolders finds the sockets in the way. Where an earlier look has none, what is in
 // the way may be younger than the look, and of those that the filter leaves out.
 func (t *trace) findHolders(c *event.CallFailed, k *event.Kernel) error {
-	p := place{c.NetNS, c.Local.Port()}
+	p := portScope{c.NetNS, c.Local.Port()}
 	for {
-		sockets, err := t.lookFor(p)
+		sockets, err := t.socketsIn(p)
 		if err != nil {
 			return err
 		}
 		c.Holders = t.inTheWay(c, k, sockets)
-		l := t.looker.looks[p]
+		l := t.callLooks.looks[p]
 		switch {
-		case len(c.Holders) > 0 && (l.at >= c.Time || !slices.ContainsFunc(c.Holders, mayHaveGoneOn)):
+		case len(c.Holders) > 0 && (l.at >= c.Time || !slices.ContainsFunc(c.Holders, mayBeOver)):
 			return nil
 		case l.unseen:
 			return errUnseen
 		case l.at >= c.Time:
 			return nil
 		}
-		delete(t.looker.looks, p)
+		delete(t.callLooks.looks, p)
 	}
 }
 
-// mayHaveGoneOn reports whether what an older look has of a socket may be over: it is one end
+// mayBeOver reports whether what an older look has of a socket may be over: it is one end
 // of a connection, which the filter leaves out, so that the trace did not see it go on.
-func mayHaveGoneOn(h event.InTheWay) bool {
+func mayBeOver(h event.InTheWay) bool {
 	return h.Socket.Socket == 0 && h.Remote.Port() != 0 && !h.Timewait
 }
 
@@ -135,58 +135,58 @@ var errNotLooked = errors.New("too many calls fail to look at the sockets for ea
 // errUnseen: no way leads into the network namespace, as no process is in it.
 var errUnseen = errors.New("the network namespace could not be looked at")
 
-// lookFor finds the sockets that there were when the call failed: those that the trace
+// socketsIn finds the sockets that there were when the call failed: those that the trace
 // knew by then, and besides those that are only bound or that the filter leaves out, as
 // they are a moment later, or were shortly before.
-func (t *trace) lookFor(p place) ([]event.Socket, error) {
+func (t *trace) socketsIn(p portScope) ([]event.Socket, error) {
 	now, transitions := host.Now(), t.tracker.Summary.Transitions
-	l := t.looker.looks[p]
+	l := t.callLooks.looks[p]
 	if l == nil || now.Sub(l.at) >= lookAgain {
-		if !t.looker.may(now) || t.ctx.Err() != nil {
+		if !t.callLooks.mayLook(now) || t.ctx.Err() != nil {
 			return nil, errNotLooked
 		}
 		found, err := t.diag.Look(p.query())
 		if err != nil {
 			return nil, err
 		}
-		l = &look{at: now, found: found.Sockets, transitions: -1, unseen: found.Unseen > 0}
-		t.looker.remember(p, l)
+		l = &callLook{at: now, found: found.Sockets, transitions: -1, unseen: found.Unseen > 0}
+		t.callLooks.keep(p, l)
 	}
 	if l.transitions != transitions {
-		l.sockets, l.transitions = t.merge(p.query(), l.found, now), transitions
+		l.sockets, l.transitions = t.mergeKnown(p.query(), l.found, now), transitions
 	}
 	return l.sockets, nil
 }
 
-func (p place) query() sockdiag.Query {
+func (p portScope) query() sockdiag.Query {
 	return sockdiag.Query{NetNS: []uint32{p.netns}, LocalPort: p.port}
 }
 
-// may reports whether there is time for another look.
-func (r *looker) may(now event.Time) bool {
-	r.debt = max(0, r.debt-now.Sub(r.at)*callShare/100)
-	r.at = now
-	return r.debt < callCredit
+// mayLook reports whether there is time for another look.
+func (c *callLooks) mayLook(now event.Time) bool {
+	c.debt = max(0, c.debt-now.Sub(c.at)*callShare/100)
+	c.at = now
+	return c.debt < callCredit
 }
 
-// remember keeps a look, and forgets those that serve no more.
-func (r *looker) remember(p place, l *look) {
+// keep keeps a look, and forgets those that serve no more.
+func (c *callLooks) keep(p portScope, l *callLook) {
 	now := host.Now()
-	r.debt += now.Sub(l.at)
-	if r.looks == nil {
-		r.looks = make(map[place]*look)
+	c.debt += now.Sub(l.at)
+	if c.looks == nil {
+		c.looks = make(map[portScope]*callLook)
 	}
-	for other, old := range r.looks {
+	for other, old := range c.looks {
 		if now.Sub(old.at) >= lookAgain {
-			delete(r.looks, other)
+			delete(c.looks, other)
 		}
 	}
-	r.looks[p] = l
+	c.looks[p] = l
 }
 
-// merge makes one list of what was found and what the trace knows. It knows better in
+// mergeKnown makes one list of what was found and what the trace knows. It knows better in
 // which state a socket was when the call failed.
-func (t *trace) merge(q sockdiag.Query, found []event.Socket, now event.Time) []event.Socket {
+func (t *trace) mergeKnown(q sockdiag.Query, found []event.Socket, now event.Time) []event.Socket {
 	seen := make(map[event.ID]bool)
 	holders := make(map[event.ID][]event.Holder)
 	sockets := make([]event.Socket, 0, len(found))
@@ -251,7 +251,7 @@ func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.S
 	}
 	sure, maybe := bind.Blockers(ask, others)
 	var holders []event.InTheWay
-	for _, s := range withoutLater(c, append(sure, maybe...)) {
+	for _, s := range withoutOwnBound(c, append(sure, maybe...)) {
 		holder := event.InTheWay{Socket: s}
 		if end := t.tracker.End(s.Socket); end != nil {
 			holder.Role = end.Role()
@@ -269,9 +269,9 @@ const (
 	processesMost = 16 // of each
 )
 
-// bound counts the sockets in the way beyond those that are told. What has no end of its
+// limitHolders counts the sockets in the way beyond those that are told. What has no end of its
 // own is told first, and then what lasts longest.
-func bound(c *event.CallFailed) {
+func limitHolders(c *event.CallFailed) {
 	for i := range c.Holders {
 		h := &c.Holders[i]
 		h.Holders = h.Holders[:min(len(h.Holders), processesMost)]
@@ -279,24 +279,24 @@ func bound(c *event.CallFailed) {
 	if len(c.Holders) <= inTheWayMost {
 		return
 	}
-	slices.SortStableFunc(c.Holders, func(a, b event.InTheWay) int { return cmp.Compare(lasts(&b), lasts(&a)) })
+	slices.SortStableFunc(c.Holders, func(a, b event.InTheWay) int { return cmp.Compare(endOf(&b), endOf(&a)) })
 	for _, h := range c.Holders[inTheWayMost:] {
 		c.More[h.State]++
 	}
 	c.Holders = slices.Clone(c.Holders[:inTheWayMost])
 }
 
-// lasts is when a socket in the way ends by itself, if it does.
-func lasts(h *event.InTheWay) event.Time {
+// endOf returns when a socket in the way ends by itself, if it does.
+func endOf(h *event.InTheWay) event.Time {
 	if h.Until == 0 || h.State == tcpstate.FinWait2 {
 		return math.MaxInt64
 	}
 	return h.Until
 }
 
-// withoutLater leaves out the asking process's own sockets that are only bound: it may
+// withoutOwnBound leaves out the asking process's own sockets that are only bound: it may
 // have got the port after the call had failed. If nothing else is in the way, they are.
-func withoutLater(c *event.CallFailed, sockets []event.Socket) []event.Socket {
+func withoutOwnBound(c *event.CallFailed, sockets []event.Socket) []event.Socket {
 	var sure []event.Socket
 	for _, s := range sockets {
 		if s.State != tcpstate.Close || len(s.Holders) == 0 || s.Holders[0].PID != c.Process.PID {

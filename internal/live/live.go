@@ -76,7 +76,7 @@ type trace struct {
 	cancel     context.CancelCauseFunc
 	diag       *sockdiag.Diag
 	older      []*event.Socket // found when the trace began and not told yet, by time
-	looker     looker
+	callLooks  callLooks
 	sampler    sampler
 	checked    event.Time       // when the loss counters were read
 	forgotten  []conn.Forgotten // since the last record of the ring
@@ -112,21 +112,21 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 		t.records = tee{stream, o.Raw}
 	}
 	defer t.sampler.looking.Wait()
-	t.correlator = correlate.New(o.Filter, correlate.Kernel{Jiffy: jiffy, Resets: p.Has(probe.Resets), ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.transition, t.other)
+	t.correlator = correlate.New(o.Filter, correlate.Kernel{Jiffy: jiffy, Resets: p.Has(probe.Resets), ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.takeTransition, t.takeOther)
 	if err := t.findOlder(); err != nil {
 		return err
 	}
 	o.Log.Debug(fmt.Sprintf("attached; a jiffy is %v, the wall clock is %v ahead of the kernel's", jiffy, time.Duration(clock)))
-	start := t.start(clock)
+	start := t.startRecord(clock)
 	t.sampler.began, t.checked = start.Time, start.Time
 	t.records.Start(start)
 	if err := out.Flush(); err != nil {
-		return writing(err)
+		return writeError(err)
 	}
 	if o.Ready != nil {
 		o.Ready()
 	}
-	t.prefer()
+	t.preferReader()
 	if o.Drop != nil {
 		if err := o.Drop(); err != nil {
 			return err
@@ -143,21 +143,21 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	if err := <-stopped; err != nil {
 		return err
 	}
-	return t.stop(context.Cause(ctx))
+	return t.finish(context.Cause(ctx))
 }
 
-// prefer gives the reader a thread of its own that the scheduler prefers: on a machine that
+// preferReader gives the reader a thread of its own that the scheduler prefers: on a machine that
 // is out of processor time, the ring would overflow while the reader waits for its turn.
-func (t *trace) prefer() {
+func (t *trace) preferReader() {
 	runtime.LockOSThread() // for good: no other goroutine shall inherit the preference
 	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, readerNice); err != nil {
 		t.Log.Warn("the reader has no preference, and events may be lost when all processors are busy" +
-			reason(privilege.Priority.Why(err)))
+			because(privilege.Priority.Why(err)))
 	}
 }
 
-// reason puts why something is refused behind what is.
-func reason(why string) string {
+// because puts why something is refused behind what is.
+func because(why string) string {
 	if why == "" {
 		return ""
 	}
@@ -180,9 +180,9 @@ func (t *trace) read() error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			err = t.quiet(asked)
+			err = t.takeSilence(asked)
 		case err == nil:
-			err = t.take(&k, more)
+			err = t.takeRecord(&k, more)
 		}
 		if err != nil {
 			return err
@@ -190,25 +190,25 @@ func (t *trace) read() error {
 	}
 }
 
-// quiet is told that the ring was empty: all until then was read.
-func (t *trace) quiet(asked event.Time) error {
-	t.meet(asked)
+// takeSilence takes that the ring was empty: all until then was read.
+func (t *trace) takeSilence(asked event.Time) error {
+	t.reportOlder(asked)
 	t.correlator.Advance(asked)
 	if asked.Sub(t.checked) >= lossCheck {
-		if err := t.losses(); err != nil {
+		if err := t.reportLosses(); err != nil {
 			return err
 		}
 	}
 	return t.pause(0)
 }
 
-// take takes an event, behind which there are more or none as yet.
-func (t *trace) take(k *event.Kernel, more bool) error {
-	t.meet(k.Time)
+// takeRecord takes an event, behind which there are more or none as yet.
+func (t *trace) takeRecord(k *event.Kernel, more bool) error {
+	t.reportOlder(k.Time)
 	t.correlator.Add(k)
 	t.forget()
 	if k.Time.Sub(t.checked) >= lossCheck {
-		if err := t.skipped(k.Time); err != nil {
+		if err := t.reportSkipped(k.Time); err != nil {
 			return err
 		}
 		if err := t.flush(); err != nil { // there may be more for long
@@ -238,7 +238,7 @@ func (t *trace) flush() error {
 		return nil
 	}
 	if err := t.out.Flush(); err != nil {
-		return writing(err)
+		return writeError(err)
 	}
 	return nil
 }
@@ -251,7 +251,7 @@ func (t *trace) deadline() time.Time {
 	return time.Now().Add(patrol)
 }
 
-func (t *trace) transition(tr *event.Transition) {
+func (t *trace) takeTransition(tr *event.Transition) {
 	t.records.Transition(tr)
 	t.noteForgotten()
 	if t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
@@ -259,54 +259,54 @@ func (t *trace) transition(tr *event.Transition) {
 	}
 }
 
-// other takes from the correlator what is no transition.
-func (t *trace) other(k *event.Kernel) {
+// takeOther takes from the correlator what is no transition.
+func (t *trace) takeOther(k *event.Kernel) {
 	if k.Kind == event.RingGap {
-		t.lost(k.Time, t.probe.Gap(k), event.LossRing)
+		t.reportLoss(k.Time, t.probe.Gap(k), event.LossRing)
 		return
 	}
 	t.callFailed(k)
 }
 
-// losses tells what was lost since the last time. All records that there are are read: what
+// reportLosses reports what was lost since the last time. All records that there are are read: what
 // the ring refused is missing here.
-func (t *trace) losses() error {
+func (t *trace) reportLosses() error {
 	refused, err := t.probe.Refused()
 	if err != nil {
 		return err
 	}
 	now := host.Now() // whatever was refused was before
-	t.lost(now, refused, event.LossRing)
-	return t.skipped(now)
+	t.reportLoss(now, refused, event.LossRing)
+	return t.reportSkipped(now)
 }
 
-// skipped tells what the kernel skipped since the last time.
-func (t *trace) skipped(now event.Time) error {
+// reportSkipped reports what the kernel skipped since the last time.
+func (t *trace) reportSkipped(now event.Time) error {
 	t.checked = now
 	skipped, err := t.probe.Skipped()
 	if err != nil {
 		return err
 	}
-	t.lost(now, skipped, event.LossReentry)
+	t.reportLoss(now, skipped, event.LossReentry)
 	return nil
 }
 
-func (t *trace) lost(at event.Time, events uint64, kind event.LossKind) {
+func (t *trace) reportLoss(at event.Time, events uint64, kind event.LossKind) {
 	if events > 0 {
 		t.records.Loss(event.Loss{Time: at, Lost: events, Kind: kind})
 	}
 }
 
-func (t *trace) stop(cause error) error {
-	t.meet(host.Now())
+func (t *trace) finish(cause error) error {
+	t.reportOlder(host.Now())
 	t.correlator.Close()
-	if err := t.losses(); err != nil {
+	if err := t.reportLosses(); err != nil {
 		return err
 	}
-	t.refresh()
+	t.refreshHolders()
 	t.records.Stop(event.Stop{Time: host.Now(), Reason: pipeline.Reason(cause)})
 	if err := t.out.Flush(); err != nil {
-		return writing(err)
+		return writeError(err)
 	}
 	if t.stream.Detected(t.FailOn...) {
 		return pipeline.ErrFindings
@@ -314,4 +314,4 @@ func (t *trace) stop(cause error) error {
 	return nil
 }
 
-func writing(err error) error { return fmt.Errorf("write the trace: %w", err) }
+func writeError(err error) error { return fmt.Errorf("write the trace: %w", err) }

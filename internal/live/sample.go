@@ -28,9 +28,9 @@ const (
 	// stockShare is the part of the local ports, in percent, from which on those for one
 	// destination are sampled.
 	stockShare = 50
-	// crowd is how many sockets are followed when the looks begin to leave out those in
+	// sampleMost is how many sockets are followed when the looks begin to leave out those in
 	// ESTABLISHED and TIME_WAIT, of which there are most: a look has 300 bytes of each.
-	crowd = 50_000
+	sampleMost = 50_000
 	// fewPorts are not worth a look at the settings.
 	fewPorts = 8
 )
@@ -38,8 +38,8 @@ const (
 // sampler remembers what was sampled last.
 type sampler struct {
 	began    event.Time
-	next     event.Time  // when to look again
-	looks    chan looked // has the look that is done; nil: none is under way
+	next     event.Time      // when to look again
+	looks    chan lookResult // has the look that is done; nil: none is under way
 	looking  sync.WaitGroup
 	sockets  map[event.ID]sampled
 	stocks   map[destination]int // percent taken when last told
@@ -78,47 +78,47 @@ func (t *trace) sample() {
 	if now < t.sampler.next {
 		return
 	}
-	places := t.inhabited()
-	if len(places) == 0 {
+	namespaces := t.openNamespaces()
+	if len(namespaces) == 0 {
 		t.sampler.next = now.Add(sampleEvery)
 		return
 	}
-	t.lookAside(sockdiag.Query{NetNS: places, Restless: t.crowded()})
+	t.startLook(sockdiag.Query{NetNS: namespaces, Restless: t.tooManyToSample()})
 }
 
-// crowded reports whether there are too many sockets to look at all, and warns once.
-func (t *trace) crowded() bool {
-	if t.tracker.Len() <= crowd {
+// tooManyToSample reports whether there are too many sockets to look at all, and warns once.
+func (t *trace) tooManyToSample() bool {
+	if t.tracker.Len() <= sampleMost {
 		return false
 	}
 	if !t.sampler.warned {
 		t.sampler.warned = true
-		t.Log.Warn(fmt.Sprintf("more than %d sockets: who has the established ones now, and how many local ports are left, is not looked for", crowd))
+		t.Log.Warn(fmt.Sprintf("more than %d sockets: who has the established ones now, and how many local ports are left, is not looked for", sampleMost))
 	}
 	return true
 }
 
-// looked is what came of a look.
-type looked struct {
+// lookResult is what came of a look.
+type lookResult struct {
 	query sockdiag.Query
 	found *sockdiag.Snapshot
 	took  time.Duration
 	err   error
 }
 
-// lookAside looks at the sockets while the records are read on.
-func (t *trace) lookAside(q sockdiag.Query) {
-	done := make(chan looked, 1)
+// startLook looks at the sockets while the records are read on.
+func (t *trace) startLook(q sockdiag.Query) {
+	done := make(chan lookResult, 1)
 	t.sampler.looks = done
 	t.sampler.looking.Go(func() {
 		start := host.Now()
 		found, err := t.diag.Look(q)
-		done <- looked{q, found, host.Now().Sub(start), err}
+		done <- lookResult{q, found, host.Now().Sub(start), err}
 	})
 }
 
 // takeLook takes a look that is done. One that failed is told, and the trace goes on.
-func (t *trace) takeLook(l looked) {
+func (t *trace) takeLook(l lookResult) {
 	t.sampler.looks = nil
 	now := host.Now()
 	t.sampler.next = now.Add(max(sampleEvery, sampleShare*l.took))
@@ -132,16 +132,16 @@ func (t *trace) takeLook(l looked) {
 	}
 }
 
-// inhabited returns the network namespaces with sockets that processes have: what is in
+// openNamespaces returns the network namespaces with sockets that processes have: what is in
 // TIME_WAIT needs no look.
-func (t *trace) inhabited() []uint32 {
-	var places []uint32
+func (t *trace) openNamespaces() []uint32 {
+	var namespaces []uint32
 	for e := range t.tracker.Ends() {
-		if e.State != tcpstate.TimeWait && !slices.Contains(places, e.NetNS) {
-			places = append(places, e.NetNS)
+		if e.State != tcpstate.TimeWait && !slices.Contains(namespaces, e.NetNS) {
+			namespaces = append(namespaces, e.NetNS)
 		}
 	}
-	return places
+	return namespaces
 }
 
 func (t *trace) sampleSockets(sockets []event.Socket) {
@@ -159,16 +159,16 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 			before = sampled{state: s.State}
 		}
 		changed := t.correlator.UpdateOwner(s)
-		if t.telling(s, end, &before) || changed {
+		if t.worthASample(s, end, &before) || changed {
 			t.records.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
 		}
 		t.sampler.sockets[s.Socket] = before
 	}
 }
 
-// telling reports whether a socket shows something that was not told before, or has waited
+// worthASample reports whether a socket shows something that was not told before, or has waited
 // long enough to be looked at again.
-func (t *trace) telling(s *event.Socket, end *conn.End, last *sampled) bool {
+func (t *trace) worthASample(s *event.Socket, end *conn.End, last *sampled) bool {
 	c := &s.Counters
 	changed := c.Timeouts != last.timeouts || c.Drops != last.drops || c.Backlog > c.BacklogMax
 	last.timeouts, last.drops = c.Timeouts, c.Drops

@@ -8,15 +8,15 @@ import (
 	"github.com/tcptrace/tcptrace/internal/probe"
 )
 
-// start says what this trace can see, and how exactly.
-func (t *trace) start(clock event.Clock) *event.Start {
+// startRecord makes the record of what this trace can see, and how exactly.
+func (t *trace) startRecord(clock event.Clock) *event.Start {
 	offers := t.probe.Offers()
 	for i := range offers {
 		if offers[i].Feature == probe.Iterators {
 			offers[i].Here, offers[i].Err = t.diag.Exact(), t.diag.Why()
 		}
 	}
-	t.warn(offers)
+	t.warnOfMissing(offers)
 	start := &event.Start{
 		Time: host.Now(), Clock: clock, Version: t.Version, Filter: t.Filter.String(),
 		Sources: event.Sources{
@@ -31,9 +31,9 @@ func (t *trace) start(clock event.Clock) *event.Start {
 	return start
 }
 
-// warn says what is less exact for want of a right, or because the kernel refuses what it
+// warnOfMissing warns of what is less exact for want of a right, or because the kernel refuses what it
 // has. What is so of the kernel's age is in the start record.
-func (t *trace) warn(offers []probe.Offer) {
+func (t *trace) warnOfMissing(offers []probe.Offer) {
 	for _, o := range offers {
 		switch {
 		case o.Here || o.Less == "":

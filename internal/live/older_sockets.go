@@ -30,7 +30,7 @@ func (t *trace) findOlder() error {
 	}
 	if found.Unseen > 0 {
 		t.Log.Warn(fmt.Sprintf("%d network namespaces could not be entered: sockets in them that are older than the trace show with their first change", found.Unseen) +
-			reason(privilege.Namespaces.Why(unix.EPERM)))
+			because(privilege.Namespaces.Why(unix.EPERM)))
 	}
 	if found.More > 0 {
 		t.Log.Warn(fmt.Sprintf("%d more sockets in TIME_WAIT than can be followed are older than the trace: their ends do not show", found.More))
@@ -47,20 +47,20 @@ func (t *trace) findOlder() error {
 		if s.State == tcpstate.Close || !t.Filter.Match(&tuple) {
 			continue // it is only bound, or nobody's business
 		}
-		s.Role = role(s, listening[s.Local.Port()])
+		s.Role = roleOf(s, listening[s.Local.Port()])
 		t.older = append(t.older, s)
 	}
 	slices.SortFunc(t.older, func(a, b *event.Socket) int { return cmp.Compare(a.Time, b.Time) })
 	return nil
 }
 
-// refresh finds out who has the sockets open that are still there at the end.
-func (t *trace) refresh() {
-	places := t.inhabited()
-	if len(places) == 0 {
+// refreshHolders finds out who has the sockets open that are still there at the end.
+func (t *trace) refreshHolders() {
+	namespaces := t.openNamespaces()
+	if len(namespaces) == 0 {
 		return
 	}
-	found, err := t.diag.Look(sockdiag.Query{NetNS: places, Held: true, Restless: t.crowded()})
+	found, err := t.diag.Look(sockdiag.Query{NetNS: namespaces, Held: true, Restless: t.tooManyToSample()})
 	if err != nil {
 		t.Log.Warn("look at the sockets that are still open: who has them is not told", zap.Error(err))
 		found = &sockdiag.Snapshot{}
@@ -73,9 +73,9 @@ func (t *trace) refresh() {
 	}
 }
 
-// role says that a socket is the server's where a listener takes connections to its
+// roleOf returns that a socket is the server's where a listener takes connections to its
 // address.
-func role(s *event.Socket, listening []*event.Socket) event.Role {
+func roleOf(s *event.Socket, listening []*event.Socket) event.Role {
 	for _, l := range listening {
 		if s.State != tcpstate.Listen && l.Listens(s.NetNS, s.Local) {
 			return event.Server
@@ -84,9 +84,9 @@ func role(s *event.Socket, listening []*event.Socket) event.Role {
 	return 0
 }
 
-// meet tells of the older sockets that were seen before a time: the ring's records
+// reportOlder reports the older sockets that were seen before a time: the ring's records
 // until then are read.
-func (t *trace) meet(until event.Time) {
+func (t *trace) reportOlder(until event.Time) {
 	for len(t.older) > 0 && t.older[0].Time <= until {
 		s := t.older[0]
 		t.older = t.older[1:]
