@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* What a process asked of a system call for a port. */
 #ifndef TCPTRACE_CALL_H
 #define TCPTRACE_CALL_H

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* What differs from kernel to kernel, each difference told by a feature, never
  * by a version number. */
 #ifndef TCPTRACE_COMPAT_H

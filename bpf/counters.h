@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* What a full socket counts over its life, and whose it is. */
 #ifndef TCPTRACE_COUNTERS_H
 #define TCPTRACE_COUNTERS_H

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* The arguments of system calls, and what is behind a file descriptor. */
 #ifndef TCPTRACE_DESCRIPTOR_H
 #define TCPTRACE_DESCRIPTOR_H

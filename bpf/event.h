@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* The wire layout: what one record of the ring buffer looks like. It is written
  * here and nowhere else; internal/event decodes it, and a test of internal/probe
  * holds the two against each other. */

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* Which sockets the trace is about: set once by the loader, read only. What is
  * not asked for costs nothing, the verifier removes it as dead code. */
 #ifndef TCPTRACE_FILTER_H

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* What a snapshot tells of one socket, or of one file descriptor for it. */
 #ifndef TCPTRACE_FOUND_H
 #define TCPTRACE_FOUND_H

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* The timewait sockets that are in FIN_WAIT2, by their ends, where kfree_skb does not tell
  * the socket that a segment was dropped at. */
 #ifndef TCPTRACE_HALF_CLOSED_H

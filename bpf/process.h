@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* Who acts. The task on the CPU is the actor only inside its own system call;
  * anywhere else it is whoever the softirq interrupted. */
 #ifndef TCPTRACE_PROCESS_H

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* Records about sockets: full ones by the verifier's typed pointers, others by a copy. */
 #ifndef TCPTRACE_RECORD_H
 #define TCPTRACE_RECORD_H

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* The ring buffer that hands records to user space, and what it refused. */
 #ifndef TCPTRACE_RING_H
 #define TCPTRACE_RING_H

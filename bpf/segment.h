@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* Reading the headers of a received segment. */
 #ifndef TCPTRACE_SEGMENT_H
 #define TCPTRACE_SEGMENT_H

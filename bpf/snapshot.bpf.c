@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: GPL-2.0 OR MIT
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Copyright (c) 2026 The tcptrace authors */
 /* The sockets as they are now: iterators that write one struct found for each socket
  * of a network namespace, and for each file descriptor of a socket in any of them. */
 #include "types.h"

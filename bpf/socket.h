@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* Reading sockets into a record: full ones through the verifier's typed
  * pointers, timewait and request sockets from a copy. */
 #ifndef TCPTRACE_SOCKET_H

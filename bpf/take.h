@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* Which program takes an event, where several look at one tracepoint.
  *
  * The kernel skips a program that runs on the processor already: where a segment comes while a

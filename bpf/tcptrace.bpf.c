@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: GPL-2.0 OR MIT
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Copyright (c) 2026 The tcptrace authors */
 /* The programs of tcptrace. Each looks at one tracepoint, drops what the filter does
  * not want, and hands the rest to user space in one ring buffer. They keep no state but for
  * who took an event (take.h), and where a kernel does not tell what is needed: half_closed.h,

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* The kernel types that the programs touch, and of them only the fields that
  * they read. The order and the offsets are not the kernel's: CO-RE puts each
  * access right for the running kernel when the object is loaded. What not every

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
 /* The fixed-width names that libbpf's helper declarations expect, and the few
  * constants of the BPF system call that the programs name. */
 #ifndef TCPTRACE_TYPES_H
