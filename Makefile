@@ -64,8 +64,8 @@ cross: ## Prove that the command builds for other systems
 	@GOARCH=arm64 go build -o /dev/null ./cmd/tcptrace
 
 generate: ## Compile the BPF programs anew (installs clang by apt-get where it lacks)
-	@command -v $(CLANG) >/dev/null && [ -e /usr/include/bpf/bpf_helpers.h ] || \
-		{ apt-get update -qq && apt-get install -qq -y $(CLANG) llvm-19 libbpf-dev; } >/dev/null
+	@command -v $(CLANG) >/dev/null || \
+		{ apt-get update -qq && apt-get install -qq -y $(CLANG) llvm-19; } >/dev/null
 	@go generate .
 
 generated: generate ## Prove that the objects in the repository are those of the sources
