@@ -6,8 +6,9 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 export CGO_ENABLED := 0
 
-# Versions that 'make generate' needs; the objects differ from compiler to compiler.
+# Versions that 'make generate' and 'make lint' need: what they make differs from one to the next.
 CLANG := clang-19
+CLANG_FORMAT := clang-format-19
 BENCH_FLAGS ?=
 MINUTES ?= 10
 SOAK_FLAGS ?=
@@ -54,6 +55,7 @@ soak: ## Trace at random beside each other, kill, and judge all (root, MINUTES=1
 
 lint: ## Check format and the usual mistakes
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed: $$unformatted" >&2; exit 1; fi
+	@if command -v $(CLANG_FORMAT) >/dev/null; then $(CLANG_FORMAT) --dry-run -Werror bpf/*.[ch] headers/*.h; fi
 	@go vet ./...
 	@go tool staticcheck ./...
 	@if command -v mandoc >/dev/null; then mandoc -W warning packaging/*.[15] >/dev/null; fi
@@ -63,9 +65,9 @@ cross: ## Prove that the command builds for other systems
 	@GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/tcptrace
 	@GOARCH=arm64 go build -o /dev/null ./cmd/tcptrace
 
-generate: ## Compile the BPF programs anew (installs clang by apt-get where it lacks)
-	@command -v $(CLANG) >/dev/null || \
-		{ apt-get update -qq && apt-get install -qq -y $(CLANG) llvm-19; } >/dev/null
+generate: ## Compile the BPF programs anew (installs clang by apt-get where it is missing)
+	@command -v $(CLANG) >/dev/null && command -v $(CLANG_FORMAT) >/dev/null || \
+		{ apt-get update -qq && apt-get install -qq -y $(CLANG) $(CLANG_FORMAT) llvm-19; } >/dev/null
 	@go generate .
 
 generated: generate ## Prove that the objects in the repository are those of the sources

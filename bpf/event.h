@@ -10,63 +10,63 @@
 
 /* What happened. */
 enum kind {
-	TRANSITION = 1,     /* a full socket went from one state to another */
-	SYN_RECEIVED = 2,   /* a request socket's timer was armed: a SYN came, or its SYN+ACK goes again */
-	REQUEST_STOPPED = 3, /* a request socket's timer was stopped */
-	REQUEST_EXPIRED = 4, /* a request socket's timer ran out */
-	TIMEWAIT_ARMED = 5, /* a timewait socket's timer was armed: it was born, or goes on */
-	TIMEWAIT_STOPPED = 6, /* its timer was stopped: before an expiry, a re-arming or an early end */
-	TIMEWAIT_EXPIRED = 7, /* its timer ran out: its end */
+	TRANSITION = 1,        /* a full socket went from one state to another */
+	SYN_RECEIVED = 2,      /* a request socket's timer was armed: a SYN came, or its SYN+ACK goes again */
+	REQUEST_STOPPED = 3,   /* a request socket's timer was stopped */
+	REQUEST_EXPIRED = 4,   /* a request socket's timer ran out */
+	TIMEWAIT_ARMED = 5,    /* a timewait socket's timer was armed: it was born, or goes on */
+	TIMEWAIT_STOPPED = 6,  /* its timer was stopped: before an expiry, a re-arming or an early end */
+	TIMEWAIT_EXPIRED = 7,  /* its timer ran out: its end */
 	SEGMENT_SWALLOWED = 8, /* a timewait socket took a segment in */
-	RESET_DROPPED = 9,  /* a RST came at a listener, for a connection between SYN and ACK, or at a socket that is not told */
+	RESET_DROPPED = 9,     /* a RST was dropped at a listener, between SYN and ACK, or at an unknown socket */
 	RESET_SENT = 10,
 	RESET_RECEIVED = 11, /* tcp_reset() ran: a RST came, or data for a closed socket */
-	ACCEPTED = 12,      /* accept() gave a connection to a process */
-	BIND_FAILED = 13,   /* local: the address that was asked for */
+	ACCEPTED = 12,       /* accept() gave a connection to a process */
+	BIND_FAILED = 13,    /* local: the address that was asked for */
 	LISTEN_FAILED = 14,
 	CONNECT_FAILED = 15, /* for lack of a local port; remote: where to */
-	RING_GAP = 16,      /* records were refused before this one, as the ring was full; cookie: how many so far */
+	RING_GAP = 16,       /* records were refused before this one, as the ring was full; cookie: how many so far */
 };
 
 /* What is true besides. */
 enum flag {
-	BY_PROCESS = 1 << 0,  /* a system call of the task in pid, uid and comm */
-	FILE_OPEN = 1 << 1,   /* the socket's file lives on: shutdown(), not close() */
-	EXITING = 1 << 2,     /* the task is on its way out; signal says whether killed */
-	FIN_UNSENT = 1 << 3,  /* data waits to be sent: our FIN has not left */
+	BY_PROCESS = 1 << 0,    /* a system call of the task in pid, uid and comm */
+	FILE_OPEN = 1 << 1,     /* the socket's file lives on: shutdown(), not close() */
+	EXITING = 1 << 2,       /* the task is on its way out; signal says whether killed */
+	FIN_UNSENT = 1 << 3,    /* data waits to be sent: our FIN has not left */
 	TIMEWAIT_FULL = 1 << 4, /* net.ipv4.tcp_max_tw_buckets is reached */
-	NETNS_DYING = 1 << 5, /* the network namespace has no user left */
-	RESET_ACTIVE = 1 << 6, /* the RST answers no segment */
-	ORPHAN = 1 << 7,      /* no process holds the socket any more */
-	COUNTED = 1 << 8,     /* the counters are there */
-	REUSEADDR = 1 << 9,   /* TRANSITION, *_FAILED: what the socket has set */
+	NETNS_DYING = 1 << 5,   /* the network namespace has no user left */
+	RESET_ACTIVE = 1 << 6,  /* the RST answers no segment */
+	ORPHAN = 1 << 7,        /* no process holds the socket any more */
+	COUNTED = 1 << 8,       /* the counters are there */
+	REUSEADDR = 1 << 9,     /* TRANSITION, *_FAILED: what the socket has set */
 	REUSEPORT = 1 << 10,
 	V6ONLY = 1 << 11,
-	IPV6 = 1 << 12,       /* it is of AF_INET6, whatever its addresses */
-	BYSTANDER = 1 << 13,  /* the task may have let go last of what another one had closed */
-	AGAIN = 1 << 14,      /* TRANSITION, RESET_*: by a follower (take.h), and once more at times */
+	IPV6 = 1 << 12,      /* it is of AF_INET6, whatever its addresses */
+	BYSTANDER = 1 << 13, /* the task may have let go last of what another one had closed */
+	AGAIN = 1 << 14,     /* TRANSITION, RESET_*: by a follower (take.h), and once more at times */
 };
 
 struct event {
-	__u64 time;       /* ns since boot, suspend included */
-	__u64 sock;       /* kernel address of the full, timewait or request socket */
-	__u64 cookie;     /* socket cookie; SYN_RECEIVED: the listener's; 0: none */
-	__u64 local[2];   /* network order, IPv4 as ::ffff:a.b.c.d */
+	__u64 time;     /* ns since boot, suspend included */
+	__u64 sock;     /* kernel address of the full, timewait or request socket */
+	__u64 cookie;   /* socket cookie; SYN_RECEIVED: the listener's; 0: none */
+	__u64 local[2]; /* network order, IPv4 as ::ffff:a.b.c.d */
 	__u64 remote[2];
 	__u16 local_port; /* host order; 0: not chosen yet */
 	__u16 remote_port;
-	__u32 netns;      /* inode number */
+	__u32 netns; /* inode number */
 	__u8 kind;
-	__u8 from;        /* TRANSITION: old state; RESET_*: the socket's state */
-	__u8 to;          /* TRANSITION: new state; TIMEWAIT_*: FIN_WAIT2 or TIME_WAIT */
-	__u8 tcp_flags;   /* SEGMENT_SWALLOWED: the flags byte of the TCP header */
+	__u8 from;      /* TRANSITION: old state; RESET_*: the socket's state */
+	__u8 to;        /* TRANSITION: new state; TIMEWAIT_*: FIN_WAIT2 or TIME_WAIT */
+	__u8 tcp_flags; /* SEGMENT_SWALLOWED: the flags byte of the TCP header */
 	__u16 flags;
-	__u16 error;      /* sk_err; *_FAILED: of the call */
-	__u32 pid;        /* the process on the CPU, not the thread */
+	__u16 error; /* sk_err; *_FAILED: of the call */
+	__u32 pid;   /* the process on the CPU, not the thread */
 	__u32 uid;
 	union {
-		char comm[16]; /* BY_PROCESS: of the process, not of the thread */
-		__s64 left;    /* TIMEWAIT_ARMED, SEGMENT_SWALLOWED: jiffies until the timer fires */
+		char comm[16];  /* BY_PROCESS: of the process, not of the thread */
+		__s64 left;     /* TIMEWAIT_ARMED, SEGMENT_SWALLOWED: jiffies until the timer fires */
 		__u64 listener; /* SYN_RECEIVED: kernel address of the socket that the SYN is for */
 	};
 	__u64 cgroup;     /* TRANSITION, where the socket has one; 0: not said */
@@ -76,8 +76,8 @@ struct event {
 		__u32 retransmits; /* COUNTED: segments sent again */
 		__u32 interface;   /* else: index of the one that the socket is bound to, or 0 */
 	};
-	__u8 signal;      /* EXITING: the signal that killed the process; 0: it exited */
-	__u8 reason;      /* RESET_SENT: enum sk_rst_reason, where the kernel tells it */
+	__u8 signal; /* EXITING: the signal that killed the process; 0: it exited */
+	__u8 reason; /* RESET_SENT: enum sk_rst_reason, where the kernel tells it */
 	__u16 unused;
 };
 

@@ -8,7 +8,7 @@
 
 /* What is true of a found socket. */
 enum found_flag {
-	IS_IPV6 = 1 << 0,     /* AF_INET6, whatever the address */
+	IS_IPV6 = 1 << 0, /* AF_INET6, whatever the address */
 	IS_V6ONLY = 1 << 1,
 	HAS_REUSEADDR = 1 << 2,
 	HAS_REUSEPORT = 1 << 3,
@@ -19,25 +19,25 @@ enum found_flag {
 };
 
 struct found {
-	__u64 time;       /* ns since boot, suspend included */
-	__u64 sock;       /* kernel address */
-	__u64 cookie;     /* 0: none was given yet */
-	__u64 local[2];   /* network order, IPv4 as ::ffff:a.b.c.d */
+	__u64 time;     /* ns since boot, suspend included */
+	__u64 sock;     /* kernel address */
+	__u64 cookie;   /* 0: none was given yet */
+	__u64 local[2]; /* network order, IPv4 as ::ffff:a.b.c.d */
 	__u64 remote[2];
 	__u16 local_port; /* host order */
 	__u16 remote_port;
-	__u32 netns;      /* inode number */
-	__u8 state;       /* IS_TIMEWAIT: the state it stands for */
+	__u32 netns; /* inode number */
+	__u8 state;  /* IS_TIMEWAIT: the state it stands for */
 	__u8 flags;
-	__u8 timeouts;    /* times that the retransmission timer ran out since the last ACK */
+	__u8 timeouts; /* times that the retransmission timer ran out since the last ACK */
 	__u8 unused;
 	__u32 uid;
-	__u32 interface;  /* index of the one that it is bound to, or 0 */
-	__u32 pid;        /* of the process that has it open, not of the thread; 0: not said here */
+	__u32 interface; /* index of the one that it is bound to, or 0 */
+	__u32 pid;       /* of the process that has it open, not of the thread; 0: not said here */
 	__s32 fd;
 	__u32 retransmits;
-	__s64 left;       /* IS_TIMEWAIT: jiffies until the timer fires */
-	__u64 function;   /* IS_TIMEWAIT, IS_REQUEST: the timer's, a kernel address */
+	__s64 left;     /* IS_TIMEWAIT: jiffies until the timer fires */
+	__u64 function; /* IS_TIMEWAIT, IS_REQUEST: the timer's, a kernel address */
 	__u64 cgroup;
 	__u64 bytes_sent;
 	__u64 bytes_received;

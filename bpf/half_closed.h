@@ -43,8 +43,8 @@ static __always_inline void note_half_closed(const struct sock_common *sk, void 
 static __always_inline bool at_ends(const struct event *e, const struct ends *ends)
 {
 	return e->netns == ends->netns && e->local_port == ends->local_port && e->remote_port == ends->remote_port &&
-	       e->local[0] == ends->local[0] && e->local[1] == ends->local[1] &&
-	       e->remote[0] == ends->remote[0] && e->remote[1] == ends->remote[1];
+	       e->local[0] == ends->local[0] && e->local[1] == ends->local[1] && e->remote[0] == ends->remote[0] &&
+	       e->remote[1] == ends->remote[1];
 }
 
 #endif

@@ -81,8 +81,8 @@ static __always_inline void put_options(struct event *e, const struct sock_commo
 }
 
 /* A record about a socket out of its copy, with these ports, or NULL. */
-static __always_inline struct event *copied_event(enum kind kind, const void *address,
-						  const struct sock_common *sk, __u16 local, __u16 remote)
+static __always_inline struct event *copied_event(enum kind kind, const void *address, const struct sock_common *sk,
+						  __u16 local, __u16 remote)
 {
 	struct net *net = sk->skc_net.net;
 	struct event *e;
@@ -105,15 +105,13 @@ static __always_inline struct event *copied_event(enum kind kind, const void *ad
 	return e;
 }
 
-static __always_inline struct event *small_event(enum kind kind, const void *address,
-						 const struct sock_common *sk)
+static __always_inline struct event *small_event(enum kind kind, const void *address, const struct sock_common *sk)
 {
 	return copied_event(kind, address, sk, sk->skc_num, bpf_ntohs(sk->skc_dport));
 }
 
 /* A record about a failed call on a socket out of its copy, or NULL. */
-static __always_inline struct event *call_event(enum kind kind, const void *address,
-						const struct sock_common *sk,
+static __always_inline struct event *call_event(enum kind kind, const void *address, const struct sock_common *sk,
 						const struct sockaddr_copy *asked)
 {
 	__u16 local = kind == BIND_FAILED ? bpf_ntohs(asked->port) : sk->skc_num;

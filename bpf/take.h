@@ -17,7 +17,7 @@
 #include "event.h"
 
 #define MARKED_CPUS 128 /* those beyond share */
-#define MARKS 64 /* of a processor */
+#define MARKS 64        /* of a processor */
 
 static __u64 marks[MARKED_CPUS * MARKS];
 

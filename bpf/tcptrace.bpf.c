@@ -88,8 +88,7 @@ int BPF_PROG(state_changed_next, struct sock *sk, int from, int to)
 	return 0;
 }
 
-#define TIMER_OWNER(timer, type, member) \
-	((void *)(timer) - bpf_core_field_offset(struct type, member))
+#define TIMER_OWNER(timer, type, member) ((void *)(timer) - bpf_core_field_offset(struct type, member))
 
 static __always_inline int timewait_timer(enum kind kind, struct timer_list *timer, __u64 argument)
 {

@@ -167,7 +167,8 @@ struct cgroup {
 	struct kernfs_node *kn;
 };
 
-struct sock_cgroup_data {};
+struct sock_cgroup_data {
+};
 
 /* from 5.15 on */
 struct sock_cgroup_data___pointer {
