@@ -36,14 +36,14 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u64);
 	__type(value, struct call_arguments);
-} calls_begun SEC(".maps");
+} begun_calls SEC(".maps");
 
-static __always_inline int note_arguments(const struct call_enter *call)
+static __always_inline int remember_arguments(const struct call_enter *call)
 {
 	struct call_arguments arguments = { call->arguments[0], call->arguments[1] };
 	__u64 thread = bpf_get_current_pid_tgid();
 
-	bpf_map_update_elem(&calls_begun, &thread, &arguments, BPF_ANY);
+	bpf_map_update_elem(&begun_calls, &thread, &arguments, BPF_ANY);
 	return 0;
 }
 
@@ -54,14 +54,14 @@ static __always_inline bool get_arguments(struct call_arguments *to)
 	const void *regs;
 	__u64 thread;
 
-	if (call_registers_told) {
+	if (have_call_registers) {
 		regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 		to->fd = call_argument(regs, 0);
 		to->address = call_argument(regs, 1);
 		return true;
 	}
 	thread = bpf_get_current_pid_tgid();
-	noted = bpf_map_lookup_elem(&calls_begun, &thread);
+	noted = bpf_map_lookup_elem(&begun_calls, &thread);
 	if (noted)
 		*to = *noted;
 	return noted;

@@ -9,22 +9,22 @@
 
 /* Tracing programs may have bpf_get_socket_cookie() make a cookie (5.12). Before, a socket
  * has one only if somebody asked for it. Set once by the loader, as the next ones. */
-const volatile bool cookies_made;
+const volatile bool have_cookies;
 
 /* bpf_task_pt_regs() tells the registers of the current system call (5.15). */
-const volatile bool call_registers_told;
+const volatile bool have_call_registers;
 
 /* timer_start tells when the timer's bucket fires (6.8). */
-const volatile bool bucket_told;
+const volatile bool have_timer_bucket;
 
 /* A socket points to its cgroup (5.15); before, the pointer shares its word with flags. */
-const volatile bool cgroups_told;
+const volatile bool have_cgroups;
 
 /* kfree_skb tells the socket that a segment was dropped at (6.12). */
-const volatile bool dropped_socket_told;
+const volatile bool have_dropped_socket;
 
 /* tcp_send_reset tells why (6.12). */
-const volatile bool reset_reason_told;
+const volatile bool have_reset_reason;
 
 /* bpf_get_current_task_btf() came with 5.11. */
 static __always_inline struct task_struct *current_task(void)
@@ -62,7 +62,7 @@ static __always_inline __u64 wheel_bucket(__u64 expires, __u64 now)
  * timer's expiry, or else its bucket's. */
 static __always_inline __u64 timer_bucket(__u64 expires, __u64 argument, __u64 now)
 {
-	return bucket_told ? argument : wheel_bucket(expires, now);
+	return have_timer_bucket ? argument : wheel_bucket(expires, now);
 }
 
 /* When a timer fires that is in the wheel: its flags have the number of its bucket,
@@ -75,7 +75,7 @@ static __always_inline __u64 queued_bucket(__u64 expires, __u32 flags)
 }
 
 /* Says whether inet_twsk_alloc() finds the table of timewait sockets full. */
-static __always_inline bool timewait_full(struct net *net)
+static __always_inline bool timewait_table_full(struct net *net)
 {
 	struct inet_timewait_death_row *row = &net->ipv4.tcp_death_row;
 	int used;
@@ -95,7 +95,7 @@ struct port_range {
 };
 
 /* The ports that the kernel chooses from: all, where it does not tell. */
-static __always_inline struct port_range chosen_from(struct net *net)
+static __always_inline struct port_range local_port_range(struct net *net)
 {
 	struct netns_ipv4___ports *one = (void *)&net->ipv4;
 	struct netns_ipv4___two *two = (void *)&net->ipv4;

@@ -23,9 +23,9 @@ static __always_inline bool carries_mptcp(const struct tcp_sock *tp)
 
 /* The id of the socket's cgroup of version 2, which is the inode number of its
  * directory. */
-static __always_inline __u64 cgroup_of(const struct sock *sk)
+static __always_inline __u64 cgroup_id(const struct sock *sk)
 {
-	if (!cgroups_told)
+	if (!have_cgroups)
 		return 0;
 	return BPF_CORE_READ((const struct sock_cgroup_data___pointer *)&sk->sk_cgrp_data, cgroup, kn, id);
 }

@@ -24,7 +24,7 @@ static __always_inline __u64 call_argument(const void *regs, int n)
 }
 
 /* The file behind one of the process's file descriptors, or NULL. */
-static __always_inline struct file *file_of(__u32 fd)
+static __always_inline struct file *file_of_descriptor(__u32 fd)
 {
 	struct fdtable *table = BPF_CORE_READ(current_task(), files, fdt);
 	struct file *file;
@@ -36,11 +36,11 @@ static __always_inline struct file *file_of(__u32 fd)
 }
 
 /* The TCP socket behind one of the process's file descriptors, or NULL. */
-static __always_inline const struct sock *tcp_socket_of(__u32 fd)
+static __always_inline const struct sock *tcp_socket_of_descriptor(__u32 fd)
 {
-	struct file *file = file_of(fd);
+	struct file *file = file_of_descriptor(fd);
 
-	return file ? tcp_of_file(file) : NULL;
+	return file ? tcp_socket_of_file(file) : NULL;
 }
 
 #endif

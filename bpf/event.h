@@ -44,7 +44,7 @@ enum flag {
 	V6ONLY = 1 << 11,
 	IPV6 = 1 << 12,      /* it is of AF_INET6, whatever its addresses */
 	BYSTANDER = 1 << 13, /* the task may have let go last of what another one had closed */
-	AGAIN = 1 << 14,     /* TRANSITION, RESET_*: by a follower (take.h), and once more at times */
+	AGAIN = 1 << 14,     /* TRANSITION, RESET_*: by a follower (take_over.h), and once more at times */
 };
 
 struct event {

@@ -56,19 +56,19 @@ static __always_inline bool ports_wanted(__u16 local, __u16 remote)
 }
 
 /* Says whether a local port that the kernel will choose may be one that is wanted. */
-static __always_inline bool unchosen_wanted(struct net *net, __u16 remote)
+static __always_inline bool unchosen_port_wanted(struct net *net, __u16 remote)
 {
 	struct port_range range;
 
 	if (!filter_any_port && !filter_local_port)
 		return true;
-	range = chosen_from(net);
+	range = local_port_range(net);
 	if (filter_any_port && !HAS_PORT(any_ports, remote) && (any_last < range.first || any_first > range.last))
 		return false;
 	return !filter_local_port || (local_last >= range.first && local_first <= range.last);
 }
 
-static __always_inline bool host_holds(const __u64 addr[2])
+static __always_inline bool host_contains(const __u64 addr[2])
 {
 	return (addr[0] & host_mask[0]) == host_addr[0] && (addr[1] & host_mask[1]) == host_addr[1];
 }
@@ -82,7 +82,7 @@ static __always_inline bool addresses_wanted(const struct event *e)
 {
 	if (filter_family && (filter_family == 4) != is_ipv4(e->local))
 		return false;
-	if (filter_host && e->remote_port && !host_holds(e->local) && !host_holds(e->remote))
+	if (filter_host && e->remote_port && !host_contains(e->local) && !host_contains(e->remote))
 		return false;
 	return true;
 }

@@ -42,7 +42,7 @@ static __always_inline bool file_open(const struct sock *sk)
 /* The signal that killed the process, or 0. exit_group() ends the other threads by
  * SIGKILL as well: only the process's exit code tells (wait(2): the low 7 bits). It
  * is the thread's own where a process with one thread ends on older kernels. */
-static __always_inline __u8 killed_by(struct task_struct *task)
+static __always_inline __u8 killing_signal(struct task_struct *task)
 {
 	int code = BPF_CORE_READ(task, signal, group_exit_code);
 
@@ -82,13 +82,13 @@ static __always_inline int call_number(const void *regs)
 	return -1;
 }
 
-static __always_inline bool in_read(int call)
+static __always_inline bool is_read_call(int call)
 {
 	return call == (bpf_core_field_exists(struct pt_regs___amd64, orig_ax) ? READ_AMD64 : READ_ARM64);
 }
 
 /* Asking where a link leads, and what is there, closes nothing of its own. */
-static __always_inline bool in_question(int call)
+static __always_inline bool is_lookup_call(int call)
 {
 	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
 		return call == STAT_AMD64 || call == READLINK_AMD64 || call == NEWFSTATAT_AMD64 ||
@@ -102,22 +102,22 @@ static __always_inline bool in_question(int call)
  * system call. A thread that reads from the socket while another one of its process closes it
  * is none: the descriptor is closed, or another file's by now. User space knows whose the
  * socket is, and decides. */
-static __always_inline bool may_bystand(void)
+static __always_inline bool may_be_bystander(void)
 {
 	const void *regs;
 	__u32 fd;
 	int call;
 
-	if (!call_registers_told)
+	if (!have_call_registers)
 		return false;
 	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	call = call_number(regs);
-	if (in_question(call))
+	if (is_lookup_call(call))
 		return true;
-	if (!in_read(call))
+	if (!is_read_call(call))
 		return false;
 	fd = call_argument(regs, 0);
-	return file_of(fd) && !tcp_socket_of(fd);
+	return file_of_descriptor(fd) && !tcp_socket_of_descriptor(fd);
 }
 
 static __always_inline void put_process(struct event *e, const struct sock *sk)
@@ -129,13 +129,13 @@ static __always_inline void put_process(struct event *e, const struct sock *sk)
 	if (flags & PF_KTHREAD)
 		return; /* a socket in flight between processes: released by a kworker */
 	put_caller(e);
-	if (!open && sk->sk_socket && !(flags & PF_EXITING) && may_bystand())
+	if (!open && sk->sk_socket && !(flags & PF_EXITING) && may_be_bystander())
 		e->flags |= BYSTANDER;
 	if (open)
 		e->flags |= FILE_OPEN;
 	if (flags & PF_EXITING) {
 		e->flags |= EXITING;
-		e->signal = killed_by(task);
+		e->signal = killing_signal(task);
 	}
 }
 

@@ -26,7 +26,7 @@ static __always_inline __u16 last_port(struct sock *sk)
 	return tp ? bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport) : 0;
 }
 
-static __always_inline bool wanted(const struct sock_common *sk, __u16 local, __u16 remote)
+static __always_inline bool socket_wanted(const struct sock_common *sk, __u16 local, __u16 remote)
 {
 	if (filter_netns && sk->skc_net.net->ns.inum != filter_netns)
 		return false;
@@ -39,13 +39,13 @@ static __always_inline struct event *socket_event(enum kind kind, struct sock *s
 	__u16 remote = bpf_ntohs(sk->__sk_common.skc_dport);
 	struct event *e;
 
-	if (!wanted(&sk->__sk_common, local, remote))
+	if (!socket_wanted(&sk->__sk_common, local, remote))
 		return NULL;
-	e = reserve(kind);
+	e = reserve_event(kind);
 	if (!e)
 		return NULL;
 	e->sock = (__u64)sk;
-	e->cookie = cookies_made ? bpf_get_socket_cookie(sk) : sk->__sk_common.skc_cookie.counter;
+	e->cookie = have_cookies ? bpf_get_socket_cookie(sk) : sk->__sk_common.skc_cookie.counter;
 	e->netns = sk->__sk_common.skc_net.net->ns.inum;
 	e->local_port = local;
 	e->remote_port = remote;
@@ -81,8 +81,8 @@ static __always_inline void put_options(struct event *e, const struct sock_commo
 }
 
 /* A record about a socket out of its copy, with these ports, or NULL. */
-static __always_inline struct event *copied_event(enum kind kind, const void *address, const struct sock_common *sk,
-						  __u16 local, __u16 remote)
+static __always_inline struct event *copied_event_with_ports(enum kind kind, const void *address,
+							     const struct sock_common *sk, __u16 local, __u16 remote)
 {
 	struct net *net = sk->skc_net.net;
 	struct event *e;
@@ -93,7 +93,7 @@ static __always_inline struct event *copied_event(enum kind kind, const void *ad
 	netns = BPF_CORE_READ(net, ns.inum);
 	if (filter_netns && netns != filter_netns)
 		return NULL;
-	e = reserve(kind);
+	e = reserve_event(kind);
 	if (!e)
 		return NULL;
 	e->sock = (__u64)address;
@@ -105,9 +105,9 @@ static __always_inline struct event *copied_event(enum kind kind, const void *ad
 	return e;
 }
 
-static __always_inline struct event *small_event(enum kind kind, const void *address, const struct sock_common *sk)
+static __always_inline struct event *copied_event(enum kind kind, const void *address, const struct sock_common *sk)
 {
-	return copied_event(kind, address, sk, sk->skc_num, bpf_ntohs(sk->skc_dport));
+	return copied_event_with_ports(kind, address, sk, sk->skc_num, bpf_ntohs(sk->skc_dport));
 }
 
 /* A record about a failed call on a socket out of its copy, or NULL. */
@@ -116,7 +116,7 @@ static __always_inline struct event *call_event(enum kind kind, const void *addr
 {
 	__u16 local = kind == BIND_FAILED ? bpf_ntohs(asked->port) : sk->skc_num;
 	__u16 remote = kind == CONNECT_FAILED ? bpf_ntohs(asked->port) : 0;
-	struct event *e = copied_event(kind, address, sk, local, remote);
+	struct event *e = copied_event_with_ports(kind, address, sk, local, remote);
 
 	if (!e)
 		return NULL;

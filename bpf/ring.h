@@ -17,14 +17,14 @@ struct {
 
 /* Records that found the ring full, and how many of them a RING_GAP has told. Written
  * here, the first one read by internal/probe. */
-__u64 ring_full;
-__u64 ring_told;
+__u64 ring_refused;
+__u64 ring_reported;
 
 /* Puts a record where others are missing, as soon as there is room. Two processors may
  * both do so: the number goes on, and says the same in both. */
-static __noinline int tell_gap(void)
+static __noinline int report_gap(void)
 {
-	__u64 refused = ring_full;
+	__u64 refused = ring_refused;
 	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
 	if (!e)
@@ -33,20 +33,20 @@ static __noinline int tell_gap(void)
 	e->time = bpf_ktime_get_boot_ns();
 	e->kind = RING_GAP;
 	e->cookie = refused;
-	ring_told = refused;
+	ring_reported = refused;
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
 
-static __always_inline struct event *reserve(enum kind kind)
+static __always_inline struct event *reserve_event(enum kind kind)
 {
 	struct event *e;
 
-	if (ring_full != ring_told)
-		tell_gap();
+	if (ring_refused != ring_reported)
+		report_gap();
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
-		__sync_fetch_and_add(&ring_full, 1);
+		__sync_fetch_and_add(&ring_refused, 1);
 		return NULL;
 	}
 	e->time = bpf_ktime_get_boot_ns();
@@ -64,7 +64,7 @@ static __always_inline struct event *reserve(enum kind kind)
 	return e;
 }
 
-static __always_inline void submit(struct event *e)
+static __always_inline void submit_event(struct event *e)
 {
 	if (addresses_wanted(e))
 		bpf_ringbuf_submit(e, 0);

@@ -11,7 +11,7 @@
 
 #include "kernel.h"
 #include "compat.h"
-#include "found.h"
+#include "found_socket.h"
 #include "socket.h"
 #include "counters.h"
 
@@ -21,7 +21,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 __u16 find_local_port;
 __u16 find_remote_port;
 
-static __always_inline bool looked_for(const struct sock_common *sk)
+static __always_inline bool is_asked_for(const struct sock_common *sk)
 {
 	if (find_local_port && sk->skc_num != find_local_port)
 		return false;
@@ -29,7 +29,7 @@ static __always_inline bool looked_for(const struct sock_common *sk)
 }
 
 /* What full, timewait and request sockets have in common. */
-static __always_inline void put_common(struct found *f, const void *address, const struct sock_common *sk)
+static __always_inline void put_common(struct found_socket *f, const void *address, const struct sock_common *sk)
 {
 	struct net *net = sk->skc_net.net;
 
@@ -53,7 +53,7 @@ static __always_inline void put_common(struct found *f, const void *address, con
 }
 
 /* Returns false where the timer is not set: the socket is on its way out. */
-static __always_inline bool put_timewait(struct found *f, const struct inet_timewait_sock *tw)
+static __always_inline bool put_timewait(struct found_socket *f, const struct inet_timewait_sock *tw)
 {
 	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev))
 		return false;
@@ -65,7 +65,7 @@ static __always_inline bool put_timewait(struct found *f, const struct inet_time
 	return true;
 }
 
-static __always_inline void put_connection(struct found *f, const struct tcp_sock *tp, unsigned long flags)
+static __always_inline void put_connection(struct found_socket *f, const struct tcp_sock *tp, unsigned long flags)
 {
 	__u32 unread = BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq);
 
@@ -77,7 +77,7 @@ static __always_inline void put_connection(struct found *f, const struct tcp_soc
 	f->bytes_received = received_payload(BPF_CORE_READ(tp, bytes_received), flags);
 }
 
-static __always_inline void put_full(struct found *f, const struct sock *sk)
+static __always_inline void put_full(struct found_socket *f, const struct sock *sk)
 {
 	unsigned long flags = BPF_CORE_READ(sk, __sk_common.skc_flags);
 
@@ -86,7 +86,7 @@ static __always_inline void put_full(struct found *f, const struct sock *sk)
 	if (BPF_CORE_READ(sk, sk_socket) || carries_mptcp((const struct tcp_sock *)sk))
 		f->flags |= HAS_PROCESS;
 	f->uid = BPF_CORE_READ(sk, sk_uid.val);
-	f->cgroup = cgroup_of(sk);
+	f->cgroup = cgroup_id(sk);
 	if (f->state == TCP_LISTEN) {
 		f->backlog = BPF_CORE_READ(sk, sk_ack_backlog);
 		f->backlog_max = BPF_CORE_READ(sk, sk_max_ack_backlog);
@@ -97,12 +97,12 @@ static __always_inline void put_full(struct found *f, const struct sock *sk)
 }
 
 /* Sockets without a port are nobody's business. */
-static __always_inline bool put_socket(struct found *f, const void *sk)
+static __always_inline bool put_socket(struct found_socket *f, const void *sk)
 {
 	struct common_copy copy;
 	const struct sock_common *seen = (const void *)&copy;
 
-	if (!copy_common(&copy, sk) || !seen->skc_num || !looked_for(seen))
+	if (!copy_common(&copy, sk) || !seen->skc_num || !is_asked_for(seen))
 		return false;
 	put_common(f, sk, seen);
 	switch (f->state) {
@@ -124,11 +124,11 @@ SEC("iter/tcp")
 int sockets(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sk = ctx->sk_common;
-	struct found f = { .fd = -1 };
+	struct found_socket f = { .fd = -1 };
 
 	if (!sk)
 		return 0;
-	if (cookies_made && sk->skc_state != TCP_TIME_WAIT && sk->skc_state != TCP_NEW_SYN_RECV)
+	if (have_cookies && sk->skc_state != TCP_TIME_WAIT && sk->skc_state != TCP_NEW_SYN_RECV)
 		bpf_get_socket_cookie(sk); /* from now on it has one */
 	if (put_socket(&f, sk))
 		bpf_seq_write(ctx->meta->seq, &f, sizeof(f));
@@ -145,15 +145,15 @@ int sockets(struct bpf_iter__tcp *ctx)
 /* What was found, for the reader to take where the program stops. */
 #define BATCH 256
 
-struct found batch[BATCH];
-__u32 batched;
+struct found_socket batch[BATCH];
+__u32 batch_length;
 
 /* Where to go on: the thread, 0 at the beginning, and its next descriptor. */
 __u32 next_thread;
 __u32 next_fd;
 
 /* Counts the looks. */
-__u32 look;
+__u32 snapshot_number;
 
 /* Whose descriptors are read. */
 static struct {
@@ -165,19 +165,19 @@ static struct {
 } owner;
 
 /* Descriptors are read so many at a time: each table has a multiple of them. */
-#define FILES_READ 16
+#define FILES_PER_READ 16
 
 /* At most so many reads in one run: older verifiers go through a loop round by round. */
-#define READS_MOST 64
+#define MAX_READS 64
 
 /* Takes a file behind a descriptor if it is a TCP socket. Global functions are gone through by
  * the verifier once, and not for each call. */
-__noinline int hold(__u64 slot, __u64 address, __u32 fd)
+__noinline int add_holder(__u64 slot, __u64 address, __u32 fd)
 {
 	struct file *file = (struct file *)address, *still;
-	const struct sock *sk = tcp_of_file(file);
-	__u32 count = batched;
-	struct found *f;
+	const struct sock *sk = tcp_socket_of_file(file);
+	__u32 count = batch_length;
+	struct found_socket *f;
 
 	if (!sk || count >= BATCH)
 		return 0;
@@ -189,12 +189,12 @@ __noinline int hold(__u64 slot, __u64 address, __u32 fd)
 	f->pid = owner.pid;
 	f->holder_uid = owner.uid;
 	__builtin_memcpy(f->comm, owner.comm, sizeof(f->comm));
-	batched = count + 1;
+	batch_length = count + 1;
 	return 0;
 }
 
 /* Says whether the owner still has this table. */
-static __always_inline bool still_has(const struct fdtable *table)
+static __always_inline bool table_unchanged(const struct fdtable *table)
 {
 	const struct task_struct *thread = owner.thread;
 
@@ -203,23 +203,23 @@ static __always_inline bool still_has(const struct fdtable *table)
 
 /* Takes what is behind the owner's next descriptors. It says 0 where there are no more. What
  * was read of a table that the owner has no longer is read again. */
-__noinline int hold_some(void)
+__noinline int add_next_holders(void)
 {
 	const struct task_struct *thread = owner.thread;
 	struct fdtable *table = BPF_CORE_READ(thread, files, fdt);
-	struct file *files[FILES_READ];
+	struct file *files[FILES_PER_READ];
 	struct file **slots = BPF_CORE_READ(table, fd) + next_fd;
-	__u32 before = batched;
+	__u32 before = batch_length;
 
 	if (next_fd >= BPF_CORE_READ(table, max_fds) || bpf_probe_read_kernel(files, sizeof(files), slots))
 		return 0;
-	for (int i = 0; i < FILES_READ; i++)
+	for (int i = 0; i < FILES_PER_READ; i++)
 		if (files[i])
-			hold((__u64)(slots + i), (__u64)files[i], next_fd + i);
-	if (still_has(table))
-		next_fd += FILES_READ;
+			add_holder((__u64)(slots + i), (__u64)files[i], next_fd + i);
+	if (table_unchanged(table))
+		next_fd += FILES_PER_READ;
 	else
-		batched = before;
+		batch_length = before;
 	return 1;
 }
 
@@ -231,30 +231,30 @@ struct {
 	__uint(max_entries, 1024);
 	__type(key, __u64);
 	__type(value, __u32);
-} leaderless SEC(".maps");
+} leaderless_tables SEC(".maps");
 
-static __always_inline bool leads(struct task_struct *task)
+static __always_inline bool is_leader(struct task_struct *task)
 {
 	return task->pid == task->tgid;
 }
 
 /* Says whether a thread has a table of descriptors that is still to be read. */
-static __always_inline bool has_table(struct task_struct *task)
+static __always_inline bool has_unread_table(struct task_struct *task)
 {
 	__u64 table = (__u64)BPF_CORE_READ(task, files);
 	__u32 *read;
 
 	if (task->flags & PF_KTHREAD || !table)
 		return false;
-	if (leads(task))
+	if (is_leader(task))
 		return true;
 	if (task->files == task->group_leader->files)
 		return false;
-	read = bpf_map_lookup_elem(&leaderless, &table);
-	return !read || *read != look;
+	read = bpf_map_lookup_elem(&leaderless_tables, &table);
+	return !read || *read != snapshot_number;
 }
 
-static __always_inline void own(struct task_struct *task)
+static __always_inline void set_owner(struct task_struct *task)
 {
 	owner.thread = task;
 	owner.files = BPF_CORE_READ(task, files);
@@ -273,17 +273,17 @@ int holders(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	__u64 table;
 
-	if (!task || !has_table(task))
+	if (!task || !has_unread_table(task))
 		return 0;
-	own(task);
-	for (int reads = 0; reads < READS_MOST; reads++) {
-		if (batched > BATCH - FILES_READ || BPF_CORE_READ(task, files) != owner.files)
+	set_owner(task);
+	for (int reads = 0; reads < MAX_READS; reads++) {
+		if (batch_length > BATCH - FILES_PER_READ || BPF_CORE_READ(task, files) != owner.files)
 			return 1;
-		if (hold_some())
+		if (add_next_holders())
 			continue;
 		table = (__u64)owner.files;
-		if (!leads(task))
-			bpf_map_update_elem(&leaderless, &table, &look, BPF_ANY);
+		if (!is_leader(task))
+			bpf_map_update_elem(&leaderless_tables, &table, &snapshot_number, BPF_ANY);
 		return 0;
 	}
 	return 1;

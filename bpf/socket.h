@@ -65,7 +65,7 @@ static __always_inline bool copy_common(struct common_copy *copy, const void *sk
 
 /* The TCP socket behind a file's socket: its own, or the first that carries an MPTCP
  * connection, as which Go's net.Listen opens its listeners. */
-static __always_inline const struct sock *tcp_of(const struct sock *sk)
+static __always_inline const struct sock *tcp_socket_behind(const struct sock *sk)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 
@@ -84,7 +84,7 @@ static __always_inline const struct sock *tcp_of(const struct sock *sk)
 
 /* The TCP socket behind a file, or NULL. Any file may be here; only a socket's has a struct
  * socket that leads back to it. */
-static __always_inline const struct sock *tcp_of_file(struct file *file)
+static __always_inline const struct sock *tcp_socket_of_file(struct file *file)
 {
 	struct socket *socket = BPF_CORE_READ(file, private_data);
 	struct sock *sk;
@@ -92,7 +92,7 @@ static __always_inline const struct sock *tcp_of_file(struct file *file)
 	if (!socket || BPF_CORE_READ(socket, file) != file)
 		return NULL;
 	sk = BPF_CORE_READ(socket, sk);
-	return sk ? tcp_of(sk) : NULL;
+	return sk ? tcp_socket_behind(sk) : NULL;
 }
 
 #endif

@@ -2,7 +2,7 @@
 /* Copyright (c) 2026 The tcptrace authors */
 /* The programs of tcptrace. Each looks at one tracepoint, drops what the filter does
  * not want, and hands the rest to user space in one ring buffer. They keep no state but for
- * who took an event (take.h), and where a kernel does not tell what is needed: half_closed.h,
+ * who took an event (take_over.h), and where a kernel does not tell what is needed: timewait_by_ends.h,
  * call.h. See gen.go for the way a record takes from here. */
 #include "types.h"
 
@@ -21,8 +21,8 @@
 #include "call.h"
 #include "ring.h"
 #include "record.h"
-#include "take.h"
-#include "half_closed.h"
+#include "take_over.h"
+#include "timewait_by_ends.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -39,7 +39,7 @@ static __always_inline bool fin_unsent(struct sock *sk)
 }
 
 /* MPTCP's own sockets have protocol 262 and come along. */
-static __always_inline void transition(struct sock *sk, int from, int to, __u16 how)
+static __always_inline void report_transition(struct sock *sk, int from, int to, __u16 how)
 {
 	struct event *e;
 	__u16 local;
@@ -47,7 +47,7 @@ static __always_inline void transition(struct sock *sk, int from, int to, __u16 
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return;
 	local = to == TCP_CLOSE ? last_port(sk) : sk->__sk_common.skc_num;
-	if (!local && !unchosen_wanted(sk->__sk_common.skc_net.net, bpf_ntohs(sk->__sk_common.skc_dport)))
+	if (!local && !unchosen_port_wanted(sk->__sk_common.skc_net.net, bpf_ntohs(sk->__sk_common.skc_dport)))
 		return;
 	e = socket_event(TRANSITION, sk, local);
 	if (!e)
@@ -63,34 +63,34 @@ static __always_inline void transition(struct sock *sk, int from, int to, __u16 
 	if (!sk->sk_socket)
 		e->flags |= ORPHAN;
 	if (to == TCP_CLOSE) {
-		if (timewait_full(sk->__sk_common.skc_net.net))
+		if (timewait_table_full(sk->__sk_common.skc_net.net))
 			e->flags |= TIMEWAIT_FULL;
 		put_counters(e, sk);
 	} else {
-		e->cgroup = cgroup_of(sk);
+		e->cgroup = cgroup_id(sk);
 	}
-	submit(e);
+	submit_event(e);
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(state_changed, struct sock *sk, int from, int to)
 {
-	transition(sk, from, to, 0);
-	take(TRANSITION, sk, from, to);
+	report_transition(sk, from, to, 0);
+	mark_reported(TRANSITION, sk, from, to);
 	return 0;
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(state_changed_next, struct sock *sk, int from, int to)
 {
-	if (take_over(TRANSITION, sk, from, to))
-		transition(sk, from, to, AGAIN);
+	if (take_over_unreported(TRANSITION, sk, from, to))
+		report_transition(sk, from, to, AGAIN);
 	return 0;
 }
 
 #define TIMER_OWNER(timer, type, member) ((void *)(timer) - bpf_core_field_offset(struct type, member))
 
-static __always_inline int timewait_timer(enum kind kind, struct timer_list *timer, __u64 argument)
+static __always_inline int report_timewait_timer(enum kind kind, struct timer_list *timer, __u64 argument)
 {
 	void *tw = TIMER_OWNER(timer, inet_timewait_sock, tw_timer);
 	const struct inet_timewait_sock *seen;
@@ -100,9 +100,9 @@ static __always_inline int timewait_timer(enum kind kind, struct timer_list *tim
 	if (!copy_socket(&copy, tw, bpf_core_field_offset(struct inet_timewait_sock, tw_timer)))
 		return 0;
 	seen = (const void *)&copy;
-	if (kind == TIMEWAIT_ARMED && !dropped_socket_told && seen->tw_substate == TCP_FIN_WAIT2)
-		note_half_closed(&seen->__tw_common, tw);
-	e = small_event(kind, tw, &seen->__tw_common);
+	if (kind == TIMEWAIT_ARMED && !have_dropped_socket && seen->tw_substate == TCP_FIN_WAIT2)
+		remember_timewait(&seen->__tw_common, tw);
+	e = copied_event(kind, tw, &seen->__tw_common);
 	if (!e)
 		return 0;
 	e->to = seen->tw_substate;
@@ -116,11 +116,11 @@ static __always_inline int timewait_timer(enum kind kind, struct timer_list *tim
 		if (netns_dying(seen->__tw_common.skc_net.net))
 			e->flags |= NETNS_DYING;
 	}
-	submit(e);
+	submit_event(e);
 	return 0;
 }
 
-static __always_inline int request_timer(enum kind kind, struct timer_list *timer)
+static __always_inline int report_request_timer(enum kind kind, struct timer_list *timer)
 {
 	void *req = TIMER_OWNER(timer, request_sock, rsk_timer);
 	struct socket_copy copy;
@@ -128,7 +128,7 @@ static __always_inline int request_timer(enum kind kind, struct timer_list *time
 
 	if (!copy_socket(&copy, req, bpf_core_type_size(struct sock_common)))
 		return 0;
-	e = small_event(kind, req, (const void *)&copy);
+	e = copied_event(kind, req, (const void *)&copy);
 	if (!e)
 		return 0;
 	if (kind == SYN_RECEIVED) {
@@ -137,7 +137,7 @@ static __always_inline int request_timer(enum kind kind, struct timer_list *time
 		e->listener = (__u64)listener;
 		e->cookie = BPF_CORE_READ(listener, __sk_common.skc_cookie.counter);
 	}
-	submit(e);
+	submit_event(e);
 	return 0;
 }
 
@@ -147,9 +147,9 @@ int BPF_PROG(timer_started, struct timer_list *timer, unsigned long argument)
 	__u64 function = (__u64)timer->function;
 
 	if (function == timewait_function)
-		return timewait_timer(TIMEWAIT_ARMED, timer, argument);
+		return report_timewait_timer(TIMEWAIT_ARMED, timer, argument);
 	if (function == request_function)
-		return request_timer(SYN_RECEIVED, timer);
+		return report_request_timer(SYN_RECEIVED, timer);
 	return 0;
 }
 
@@ -159,9 +159,9 @@ int BPF_PROG(timer_stopped, struct timer_list *timer)
 	__u64 function = (__u64)timer->function;
 
 	if (function == timewait_function)
-		return timewait_timer(TIMEWAIT_STOPPED, timer, 0);
+		return report_timewait_timer(TIMEWAIT_STOPPED, timer, 0);
 	if (function == request_function)
-		return request_timer(REQUEST_STOPPED, timer);
+		return report_request_timer(REQUEST_STOPPED, timer);
 	return 0;
 }
 
@@ -171,14 +171,15 @@ int BPF_PROG(timer_expired, struct timer_list *timer)
 	__u64 function = (__u64)timer->function;
 
 	if (function == timewait_function)
-		return timewait_timer(TIMEWAIT_EXPIRED, timer, 0);
+		return report_timewait_timer(TIMEWAIT_EXPIRED, timer, 0);
 	if (function == request_function)
-		return request_timer(REQUEST_EXPIRED, timer);
+		return report_request_timer(REQUEST_EXPIRED, timer);
 	return 0;
 }
 
 /* A segment at a timewait socket; with its ends where it may be another one's by now. */
-static __always_inline int timewait_segment(const struct segment *segment, const void *tw, const struct ends *ends)
+static __always_inline int report_timewait_segment(const struct segment *segment, const void *tw,
+						   const struct ends *ends)
 {
 	const struct inet_timewait_sock *seen;
 	struct socket_copy copy;
@@ -189,21 +190,21 @@ static __always_inline int timewait_segment(const struct segment *segment, const
 	seen = (const void *)&copy;
 	if (seen->__tw_common.skc_state != TCP_TIME_WAIT)
 		return 0;
-	e = small_event(SEGMENT_SWALLOWED, tw, &seen->__tw_common);
+	e = copied_event(SEGMENT_SWALLOWED, tw, &seen->__tw_common);
 	if (!e)
 		return 0;
-	if (ends && !at_ends(e, ends)) {
+	if (ends && !event_has_ends(e, ends)) {
 		bpf_ringbuf_discard(e, 0);
 		return 0;
 	}
 	e->to = seen->tw_substate;
 	e->tcp_flags = segment->flags;
 	e->left = queued_bucket(seen->tw_timer.expires, seen->tw_timer.flags) - bpf_jiffies64();
-	submit(e);
+	submit_event(e);
 	return 0;
 }
 
-static __always_inline int dropped_reset(const struct segment *segment, __u32 netns)
+static __always_inline int report_dropped_reset(const struct segment *segment, __u32 netns)
 {
 	struct event *e;
 
@@ -211,7 +212,7 @@ static __always_inline int dropped_reset(const struct segment *segment, __u32 ne
 		return 0;
 	if (filter_netns && netns != filter_netns)
 		return 0;
-	e = reserve(RESET_DROPPED);
+	e = reserve_event(RESET_DROPPED);
 	if (!e)
 		return 0;
 	e->sock = 0;
@@ -220,7 +221,7 @@ static __always_inline int dropped_reset(const struct segment *segment, __u32 ne
 	e->local_port = segment->local_port;
 	e->remote_port = segment->remote_port;
 	put_segment_addresses(e->local, e->remote, segment);
-	submit(e);
+	submit_event(e);
 	return 0;
 }
 
@@ -235,10 +236,10 @@ int BPF_PROG(segment_dropped, struct sk_buff *skb, void *location, int reason, s
 		return 0;
 	switch (rx_sk->__sk_common.skc_state) {
 	case TCP_TIME_WAIT:
-		return read_segment(&segment, skb) ? timewait_segment(&segment, rx_sk, NULL) : 0;
+		return read_segment(&segment, skb) ? report_timewait_segment(&segment, rx_sk, NULL) : 0;
 	case TCP_LISTEN:
 		if (read_segment(&segment, skb))
-			return dropped_reset(&segment, rx_sk->__sk_common.skc_net.net->ns.inum);
+			return report_dropped_reset(&segment, rx_sk->__sk_common.skc_net.net->ns.inum);
 	}
 	return 0;
 }
@@ -257,13 +258,13 @@ int BPF_PROG(any_dropped, struct sk_buff *skb)
 	ends.local_port = segment.local_port;
 	ends.remote_port = segment.remote_port;
 	put_segment_addresses(ends.local, ends.remote, &segment);
-	tw = bpf_map_lookup_elem(&half_closed, &ends);
+	tw = bpf_map_lookup_elem(&timewait_by_ends, &ends);
 	if (tw)
-		return timewait_segment(&segment, *tw, &ends);
-	return dropped_reset(&segment, ends.netns);
+		return report_timewait_segment(&segment, *tw, &ends);
+	return report_dropped_reset(&segment, ends.netns);
 }
 
-static __always_inline void reset(enum kind kind, struct sock *sk, __u16 how, __u8 reason)
+static __always_inline void report_reset(enum kind kind, struct sock *sk, __u16 how, __u8 reason)
 {
 	struct event *e = socket_event(kind, sk, last_port(sk));
 
@@ -272,51 +273,51 @@ static __always_inline void reset(enum kind kind, struct sock *sk, __u16 how, __
 	e->flags = how;
 	e->from = sk->__sk_common.skc_state;
 	e->reason = reason;
-	submit(e);
+	submit_event(e);
 }
 
 /* From 6.12 on a RST is told also where no socket is. An active one answers no segment. */
-static __always_inline void sent(struct sock *sk, const void *skb, __u16 how, __u64 reason)
+static __always_inline void report_sent_reset(struct sock *sk, const void *skb, __u16 how, __u64 reason)
 {
 	if (!sk)
 		return;
-	reset(RESET_SENT, sk, skb ? how : how | RESET_ACTIVE, reason);
+	report_reset(RESET_SENT, sk, skb ? how : how | RESET_ACTIVE, reason);
 }
 
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(reset_sent, struct sock *sk, struct sk_buff *skb)
 {
-	sent(sk, skb, 0, reset_reason_told ? ctx[2] : 0);
-	take(RESET_SENT, sk ? (void *)sk : skb, 0, 0);
+	report_sent_reset(sk, skb, 0, have_reset_reason ? ctx[2] : 0);
+	mark_reported(RESET_SENT, sk ? (void *)sk : skb, 0, 0);
 	return 0;
 }
 
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(reset_sent_next, struct sock *sk, struct sk_buff *skb)
 {
-	if (take_over(RESET_SENT, sk ? (void *)sk : skb, 0, 0))
-		sent(sk, skb, AGAIN, reset_reason_told ? ctx[2] : 0);
+	if (take_over_unreported(RESET_SENT, sk ? (void *)sk : skb, 0, 0))
+		report_sent_reset(sk, skb, AGAIN, have_reset_reason ? ctx[2] : 0);
 	return 0;
 }
 
 SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(reset_received, struct sock *sk)
 {
-	reset(RESET_RECEIVED, sk, 0, 0);
-	take(RESET_RECEIVED, sk, 0, 0);
+	report_reset(RESET_RECEIVED, sk, 0, 0);
+	mark_reported(RESET_RECEIVED, sk, 0, 0);
 	return 0;
 }
 
 SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(reset_received_next, struct sock *sk)
 {
-	if (take_over(RESET_RECEIVED, sk, 0, 0))
-		reset(RESET_RECEIVED, sk, AGAIN, 0);
+	if (take_over_unreported(RESET_RECEIVED, sk, 0, 0))
+		report_reset(RESET_RECEIVED, sk, AGAIN, 0);
 	return 0;
 }
 
 /* accept() gave a socket to this process. */
-static __always_inline int accepted(const struct call_exit *call)
+static __always_inline int report_accepted(const struct call_exit *call)
 {
 	const struct sock *sk;
 	struct common_copy copy;
@@ -324,32 +325,32 @@ static __always_inline int accepted(const struct call_exit *call)
 
 	if (call->result < 0)
 		return 0;
-	sk = tcp_socket_of(call->result);
+	sk = tcp_socket_of_descriptor(call->result);
 	if (!sk || !copy_common(&copy, sk))
 		return 0;
-	e = small_event(ACCEPTED, sk, (const void *)&copy);
+	e = copied_event(ACCEPTED, sk, (const void *)&copy);
 	if (!e)
 		return 0;
 	put_caller(e);
-	submit(e);
+	submit_event(e);
 	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_accept")
 int accept_done(struct call_exit *call)
 {
-	return accepted(call);
+	return report_accepted(call);
 }
 
 SEC("tracepoint/syscalls/sys_exit_accept4")
 int accept4_done(struct call_exit *call)
 {
-	return accepted(call);
+	return report_accepted(call);
 }
 
 /* A call for a port that failed: with the address that it asked for, and with what
  * the asking socket has set. */
-static __always_inline int port_refused(enum kind kind, const struct call_exit *call)
+static __always_inline int report_failed_call(enum kind kind, const struct call_exit *call)
 {
 	struct call_arguments arguments;
 	struct sockaddr_copy asked = {};
@@ -360,7 +361,7 @@ static __always_inline int port_refused(enum kind kind, const struct call_exit *
 
 	if (!get_arguments(&arguments))
 		return 0;
-	sk = tcp_socket_of(arguments.fd);
+	sk = tcp_socket_of_descriptor(arguments.fd);
 	if (!sk || !copy_common(&copy, sk))
 		return 0;
 	seen = (const void *)&copy;
@@ -372,7 +373,7 @@ static __always_inline int port_refused(enum kind kind, const struct call_exit *
 	e->error = -call->result;
 	put_options(e, seen);
 	put_caller(e);
-	submit(e);
+	submit_event(e);
 	return 0;
 }
 
@@ -380,31 +381,31 @@ static __always_inline int port_refused(enum kind kind, const struct call_exit *
 SEC("tracepoint/syscalls/sys_enter_bind")
 int bind_begun(struct call_enter *call)
 {
-	return note_arguments(call);
+	return remember_arguments(call);
 }
 
 SEC("tracepoint/syscalls/sys_enter_listen")
 int listen_begun(struct call_enter *call)
 {
-	return note_arguments(call);
+	return remember_arguments(call);
 }
 
 SEC("tracepoint/syscalls/sys_enter_connect")
 int connect_begun(struct call_enter *call)
 {
-	return note_arguments(call);
+	return remember_arguments(call);
 }
 
 SEC("tracepoint/syscalls/sys_exit_bind")
 int bind_done(struct call_exit *call)
 {
-	return call->result < 0 ? port_refused(BIND_FAILED, call) : 0;
+	return call->result < 0 ? report_failed_call(BIND_FAILED, call) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_listen")
 int listen_done(struct call_exit *call)
 {
-	return call->result < 0 ? port_refused(LISTEN_FAILED, call) : 0;
+	return call->result < 0 ? report_failed_call(LISTEN_FAILED, call) : 0;
 }
 
 /* Other errors are the network's, or those of a socket that was connected before. */
@@ -413,5 +414,5 @@ int connect_done(struct call_exit *call)
 {
 	if (call->result != -EADDRNOTAVAIL && call->result != -EADDRINUSE)
 		return 0;
-	return port_refused(CONNECT_FAILED, call);
+	return report_failed_call(CONNECT_FAILED, call);
 }

@@ -10,7 +10,7 @@ import (
 const recentChanges = 1024
 
 // repeats has the last changes of full sockets' states. Where the kernel skipped a program,
-// another one takes its place, and may report at times what was reported (bpf/take.h).
+// another one takes its place, and may report at times what was reported (bpf/take_over.h).
 type repeats struct {
 	last [recentChanges]change
 	next int

@@ -60,9 +60,9 @@ type bpfEvent struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapCallsBegun         = "calls_begun"
+	bpfMapBegunCalls         = "begun_calls"
 	bpfMapEvents             = "events"
-	bpfMapHalfClosed         = "half_closed"
+	bpfMapTimewaitByEnds     = "timewait_by_ends"
 	bpfProgAccept4Done       = "accept4_done"
 	bpfProgAcceptDone        = "accept_done"
 	bpfProgAnyDropped        = "any_dropped"
@@ -85,18 +85,19 @@ const (
 	bpfVarAnyFirst           = "any_first"
 	bpfVarAnyLast            = "any_last"
 	bpfVarAnyPorts           = "any_ports"
-	bpfVarBucketTold         = "bucket_told"
-	bpfVarCallRegistersTold  = "call_registers_told"
-	bpfVarCgroupsTold        = "cgroups_told"
-	bpfVarCookiesMade        = "cookies_made"
-	bpfVarDroppedSocketTold  = "dropped_socket_told"
 	bpfVarFilterAnyPort      = "filter_any_port"
 	bpfVarFilterFamily       = "filter_family"
 	bpfVarFilterHost         = "filter_host"
 	bpfVarFilterLocalPort    = "filter_local_port"
 	bpfVarFilterNetns        = "filter_netns"
 	bpfVarFilterRemotePort   = "filter_remote_port"
-	bpfVarFollowers          = "followers"
+	bpfVarFollowerCount      = "follower_count"
+	bpfVarHaveCallRegisters  = "have_call_registers"
+	bpfVarHaveCgroups        = "have_cgroups"
+	bpfVarHaveCookies        = "have_cookies"
+	bpfVarHaveDroppedSocket  = "have_dropped_socket"
+	bpfVarHaveResetReason    = "have_reset_reason"
+	bpfVarHaveTimerBucket    = "have_timer_bucket"
 	bpfVarHostAddr           = "host_addr"
 	bpfVarHostMask           = "host_mask"
 	bpfVarLocalFirst         = "local_first"
@@ -104,10 +105,9 @@ const (
 	bpfVarLocalPorts         = "local_ports"
 	bpfVarRemotePorts        = "remote_ports"
 	bpfVarRequestFunction    = "request_function"
-	bpfVarResetReasonTold    = "reset_reason_told"
-	bpfVarRingFull           = "ring_full"
-	bpfVarRingTold           = "ring_told"
-	bpfVarTakenOver          = "taken_over"
+	bpfVarRingRefused        = "ring_refused"
+	bpfVarRingReported       = "ring_reported"
+	bpfVarTakenOverEvents    = "taken_over_events"
 	bpfVarTimewaitFunction   = "timewait_function"
 )
 
@@ -178,9 +178,9 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	CallsBegun *ebpf.MapSpec `ebpf:"calls_begun"`
-	Events     *ebpf.MapSpec `ebpf:"events"`
-	HalfClosed *ebpf.MapSpec `ebpf:"half_closed"`
+	BegunCalls     *ebpf.MapSpec `ebpf:"begun_calls"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
+	TimewaitByEnds *ebpf.MapSpec `ebpf:"timewait_by_ends"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -190,18 +190,19 @@ type bpfVariableSpecs struct {
 	AnyFirst          *ebpf.VariableSpec `ebpf:"any_first"`
 	AnyLast           *ebpf.VariableSpec `ebpf:"any_last"`
 	AnyPorts          *ebpf.VariableSpec `ebpf:"any_ports"`
-	BucketTold        *ebpf.VariableSpec `ebpf:"bucket_told"`
-	CallRegistersTold *ebpf.VariableSpec `ebpf:"call_registers_told"`
-	CgroupsTold       *ebpf.VariableSpec `ebpf:"cgroups_told"`
-	CookiesMade       *ebpf.VariableSpec `ebpf:"cookies_made"`
-	DroppedSocketTold *ebpf.VariableSpec `ebpf:"dropped_socket_told"`
 	FilterAnyPort     *ebpf.VariableSpec `ebpf:"filter_any_port"`
 	FilterFamily      *ebpf.VariableSpec `ebpf:"filter_family"`
 	FilterHost        *ebpf.VariableSpec `ebpf:"filter_host"`
 	FilterLocalPort   *ebpf.VariableSpec `ebpf:"filter_local_port"`
 	FilterNetns       *ebpf.VariableSpec `ebpf:"filter_netns"`
 	FilterRemotePort  *ebpf.VariableSpec `ebpf:"filter_remote_port"`
-	Followers         *ebpf.VariableSpec `ebpf:"followers"`
+	FollowerCount     *ebpf.VariableSpec `ebpf:"follower_count"`
+	HaveCallRegisters *ebpf.VariableSpec `ebpf:"have_call_registers"`
+	HaveCgroups       *ebpf.VariableSpec `ebpf:"have_cgroups"`
+	HaveCookies       *ebpf.VariableSpec `ebpf:"have_cookies"`
+	HaveDroppedSocket *ebpf.VariableSpec `ebpf:"have_dropped_socket"`
+	HaveResetReason   *ebpf.VariableSpec `ebpf:"have_reset_reason"`
+	HaveTimerBucket   *ebpf.VariableSpec `ebpf:"have_timer_bucket"`
 	HostAddr          *ebpf.VariableSpec `ebpf:"host_addr"`
 	HostMask          *ebpf.VariableSpec `ebpf:"host_mask"`
 	LocalFirst        *ebpf.VariableSpec `ebpf:"local_first"`
@@ -209,10 +210,9 @@ type bpfVariableSpecs struct {
 	LocalPorts        *ebpf.VariableSpec `ebpf:"local_ports"`
 	RemotePorts       *ebpf.VariableSpec `ebpf:"remote_ports"`
 	RequestFunction   *ebpf.VariableSpec `ebpf:"request_function"`
-	ResetReasonTold   *ebpf.VariableSpec `ebpf:"reset_reason_told"`
-	RingFull          *ebpf.VariableSpec `ebpf:"ring_full"`
-	RingTold          *ebpf.VariableSpec `ebpf:"ring_told"`
-	TakenOver         *ebpf.VariableSpec `ebpf:"taken_over"`
+	RingRefused       *ebpf.VariableSpec `ebpf:"ring_refused"`
+	RingReported      *ebpf.VariableSpec `ebpf:"ring_reported"`
+	TakenOverEvents   *ebpf.VariableSpec `ebpf:"taken_over_events"`
 	TimewaitFunction  *ebpf.VariableSpec `ebpf:"timewait_function"`
 }
 
@@ -236,16 +236,16 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	CallsBegun *ebpf.Map `ebpf:"calls_begun"`
-	Events     *ebpf.Map `ebpf:"events"`
-	HalfClosed *ebpf.Map `ebpf:"half_closed"`
+	BegunCalls     *ebpf.Map `ebpf:"begun_calls"`
+	Events         *ebpf.Map `ebpf:"events"`
+	TimewaitByEnds *ebpf.Map `ebpf:"timewait_by_ends"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
-		m.CallsBegun,
+		m.BegunCalls,
 		m.Events,
-		m.HalfClosed,
+		m.TimewaitByEnds,
 	)
 }
 
@@ -256,18 +256,19 @@ type bpfVariables struct {
 	AnyFirst          *ebpf.Variable `ebpf:"any_first"`
 	AnyLast           *ebpf.Variable `ebpf:"any_last"`
 	AnyPorts          *ebpf.Variable `ebpf:"any_ports"`
-	BucketTold        *ebpf.Variable `ebpf:"bucket_told"`
-	CallRegistersTold *ebpf.Variable `ebpf:"call_registers_told"`
-	CgroupsTold       *ebpf.Variable `ebpf:"cgroups_told"`
-	CookiesMade       *ebpf.Variable `ebpf:"cookies_made"`
-	DroppedSocketTold *ebpf.Variable `ebpf:"dropped_socket_told"`
 	FilterAnyPort     *ebpf.Variable `ebpf:"filter_any_port"`
 	FilterFamily      *ebpf.Variable `ebpf:"filter_family"`
 	FilterHost        *ebpf.Variable `ebpf:"filter_host"`
 	FilterLocalPort   *ebpf.Variable `ebpf:"filter_local_port"`
 	FilterNetns       *ebpf.Variable `ebpf:"filter_netns"`
 	FilterRemotePort  *ebpf.Variable `ebpf:"filter_remote_port"`
-	Followers         *ebpf.Variable `ebpf:"followers"`
+	FollowerCount     *ebpf.Variable `ebpf:"follower_count"`
+	HaveCallRegisters *ebpf.Variable `ebpf:"have_call_registers"`
+	HaveCgroups       *ebpf.Variable `ebpf:"have_cgroups"`
+	HaveCookies       *ebpf.Variable `ebpf:"have_cookies"`
+	HaveDroppedSocket *ebpf.Variable `ebpf:"have_dropped_socket"`
+	HaveResetReason   *ebpf.Variable `ebpf:"have_reset_reason"`
+	HaveTimerBucket   *ebpf.Variable `ebpf:"have_timer_bucket"`
 	HostAddr          *ebpf.Variable `ebpf:"host_addr"`
 	HostMask          *ebpf.Variable `ebpf:"host_mask"`
 	LocalFirst        *ebpf.Variable `ebpf:"local_first"`
@@ -275,10 +276,9 @@ type bpfVariables struct {
 	LocalPorts        *ebpf.Variable `ebpf:"local_ports"`
 	RemotePorts       *ebpf.Variable `ebpf:"remote_ports"`
 	RequestFunction   *ebpf.Variable `ebpf:"request_function"`
-	ResetReasonTold   *ebpf.Variable `ebpf:"reset_reason_told"`
-	RingFull          *ebpf.Variable `ebpf:"ring_full"`
-	RingTold          *ebpf.Variable `ebpf:"ring_told"`
-	TakenOver         *ebpf.Variable `ebpf:"taken_over"`
+	RingRefused       *ebpf.Variable `ebpf:"ring_refused"`
+	RingReported      *ebpf.Variable `ebpf:"ring_reported"`
+	TakenOverEvents   *ebpf.Variable `ebpf:"taken_over_events"`
 	TimewaitFunction  *ebpf.Variable `ebpf:"timewait_function"`
 }
 

@@ -15,17 +15,17 @@ import (
 // configure writes the filter into the constants of bpf/filter.h.
 func configure(spec *ebpf.CollectionSpec, f event.Filter) error {
 	values := map[string]any{
-		"filter_family": uint8(f.Family),
-		"filter_netns":  f.NetNS,
+		bpfVarFilterFamily: uint8(f.Family),
+		bpfVarFilterNetns:  f.NetNS,
 	}
-	addPorts(values, "filter_any_port", "any_ports", f.Ports)
-	addPorts(values, "filter_local_port", "local_ports", f.LocalPorts)
-	addPorts(values, "filter_remote_port", "remote_ports", f.RemotePorts)
-	values["any_first"], values["any_last"] = f.Ports.Bounds()
-	values["local_first"], values["local_last"] = f.LocalPorts.Bounds()
+	addPorts(values, bpfVarFilterAnyPort, bpfVarAnyPorts, f.Ports)
+	addPorts(values, bpfVarFilterLocalPort, bpfVarLocalPorts, f.LocalPorts)
+	addPorts(values, bpfVarFilterRemotePort, bpfVarRemotePorts, f.RemotePorts)
+	values[bpfVarAnyFirst], values[bpfVarAnyLast] = f.Ports.Bounds()
+	values[bpfVarLocalFirst], values[bpfVarLocalLast] = f.LocalPorts.Bounds()
 	if f.Host.IsValid() {
 		addr, mask := prefixWords(f.Host)
-		values["filter_host"], values["host_addr"], values["host_mask"] = true, addr, mask
+		values[bpfVarFilterHost], values[bpfVarHostAddr], values[bpfVarHostMask] = true, addr, mask
 	}
 	return set(spec, values)
 }

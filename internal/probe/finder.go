@@ -28,8 +28,8 @@ type Finder struct {
 	collection *ebpf.Collection
 	sockets    *link.Iter
 	holders    *link.Iter
-	looks      uint32                   // by holders
-	batch      [batchMost]snapshotFound // what that found last
+	looks      uint32                         // by holders
+	batch      [batchMost]snapshotFoundSocket // what that found last
 }
 
 // batchMost is BATCH of bpf/snapshot.bpf.c.
@@ -58,7 +58,7 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (
 	if !here(Iterators) {
 		return nil, fmt.Errorf("%w: it has no BPF iterators", ErrUnsupported)
 	}
-	if err := set(spec, map[string]any{"cookies_made": here(Cookies), "cgroups_told": here(Cgroups)}); err != nil {
+	if err := set(spec, map[string]any{snapshotVarHaveCookies: here(Cookies), snapshotVarHaveCgroups: here(Cgroups)}); err != nil {
 		return nil, err
 	}
 	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types.cache})
@@ -101,14 +101,14 @@ func (f *Finder) Sockets(q Query, take func(*event.Socket)) error {
 	return f.eachSocket(q, f.filled(take))
 }
 
-func (f *Finder) eachSocket(q Query, take func(*snapshotFound)) error {
+func (f *Finder) eachSocket(q Query, take func(*snapshotFoundSocket)) error {
 	reader, err := f.open(f.sockets, q)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
 	buffered := bufio.NewReaderSize(patient{reader}, 256<<10)
-	var found snapshotFound
+	var found snapshotFoundSocket
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&found)), unsafe.Sizeof(found))
 	for {
 		if _, err := io.ReadFull(buffered, bytes); err == io.EOF {
@@ -122,7 +122,7 @@ func (f *Finder) eachSocket(q Query, take func(*snapshotFound)) error {
 
 // open begins to iterate over what is asked for.
 func (f *Finder) open(iter *link.Iter, q Query) (io.ReadCloser, error) {
-	for name, port := range map[string]uint16{"find_local_port": q.LocalPort, "find_remote_port": q.RemotePort} {
+	for name, port := range map[string]uint16{snapshotVarFindLocalPort: q.LocalPort, snapshotVarFindRemotePort: q.RemotePort} {
 		if err := f.set(name, port); err != nil {
 			return nil, err
 		}
@@ -138,7 +138,7 @@ func (f *Finder) open(iter *link.Iter, q Query) (io.ReadCloser, error) {
 // any process has of it, in all network namespaces. Sockets that are only bound are among them.
 func (f *Finder) Holders(q Query, take func(*event.Socket)) error {
 	f.looks++
-	for name, n := range map[string]uint32{"look": f.looks, "batched": 0, "next_thread": 0} {
+	for name, n := range map[string]uint32{snapshotVarSnapshotNumber: f.looks, snapshotVarBatchLength: 0, snapshotVarNextThread: 0} {
 		if err := f.set(name, n); err != nil {
 			return err
 		}
@@ -161,21 +161,21 @@ func (f *Finder) Holders(q Query, take func(*event.Socket)) error {
 }
 
 // takeFound takes what the program has found since the last time.
-func (f *Finder) takeFound(take func(*snapshotFound)) error {
+func (f *Finder) takeFound(take func(*snapshotFoundSocket)) error {
 	var n uint32
-	if err := f.collection.Variables["batched"].Get(&n); err != nil {
+	if err := f.collection.Variables[snapshotVarBatchLength].Get(&n); err != nil {
 		return fmt.Errorf("read how much was found: %w", err)
 	}
 	if n == 0 {
 		return nil
 	}
-	if err := f.collection.Variables["batch"].Get(&f.batch); err != nil {
+	if err := f.collection.Variables[snapshotVarBatch].Get(&f.batch); err != nil {
 		return fmt.Errorf("read what was found: %w", err)
 	}
 	for i := range f.batch[:n] {
 		take(&f.batch[i])
 	}
-	return f.set("batched", uint32(0))
+	return f.set(snapshotVarBatchLength, uint32(0))
 }
 
 // goOn runs an iterator's program, which writes nothing for its reader, until it says to stop
@@ -194,9 +194,9 @@ func goOn(iterator io.Reader) (more bool, err error) {
 }
 
 // filled has take get what is found as a socket.
-func (f *Finder) filled(take func(*event.Socket)) func(*snapshotFound) {
+func (f *Finder) filled(take func(*event.Socket)) func(*snapshotFoundSocket) {
 	var socket event.Socket
-	return func(found *snapshotFound) {
+	return func(found *snapshotFoundSocket) {
 		f.fill(&socket, found)
 		take(&socket)
 	}
@@ -223,7 +223,7 @@ func (f *Finder) set(name string, value any) error {
 	return nil
 }
 
-// The flags of bpf/found.h.
+// The flags of bpf/found_socket.h.
 const (
 	isIPv6 = 1 << iota
 	isV6Only
@@ -236,7 +236,7 @@ const (
 )
 
 // fill makes a socket of what was found.
-func (f *Finder) fill(s *event.Socket, found *snapshotFound) {
+func (f *Finder) fill(s *event.Socket, found *snapshotFoundSocket) {
 	has := func(flag uint8) bool { return found.Flags&flag != 0 }
 	*s = event.Socket{
 		Time: event.Time(found.Time), Address: found.Sock, Cookie: found.Cookie,
@@ -261,7 +261,7 @@ func (f *Finder) fill(s *event.Socket, found *snapshotFound) {
 	}
 }
 
-func counters(found *snapshotFound) event.Counters {
+func counters(found *snapshotFoundSocket) event.Counters {
 	return event.Counters{
 		Totals: event.Totals{
 			Known: true, BytesSent: found.BytesSent, BytesReceived: found.BytesReceived,
@@ -272,7 +272,7 @@ func counters(found *snapshotFound) event.Counters {
 	}
 }
 
-func holder(found *snapshotFound) event.Holder {
+func holder(found *snapshotFoundSocket) event.Holder {
 	comm := unsafe.Slice((*byte)(unsafe.Pointer(&found.Comm)), len(found.Comm))
 	return event.Holder{FD: int(found.Fd), Process: event.Process{
 		PID: found.Pid, UID: found.HolderUid, Comm: unix.ByteSliceToString(comm), Source: event.SourceSnapshot,

@@ -71,7 +71,7 @@ func (f *Finder) learn() (found timers, err error) {
 		return timers{}, fmt.Errorf("make a socket that waits: %w", err)
 	}
 	for began := time.Now(); time.Since(began) < learning; time.Sleep(time.Millisecond) { // nothing tells
-		err := f.eachSocket(Query{}, func(s *snapshotFound) {
+		err := f.eachSocket(Query{}, func(s *snapshotFoundSocket) {
 			switch {
 			case s.Flags&isTimewait != 0:
 				found.timewait = s.Function

@@ -49,7 +49,7 @@ func missing(object, kernel *btf.Spec) []string {
 }
 
 // own has the structures of bpf/ that a kernel may have by the same name.
-var own = map[string]bool{"event": true, "segment": true, "ends": true, "found": true, "port_range": true}
+var own = map[string]bool{"event": true, "segment": true, "ends": true, "port_range": true}
 
 // memberNames returns the names of members, those of anonymous structures among them.
 func memberNames(members []btf.Member) []string {

@@ -29,7 +29,7 @@ var attachOrder = []string{
 	"reset_sent", "reset_received", "state_changed",
 }
 
-// followed has the programs that have followers (bpf/take.h).
+// followed has the programs that have followers (bpf/take_over.h).
 var followed = []string{"reset_sent", "reset_received", "state_changed"}
 
 const (
@@ -130,10 +130,10 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 		return nil, err
 	}
 	if err := set(spec, map[string]any{
-		"timewait_function": functions.timewait, "request_function": functions.request,
-		"cookies_made": p.Has(Cookies), "cgroups_told": p.Has(Cgroups), "call_registers_told": p.Has(CallRegisters),
-		"bucket_told": p.Has(BucketExpiry), "dropped_socket_told": p.Has(DroppedSocket), "reset_reason_told": p.Has(ResetReasons),
-		"followers": uint8(p.kernel.followers()),
+		bpfVarTimewaitFunction: functions.timewait, bpfVarRequestFunction: functions.request,
+		bpfVarHaveCookies: p.Has(Cookies), bpfVarHaveCgroups: p.Has(Cgroups), bpfVarHaveCallRegisters: p.Has(CallRegisters),
+		bpfVarHaveTimerBucket: p.Has(BucketExpiry), bpfVarHaveDroppedSocket: p.Has(DroppedSocket),
+		bpfVarHaveResetReason: p.Has(ResetReasons), bpfVarFollowerCount: uint8(p.kernel.followers()),
 	}); err != nil {
 		return nil, err
 	}
@@ -145,10 +145,10 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 	}
 	p.prune(spec)
 	if p.Has(DroppedSocket) {
-		spec.Maps["half_closed"].MaxEntries = 1 // nobody uses it
+		spec.Maps[bpfMapTimewaitByEnds].MaxEntries = 1 // nobody uses it
 	}
 	if o.Ring != 0 {
-		spec.Maps["events"].MaxEntries = o.Ring
+		spec.Maps[bpfMapEvents].MaxEntries = o.Ring
 	}
 	return spec, nil
 }
@@ -248,7 +248,7 @@ func loadAlone(spec *ebpf.CollectionSpec, name string, options ebpf.CollectionOp
 }
 
 func (p *Probe) attach() error {
-	reader, err := ringbuf.NewReader(p.collection.Maps["events"])
+	reader, err := ringbuf.NewReader(p.collection.Maps[bpfMapEvents])
 	if err != nil {
 		return fmt.Errorf("open the ring buffer: %w", err)
 	}

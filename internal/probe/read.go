@@ -47,7 +47,7 @@ func (p *Probe) Gap(k *event.Kernel) uint64 { return more(k.Cookie, &p.lost.ring
 // come on, one of them is about that, and stands in its place: this is for when none does.
 func (p *Probe) Refused() (uint64, error) {
 	var refused uint64
-	if err := p.collection.Variables["ring_full"].Get(&refused); err != nil {
+	if err := p.collection.Variables[bpfVarRingRefused].Get(&refused); err != nil {
 		return 0, fmt.Errorf("read the loss counter: %w", err)
 	}
 	return more(refused, &p.lost.ring), nil
@@ -71,7 +71,7 @@ func (p *Probe) Skipped() (uint64, error) {
 		skipped += stats.RecursionMisses
 	}
 	var taken uint64 // read last: what is on its way is not lost
-	if err := p.collection.Variables["taken_over"].Get(&taken); err != nil {
+	if err := p.collection.Variables[bpfVarTakenOverEvents].Get(&taken); err != nil {
 		return 0, fmt.Errorf("read what followers took over: %w", err)
 	}
 	return more(max(skipped, taken)-taken, &p.lost.reentry), nil

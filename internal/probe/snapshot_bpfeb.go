@@ -13,7 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type snapshotFound struct {
+type snapshotFoundSocket struct {
 	_             structs.HostLayout
 	Time          uint64
 	Sock          uint64
@@ -50,22 +50,22 @@ type snapshotFound struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	snapshotMapLeaderless        = "leaderless"
+	snapshotMapLeaderlessTables  = "leaderless_tables"
 	snapshotProgHolders          = "holders"
 	snapshotProgSockets          = "sockets"
 	snapshotVarBatch             = "batch"
-	snapshotVarBatched           = "batched"
-	snapshotVarBucketTold        = "bucket_told"
-	snapshotVarCallRegistersTold = "call_registers_told"
-	snapshotVarCgroupsTold       = "cgroups_told"
-	snapshotVarCookiesMade       = "cookies_made"
-	snapshotVarDroppedSocketTold = "dropped_socket_told"
+	snapshotVarBatchLength       = "batch_length"
 	snapshotVarFindLocalPort     = "find_local_port"
 	snapshotVarFindRemotePort    = "find_remote_port"
-	snapshotVarLook              = "look"
+	snapshotVarHaveCallRegisters = "have_call_registers"
+	snapshotVarHaveCgroups       = "have_cgroups"
+	snapshotVarHaveCookies       = "have_cookies"
+	snapshotVarHaveDroppedSocket = "have_dropped_socket"
+	snapshotVarHaveResetReason   = "have_reset_reason"
+	snapshotVarHaveTimerBucket   = "have_timer_bucket"
 	snapshotVarNextFd            = "next_fd"
 	snapshotVarNextThread        = "next_thread"
-	snapshotVarResetReasonTold   = "reset_reason_told"
+	snapshotVarSnapshotNumber    = "snapshot_number"
 )
 
 // loadSnapshot returns the embedded CollectionSpec for snapshot.
@@ -118,7 +118,7 @@ type snapshotProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type snapshotMapSpecs struct {
-	Leaderless *ebpf.MapSpec `ebpf:"leaderless"`
+	LeaderlessTables *ebpf.MapSpec `ebpf:"leaderless_tables"`
 }
 
 // snapshotVariableSpecs contains global variables before they are loaded into the kernel.
@@ -126,18 +126,18 @@ type snapshotMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type snapshotVariableSpecs struct {
 	Batch             *ebpf.VariableSpec `ebpf:"batch"`
-	Batched           *ebpf.VariableSpec `ebpf:"batched"`
-	BucketTold        *ebpf.VariableSpec `ebpf:"bucket_told"`
-	CallRegistersTold *ebpf.VariableSpec `ebpf:"call_registers_told"`
-	CgroupsTold       *ebpf.VariableSpec `ebpf:"cgroups_told"`
-	CookiesMade       *ebpf.VariableSpec `ebpf:"cookies_made"`
-	DroppedSocketTold *ebpf.VariableSpec `ebpf:"dropped_socket_told"`
+	BatchLength       *ebpf.VariableSpec `ebpf:"batch_length"`
 	FindLocalPort     *ebpf.VariableSpec `ebpf:"find_local_port"`
 	FindRemotePort    *ebpf.VariableSpec `ebpf:"find_remote_port"`
-	Look              *ebpf.VariableSpec `ebpf:"look"`
+	HaveCallRegisters *ebpf.VariableSpec `ebpf:"have_call_registers"`
+	HaveCgroups       *ebpf.VariableSpec `ebpf:"have_cgroups"`
+	HaveCookies       *ebpf.VariableSpec `ebpf:"have_cookies"`
+	HaveDroppedSocket *ebpf.VariableSpec `ebpf:"have_dropped_socket"`
+	HaveResetReason   *ebpf.VariableSpec `ebpf:"have_reset_reason"`
+	HaveTimerBucket   *ebpf.VariableSpec `ebpf:"have_timer_bucket"`
 	NextFd            *ebpf.VariableSpec `ebpf:"next_fd"`
 	NextThread        *ebpf.VariableSpec `ebpf:"next_thread"`
-	ResetReasonTold   *ebpf.VariableSpec `ebpf:"reset_reason_told"`
+	SnapshotNumber    *ebpf.VariableSpec `ebpf:"snapshot_number"`
 }
 
 // snapshotObjects contains all objects after they have been loaded into the kernel.
@@ -160,12 +160,12 @@ func (o *snapshotObjects) Close() error {
 //
 // It can be passed to loadSnapshotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type snapshotMaps struct {
-	Leaderless *ebpf.Map `ebpf:"leaderless"`
+	LeaderlessTables *ebpf.Map `ebpf:"leaderless_tables"`
 }
 
 func (m *snapshotMaps) Close() error {
 	return _SnapshotClose(
-		m.Leaderless,
+		m.LeaderlessTables,
 	)
 }
 
@@ -174,18 +174,18 @@ func (m *snapshotMaps) Close() error {
 // It can be passed to loadSnapshotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type snapshotVariables struct {
 	Batch             *ebpf.Variable `ebpf:"batch"`
-	Batched           *ebpf.Variable `ebpf:"batched"`
-	BucketTold        *ebpf.Variable `ebpf:"bucket_told"`
-	CallRegistersTold *ebpf.Variable `ebpf:"call_registers_told"`
-	CgroupsTold       *ebpf.Variable `ebpf:"cgroups_told"`
-	CookiesMade       *ebpf.Variable `ebpf:"cookies_made"`
-	DroppedSocketTold *ebpf.Variable `ebpf:"dropped_socket_told"`
+	BatchLength       *ebpf.Variable `ebpf:"batch_length"`
 	FindLocalPort     *ebpf.Variable `ebpf:"find_local_port"`
 	FindRemotePort    *ebpf.Variable `ebpf:"find_remote_port"`
-	Look              *ebpf.Variable `ebpf:"look"`
+	HaveCallRegisters *ebpf.Variable `ebpf:"have_call_registers"`
+	HaveCgroups       *ebpf.Variable `ebpf:"have_cgroups"`
+	HaveCookies       *ebpf.Variable `ebpf:"have_cookies"`
+	HaveDroppedSocket *ebpf.Variable `ebpf:"have_dropped_socket"`
+	HaveResetReason   *ebpf.Variable `ebpf:"have_reset_reason"`
+	HaveTimerBucket   *ebpf.Variable `ebpf:"have_timer_bucket"`
 	NextFd            *ebpf.Variable `ebpf:"next_fd"`
 	NextThread        *ebpf.Variable `ebpf:"next_thread"`
-	ResetReasonTold   *ebpf.Variable `ebpf:"reset_reason_told"`
+	SnapshotNumber    *ebpf.Variable `ebpf:"snapshot_number"`
 }
 
 // snapshotPrograms contains all programs after they have been loaded into the kernel.

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
 /* What a snapshot tells of one socket, or of one file descriptor for it. */
-#ifndef TCPTRACE_FOUND_H
-#define TCPTRACE_FOUND_H
+#ifndef TCPTRACE_FOUND_SOCKET_H
+#define TCPTRACE_FOUND_SOCKET_H
 
 #include "types.h"
 
 /* What is true of a found socket. */
-enum found_flag {
+enum found_socket_flag {
 	IS_IPV6 = 1 << 0, /* AF_INET6, whatever the address */
 	IS_V6ONLY = 1 << 1,
 	HAS_REUSEADDR = 1 << 2,
@@ -18,7 +18,7 @@ enum found_flag {
 	HAS_PROCESS = 1 << 7, /* a process made or accepted it, or may have */
 };
 
-struct found {
+struct found_socket {
 	__u64 time;     /* ns since boot, suspend included */
 	__u64 sock;     /* kernel address */
 	__u64 cookie;   /* 0: none was given yet */

@@ -2,8 +2,8 @@
 /* Copyright (c) 2026 The tcptrace authors */
 /* The timewait sockets that are in FIN_WAIT2, by their ends, where kfree_skb does not tell
  * the socket that a segment was dropped at. */
-#ifndef TCPTRACE_HALF_CLOSED_H
-#define TCPTRACE_HALF_CLOSED_H
+#ifndef TCPTRACE_TIMEWAIT_BY_ENDS_H
+#define TCPTRACE_TIMEWAIT_BY_ENDS_H
 
 #include "event.h"
 #include "filter.h"
@@ -26,9 +26,9 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, struct ends);
 	__type(value, void *);
-} half_closed SEC(".maps");
+} timewait_by_ends SEC(".maps");
 
-static __always_inline void note_half_closed(const struct sock_common *sk, void *tw)
+static __always_inline void remember_timewait(const struct sock_common *sk, void *tw)
 {
 	struct ends ends = { .local_port = sk->skc_num, .remote_port = bpf_ntohs(sk->skc_dport) };
 	struct net *net = sk->skc_net.net;
@@ -37,10 +37,10 @@ static __always_inline void note_half_closed(const struct sock_common *sk, void 
 		return;
 	ends.netns = BPF_CORE_READ(net, ns.inum);
 	put_addresses(ends.local, ends.remote, sk);
-	bpf_map_update_elem(&half_closed, &ends, &tw, BPF_ANY);
+	bpf_map_update_elem(&timewait_by_ends, &ends, &tw, BPF_ANY);
 }
 
-static __always_inline bool at_ends(const struct event *e, const struct ends *ends)
+static __always_inline bool event_has_ends(const struct event *e, const struct ends *ends)
 {
 	return e->netns == ends->netns && e->local_port == ends->local_port && e->remote_port == ends->remote_port &&
 	       e->local[0] == ends->local[0] && e->local[1] == ends->local[1] && e->remote[0] == ends->remote[0] &&
