@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* What a process asked of a system call for a port. */
+/* What a process asked for in a system call: bind(), listen() or connect(). */
 #ifndef TCPTRACE_CALL_H
 #define TCPTRACE_CALL_H
 
@@ -29,8 +29,8 @@ struct call_arguments {
 	__u64 address;
 };
 
-/* By thread, what its latest call was asked for, where the end of a call does not tell.
- * Written at the beginning of a call, read at its end. */
+/* The arguments of the latest call of each thread, for kernels whose programs cannot read them at
+ * the end of the call. Written at the beginning of a call, read at its end. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -47,7 +47,8 @@ static __always_inline int remember_arguments(const struct call_enter *call)
 	return 0;
 }
 
-/* What the call that ends now was asked for: its registers have that to its end. */
+/* Reads the arguments of the call that ends now, and reports whether they are known. The call's
+ * registers keep them to its end. */
 static __always_inline bool get_arguments(struct call_arguments *to)
 {
 	const struct call_arguments *noted;

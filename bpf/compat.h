@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* What differs from kernel to kernel, each difference told by a feature, never
- * by a version number. */
+/* What differs from kernel to kernel. A feature decides each time, never a version number. The
+ * loader sets the constants once. */
 #ifndef TCPTRACE_COMPAT_H
 #define TCPTRACE_COMPAT_H
 
 #include "kernel.h"
 
-/* Tracing programs may have bpf_get_socket_cookie() make a cookie (5.12). Before, a socket
- * has one only if somebody asked for it. Set once by the loader, as the next ones. */
+/* bpf_get_socket_cookie() can be called, and gives a socket its cookie (5.12). Before, a socket
+ * has a cookie only if somebody asked for it. */
 const volatile bool have_cookies;
 
-/* bpf_task_pt_regs() tells the registers of the current system call (5.15). */
+/* bpf_task_pt_regs() returns the registers of the current system call (5.15). */
 const volatile bool have_call_registers;
 
-/* timer_start tells when the timer's bucket fires (6.8). */
+/* timer_start has the time at which the timer's bucket fires (6.8). */
 const volatile bool have_timer_bucket;
 
 /* A socket points to its cgroup (5.15); before, the pointer shares its word with flags. */
 const volatile bool have_cgroups;
 
-/* kfree_skb tells the socket that a segment was dropped at (6.12). */
+/* kfree_skb has the socket at which a segment was dropped (6.12). */
 const volatile bool have_dropped_socket;
 
-/* tcp_send_reset tells why (6.12). */
+/* tcp_send_reset has the reason (6.12). */
 const volatile bool have_reset_reason;
 
 /* bpf_get_current_task_btf() came with 5.11. */
@@ -32,7 +32,7 @@ static __always_inline struct task_struct *current_task(void)
 	return (struct task_struct *)bpf_get_current_task();
 }
 
-/* Says whether the last reference to a file is gone, as it is while close(2)
+/* Reports whether the last reference to a file is gone, as it is while close(2)
  * or the end of a process releases the socket behind it. From 6.13 on the
  * count is a file_ref_t, whose dead values are negative (include/linux/file_ref.h). */
 static __always_inline bool file_released(struct file *file)
@@ -44,9 +44,9 @@ static __always_inline bool file_released(struct file *file)
 	return ((struct file___f_count *)file)->f_count.counter == 0;
 }
 
-/* The level of the timer wheel and with it the granularity grow with the time to
- * go (kernel/time/timer.c): 64 buckets a level, each level 8 times as coarse. A
- * timer fires with its bucket, never before its expiry. */
+/* Returns when the bucket of a timer fires. The further away the expiry, the higher the level of
+ * the timer wheel (kernel/time/timer.c): a level has 64 buckets, and each level is 8 times as
+ * coarse as the one below. A timer fires with its bucket, never before its expiry. */
 static __always_inline __u64 wheel_bucket(__u64 expires, __u64 now)
 {
 	__u64 delta = expires - now;
@@ -58,15 +58,15 @@ static __always_inline __u64 wheel_bucket(__u64 expires, __u64 now)
 	return ((expires >> shift) + 1) << shift;
 }
 
-/* When a timer fires that was just started. The second argument of timer_start is the
- * timer's expiry, or else its bucket's. */
+/* Returns when a timer fires that was just started. The second argument of timer_start is the
+ * expiry of the bucket, or, on older kernels, of the timer. */
 static __always_inline __u64 timer_bucket(__u64 expires, __u64 argument, __u64 now)
 {
 	return have_timer_bucket ? argument : wheel_bucket(expires, now);
 }
 
-/* When a timer fires that is in the wheel: its flags have the number of its bucket,
- * and so its level, in their upper bits (TIMER_ARRAYSHIFT). */
+/* Returns when a timer fires that is in the wheel. The upper bits of its flags
+ * (TIMER_ARRAYSHIFT) have the number of its bucket, and with it the level. */
 static __always_inline __u64 queued_bucket(__u64 expires, __u32 flags)
 {
 	__u32 shift = (flags >> 22 >> 6) * 3;
@@ -74,7 +74,8 @@ static __always_inline __u64 queued_bucket(__u64 expires, __u32 flags)
 	return ((expires >> shift) + 1) << shift;
 }
 
-/* Says whether inet_twsk_alloc() finds the table of timewait sockets full. */
+/* Reports whether net.ipv4.tcp_max_tw_buckets is reached: inet_twsk_alloc() then makes no
+ * further timewait socket. */
 static __always_inline bool timewait_table_full(struct net *net)
 {
 	struct inet_timewait_death_row *row = &net->ipv4.tcp_death_row;
@@ -94,7 +95,7 @@ struct port_range {
 	__u16 last;
 };
 
-/* The ports that the kernel chooses from: all, where it does not tell. */
+/* Returns the ports that the kernel chooses from, or all ports if its settings cannot be read. */
 static __always_inline struct port_range local_port_range(struct net *net)
 {
 	struct netns_ipv4___ports *one = (void *)&net->ipv4;
@@ -107,8 +108,8 @@ static __always_inline struct port_range local_port_range(struct net *net)
 	return (struct port_range){ 0, 65535 };
 }
 
-/* Says whether the last user of a network namespace is gone, as it is while the
- * kernel sweeps its timewait sockets away. */
+/* Reports whether the last user of a network namespace is gone, as it is while the kernel removes
+ * the namespace's timewait sockets. */
 static __always_inline bool netns_dying(struct net *net)
 {
 	if (bpf_core_field_exists(((struct ns_common___ref *)&net->ns)->__ns_ref))

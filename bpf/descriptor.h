@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* The arguments of system calls, and what is behind a file descriptor. */
+/* The arguments of system calls, and the sockets of file descriptors. */
 #ifndef TCPTRACE_DESCRIPTOR_H
 #define TCPTRACE_DESCRIPTOR_H
 
 #include "kernel.h"
 #include "socket.h"
 
-/* The nth argument of the system call with these registers, as amd64 and arm64 keep it. */
+/* Returns the nth argument of the system call with these registers, on amd64 and arm64. */
 static __always_inline __u64 call_argument(const void *regs, int n)
 {
 	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax)) {
@@ -23,7 +23,7 @@ static __always_inline __u64 call_argument(const void *regs, int n)
 	return 0;
 }
 
-/* The file behind one of the process's file descriptors, or NULL. */
+/* Returns the file of one of the process's file descriptors, or NULL. */
 static __always_inline struct file *file_of_descriptor(__u32 fd)
 {
 	struct fdtable *table = BPF_CORE_READ(current_task(), files, fdt);
@@ -35,7 +35,7 @@ static __always_inline struct file *file_of_descriptor(__u32 fd)
 	return file;
 }
 
-/* The TCP socket behind one of the process's file descriptors, or NULL. */
+/* Returns the TCP socket of one of the process's file descriptors, or NULL. */
 static __always_inline const struct sock *tcp_socket_of_descriptor(__u32 fd)
 {
 	struct file *file = file_of_descriptor(fd);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* The wire layout: what one record of the ring buffer looks like. It is written
- * here and nowhere else; internal/event decodes it, and a test of internal/probe
- * holds the two against each other. */
+/* The wire layout: what one record of the ring buffer looks like. It is defined only here.
+ * internal/event decodes it, and a test of internal/probe compares the two. */
 #ifndef TCPTRACE_EVENT_H
 #define TCPTRACE_EVENT_H
 
@@ -11,13 +10,13 @@
 /* What happened. */
 enum kind {
 	TRANSITION = 1,        /* a full socket went from one state to another */
-	SYN_RECEIVED = 2,      /* a request socket's timer was armed: a SYN came, or its SYN+ACK goes again */
+	SYN_RECEIVED = 2,      /* a request socket's timer was armed: a SYN came, or the SYN+ACK is sent again */
 	REQUEST_STOPPED = 3,   /* a request socket's timer was stopped */
 	REQUEST_EXPIRED = 4,   /* a request socket's timer ran out */
-	TIMEWAIT_ARMED = 5,    /* a timewait socket's timer was armed: it was born, or goes on */
-	TIMEWAIT_STOPPED = 6,  /* its timer was stopped: before an expiry, a re-arming or an early end */
+	TIMEWAIT_ARMED = 5,    /* a timewait socket's timer was armed: the socket is new, or its time starts again */
+	TIMEWAIT_STOPPED = 6,  /* its timer was stopped, before an expiry, a new start or an early end */
 	TIMEWAIT_EXPIRED = 7,  /* its timer ran out: its end */
-	SEGMENT_SWALLOWED = 8, /* a timewait socket took a segment in */
+	SEGMENT_SWALLOWED = 8, /* a timewait socket received a segment */
 	RESET_DROPPED = 9,     /* a RST was dropped at a listener, between SYN and ACK, or at an unknown socket */
 	RESET_SENT = 10,
 	RESET_RECEIVED = 11, /* tcp_reset() ran: a RST came, or data for a closed socket */
@@ -25,30 +24,30 @@ enum kind {
 	BIND_FAILED = 13,    /* local: the address that was asked for */
 	LISTEN_FAILED = 14,
 	CONNECT_FAILED = 15, /* for lack of a local port; remote: where to */
-	RING_GAP = 16,       /* records were refused before this one, as the ring was full; cookie: how many so far */
+	RING_GAP = 16,       /* the ring was full, and records before this one are lost; cookie: how many so far */
 };
 
-/* What is true besides. */
+/* What else is true. */
 enum flag {
 	BY_PROCESS = 1 << 0,    /* a system call of the task in pid, uid and comm */
 	FILE_OPEN = 1 << 1,     /* the socket's file lives on: shutdown(), not close() */
-	EXITING = 1 << 2,       /* the task is on its way out; signal says whether killed */
+	EXITING = 1 << 2,       /* the task is ending; signal says whether it was killed */
 	FIN_UNSENT = 1 << 3,    /* data waits to be sent: our FIN has not left */
 	TIMEWAIT_FULL = 1 << 4, /* net.ipv4.tcp_max_tw_buckets is reached */
 	NETNS_DYING = 1 << 5,   /* the network namespace has no user left */
 	RESET_ACTIVE = 1 << 6,  /* the RST answers no segment */
-	ORPHAN = 1 << 7,        /* no process holds the socket any more */
+	ORPHAN = 1 << 7,        /* no process has the socket open any longer */
 	COUNTED = 1 << 8,       /* the counters are there */
 	REUSEADDR = 1 << 9,     /* TRANSITION, *_FAILED: what the socket has set */
 	REUSEPORT = 1 << 10,
 	V6ONLY = 1 << 11,
 	IPV6 = 1 << 12,      /* it is of AF_INET6, whatever its addresses */
-	BYSTANDER = 1 << 13, /* the task may have let go last of what another one had closed */
-	AGAIN = 1 << 14,     /* TRANSITION, RESET_*: by a follower (take_over.h), and once more at times */
+	BYSTANDER = 1 << 13, /* another process may have closed the socket; this task only released it last */
+	AGAIN = 1 << 14,     /* TRANSITION, RESET_*: reported by a follower (take_over.h), perhaps a second time */
 };
 
 struct event {
-	__u64 time;     /* ns since boot, suspend included */
+	__u64 time;     /* ns since boot, including suspend */
 	__u64 sock;     /* kernel address of the full, timewait or request socket */
 	__u64 cookie;   /* socket cookie; SYN_RECEIVED: the listener's; 0: none */
 	__u64 local[2]; /* network order, IPv4 as ::ffff:a.b.c.d */
@@ -69,15 +68,15 @@ struct event {
 		__s64 left;     /* TIMEWAIT_ARMED, SEGMENT_SWALLOWED: jiffies until the timer fires */
 		__u64 listener; /* SYN_RECEIVED: kernel address of the socket that the SYN is for */
 	};
-	__u64 cgroup;     /* TRANSITION, where the socket has one; 0: not said */
+	__u64 cgroup;     /* TRANSITION: the id of the socket's cgroup; 0: unknown */
 	__u64 bytes_sent; /* COUNTED, as the next two: payload, each byte once */
 	__u64 bytes_received;
 	union {
 		__u32 retransmits; /* COUNTED: segments sent again */
-		__u32 interface;   /* else: index of the one that the socket is bound to, or 0 */
+		__u32 interface;   /* otherwise: index of the interface that the socket is bound to, or 0 */
 	};
 	__u8 signal; /* EXITING: the signal that killed the process; 0: it exited */
-	__u8 reason; /* RESET_SENT: enum sk_rst_reason, where the kernel tells it */
+	__u8 reason; /* RESET_SENT: enum sk_rst_reason; 0 if the kernel does not have it */
 	__u16 unused;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* Which sockets the trace is about: set once by the loader, read only. What is
- * not asked for costs nothing, the verifier removes it as dead code. */
+/* Which sockets the trace is about. The loader sets the constants once, and the verifier removes
+ * the checks of filters that are not used: they cost nothing. */
 #ifndef TCPTRACE_FILTER_H
 #define TCPTRACE_FILTER_H
 
@@ -9,7 +9,7 @@
 #include "event.h"
 #include "kernel.h"
 
-/* One bit a port: bit port%64 of word port/64. */
+/* A set of ports has one bit for each: bit port%64 of word port/64. */
 #define PORT_WORDS 1024
 
 const volatile bool filter_any_port;
@@ -36,9 +36,9 @@ const volatile __u32 filter_netns;
 
 #define HAS_PORT(set, port) ((set)[(__u16)(port) >> 6] >> ((port) & 63) & 1)
 
-/* An unchosen local port may become one that is wanted: such a record passes, and user
- * space decides once the port is known. The same holds for the remote end, which up
- * to 6.12 is still empty at LISTEN>SYN_RECV. */
+/* A local port that is not chosen yet may become one that is wanted: such a record passes, and
+ * user space decides when the port is known. The same is true for the remote end, which up to 6.12
+ * is still empty at LISTEN>SYN_RECV. */
 static __always_inline bool local_port_wanted(const volatile __u64 *set, __u16 port)
 {
 	return !port || HAS_PORT(set, port);
@@ -55,7 +55,7 @@ static __always_inline bool ports_wanted(__u16 local, __u16 remote)
 	return true;
 }
 
-/* Says whether a local port that the kernel will choose may be one that is wanted. */
+/* Reports whether a local port that the kernel is about to choose may be one that is wanted. */
 static __always_inline bool unchosen_port_wanted(struct net *net, __u16 remote)
 {
 	struct port_range range;

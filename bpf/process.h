@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* Who acts. The task on the CPU is the actor only inside its own system call;
- * anywhere else it is whoever the softirq interrupted. */
+/* Which process acts. The task on the CPU is the actor only inside its own system call; elsewhere
+ * it is a task that a softirq interrupted. */
 #ifndef TCPTRACE_PROCESS_H
 #define TCPTRACE_PROCESS_H
 
@@ -10,10 +10,10 @@
 #include "event.h"
 #include "kernel.h"
 
-/* Says whether a system call may have made this change of a socket whose lock a process
- * owns. Segments that waited for the lock are worked off under it, too, so only edges that
- * no segment makes count. A change to CLOSE without an error is a process's or the
- * network's: user space tells by what follows. */
+/* Reports whether a system call may have made this transition of a socket whose lock a process
+ * owns. Segments that waited for the lock are processed under it, too, so only transitions that no
+ * segment makes count. Behind a transition to CLOSE without an error is a process or the network:
+ * user space decides by the next records. */
 static __always_inline bool made_by_call(const struct sock *sk, int from, int to)
 {
 	switch (to) {
@@ -30,8 +30,8 @@ static __always_inline bool made_by_call(const struct sock *sk, int from, int to
 	return false;
 }
 
-/* close() and shutdown(SHUT_RDWR) both leave sk_shutdown 3. What tells them apart
- * is the file, whose last reference is gone at close(). */
+/* Reports whether the socket's file is still open. close() and shutdown(SHUT_RDWR) both leave
+ * sk_shutdown 3; the difference is the file, whose last reference is gone at close(). */
 static __always_inline bool file_open(const struct sock *sk)
 {
 	struct socket *socket = sk->sk_socket;
@@ -39,9 +39,9 @@ static __always_inline bool file_open(const struct sock *sk)
 	return socket && socket->file && !file_released(socket->file);
 }
 
-/* The signal that killed the process, or 0. exit_group() ends the other threads by
- * SIGKILL as well: only the process's exit code tells (wait(2): the low 7 bits). It
- * is the thread's own where a process with one thread ends on older kernels. */
+/* Returns the signal that killed the process, or 0. exit_group() also ends the other threads by
+ * SIGKILL, so only the exit code of the process says it (wait(2): the low 7 bits). On older
+ * kernels a process with a single thread has it in the thread. */
 static __always_inline __u8 killing_signal(struct task_struct *task)
 {
 	int code = BPF_CORE_READ(task, signal, group_exit_code);
@@ -49,7 +49,7 @@ static __always_inline __u8 killing_signal(struct task_struct *task)
 	return (code ? code : BPF_CORE_READ(task, exit_code)) & 0x7f;
 }
 
-/* The process in whose system call this runs. */
+/* Writes into a record the process whose system call is running. */
 static __always_inline void put_caller(struct event *e)
 {
 	e->flags |= BY_PROCESS;
@@ -72,7 +72,7 @@ enum {
 	STATX_ARM64 = 291,
 };
 
-/* The number of the system call with these registers, or -1. */
+/* Returns the number of the system call with these registers, or -1. */
 static __always_inline int call_number(const void *regs)
 {
 	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
@@ -87,7 +87,8 @@ static __always_inline bool is_read_call(int call)
 	return call == (bpf_core_field_exists(struct pt_regs___amd64, orig_ax) ? READ_AMD64 : READ_ARM64);
 }
 
-/* Asking where a link leads, and what is there, closes nothing of its own. */
+/* Reports whether a system call only asks where a link leads, or what a file is: it never closes a
+ * socket of its own. */
 static __always_inline bool is_lookup_call(int call)
 {
 	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
@@ -96,12 +97,12 @@ static __always_inline bool is_lookup_call(int call)
 	return call == READLINKAT_ARM64 || call == NEWFSTATAT_ARM64 || call == STATX_ARM64;
 }
 
-/* Says whether the task may close what another one let go of before. Who asks what is behind
- * a process's descriptor, by the links of /proc/PID/fd or by an iterator over files, has the
- * file for a moment; if its owner closes it just then, the socket goes at the end of that
- * system call. A thread that reads from the socket while another one of its process closes it
- * is none: the descriptor is closed, or another file's by now. User space knows whose the
- * socket is, and decides. */
+/* Reports whether the task may release a socket that another process closed. A task that asks for
+ * the file of a descriptor, by the links of /proc/PID/fd or by an iterator over files, has a
+ * reference to that file for a moment. If the owner closes it in that moment, the socket is
+ * released at the end of the asking task's system call. A thread that reads from a socket while
+ * another thread of its process closes it is not such a task: its descriptor is closed by now, or
+ * belongs to another file. User space knows whose socket it is, and decides. */
 static __always_inline bool may_be_bystander(void)
 {
 	const void *regs;
@@ -127,7 +128,7 @@ static __always_inline void put_process(struct event *e, const struct sock *sk)
 	bool open = file_open(sk);
 
 	if (flags & PF_KTHREAD)
-		return; /* a socket in flight between processes: released by a kworker */
+		return; /* a kworker releases a socket that was on its way to another process */
 	put_caller(e);
 	if (!open && sk->sk_socket && !(flags & PF_EXITING) && may_be_bystander())
 		e->flags |= BYSTANDER;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* Records about sockets: full ones by the verifier's typed pointers, others by a copy. */
+/* Records about sockets: full sockets are read by the verifier's typed pointers, others from a
+ * copy. */
 #ifndef TCPTRACE_RECORD_H
 #define TCPTRACE_RECORD_H
 
@@ -13,8 +14,8 @@
 #include "ring.h"
 #include "socket.h"
 
-/* The port is in skc_num until the socket gives it up on its way to CLOSE; the
- * source port in the header template stays, and even outlives the connection. */
+/* Returns a socket's local port, even if the socket has already released it on its way to CLOSE:
+ * skc_num is 0 then, but the source port of its segments stays. */
 static __always_inline __u16 last_port(struct sock *sk)
 {
 	__u16 port = sk->__sk_common.skc_num;
@@ -33,7 +34,8 @@ static __always_inline bool socket_wanted(const struct sock_common *sk, __u16 lo
 	return ports_wanted(local, remote);
 }
 
-/* A record about a full socket with this local port, or NULL. */
+/* Begins a record about a full socket with this local port. It returns NULL if the filter does not
+ * want it, or if the ring is full. */
 static __always_inline struct event *socket_event(enum kind kind, struct sock *sk, __u16 local)
 {
 	__u16 remote = bpf_ntohs(sk->__sk_common.skc_dport);
@@ -66,7 +68,7 @@ static __always_inline void put_counters(struct event *e, struct sock *sk)
 	e->retransmits = tp->total_retrans;
 }
 
-/* What decides who else may have the socket's port. */
+/* Writes the options that decide whether another socket can use the same port. */
 static __always_inline void put_options(struct event *e, const struct sock_common *sk)
 {
 	if (BPF_CORE_READ_BITFIELD(sk, skc_reuse))
@@ -80,7 +82,7 @@ static __always_inline void put_options(struct event *e, const struct sock_commo
 	e->interface = sk->skc_bound_dev_if;
 }
 
-/* A record about a socket out of its copy, with these ports, or NULL. */
+/* Begins a record about a copied socket with these ports, or returns NULL. */
 static __always_inline struct event *copied_event_with_ports(enum kind kind, const void *address,
 							     const struct sock_common *sk, __u16 local, __u16 remote)
 {
@@ -110,7 +112,7 @@ static __always_inline struct event *copied_event(enum kind kind, const void *ad
 	return copied_event_with_ports(kind, address, sk, sk->skc_num, bpf_ntohs(sk->skc_dport));
 }
 
-/* A record about a failed call on a socket out of its copy, or NULL. */
+/* Begins a record about a failed call on a copied socket, or returns NULL. */
 static __always_inline struct event *call_event(enum kind kind, const void *address, const struct sock_common *sk,
 						const struct sockaddr_copy *asked)
 {

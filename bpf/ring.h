@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* The ring buffer that hands records to user space, and what it refused. */
+/* The ring buffer that carries records to user space, and the count of those it refused. */
 #ifndef TCPTRACE_RING_H
 #define TCPTRACE_RING_H
 
 #include "event.h"
 #include "filter.h"
 
-/* Written by every program, read by internal/probe. 16 MiB hold 160,000 records: a
- * third of a second of the fastest closing that two processors manage. */
+/* Written by every program, read by internal/probe. 16 MiB hold 120,000 records: a
+ * quarter of a second at the highest rate that two CPUs reach. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 24);
 	__type(value, struct event);
 } events SEC(".maps");
 
-/* Records that found the ring full, and how many of them a RING_GAP has told. Written
- * here, the first one read by internal/probe. */
+/* How many records the full ring refused, and how many of them a RING_GAP has reported. Written
+ * here; internal/probe reads the first one. */
 __u64 ring_refused;
 __u64 ring_reported;
 
-/* Puts a record where others are missing, as soon as there is room. Two processors may
- * both do so: the number goes on, and says the same in both. */
+/* Writes a RING_GAP where records are missing, as soon as there is room. Two CPUs may both do so;
+ * their records then have the same count. */
 static __noinline int report_gap(void)
 {
 	__u64 refused = ring_refused;

@@ -16,7 +16,7 @@ struct segment {
 	__u8 flags;
 };
 
-/* Received here: the destination is the local end. */
+/* Reads a segment that was received here: its destination is the local end. */
 static __always_inline bool read_segment(struct segment *segment, const struct sk_buff *skb)
 {
 	unsigned char *head = skb->head;
@@ -43,7 +43,7 @@ static __always_inline void put_segment_addresses(__u64 local[2], __u64 remote[2
 	}
 }
 
-/* Says whether any packet at all is a TCP segment. */
+/* Reports whether a packet of any kind is a TCP segment. */
 static __always_inline bool is_segment(const struct sk_buff *skb)
 {
 	unsigned char *ip = skb->head + skb->network_header;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Copyright (c) 2026 The tcptrace authors */
-/* The sockets as they are now: iterators that write one struct found for each socket
- * of a network namespace, and for each file descriptor of a socket in any of them. */
+/* The programs of a snapshot: iterators that write one struct found_socket for each socket of a
+ * network namespace, and one for each file descriptor of a socket in any namespace. */
 #include "types.h"
 
 #include <bpf/bpf_helpers.h>
@@ -17,7 +17,7 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* What to look for, set by internal/probe before each snapshot; 0: any. */
+/* The ports to look for, set by internal/probe before each snapshot; 0: any. */
 __u16 find_local_port;
 __u16 find_remote_port;
 
@@ -28,7 +28,7 @@ static __always_inline bool is_asked_for(const struct sock_common *sk)
 	return !find_remote_port || bpf_ntohs(sk->skc_dport) == find_remote_port;
 }
 
-/* What full, timewait and request sockets have in common. */
+/* Writes what full, timewait and request sockets have in common. */
 static __always_inline void put_common(struct found_socket *f, const void *address, const struct sock_common *sk)
 {
 	struct net *net = sk->skc_net.net;
@@ -52,7 +52,7 @@ static __always_inline void put_common(struct found_socket *f, const void *addre
 		f->flags |= HAS_REUSEPORT;
 }
 
-/* Returns false where the timer is not set: the socket is on its way out. */
+/* Returns false if the timer is not set: the kernel is about to remove the socket. */
 static __always_inline bool put_timewait(struct found_socket *f, const struct inet_timewait_sock *tw)
 {
 	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev))
@@ -96,7 +96,7 @@ static __always_inline void put_full(struct found_socket *f, const struct sock *
 	}
 }
 
-/* Sockets without a port are nobody's business. */
+/* Writes a socket, and reports whether it was wanted. A socket without a port is not. */
 static __always_inline bool put_socket(struct found_socket *f, const void *sk)
 {
 	struct common_copy copy;
@@ -118,8 +118,7 @@ static __always_inline bool put_socket(struct found_socket *f, const void *sk)
 	return true;
 }
 
-/* Every socket of the reader's network namespace that listens, is connected or waits;
- * not those that are only bound. */
+/* Finds all sockets of the reader's network namespace, except those that are only bound. */
 SEC("iter/tcp")
 int sockets(struct bpf_iter__tcp *ctx)
 {
@@ -129,33 +128,35 @@ int sockets(struct bpf_iter__tcp *ctx)
 	if (!sk)
 		return 0;
 	if (have_cookies && sk->skc_state != TCP_TIME_WAIT && sk->skc_state != TCP_NEW_SYN_RECV)
-		bpf_get_socket_cookie(sk); /* from now on it has one */
+		bpf_get_socket_cookie(sk); /* gives it a cookie if it has none */
 	if (put_socket(&f, sk))
 		bpf_seq_write(ctx->meta->seq, &f, sizeof(f));
 	return 0;
 }
 
-/* Every file descriptor of every process for a TCP socket, in all network namespaces.
+/* What follows finds every file descriptor of every process for a TCP socket, in all network
+ * namespaces.
  *
- * The iterator over files would be simpler. It takes a reference to each, so that a file that
- * its owner closes just then stays open until the reader's next system call: a port is not
- * free, and the reader is who closes. This one reads the tables of descriptors as they are,
- * and believes what it read of a file that is still in its place afterwards. */
+ * The kernel's iterator over files would be simpler, but it takes a reference to each file. If the
+ * owner closes the file at that moment, it stays open until the reader's next system call: its port
+ * is not free, and the reader is the one that closes it. This iterator takes no reference. It reads
+ * the tables of descriptors as they are, and accepts what it read about a file only if the file is
+ * still in its place afterwards. */
 
-/* What was found, for the reader to take where the program stops. */
+/* The records for the reader, which takes them each time that the program stops. */
 #define BATCH 256
 
 struct found_socket batch[BATCH];
 __u32 batch_length;
 
-/* Where to go on: the thread, 0 at the beginning, and its next descriptor. */
+/* Where to continue: the thread, 0 at the beginning, and its next descriptor. */
 __u32 next_thread;
 __u32 next_fd;
 
-/* Counts the looks. */
+/* The number of this snapshot, from 1 on. */
 __u32 snapshot_number;
 
-/* Whose descriptors are read. */
+/* The thread whose descriptors are read. */
 static struct {
 	struct task_struct *thread;
 	struct files_struct *files;
@@ -164,14 +165,14 @@ static struct {
 	char comm[16];
 } owner;
 
-/* Descriptors are read so many at a time: each table has a multiple of them. */
+/* So many descriptors are read at a time: the length of each table is a multiple of it. */
 #define FILES_PER_READ 16
 
-/* At most so many reads in one run: older verifiers go through a loop round by round. */
+/* At most so many reads in one run: older verifiers check each round of a loop by itself. */
 #define MAX_READS 64
 
-/* Takes a file behind a descriptor if it is a TCP socket. Global functions are gone through by
- * the verifier once, and not for each call. */
+/* Adds the file of a descriptor to the batch if it is a TCP socket. It is a global function because
+ * the verifier checks those once, and not for each call. */
 __noinline int add_holder(__u64 slot, __u64 address, __u32 fd)
 {
 	struct file *file = (struct file *)address, *still;
@@ -193,7 +194,7 @@ __noinline int add_holder(__u64 slot, __u64 address, __u32 fd)
 	return 0;
 }
 
-/* Says whether the owner still has this table. */
+/* Reports whether the owner still has this table. */
 static __always_inline bool table_unchanged(const struct fdtable *table)
 {
 	const struct task_struct *thread = owner.thread;
@@ -201,8 +202,8 @@ static __always_inline bool table_unchanged(const struct fdtable *table)
 	return BPF_CORE_READ(thread, files) == owner.files && BPF_CORE_READ(thread, files, fdt) == table;
 }
 
-/* Takes what is behind the owner's next descriptors. It says 0 where there are no more. What
- * was read of a table that the owner has no longer is read again. */
+/* Adds the sockets of the owner's next descriptors to the batch, and returns 0 after the last one.
+ * If the owner got another table meanwhile, what was read is discarded and read again. */
 __noinline int add_next_holders(void)
 {
 	const struct task_struct *thread = owner.thread;
@@ -223,9 +224,10 @@ __noinline int add_next_holders(void)
 	return 1;
 }
 
-/* The tables that were read of threads which do not lead their process: its leader has ended,
- * or one of the two took a table of its own. By the look. Should there be more, some are read
- * of each of their threads. */
+/* The tables of threads that are not the leader of their process and do not share its table: the
+ * leader has ended, or one of the two took a table of its own. The value is the number of the
+ * snapshot that last read the table. If there are more such tables than entries, some are read
+ * once for each of their threads. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
@@ -238,7 +240,7 @@ static __always_inline bool is_leader(struct task_struct *task)
 	return task->pid == task->tgid;
 }
 
-/* Says whether a thread has a table of descriptors that is still to be read. */
+/* Reports whether a thread has a table of descriptors that this snapshot has not read yet. */
 static __always_inline bool has_unread_table(struct task_struct *task)
 {
 	__u64 table = (__u64)BPF_CORE_READ(task, files);
@@ -266,7 +268,7 @@ static __always_inline void set_owner(struct task_struct *task)
 	next_thread = task->pid;
 }
 
-/* Says 1 to be run for the same thread again, once the reader has taken what was found. */
+/* Returns 1 to be run for the same thread again, after the reader has taken the batch. */
 SEC("iter/task")
 int holders(struct bpf_iter__task *ctx)
 {

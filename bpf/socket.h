@@ -40,8 +40,8 @@ static __always_inline void put_addresses(__u64 local[2], __u64 remote[2], const
 	}
 }
 
-/* A copy of the start of a timewait or request socket, which the verifier lets
- * nobody follow from its timer. */
+/* A copy of the beginning of a timewait or request socket. The verifier does not allow to read
+ * them directly from their timer. */
 struct socket_copy {
 	__u64 bytes[32];
 };
@@ -51,7 +51,7 @@ static __always_inline bool copy_socket(struct socket_copy *copy, const void *sk
 	return size <= sizeof(*copy) && !bpf_probe_read_kernel(copy, size, sk);
 }
 
-/* A copy of what all sockets begin with, for those that the verifier has no type for. */
+/* A copy of the part that all sockets begin with, for sockets without a type in the verifier. */
 struct common_copy {
 	__u64 bytes[16];
 };
@@ -63,8 +63,8 @@ static __always_inline bool copy_common(struct common_copy *copy, const void *sk
 	return size <= sizeof(*copy) && !bpf_probe_read_kernel(copy, size, sk);
 }
 
-/* The TCP socket behind a file's socket: its own, or the first that carries an MPTCP
- * connection, as which Go's net.Listen opens its listeners. */
+/* Returns the TCP socket behind a file's socket: the same one, or the first that carries its MPTCP
+ * connection. Go's net.Listen opens MPTCP listeners. */
 static __always_inline const struct sock *tcp_socket_behind(const struct sock *sk)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
@@ -82,8 +82,8 @@ static __always_inline const struct sock *tcp_socket_behind(const struct sock *s
 	return NULL;
 }
 
-/* The TCP socket behind a file, or NULL. Any file may be here; only a socket's has a struct
- * socket that leads back to it. */
+/* Returns the TCP socket behind a file, or NULL. The file may be of any kind; only that of a socket
+ * has a struct socket that points back to it. */
 static __always_inline const struct sock *tcp_socket_of_file(struct file *file)
 {
 	struct socket *socket = BPF_CORE_READ(file, private_data);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Copyright (c) 2026 The tcptrace authors */
-/* The programs of tcptrace. Each looks at one tracepoint, drops what the filter does
- * not want, and hands the rest to user space in one ring buffer. They keep no state but for
- * who took an event (take_over.h), and where a kernel does not tell what is needed: timewait_by_ends.h,
- * call.h. See gen.go for the way a record takes from here. */
+/* The programs of a trace. Each is attached to one tracepoint, drops what the filter does not want,
+ * and writes the rest to user space through one ring buffer. They keep state for three purposes
+ * only: to know whether an event is reported (take_over.h), and to know what some kernels do not
+ * say (timewait_by_ends.h, call.h). gen.go describes the way of a record from here. */
 #include "types.h"
 
 #include <bpf/bpf_helpers.h>
@@ -26,8 +26,9 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* The timers' functions, by which timewait and request sockets are known:
- * tw_timer_handler() and reqsk_timer_handler(). Set once by the loader. */
+/* The functions of the timers of timewait and request sockets, tw_timer_handler() and
+ * reqsk_timer_handler(): a timer with one of them belongs to such a socket. Set once by the
+ * loader. */
 const volatile __u64 timewait_function;
 const volatile __u64 request_function;
 
@@ -38,7 +39,7 @@ static __always_inline bool fin_unsent(struct sock *sk)
 	return tp && tp->snd_nxt != tp->write_seq;
 }
 
-/* MPTCP's own sockets have protocol 262 and come along. */
+/* MPTCP sockets, which have protocol 262, come through the same tracepoint. */
 static __always_inline void report_transition(struct sock *sk, int from, int to, __u16 how)
 {
 	struct event *e;
@@ -177,7 +178,8 @@ int BPF_PROG(timer_expired, struct timer_list *timer)
 	return 0;
 }
 
-/* A segment at a timewait socket; with its ends where it may be another one's by now. */
+/* Reports a segment at a timewait socket. With ends, the socket must still have them: its memory may
+ * be another socket's by now. */
 static __always_inline int report_timewait_segment(const struct segment *segment, const void *tw,
 						   const struct ends *ends)
 {
@@ -225,8 +227,8 @@ static __always_inline int report_dropped_reset(const struct segment *segment, _
 	return 0;
 }
 
-/* A segment at a timewait socket, and a RST at a listener, are dropped when they
- * have had their effect. The loader takes this program or the next one. */
+/* A segment at a timewait socket, and a RST at a listener, are dropped after they had their effect.
+ * The loader attaches this program or the next one. */
 SEC("tp_btf/kfree_skb")
 int BPF_PROG(segment_dropped, struct sk_buff *skb, void *location, int reason, struct sock *rx_sk)
 {
@@ -244,7 +246,7 @@ int BPF_PROG(segment_dropped, struct sk_buff *skb, void *location, int reason, s
 	return 0;
 }
 
-/* Where it is not told which socket a segment was dropped at, its ends tell. */
+/* Without the socket at which a segment was dropped, the ends of the segment identify it. */
 SEC("tp_btf/kfree_skb")
 int BPF_PROG(any_dropped, struct sk_buff *skb)
 {
@@ -276,7 +278,7 @@ static __always_inline void report_reset(enum kind kind, struct sock *sk, __u16 
 	submit_event(e);
 }
 
-/* From 6.12 on a RST is told also where no socket is. An active one answers no segment. */
+/* From 6.12 on the kernel also traces a RST that no socket sends. An active RST answers no segment. */
 static __always_inline void report_sent_reset(struct sock *sk, const void *skb, __u16 how, __u64 reason)
 {
 	if (!sk)
@@ -316,7 +318,7 @@ int BPF_PROG(reset_received_next, struct sock *sk)
 	return 0;
 }
 
-/* accept() gave a socket to this process. */
+/* Reports that accept() gave a socket to this process. */
 static __always_inline int report_accepted(const struct call_exit *call)
 {
 	const struct sock *sk;
@@ -348,8 +350,8 @@ int accept4_done(struct call_exit *call)
 	return report_accepted(call);
 }
 
-/* A call for a port that failed: with the address that it asked for, and with what
- * the asking socket has set. */
+/* Reports a failed bind(), listen() or connect(), with the address that it asked for and the options
+ * of its socket. */
 static __always_inline int report_failed_call(enum kind kind, const struct call_exit *call)
 {
 	struct call_arguments arguments;
@@ -377,7 +379,7 @@ static __always_inline int report_failed_call(enum kind kind, const struct call_
 	return 0;
 }
 
-/* These three are attached where the end of a call does not tell what it was asked for. */
+/* These three are attached if programs cannot read a call's arguments at its end. */
 SEC("tracepoint/syscalls/sys_enter_bind")
 int bind_begun(struct call_enter *call)
 {
@@ -408,7 +410,7 @@ int listen_done(struct call_exit *call)
 	return call->result < 0 ? report_failed_call(LISTEN_FAILED, call) : 0;
 }
 
-/* Other errors are the network's, or those of a socket that was connected before. */
+/* Other errors come from the network, or from a socket that is connected already. */
 SEC("tracepoint/syscalls/sys_exit_connect")
 int connect_done(struct call_exit *call)
 {

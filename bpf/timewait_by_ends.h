@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* The timewait sockets that are in FIN_WAIT2, by their ends, where kfree_skb does not tell
- * the socket that a segment was dropped at. */
+/* The timewait sockets in FIN_WAIT2, by their ends: for kernels whose kfree_skb does not have the
+ * socket at which a segment was dropped. */
 #ifndef TCPTRACE_TIMEWAIT_BY_ENDS_H
 #define TCPTRACE_TIMEWAIT_BY_ENDS_H
 
@@ -19,8 +19,8 @@ struct ends {
 	__u32 netns;
 };
 
-/* Kernel addresses of timewait sockets that were born in FIN_WAIT2, where kfree_skb does
- * not tell the socket. Written by timer_started, read by any_dropped. */
+/* The kernel address of each timewait socket that began in FIN_WAIT2. Written by timer_started,
+ * read by any_dropped. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* The kernel types that the programs touch, and of them only the fields that
- * they read. The order and the offsets are not the kernel's: CO-RE puts each
- * access right for the running kernel when the object is loaded. What not every
- * kernel has stands in a flavour of its type (a name with ___): internal/probe
- * tells of any other field that a kernel lacks. */
+/* The kernel types that the programs use, and of them only the fields that they
+ * read. The order and the offsets are not those of the kernel: when an object is
+ * loaded, CO-RE corrects each access for the running kernel. A field that not
+ * every kernel has is in a flavour of its type (a name with ___); if any other
+ * field is missing, internal/probe reports it by name. */
 #ifndef TCPTRACE_KERNEL_H
 #define TCPTRACE_KERNEL_H
 
@@ -233,7 +233,7 @@ struct timer_list {
 };
 
 /* include/net/inet_timewait_sock.h: what the kernel keeps of a socket in
- * TIME_WAIT, or in FIN_WAIT2 once no process holds it */
+ * TIME_WAIT, or in FIN_WAIT2 when no process has it open */
 struct inet_timewait_sock {
 	struct sock_common __tw_common;
 	volatile unsigned char tw_substate;
@@ -334,7 +334,7 @@ enum {
 
 /* include/net/sock.h: bits of skc_flags */
 enum {
-	SOCK_DEAD = 0, /* no process has it any more */
+	SOCK_DEAD = 0, /* no process has it open any longer */
 	SOCK_DONE = 1, /* the peer's FIN came */
 };
 
