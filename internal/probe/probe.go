@@ -122,7 +122,7 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
-	functions, err := p.timers(o)
+	functions, err := p.findTimers(o)
 	if err != nil {
 		return nil, err
 	}
@@ -178,27 +178,27 @@ func (p *Probe) prune(spec *ebpf.CollectionSpec) {
 	}
 }
 
-// timers returns the functions of the sockets' timers: by name, or else learned.
-func (p *Probe) timers(o Options) (timers, error) {
+// findTimers returns the functions of the sockets' findTimers: by name, or else learned.
+func (p *Probe) findTimers(o Options) (timerFunctions, error) {
 	unnamed := errors.New("not tried")
 	if p.Has(SymbolNames) {
-		found, err := namedTimers()
+		found, err := timersByName()
 		if err == nil {
 			return found, nil
 		}
 		unnamed = because(privilege.Addresses, err)
 		p.lack(SymbolNames, unnamed)
 	}
-	found, err := learnTimers(o.Types)
+	found, err := timersBySocket(o.Types)
 	if err == nil {
 		return found, nil
 	}
 	// Without them nothing is known of TIME_WAIT, and a trace would be wrong.
 	reason := ErrUnsupported
-	if errors.Is(unnamed, errHidden) || errors.Is(err, unix.EPERM) {
+	if errors.Is(unnamed, errAddressesHidden) || errors.Is(err, unix.EPERM) {
 		reason = ErrNotPermitted
 	}
-	return timers{}, fmt.Errorf("%w: the timers of TIME_WAIT are not to be found: by name: %w; by those of two sockets of its own: %w", reason, unnamed, err)
+	return timerFunctions{}, fmt.Errorf("%w: the timers of TIME_WAIT are not to be found: by name: %w; by those of two sockets of its own: %w", reason, unnamed, err)
 }
 
 // Has reports whether the trace has all of these features.

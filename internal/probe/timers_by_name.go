@@ -12,27 +12,27 @@ import (
 	"strconv"
 )
 
-// errHidden: kernel.kptr_restrict hides the addresses of kernel functions from this process.
-var errHidden = errors.New("kernel addresses are hidden from this process (kernel.kptr_restrict)")
+// errAddressesHidden: kernel.kptr_restrict hides the addresses of kernel functions from this process.
+var errAddressesHidden = errors.New("kernel addresses are hidden from this process (kernel.kptr_restrict)")
 
-// timers has the addresses of the functions by which the timers of sockets are known.
-type timers struct {
+// timerFunctions has the addresses of the functions by which the timerFunctions of sockets are known.
+type timerFunctions struct {
 	timewait uint64 // tw_timer_handler()
 	request  uint64 // reqsk_timer_handler()
 }
 
-// namedTimers finds the functions in the kernel's list of symbols.
-func namedTimers() (timers, error) {
+// timersByName finds the functions in the kernel's list of symbols.
+func timersByName() (timerFunctions, error) {
 	list, err := os.Open("/proc/kallsyms")
 	if err != nil {
-		return timers{}, fmt.Errorf("open the kernel's symbols: %w", err)
+		return timerFunctions{}, fmt.Errorf("open the kernel's symbols: %w", err)
 	}
 	defer list.Close()
-	return findTimers(list)
+	return readTimerSymbols(list)
 }
 
-// findTimers reads lines such as "ffffffffb3c1f2d0 t tw_timer_handler".
-func findTimers(list io.Reader) (found timers, err error) {
+// readTimerSymbols reads lines such as "ffffffffb3c1f2d0 t tw_timer_handler".
+func readTimerSymbols(list io.Reader) (found timerFunctions, err error) {
 	wanted := map[string]*uint64{"tw_timer_handler": &found.timewait, "reqsk_timer_handler": &found.request}
 	lines := bufio.NewScanner(list)
 	for lines.Scan() && len(wanted) > 0 {
@@ -47,18 +47,18 @@ func findTimers(list io.Reader) (found timers, err error) {
 		}
 		address, _, _ := bytes.Cut(line, []byte{' '})
 		if *to, err = strconv.ParseUint(string(address), 16, 64); err != nil {
-			return timers{}, fmt.Errorf("read the kernel's symbols: %w", err)
+			return timerFunctions{}, fmt.Errorf("read the kernel's symbols: %w", err)
 		}
 		if *to == 0 {
-			return timers{}, errHidden
+			return timerFunctions{}, errAddressesHidden
 		}
 		delete(wanted, string(line[at+1:]))
 	}
 	if err := lines.Err(); err != nil {
-		return timers{}, fmt.Errorf("read the kernel's symbols: %w", err)
+		return timerFunctions{}, fmt.Errorf("read the kernel's symbols: %w", err)
 	}
 	for name := range wanted {
-		return timers{}, fmt.Errorf("%w: it has no function %s", ErrUnsupported, name)
+		return timerFunctions{}, fmt.Errorf("%w: it has no function %s", ErrUnsupported, name)
 	}
 	return found, nil
 }

@@ -19,17 +19,17 @@ import (
 // sockets that wait. Such sockets are made, one in TIME_WAIT and one between SYN and ACK,
 // in a network namespace that nobody else sees.
 
-// learning is how long the two are looked for at most.
-const learning = time.Second
+// timerPatience is how long the two are looked for at most.
+const timerPatience = time.Second
 
-// learnTimers finds the functions in the timers of two sockets of its own.
-func learnTimers(types *Types) (timers, error) {
+// timersBySocket finds the functions in the timers of two sockets of its own.
+func timersBySocket(types *Types) (timerFunctions, error) {
 	finder, err := OpenFinder(0, nil, types)
 	if err != nil {
-		return timers{}, err
+		return timerFunctions{}, err
 	}
 	defer finder.Close()
-	var found timers
+	var found timerFunctions
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with its goroutine, and the namespace with it
@@ -37,7 +37,7 @@ func learnTimers(types *Types) (timers, error) {
 			if err := enterEmptyNamespace(); err != nil {
 				return err
 			}
-			found, err = finder.learn()
+			found, err = finder.readOwnTimers()
 			return err
 		}()
 	}()
@@ -59,8 +59,8 @@ func enterEmptyNamespace() error {
 	return nil
 }
 
-// learn makes the sockets in this network namespace, and looks at them.
-func (f *Finder) learn() (found timers, err error) {
+// readOwnTimers makes the sockets in this network namespace, and looks at them.
+func (f *Finder) readOwnTimers() (found timerFunctions, err error) {
 	sockets, err := waitingSockets()
 	defer func() {
 		for _, fd := range sockets {
@@ -68,9 +68,9 @@ func (f *Finder) learn() (found timers, err error) {
 		}
 	}()
 	if err != nil {
-		return timers{}, fmt.Errorf("make a socket that waits: %w", err)
+		return timerFunctions{}, fmt.Errorf("make a socket that waits: %w", err)
 	}
-	for began := time.Now(); time.Since(began) < learning; time.Sleep(time.Millisecond) { // nothing tells
+	for began := time.Now(); time.Since(began) < timerPatience; time.Sleep(time.Millisecond) { // nothing tells
 		err := f.eachSocket(Query{}, func(s *snapshotFoundSocket) {
 			switch {
 			case s.Flags&isTimewait != 0:
@@ -80,13 +80,13 @@ func (f *Finder) learn() (found timers, err error) {
 			}
 		})
 		if err != nil {
-			return timers{}, err
+			return timerFunctions{}, err
 		}
 		if found.timewait != 0 && found.request != 0 {
 			return found, nil
 		}
 	}
-	return timers{}, os.ErrDeadlineExceeded
+	return timerFunctions{}, os.ErrDeadlineExceeded
 }
 
 // waitingSockets makes a connection that leaves a socket in TIME_WAIT, and one whose server
