@@ -35,7 +35,7 @@ func machine() string {
 func outcome(offers []probe.Offer, failed error) string {
 	less := 0
 	for _, o := range offers {
-		if !o.Here && o.Less != "" {
+		if !o.Available && o.LessExact != "" {
 			less++
 		}
 	}
@@ -53,7 +53,7 @@ func outcome(offers []probe.Offer, failed error) string {
 }
 
 // parts is the order in which the features are told.
-var parts = []probe.Part{probe.Transitions, probe.Timewait, probe.Owner, probe.ResetsTold, probe.Calls}
+var parts = []probe.Part{probe.Transitions, probe.Timewait, probe.Owner, probe.ResetCauses, probe.Calls}
 
 func printOffers(w io.Writer, offers []probe.Offer, tried bool, width int) {
 	for _, part := range parts {
@@ -74,8 +74,8 @@ func toHave(o probe.Offer) string {
 	if o.Since != "" {
 		words = append(words, "a kernel from "+o.Since+" on")
 	}
-	if o.Do != "" {
-		words = append(words, o.Do)
+	if o.Remedy != "" {
+		words = append(words, o.Remedy)
 	}
 	return strings.Join(words, ", ")
 }
@@ -83,13 +83,13 @@ func toHave(o probe.Offer) string {
 func printOffer(w io.Writer, o probe.Offer, tried bool, width int) {
 	mark := "no"
 	switch {
-	case o.Here && tried:
+	case o.Available && tried:
 		mark = "yes"
-	case o.Here:
+	case o.Available:
 		mark = "?"
 	}
-	fmt.Fprintf(w, "  %-4s %-34s %s\n", mark, o.Name, o.For)
-	if o.Here {
+	fmt.Fprintf(w, "  %-4s %-34s %s\n", mark, o.Name, o.Purpose)
+	if o.Available {
 		return
 	}
 	say := func(name, words string) {
@@ -102,7 +102,7 @@ func printOffer(w io.Writer, o probe.Offer, tried bool, width int) {
 	if o.Err != nil {
 		say("why", o.Err.Error())
 	}
-	say("instead", o.Otherwise)
-	say("less exact", o.Less)
+	say("instead", o.Fallback)
+	say("less exact", o.LessExact)
 	say("to have it", toHave(o))
 }

@@ -18,11 +18,11 @@ func TestTheManualHasEveryFeature(t *testing.T) {
 		if o.Since != "" {
 			words[1] = "From Linux " + o.Since + " on."
 		}
-		if o.Otherwise != "" {
-			words = append(words, "Without it: "+o.Otherwise+".")
+		if o.Fallback != "" {
+			words = append(words, "Without it: "+o.Fallback+".")
 		}
-		if o.Less != "" {
-			words = append(words, "Less exact: "+o.Less+".")
+		if o.LessExact != "" {
+			words = append(words, "Less exact: "+o.LessExact+".")
 		}
 		program = append(program, strings.Join(words, " "))
 	}

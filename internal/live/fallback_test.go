@@ -181,9 +181,9 @@ func checkSources(t *testing.T, start *event.Start, offer probe.Offer) {
 	t.Helper()
 	source := map[probe.Part]string{
 		probe.Transitions: start.Sources.Transitions, probe.Timewait: start.Sources.Timewait,
-		probe.Owner: start.Sources.Owner, probe.ResetsTold: start.Sources.Resets, probe.Calls: start.Sources.Calls,
+		probe.Owner: start.Sources.Owner, probe.ResetCauses: start.Sources.Resets, probe.Calls: start.Sources.Calls,
 	}[offer.Part]
-	for _, words := range []string{offer.Otherwise, offer.Less} {
+	for _, words := range []string{offer.Fallback, offer.LessExact} {
 		if !strings.Contains(source, words) {
 			t.Errorf("the start record has %q for %s, which does not say %q", source, offer.Part, words)
 		}

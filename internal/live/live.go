@@ -262,7 +262,7 @@ func (t *trace) takeTransition(tr *event.Transition) {
 // takeOther takes from the correlator what is no transition.
 func (t *trace) takeOther(k *event.Kernel) {
 	if k.Kind == event.RingGap {
-		t.reportLoss(k.Time, t.probe.Gap(k), event.LossRing)
+		t.reportLoss(k.Time, t.probe.GapLength(k), event.LossRing)
 		return
 	}
 	t.callFailed(k)
@@ -271,7 +271,7 @@ func (t *trace) takeOther(k *event.Kernel) {
 // reportLosses reports what was lost since the last time. All records that there are are read: what
 // the ring refused is missing here.
 func (t *trace) reportLosses() error {
-	refused, err := t.probe.Refused()
+	refused, err := t.probe.RefusedRecords()
 	if err != nil {
 		return err
 	}
@@ -283,7 +283,7 @@ func (t *trace) reportLosses() error {
 // reportSkipped reports what the kernel skipped since the last time.
 func (t *trace) reportSkipped(now event.Time) error {
 	t.checked = now
-	skipped, err := t.probe.Skipped()
+	skipped, err := t.probe.SkippedEvents()
 	if err != nil {
 		return err
 	}

@@ -15,12 +15,12 @@ import (
 // new that it should have it.
 func needs(t *testing.T, feature probe.Feature) {
 	t.Helper()
-	here, err := probe.Told(probe.NewTypes().Without(without(t)))
+	here, err := probe.KernelFeatures(probe.NewTypes().Without(without(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, o := range probe.Offers(here, nil) {
-		if o.Feature&feature == 0 || o.Here {
+		if o.Feature&feature == 0 || o.Available {
 			continue
 		}
 		if without(t)&o.Feature == 0 && (o.Since == "" || !olderThan(t, o.Since)) {

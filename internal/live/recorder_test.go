@@ -96,7 +96,7 @@ func recordWith(t *testing.T, options live.Options, only ...*kerneltest.NetNS) *
 // environment: on a kernel that has them, it is as if that lacked them.
 func without(t *testing.T) (off probe.Feature) {
 	for key := range strings.SplitSeq(os.Getenv("TCPTRACE_TEST_WITHOUT"), ",") {
-		f, ok := probe.FeatureOf(key)
+		f, ok := probe.FeatureByKey(key)
 		if !ok && key != "" {
 			t.Fatalf("TCPTRACE_TEST_WITHOUT: there is no feature %s", key)
 		}

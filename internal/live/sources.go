@@ -13,7 +13,7 @@ func (t *trace) startRecord(clock event.Clock) *event.Start {
 	offers := t.probe.Offers()
 	for i := range offers {
 		if offers[i].Feature == probe.Iterators {
-			offers[i].Here, offers[i].Err = t.diag.Exact(), t.diag.Why()
+			offers[i].Available, offers[i].Err = t.diag.Exact(), t.diag.Why()
 		}
 	}
 	t.warnOfMissing(offers)
@@ -23,7 +23,7 @@ func (t *trace) startRecord(clock event.Clock) *event.Start {
 			Transitions: probe.Source(offers, probe.Transitions),
 			Timewait:    probe.Source(offers, probe.Timewait),
 			Owner:       probe.Source(offers, probe.Owner),
-			Resets:      probe.Source(offers, probe.ResetsTold),
+			Resets:      probe.Source(offers, probe.ResetCauses),
 			Calls:       probe.Source(offers, probe.Calls),
 		},
 	}
@@ -36,11 +36,11 @@ func (t *trace) startRecord(clock event.Clock) *event.Start {
 func (t *trace) warnOfMissing(offers []probe.Offer) {
 	for _, o := range offers {
 		switch {
-		case o.Here || o.Less == "":
+		case o.Available || o.LessExact == "":
 		case o.Err != nil:
-			t.Log.Warn("less exact: " + o.Less + ": " + o.Err.Error())
+			t.Log.Warn("less exact: " + o.LessExact + ": " + o.Err.Error())
 		default:
-			t.Log.Debug("less exact on this kernel: " + o.Less)
+			t.Log.Debug("less exact on this kernel: " + o.LessExact)
 		}
 	}
 }

@@ -284,7 +284,7 @@ var all = []uintptr{
 // locks is needed where the kernel counts what programs take as locked memory.
 func locks(t *testing.T) []uintptr {
 	t.Helper()
-	here, err := probe.Told(probe.NewTypes())
+	here, err := probe.KernelFeatures(probe.NewTypes())
 	must(t, err)
 	if here&probe.Cookies != 0 { // it came with the release after the one that counts otherwise
 		return nil

@@ -17,10 +17,10 @@ import (
 	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
-// calls has the programs at the ends of system calls, and at the beginnings of those
+// callPrograms has the programs at the ends of system callPrograms, and at the beginnings of those
 // whose end does not tell what they were asked for. Each makes every system call of
 // the machine a little slower, so there are no more than serve.
-var calls = []struct{ program, event string }{
+var callPrograms = []struct{ program, event string }{
 	{"bind_begun", "sys_enter_bind"}, {"listen_begun", "sys_enter_listen"}, {"connect_begun", "sys_enter_connect"},
 	{"accept_done", "sys_exit_accept"}, {"accept4_done", "sys_exit_accept4"},
 	{"bind_done", "sys_exit_bind"}, {"listen_done", "sys_exit_listen"}, {"connect_done", "sys_exit_connect"},
@@ -42,11 +42,11 @@ func (c callEvent) Close() error { return unix.Close(c.fd) }
 func (p *Probe) attachCalls() error {
 	root, err := openTracefs()
 	if err != nil {
-		return because(privilege.Tracefs, err)
+		return withReason(privilege.Tracefs, err)
 	}
 	defer unix.Close(root)
-	var links []attached
-	for _, c := range calls {
+	var links []attachedProgram
+	for _, c := range callPrograms {
 		program, ok := p.collection.Programs[c.program]
 		if !ok {
 			continue
@@ -56,9 +56,9 @@ func (p *Probe) attachCalls() error {
 			for _, l := range links {
 				l.Close()
 			}
-			return because(privilege.Events, fmt.Errorf("attach to %s: %w", c.event, err))
+			return withReason(privilege.Events, fmt.Errorf("attach to %s: %w", c.event, err))
 		}
-		links = append(links, attached{link, CallEvents})
+		links = append(links, attachedProgram{link, CallEvents})
 	}
 	p.links = append(p.links, links...)
 	return nil
@@ -101,13 +101,13 @@ func attachCall(root int, event string, program *ebpf.Program) (callEvent, error
 	return callEvent{fd}, nil
 }
 
-// mostProcessors is more than any kernel is built for.
-const mostProcessors = 8192
+// maxProcessors is more than any kernel is built for.
+const maxProcessors = 8192
 
 // openEvent opens a tracepoint's event on the first processor that is online: the program
 // runs on all, whichever is named.
 func openEvent(id uint64) (fd int, err error) {
-	for cpu := range mostProcessors {
+	for cpu := range maxProcessors {
 		fd, err = unix.PerfEventOpen(&unix.PerfEventAttr{
 			Type: unix.PERF_TYPE_TRACEPOINT, Config: id,
 			Sample_type: unix.PERF_SAMPLE_RAW, Sample: 1, Wakeup: 1,

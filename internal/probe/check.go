@@ -8,17 +8,17 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// nowhere is the inode number of no network namespace.
-const nowhere = 1
+// noNamespace is the inode number of no network namespace.
+const noNamespace = 1
 
 // Check finds out what this kernel offers: it takes all of it, for a trace of nothing. With
 // the error that keeps a trace from beginning come the features that the kernel's type
 // information tells of, which are not tried then; none if there is no such information.
 func Check() ([]Offer, error) {
 	types := NewTypes()
-	p, err := Open(Options{Filter: event.Filter{NetNS: nowhere}, Ring: uint32(os.Getpagesize()), Types: types})
+	p, err := Open(Options{Filter: event.Filter{NetNS: noNamespace}, Ring: uint32(os.Getpagesize()), Types: types})
 	if err != nil {
-		here, unknown := Told(types)
+		here, unknown := KernelFeatures(types)
 		if unknown != nil {
 			return nil, err
 		}
@@ -27,16 +27,16 @@ func Check() ([]Offer, error) {
 	defer p.Close()
 	finder, err := OpenFinder(0, nil, types)
 	if err != nil {
-		p.lack(Iterators, err)
+		p.doWithout(Iterators, err)
 	} else {
 		finder.Close()
 	}
 	return p.Offers(), nil
 }
 
-// Told returns the features that the kernel's type information tells of, which needs no
+// KernelFeatures returns the features that the kernel's type information tells of, which needs no
 // rights. The error wraps ErrUnsupported.
-func Told(t *Types) (Feature, error) {
-	found, err := told(t)
-	return found.here, err
+func KernelFeatures(t *Types) (Feature, error) {
+	found, err := readKernel(t)
+	return found.available, err
 }

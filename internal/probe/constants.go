@@ -12,8 +12,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// configure writes the filter into the constants of bpf/filter.h.
-func configure(spec *ebpf.CollectionSpec, f event.Filter) error {
+// setFilter writes the filter into the constants of bpf/filter.h.
+func setFilter(spec *ebpf.CollectionSpec, f event.Filter) error {
 	values := map[string]any{
 		bpfVarFilterFamily: uint8(f.Family),
 		bpfVarFilterNetns:  f.NetNS,
@@ -27,11 +27,11 @@ func configure(spec *ebpf.CollectionSpec, f event.Filter) error {
 		addr, mask := prefixWords(f.Host)
 		values[bpfVarFilterHost], values[bpfVarHostAddr], values[bpfVarHostMask] = true, addr, mask
 	}
-	return set(spec, values)
+	return setConstants(spec, values)
 }
 
-// set writes constants of an object.
-func set(spec *ebpf.CollectionSpec, values map[string]any) error {
+// setConstants writes constants of an object.
+func setConstants(spec *ebpf.CollectionSpec, values map[string]any) error {
 	for name, value := range values {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)

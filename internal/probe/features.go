@@ -31,7 +31,7 @@ const (
 	Transitions Part = "transitions"
 	Timewait    Part = "timewait"
 	Owner       Part = "owner"
-	ResetsTold  Part = "resets"
+	ResetCauses Part = "resets"
 	Calls       Part = "calls"
 )
 
@@ -41,83 +41,83 @@ type Offer struct {
 	Key       string // one word for it
 	Name      string // what the kernel has to offer
 	Part      Part
-	For       string // what a trace takes it for
-	Way       string // that is taken with it
-	Otherwise string // the way without; empty: there is none
-	Less      string // what is less exact without; empty: nothing
+	Purpose   string // what a trace takes it for
+	Method    string // that is taken with it
+	Fallback  string // the way without; empty: there is none
+	LessExact string // what is less exact without; empty: nothing
 	Since     string // the kernel version that brought it; empty: all have it that a trace can run on
-	Do        string // to have it, beside such a kernel
-	Here      bool
+	Remedy    string // to have it, beside such a kernel
+	Available bool
 	Err       error // why it is not here, where more is known than that it is not offered
 }
 
-// offers is the table of all features.
-var offers = []Offer{
+// allOffers is the table of all features.
+var allOffers = []Offer{
 	{
 		Feature: Cookies, Key: "cookies", Name: "socket cookies in programs", Part: Transitions,
-		For: "to know a socket again", Way: "cookies", Otherwise: "kernel addresses alone",
-		Less: "after a loss, a socket may be taken for another one with the same ends", Since: "5.12",
+		Purpose: "to know a socket again", Method: "cookies", Fallback: "kernel addresses alone",
+		LessExact: "after a loss, a socket may be taken for another one with the same ends", Since: "5.12",
 	},
 	{
 		Feature: Cgroups, Key: "cgroups", Name: "cgroups of sockets", Part: Transitions,
-		For: "to name the container", Way: "cgroups",
-		Less: "cgroups are not told", Since: "5.15",
+		Purpose: "to name the container", Method: "cgroups",
+		LessExact: "cgroups are not told", Since: "5.15",
 	},
 	{
 		Feature: SymbolNames, Key: "symbols", Name: "addresses of kernel functions", Part: Timewait,
-		For: "to know the timers of TIME_WAIT", Way: "timers known by name",
-		Otherwise: "timers known by those of two sockets of its own",
-		Do:        "CAP_SYSLOG, and kernel.kptr_restrict at 0 or 1",
+		Purpose: "to know the timers of TIME_WAIT", Method: "timers known by name",
+		Fallback: "timers known by those of two sockets of its own",
+		Remedy:   "CAP_SYSLOG, and kernel.kptr_restrict at 0 or 1",
 	},
 	{
 		Feature: BucketExpiry, Key: "buckets", Name: "buckets in timer_start", Part: Timewait,
-		For: "to say until when a port is held", Way: "ends told by timer_start", Otherwise: "ends reckoned from the timer's expiry",
+		Purpose: "to say until when a port is held", Method: "ends told by timer_start", Fallback: "ends reckoned from the timer's expiry",
 		Since: "6.8",
 	},
 	{
 		Feature: Drops, Key: "drops", Name: "dropped segments (kfree_skb)", Part: Timewait,
-		For: "to see what ends FIN_WAIT2, TIME_WAIT", Way: "dropped segments",
-		Less: "after close(), FIN_WAIT2>TIME_WAIT may pass unseen, and what ends TIME_WAIT early is not told",
-		Do:   "a kernel that lets tracing programs attach to kfree_skb",
+		Purpose: "to see what ends FIN_WAIT2, TIME_WAIT", Method: "dropped segments",
+		LessExact: "after close(), FIN_WAIT2>TIME_WAIT may pass unseen, and what ends TIME_WAIT early is not told",
+		Remedy:    "a kernel that lets tracing programs attach to kfree_skb",
 	},
 	{
 		Feature: DroppedSocket, Key: "dropped-sockets", Name: "sockets in kfree_skb", Part: Timewait,
-		For: "to know whose a dropped segment is", Way: "known by their sockets", Otherwise: "known by their ends",
+		Purpose: "to know whose a dropped segment is", Method: "known by their sockets", Fallback: "known by their ends",
 		Since: "6.12",
 	},
 	{
 		Feature: CallRegisters, Key: "registers", Name: "registers of system calls", Part: Owner,
-		For: "to tell who closes from who asks", Way: "registers", Otherwise: "arguments noted as calls begin",
-		Less: "who asks for the files of all processes just as one closes may be named as its closer", Since: "5.15", Do: "amd64 or arm64",
+		Purpose: "to tell who closes from who asks", Method: "registers", Fallback: "arguments noted as calls begin",
+		LessExact: "who asks for the files of all processes just as one closes may be named as its closer", Since: "5.15", Remedy: "amd64 or arm64",
 	},
 	{
 		Feature: Iterators, Key: "iterators", Name: "BPF iterators", Part: Owner,
-		For: "to find older sockets, and who has any", Way: "snapshots by iterators",
-		Otherwise: "snapshots by netlink and /proc",
-		Less:      "sockets that are only bound are not found, those that are have no options, their TIME_WAIT is told too short by up to 4 s, neither their queues nor drops are told, and processes of other users may be missing",
-		Since:     "5.9", Do: "CAP_BPF and CAP_PERFMON",
+		Purpose: "to find older sockets, and who has any", Method: "snapshots by iterators",
+		Fallback:  "snapshots by netlink and /proc",
+		LessExact: "sockets that are only bound are not found, those that are have no options, their TIME_WAIT is told too short by up to 4 s, neither their queues nor drops are told, and processes of other users may be missing",
+		Since:     "5.9", Remedy: "CAP_BPF and CAP_PERFMON",
 	},
 	{
-		Feature: Resets, Key: "resets", Name: "tcp_send_reset, tcp_receive_reset", Part: ResetsTold,
-		For: "to tell who reset a connection", Way: "tcp_send_reset, tcp_receive_reset",
-		Less: "of a reset the error alone is known, not which side it was", Do: "a kernel that lets tracing programs attach there",
+		Feature: Resets, Key: "resets", Name: "tcp_send_reset, tcp_receive_reset", Part: ResetCauses,
+		Purpose: "to tell who reset a connection", Method: "tcp_send_reset, tcp_receive_reset",
+		LessExact: "of a reset the error alone is known, not which side it was", Remedy: "a kernel that lets tracing programs attach there",
 	},
 	{
-		Feature: ResetReasons, Key: "reset-reasons", Name: "reasons in tcp_send_reset", Part: ResetsTold,
-		For: "to say why a RST was sent", Way: "the kernel's reasons",
-		Less: "why a RST was sent is not told, nor found", Since: "6.12",
+		Feature: ResetReasons, Key: "reset-reasons", Name: "reasons in tcp_send_reset", Part: ResetCauses,
+		Purpose: "to say why a RST was sent", Method: "the kernel's reasons",
+		LessExact: "why a RST was sent is not told, nor found", Since: "6.12",
 	},
 	{
 		Feature: CallEvents, Key: "calls", Name: "tracepoints of system calls", Part: Calls,
-		For: "to see who accepts, and calls fail", Way: "bind, listen, connect, accept",
-		Less: "failed binds are not seen, and who accepts a connection is found once a second",
-		Do:   "a kernel with CONFIG_FTRACE_SYSCALLS, and tracefs",
+		Purpose: "to see who accepts, and calls fail", Method: "bind, listen, connect, accept",
+		LessExact: "failed binds are not seen, and who accepts a connection is found once a second",
+		Remedy:    "a kernel with CONFIG_FTRACE_SYSCALLS, and tracefs",
 	},
 }
 
-// FeatureOf returns the feature with a key.
-func FeatureOf(key string) (Feature, bool) {
-	for _, o := range offers {
+// FeatureByKey returns the feature with a key.
+func FeatureByKey(key string) (Feature, bool) {
+	for _, o := range allOffers {
 		if o.Key == key {
 			return o.Feature, true
 		}
@@ -127,10 +127,10 @@ func FeatureOf(key string) (Feature, bool) {
 
 // Offers says of each feature whether it is in the set, and if not why, as far as that is known.
 func Offers(here Feature, why map[Feature]error) []Offer {
-	told := make([]Offer, len(offers))
-	for i, o := range offers {
-		o.Here = here&o.Feature != 0
-		if !o.Here {
+	told := make([]Offer, len(allOffers))
+	for i, o := range allOffers {
+		o.Available = here&o.Feature != 0
+		if !o.Available {
 			o.Err = why[o.Feature]
 		}
 		told[i] = o
@@ -138,26 +138,26 @@ func Offers(here Feature, why map[Feature]error) []Offer {
 	return told
 }
 
-// bases is how each part is known in every trace.
-var bases = map[Part]string{
+// baseMethods is how each part is known in every trace.
+var baseMethods = map[Part]string{
 	Transitions: "tp_btf inet_sock_set_state", Timewait: "timer tracepoints", Owner: "system calls on the socket",
 }
 
 // Source says how a trace with these features knows a part, and what is less exact.
 func Source(offers []Offer, part Part) string {
 	var ways, less []string
-	if base := bases[part]; base != "" {
+	if base := baseMethods[part]; base != "" {
 		ways = append(ways, base)
 	}
 	for _, o := range offers {
 		if o.Part != part {
 			continue
 		}
-		if way := o.Taken(); way != "" {
+		if way := o.MethodInUse(); way != "" {
 			ways = append(ways, way)
 		}
-		if !o.Here && o.Less != "" {
-			less = append(less, o.Less)
+		if !o.Available && o.LessExact != "" {
+			less = append(less, o.LessExact)
 		}
 	}
 	source := "none"
@@ -170,10 +170,10 @@ func Source(offers []Offer, part Part) string {
 	return source
 }
 
-// Taken is the way that is taken, or empty.
-func (o Offer) Taken() string {
-	if o.Here {
-		return o.Way
+// MethodInUse is the way that is taken, or empty.
+func (o Offer) MethodInUse() string {
+	if o.Available {
+		return o.Method
 	}
-	return o.Otherwise
+	return o.Fallback
 }

@@ -28,12 +28,12 @@ type Finder struct {
 	collection *ebpf.Collection
 	sockets    *link.Iter
 	holders    *link.Iter
-	looks      uint32                         // by holders
-	batch      [batchMost]snapshotFoundSocket // what that found last
+	snapshots  uint32                         // by holders
+	batch      [batchSize]snapshotFoundSocket // what that found last
 }
 
-// batchMost is BATCH of bpf/snapshot.bpf.c.
-const batchMost = 256
+// batchSize is BATCH of bpf/snapshot.bpf.c.
+const batchSize = 256
 
 // Query says which sockets to find; 0 holds all.
 type Query struct{ LocalPort, RemotePort uint16 }
@@ -46,7 +46,7 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (
 		types = NewTypes()
 	}
 	limit := rlimit.RemoveMemlock()
-	kernel, err := inspect(types)
+	kernel, err := inspectKernel(types)
 	if err != nil {
 		return nil, err
 	}
@@ -54,16 +54,16 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
-	here := func(f Feature) bool { return kernel.here&f != 0 }
+	here := func(f Feature) bool { return kernel.available&f != 0 }
 	if !here(Iterators) {
 		return nil, fmt.Errorf("%w: it has no BPF iterators", ErrUnsupported)
 	}
-	if err := set(spec, map[string]any{snapshotVarHaveCookies: here(Cookies), snapshotVarHaveCgroups: here(Cgroups)}); err != nil {
+	if err := setConstants(spec, map[string]any{snapshotVarHaveCookies: here(Cookies), snapshotVarHaveCgroups: here(Cgroups)}); err != nil {
 		return nil, err
 	}
 	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types.cache})
 	if err != nil {
-		return nil, explain("load the iterators", kernel.limited(limit, err))
+		return nil, explainLoadError("load the iterators", kernel.explainMemoryLimit(limit, err))
 	}
 	f := &Finder{jiffy: jiffy, cgroup: cgroup, collection: collection}
 	if f.sockets, err = attachIter(collection.Programs["sockets"]); err == nil {
@@ -79,7 +79,7 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (
 func attachIter(program *ebpf.Program) (*link.Iter, error) {
 	iter, err := link.AttachIter(link.IterOptions{Program: program})
 	if err != nil {
-		return nil, explain("attach an iterator", err)
+		return nil, explainLoadError("attach an iterator", err)
 	}
 	return iter, nil
 }
@@ -94,20 +94,20 @@ func (f *Finder) Close() {
 	f.collection.Close()
 }
 
-// Sockets hands over each socket of the calling thread's network namespace that
+// EachSocket hands over each socket of the calling thread's network namespace that
 // listens, is connected or in TIME_WAIT, which take must not keep. Those that are only
 // bound are not among them, and no socket has its holders.
-func (f *Finder) Sockets(q Query, take func(*event.Socket)) error {
-	return f.eachSocket(q, f.filled(take))
+func (f *Finder) EachSocket(q Query, take func(*event.Socket)) error {
+	return f.eachRecord(q, f.socketVisitor(take))
 }
 
-func (f *Finder) eachSocket(q Query, take func(*snapshotFoundSocket)) error {
-	reader, err := f.open(f.sockets, q)
+func (f *Finder) eachRecord(q Query, take func(*snapshotFoundSocket)) error {
+	reader, err := f.openIterator(f.sockets, q)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
-	buffered := bufio.NewReaderSize(patient{reader}, 256<<10)
+	buffered := bufio.NewReaderSize(retryingReader{reader}, 256<<10)
 	var found snapshotFoundSocket
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&found)), unsafe.Sizeof(found))
 	for {
@@ -120,10 +120,10 @@ func (f *Finder) eachSocket(q Query, take func(*snapshotFoundSocket)) error {
 	}
 }
 
-// open begins to iterate over what is asked for.
-func (f *Finder) open(iter *link.Iter, q Query) (io.ReadCloser, error) {
+// openIterator begins to iterate over what is asked for.
+func (f *Finder) openIterator(iter *link.Iter, q Query) (io.ReadCloser, error) {
 	for name, port := range map[string]uint16{snapshotVarFindLocalPort: q.LocalPort, snapshotVarFindRemotePort: q.RemotePort} {
-		if err := f.set(name, port); err != nil {
+		if err := f.setVariable(name, port); err != nil {
 			return nil, err
 		}
 	}
@@ -134,34 +134,34 @@ func (f *Finder) open(iter *link.Iter, q Query) (io.ReadCloser, error) {
 	return reader, nil
 }
 
-// Holders hands over a socket, which take must not keep, for each file descriptor that
+// EachHolder hands over a socket, which take must not keep, for each file descriptor that
 // any process has of it, in all network namespaces. Sockets that are only bound are among them.
-func (f *Finder) Holders(q Query, take func(*event.Socket)) error {
-	f.looks++
-	for name, n := range map[string]uint32{snapshotVarSnapshotNumber: f.looks, snapshotVarBatchLength: 0, snapshotVarNextThread: 0} {
-		if err := f.set(name, n); err != nil {
+func (f *Finder) EachHolder(q Query, take func(*event.Socket)) error {
+	f.snapshots++
+	for name, n := range map[string]uint32{snapshotVarSnapshotNumber: f.snapshots, snapshotVarBatchLength: 0, snapshotVarNextThread: 0} {
+		if err := f.setVariable(name, n); err != nil {
 			return err
 		}
 	}
-	reader, err := f.open(f.holders, q)
+	reader, err := f.openIterator(f.holders, q)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
-	fill := f.filled(take)
+	fill := f.socketVisitor(take)
 	for more := true; more; {
-		if more, err = goOn(reader); err != nil {
+		if more, err = continueIterator(reader); err != nil {
 			return err
 		}
-		if err := f.takeFound(fill); err != nil {
+		if err := f.takeBatch(fill); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// takeFound takes what the program has found since the last time.
-func (f *Finder) takeFound(take func(*snapshotFoundSocket)) error {
+// takeBatch takes what the program has found since the last time.
+func (f *Finder) takeBatch(take func(*snapshotFoundSocket)) error {
 	var n uint32
 	if err := f.collection.Variables[snapshotVarBatchLength].Get(&n); err != nil {
 		return fmt.Errorf("read how much was found: %w", err)
@@ -175,12 +175,12 @@ func (f *Finder) takeFound(take func(*snapshotFoundSocket)) error {
 	for i := range f.batch[:n] {
 		take(&f.batch[i])
 	}
-	return f.set(snapshotVarBatchLength, uint32(0))
+	return f.setVariable(snapshotVarBatchLength, uint32(0))
 }
 
-// goOn runs an iterator's program, which writes nothing for its reader, until it says to stop
+// continueIterator runs an iterator's program, which writes nothing for its reader, until it says to stop
 // or the kernel takes a rest (bpf_seq_read()). It reports whether there is more to come.
-func goOn(iterator io.Reader) (more bool, err error) {
+func continueIterator(iterator io.Reader) (more bool, err error) {
 	_, err = iterator.Read(make([]byte, 1))
 	switch {
 	case errors.Is(err, io.EOF):
@@ -193,20 +193,20 @@ func goOn(iterator io.Reader) (more bool, err error) {
 	return false, fmt.Errorf("read an iterator: %w", err)
 }
 
-// filled has take get what is found as a socket.
-func (f *Finder) filled(take func(*event.Socket)) func(*snapshotFoundSocket) {
+// socketVisitor has take get what is found as a socket.
+func (f *Finder) socketVisitor(take func(*event.Socket)) func(*snapshotFoundSocket) {
 	var socket event.Socket
 	return func(found *snapshotFoundSocket) {
-		f.fill(&socket, found)
+		f.fillSocket(&socket, found)
 		take(&socket)
 	}
 }
 
-// patient reads on where the kernel takes a rest: after a million objects in a row that
+// retryingReader reads on where the kernel takes a rest: after a million objects in a row that
 // the program writes nothing for, an iterator says EAGAIN (bpf_seq_read()).
-type patient struct{ io.Reader }
+type retryingReader struct{ io.Reader }
 
-func (p patient) Read(b []byte) (int, error) {
+func (p retryingReader) Read(b []byte) (int, error) {
 	for {
 		n, err := p.Reader.Read(b)
 		if n > 0 || !errors.Is(err, unix.EAGAIN) {
@@ -215,8 +215,8 @@ func (p patient) Read(b []byte) (int, error) {
 	}
 }
 
-// set writes a variable of the object.
-func (f *Finder) set(name string, value any) error {
+// setVariable writes a variable of the object.
+func (f *Finder) setVariable(name string, value any) error {
 	if err := f.collection.Variables[name].Set(value); err != nil {
 		return fmt.Errorf("set %s: %w", name, err)
 	}
@@ -235,8 +235,8 @@ const (
 	hasProcess
 )
 
-// fill makes a socket of what was found.
-func (f *Finder) fill(s *event.Socket, found *snapshotFoundSocket) {
+// fillSocket makes a socket of what was found.
+func (f *Finder) fillSocket(s *event.Socket, found *snapshotFoundSocket) {
 	has := func(flag uint8) bool { return found.Flags&flag != 0 }
 	*s = event.Socket{
 		Time: event.Time(found.Time), Address: found.Sock, Cookie: found.Cookie,
@@ -253,15 +253,15 @@ func (f *Finder) fill(s *event.Socket, found *snapshotFoundSocket) {
 	if s.Timewait {
 		s.Until = s.Time.Add(time.Duration(found.Left) * f.jiffy)
 	} else if !has(isRequest) {
-		s.Counters = counters(found)
+		s.Counters = countersOf(found)
 	}
 	s.Waits = found.Flags&(isTimewait|isRequest|isDead) == 0 && !has(hasProcess) && s.Remote.Port() != 0
 	if found.Pid != 0 {
-		s.Holders = []event.Holder{holder(found)}
+		s.Holders = []event.Holder{holderOf(found)}
 	}
 }
 
-func counters(found *snapshotFoundSocket) event.Counters {
+func countersOf(found *snapshotFoundSocket) event.Counters {
 	return event.Counters{
 		Totals: event.Totals{
 			Known: true, BytesSent: found.BytesSent, BytesReceived: found.BytesReceived,
@@ -272,7 +272,7 @@ func counters(found *snapshotFoundSocket) event.Counters {
 	}
 }
 
-func holder(found *snapshotFoundSocket) event.Holder {
+func holderOf(found *snapshotFoundSocket) event.Holder {
 	comm := unsafe.Slice((*byte)(unsafe.Pointer(&found.Comm)), len(found.Comm))
 	return event.Holder{FD: int(found.Fd), Process: event.Process{
 		PID: found.Pid, UID: found.HolderUid, Comm: unix.ByteSliceToString(comm), Source: event.SourceSnapshot,

@@ -36,41 +36,41 @@ func NewTypes() *Types { return &Types{cache: btf.NewCache()} }
 // Without returns the same as of a kernel that lacks features.
 func (t *Types) Without(f Feature) *Types { return &Types{t.cache, t.without | f} }
 
-// features is what the running kernel's own type information says that it offers.
-type features struct {
-	here         Feature
+// kernelInfo is what the running kernel's own type information says that it offers.
+type kernelInfo struct {
+	available    Feature
 	resetReasons map[uint8]string // of tcp_send_reset; nil: it does not tell
 	// preemptive: a task may lose the processor in the midst of a program (7.0).
 	preemptive bool
 }
 
-// followers is how many programs stand behind each that has some.
-func (f features) followers() int {
+// followerCount is how many programs stand behind each that has some.
+func (f kernelInfo) followerCount() int {
 	if f.preemptive {
 		return preemptedFollowers
 	}
-	return followers
+	return usualFollowers
 }
 
-// tracepoints that every trace needs, by their type in the kernel's BTF.
-var tracepoints = []string{"inet_sock_set_state", "timer_start", "timer_cancel", "timer_expire_entry"}
+// neededTracepoints that every trace needs, by their type in the kernel's BTF.
+var neededTracepoints = []string{"inet_sock_set_state", "timer_start", "timer_cancel", "timer_expire_entry"}
 
-// inspect finds out by the kernel's own type information what it offers.
-func inspect(t *Types) (features, error) {
+// inspectKernel finds out by the kernel's own type information what it offers.
+func inspectKernel(t *Types) (kernelInfo, error) {
 	if len(privilege.Programs.Missing()) > 0 {
-		return features{}, forbidden(privilege.Programs, unix.EPERM)
+		return kernelInfo{}, notPermitted(privilege.Programs, unix.EPERM)
 	}
-	return told(t)
+	return readKernel(t)
 }
 
-// told returns what the kernel's type information tells alone, which needs no rights.
-func told(t *Types) (features, error) {
+// readKernel returns what the kernel's type information tells alone, which needs no rights.
+func readKernel(t *Types) (kernelInfo, error) {
 	types, err := kernelTypes(t)
 	if err != nil {
-		return features{}, err
+		return kernelInfo{}, err
 	}
-	found, err := inspectTypes(types)
-	found.here &^= t.without
+	found, err := kernelOf(types)
+	found.available &^= t.without
 	return found, err
 }
 
@@ -82,14 +82,14 @@ func kernelTypes(t *Types) (*btf.Spec, error) {
 	return types, nil
 }
 
-func inspectTypes(types *btf.Spec) (features, error) {
-	arguments := func(tracepoint string) []btf.FuncParam { return parameters(types, tracepoint) }
-	for _, name := range tracepoints {
+func kernelOf(types *btf.Spec) (kernelInfo, error) {
+	arguments := func(tracepoint string) []btf.FuncParam { return tracepointParameters(types, tracepoint) }
+	for _, name := range neededTracepoints {
 		if arguments(name) == nil {
-			return features{}, fmt.Errorf("%w: it has no tracepoint %s; boot one from 5.10 on", ErrUnsupported, name)
+			return kernelInfo{}, fmt.Errorf("%w: it has no tracepoint %s; boot one from 5.10 on", ErrUnsupported, name)
 		}
 	}
-	found := features{here: SymbolNames | CallEvents | Iterators}
+	found := kernelInfo{available: SymbolNames | CallEvents | Iterators}
 	for feature, is := range map[Feature]bool{
 		Cookies:       hasFunction(types, "bpf_get_socket_ptr_cookie"),
 		CallRegisters: hasFunction(types, "bpf_task_pt_regs") && registersKnown(),
@@ -101,13 +101,13 @@ func inspectTypes(types *btf.Spec) (features, error) {
 		Resets:        arguments("tcp_send_reset") != nil && arguments("tcp_receive_reset") != nil,
 	} {
 		if is {
-			found.here |= feature
+			found.available |= feature
 		}
 	}
 	// Tracepoints that are freed by SRCU do not keep the processor (tracepoint_guard()).
 	found.preemptive = hasMember(types, "tp_transition_snapshot", "srcu_gp")
-	if found.here&ResetReasons != 0 {
-		found.resetReasons = resetReasons(types)
+	if found.available&ResetReasons != 0 {
+		found.resetReasons = resetReasonNames(types)
 	}
 	return found, nil
 }
@@ -125,8 +125,8 @@ func hasMember(types *btf.Spec, name, member string) bool {
 	return slices.ContainsFunc(found.Members, func(m btf.Member) bool { return m.Name == member })
 }
 
-// resetReasons returns the names of enum sk_rst_reason that say something.
-func resetReasons(types *btf.Spec) map[uint8]string {
+// resetReasonNames returns the names of enum sk_rst_reason that say something.
+func resetReasonNames(types *btf.Spec) map[uint8]string {
 	var enum *btf.Enum
 	if err := types.TypeByName("sk_rst_reason", &enum); err != nil {
 		return nil
@@ -141,9 +141,9 @@ func resetReasons(types *btf.Spec) map[uint8]string {
 	return names
 }
 
-// parameters returns the arguments of a tracepoint's function type, the first of which is
+// tracepointParameters returns the arguments of a tracepoint's function type, the first of which is
 // the kernel's own; nil: there is no such tracepoint.
-func parameters(types *btf.Spec, tracepoint string) []btf.FuncParam {
+func tracepointParameters(types *btf.Spec, tracepoint string) []btf.FuncParam {
 	var typedef *btf.Typedef
 	if types.TypeByName("btf_trace_"+tracepoint, &typedef) != nil {
 		return nil
@@ -159,25 +159,25 @@ func parameters(types *btf.Spec, tracepoint string) []btf.FuncParam {
 	return proto.Params
 }
 
-// forbidden is ErrNotPermitted with why the kernel refuses a part of the trace.
-func forbidden(part privilege.Part, err error) error {
+// notPermitted is ErrNotPermitted with why the kernel refuses a part of the trace.
+func notPermitted(part privilege.Part, err error) error {
 	if why := part.Why(err); why != "" {
 		return fmt.Errorf("%w: %s", ErrNotPermitted, why)
 	}
 	return fmt.Errorf("%w: %w", ErrNotPermitted, err)
 }
 
-// explain says what to do about an error of loading or attaching.
-func explain(step string, err error) error {
+// explainLoadError says what to do about an error of loading or attaching.
+func explainLoadError(step string, err error) error {
 	var verifier *ebpf.VerifierError
 	refused := errors.As(err, &verifier)
 	switch {
 	case errors.Is(err, ErrNotPermitted):
 		return fmt.Errorf("%s: %w", step, err)
 	case errors.Is(err, unix.EPERM) && !refused:
-		return fmt.Errorf("%s: %w", step, forbidden(privilege.Programs, err))
+		return fmt.Errorf("%s: %w", step, notPermitted(privilege.Programs, err))
 	case refused && privilege.Programs.Why(ErrUnsupported) != "": // lockdown shows as a program that the verifier refuses
-		return fmt.Errorf("%s: %w", step, forbidden(privilege.Programs, ErrUnsupported))
+		return fmt.Errorf("%s: %w", step, notPermitted(privilege.Programs, ErrUnsupported))
 	case errors.Is(err, ErrUnsupported):
 		return fmt.Errorf("%s: %w; boot a newer one, and tell us of this one", step, err)
 	case refused, errors.Is(err, ebpf.ErrNotSupported):
@@ -186,18 +186,18 @@ func explain(step string, err error) error {
 	return fmt.Errorf("%s: %w", step, err)
 }
 
-// limited says that the error of loading comes from the limit of locked memory, if that could
+// explainMemoryLimit says that the error of loading comes from the limit of locked memory, if that could
 // not be lifted: before 5.11 the kernel counts what programs and maps take against it, and
 // those kernels make no cookies.
-func (f features) limited(limit, err error) error {
-	if f.here&Cookies != 0 || limit == nil || !errors.Is(err, unix.EPERM) {
+func (f kernelInfo) explainMemoryLimit(limit, err error) error {
+	if f.available&Cookies != 0 || limit == nil || !errors.Is(err, unix.EPERM) {
 		return err
 	}
 	return fmt.Errorf("%w: no more memory may be locked (ulimit -l), and to lift the limit is refused: %s", ErrNotPermitted, privilege.Memory.Why(limit))
 }
 
-// because adds to the error of a part why the kernel refuses it, where rights are the reason.
-func because(part privilege.Part, err error) error {
+// withReason adds to the error of a part why the kernel refuses it, where rights are the reason.
+func withReason(part privilege.Part, err error) error {
 	if why := part.Why(err); why != "" {
 		return fmt.Errorf("%w: %s", err, why)
 	}

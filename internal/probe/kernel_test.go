@@ -40,9 +40,9 @@ func kernelWith(t *testing.T, names []string, kfreeSkbParams int) *btf.Spec {
 }
 
 func TestMissingTracepointIsNamed(t *testing.T) {
-	for _, missing := range tracepoints {
-		names := slices.DeleteFunc(slices.Clone(tracepoints), func(name string) bool { return name == missing })
-		_, err := inspectTypes(kernelWith(t, names, 5))
+	for _, missing := range neededTracepoints {
+		names := slices.DeleteFunc(slices.Clone(neededTracepoints), func(name string) bool { return name == missing })
+		_, err := kernelOf(kernelWith(t, names, 5))
 		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), missing) {
 			t.Errorf("without %s: %v, want an error that names it", missing, err)
 		}
@@ -52,9 +52,9 @@ func TestMissingTracepointIsNamed(t *testing.T) {
 // The socket of a dropped segment is the last argument of kfree_skb, if it is there.
 func TestDroppedSocketIsAFeature(t *testing.T) {
 	for params, want := range map[int]bool{3: false, 4: false, 5: true} {
-		found, err := inspectTypes(kernelWith(t, append(slices.Clone(tracepoints), "kfree_skb"), params))
-		if err != nil || found.here&DroppedSocket != 0 != want {
-			t.Errorf("kfree_skb with %d arguments: %v, %v, want %v", params, found.here, err, want)
+		found, err := kernelOf(kernelWith(t, append(slices.Clone(neededTracepoints), "kfree_skb"), params))
+		if err != nil || found.available&DroppedSocket != 0 != want {
+			t.Errorf("kfree_skb with %d arguments: %v, %v, want %v", params, found.available, err, want)
 		}
 	}
 }

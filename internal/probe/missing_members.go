@@ -10,27 +10,27 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// named says which members of the kernel's structures a program was refused for, if that is
+// nameMissingMembers says which members of the kernel's structures a program was refused for, if that is
 // why: the loader knows it, and says no more than that one lacks.
-func named(err error, object, kernel *btf.Spec) error {
+func nameMissingMembers(err error, object, kernel *btf.Spec) error {
 	if err == nil || !strings.Contains(err.Error(), "bad CO-RE relocation") {
 		return err
 	}
-	members := missing(object, kernel)
+	members := missingMembers(object, kernel)
 	if len(members) == 0 {
 		return err
 	}
 	return fmt.Errorf("%w: its type information lacks %s, which the programs read", ErrUnsupported, strings.Join(members, ", "))
 }
 
-// missing returns the members that the structures of headers/kernel.h have and the kernel's
+// missingMembers returns the members that the structures of headers/kernel.h have and the kernel's
 // do not. A structure that the kernel does not know is the object's own, and a flavour is
 // there for some kernels alone.
-func missing(object, kernel *btf.Spec) []string {
+func missingMembers(object, kernel *btf.Spec) []string {
 	var members []string
 	for typ, err := range object.All() {
 		ours, ok := typ.(*btf.Struct)
-		if err != nil || !ok || strings.Contains(ours.Name, "___") || own[ours.Name] {
+		if err != nil || !ok || strings.Contains(ours.Name, "___") || ownStructs[ours.Name] {
 			continue
 		}
 		var theirs *btf.Struct
@@ -48,8 +48,8 @@ func missing(object, kernel *btf.Spec) []string {
 	return slices.Compact(members)
 }
 
-// own has the structures of bpf/ that a kernel may have by the same name.
-var own = map[string]bool{"event": true, "segment": true, "ends": true, "port_range": true}
+// ownStructs has the structures of bpf/ that a kernel may have by the same name.
+var ownStructs = map[string]bool{"event": true, "segment": true, "ends": true, "port_range": true}
 
 // memberNames returns the names of members, those of anonymous structures among them.
 func memberNames(members []btf.Member) []string {

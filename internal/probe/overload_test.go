@@ -33,7 +33,7 @@ func TestRefusedRecordsAreCountedExactly(t *testing.T) {
 	}
 	load(t, ns, 300)
 	story = append(story, read(t, small)...)
-	rest, err := small.Refused()
+	rest, err := small.RefusedRecords()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func read(t *testing.T, p *probe.Probe) []entry {
 	var all []entry
 	for _, k := range records(t, p) {
 		if k.Kind == event.RingGap {
-			all = append(all, entry{refused: p.Gap(&k)})
+			all = append(all, entry{refused: p.GapLength(&k)})
 		} else {
 			all = append(all, entry{what: what{k.Kind, k.Sock, k.Cookie, k.From, k.To}})
 		}

@@ -29,22 +29,22 @@ var attachOrder = []string{
 	"reset_sent", "reset_received", "state_changed",
 }
 
-// followed has the programs that have followers (bpf/take_over.h).
-var followed = []string{"reset_sent", "reset_received", "state_changed"}
+// followedPrograms has the programs that have followers (bpf/take_over.h).
+var followedPrograms = []string{"reset_sent", "reset_received", "state_changed"}
 
 const (
-	// followers is how many a program has where nothing but an interrupt gets in between.
-	followers = 1
+	// usualFollowers is how many a program has where nothing but an interrupt gets in between.
+	usualFollowers = 1
 	// preemptedFollowers is how many where tasks do, too: more than one of them may have
 	// lost the processor in the midst of a program.
 	preemptedFollowers = 3
 )
 
-// optional has the programs that not every trace takes: each has features that it needs,
+// optionalPrograms has the programs that not every trace takes: each has features that it needs,
 // and one that it stands in for.
-var optional = []struct {
-	program        string
-	needs, without Feature
+var optionalPrograms = []struct {
+	program       string
+	needs, unless Feature
 }{
 	{"segment_dropped", Drops | DroppedSocket, 0}, {"any_dropped", Drops, DroppedSocket},
 	{"reset_sent", Resets, 0}, {"reset_received", Resets, 0},
@@ -68,16 +68,16 @@ type Options struct {
 // for Stop.
 type Probe struct {
 	collection *ebpf.Collection
-	links      []attached // a link that nothing refers to is detached by the garbage collector
+	links      []attachedProgram // a link that nothing refers to is detached by the garbage collector
 	reader     *ringbuf.Reader
 	record     ringbuf.Record
 	lost       losses
-	kernel     features
-	lacks      map[Feature]error // why a feature that the kernel has is not taken
+	kernel     kernelInfo
+	missing    map[Feature]error // why a feature that the kernel has is not taken
 }
 
-// attached is a program at work.
-type attached struct {
+// attachedProgram is a program at work.
+type attachedProgram struct {
 	io.Closer
 	needs Feature // 0: every trace takes it
 }
@@ -89,12 +89,12 @@ func Open(o Options) (*Probe, error) {
 	if o.Types == nil {
 		o.Types = NewTypes()
 	}
-	kernel, err := inspect(o.Types)
+	kernel, err := inspectKernel(o.Types)
 	if err != nil {
 		return nil, err
 	}
-	p := &Probe{kernel: kernel, lacks: make(map[Feature]error)}
-	spec, err := p.spec(o)
+	p := &Probe{kernel: kernel, missing: make(map[Feature]error)}
+	spec, err := p.prepareSpec(o)
 	if err != nil {
 		return nil, err
 	}
@@ -103,21 +103,21 @@ func Open(o Options) (*Probe, error) {
 		return nil, err
 	}
 	if err := p.load(spec, types, o.Types.cache); err != nil {
-		return nil, explain("load the BPF programs", kernel.limited(limit, err))
+		return nil, explainLoadError("load the BPF programs", kernel.explainMemoryLimit(limit, err))
 	}
 	if err := p.attach(); err != nil {
 		p.Close()
 		return nil, err
 	}
-	if _, err := p.Skipped(); err != nil { // while programs had no followers yet
+	if _, err := p.SkippedEvents(); err != nil { // while programs had no followers yet
 		p.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// spec reads the object and sets its constants.
-func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
+// prepareSpec reads the object and sets its constants.
+func (p *Probe) prepareSpec(o Options) (*ebpf.CollectionSpec, error) {
 	spec, err := loadBpf()
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
@@ -126,24 +126,24 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := configure(spec, o.Filter); err != nil {
+	if err := setFilter(spec, o.Filter); err != nil {
 		return nil, err
 	}
-	if err := set(spec, map[string]any{
+	if err := setConstants(spec, map[string]any{
 		bpfVarTimewaitFunction: functions.timewait, bpfVarRequestFunction: functions.request,
 		bpfVarHaveCookies: p.Has(Cookies), bpfVarHaveCgroups: p.Has(Cgroups), bpfVarHaveCallRegisters: p.Has(CallRegisters),
 		bpfVarHaveTimerBucket: p.Has(BucketExpiry), bpfVarHaveDroppedSocket: p.Has(DroppedSocket),
-		bpfVarHaveResetReason: p.Has(ResetReasons), bpfVarFollowerCount: uint8(p.kernel.followers()),
+		bpfVarHaveResetReason: p.Has(ResetReasons), bpfVarFollowerCount: uint8(p.kernel.followerCount()),
 	}); err != nil {
 		return nil, err
 	}
-	for _, name := range followed {
-		all := p.inLine(name)
+	for _, name := range followedPrograms {
+		all := p.withFollowers(name)
 		for _, copied := range all[2:] {
 			spec.Programs[copied] = spec.Programs[all[1]].Copy()
 		}
 	}
-	p.prune(spec)
+	p.removeUnusedPrograms(spec)
 	if p.Has(DroppedSocket) {
 		spec.Maps[bpfMapTimewaitByEnds].MaxEntries = 1 // nobody uses it
 	}
@@ -153,26 +153,26 @@ func (p *Probe) spec(o Options) (*ebpf.CollectionSpec, error) {
 	return spec, nil
 }
 
-// inLine returns the names of a program and of its followers: one of the object, and copies.
-func (p *Probe) inLine(program string) []string {
+// withFollowers returns the names of a program and of its followers: one of the object, and copies.
+func (p *Probe) withFollowers(program string) []string {
 	all := []string{program}
-	if !slices.Contains(followed, program) {
+	if !slices.Contains(followedPrograms, program) {
 		return all
 	}
 	all = append(all, program+"_next")
-	for n := 2; n <= p.kernel.followers(); n++ {
+	for n := 2; n <= p.kernel.followerCount(); n++ {
 		all = append(all, fmt.Sprint(program, "_next", n))
 	}
 	return all
 }
 
-// prune takes the programs that do not serve here out of an object.
-func (p *Probe) prune(spec *ebpf.CollectionSpec) {
-	for _, o := range optional {
-		if p.Has(o.needs) && (o.without == 0 || !p.Has(o.without)) {
+// removeUnusedPrograms takes the programs that do not serve here out of an object.
+func (p *Probe) removeUnusedPrograms(spec *ebpf.CollectionSpec) {
+	for _, o := range optionalPrograms {
+		if p.Has(o.needs) && (o.unless == 0 || !p.Has(o.unless)) {
 			continue
 		}
-		for _, name := range p.inLine(o.program) {
+		for _, name := range p.withFollowers(o.program) {
 			delete(spec.Programs, name)
 		}
 	}
@@ -186,8 +186,8 @@ func (p *Probe) findTimers(o Options) (timerFunctions, error) {
 		if err == nil {
 			return found, nil
 		}
-		unnamed = because(privilege.Addresses, err)
-		p.lack(SymbolNames, unnamed)
+		unnamed = withReason(privilege.Addresses, err)
+		p.doWithout(SymbolNames, unnamed)
 	}
 	found, err := timersBySocket(o.Types)
 	if err == nil {
@@ -202,14 +202,14 @@ func (p *Probe) findTimers(o Options) (timerFunctions, error) {
 }
 
 // Has reports whether the trace has all of these features.
-func (p *Probe) Has(f Feature) bool { return p.kernel.here&f == f }
+func (p *Probe) Has(f Feature) bool { return p.kernel.available&f == f }
 
-// lack notes that the trace does without a feature.
-func (p *Probe) lack(f Feature, why error) {
-	p.kernel.here &^= f
-	for _, o := range offers {
+// doWithout notes that the trace does without a feature.
+func (p *Probe) doWithout(f Feature, why error) {
+	p.kernel.available &^= f
+	for _, o := range allOffers {
 		if f&o.Feature != 0 {
-			p.lacks[o.Feature] = why
+			p.missing[o.Feature] = why
 		}
 	}
 }
@@ -221,20 +221,20 @@ func (p *Probe) load(spec *ebpf.CollectionSpec, kernel *btf.Spec, cache *btf.Cac
 	if refused := (*ebpf.VerifierError)(nil); !errors.As(err, &refused) {
 		return err
 	}
-	for _, o := range optional {
-		for _, name := range p.inLine(o.program) {
-			if err := named(loadAlone(spec, name, options), spec.Types, kernel); err != nil {
-				p.lack(o.needs, fmt.Errorf("load %s: %w", name, err))
+	for _, o := range optionalPrograms {
+		for _, name := range p.withFollowers(o.program) {
+			if err := nameMissingMembers(tryProgram(spec, name, options), spec.Types, kernel); err != nil {
+				p.doWithout(o.needs, fmt.Errorf("load %s: %w", name, err))
 			}
 		}
 	}
-	p.prune(spec)
+	p.removeUnusedPrograms(spec)
 	p.collection, err = ebpf.NewCollectionWithOptions(spec, options)
-	return named(err, spec.Types, kernel)
+	return nameMissingMembers(err, spec.Types, kernel)
 }
 
-// loadAlone tries to load one program of an object, if it is there.
-func loadAlone(spec *ebpf.CollectionSpec, name string, options ebpf.CollectionOptions) error {
+// tryProgram tries to load one program of an object, if it is there.
+func tryProgram(spec *ebpf.CollectionSpec, name string, options ebpf.CollectionOptions) error {
 	if spec.Programs[name] == nil {
 		return nil
 	}
@@ -255,17 +255,17 @@ func (p *Probe) attach() error {
 	p.reader = reader
 	if p.Has(CallEvents) {
 		if err := p.attachCalls(); err != nil {
-			p.lack(CallEvents, err) // and none of its programs runs
+			p.doWithout(CallEvents, err) // and none of its programs runs
 		}
 	}
 	for _, name := range attachOrder {
-		for _, one := range p.inLine(name) {
-			if err := p.attachTracing(one, neededBy(name)); err != nil {
+		for _, one := range p.withFollowers(name) {
+			if err := p.attachTracing(one, featuresNeededBy(name)); err != nil {
 				return err
 			}
 		}
 	}
-	p.detachHalves()
+	p.detachIncomplete()
 	return nil
 }
 
@@ -279,19 +279,19 @@ func (p *Probe) attachTracing(name string, needs Feature) error {
 	l, err := link.AttachTracing(link.TracingOptions{Program: program})
 	switch {
 	case err == nil:
-		p.links = append(p.links, attached{l, needs})
+		p.links = append(p.links, attachedProgram{l, needs})
 	case needs != 0:
-		p.lack(needs, fmt.Errorf("attach %s: %w", name, err))
+		p.doWithout(needs, fmt.Errorf("attach %s: %w", name, err))
 	default:
-		return explain("attach "+name, err)
+		return explainLoadError("attach "+name, err)
 	}
 	return nil
 }
 
-// detachHalves detaches the programs of a feature of which another one did not attach: half
+// detachIncomplete detaches the programs of a feature of which another one did not attach: half
 // of what is to be known of a reset would be told wrong.
-func (p *Probe) detachHalves() {
-	p.links = slices.DeleteFunc(p.links, func(l attached) bool {
+func (p *Probe) detachIncomplete() {
+	p.links = slices.DeleteFunc(p.links, func(l attachedProgram) bool {
 		if p.Has(l.needs) {
 			return false
 		}
@@ -300,9 +300,9 @@ func (p *Probe) detachHalves() {
 	})
 }
 
-// neededBy returns what an optional program needs; 0: every trace takes the program.
-func neededBy(program string) Feature {
-	for _, o := range optional {
+// featuresNeededBy returns what an optional program needs; 0: every trace takes the program.
+func featuresNeededBy(program string) Feature {
+	for _, o := range optionalPrograms {
 		if o.program == program {
 			return o.needs
 		}
@@ -312,7 +312,7 @@ func neededBy(program string) Feature {
 
 // Offers says of each feature whether the trace has it. Whether there are iterators is not
 // known here.
-func (p *Probe) Offers() []Offer { return Offers(p.kernel.here, p.lacks) }
+func (p *Probe) Offers() []Offer { return Offers(p.kernel.available, p.missing) }
 
 // ResetReason names a reason for which the kernel sends a RST, as the running kernel's
 // enum sk_rst_reason does without its prefix: TCP_ABORT_ON_CLOSE. It is empty where

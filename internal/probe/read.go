@@ -39,27 +39,27 @@ func (p *Probe) Read(k *event.Kernel) (more bool, err error) {
 // losses are the counters as they stood when they were last told.
 type losses struct{ ring, reentry uint64 }
 
-// Gap returns how many records the ring refused since the last time, by its record of
+// GapLength returns how many records the ring refused since the last time, by its record of
 // that; 0 where all were told.
-func (p *Probe) Gap(k *event.Kernel) uint64 { return more(k.Cookie, &p.lost.ring) }
+func (p *Probe) GapLength(k *event.Kernel) uint64 { return growth(k.Cookie, &p.lost.ring) }
 
-// Refused returns how many records the ring refused since the last time. Where records
+// RefusedRecords returns how many records the ring refused since the last time. Where records
 // come on, one of them is about that, and stands in its place: this is for when none does.
-func (p *Probe) Refused() (uint64, error) {
+func (p *Probe) RefusedRecords() (uint64, error) {
 	var refused uint64
 	if err := p.collection.Variables[bpfVarRingRefused].Get(&refused); err != nil {
 		return 0, fmt.Errorf("read the loss counter: %w", err)
 	}
-	return more(refused, &p.lost.ring), nil
+	return growth(refused, &p.lost.ring), nil
 }
 
-// Skipped returns how many transitions and resets the kernel kept from the programs since the
+// SkippedEvents returns how many transitions and resets the kernel kept from the programs since the
 // last time: those that it skipped the first program for, and no follower took over. As many of
 // them may be missing here as followers took twice, of a hundred about one. Nothing interrupts
 // the programs of timers; what others were skipped for is not told.
-func (p *Probe) Skipped() (uint64, error) {
+func (p *Probe) SkippedEvents() (uint64, error) {
 	var skipped uint64
-	for _, name := range followed {
+	for _, name := range followedPrograms {
 		program, ok := p.collection.Programs[name]
 		if !ok {
 			continue
@@ -74,11 +74,11 @@ func (p *Probe) Skipped() (uint64, error) {
 	if err := p.collection.Variables[bpfVarTakenOverEvents].Get(&taken); err != nil {
 		return 0, fmt.Errorf("read what followers took over: %w", err)
 	}
-	return more(max(skipped, taken)-taken, &p.lost.reentry), nil
+	return growth(max(skipped, taken)-taken, &p.lost.reentry), nil
 }
 
-// more returns by how much a counter has grown, and notes how it stands.
-func more(now uint64, last *uint64) uint64 {
+// growth returns by how much a counter has grown, and notes how it stands.
+func growth(now uint64, last *uint64) uint64 {
 	grown := max(now, *last) - *last
 	*last += grown
 	return grown

@@ -45,12 +45,12 @@ func kernelLacking(t *testing.T, name, member string) *btf.Spec {
 func refusing(t *testing.T) (*Probe, *ebpf.CollectionSpec) {
 	t.Helper()
 	kerneltest.RequireRoot(t)
-	kernel, err := inspect(NewTypes())
+	kernel, err := inspectKernel(NewTypes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Probe{kernel: kernel, lacks: make(map[Feature]error)}
-	spec, err := p.spec(Options{Types: NewTypes()})
+	p := &Probe{kernel: kernel, missing: make(map[Feature]error)}
+	spec, err := p.prepareSpec(Options{Types: NewTypes()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func refusing(t *testing.T) (*Probe, *ebpf.CollectionSpec) {
 func TestMissingMemberIsNamed(t *testing.T) {
 	for name, member := range map[string]string{"inet_timewait_sock": "tw_substate", "sock": "sk_err"} {
 		p, spec := refusing(t)
-		err := explain("load", p.load(spec, kernelLacking(t, name, member), nil))
+		err := explainLoadError("load", p.load(spec, kernelLacking(t, name, member), nil))
 		if want := "struct " + name + "." + member; !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), want) {
 			t.Errorf("without %s: %v, want an error that names it", want, err)
 		}
@@ -102,14 +102,14 @@ func TestRefusedProgramIsDoneWithout(t *testing.T) {
 			if err := p.attach(); err != nil {
 				t.Fatal(err)
 			}
-			kernel, err := inspect(NewTypes())
+			kernel, err := inspectKernel(NewTypes())
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, o := range p.Offers() {
 				lacks := o.Feature == tc.lacks
-				if want := kernel.here&o.Feature != 0 && !lacks; o.Here != want {
-					t.Errorf("%s: here %v, want %v", o.Key, o.Here, want)
+				if want := kernel.available&o.Feature != 0 && !lacks; o.Available != want {
+					t.Errorf("%s: here %v, want %v", o.Key, o.Available, want)
 				} else if lacks && (o.Err == nil || !strings.Contains(o.Err.Error(), tc.says)) {
 					t.Errorf("%s: %v, want an error that says %q", o.Key, o.Err, tc.says)
 				}

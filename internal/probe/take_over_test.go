@@ -44,7 +44,7 @@ func TestFollowersTakeOver(t *testing.T) {
 	if whole < rounds/4 {
 		t.Errorf("%d rounds of %d are whole", whole, rounds)
 	}
-	if lost, err := p.Skipped(); lost != 0 || err != nil {
+	if lost, err := p.SkippedEvents(); lost != 0 || err != nil {
 		t.Errorf("%d lost (%v), want 0", lost, err)
 	}
 }

@@ -47,14 +47,14 @@ func timersBySocket(types *Types) (timerFunctions, error) {
 // enterEmptyNamespace takes the thread to a network namespace of its own, with loopback up.
 func enterEmptyNamespace() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return because(privilege.NewNamespace, fmt.Errorf("make a network namespace: %w", err))
+		return withReason(privilege.NewNamespace, fmt.Errorf("make a network namespace: %w", err))
 	}
 	lo, err := netlink.LinkByName("lo")
 	if err == nil {
 		err = netlink.LinkSetUp(lo)
 	}
 	if err != nil {
-		return because(privilege.NewNamespace, fmt.Errorf("bring lo up: %w", err))
+		return withReason(privilege.NewNamespace, fmt.Errorf("bring lo up: %w", err))
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func (f *Finder) readOwnTimers() (found timerFunctions, err error) {
 		return timerFunctions{}, fmt.Errorf("make a socket that waits: %w", err)
 	}
 	for began := time.Now(); time.Since(began) < timerPatience; time.Sleep(time.Millisecond) { // nothing tells
-		err := f.eachSocket(Query{}, func(s *snapshotFoundSocket) {
+		err := f.eachRecord(Query{}, func(s *snapshotFoundSocket) {
 			switch {
 			case s.Flags&isTimewait != 0:
 				found.timewait = s.Function

@@ -98,7 +98,7 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 	}
 	c := newCollector(q)
 	ports := probe.Query{LocalPort: q.LocalPort, RemotePort: q.RemotePort}
-	if err := d.finder.Holders(ports, c.hold); err != nil {
+	if err := d.finder.EachHolder(ports, c.hold); err != nil {
 		return nil, fmt.Errorf("find who has sockets open: %w", err)
 	}
 	if q.Held {
@@ -111,7 +111,7 @@ func (d *Diag) Look(q Query) (*Snapshot, error) {
 	if !q.Restless {
 		c.sockets = slices.Grow(c.sockets, c.expect)
 	}
-	unseen, err := inNamespaces(paths, func() error { return d.finder.Sockets(ports, c.find) })
+	unseen, err := inNamespaces(paths, func() error { return d.finder.EachSocket(ports, c.find) })
 	if err != nil {
 		return nil, fmt.Errorf("find the sockets: %w", err)
 	}

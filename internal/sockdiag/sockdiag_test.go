@@ -143,7 +143,7 @@ func TestLook(t *testing.T) {
 	t.Parallel()
 	ns, w := newWorld(t)
 	d := open(t)
-	here, err := probe.Told(probe.NewTypes())
+	here, err := probe.KernelFeatures(probe.NewTypes())
 	if err != nil {
 		t.Fatal(err)
 	}
