@@ -66,7 +66,7 @@ func remove(path string) error {
 // does not let root give files away, the file stays root's: a recording that is there is
 // better than none.
 func giveToUser(f *os.File) {
-	if uid, gid, ok := privilege.User(); ok {
+	if uid, gid, ok := privilege.SudoUser(); ok {
 		_ = f.Chown(uid, gid)
 	}
 }

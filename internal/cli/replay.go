@@ -46,7 +46,7 @@ func (a *app) replay(ctx context.Context, o replay.Options, out pipeline.Sink, l
 }
 
 // dropAll gives up all rights: what is left to do takes none.
-func (a *app) dropAll() error { return privilege.Drop(privilege.Keep{}, a.log) }
+func (a *app) dropAll() error { return privilege.Drop(privilege.Remaining{}, a.log) }
 
 // rewrite replays captures into another one. That gets its name once it is whole: until
 // then, and if it does not come to that, what had the name stays.
@@ -59,7 +59,7 @@ func rewrite(ctx context.Context, app *app, o *traceOptions, options replay.Opti
 		return err
 	}
 	o.write = capture.Beside(path)
-	options.Drop = func() error { return privilege.Drop(privilege.Keep{Dir: filepath.Dir(path)}, app.log) }
+	options.Drop = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(path)}, app.log) }
 	recorder := o.recorder(nil)
 	err := app.replay(ctx, options, outputOf(app, o, recorder), o.json)
 	whole := err == nil || damaged(err) || foundFindings(err)

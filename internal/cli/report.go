@@ -90,7 +90,7 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 		if err := capture.Placeable(o.output, o.force); err != nil {
 			return err
 		}
-		options.Drop = func() error { return privilege.Drop(privilege.Keep{Dir: filepath.Dir(o.output)}, app.log) }
+		options.Drop = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(o.output)}, app.log) }
 	}
 	r := report.New(time.Local)
 	err = app.replay(ctx, options, r, false)

@@ -43,8 +43,8 @@ func (o *traceOptions) drop(app *app, filter event.Filter) error {
 	if err != nil {
 		return err
 	}
-	return privilege.Drop(privilege.Keep{
-		Looks: true, Namespaces: filter.NetNS != own, Signals: len(o.command) > 0, Dir: o.nextDir(),
+	return privilege.Drop(privilege.Remaining{
+		Snapshots: true, Namespaces: filter.NetNS != own, Signals: len(o.command) > 0, Dir: o.nextDir(),
 	}, app.log)
 }
 

@@ -48,7 +48,7 @@ func ask(addr netip.Addr, port uint16) (*why.Question, error) {
 		return nil, err
 	}
 	defer diag.Close()
-	found, err := diag.Look(sockdiag.Query{LocalPort: port})
+	found, err := diag.Scan(sockdiag.Query{LocalPort: port})
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +63,6 @@ func ask(addr netip.Addr, port uint16) (*why.Question, error) {
 	return &why.Question{
 		Addr: addr, Port: port, Time: host.Now(), NetNS: netns, Sockets: found.Sockets,
 		Settings: settings, Foreign: foreign && !settings.Nonlocal,
-		Exact: found.Exact, Unseen: found.Unseen,
+		Exact: found.Exact, Unseen: found.UnseenNamespaces,
 	}, nil
 }

@@ -18,18 +18,18 @@ import (
 
 // Cgroups finds the paths of cgroups of version 2. It is safe for concurrent use.
 type Cgroups struct {
-	mount string // where they are mounted; "": nowhere
-	fd    int
-	mutex sync.Mutex
-	paths map[uint64]string
-	walks time.Time // when all may be gone through again
+	mount    string // where they are mounted; "": nowhere
+	fd       int
+	mutex    sync.Mutex
+	paths    map[uint64]string
+	nextWalk time.Time // when all may be gone through again
 }
 
 // cgroupHandle is FILEID_KERNFS of the kernel's exportfs: eight bytes with the id.
 const cgroupHandle = 0xfe
 
-// mostCgroups bounds what is remembered: containers come and go.
-const mostCgroups = 10_000
+// maxCgroups bounds what is remembered: containers come and go.
+const maxCgroups = 10_000
 
 // OpenCgroups returns a finder, which finds nothing where no cgroups of version 2 are
 // mounted.
@@ -69,19 +69,19 @@ func (c *Cgroups) Path(id uint64) string {
 	if known {
 		return path
 	}
-	if len(c.paths) >= mostCgroups {
+	if len(c.paths) >= maxCgroups {
 		clear(c.paths)
 	}
-	path, err := c.find(id)
+	path, err := c.pathByHandle(id)
 	if errors.Is(err, unix.EPERM) {
-		return c.walk(id)
+		return c.pathByWalk(id)
 	}
 	c.paths[id] = path
 	return path
 }
 
-// find takes CAP_DAC_READ_SEARCH, or for directories CAP_SYS_ADMIN from 6.11 on.
-func (c *Cgroups) find(id uint64) (string, error) {
+// pathByHandle takes CAP_DAC_READ_SEARCH, or for directories CAP_SYS_ADMIN from 6.11 on.
+func (c *Cgroups) pathByHandle(id uint64) (string, error) {
 	handle := unix.NewFileHandle(cgroupHandle, binary.NativeEndian.AppendUint64(nil, id))
 	fd, err := unix.OpenByHandleAt(c.fd, handle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
@@ -99,22 +99,22 @@ func (c *Cgroups) find(id uint64) (string, error) {
 // length without. What is new meanwhile stays unknown for that long.
 const walkShare = 20
 
-// walk goes through all cgroups, which takes no right: a cgroup's id is its directory's inode
+// pathByWalk goes through all cgroups, which takes no right: a cgroup's id is its directory's inode
 // number.
-func (c *Cgroups) walk(id uint64) string {
+func (c *Cgroups) pathByWalk(id uint64) string {
 	start := time.Now()
-	if start.Before(c.walks) {
+	if start.Before(c.nextWalk) {
 		return ""
 	}
 	_ = filepath.WalkDir(c.mount, func(path string, entry fs.DirEntry, err error) error {
 		var stat unix.Stat_t
-		if err == nil && entry.IsDir() && unix.Lstat(path, &stat) == nil && len(c.paths) < mostCgroups {
+		if err == nil && entry.IsDir() && unix.Lstat(path, &stat) == nil && len(c.paths) < maxCgroups {
 			c.paths[stat.Ino] = c.relative(path)
 		}
 		return nil // what is hidden or gone is left out
 	})
 	c.paths[id] += "" // one that is not there is not looked for again
-	c.walks = time.Now().Add(walkShare * time.Since(start))
+	c.nextWalk = time.Now().Add(walkShare * time.Since(start))
 	return c.paths[id]
 }
 

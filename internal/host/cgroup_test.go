@@ -29,24 +29,24 @@ func TestWalk(t *testing.T) {
 	t.Parallel()
 	c := &Cgroups{mount: t.TempDir(), paths: make(map[uint64]string)}
 	top, below := inode(t, c.mount), inode(t, filepath.Join(c.mount, "system.slice", "web.service"))
-	if got := c.walk(below); got != "/system.slice/web.service" {
+	if got := c.pathByWalk(below); got != "/system.slice/web.service" {
 		t.Errorf("the path is %q", got)
 	}
 	if c.paths[top] != "/" {
 		t.Errorf("the first one's is %q", c.paths[top])
 	}
 	// Whoever makes cgroups must not make the trace walk all the time.
-	c.walks = time.Now().Add(time.Hour)
+	c.nextWalk = time.Now().Add(time.Hour)
 	later := inode(t, filepath.Join(c.mount, "later"))
-	if got := c.walk(later); got != "" {
+	if got := c.pathByWalk(later); got != "" {
 		t.Errorf("before its time: %q", got)
 	}
-	c.walks = time.Time{}
-	if got := c.walk(later); got != "/later" {
+	c.nextWalk = time.Time{}
+	if got := c.pathByWalk(later); got != "/later" {
 		t.Errorf("in time: %q", got)
 	}
-	c.walks = time.Time{}
-	if got, known := c.walk(1<<62), c.paths; got != "" || known[1<<62] != "" || len(known) != 5 {
+	c.nextWalk = time.Time{}
+	if got, known := c.pathByWalk(1<<62), c.paths; got != "" || known[1<<62] != "" || len(known) != 5 {
 		t.Errorf("one that is not there: %q of %v", got, known)
 	}
 }

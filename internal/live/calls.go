@@ -145,11 +145,11 @@ func (t *trace) socketsIn(p portScope) ([]event.Socket, error) {
 		if !t.callLooks.mayLook(now) || t.ctx.Err() != nil {
 			return nil, errNotLooked
 		}
-		found, err := t.diag.Look(p.query())
+		found, err := t.diag.Scan(p.query())
 		if err != nil {
 			return nil, err
 		}
-		l = &callLook{at: now, found: found.Sockets, transitions: -1, unseen: found.Unseen > 0}
+		l = &callLook{at: now, found: found.Sockets, transitions: -1, unseen: found.UnseenNamespaces > 0}
 		t.callLooks.keep(p, l)
 	}
 	if l.transitions != transitions {
@@ -208,7 +208,7 @@ func (t *trace) mergeKnown(q sockdiag.Query, found []event.Socket, now event.Tim
 		if seen[e.Socket] {
 			continue
 		}
-		if s := asSocket(e, now); q.Holds(&s) {
+		if s := asSocket(e, now); q.Matches(&s) {
 			if len(holders[e.Socket]) > 0 && len(s.Holders) > 0 {
 				s.Holders = holders[e.Socket]
 			}

@@ -74,7 +74,7 @@ type trace struct {
 	out        pipeline.Sink
 	ctx        context.Context // ends when the trace is to stop
 	cancel     context.CancelCauseFunc
-	diag       *sockdiag.Diag
+	diag       *sockdiag.Scanner
 	older      []*event.Socket // found when the trace began and not told yet, by time
 	callLooks  callLooks
 	sampler    sampler
@@ -152,7 +152,7 @@ func (t *trace) preferReader() {
 	runtime.LockOSThread() // for good: no other goroutine shall inherit the preference
 	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, readerNice); err != nil {
 		t.Log.Warn("the reader has no preference, and events may be lost when all processors are busy" +
-			because(privilege.Priority.Why(err)))
+			because(privilege.Priority.Reason(err)))
 	}
 }
 

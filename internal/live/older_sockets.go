@@ -20,20 +20,20 @@ import (
 // findOlder looks for the sockets that are older than the trace, while what happens to
 // them gathers in the ring.
 func (t *trace) findOlder() error {
-	q := sockdiag.Query{Most: conn.MaxSockets}
+	q := sockdiag.Query{MaxTimewait: conn.MaxSockets}
 	if t.Filter.NetNS != 0 {
 		q.NetNS = []uint32{t.Filter.NetNS}
 	}
-	found, err := t.diag.Look(q)
+	found, err := t.diag.Scan(q)
 	if err != nil {
 		return fmt.Errorf("find the sockets that are older than the trace: %w", err)
 	}
-	if found.Unseen > 0 {
-		t.Log.Warn(fmt.Sprintf("%d network namespaces could not be entered: sockets in them that are older than the trace show with their first change", found.Unseen) +
-			because(privilege.Namespaces.Why(unix.EPERM)))
+	if found.UnseenNamespaces > 0 {
+		t.Log.Warn(fmt.Sprintf("%d network namespaces could not be entered: sockets in them that are older than the trace show with their first change", found.UnseenNamespaces) +
+			because(privilege.Namespaces.Reason(unix.EPERM)))
 	}
-	if found.More > 0 {
-		t.Log.Warn(fmt.Sprintf("%d more sockets in TIME_WAIT than can be followed are older than the trace: their ends do not show", found.More))
+	if found.OmittedTimewait > 0 {
+		t.Log.Warn(fmt.Sprintf("%d more sockets in TIME_WAIT than can be followed are older than the trace: their ends do not show", found.OmittedTimewait))
 	}
 	listening := make(map[uint16][]*event.Socket)
 	for i := range found.Sockets {
@@ -60,7 +60,7 @@ func (t *trace) refreshHolders() {
 	if len(namespaces) == 0 {
 		return
 	}
-	found, err := t.diag.Look(sockdiag.Query{NetNS: namespaces, Held: true, Restless: t.tooManyToSample()})
+	found, err := t.diag.Scan(sockdiag.Query{NetNS: namespaces, OnlyHeld: true, SkipCommonStates: t.tooManyToSample()})
 	if err != nil {
 		t.Log.Warn("look at the sockets that are still open: who has them is not told", zap.Error(err))
 		found = &sockdiag.Snapshot{}

@@ -83,7 +83,7 @@ func (t *trace) sample() {
 		t.sampler.next = now.Add(sampleEvery)
 		return
 	}
-	t.startLook(sockdiag.Query{NetNS: namespaces, Restless: t.tooManyToSample()})
+	t.startLook(sockdiag.Query{NetNS: namespaces, SkipCommonStates: t.tooManyToSample()})
 }
 
 // tooManyToSample reports whether there are too many sockets to look at all, and warns once.
@@ -112,7 +112,7 @@ func (t *trace) startLook(q sockdiag.Query) {
 	t.sampler.looks = done
 	t.sampler.looking.Go(func() {
 		start := host.Now()
-		found, err := t.diag.Look(q)
+		found, err := t.diag.Scan(q)
 		done <- lookResult{q, found, host.Now().Sub(start), err}
 	})
 }
@@ -127,7 +127,7 @@ func (t *trace) takeLook(l lookResult) {
 		return
 	}
 	t.sampleSockets(l.found.Sockets)
-	if !l.query.Restless {
+	if !l.query.SkipCommonStates {
 		t.sampleStocks(l.found.Sockets, now)
 	}
 }

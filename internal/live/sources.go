@@ -13,7 +13,7 @@ func (t *trace) startRecord(clock event.Clock) *event.Start {
 	offers := t.probe.Offers()
 	for i := range offers {
 		if offers[i].Feature == probe.Iterators {
-			offers[i].Available, offers[i].Err = t.diag.Exact(), t.diag.Why()
+			offers[i].Available, offers[i].Err = t.diag.Exact(), t.diag.WhyInexact()
 		}
 	}
 	t.warnOfMissing(offers)

@@ -17,14 +17,14 @@ import (
 
 // Drop gives up, on all threads, what is not needed for what is still to be done. An error
 // means that the process has more rights than it should have.
-func Drop(k Keep, log *zap.Logger) error {
-	if err := drop(k, log); err != nil {
+func Drop(r Remaining, log *zap.Logger) error {
+	if err := drop(r, log); err != nil {
 		return fmt.Errorf("give up rights that are not needed any more, which nothing but a seccomp filter can refuse (run it without that): %w", err)
 	}
 	return nil
 }
 
-func drop(k Keep, log *zap.Logger) error {
+func drop(r Remaining, log *zap.Logger) error {
 	held, err := cap.GetPID(0)
 	if err != nil {
 		return err
@@ -32,25 +32,25 @@ func drop(k Keep, log *zap.Logger) error {
 	if none, err := held.Cf(cap.NewSet()); err == nil && none == 0 && os.Geteuid() != 0 {
 		return nil // nobody can have less
 	}
-	if err := closeWays(); err != nil {
+	if err := preventRegaining(); err != nil {
 		return err
 	}
-	becomeUser(k, log)
+	becomeSudoUser(r, log)
 	// From here on only who the process runs as decides what it may do, and that tells what it
 	// needs beyond.
-	if err := lower(held); err != nil {
+	if err := disableCapabilities(held); err != nil {
 		return err
 	}
-	kept := slices.DeleteFunc(k.needs(held), func(c cap.Value) bool { return !has(held, c) })
-	if err := hold(kept); err != nil {
+	kept := slices.DeleteFunc(r.neededCapabilities(held), func(c cap.Value) bool { return !holds(held, c) })
+	if err := keepOnly(kept); err != nil {
 		return err
 	}
-	log.Debug(fmt.Sprintf("runs on as user %d, %s", os.Geteuid(), with(kept)))
+	log.Debug(fmt.Sprintf("runs on as user %d, %s", os.Geteuid(), describe(kept)))
 	return nil
 }
 
-// closeWays closes the ways by which a program that is started could get rights back.
-func closeWays() error {
+// preventRegaining closes the ways by which a program that is started could get rights back.
+func preventRegaining() error {
 	if _, err := cap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
 	}
@@ -65,8 +65,8 @@ func closeWays() error {
 	return nil
 }
 
-// lower makes the capabilities ineffective, for now.
-func lower(held *cap.Set) error {
+// disableCapabilities makes the capabilities ineffective, for now.
+func disableCapabilities(held *cap.Set) error {
 	set, err := held.Dup()
 	if err != nil {
 		return err
@@ -77,24 +77,24 @@ func lower(held *cap.Set) error {
 	return nil
 }
 
-// hold has the process hold these capabilities and no others.
-func hold(kept []cap.Value) error {
+// keepOnly has the process keepOnly these capabilities and no others.
+func keepOnly(kept []cap.Value) error {
 	set := cap.NewSet()
 	err := errors.Join(
 		set.SetFlag(cap.Permitted, true, kept...), set.SetFlag(cap.Effective, true, kept...), set.SetProc())
 	if err != nil {
-		return fmt.Errorf("go on %s: %w", with(kept), err)
+		return fmt.Errorf("go on %s: %w", describe(kept), err)
 	}
 	return nil
 }
 
-func has(set *cap.Set, c cap.Value) bool {
+func holds(set *cap.Set, c cap.Value) bool {
 	on, err := set.GetFlag(cap.Permitted, c)
 	return on && err == nil
 }
 
-// with says what is kept.
-func with(kept []cap.Value) string {
+// describe says what is kept.
+func describe(kept []cap.Value) string {
 	if len(kept) == 0 {
 		return "without capabilities"
 	}
@@ -105,26 +105,26 @@ func with(kept []cap.Value) string {
 	return "with " + strings.Join(names, ", ")
 }
 
-// needs returns the capabilities that are still needed. Those that are held are ineffective
+// neededCapabilities returns the capabilities that are still needed. Those that are held are ineffective
 // meanwhile.
-func (k Keep) needs(held *cap.Set) []cap.Value {
+func (r Remaining) neededCapabilities(held *cap.Set) []cap.Value {
 	var needs []cap.Value
-	if k.Namespaces {
+	if r.Namespaces {
 		needs = append(needs, cap.SYS_ADMIN, cap.SYS_PTRACE)
 	}
-	if k.Looks && bpfRefused() && !(k.Namespaces && has(held, cap.SYS_ADMIN)) {
+	if r.Snapshots && bpfRefused() && !(r.Namespaces && holds(held, cap.SYS_ADMIN)) {
 		needs = append(needs, cap.BPF)
 	}
-	if k.Signals {
+	if r.Signals {
 		needs = append(needs, cap.KILL)
 	}
-	if k.Dir == "" {
+	if r.Dir == "" {
 		return needs
 	}
-	if !mayWrite(k.Dir) {
+	if !mayWrite(r.Dir) {
 		needs = append(needs, cap.DAC_OVERRIDE, cap.FOWNER)
 	}
-	if _, _, ok := User(); ok {
+	if _, _, ok := SudoUser(); ok {
 		needs = append(needs, cap.CHOWN) // each file is for the user behind sudo
 	}
 	return needs

@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// User returns the user behind sudo, if there is one. The environment is not trusted: it counts for
+// SudoUser returns the user behind sudo, if there is one. The environment is not trusted: it counts for
 // root alone, and not where it names root again.
-func User() (uid, gid int, ok bool) {
+func SudoUser() (uid, gid int, ok bool) {
 	if os.Getuid() != 0 || os.Geteuid() != 0 {
 		return 0, 0, false
 	}

@@ -22,7 +22,7 @@ func TestUserIsANumber(t *testing.T) {
 	} {
 		t.Setenv("SUDO_UID", tc.uid)
 		t.Setenv("SUDO_GID", tc.gid)
-		uid, gid, ok := privilege.User()
+		uid, gid, ok := privilege.SudoUser()
 		if ok != (tc.ok && root) || ok && (uid == 0 || uid < 0 || gid < 0) {
 			t.Errorf("SUDO_UID=%q SUDO_GID=%q: %d, %d, %v", tc.uid, tc.gid, uid, gid, ok)
 		}

@@ -14,10 +14,10 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
-// becomeUser makes the process the user's behind sudo, if there is one, and if all that is to
+// becomeSudoUser makes the process the user's behind sudo, if there is one, and if all that is to
 // be done can be done then. Its capabilities are held, but ineffective.
-func becomeUser(k Keep, log *zap.Logger) {
-	uid, gid, ok := User()
+func becomeSudoUser(r Remaining, log *zap.Logger) {
+	uid, gid, ok := SudoUser()
 	if !ok {
 		return
 	}
@@ -27,12 +27,12 @@ func becomeUser(k Keep, log *zap.Logger) {
 		log.Warn("stays root: find out its groups: " + err.Error())
 		return
 	}
-	err = become(uid, gid, groupsOf(uid))
+	err = switchUser(uid, gid, groupsOf(uid))
 	switch {
 	case err != nil:
 		log.Warn(fmt.Sprintf("stays root, with the capabilities that it needs: becoming user %d, who is behind sudo, is refused: %v", uid, err))
-	case k.Dir != "" && !mayWrite(k.Dir):
-		log.Info(fmt.Sprintf("stays root, with the capabilities that it needs: user %d, who is behind sudo, may not make files in %s", uid, k.Dir))
+	case r.Dir != "" && !mayWrite(r.Dir):
+		log.Info(fmt.Sprintf("stays root, with the capabilities that it needs: user %d, who is behind sudo, may not make files in %s", uid, r.Dir))
 	default:
 		return
 	}
@@ -41,7 +41,7 @@ func becomeUser(k Keep, log *zap.Logger) {
 	}
 }
 
-func become(uid, gid int, groups []int) error {
+func switchUser(uid, gid int, groups []int) error {
 	if err := cap.SetGroups(gid, groups...); err != nil {
 		return fmt.Errorf("set the groups: %w", err)
 	}

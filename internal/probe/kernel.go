@@ -161,7 +161,7 @@ func tracepointParameters(types *btf.Spec, tracepoint string) []btf.FuncParam {
 
 // notPermitted is ErrNotPermitted with why the kernel refuses a part of the trace.
 func notPermitted(part privilege.Part, err error) error {
-	if why := part.Why(err); why != "" {
+	if why := part.Reason(err); why != "" {
 		return fmt.Errorf("%w: %s", ErrNotPermitted, why)
 	}
 	return fmt.Errorf("%w: %w", ErrNotPermitted, err)
@@ -176,7 +176,7 @@ func explainLoadError(step string, err error) error {
 		return fmt.Errorf("%s: %w", step, err)
 	case errors.Is(err, unix.EPERM) && !refused:
 		return fmt.Errorf("%s: %w", step, notPermitted(privilege.Programs, err))
-	case refused && privilege.Programs.Why(ErrUnsupported) != "": // lockdown shows as a program that the verifier refuses
+	case refused && privilege.Programs.Reason(ErrUnsupported) != "": // lockdown shows as a program that the verifier refuses
 		return fmt.Errorf("%s: %w", step, notPermitted(privilege.Programs, ErrUnsupported))
 	case errors.Is(err, ErrUnsupported):
 		return fmt.Errorf("%s: %w; boot a newer one, and tell us of this one", step, err)
@@ -193,12 +193,12 @@ func (f kernelInfo) explainMemoryLimit(limit, err error) error {
 	if f.available&Cookies != 0 || limit == nil || !errors.Is(err, unix.EPERM) {
 		return err
 	}
-	return fmt.Errorf("%w: no more memory may be locked (ulimit -l), and to lift the limit is refused: %s", ErrNotPermitted, privilege.Memory.Why(limit))
+	return fmt.Errorf("%w: no more memory may be locked (ulimit -l), and to lift the limit is refused: %s", ErrNotPermitted, privilege.Memory.Reason(limit))
 }
 
 // withReason adds to the error of a part why the kernel refuses it, where rights are the reason.
 func withReason(part privilege.Part, err error) error {
-	if why := part.Why(err); why != "" {
+	if why := part.Reason(err); why != "" {
 		return fmt.Errorf("%w: %s", err, why)
 	}
 	return err

@@ -32,7 +32,7 @@ func TestProcessThatEnds(t *testing.T) {
 func TestCount(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/run/netns/none", "/proc/1/ns/nothing", "/proc/0/ns/net"} {
-		if n := count(path); n != unknown {
+		if n := countSockets(path); n != unknownCount {
 			t.Errorf("%s: %d", path, n)
 		}
 	}
@@ -45,7 +45,7 @@ func TestCount(t *testing.T) {
 	defer listener.Close()
 	runtime.LockOSThread() // other tests take threads to other network namespaces
 	defer runtime.UnlockOSThread()
-	if n := count("/proc/thread-self/ns/net"); n < 1 {
+	if n := countSockets("/proc/thread-self/ns/net"); n < 1 {
 		t.Errorf("%d sockets, although this test listens", n)
 	}
 }
@@ -55,7 +55,7 @@ func TestCount(t *testing.T) {
 func TestAside(t *testing.T) {
 	t.Parallel()
 	for range 200 {
-		aside(func() {
+		runOffMainThread(func() {
 			defer runtime.UnlockOSThread()
 			if unix.Gettid() == os.Getpid() {
 				t.Error("on the main thread")
@@ -67,7 +67,7 @@ func TestAside(t *testing.T) {
 // TestOpenAll does not take another network namespace for the one that was asked for.
 func TestOpenAll(t *testing.T) {
 	t.Parallel()
-	doors, unseen := openAll(map[uint32]string{1: "/proc/thread-self/ns/net", 2: nowhere, 3: "/proc/0/ns/net"})
+	doors, unseen := openNamespaces(map[uint32]string{1: "/proc/thread-self/ns/net", 2: noPath, 3: "/proc/0/ns/net"})
 	if len(doors) != 0 || unseen != 1 {
 		t.Errorf("%d open, %d unseen, want none and the one that no path is known of", len(doors), unseen)
 	}

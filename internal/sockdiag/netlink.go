@@ -21,25 +21,25 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// lookByNetlink finds the sockets of the network namespaces, and the processes, that
+// scanByNetlink finds the sockets of the network namespaces, and the processes, that
 // this user may look at.
-func lookByNetlink(q Query, a atlas) (*Snapshot, error) {
+func scanByNetlink(q Query, a namespacePaths) (*Snapshot, error) {
 	c := newCollector(q)
-	c.blind = true
+	c.holdersUnknown = true
 	inodes := make(map[uint32]int) // in the collector's sockets
-	unseen, err := inNamespaces(c.namespaces(a), func() error { return c.dump(inodes) })
+	unseen, err := inNamespaces(c.namespacesToScan(a), func() error { return c.addByNetlink(inodes) })
 	if err != nil {
 		return nil, err
 	}
-	snapshot := &Snapshot{Sockets: c.sockets, Unseen: unseen}
+	snapshot := &Snapshot{Sockets: c.sockets, UnseenNamespaces: unseen}
 	if len(inodes) > 0 {
 		addHolders(snapshot, inodes)
 	}
 	return snapshot, nil
 }
 
-// dump takes the sockets of the thread's network namespace.
-func (c *collector) dump(inodes map[uint32]int) error {
+// addByNetlink takes the sockets of the thread's network namespace.
+func (c *collector) addByNetlink(inodes map[uint32]int) error {
 	netns, err := host.NetNS("/proc/thread-self/ns/net")
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func (c *collector) dump(inodes map[uint32]int) error {
 		}
 		for _, s := range found {
 			socket := fromNetlink(s, netns)
-			if !c.query.Holds(&socket) {
+			if !c.query.Matches(&socket) {
 				continue
 			}
 			if s.INode != 0 {
@@ -63,8 +63,8 @@ func (c *collector) dump(inodes map[uint32]int) error {
 	return nil
 }
 
-// synRecv is the state of a request socket, TCP_NEW_SYN_RECV.
-const synRecv = 12
+// requestState is the state of a request socket, TCP_NEW_SYN_RECV.
+const requestState = 12
 
 // timewaitTimer is how sock_diag names the timer of a timewait socket.
 const timewaitTimer = 3
@@ -74,12 +74,12 @@ func fromNetlink(s *netlink.Socket, netns uint32) event.Socket {
 	socket := event.Socket{
 		Time: now, NetNS: netns, UID: s.UID,
 		Cookie:  uint64(s.ID.Cookie[1])<<32 | uint64(s.ID.Cookie[0]),
-		Local:   address(s.ID.Source, s.ID.SourcePort),
-		Remote:  address(s.ID.Destination, s.ID.DestinationPort),
+		Local:   addrPort(s.ID.Source, s.ID.SourcePort),
+		Remote:  addrPort(s.ID.Destination, s.ID.DestinationPort),
 		State:   tcpstate.State(s.State),
 		Options: event.Options{IPv6: s.Family == unix.AF_INET6, Interface: s.ID.Interface},
 	}
-	if s.State == synRecv {
+	if s.State == requestState {
 		socket.State = tcpstate.SynRecv
 	}
 	if s.Timer == timewaitTimer {
@@ -89,7 +89,7 @@ func fromNetlink(s *netlink.Socket, netns uint32) event.Socket {
 	return socket
 }
 
-func address(ip net.IP, port uint16) netip.AddrPort {
+func addrPort(ip net.IP, port uint16) netip.AddrPort {
 	addr, _ := netip.AddrFromSlice(ip)
 	return netip.AddrPortFrom(addr.Unmap(), port)
 }

@@ -16,7 +16,7 @@ import (
 func ReadSettings(netns uint32, pids ...uint32) (event.PortSettings, error) {
 	var s event.PortSettings
 	var failed error
-	path := make(atlas).find(netns, pids...)
+	path := make(namespacePaths).find(netns, pids...)
 	unseen, _ := inNamespaces(map[uint32]string{netns: path}, func() error {
 		s, failed = readSettings()
 		return nil

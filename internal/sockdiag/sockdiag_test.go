@@ -84,16 +84,16 @@ func newWorld(t *testing.T) (*kerneltest.NetNS, world) {
 	return ns, w
 }
 
-func look(t *testing.T, d *sockdiag.Diag, q sockdiag.Query) *sockdiag.Snapshot {
+func look(t *testing.T, d *sockdiag.Scanner, q sockdiag.Query) *sockdiag.Snapshot {
 	t.Helper()
-	found, err := d.Look(q)
+	found, err := d.Scan(q)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return found
 }
 
-func open(t *testing.T) *sockdiag.Diag {
+func open(t *testing.T) *sockdiag.Scanner {
 	t.Helper()
 	jiffy, err := host.Jiffy()
 	if err != nil {
@@ -188,7 +188,7 @@ func TestNetlink(t *testing.T) {
 	ns, _ := newWorld(t)
 	var exact, less *sockdiag.Snapshot
 	d, n := open(t), sockdiag.OpenNetlink()
-	ns.Do(func() { less, _ = n.Look(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
+	ns.Do(func() { less, _ = n.Scan(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
 	exact = look(t, d, sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}})
 	if less == nil || less.Exact || n.Exact() || len(less.Sockets) != len(exact.Sockets)-1 {
 		t.Fatalf("by netlink %+v, by BPF %+v", less, exact)
@@ -224,9 +224,9 @@ func TestEveryHolderIsListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer child.Kill()
-	for _, d := range []*sockdiag.Diag{open(t), sockdiag.OpenNetlink()} {
+	for _, d := range []*sockdiag.Scanner{open(t), sockdiag.OpenNetlink()} {
 		var found *sockdiag.Snapshot
-		ns.Do(func() { found, err = d.Look(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
+		ns.Do(func() { found, err = d.Scan(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -168,7 +168,7 @@ var occupants = []occupant{
 	}},
 }
 
-func diag(t *testing.T) *sockdiag.Diag {
+func diag(t *testing.T) *sockdiag.Scanner {
 	t.Helper()
 	jiffy, err := host.Jiffy()
 	if err != nil {
@@ -182,11 +182,11 @@ func diag(t *testing.T) *sockdiag.Diag {
 	return d
 }
 
-func answer(t *testing.T, d *sockdiag.Diag, ns *kerneltest.NetNS, addr netip.Addr, port uint16) *why.Answer {
+func answer(t *testing.T, d *sockdiag.Scanner, ns *kerneltest.NetNS, addr netip.Addr, port uint16) *why.Answer {
 	t.Helper()
 	var found *sockdiag.Snapshot
 	var err error
-	ns.Do(func() { found, err = d.Look(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
+	ns.Do(func() { found, err = d.Scan(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func TestReasonHasAName(t *testing.T) {
 		{"no error", holding(), Programs, nil, ""},
 		{"nothing can be read", map[string]string{"proc/self/status": "", "proc/self/uid_map": "", lockdown: ""}, Programs, unix.EPERM, "CAP_BPF and CAP_PERFMON are missing"},
 	} {
-		said := tc.part.why(readFacts(machine(tc.files)), tc.err)
+		said := tc.part.reason(readMachineFacts(machine(tc.files)), tc.err)
 		if (said == "") != (tc.says == "") || !strings.Contains(said, tc.says) {
 			t.Errorf("%s: %q, want %q", tc.name, said, tc.says)
 		}

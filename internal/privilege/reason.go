@@ -43,14 +43,14 @@ var (
 )
 
 // Missing returns the names of the capabilities that a part needs and the process lacks.
-func (p Part) Missing() []string { return p.missing(readFacts(os.DirFS("/"))) }
+func (p Part) Missing() []string { return p.missing(readMachineFacts(os.DirFS("/"))) }
 
-// Why says why the kernel refused a part, and what to do, as in "CAP_BPF and CAP_PERFMON are
+// Reason says why the kernel refused a part, and what to do, as in "CAP_BPF and CAP_PERFMON are
 // missing: run it with sudo ...". It is empty where rights are not the reason of the error.
-func (p Part) Why(err error) string { return p.why(readFacts(os.DirFS("/")), err) }
+func (p Part) Reason(err error) string { return p.reason(readMachineFacts(os.DirFS("/")), err) }
 
-// facts are what decides about rights on this machine.
-type facts struct {
+// machineFacts are what decides about rights on this machine.
+type machineFacts struct {
 	held        uint64 // effective capabilities
 	filtered    bool   // system calls pass a seccomp filter
 	contained   bool   // in a user namespace, whose capabilities do not count here
@@ -59,24 +59,24 @@ type facts struct {
 	perfGuarded int    // kernel.perf_event_paranoid
 }
 
-// readFacts reads what there is under the root of the file system.
-func readFacts(root fs.FS) facts {
-	status := field(read(root, "proc/self/status"))
+// readMachineFacts reads what there is under the root of the file system.
+func readMachineFacts(root fs.FS) machineFacts {
+	status := parseFields(readFile(root, "proc/self/status"))
 	held, _ := strconv.ParseUint(status["CapEff"], 16, 64)
-	users := strings.Fields(read(root, "proc/self/uid_map"))
-	return facts{
+	users := strings.Fields(readFile(root, "proc/self/uid_map"))
+	return machineFacts{
 		held:     held,
 		filtered: status["Seccomp"] == "2",
 		// The first user namespace has all numbers, each for itself.
 		contained:   len(users) > 0 && strings.Join(users, " ") != "0 0 4294967295",
-		lockedDown:  strings.Contains(read(root, "sys/kernel/security/lockdown"), "[confidentiality]"),
-		hidden:      number(read(root, "proc/sys/kernel/kptr_restrict")),
-		perfGuarded: number(read(root, "proc/sys/kernel/perf_event_paranoid")),
+		lockedDown:  strings.Contains(readFile(root, "sys/kernel/security/lockdown"), "[confidentiality]"),
+		hidden:      parseNumber(readFile(root, "proc/sys/kernel/kptr_restrict")),
+		perfGuarded: parseNumber(readFile(root, "proc/sys/kernel/perf_event_paranoid")),
 	}
 }
 
-// read returns a file's content, or nothing if it cannot be read.
-func read(root fs.FS, path string) string {
+// readFile returns a file's content, or nothing if it cannot be readFile.
+func readFile(root fs.FS, path string) string {
 	content, err := fs.ReadFile(root, path)
 	if err != nil {
 		return ""
@@ -84,8 +84,8 @@ func read(root fs.FS, path string) string {
 	return strings.TrimSpace(string(content))
 }
 
-// field reads lines such as "Seccomp:	0".
-func field(lines string) map[string]string {
+// parseFields reads lines such as "Seccomp:	0".
+func parseFields(lines string) map[string]string {
 	fields := make(map[string]string)
 	for line := range strings.Lines(lines) {
 		if key, value, ok := strings.Cut(line, ":"); ok {
@@ -95,19 +95,19 @@ func field(lines string) map[string]string {
 	return fields
 }
 
-func number(word string) int {
+func parseNumber(word string) int {
 	n, _ := strconv.Atoi(word)
 	return n
 }
 
-func (f facts) has(c cap.Value) bool {
+func (f machineFacts) has(c cap.Value) bool {
 	if f.held&(1<<c) != 0 {
 		return true
 	}
 	return (c == cap.BPF || c == cap.PERFMON) && f.held&(1<<cap.SYS_ADMIN) != 0
 }
 
-func (p Part) missing(f facts) []string {
+func (p Part) missing(f machineFacts) []string {
 	var names []string
 	for _, c := range p.needs {
 		if !f.has(c) {
@@ -117,7 +117,7 @@ func (p Part) missing(f facts) []string {
 	return names
 }
 
-func (p Part) why(f facts, err error) string {
+func (p Part) reason(f machineFacts, err error) string {
 	missing := p.missing(f)
 	switch {
 	case err == nil:
@@ -129,15 +129,15 @@ func (p Part) why(f facts, err error) string {
 	case p.hides && f.hidden > 1:
 		return "kernel.kptr_restrict is 2, which hides kernel addresses from everybody: set it to 1 (sysctl kernel.kptr_restrict=1)"
 	case p.hides && len(missing) > 0:
-		return lacking(missing)
+		return missingCapabilities(missing)
 	case !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES):
 		return ""
 	case len(missing) > 0:
-		return lacking(missing)
+		return missingCapabilities(missing)
 	case !p.loads:
 		return ""
 	case p.files && errors.Is(err, unix.EACCES) && !f.has(cap.DAC_READ_SEARCH) && !f.has(cap.DAC_OVERRIDE):
-		return lacking([]string{"CAP_DAC_READ_SEARCH"})
+		return missingCapabilities([]string{"CAP_DAC_READ_SEARCH"})
 	case f.contained:
 		return "this is a user namespace, as rootless containers have, and its capabilities do not count outside: run it on the host"
 	case p.perf && f.perfGuarded > 2 && !f.has(cap.SYS_ADMIN):
@@ -148,8 +148,8 @@ func (p Part) why(f facts, err error) string {
 	return "the capabilities are there: a security module such as SELinux or AppArmor forbids it, see the kernel's log"
 }
 
-// lacking says which capabilities are missing: "CAP_BPF and CAP_PERFMON are missing".
-func lacking(names []string) string {
+// missingCapabilities says which capabilities are missing: "CAP_BPF and CAP_PERFMON are missing".
+func missingCapabilities(names []string) string {
 	are := " is missing"
 	if len(names) > 1 {
 		are = " are missing"

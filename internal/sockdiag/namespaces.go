@@ -20,37 +20,37 @@ import (
 // namedNamespaces are where programs keep network namespaces that no process is in.
 var namedNamespaces = []string{"/run/netns/*", "/run/docker/netns/*"}
 
-// atlas has a path for each network namespace that was found, by inode number.
-type atlas map[uint32]string
+// namespacePaths has a path for each network namespace that was found, by inode number.
+type namespacePaths map[uint32]string
 
-// nowhere stands for a network namespace that no path is known of.
-const nowhere = ""
+// noPath stands for a network namespace that no path is known of.
+const noPath = ""
 
 // find returns the path of a network namespace. Of the processes it is known that they
 // have to do with it: one of their threads may be there, and no other process.
-func (a atlas) find(netns uint32, pids ...uint32) string {
+func (a namespacePaths) find(netns uint32, pids ...uint32) string {
 	if inode, ok := linkInode(a[netns]); ok && inode == netns {
 		return a[netns]
 	}
 	delete(a, netns)
 	a.add(fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))
 	a.addThreads(netns, pids)
-	if a[netns] == nowhere {
+	if a[netns] == noPath {
 		a.addAll()
 	}
 	return a[netns]
 }
 
 // addAll has the namespaces of processes, and those with a name, instead of what it had.
-func (a atlas) addAll() {
+func (a namespacePaths) addAll() {
 	clear(a)
-	for _, pid := range numbers("/proc") {
+	for _, pid := range numericNames("/proc") {
 		a.add("/proc/" + pid + "/ns/net")
 	}
 	for _, pattern := range namedNamespaces {
 		paths, _ := filepath.Glob(pattern) // it fails for bad patterns alone
 		for _, path := range paths {
-			if inode, err := host.NetNS(path); err == nil && a[inode] == nowhere {
+			if inode, err := host.NetNS(path); err == nil && a[inode] == noPath {
 				a[inode] = path
 			}
 		}
@@ -59,10 +59,10 @@ func (a atlas) addAll() {
 
 // addThreads adds the namespaces of the threads of processes, until one of them is in the
 // namespace.
-func (a atlas) addThreads(netns uint32, pids []uint32) {
-	for i := 0; i < len(pids) && a[netns] == nowhere; i++ {
+func (a namespacePaths) addThreads(netns uint32, pids []uint32) {
+	for i := 0; i < len(pids) && a[netns] == noPath; i++ {
 		threads := "/proc/" + strconv.Itoa(int(pids[i])) + "/task/"
-		for _, tid := range numbers(threads) {
+		for _, tid := range numericNames(threads) {
 			a.add(threads + tid + "/ns/net")
 		}
 	}
@@ -70,30 +70,30 @@ func (a atlas) addThreads(netns uint32, pids []uint32) {
 
 // addEveryThread adds the namespaces of all threads, where it is not known which of them have
 // to do with sockets.
-func (a atlas) addEveryThread() {
-	for _, pid := range numbers("/proc") {
+func (a namespacePaths) addEveryThread() {
+	for _, pid := range numericNames("/proc") {
 		threads := "/proc/" + pid + "/task/"
-		for _, tid := range numbers(threads) {
+		for _, tid := range numericNames(threads) {
 			a.add(threads + tid + "/ns/net")
 		}
 	}
 }
 
-func (a atlas) add(path string) {
-	if inode, ok := linkInode(path); ok && a[inode] == nowhere {
+func (a namespacePaths) add(path string) {
+	if inode, ok := linkInode(path); ok && a[inode] == noPath {
 		a[inode] = path
 	}
 }
 
-// denied reports whether it is hidden where a process is (ptrace(2), under PTRACE_MODE_READ).
-func denied(pid uint32) bool {
+// isHidden reports whether it is hidden where a process is (ptrace(2), under PTRACE_MODE_READ).
+func isHidden(pid uint32) bool {
 	_, err := os.Readlink("/proc/" + strconv.Itoa(int(pid)) + "/ns/net")
 	return errors.Is(err, os.ErrPermission)
 }
 
-// numbers returns the entries of a directory that are numbers: processes, or threads. To list
+// numericNames returns the entries of a directory that are numericNames: processes, or threads. To list
 // what is below them would take the rights of their user.
-func numbers(dir string) []string {
+func numericNames(dir string) []string {
 	file, err := os.Open(dir)
 	if err != nil {
 		return nil
@@ -103,14 +103,14 @@ func numbers(dir string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return name[0] < '0' || name[0] > '9' })
 }
 
-// namespaces returns the paths of the network namespaces to look at: those that the query
+// namespacesToScan returns the paths of the network namespacesToScan to look at: those that the query
 // names, or else all that processes and sockets are in and that have TCP sockets.
-func (c *collector) namespaces(a atlas) map[uint32]string {
+func (c *collector) namespacesToScan(a namespacePaths) map[uint32]string {
 	paths := make(map[uint32]string)
 	if len(c.query.NetNS) > 0 {
 		for _, netns := range c.query.NetNS {
 			paths[netns] = a.find(netns, c.pids[netns]...)
-			if paths[netns] == nowhere && c.blind {
+			if paths[netns] == noPath && c.holdersUnknown {
 				a.addEveryThread()
 				paths[netns] = a[netns]
 			}
@@ -118,51 +118,51 @@ func (c *collector) namespaces(a atlas) map[uint32]string {
 		return paths
 	}
 	a.addAll()
-	if c.blind {
+	if c.holdersUnknown {
 		a.addEveryThread()
 	}
 	for netns, pids := range c.pids {
 		a.addThreads(netns, pids)
-		if a[netns] == nowhere && slices.ContainsFunc(pids, denied) {
-			paths[netns] = nowhere
+		if a[netns] == noPath && slices.ContainsFunc(pids, isHidden) {
+			paths[netns] = noPath
 		}
 	}
 	for netns, path := range a {
 		// To look at a namespace takes the kernel a walk through the table of all. The
 		// counters leave MPTCP's sockets out: where processes have sockets, there is one.
-		if n := count(path); n != 0 || len(c.pids[netns]) > 0 || c.blind {
+		if n := countSockets(path); n != 0 || len(c.pids[netns]) > 0 || c.holdersUnknown {
 			paths[netns] = path
-			c.expect += max(n, 0)
+			c.expected += max(n, 0)
 		}
 	}
 	return paths
 }
 
-// unknown is the number of sockets that cannot be counted.
-const unknown = -1
+// unknownCount is the number of sockets that cannot be counted.
+const unknownCount = -1
 
-// count says how many TCP sockets a network namespace has, as its counters say: about,
+// countSockets says how many TCP sockets a network namespace has, as its counters say: about,
 // or unknown.
-func count(path string) int {
+func countSockets(path string) int {
 	task, ok := strings.CutSuffix(path, "/ns/net")
 	if !ok {
-		return unknown
+		return unknownCount
 	}
 	sum := 0
 	for file, keys := range map[string][]string{"sockstat": {"TCP: inuse ", " tw "}, "sockstat6": {"TCP6: inuse "}} {
 		content, err := os.ReadFile(task + "/net/" + file)
 		if err != nil {
-			return unknown
+			return unknownCount
 		}
 		for _, key := range keys {
 			_, rest, _ := strings.Cut(string(content), key)
 			words := strings.Fields(rest)
 			if len(words) == 0 {
-				return unknown
+				return unknownCount
 			}
 			n, err := strconv.Atoi(words[0])
 			if err != nil {
-				return unknown
+				return unknownCount
 			}
 			sum += n
 		}
@@ -192,19 +192,19 @@ func inNamespaces(paths map[uint32]string, do func() error) (unseen int, err err
 	if err != nil {
 		return 0, err
 	}
-	var t tally
+	var t visitResult
 	if _, here := paths[own]; here { // where it is, a thread need not go, which takes rights
 		delete(paths, own)
-		t.count(do())
+		t.add(do())
 	}
-	doors, closed := openAll(paths)
+	doors, closed := openNamespaces(paths)
 	defer func() {
 		for _, fd := range doors {
 			unix.Close(fd)
 		}
 	}()
 	if len(doors) > 0 {
-		t.visit(doors, do)
+		t.enterEach(doors, do)
 	}
 	if t.done > 0 {
 		t.err = nil
@@ -212,13 +212,13 @@ func inNamespaces(paths map[uint32]string, do func() error) (unseen int, err err
 	return closed + t.unseen, t.err
 }
 
-// tally counts in how many network namespaces a function was run.
-type tally struct {
+// visitResult counts in how many network namespaces a function was run.
+type visitResult struct {
 	done, unseen int
 	err          error // the last one
 }
 
-func (t *tally) count(err error) {
+func (t *visitResult) add(err error) {
 	if err == nil {
 		t.done++
 		return
@@ -227,16 +227,16 @@ func (t *tally) count(err error) {
 	t.err = err
 }
 
-// visit runs a function in network namespaces, on a thread that enters them.
-func (t *tally) visit(doors []int, do func() error) {
-	aside(func() {
+// enterEach runs a function in network namespaces, on a thread that enters them.
+func (t *visitResult) enterEach(doors []int, do func() error) {
+	runOffMainThread(func() {
 		home, failed := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		for _, fd := range doors {
 			if unix.Setns(fd, unix.CLONE_NEWNET) != nil {
 				t.unseen++
 				continue
 			}
-			t.count(do())
+			t.add(do())
 		}
 		// A thread that cannot go home stays locked, and ends with its goroutine.
 		if failed == nil && unix.Setns(home, unix.CLONE_NEWNET) == nil {
@@ -246,16 +246,16 @@ func (t *tally) visit(doors []int, do func() error) {
 	})
 }
 
-// openAll opens the namespaces, all before the first is entered: a path leads to where its
+// openNamespaces opens the namespaces, all before the first is entered: a path leads to where its
 // process is when it is opened. One whose process has gone is looked for elsewhere.
-func openAll(paths map[uint32]string) (doors []int, unseen int) {
+func openNamespaces(paths map[uint32]string) (doors []int, unseen int) {
 	var lost []uint32
 	for netns, path := range paths {
-		fd, err := open(netns, path)
+		fd, err := openNamespace(netns, path)
 		switch {
 		case err == nil:
 			doors = append(doors, fd)
-		case path == nowhere || errors.Is(err, os.ErrPermission):
+		case path == noPath || errors.Is(err, os.ErrPermission):
 			unseen++
 		default:
 			lost = append(lost, netns)
@@ -264,10 +264,10 @@ func openAll(paths map[uint32]string) (doors []int, unseen int) {
 	if len(lost) == 0 {
 		return doors, unseen
 	}
-	again := make(atlas)
+	again := make(namespacePaths)
 	again.addAll()
 	for _, netns := range lost {
-		if fd, err := open(netns, again[netns]); err == nil {
+		if fd, err := openNamespace(netns, again[netns]); err == nil {
 			doors = append(doors, fd)
 		}
 	}
@@ -277,7 +277,7 @@ func openAll(paths map[uint32]string) (doors []int, unseen int) {
 // errMoved: the process behind a path has gone to another network namespace.
 var errMoved = errors.New("another network namespace")
 
-func open(netns uint32, path string) (int, error) {
+func openNamespace(netns uint32, path string) (int, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open the network namespace %s: %w", path, err)
@@ -290,9 +290,9 @@ func open(netns uint32, path string) (int, error) {
 	return fd, nil
 }
 
-// aside runs a function on a locked thread that is not the main one: that one stands for
+// runOffMainThread runs a function on a locked thread that is not the main one: that one stands for
 // the whole process in /proc, and must stay where it is.
-func aside(f func()) {
+func runOffMainThread(f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -301,7 +301,7 @@ func aside(f func()) {
 			f()
 			return
 		}
-		aside(f) // this goroutine keeps the main thread meanwhile
+		runOffMainThread(f) // this goroutine keeps the main thread meanwhile
 		runtime.UnlockOSThread()
 	}()
 	<-done

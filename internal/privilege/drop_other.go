@@ -5,4 +5,4 @@ package privilege
 import "go.uber.org/zap"
 
 // Drop does nothing: there are no capabilities on this system.
-func Drop(Keep, *zap.Logger) error { return nil }
+func Drop(Remaining, *zap.Logger) error { return nil }
