@@ -18,21 +18,20 @@ import (
 
 // Cgroups finds the paths of cgroups of version 2. It is safe for concurrent use.
 type Cgroups struct {
-	mount    string // where they are mounted; "": nowhere
+	mount    string // the directory where they are mounted; "": nowhere
 	fd       int
 	mutex    sync.Mutex
 	paths    map[uint64]string
-	nextWalk time.Time // when all may be gone through again
+	nextWalk time.Time // when pathByWalk may walk again
 }
 
 // cgroupHandle is FILEID_KERNFS of the kernel's exportfs: eight bytes with the id.
 const cgroupHandle = 0xfe
 
-// maxCgroups bounds what is remembered: containers come and go.
+// maxCgroups bounds how many paths are remembered, as containers come and go.
 const maxCgroups = 10_000
 
-// OpenCgroups returns a finder, which finds nothing where no cgroups of version 2 are
-// mounted.
+// OpenCgroups returns a finder, which finds nothing if no cgroups of version 2 are mounted.
 func OpenCgroups() *Cgroups {
 	c := &Cgroups{fd: -1, paths: make(map[uint64]string)}
 	mounts, err := os.ReadFile("/proc/self/mounts")
@@ -57,8 +56,8 @@ func (c *Cgroups) Close() {
 	}
 }
 
-// Path returns the path of the cgroup with an id, as /proc/PID/cgroup has it, or "" if
-// there is none any more.
+// Path returns the path of the cgroup with an id, as in /proc/PID/cgroup, or "" if there is no such
+// cgroup any longer.
 func (c *Cgroups) Path(id uint64) string {
 	if id == 0 || c.fd < 0 {
 		return ""
@@ -80,7 +79,8 @@ func (c *Cgroups) Path(id uint64) string {
 	return path
 }
 
-// pathByHandle takes CAP_DAC_READ_SEARCH, or for directories CAP_SYS_ADMIN from 6.11 on.
+// pathByHandle opens the cgroup by its id. It takes CAP_DAC_READ_SEARCH; from 6.11 on, as cgroups are
+// directories, CAP_SYS_ADMIN is enough.
 func (c *Cgroups) pathByHandle(id uint64) (string, error) {
 	handle := unix.NewFileHandle(cgroupHandle, binary.NativeEndian.AppendUint64(nil, id))
 	fd, err := unix.OpenByHandleAt(c.fd, handle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
@@ -95,12 +95,12 @@ func (c *Cgroups) pathByHandle(id uint64) (string, error) {
 	return c.relative(path), nil
 }
 
-// walkShare bounds what going through all cgroups costs: it is followed by so many times its
-// length without. What is new meanwhile stays unknown for that long.
+// walkShare bounds what walks cost: after each follows a pause of so many times its length. A cgroup
+// that is new stays unknown until the pause is over.
 const walkShare = 20
 
-// pathByWalk goes through all cgroups, which takes no right: a cgroup's id is its directory's inode
-// number.
+// pathByWalk goes through all cgroups to find the one with an id, which is the inode number of the
+// cgroup's directory. It takes no privilege.
 func (c *Cgroups) pathByWalk(id uint64) string {
 	start := time.Now()
 	if start.Before(c.nextWalk) {
@@ -113,7 +113,7 @@ func (c *Cgroups) pathByWalk(id uint64) string {
 		}
 		return nil // what is hidden or gone is left out
 	})
-	c.paths[id] += "" // one that is not there is not looked for again
+	c.paths[id] += "" // an unknown id is not searched for again
 	c.nextWalk = time.Now().Add(walkShare * time.Since(start))
 	return c.paths[id]
 }

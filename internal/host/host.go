@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package host tells what a trace needs to know about the machine it runs on.
+// Package host has what a trace needs to know about the machine that it runs on.
 package host
 
 import (
@@ -24,7 +24,7 @@ func Now() event.Time {
 	return event.Time(ts.Nano())
 }
 
-// Clock compares the wall clock with the kernel's.
+// Clock returns the difference between the wall clock and the clock of the kernel's events.
 func Clock() event.Clock {
 	before := Now()
 	wall := time.Now().UnixNano()
@@ -32,8 +32,8 @@ func Clock() event.Clock {
 	return event.Clock(wall - int64(before+after)/2)
 }
 
-// Jiffy returns the length of a tick of the kernel's timers: the coarse clocks
-// advance with it.
+// Jiffy returns the length of a tick of the kernel's timers, which is the resolution of the coarse
+// clocks.
 func Jiffy() (time.Duration, error) {
 	var ts unix.Timespec
 	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &ts); err != nil {
@@ -53,8 +53,7 @@ var sysctls = []string{
 	"net.ipv4.tcp_syncookies", "net.ipv4.tcp_timestamps", "net.ipv4.tcp_tw_reuse",
 }
 
-// Describe fills in what a start record says of the machine. What cannot be read is
-// left out.
+// Describe fills in what a start record says about the machine. What cannot be read is left out.
 func Describe(start *event.Start) {
 	var uts unix.Utsname
 	if unix.Uname(&uts) == nil {

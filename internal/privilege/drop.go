@@ -15,8 +15,8 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
-// Drop gives up, on all threads, what is not needed for what is still to be done. An error
-// means that the process has more rights than it should have.
+// Drop gives up, on all threads, the privileges that are not needed for what is still to be done. An
+// error means that the process has more privileges than it should have.
 func Drop(r Remaining, log *zap.Logger) error {
 	if err := drop(r, log); err != nil {
 		return fmt.Errorf("give up rights that are not needed any more, which nothing but a seccomp filter can refuse (run it without that): %w", err)
@@ -30,14 +30,14 @@ func drop(r Remaining, log *zap.Logger) error {
 		return err
 	}
 	if none, err := held.Cf(cap.NewSet()); err == nil && none == 0 && os.Geteuid() != 0 {
-		return nil // nobody can have less
+		return nil // there is nothing to give up
 	}
 	if err := preventRegaining(); err != nil {
 		return err
 	}
 	becomeSudoUser(r, log)
-	// From here on only who the process runs as decides what it may do, and that tells what it
-	// needs beyond.
+	// With the capabilities disabled, only the user of the process decides what it may do: so
+	// neededCapabilities finds out what it needs beyond that.
 	if err := disableCapabilities(held); err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func drop(r Remaining, log *zap.Logger) error {
 	return nil
 }
 
-// preventRegaining closes the ways by which a program that is started could get rights back.
+// preventRegaining makes sure that no program that is started later gets privileges back.
 func preventRegaining() error {
 	if _, err := cap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
@@ -65,7 +65,7 @@ func preventRegaining() error {
 	return nil
 }
 
-// disableCapabilities makes the capabilities ineffective, for now.
+// disableCapabilities makes the held capabilities ineffective, for now.
 func disableCapabilities(held *cap.Set) error {
 	set, err := held.Dup()
 	if err != nil {
@@ -77,7 +77,7 @@ func disableCapabilities(held *cap.Set) error {
 	return nil
 }
 
-// keepOnly has the process keepOnly these capabilities and no others.
+// keepOnly gives up all capabilities but these, and makes these effective.
 func keepOnly(kept []cap.Value) error {
 	set := cap.NewSet()
 	err := errors.Join(
@@ -93,7 +93,7 @@ func holds(set *cap.Set, c cap.Value) bool {
 	return on && err == nil
 }
 
-// describe says what is kept.
+// describe names the capabilities that are kept.
 func describe(kept []cap.Value) string {
 	if len(kept) == 0 {
 		return "without capabilities"
@@ -105,8 +105,8 @@ func describe(kept []cap.Value) string {
 	return "with " + strings.Join(names, ", ")
 }
 
-// neededCapabilities returns the capabilities that are still needed. Those that are held are ineffective
-// meanwhile.
+// neededCapabilities returns the capabilities that are still needed. It must be called while those
+// that are held are disabled.
 func (r Remaining) neededCapabilities(held *cap.Set) []cap.Value {
 	var needs []cap.Value
 	if r.Namespaces {
@@ -130,10 +130,10 @@ func (r Remaining) neededCapabilities(held *cap.Set) []cap.Value {
 	return needs
 }
 
-// bpfRefused reports whether the kernel refuses every call of bpf(2), as those before 5.19 do
-// where kernel.unprivileged_bpf_disabled is set. The call asks for no program's data.
+// bpfRefused reports whether the kernel refuses every call of bpf(2), as kernels before 5.19 do if
+// kernel.unprivileged_bpf_disabled is set. The call that it tries has no effect.
 func bpfRefused() bool {
-	none := [4]int32{-1} // the file descriptor, and where to put what is told of it
+	none := [4]int32{-1} // the file descriptor, and where to put the answer
 	_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_OBJ_GET_INFO_BY_FD, uintptr(unsafe.Pointer(&none)), unsafe.Sizeof(none))
 	return errno == unix.EPERM
 }

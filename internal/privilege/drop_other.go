@@ -4,5 +4,5 @@ package privilege
 
 import "go.uber.org/zap"
 
-// Drop does nothing: there are no capabilities on this system.
+// Drop does nothing: this system has no capabilities.
 func Drop(Remaining, *zap.Logger) error { return nil }

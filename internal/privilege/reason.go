@@ -13,20 +13,20 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
-// Part is a part of a trace that needs rights of its own.
+// Part is a part of a trace that needs privileges of its own.
 type Part struct {
 	needs []cap.Value
-	loads bool // it is refused where the kernel is locked down
-	hides bool // it is refused where kernel addresses are hidden
-	perf  bool // it is refused where perf_event_paranoid is higher than the kernel's own levels
-	files bool // it reads files of root's
+	loads bool // it is refused if the kernel is locked down
+	hides bool // it is refused if kernel addresses are hidden
+	perf  bool // it is refused if kernel.perf_event_paranoid is higher than upstream's levels
+	files bool // it reads files that belong to root
 }
 
 // The parts of a trace.
 var (
 	// Programs are loaded, and so are iterators.
 	Programs = Part{needs: []cap.Value{cap.BPF, cap.PERFMON}, loads: true}
-	// Memory is locked, where the kernel counts that of programs and maps so (before 5.11).
+	// Memory is locked, as kernels before 5.11 count programs and maps as locked memory.
 	Memory = Part{needs: []cap.Value{cap.SYS_RESOURCE}}
 	// Addresses of the kernel are read from kallsyms.
 	Addresses = Part{needs: []cap.Value{cap.SYSLOG}, hides: true}
@@ -42,14 +42,14 @@ var (
 	Priority = Part{needs: []cap.Value{cap.SYS_NICE}}
 )
 
-// Missing returns the names of the capabilities that a part needs and the process lacks.
+// Missing returns the names of the capabilities that a part needs and the process does not have.
 func (p Part) Missing() []string { return p.missing(readMachineFacts(os.DirFS("/"))) }
 
-// Reason says why the kernel refused a part, and what to do, as in "CAP_BPF and CAP_PERFMON are
-// missing: run it with sudo ...". It is empty where rights are not the reason of the error.
+// Reason returns why the kernel refused a part, and what to do, as in "CAP_BPF and CAP_PERFMON are
+// missing: run it with sudo ...". It is empty if privileges are not the reason of the error.
 func (p Part) Reason(err error) string { return p.reason(readMachineFacts(os.DirFS("/")), err) }
 
-// machineFacts are what decides about rights on this machine.
+// machineFacts has what decides about privileges on this machine.
 type machineFacts struct {
 	held        uint64 // effective capabilities
 	filtered    bool   // system calls pass a seccomp filter
@@ -59,7 +59,7 @@ type machineFacts struct {
 	perfGuarded int    // kernel.perf_event_paranoid
 }
 
-// readMachineFacts reads what there is under the root of the file system.
+// readMachineFacts reads the facts from /proc and /sys below a root of the file system.
 func readMachineFacts(root fs.FS) machineFacts {
 	status := parseFields(readFile(root, "proc/self/status"))
 	held, _ := strconv.ParseUint(status["CapEff"], 16, 64)
@@ -75,7 +75,7 @@ func readMachineFacts(root fs.FS) machineFacts {
 	}
 }
 
-// readFile returns a file's content, or nothing if it cannot be readFile.
+// readFile returns a file's content, or nothing if it cannot be read.
 func readFile(root fs.FS, path string) string {
 	content, err := fs.ReadFile(root, path)
 	if err != nil {
@@ -84,7 +84,7 @@ func readFile(root fs.FS, path string) string {
 	return strings.TrimSpace(string(content))
 }
 
-// parseFields reads lines such as "Seccomp:	0".
+// parseFields returns the fields of lines such as "Seccomp:	0".
 func parseFields(lines string) map[string]string {
 	fields := make(map[string]string)
 	for line := range strings.Lines(lines) {
@@ -148,7 +148,8 @@ func (p Part) reason(f machineFacts, err error) string {
 	return "the capabilities are there: a security module such as SELinux or AppArmor forbids it, see the kernel's log"
 }
 
-// missingCapabilities says which capabilities are missing: "CAP_BPF and CAP_PERFMON are missing".
+// missingCapabilities says which capabilities are missing, and what to do: "CAP_BPF and CAP_PERFMON
+// are missing: run it with sudo ...".
 func missingCapabilities(names []string) string {
 	are := " is missing"
 	if len(names) > 1 {

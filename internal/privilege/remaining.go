@@ -1,12 +1,12 @@
 package privilege
 
-// Remaining says what is still to be done, which decides what is kept.
+// Remaining says what is still to be done, which decides what capabilities are kept.
 type Remaining struct {
-	// Snapshots: the sockets of the own network namespace are looked at, and with Namespaces those of
-	// all others.
+	// Snapshots: snapshots are taken of the sockets of the own network namespace, and with Namespaces
+	// of all others.
 	Snapshots, Namespaces bool
-	// Signals: a command gets signals, whoever it runs as.
+	// Signals: signals are passed on to a command, whatever user it runs as.
 	Signals bool
-	// Dir is where files are made and removed; "": nowhere.
+	// Dir is the directory where files are made and removed; "": none.
 	Dir string
 }

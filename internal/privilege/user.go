@@ -14,8 +14,8 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
-// becomeSudoUser makes the process the user's behind sudo, if there is one, and if all that is to
-// be done can be done then. Its capabilities are held, but ineffective.
+// becomeSudoUser makes the process run as the user who ran sudo, if there is one, and if that user
+// may do all that is still to be done. The capabilities stay held, but become ineffective.
 func becomeSudoUser(r Remaining, log *zap.Logger) {
 	uid, gid, ok := SudoUser()
 	if !ok {
@@ -51,7 +51,7 @@ func switchUser(uid, gid int, groups []int) error {
 	return nil
 }
 
-// groupsOf returns the groups that the user database has a user in.
+// groupsOf returns the groups of a user, by the user database.
 func groupsOf(uid int) []int {
 	u, err := user.LookupId(strconv.Itoa(uid))
 	if err != nil {
@@ -70,8 +70,8 @@ func groupsOf(uid int) []int {
 	return groups
 }
 
-// mayWrite reports whether files can be made in a directory, and removed from it: in one where
-// everybody may write, such as /tmp, others than its owner may not remove all.
+// mayWrite reports whether files can be made in a directory and removed from it. In a directory such
+// as /tmp everybody may make files, but only its owner may remove all.
 func mayWrite(dir string) bool {
 	if unix.Faccessat(unix.AT_FDCWD, dir, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS) != nil {
 		return false

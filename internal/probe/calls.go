@@ -17,9 +17,9 @@ import (
 	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
-// callPrograms has the programs at the ends of system callPrograms, and at the beginnings of those
-// whose end does not tell what they were asked for. Each makes every system call of
-// the machine a little slower, so there are no more than serve.
+// callPrograms has the programs at the ends of system calls, and those at their beginnings, which
+// are needed if the end does not have the arguments. Each makes every system call of the machine a
+// little slower, so there are no more than necessary.
 var callPrograms = []struct{ program, event string }{
 	{"bind_begun", "sys_enter_bind"}, {"listen_begun", "sys_enter_listen"}, {"connect_begun", "sys_enter_connect"},
 	{"accept_done", "sys_exit_accept"}, {"accept4_done", "sys_exit_accept4"},
@@ -30,15 +30,13 @@ var callPrograms = []struct{ program, event string }{
 // arguments of a system call.
 func registersKnown() bool { return runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" }
 
-// callEvent is a program at the end of a system call. It is detached when its perf
-// event is closed.
+// callEvent is the perf event of a program at a system call. Closing it detaches the program.
 type callEvent struct{ fd int }
 
 func (c callEvent) Close() error { return unix.Close(c.fd) }
 
-// attachCalls attaches the programs at system calls: all or none. Their
-// numbers are in tracefs, which is often not mounted: it is read without being mounted
-// anywhere.
+// attachCalls attaches the programs at system calls: all or none. The numbers of the tracepoints
+// are in tracefs, which is often not mounted: it is read without mounting it anywhere.
 func (p *Probe) attachCalls() error {
 	root, err := openTracefs()
 	if err != nil {
@@ -104,8 +102,8 @@ func attachCall(root int, event string, program *ebpf.Program) (callEvent, error
 // maxProcessors is more than any kernel is built for.
 const maxProcessors = 8192
 
-// openEvent opens a tracepoint's event on the first processor that is online: the program
-// runs on all, whichever is named.
+// openEvent opens a tracepoint's event on the first CPU that is online. The program runs on all
+// CPUs, whichever is named.
 func openEvent(id uint64) (fd int, err error) {
 	for cpu := range maxProcessors {
 		fd, err = unix.PerfEventOpen(&unix.PerfEventAttr{

@@ -8,12 +8,12 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// noNamespace is the inode number of no network namespace.
+// noNamespace is an inode number that no network namespace has.
 const noNamespace = 1
 
-// Check finds out what this kernel offers: it takes all of it, for a trace of nothing. With
-// the error that keeps a trace from beginning come the features that the kernel's type
-// information tells of, which are not tried then; none if there is no such information.
+// Check finds out what this kernel offers, by beginning a trace of nothing with all features. If
+// no trace is possible, it returns the error together with the features that the kernel's type
+// information promises, which are not tried then; none if there is no such information.
 func Check() ([]Offer, error) {
 	types := NewTypes()
 	p, err := Open(Options{Filter: event.Filter{NetNS: noNamespace}, Ring: uint32(os.Getpagesize()), Types: types})
@@ -34,8 +34,8 @@ func Check() ([]Offer, error) {
 	return p.Offers(), nil
 }
 
-// KernelFeatures returns the features that the kernel's type information tells of, which needs no
-// rights. The error wraps ErrUnsupported.
+// KernelFeatures returns the features that the kernel's type information promises. It needs no
+// privilege. The error wraps ErrUnsupported.
 func KernelFeatures(t *Types) (Feature, error) {
 	found, err := readKernel(t)
 	return found.available, err

@@ -12,7 +12,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// setFilter writes the filter into the constants of bpf/filter.h.
+// setFilter sets the constants of bpf/filter.h.
 func setFilter(spec *ebpf.CollectionSpec, f event.Filter) error {
 	values := map[string]any{
 		bpfVarFilterFamily: uint8(f.Family),
@@ -30,7 +30,7 @@ func setFilter(spec *ebpf.CollectionSpec, f event.Filter) error {
 	return setConstants(spec, values)
 }
 
-// setConstants writes constants of an object.
+// setConstants sets constants of an object by their names.
 func setConstants(spec *ebpf.CollectionSpec, values map[string]any) error {
 	for name, value := range values {
 		if err := spec.Variables[name].Set(value); err != nil {

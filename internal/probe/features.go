@@ -4,11 +4,11 @@ package probe
 
 import "strings"
 
-// Feature is something that a trace uses where it is offered, and does without where it is
-// not. Values are combined by |.
+// Feature is something that a trace uses if the kernel offers it, and can do without. Values are
+// combined by |.
 type Feature uint16
 
-// The features. Offers tells of each what it is for.
+// The features. The table of offers says what each is for.
 const (
 	Cookies Feature = 1 << iota
 	SymbolNames
@@ -23,7 +23,7 @@ const (
 	Iterators
 )
 
-// Part is what a trace tells: the keys of a start record's sources.
+// Part is a part of what a trace reports: a key of a start record's sources.
 type Part string
 
 // The parts.
@@ -35,20 +35,20 @@ const (
 	Calls       Part = "calls"
 )
 
-// Offer is a feature, and whether it is there.
+// Offer is a feature, what it is for, and whether it is available.
 type Offer struct {
 	Feature   Feature
 	Key       string // one word for it
-	Name      string // what the kernel has to offer
+	Name      string // what the kernel must offer
 	Part      Part
-	Purpose   string // what a trace takes it for
+	Purpose   string // what a trace needs it for
 	Method    string // that is taken with it
 	Fallback  string // the way without; empty: there is none
 	LessExact string // what is less exact without; empty: nothing
-	Since     string // the kernel version that brought it; empty: all have it that a trace can run on
+	Since     string // the first kernel version that has it; empty: all that a trace can run on
 	Remedy    string // to have it, beside such a kernel
 	Available bool
-	Err       error // why it is not here, where more is known than that it is not offered
+	Err       error // why it is not available, if more is known than that the kernel does not offer it
 }
 
 // allOffers is the table of all features.
@@ -125,7 +125,8 @@ func FeatureByKey(key string) (Feature, bool) {
 	return 0, false
 }
 
-// Offers says of each feature whether it is in the set, and if not why, as far as that is known.
+// Offers returns all features, each with whether it is in the set, and if not with the reason if
+// that is known.
 func Offers(here Feature, why map[Feature]error) []Offer {
 	told := make([]Offer, len(allOffers))
 	for i, o := range allOffers {
@@ -138,12 +139,12 @@ func Offers(here Feature, why map[Feature]error) []Offer {
 	return told
 }
 
-// baseMethods is how each part is known in every trace.
+// baseMethods has how each part is known in every trace.
 var baseMethods = map[Part]string{
 	Transitions: "tp_btf inet_sock_set_state", Timewait: "timer tracepoints", Owner: "system calls on the socket",
 }
 
-// Source says how a trace with these features knows a part, and what is less exact.
+// Source describes how a trace with these features knows a part, and what is less exact.
 func Source(offers []Offer, part Part) string {
 	var ways, less []string
 	if base := baseMethods[part]; base != "" {

@@ -20,8 +20,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Finder finds the sockets that there are, by BPF iterators. It is not safe for
-// concurrent use.
+// Finder finds the sockets that exist now, by BPF iterators. It is not safe for concurrent use.
 type Finder struct {
 	jiffy      time.Duration
 	cgroup     func(uint64) string
@@ -32,15 +31,15 @@ type Finder struct {
 	batch      [batchSize]snapshotFoundSocket // what that found last
 }
 
-// batchSize is BATCH of bpf/snapshot.bpf.c.
+// batchSize is BATCH in bpf/snapshot.bpf.c.
 const batchSize = 256
 
 // Query says which sockets to find; 0 holds all.
 type Query struct{ LocalPort, RemotePort uint16 }
 
-// OpenFinder loads the iterators. A jiffy is the length of a tick of the kernel's
-// timers; cgroup finds the path of the cgroup with an id. The error wraps ErrNotPermitted or
-// ErrUnsupported where that is the reason. Without types it reads its own.
+// OpenFinder loads the iterators. A jiffy is the length of a tick of the kernel's timers; cgroup
+// returns the path of the cgroup with an id. If types is nil, OpenFinder reads them. The error wraps
+// ErrNotPermitted or ErrUnsupported if that is the reason.
 func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (*Finder, error) {
 	if types == nil {
 		types = NewTypes()
@@ -120,7 +119,7 @@ func (f *Finder) eachRecord(q Query, take func(*snapshotFoundSocket)) error {
 	}
 }
 
-// openIterator begins to iterate over what is asked for.
+// openIterator begins an iteration over what the query asks for.
 func (f *Finder) openIterator(iter *link.Iter, q Query) (io.ReadCloser, error) {
 	for name, port := range map[string]uint16{snapshotVarFindLocalPort: q.LocalPort, snapshotVarFindRemotePort: q.RemotePort} {
 		if err := f.setVariable(name, port); err != nil {
@@ -160,7 +159,7 @@ func (f *Finder) EachHolder(q Query, take func(*event.Socket)) error {
 	return nil
 }
 
-// takeBatch takes what the program has found since the last time.
+// takeBatch hands over the records that the program has found since the last time.
 func (f *Finder) takeBatch(take func(*snapshotFoundSocket)) error {
 	var n uint32
 	if err := f.collection.Variables[snapshotVarBatchLength].Get(&n); err != nil {
@@ -178,8 +177,9 @@ func (f *Finder) takeBatch(take func(*snapshotFoundSocket)) error {
 	return f.setVariable(snapshotVarBatchLength, uint32(0))
 }
 
-// continueIterator runs an iterator's program, which writes nothing for its reader, until it says to stop
-// or the kernel takes a rest (bpf_seq_read()). It reports whether there is more to come.
+// continueIterator runs an iterator's program until it returns 1, or until the kernel pauses the
+// iteration (bpf_seq_read()). It reports whether there is more to come. The program must write
+// nothing to its reader.
 func continueIterator(iterator io.Reader) (more bool, err error) {
 	_, err = iterator.Read(make([]byte, 1))
 	switch {
@@ -193,7 +193,7 @@ func continueIterator(iterator io.Reader) (more bool, err error) {
 	return false, fmt.Errorf("read an iterator: %w", err)
 }
 
-// socketVisitor has take get what is found as a socket.
+// socketVisitor returns a function that makes a socket of a record and hands it to take.
 func (f *Finder) socketVisitor(take func(*event.Socket)) func(*snapshotFoundSocket) {
 	var socket event.Socket
 	return func(found *snapshotFoundSocket) {
@@ -202,8 +202,8 @@ func (f *Finder) socketVisitor(take func(*event.Socket)) func(*snapshotFoundSock
 	}
 }
 
-// retryingReader reads on where the kernel takes a rest: after a million objects in a row that
-// the program writes nothing for, an iterator says EAGAIN (bpf_seq_read()).
+// retryingReader reads on when the kernel pauses an iteration: after a million objects in a row for
+// which the program writes nothing, reading fails with EAGAIN (bpf_seq_read()).
 type retryingReader struct{ io.Reader }
 
 func (p retryingReader) Read(b []byte) (int, error) {
@@ -215,7 +215,7 @@ func (p retryingReader) Read(b []byte) (int, error) {
 	}
 }
 
-// setVariable writes a variable of the object.
+// setVariable sets a variable of the loaded object.
 func (f *Finder) setVariable(name string, value any) error {
 	if err := f.collection.Variables[name].Set(value); err != nil {
 		return fmt.Errorf("set %s: %w", name, err)
@@ -235,7 +235,7 @@ const (
 	hasProcess
 )
 
-// fillSocket makes a socket of what was found.
+// fillSocket makes a socket of a record.
 func (f *Finder) fillSocket(s *event.Socket, found *snapshotFoundSocket) {
 	has := func(flag uint8) bool { return found.Flags&flag != 0 }
 	*s = event.Socket{

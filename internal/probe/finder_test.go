@@ -24,19 +24,19 @@ import (
 
 func TestMain(m *testing.M) { kerneltest.Main(m) }
 
-// TestLookingKeepsNothingOpen closes listeners while the open files of all processes are looked
-// at without a pause: each port is free at once, as no look has a file for even a moment. Nobody
-// else must look meanwhile: ss -p has each file for a moment.
-func TestLookingKeepsNothingOpen(t *testing.T) {
+// TestSnapshotsKeepNothingOpen closes listeners while snapshots of the open files of all processes
+// are taken without a pause: each port is free at once, as no snapshot holds a file even for a
+// moment. Nothing else may inspect files meanwhile: ss -p holds each file for a moment.
+func TestSnapshotsKeepNothingOpen(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	ns := kerneltest.NewNetNS(t)
 	ctx, stop := context.WithCancel(t.Context())
-	var looking sync.WaitGroup
-	var looks atomic.Int64
+	var scanning sync.WaitGroup
+	var snapshots atomic.Int64
 	for range 2 {
 		f := openFinder(t)
-		looking.Go(func() {
-			for ; ctx.Err() == nil; looks.Add(1) {
+		scanning.Go(func() {
+			for ; ctx.Err() == nil; snapshots.Add(1) {
 				if err := f.EachHolder(probe.Query{}, func(*event.Socket) {}); err != nil {
 					t.Error(err)
 					return
@@ -44,10 +44,10 @@ func TestLookingKeepsNothingOpen(t *testing.T) {
 			}
 		})
 	}
-	const times, looksLeast = 20_000, 100
+	const times, minSnapshots = 20_000, 100
 	n, kept := 0, 0
 	ns.Do(func() {
-		for ; n < times || looks.Load() < looksLeast && !t.Failed(); n++ {
+		for ; n < times || snapshots.Load() < minSnapshots && !t.Failed(); n++ {
 			fd, err := listenAt(9091)
 			if errors.Is(err, unix.EADDRINUSE) {
 				kept++
@@ -59,9 +59,9 @@ func TestLookingKeepsNothingOpen(t *testing.T) {
 		}
 	})
 	stop()
-	looking.Wait()
+	scanning.Wait()
 	if kept != 0 {
-		t.Errorf("the port of a closed listener was not free %d times of %d, in %d looks", kept, n, looks.Load())
+		t.Errorf("the port of a closed listener was not free %d times of %d, in %d snapshots", kept, n, snapshots.Load())
 	}
 }
 

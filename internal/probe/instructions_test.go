@@ -14,8 +14,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
-// TestVerifiedInstructions tells, as attributes of the test, how many instructions the
-// kernel's verifier took of each program that it has loaded.
+// TestVerifiedInstructions records, as attributes of the test, how many instructions the kernel's
+// verifier processed for each program that it has loaded.
 func TestVerifiedInstructions(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	p, err := Open(Options{})
@@ -23,18 +23,18 @@ func TestVerifiedInstructions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	tellInstructions(t, loadBpf, p.collection)
+	recordInstructions(t, loadBpf, p.collection)
 	f, err := OpenFinder(time.Millisecond, func(uint64) string { return "" }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	tellInstructions(t, loadSnapshot, f.collection)
+	recordInstructions(t, loadSnapshot, f.collection)
 }
 
-// tellInstructions loads the programs once more, with the same constants, and has the
-// verifier count: only newer kernels tell the number of a loaded program.
-func tellInstructions(t *testing.T, load func() (*ebpf.CollectionSpec, error), loaded *ebpf.Collection) {
+// recordInstructions loads the programs once more, with the same constants, and has the verifier
+// count: only newer kernels know the number of a loaded program.
+func recordInstructions(t *testing.T, load func() (*ebpf.CollectionSpec, error), loaded *ebpf.Collection) {
 	spec, err := load()
 	if err != nil {
 		t.Fatal(err)
@@ -59,8 +59,8 @@ func tellInstructions(t *testing.T, load func() (*ebpf.CollectionSpec, error), l
 	for name, program := range counted.Programs {
 		n := processed(t, program)
 		t.Attr("instructions", fmt.Sprint(name, " ", n))
-		if told := toldByKernel(t, loaded.Programs[name]); told != 0 && told != n {
-			t.Errorf("%s: the verifier took %d instructions, and %d with its log", name, told, n)
+		if counted := countedByKernel(t, loaded.Programs[name]); counted != 0 && counted != n {
+			t.Errorf("%s: the verifier took %d instructions, and %d with its log", name, counted, n)
 		}
 	}
 }
@@ -79,8 +79,8 @@ func processed(t *testing.T, program *ebpf.Program) uint32 {
 	return uint32(n)
 }
 
-// toldByKernel is what the kernel says of a loaded program; 0 before 5.16.
-func toldByKernel(t *testing.T, program *ebpf.Program) uint32 {
+// countedByKernel returns the kernel's own number for a loaded program; 0 before 5.16.
+func countedByKernel(t *testing.T, program *ebpf.Program) uint32 {
 	info, err := program.Info()
 	if err != nil {
 		t.Fatal(err)

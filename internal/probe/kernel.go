@@ -16,35 +16,34 @@ import (
 )
 
 var (
-	// ErrNotPermitted: the process lacks the rights to trace.
+	// ErrNotPermitted: the process does not have the privileges to trace.
 	ErrNotPermitted = errors.New("tracing is not permitted")
-	// ErrUnsupported: the running kernel lacks something that the trace needs.
+	// ErrUnsupported: the running kernel does not have something that every trace needs.
 	ErrUnsupported = errors.New("this kernel cannot be traced")
 )
 
-// Types is the running kernel's own type information. To read it takes a part of the time
-// until a trace begins: whoever loads more than once shares it. It is safe for concurrent
-// use.
+// Types is the running kernel's own type information (BTF). Reading it takes much of the time until
+// a trace begins, so all that load programs share it. It is safe for concurrent use.
 type Types struct {
 	cache   *btf.Cache
 	without Feature
 }
 
-// NewTypes returns type information that is not read yet.
+// NewTypes returns the kernel's type information, which is read when it is first used.
 func NewTypes() *Types { return &Types{cache: btf.NewCache()} }
 
-// Without returns the same as of a kernel that lacks features.
+// Without returns the same type information, as if the kernel did not have these features.
 func (t *Types) Without(f Feature) *Types { return &Types{t.cache, t.without | f} }
 
-// kernelInfo is what the running kernel's own type information says that it offers.
+// kernelInfo is what the kernel's type information says about the kernel.
 type kernelInfo struct {
 	available    Feature
-	resetReasons map[uint8]string // of tcp_send_reset; nil: it does not tell
-	// preemptive: a task may lose the processor in the midst of a program (7.0).
+	resetReasons map[uint8]string // of tcp_send_reset; nil: it has no reason
+	// preemptive: a task may be preempted inside a program (7.0).
 	preemptive bool
 }
 
-// followerCount is how many programs stand behind each that has some.
+// followerCount returns how many followers each program needs that has any (bpf/take_over.h).
 func (f kernelInfo) followerCount() int {
 	if f.preemptive {
 		return preemptedFollowers
@@ -52,10 +51,11 @@ func (f kernelInfo) followerCount() int {
 	return usualFollowers
 }
 
-// neededTracepoints that every trace needs, by their type in the kernel's BTF.
+// neededTracepoints has the tracepoints that every trace needs.
 var neededTracepoints = []string{"inet_sock_set_state", "timer_start", "timer_cancel", "timer_expire_entry"}
 
-// inspectKernel finds out by the kernel's own type information what it offers.
+// inspectKernel is readKernel for a process that is about to load programs: it fails if that is not
+// permitted.
 func inspectKernel(t *Types) (kernelInfo, error) {
 	if len(privilege.Programs.Missing()) > 0 {
 		return kernelInfo{}, notPermitted(privilege.Programs, unix.EPERM)
@@ -63,7 +63,7 @@ func inspectKernel(t *Types) (kernelInfo, error) {
 	return readKernel(t)
 }
 
-// readKernel returns what the kernel's type information tells alone, which needs no rights.
+// readKernel returns what the kernel's type information says. It needs no privilege.
 func readKernel(t *Types) (kernelInfo, error) {
 	types, err := kernelTypes(t)
 	if err != nil {
@@ -104,7 +104,7 @@ func kernelOf(types *btf.Spec) (kernelInfo, error) {
 			found.available |= feature
 		}
 	}
-	// Tracepoints that are freed by SRCU do not keep the processor (tracepoint_guard()).
+	// If tracepoints are freed by SRCU, their programs can be preempted (tracepoint_guard()).
 	found.preemptive = hasMember(types, "tp_transition_snapshot", "srcu_gp")
 	if found.available&ResetReasons != 0 {
 		found.resetReasons = resetReasonNames(types)
@@ -125,7 +125,7 @@ func hasMember(types *btf.Spec, name, member string) bool {
 	return slices.ContainsFunc(found.Members, func(m btf.Member) bool { return m.Name == member })
 }
 
-// resetReasonNames returns the names of enum sk_rst_reason that say something.
+// resetReasonNames returns the names of enum sk_rst_reason, without those that say nothing.
 func resetReasonNames(types *btf.Spec) map[uint8]string {
 	var enum *btf.Enum
 	if err := types.TypeByName("sk_rst_reason", &enum); err != nil {
@@ -141,8 +141,8 @@ func resetReasonNames(types *btf.Spec) map[uint8]string {
 	return names
 }
 
-// tracepointParameters returns the arguments of a tracepoint's function type, the first of which is
-// the kernel's own; nil: there is no such tracepoint.
+// tracepointParameters returns the parameters of a tracepoint's function type, or nil if there is no
+// such tracepoint. The first parameter is for the kernel's own use.
 func tracepointParameters(types *btf.Spec, tracepoint string) []btf.FuncParam {
 	var typedef *btf.Typedef
 	if types.TypeByName("btf_trace_"+tracepoint, &typedef) != nil {
@@ -159,7 +159,7 @@ func tracepointParameters(types *btf.Spec, tracepoint string) []btf.FuncParam {
 	return proto.Params
 }
 
-// notPermitted is ErrNotPermitted with why the kernel refuses a part of the trace.
+// notPermitted returns ErrNotPermitted with the reason why the kernel refuses a part of the trace.
 func notPermitted(part privilege.Part, err error) error {
 	if why := part.Reason(err); why != "" {
 		return fmt.Errorf("%w: %s", ErrNotPermitted, why)
@@ -167,7 +167,7 @@ func notPermitted(part privilege.Part, err error) error {
 	return fmt.Errorf("%w: %w", ErrNotPermitted, err)
 }
 
-// explainLoadError says what to do about an error of loading or attaching.
+// explainLoadError adds to an error of loading or attaching what to do about it.
 func explainLoadError(step string, err error) error {
 	var verifier *ebpf.VerifierError
 	refused := errors.As(err, &verifier)
@@ -186,9 +186,9 @@ func explainLoadError(step string, err error) error {
 	return fmt.Errorf("%s: %w", step, err)
 }
 
-// explainMemoryLimit says that the error of loading comes from the limit of locked memory, if that could
-// not be lifted: before 5.11 the kernel counts what programs and maps take against it, and
-// those kernels make no cookies.
+// explainMemoryLimit adds to an error of loading that it comes from the limit of locked memory, if
+// limit says why that could not be lifted. Before 5.11 the kernel counts programs and maps as locked
+// memory; kernels without cookies are as old.
 func (f kernelInfo) explainMemoryLimit(limit, err error) error {
 	if f.available&Cookies != 0 || limit == nil || !errors.Is(err, unix.EPERM) {
 		return err
@@ -196,7 +196,8 @@ func (f kernelInfo) explainMemoryLimit(limit, err error) error {
 	return fmt.Errorf("%w: no more memory may be locked (ulimit -l), and to lift the limit is refused: %s", ErrNotPermitted, privilege.Memory.Reason(limit))
 }
 
-// withReason adds to the error of a part why the kernel refuses it, where rights are the reason.
+// withReason adds to the error of a part why the kernel refuses it, if a missing privilege is the
+// reason.
 func withReason(part privilege.Part, err error) error {
 	if why := part.Reason(err); why != "" {
 		return fmt.Errorf("%w: %s", err, why)

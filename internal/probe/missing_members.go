@@ -10,8 +10,8 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// nameMissingMembers says which members of the kernel's structures a program was refused for, if that is
-// why: the loader knows it, and says no more than that one lacks.
+// nameMissingMembers adds to an error of loading which members of the kernel's structures are
+// missing, if that is the reason. The loader only says that one is missing.
 func nameMissingMembers(err error, object, kernel *btf.Spec) error {
 	if err == nil || !strings.Contains(err.Error(), "bad CO-RE relocation") {
 		return err
@@ -23,9 +23,9 @@ func nameMissingMembers(err error, object, kernel *btf.Spec) error {
 	return fmt.Errorf("%w: its type information lacks %s, which the programs read", ErrUnsupported, strings.Join(members, ", "))
 }
 
-// missingMembers returns the members that the structures of headers/kernel.h have and the kernel's
-// do not. A structure that the kernel does not know is the object's own, and a flavour is
-// there for some kernels alone.
+// missingMembers returns the members that structures of headers/kernel.h have and the kernel's do
+// not. A structure that the kernel does not have is the object's own, and a flavour (___) is for some
+// kernels only: both are left out.
 func missingMembers(object, kernel *btf.Spec) []string {
 	var members []string
 	for typ, err := range object.All() {
@@ -48,10 +48,10 @@ func missingMembers(object, kernel *btf.Spec) []string {
 	return slices.Compact(members)
 }
 
-// ownStructs has the structures of bpf/ that a kernel may have by the same name.
+// ownStructs has the structures of bpf/ whose names a kernel may use, too.
 var ownStructs = map[string]bool{"event": true, "segment": true, "ends": true, "port_range": true}
 
-// memberNames returns the names of members, those of anonymous structures among them.
+// memberNames returns the names of members, including those of anonymous structures.
 func memberNames(members []btf.Member) []string {
 	var names []string
 	for _, m := range members {

@@ -42,11 +42,11 @@ func TestRefusedRecordsAreCountedExactly(t *testing.T) {
 	for _, e := range append(story, entry{refused: rest}) {
 		at += int(e.refused)
 		gaps += e.refused
-		if e.what == (what{}) {
+		if e.recordKey == (recordKey{}) {
 			continue
 		}
-		if at >= len(sent) || sent[at].what != e.what {
-			t.Fatalf("record %d is %+v, want %+v: %d refused so far", at, e.what, sent[min(at, len(sent)-1)].what, gaps)
+		if at >= len(sent) || sent[at].recordKey != e.recordKey {
+			t.Fatalf("record %d is %+v, want %+v: %d refused so far", at, e.recordKey, sent[min(at, len(sent)-1)].recordKey, gaps)
 		}
 		at++
 	}
@@ -58,12 +58,12 @@ func TestRefusedRecordsAreCountedExactly(t *testing.T) {
 
 // entry is a record, or a gap of so many.
 type entry struct {
-	what
+	recordKey
 	refused uint64
 }
 
-// what tells records apart.
-type what struct {
+// recordKey has what distinguishes one record from another.
+type recordKey struct {
 	kind         event.Kind
 	sock, cookie uint64
 	from, to     tcpstate.State
@@ -109,7 +109,7 @@ func read(t *testing.T, p *probe.Probe) []entry {
 		if k.Kind == event.RingGap {
 			all = append(all, entry{refused: p.GapLength(&k)})
 		} else {
-			all = append(all, entry{what: what{k.Kind, k.Sock, k.Cookie, k.From, k.To}})
+			all = append(all, entry{recordKey: recordKey{k.Kind, k.Sock, k.Cookie, k.From, k.To}})
 		}
 	}
 	return all

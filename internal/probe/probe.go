@@ -22,8 +22,9 @@ import (
 	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
-// attachOrder has the programs in the order of attaching: what explains a
-// transition must be there before the transition is. Followers come behind their programs.
+// attachOrder has the programs in the order of attaching: a program whose events explain a
+// transition is attached before the one that reports transitions. Followers come directly behind
+// their programs.
 var attachOrder = []string{
 	"timer_started", "timer_stopped", "timer_expired", "segment_dropped", "any_dropped",
 	"reset_sent", "reset_received", "state_changed",
@@ -33,15 +34,15 @@ var attachOrder = []string{
 var followedPrograms = []string{"reset_sent", "reset_received", "state_changed"}
 
 const (
-	// usualFollowers is how many a program has where nothing but an interrupt gets in between.
+	// usualFollowers is how many followers a program has if only an interrupt can interrupt it.
 	usualFollowers = 1
-	// preemptedFollowers is how many where tasks do, too: more than one of them may have
-	// lost the processor in the midst of a program.
+	// preemptedFollowers is how many it has if tasks can preempt it, too: several of them may be
+	// preempted inside a program at the same time.
 	preemptedFollowers = 3
 )
 
-// optionalPrograms has the programs that not every trace takes: each has features that it needs,
-// and one that it stands in for.
+// optionalPrograms has the programs that not every trace uses: each with the features that it needs,
+// and the feature that makes it unnecessary.
 var optionalPrograms = []struct {
 	program       string
 	needs, unless Feature
@@ -57,10 +58,10 @@ var optionalPrograms = []struct {
 // Options say what to trace, and how.
 type Options struct {
 	Filter event.Filter
-	// Ring is the size of the ring buffer in bytes, a power of two from a page on; 0: the
-	// usual one.
+	// Ring is the size of the ring buffer in bytes: a power of two, at least a page; 0: the usual
+	// size.
 	Ring uint32
-	// Types is the kernel's type information; nil: it is read.
+	// Types is the kernel's type information; nil: Open reads it.
 	Types *Types
 }
 
@@ -73,17 +74,17 @@ type Probe struct {
 	record     ringbuf.Record
 	lost       losses
 	kernel     kernelInfo
-	missing    map[Feature]error // why a feature that the kernel has is not taken
+	missing    map[Feature]error // why a feature that the kernel offers is not used
 }
 
-// attachedProgram is a program at work.
+// attachedProgram is an attached program. Closing it detaches the program.
 type attachedProgram struct {
 	io.Closer
-	needs Feature // 0: every trace takes it
+	needs Feature // 0: every trace uses it
 }
 
-// Open loads and attaches the programs. When it returns, no event that the filter wants is
-// missed. The error wraps ErrNotPermitted or ErrUnsupported where that is the reason.
+// Open loads and attaches the programs. From its return on no event that the filter wants is missed.
+// The error wraps ErrNotPermitted or ErrUnsupported if that is the reason.
 func Open(o Options) (*Probe, error) {
 	limit := rlimit.RemoveMemlock()
 	if o.Types == nil {
@@ -109,14 +110,14 @@ func Open(o Options) (*Probe, error) {
 		p.Close()
 		return nil, err
 	}
-	if _, err := p.SkippedEvents(); err != nil { // while programs had no followers yet
+	if _, err := p.SkippedEvents(); err != nil { // those before the followers were attached do not count
 		p.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// prepareSpec reads the object and sets its constants.
+// prepareSpec reads the object, sets its constants and removes what is not used here.
 func (p *Probe) prepareSpec(o Options) (*ebpf.CollectionSpec, error) {
 	spec, err := loadBpf()
 	if err != nil {
@@ -145,7 +146,7 @@ func (p *Probe) prepareSpec(o Options) (*ebpf.CollectionSpec, error) {
 	}
 	p.removeUnusedPrograms(spec)
 	if p.Has(DroppedSocket) {
-		spec.Maps[bpfMapTimewaitByEnds].MaxEntries = 1 // nobody uses it
+		spec.Maps[bpfMapTimewaitByEnds].MaxEntries = 1 // not used
 	}
 	if o.Ring != 0 {
 		spec.Maps[bpfMapEvents].MaxEntries = o.Ring
@@ -153,7 +154,8 @@ func (p *Probe) prepareSpec(o Options) (*ebpf.CollectionSpec, error) {
 	return spec, nil
 }
 
-// withFollowers returns the names of a program and of its followers: one of the object, and copies.
+// withFollowers returns the names of a program and of its followers: the first is in the object, the
+// others are copies of it.
 func (p *Probe) withFollowers(program string) []string {
 	all := []string{program}
 	if !slices.Contains(followedPrograms, program) {
@@ -166,7 +168,7 @@ func (p *Probe) withFollowers(program string) []string {
 	return all
 }
 
-// removeUnusedPrograms takes the programs that do not serve here out of an object.
+// removeUnusedPrograms removes from an object the programs that this trace does not use.
 func (p *Probe) removeUnusedPrograms(spec *ebpf.CollectionSpec) {
 	for _, o := range optionalPrograms {
 		if p.Has(o.needs) && (o.unless == 0 || !p.Has(o.unless)) {
@@ -178,7 +180,8 @@ func (p *Probe) removeUnusedPrograms(spec *ebpf.CollectionSpec) {
 	}
 }
 
-// findTimers returns the functions of the sockets' findTimers: by name, or else learned.
+// findTimers returns the functions of the sockets' timers: by name, or else from the timers of two
+// sockets of its own.
 func (p *Probe) findTimers(o Options) (timerFunctions, error) {
 	unnamed := errors.New("not tried")
 	if p.Has(SymbolNames) {
@@ -193,7 +196,7 @@ func (p *Probe) findTimers(o Options) (timerFunctions, error) {
 	if err == nil {
 		return found, nil
 	}
-	// Without them nothing is known of TIME_WAIT, and a trace would be wrong.
+	// Without them nothing is known about TIME_WAIT, and a trace would be wrong.
 	reason := ErrUnsupported
 	if errors.Is(unnamed, errAddressesHidden) || errors.Is(err, unix.EPERM) {
 		reason = ErrNotPermitted
@@ -204,7 +207,7 @@ func (p *Probe) findTimers(o Options) (timerFunctions, error) {
 // Has reports whether the trace has all of these features.
 func (p *Probe) Has(f Feature) bool { return p.kernel.available&f == f }
 
-// doWithout notes that the trace does without a feature.
+// doWithout marks a feature as not used, and keeps the reason.
 func (p *Probe) doWithout(f Feature, why error) {
 	p.kernel.available &^= f
 	for _, o := range allOffers {
@@ -214,7 +217,7 @@ func (p *Probe) doWithout(f Feature, why error) {
 	}
 }
 
-// load loads the programs, without the optional ones that the kernel refuses.
+// load loads the programs, except for optional ones that the kernel refuses.
 func (p *Probe) load(spec *ebpf.CollectionSpec, kernel *btf.Spec, cache *btf.Cache) (err error) {
 	options := ebpf.CollectionOptions{Cache: cache, Programs: ebpf.ProgramOptions{KernelTypes: kernel}}
 	p.collection, err = ebpf.NewCollectionWithOptions(spec, options)
@@ -233,7 +236,7 @@ func (p *Probe) load(spec *ebpf.CollectionSpec, kernel *btf.Spec, cache *btf.Cac
 	return nameMissingMembers(err, spec.Types, kernel)
 }
 
-// tryProgram tries to load one program of an object, if it is there.
+// tryProgram loads one program of an object by itself, if the object has it, and returns the error.
 func tryProgram(spec *ebpf.CollectionSpec, name string, options ebpf.CollectionOptions) error {
 	if spec.Programs[name] == nil {
 		return nil
@@ -269,8 +272,8 @@ func (p *Probe) attach() error {
 	return nil
 }
 
-// attachTracing attaches a program, if it is taken here. A feature that does not attach is
-// done without.
+// attachTracing attaches a program, if this trace uses it. If an optional one cannot be attached,
+// the trace does without its feature.
 func (p *Probe) attachTracing(name string, needs Feature) error {
 	program, ok := p.collection.Programs[name]
 	if !ok {
@@ -288,8 +291,8 @@ func (p *Probe) attachTracing(name string, needs Feature) error {
 	return nil
 }
 
-// detachIncomplete detaches the programs of a feature of which another one did not attach: half
-// of what is to be known of a reset would be told wrong.
+// detachIncomplete detaches the programs of features of which another program could not be attached:
+// with half of what there is to know about a reset, the trace would report it wrongly.
 func (p *Probe) detachIncomplete() {
 	p.links = slices.DeleteFunc(p.links, func(l attachedProgram) bool {
 		if p.Has(l.needs) {
@@ -300,7 +303,7 @@ func (p *Probe) detachIncomplete() {
 	})
 }
 
-// featuresNeededBy returns what an optional program needs; 0: every trace takes the program.
+// featuresNeededBy returns what an optional program needs; 0: every trace uses the program.
 func featuresNeededBy(program string) Feature {
 	for _, o := range optionalPrograms {
 		if o.program == program {
@@ -310,20 +313,19 @@ func featuresNeededBy(program string) Feature {
 	return 0
 }
 
-// Offers says of each feature whether the trace has it. Whether there are iterators is not
-// known here.
+// Offers returns all features, each with whether the trace uses it. Whether the kernel has iterators
+// is not known here.
 func (p *Probe) Offers() []Offer { return Offers(p.kernel.available, p.missing) }
 
 // ResetReason names a reason for which the kernel sends a RST, as the running kernel's
-// enum sk_rst_reason does without its prefix: TCP_ABORT_ON_CLOSE. It is empty where
-// the kernel does not tell, or has no special one.
+// enum sk_rst_reason does without its prefix: TCP_ABORT_ON_CLOSE. It is empty if the
+// kernel has no reason, or no special one.
 func (p *Probe) ResetReason(number uint8) string {
 	return p.kernel.resetReasons[number]
 }
 
-// Stop ends the trace in order: no further event is taken in, and Read returns
-// io.EOF once it has handed over those in the ring. It may be called while Read
-// waits.
+// Stop ends the trace in order: no further event is recorded, and Read returns io.EOF after the
+// events that are in the ring. It may be called while Read waits.
 func (p *Probe) Stop() error {
 	p.detach()
 	if err := p.reader.Flush(); err != nil {
@@ -332,7 +334,8 @@ func (p *Probe) Stop() error {
 	return nil
 }
 
-// detach goes backwards: a transition that is seen has all that explains it.
+// detach detaches all programs, in the reverse order of attaching: each transition that is reported
+// comes with what explains it.
 func (p *Probe) detach() {
 	for _, l := range slices.Backward(p.links) {
 		l.Close()

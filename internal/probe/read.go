@@ -14,8 +14,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// SetDeadline makes Read return os.ErrDeadlineExceeded at that time when no event
-// came. The zero time removes the deadline.
+// SetDeadline makes Read return os.ErrDeadlineExceeded at that time if no event comes before. The
+// zero time removes the deadline.
 func (p *Probe) SetDeadline(t time.Time) { p.reader.SetDeadline(t) }
 
 // Read waits for the next event and reports whether more wait behind it. It returns
@@ -36,15 +36,15 @@ func (p *Probe) Read(k *event.Kernel) (more bool, err error) {
 	return p.record.Remaining > 0, nil
 }
 
-// losses are the counters as they stood when they were last told.
+// losses has the values of the counters when they were last reported.
 type losses struct{ ring, reentry uint64 }
 
-// GapLength returns how many records the ring refused since the last time, by its record of
-// that; 0 where all were told.
+// GapLength returns how many records the ring refused since the last report, by a RingGap record; 0
+// if all were reported before.
 func (p *Probe) GapLength(k *event.Kernel) uint64 { return growth(k.Cookie, &p.lost.ring) }
 
-// RefusedRecords returns how many records the ring refused since the last time. Where records
-// come on, one of them is about that, and stands in its place: this is for when none does.
+// RefusedRecords returns how many records the ring refused since the last report. As long as records
+// come, a RingGap record reports the loss in its place: this is for the time when none comes.
 func (p *Probe) RefusedRecords() (uint64, error) {
 	var refused uint64
 	if err := p.collection.Variables[bpfVarRingRefused].Get(&refused); err != nil {
@@ -53,10 +53,10 @@ func (p *Probe) RefusedRecords() (uint64, error) {
 	return growth(refused, &p.lost.ring), nil
 }
 
-// SkippedEvents returns how many transitions and resets the kernel kept from the programs since the
-// last time: those that it skipped the first program for, and no follower took over. As many of
-// them may be missing here as followers took twice, of a hundred about one. Nothing interrupts
-// the programs of timers; what others were skipped for is not told.
+// SkippedEvents returns how many transitions and resets are lost since the last report because the
+// kernel skipped programs: the first program was skipped, and no follower took over. The number may
+// be too low by the events that followers reported twice, about one of a hundred. Nothing
+// interrupts the programs of timers; for the other programs it is not known.
 func (p *Probe) SkippedEvents() (uint64, error) {
 	var skipped uint64
 	for _, name := range followedPrograms {
@@ -77,7 +77,7 @@ func (p *Probe) SkippedEvents() (uint64, error) {
 	return growth(max(skipped, taken)-taken, &p.lost.reentry), nil
 }
 
-// growth returns by how much a counter has grown, and notes how it stands.
+// growth returns by how much a counter has grown since last, and updates last.
 func growth(now uint64, last *uint64) uint64 {
 	grown := max(now, *last) - *last
 	*last += grown

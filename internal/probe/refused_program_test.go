@@ -15,8 +15,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
-// kernelLacking is the running kernel's type information without one member of a structure.
-func kernelLacking(t *testing.T, name, member string) *btf.Spec {
+// kernelWithout returns the running kernel's type information without one member of a structure.
+func kernelWithout(t *testing.T, name, member string) *btf.Spec {
 	t.Helper()
 	file, err := os.Open("/sys/kernel/btf/vmlinux")
 	if err != nil {
@@ -41,8 +41,8 @@ func kernelLacking(t *testing.T, name, member string) *btf.Spec {
 	return nil
 }
 
-// refusing returns a probe that may take all features, and its programs.
-func refusing(t *testing.T) (*Probe, *ebpf.CollectionSpec) {
+// newRefusing returns a probe that may use all features, and its programs.
+func newRefusing(t *testing.T) (*Probe, *ebpf.CollectionSpec) {
 	t.Helper()
 	kerneltest.RequireRoot(t)
 	kernel, err := inspectKernel(NewTypes())
@@ -57,11 +57,11 @@ func refusing(t *testing.T) (*Probe, *ebpf.CollectionSpec) {
 	return p, spec
 }
 
-// TestMissingMemberIsNamed has the kernel's types lack a member that every trace needs.
+// TestMissingMemberIsNamed removes a member that every trace needs from the kernel's types.
 func TestMissingMemberIsNamed(t *testing.T) {
 	for name, member := range map[string]string{"inet_timewait_sock": "tw_substate", "sock": "sk_err"} {
-		p, spec := refusing(t)
-		err := explainLoadError("load", p.load(spec, kernelLacking(t, name, member), nil))
+		p, spec := newRefusing(t)
+		err := explainLoadError("load", p.load(spec, kernelWithout(t, name, member), nil))
 		if want := "struct " + name + "." + member; !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), want) {
 			t.Errorf("without %s: %v, want an error that names it", want, err)
 		}
@@ -71,12 +71,12 @@ func TestMissingMemberIsNamed(t *testing.T) {
 	}
 }
 
-// TestRefusedProgramIsDoneWithout has the kernel refuse, at load or at attach, programs that a
-// trace can do without: it goes on, and says what lacks and why.
+// TestRefusedProgramIsDoneWithout has the kernel refuse, at load or at attach, programs that a trace
+// can do without: the trace goes on, and says what is missing and why.
 func TestRefusedProgramIsDoneWithout(t *testing.T) {
 	for _, tc := range []struct {
 		name, program string
-		lacks         Feature
+		missing       Feature
 		spoil         func(*ebpf.ProgramSpec)
 		says          string
 	}{
@@ -86,7 +86,7 @@ func TestRefusedProgramIsDoneWithout(t *testing.T) {
 		{"attach", "reset_received", Resets, dontAttach, "attach reset_received"},
 	} {
 		t.Run(tc.name+" "+tc.program, func(t *testing.T) {
-			p, spec := refusing(t)
+			p, spec := newRefusing(t)
 			if spec.Programs[tc.program] == nil {
 				t.Fatalf("%s is not taken here", tc.program)
 			}
@@ -107,23 +107,23 @@ func TestRefusedProgramIsDoneWithout(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, o := range p.Offers() {
-				lacks := o.Feature == tc.lacks
-				if want := kernel.available&o.Feature != 0 && !lacks; o.Available != want {
+				missing := o.Feature == tc.missing
+				if want := kernel.available&o.Feature != 0 && !missing; o.Available != want {
 					t.Errorf("%s: here %v, want %v", o.Key, o.Available, want)
-				} else if lacks && (o.Err == nil || !strings.Contains(o.Err.Error(), tc.says)) {
+				} else if missing && (o.Err == nil || !strings.Contains(o.Err.Error(), tc.says)) {
 					t.Errorf("%s: %v, want an error that says %q", o.Key, o.Err, tc.says)
 				}
 			}
 			for _, l := range p.links {
-				if l.needs&tc.lacks != 0 {
-					t.Error("a program of the feature that lacks is at work")
+				if l.needs&tc.missing != 0 {
+					t.Error("a program of the missing feature is attached")
 				}
 			}
 		})
 	}
 }
 
-// dontAttach makes a program of another type of it, which no tracepoint takes.
+// dontAttach changes a program to a type that cannot be attached to a tracepoint.
 func dontAttach(s *ebpf.ProgramSpec) {
 	s.Type, s.AttachType, s.AttachTo = ebpf.SocketFilter, ebpf.AttachNone, ""
 	s.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}

@@ -16,8 +16,8 @@ import (
 // packets steered to other processors, a softirq interrupts a program at work. Each socket's
 // changes must form a chain, and followers must have taken some of them.
 //
-// Not each round must be whole: kernels that keep tracing programs from what runs over their
-// process 1 hide single changes, and count them nowhere. Without followers none would be, as
+// Not every round must be whole: some kernels do not run tracing programs while process 1 is on the
+// CPU, which hides single changes that no counter has. Without followers no round would be whole, as
 // 50 changes and more are taken over in each; but before 6.1 the kernel skips nothing.
 func TestFollowersTakeOver(t *testing.T) {
 	kerneltest.RequireRoot(t)
@@ -38,7 +38,7 @@ func TestFollowersTakeOver(t *testing.T) {
 			whole++
 		}
 	}
-	if takenOver == 0 && skips(t) {
+	if takenOver == 0 && kernelSkips(t) {
 		t.Error("nothing was taken over")
 	}
 	if whole < rounds/4 {
@@ -49,8 +49,9 @@ func TestFollowersTakeOver(t *testing.T) {
 	}
 }
 
-// skips reports whether the kernel skips programs of tracepoints: it counts that where it does.
-func skips(t *testing.T) bool {
+// kernelSkips reports whether the kernel skips programs of tracepoints: it then has a counter for
+// that.
+func kernelSkips(t *testing.T) bool {
 	t.Helper()
 	types, err := btf.LoadKernelSpec()
 	if err != nil {
@@ -70,7 +71,7 @@ type chains struct {
 
 type change struct{ from, to tcpstate.State }
 
-// add wants each change of a socket to begin where the one before has ended.
+// add checks that each change of a socket begins in the state in which the one before ended.
 func (c *chains) add(k *event.Kernel) {
 	if k.Kind != event.SocketTransition {
 		return

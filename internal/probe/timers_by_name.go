@@ -12,10 +12,10 @@ import (
 	"strconv"
 )
 
-// errAddressesHidden: kernel.kptr_restrict hides the addresses of kernel functions from this process.
+// errAddressesHidden says that kernel.kptr_restrict hides the addresses of kernel functions.
 var errAddressesHidden = errors.New("kernel addresses are hidden from this process (kernel.kptr_restrict)")
 
-// timerFunctions has the addresses of the functions by which the timerFunctions of sockets are known.
+// timerFunctions has the addresses of the functions that the timers of sockets run.
 type timerFunctions struct {
 	timewait uint64 // tw_timer_handler()
 	request  uint64 // reqsk_timer_handler()
@@ -31,7 +31,7 @@ func timersByName() (timerFunctions, error) {
 	return readTimerSymbols(list)
 }
 
-// readTimerSymbols reads lines such as "ffffffffb3c1f2d0 t tw_timer_handler".
+// readTimerSymbols finds the functions in lines such as "ffffffffb3c1f2d0 t tw_timer_handler".
 func readTimerSymbols(list io.Reader) (found timerFunctions, err error) {
 	wanted := map[string]*uint64{"tw_timer_handler": &found.timewait, "reqsk_timer_handler": &found.request}
 	lines := bufio.NewScanner(list)

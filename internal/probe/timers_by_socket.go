@@ -15,11 +15,11 @@ import (
 	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
-// Where the kernel hides the addresses of its functions, two of them are in the timers of
-// sockets that wait. Such sockets are made, one in TIME_WAIT and one between SYN and ACK,
-// in a network namespace that nobody else sees.
+// If the kernel hides the addresses of its functions, the two that a trace needs can be read from the
+// timers of sockets. So two such sockets are made, one in TIME_WAIT and one between SYN and ACK, in a
+// network namespace of their own.
 
-// timerPatience is how long the two are looked for at most.
+// timerPatience is how long to look for the two sockets at most.
 const timerPatience = time.Second
 
 // timersBySocket finds the functions in the timers of two sockets of its own.
@@ -59,7 +59,7 @@ func enterEmptyNamespace() error {
 	return nil
 }
 
-// readOwnTimers makes the sockets in this network namespace, and looks at them.
+// readOwnTimers makes the sockets in this network namespace, and reads the functions of their timers.
 func (f *Finder) readOwnTimers() (found timerFunctions, err error) {
 	sockets, err := waitingSockets()
 	defer func() {
@@ -70,7 +70,7 @@ func (f *Finder) readOwnTimers() (found timerFunctions, err error) {
 	if err != nil {
 		return timerFunctions{}, fmt.Errorf("make a socket that waits: %w", err)
 	}
-	for began := time.Now(); time.Since(began) < timerPatience; time.Sleep(time.Millisecond) { // nothing tells
+	for began := time.Now(); time.Since(began) < timerPatience; time.Sleep(time.Millisecond) { // nothing signals that they are there
 		err := f.eachRecord(Query{}, func(s *snapshotFoundSocket) {
 			switch {
 			case s.Flags&isTimewait != 0:
@@ -89,8 +89,8 @@ func (f *Finder) readOwnTimers() (found timerFunctions, err error) {
 	return timerFunctions{}, os.ErrDeadlineExceeded
 }
 
-// waitingSockets makes a connection that leaves a socket in TIME_WAIT, and one whose server
-// waits for data before it takes note of the ACK. It returns what is to be closed.
+// waitingSockets makes a connection that leaves a socket in TIME_WAIT, and one whose server ignores
+// the ACK until data comes. It returns the sockets to close.
 func waitingSockets() (sockets []int, err error) {
 	for _, deferAccept := range []int{0, 1} {
 		listener, client, err := halfConnected(deferAccept)

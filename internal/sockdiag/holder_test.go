@@ -28,8 +28,8 @@ func TestProcessThatEnds(t *testing.T) {
 	}
 }
 
-// TestCount counts a network namespace's sockets, and does not guess.
-func TestCount(t *testing.T) {
+// TestCountSockets counts a network namespace's sockets, and does not guess.
+func TestCountSockets(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/run/netns/none", "/proc/1/ns/nothing", "/proc/0/ns/net"} {
 		if n := countSockets(path); n != unknownCount {
@@ -50,9 +50,9 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// TestAside never takes the main thread to another network namespace: /proc/PID/ns/net
+// TestRunOffMainThread never takes the main thread to another network namespace: /proc/PID/ns/net
 // would lead there, and count for this process.
-func TestAside(t *testing.T) {
+func TestRunOffMainThread(t *testing.T) {
 	t.Parallel()
 	for range 200 {
 		runOffMainThread(func() {
@@ -64,11 +64,11 @@ func TestAside(t *testing.T) {
 	}
 }
 
-// TestOpenAll does not take another network namespace for the one that was asked for.
-func TestOpenAll(t *testing.T) {
+// TestOpenNamespaces does not take another network namespace for the one that was asked for.
+func TestOpenNamespaces(t *testing.T) {
 	t.Parallel()
-	doors, unseen := openNamespaces(map[uint32]string{1: "/proc/thread-self/ns/net", 2: noPath, 3: "/proc/0/ns/net"})
-	if len(doors) != 0 || unseen != 1 {
-		t.Errorf("%d open, %d unseen, want none and the one that no path is known of", len(doors), unseen)
+	descriptors, unseen := openNamespaces(map[uint32]string{1: "/proc/thread-self/ns/net", 2: noPath, 3: "/proc/0/ns/net"})
+	if len(descriptors) != 0 || unseen != 1 {
+		t.Errorf("%d open, %d unseen, want none and the one that no path is known of", len(descriptors), unseen)
 	}
 }

@@ -20,14 +20,14 @@ import (
 // namedNamespaces are where programs keep network namespaces that no process is in.
 var namedNamespaces = []string{"/run/netns/*", "/run/docker/netns/*"}
 
-// namespacePaths has a path for each network namespace that was found, by inode number.
+// namespacePaths has a path to each network namespace that was found, by inode number.
 type namespacePaths map[uint32]string
 
-// noPath stands for a network namespace that no path is known of.
+// noPath stands for a network namespace to which no path is known.
 const noPath = ""
 
-// find returns the path of a network namespace. Of the processes it is known that they
-// have to do with it: one of their threads may be there, and no other process.
+// find returns the path of a network namespace. The processes have something to do with it: perhaps
+// only one of their threads is in it, and no other process.
 func (a namespacePaths) find(netns uint32, pids ...uint32) string {
 	if inode, ok := linkInode(a[netns]); ok && inode == netns {
 		return a[netns]
@@ -41,7 +41,7 @@ func (a namespacePaths) find(netns uint32, pids ...uint32) string {
 	return a[netns]
 }
 
-// addAll has the namespaces of processes, and those with a name, instead of what it had.
+// addAll replaces the paths by those of all processes' namespaces and of all named ones.
 func (a namespacePaths) addAll() {
 	clear(a)
 	for _, pid := range numericNames("/proc") {
@@ -68,8 +68,8 @@ func (a namespacePaths) addThreads(netns uint32, pids []uint32) {
 	}
 }
 
-// addEveryThread adds the namespaces of all threads, where it is not known which of them have
-// to do with sockets.
+// addEveryThread adds the namespaces of all threads, for when it is unknown which of them have
+// sockets.
 func (a namespacePaths) addEveryThread() {
 	for _, pid := range numericNames("/proc") {
 		threads := "/proc/" + pid + "/task/"
@@ -85,14 +85,15 @@ func (a namespacePaths) add(path string) {
 	}
 }
 
-// isHidden reports whether it is hidden where a process is (ptrace(2), under PTRACE_MODE_READ).
+// isHidden reports whether this process may not know the network namespace of another process
+// (PTRACE_MODE_READ in ptrace(2)).
 func isHidden(pid uint32) bool {
 	_, err := os.Readlink("/proc/" + strconv.Itoa(int(pid)) + "/ns/net")
 	return errors.Is(err, os.ErrPermission)
 }
 
-// numericNames returns the entries of a directory that are numericNames: processes, or threads. To list
-// what is below them would take the rights of their user.
+// numericNames returns the entries of a directory that are numbers: processes, or threads. Listing
+// what is below them would take the privileges of their user.
 func numericNames(dir string) []string {
 	file, err := os.Open(dir)
 	if err != nil {
@@ -103,8 +104,8 @@ func numericNames(dir string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return name[0] < '0' || name[0] > '9' })
 }
 
-// namespacesToScan returns the paths of the network namespacesToScan to look at: those that the query
-// names, or else all that processes and sockets are in and that have TCP sockets.
+// namespacesToScan returns the paths of the network namespaces to scan: those that the query names,
+// or else all with TCP sockets that processes or sockets are in.
 func (c *collector) namespacesToScan(a namespacePaths) map[uint32]string {
 	paths := make(map[uint32]string)
 	if len(c.query.NetNS) > 0 {
@@ -128,8 +129,9 @@ func (c *collector) namespacesToScan(a namespacePaths) map[uint32]string {
 		}
 	}
 	for netns, path := range a {
-		// To look at a namespace takes the kernel a walk through the table of all. The
-		// counters leave MPTCP's sockets out: where processes have sockets, there is one.
+		// To scan a namespace, the kernel goes through the table of all sockets, so empty ones are
+		// left out. The counters do not count MPTCP: a namespace with processes' sockets is not
+		// empty.
 		if n := countSockets(path); n != 0 || len(c.pids[netns]) > 0 || c.holdersUnknown {
 			paths[netns] = path
 			c.expected += max(n, 0)
@@ -138,11 +140,11 @@ func (c *collector) namespacesToScan(a namespacePaths) map[uint32]string {
 	return paths
 }
 
-// unknownCount is the number of sockets that cannot be counted.
+// unknownCount means that the sockets cannot be counted.
 const unknownCount = -1
 
-// countSockets says how many TCP sockets a network namespace has, as its counters say: about,
-// or unknown.
+// countSockets returns about how many TCP sockets a network namespace has, by its counters, or
+// unknownCount.
 func countSockets(path string) int {
 	task, ok := strings.CutSuffix(path, "/ns/net")
 	if !ok {
@@ -170,7 +172,7 @@ func countSockets(path string) int {
 	return sum
 }
 
-// linkInode reads the inode number out of a link such as net:[4026531840].
+// linkInode returns the inode number in a link such as net:[4026531840].
 func linkInode(path string) (uint32, bool) {
 	target, err := os.Readlink(path)
 	if err != nil {
@@ -184,27 +186,27 @@ func linkInode(path string) (uint32, bool) {
 	return uint32(inode), err == nil
 }
 
-// inNamespaces runs a function in each network namespace, and returns for how many that
-// could not be done. One that is gone by then is none. The error is the last one of the
-// function, if it failed everywhere.
+// inNamespaces runs a function in each network namespace, and returns in how many that failed. A
+// namespace that no longer exists does not count. The error is the last one of the function, if it
+// failed everywhere.
 func inNamespaces(paths map[uint32]string, do func() error) (unseen int, err error) {
 	own, err := host.NetNS("/proc/thread-self/ns/net")
 	if err != nil {
 		return 0, err
 	}
 	var t visitResult
-	if _, here := paths[own]; here { // where it is, a thread need not go, which takes rights
+	if _, here := paths[own]; here { // a thread need not enter the one it is in, which takes privileges
 		delete(paths, own)
 		t.add(do())
 	}
-	doors, closed := openNamespaces(paths)
+	descriptors, closed := openNamespaces(paths)
 	defer func() {
-		for _, fd := range doors {
+		for _, fd := range descriptors {
 			unix.Close(fd)
 		}
 	}()
-	if len(doors) > 0 {
-		t.enterEach(doors, do)
+	if len(descriptors) > 0 {
+		t.enterEach(descriptors, do)
 	}
 	if t.done > 0 {
 		t.err = nil
@@ -212,7 +214,7 @@ func inNamespaces(paths map[uint32]string, do func() error) (unseen int, err err
 	return closed + t.unseen, t.err
 }
 
-// visitResult counts in how many network namespaces a function was run.
+// visitResult counts the network namespaces in which a function was run.
 type visitResult struct {
 	done, unseen int
 	err          error // the last one
@@ -227,11 +229,11 @@ func (t *visitResult) add(err error) {
 	t.err = err
 }
 
-// enterEach runs a function in network namespaces, on a thread that enters them.
-func (t *visitResult) enterEach(doors []int, do func() error) {
+// enterEach runs a function in each network namespace, on a thread that enters them.
+func (t *visitResult) enterEach(descriptors []int, do func() error) {
 	runOffMainThread(func() {
 		home, failed := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		for _, fd := range doors {
+		for _, fd := range descriptors {
 			if unix.Setns(fd, unix.CLONE_NEWNET) != nil {
 				t.unseen++
 				continue
@@ -246,15 +248,16 @@ func (t *visitResult) enterEach(doors []int, do func() error) {
 	})
 }
 
-// openNamespaces opens the namespaces, all before the first is entered: a path leads to where its
-// process is when it is opened. One whose process has gone is looked for elsewhere.
-func openNamespaces(paths map[uint32]string) (doors []int, unseen int) {
+// openNamespaces opens all namespaces before the first one is entered, as a path leads to the
+// namespace in which its process is when it is opened. If the process has left it, another path is
+// searched for.
+func openNamespaces(paths map[uint32]string) (descriptors []int, unseen int) {
 	var lost []uint32
 	for netns, path := range paths {
 		fd, err := openNamespace(netns, path)
 		switch {
 		case err == nil:
-			doors = append(doors, fd)
+			descriptors = append(descriptors, fd)
 		case path == noPath || errors.Is(err, os.ErrPermission):
 			unseen++
 		default:
@@ -262,19 +265,19 @@ func openNamespaces(paths map[uint32]string) (doors []int, unseen int) {
 		}
 	}
 	if len(lost) == 0 {
-		return doors, unseen
+		return descriptors, unseen
 	}
 	again := make(namespacePaths)
 	again.addAll()
 	for _, netns := range lost {
 		if fd, err := openNamespace(netns, again[netns]); err == nil {
-			doors = append(doors, fd)
+			descriptors = append(descriptors, fd)
 		}
 	}
-	return doors, unseen
+	return descriptors, unseen
 }
 
-// errMoved: the process behind a path has gone to another network namespace.
+// errMoved says that the process of a path is in another network namespace by now.
 var errMoved = errors.New("another network namespace")
 
 func openNamespace(netns uint32, path string) (int, error) {
@@ -290,8 +293,8 @@ func openNamespace(netns uint32, path string) (int, error) {
 	return fd, nil
 }
 
-// runOffMainThread runs a function on a locked thread that is not the main one: that one stands for
-// the whole process in /proc, and must stay where it is.
+// runOffMainThread runs a function on a locked thread that is not the main one. The main thread
+// stands for the whole process in /proc, so it must stay in its network namespace.
 func runOffMainThread(f func()) {
 	done := make(chan struct{})
 	go func() {

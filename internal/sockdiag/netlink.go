@@ -21,8 +21,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// scanByNetlink finds the sockets of the network namespaces, and the processes, that
-// this user may look at.
+// scanByNetlink finds the sockets of the network namespaces that this user may enter, and the
+// processes that this user may inspect.
 func scanByNetlink(q Query, a namespacePaths) (*Snapshot, error) {
 	c := newCollector(q)
 	c.holdersUnknown = true
@@ -38,7 +38,7 @@ func scanByNetlink(q Query, a namespacePaths) (*Snapshot, error) {
 	return snapshot, nil
 }
 
-// addByNetlink takes the sockets of the thread's network namespace.
+// addByNetlink adds the sockets of the thread's network namespace.
 func (c *collector) addByNetlink(inodes map[uint32]int) error {
 	netns, err := host.NetNS("/proc/thread-self/ns/net")
 	if err != nil {
@@ -63,10 +63,10 @@ func (c *collector) addByNetlink(inodes map[uint32]int) error {
 	return nil
 }
 
-// requestState is the state of a request socket, TCP_NEW_SYN_RECV.
+// requestState is how sock_diag numbers the state of a request socket, TCP_NEW_SYN_RECV.
 const requestState = 12
 
-// timewaitTimer is how sock_diag names the timer of a timewait socket.
+// timewaitTimer is how sock_diag numbers the timer of a timewait socket.
 const timewaitTimer = 3
 
 func fromNetlink(s *netlink.Socket, netns uint32) event.Socket {
@@ -94,7 +94,7 @@ func addrPort(ip net.IP, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(addr.Unmap(), port)
 }
 
-// addHolders goes through the file descriptors of all processes that may be looked at.
+// addHolders adds the file descriptors of all processes that this user may inspect.
 func addHolders(snapshot *Snapshot, inodes map[uint32]int) {
 	entries, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, path := range entries {
@@ -120,8 +120,8 @@ func addHolders(snapshot *Snapshot, inodes map[uint32]int) {
 	}
 }
 
-// procHolder reads who has a file descriptor out of its path, /proc/PID/fd/FD. A
-// process that ended in the meantime has none.
+// procHolder returns the process of a file descriptor's path, /proc/PID/fd/FD. It reports false if
+// the process ended in the meantime.
 func procHolder(path string) (event.Holder, bool) {
 	parts := strings.Split(path, "/")
 	pid, _ := strconv.ParseUint(parts[2], 10, 32)

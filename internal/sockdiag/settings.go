@@ -11,8 +11,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// ReadSettings reads the settings of a network namespace. Of the processes it is known
-// that they have to do with it.
+// ReadSettings reads the settings of a network namespace. The processes have something to do with it,
+// so that they may have a path to it.
 func ReadSettings(netns uint32, pids ...uint32) (event.PortSettings, error) {
 	var s event.PortSettings
 	var failed error
@@ -51,8 +51,8 @@ func readSettings() (s event.PortSettings, err error) {
 	return s, err
 }
 
-// parseReserved reads a list such as "8080,9000-9100". The empty list holds none, unlike
-// the nil set, which holds all.
+// parseReserved reads a list such as "8080,9000-9100". The empty list is the empty set, not the nil
+// set, which means all ports.
 func parseReserved(list string) (event.Ports, error) {
 	ports := event.Ports{}
 	if list == "" {

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package sockdiag looks at the sockets that there are now, and at the processes that
-// have them open, in all network namespaces: by BPF iterators where they are
-// permitted, else by netlink (sock_diag(7)) and /proc, which tell less.
+// Package sockdiag takes snapshots of the sockets that exist now, and of the processes that have
+// them open, in all network namespaces: by BPF iterators if they are permitted, else by netlink
+// (sock_diag(7)) and /proc, which say less.
 package sockdiag
 
 import (
@@ -17,51 +17,51 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Query says which sockets to look for; the zero value holds all.
+// Query says which sockets to look for; the zero value means all.
 type Query struct {
 	LocalPort, RemotePort uint16
 	NetNS                 []uint32 // inode numbers
-	OnlyHeld              bool     // those alone that processes have open
-	SkipCommonStates      bool     // neither ESTABLISHED nor TIME_WAIT, which most are where there are very many
-	MaxTimewait           int      // of those in TIME_WAIT; 0: any number
+	OnlyHeld              bool     // only those that processes have open
+	SkipCommonStates      bool     // neither ESTABLISHED nor TIME_WAIT, the states of most sockets if there are very many
+	MaxTimewait           int      // how many in TIME_WAIT at most; 0: any number
 }
 
-// Matches reports whether the query is for a socket.
+// Matches reports whether the query asks for a socket.
 func (q Query) Matches(s *event.Socket) bool {
 	return q.matchesPlace(s) && (!q.SkipCommonStates || s.State != tcpstate.Established && !s.Timewait)
 }
 
-// matchesPlace reports whether the query is for where a socket is.
+// matchesPlace reports whether the query asks for a socket's network namespace and ports.
 func (q Query) matchesPlace(s *event.Socket) bool {
 	return (len(q.NetNS) == 0 || slices.Contains(q.NetNS, s.NetNS)) &&
 		(q.LocalPort == 0 || q.LocalPort == s.Local.Port()) &&
 		(q.RemotePort == 0 || q.RemotePort == s.Remote.Port())
 }
 
-// Snapshot is what was found.
+// Snapshot has the sockets that were found.
 type Snapshot struct {
 	Sockets []event.Socket
-	// Exact: all options and processes were seen, and Until is when the kernel's timer
-	// fires. Otherwise Until is the earliest moment, options are unknown, and processes
-	// of other users are not seen.
+	// Exact: all options and processes are known, and Until is when the kernel's timer fires.
+	// Otherwise Until is the earliest moment, options are unknown, and processes of other users
+	// may be missing.
 	Exact bool
-	// UnseenNamespaces counts the network namespaces that could not be entered.
+	// UnseenNamespaces is how many network namespaces could not be entered.
 	UnseenNamespaces int
-	// OmittedTimewait counts the sockets in TIME_WAIT beyond Query.Most.
+	// OmittedTimewait is how many sockets in TIME_WAIT there are beyond Query.MaxTimewait.
 	OmittedTimewait int
 }
 
-// Scanner looks at sockets, one look at a time.
+// Scanner takes snapshots, one at a time.
 type Scanner struct {
 	mutex  sync.Mutex
 	finder *probe.Finder // nil: netlink and /proc
-	why    error         // there is no finder
+	why    error         // the reason if there is no finder
 	paths  namespacePaths
 }
 
-// Open prepares looking. Where the rights for BPF are missing, or the kernel has no
-// iterators, it takes netlink and /proc. Without the kernel's types it reads its own. A jiffy is
-// the length of a tick of the kernel's timers; cgroup finds the path of the cgroup with an id.
+// Open returns a scanner by BPF iterators, or by netlink and /proc if the privileges for BPF are
+// missing or the kernel has no iterators. If types is nil, Open reads them. A jiffy is the length of
+// a tick of the kernel's timers; cgroup returns the path of the cgroup with an id.
 func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (*Scanner, error) {
 	finder, err := probe.OpenFinder(jiffy, cgroup, types)
 	switch {
@@ -73,23 +73,23 @@ func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (
 	return &Scanner{finder: finder, paths: make(namespacePaths)}, nil
 }
 
-// OpenNetlink prepares looking by netlink and /proc.
+// OpenNetlink returns a scanner by netlink and /proc.
 func OpenNetlink() *Scanner { return &Scanner{paths: make(namespacePaths)} }
 
-// Exact reports whether looking finds all that Snapshot.Exact promises.
+// Exact reports whether snapshots have all that Snapshot.Exact promises.
 func (s *Scanner) Exact() bool { return s.finder != nil }
 
-// WhyInexact says why looking is not exact; nil: it is, or netlink was asked for.
+// WhyInexact returns why snapshots are not exact; nil: they are, or netlink was asked for.
 func (s *Scanner) WhyInexact() error { return s.why }
 
-// Close frees what looking took.
+// Close frees the iterators.
 func (s *Scanner) Close() {
 	if s.finder != nil {
 		s.finder.Close()
 	}
 }
 
-// Scan finds the sockets that are there now.
+// Scan takes a snapshot of the sockets that exist now.
 func (s *Scanner) Scan(q Query) (*Snapshot, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -118,7 +118,7 @@ func (s *Scanner) Scan(q Query) (*Snapshot, error) {
 	return &Snapshot{Sockets: c.sockets, Exact: true, UnseenNamespaces: unseen, OmittedTimewait: c.omitted}, nil
 }
 
-// collector puts together what is found of each socket.
+// collector puts together what is found about each socket.
 type collector struct {
 	query          Query
 	sockets        []event.Socket
@@ -130,14 +130,14 @@ type collector struct {
 	omitted        int                 // and how many are left out
 }
 
-// maxPIDsTried is how many processes are asked for a way into a network namespace.
+// maxPIDsTried is how many processes are tried to find a path to a network namespace.
 const maxPIDsTried = 64
 
 func newCollector(q Query) *collector {
 	return &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32][]uint32)}
 }
 
-// addHolder takes a file descriptor of a socket.
+// addHolder adds a file descriptor of a socket.
 func (c *collector) addHolder(s *event.Socket) {
 	if !c.query.matchesPlace(s) {
 		return
@@ -158,8 +158,8 @@ func (c *collector) addHolder(s *event.Socket) {
 	c.sockets = append(c.sockets, *s)
 }
 
-// addSocket takes a socket of a network namespace. What was found of its file descriptors a
-// moment ago is the same socket's if the address still has the same ends.
+// addSocket adds a socket of a network namespace. File descriptors that were found a moment ago
+// belong to the same socket if its kernel address still has the same ends.
 func (c *collector) addSocket(s *event.Socket) {
 	if !c.query.Matches(s) {
 		return

@@ -84,7 +84,7 @@ func newWorld(t *testing.T) (*kerneltest.NetNS, world) {
 	return ns, w
 }
 
-func look(t *testing.T, d *sockdiag.Scanner, q sockdiag.Query) *sockdiag.Snapshot {
+func scan(t *testing.T, d *sockdiag.Scanner, q sockdiag.Query) *sockdiag.Snapshot {
 	t.Helper()
 	found, err := d.Scan(q)
 	if err != nil {
@@ -137,9 +137,9 @@ func one(t *testing.T, sockets []event.Socket, what string, is func(*event.Socke
 
 func own(h event.Holder) bool { return h.PID == uint32(os.Getpid()) }
 
-// TestLook finds each kind of socket with what there is to know of it, whether it looks
-// at one port, at one namespace, or at everything.
-func TestLook(t *testing.T) {
+// TestScan finds each kind of socket with all that is known about it, whether it scans for one port,
+// in one namespace, or for everything.
+func TestScan(t *testing.T) {
 	t.Parallel()
 	ns, w := newWorld(t)
 	d := open(t)
@@ -150,7 +150,7 @@ func TestLook(t *testing.T) {
 	cookies := here&probe.Cookies != 0
 	for _, q := range []sockdiag.Query{{LocalPort: port, NetNS: []uint32{ns.Inode}}, {NetNS: []uint32{ns.Inode}}, {LocalPort: port}, {}} {
 		var sockets []event.Socket
-		for _, s := range ofPort(look(t, d, q)) {
+		for _, s := range ofPort(scan(t, d, q)) {
 			if s.NetNS == ns.Inode {
 				sockets = append(sockets, s)
 			}
@@ -189,7 +189,7 @@ func TestNetlink(t *testing.T) {
 	var exact, less *sockdiag.Snapshot
 	d, n := open(t), sockdiag.OpenNetlink()
 	ns.Do(func() { less, _ = n.Scan(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
-	exact = look(t, d, sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}})
+	exact = scan(t, d, sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}})
 	if less == nil || less.Exact || n.Exact() || len(less.Sockets) != len(exact.Sockets)-1 {
 		t.Fatalf("by netlink %+v, by BPF %+v", less, exact)
 	}
