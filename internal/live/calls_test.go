@@ -28,7 +28,7 @@ var allOptions = []options{{}, {reuseaddr: true}, {reuseport: true}, {true, true
 
 // socketWith returns a socket that is not bound.
 func socketWith(addr netip.Addr, o options) (int, error) {
-	fd, err := tcpSocket(addr)
+	fd, err := kerneltest.TCPSocket(addr)
 	if err != nil {
 		return -1, err
 	}
@@ -47,7 +47,7 @@ func bindWith(a netip.AddrPort, o options) (fd int, bound, err error) {
 	if fd, err = socketWith(a.Addr(), o); err != nil {
 		return fd, nil, err
 	}
-	return fd, unix.Bind(fd, sockaddr(a)), nil
+	return fd, unix.Bind(fd, kerneltest.Sockaddr(a)), nil
 }
 
 // occupant takes a port in one of the ways that a port can be taken, and returns the
@@ -73,13 +73,13 @@ var occupants = []occupant{
 		if err := errors.Join(bound, err, unix.Listen(fd, 1)); err != nil {
 			return nil, err
 		}
-		p, err := connect(fd, a)
+		p, err := kerneltest.Connect(fd, a)
 		if err != nil {
 			return nil, err
 		}
-		withoutForks(func() { unix.Close(p.server) })
-		err = awaitEOF(p.client)
-		withoutForks(func() { unix.Close(p.client) })
+		withoutForks(func() { unix.Close(p.Server) })
+		err = kerneltest.AwaitEOF(p.Client)
+		withoutForks(func() { unix.Close(p.Client) })
 		return nil, err
 	}},
 }
@@ -311,7 +311,7 @@ func TestOtherFailures(t *testing.T) {
 			return
 		}
 		defer unix.Close(fd)
-		twice = unix.Bind(fd, sockaddr(loopback))
+		twice = unix.Bind(fd, kerneltest.Sockaddr(loopback))
 		other, bound, _ := bindWith(elsewhere, options{})
 		foreign = bound
 		unix.Close(other)
@@ -341,7 +341,7 @@ func TestNoLocalPortIsTold(t *testing.T) {
 	r := record(t, event.Filter{}, ns)
 	var last error
 	ns.Do(func() {
-		listener, err := listenAt(loopback, true)
+		listener, err := kerneltest.Listen(loopback, true)
 		if err != nil {
 			last = err
 			return
@@ -349,7 +349,7 @@ func TestNoLocalPortIsTold(t *testing.T) {
 		defer unix.Close(listener)
 		for last == nil {
 			var fd int
-			if fd, last = dial(loopback); last == nil {
+			if fd, last = kerneltest.Dial(loopback); last == nil {
 				defer unix.Close(fd)
 			}
 		}
@@ -383,20 +383,20 @@ func TestFailuresInARow(t *testing.T) {
 		return bound
 	}
 	ns.Do(func() {
-		listener, failed := listenAt(loopback, false)
+		listener, failed := kerneltest.Listen(loopback, false)
 		if err = failed; err != nil {
 			return
 		}
 		failures[0] = attempt()
-		p, failed := connect(listener, loopback)
+		p, failed := kerneltest.Connect(listener, loopback)
 		if err = failed; err != nil {
 			return
 		}
 		withoutForks(func() { unix.Close(listener) })
 		failures[1] = attempt()
-		withoutForks(func() { unix.Close(p.server) })
-		err = awaitEOF(p.client)
-		withoutForks(func() { unix.Close(p.client) })
+		withoutForks(func() { unix.Close(p.Server) })
+		err = kerneltest.AwaitEOF(p.Client)
+		withoutForks(func() { unix.Close(p.Client) })
 		failures[2] = attempt()
 	})
 	if err != nil || failures[0] == nil || failures[1] == nil || failures[2] == nil {
@@ -421,7 +421,7 @@ func TestFailuresOnAddressesInARow(t *testing.T) {
 	// By this socket the trace finds its way into the namespace, which no process is in.
 	var way int
 	var err error
-	ns.Do(func() { way, err = listenAt(netip.MustParseAddrPort("127.0.0.9:9091"), true) })
+	ns.Do(func() { way, err = kerneltest.Listen(netip.MustParseAddrPort("127.0.0.9:9091"), true) })
 	defer unix.Close(must(t, way, err))
 	for i, asked := range []string{"127.0.0.1:9091", "127.0.0.2:9091"} {
 		var err, bound error

@@ -9,8 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
@@ -38,7 +36,7 @@ func newCrossing(t *testing.T, near *kerneltest.NetNS) *crossing {
 		if err = far.Route(netip.MustParsePrefix("10.92.255.254/32"), "wire0"); err != nil {
 			return
 		}
-		c.listener, err = listenAt(netip.AddrPortFrom(netip.IPv4Unspecified(), serverPort), true)
+		c.listener, err = kerneltest.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), serverPort), true)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -52,28 +50,25 @@ func (c *crossing) run(tr *truth) error {
 	defer c.mutex.Unlock()
 	const crossed = "ESTABLISHED FIN_WAIT1 CLOSING TIME_WAIT"
 	tr.way, tr.both, tr.closer = "both at once", true, self
-	tr.outcome = outcome{
-		how: conn.Fin, mechanism: event.MechanismShutdown,
-		a: []string{crossed}, b: []string{crossed},
-	}
+	tr.outcome = kerneltest.Outcome{How: "fin", Mechanism: "shutdown", A: []string{crossed}, B: []string{crossed}}
 	third := tr.server.Addr().As4()
 	tr.server = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 92, third[2], third[3]}), serverPort)
-	p, err := connect(c.listener, tr.server)
+	p, err := kerneltest.Connect(c.listener, tr.server)
 	if err != nil {
 		return err
 	}
 	c.wire.Hold()
 	// The ends stay open, to wait for each other's FIN afterwards.
-	if err := unix.Shutdown(p.server, unix.SHUT_WR); err != nil {
+	if err := unix.Shutdown(p.Server, unix.SHUT_WR); err != nil {
 		return err
 	}
-	if err := unix.Shutdown(p.client, unix.SHUT_WR); err != nil {
+	if err := unix.Shutdown(p.Client, unix.SHUT_WR); err != nil {
 		return err
 	}
 	c.wire.AwaitHeld(kerneltest.Near, kerneltest.Far)
 	c.wire.Pass()
-	if err := closeAfterEOF(p.server); err != nil {
+	if err := kerneltest.CloseAfterEOF(p.Server); err != nil {
 		return err
 	}
-	return closeAfterEOF(p.client)
+	return kerneltest.CloseAfterEOF(p.Client)
 }

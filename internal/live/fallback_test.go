@@ -81,20 +81,17 @@ func TestWithoutAFeature(t *testing.T) {
 // both sides, and returns how many verdicts that makes.
 func closeInAllWays(t *testing.T, ns *kerneltest.NetNS) (verdicts int) {
 	t.Helper()
-	for _, c := range closings {
+	for _, c := range kerneltest.Closings {
 		for _, serverIsA := range []bool{true, false} {
-			if c.forks {
-				continue
-			}
 			p := connected(t, ns)
-			a, b := p.client, p.server
+			a, b := p.Client, p.Server
 			if serverIsA {
 				a, b = b, a
 			}
 			var err error
-			withoutForks(func() { _, err = c.run(a, b) })
+			withoutForks(func() { _, err = c.Run(a, b) })
 			if err != nil {
-				t.Fatalf("%s: %v", c.name, err)
+				t.Fatalf("%s: %v", c.Name, err)
 			}
 			verdicts += 2
 		}
@@ -110,7 +107,7 @@ func failBind(t *testing.T, ns *kerneltest.NetNS) {
 		var open []int
 		for range 2 {
 			var fd int
-			if fd, err = listenAt(netip.AddrPortFrom(loopback.Addr(), 9092), false); err == nil {
+			if fd, err = kerneltest.Listen(netip.AddrPortFrom(loopback.Addr(), 9092), false); err == nil {
 				open = append(open, fd)
 			}
 		}

@@ -45,7 +45,7 @@ func TestFilters(t *testing.T) {
 			r := record(t, tc.filter, ns)
 			for _, server := range servers {
 				p := closedByServer(t, ns, netip.MustParseAddrPort(server), true)
-				withoutForks(func() { unix.Close(p.client) })
+				withoutForks(func() { unix.Close(p.Client) })
 			}
 			r.awaitVerdicts(t, tc.ends*len(tc.want), soon)
 			r.stop(t)

@@ -112,37 +112,37 @@ func TestFindingsOfOneHost(t *testing.T) {
 }
 
 // serve makes a listener and a connection, which last until the test ends.
-func serve(t *testing.T, ns *kerneltest.NetNS) pair {
+func serve(t *testing.T, ns *kerneltest.NetNS) kerneltest.Pair {
 	t.Helper()
 	var listener int
-	var p pair
+	var p kerneltest.Pair
 	var err error
 	ns.Do(func() {
-		if listener, err = listenAt(loopback, true); err == nil {
-			p, err = connect(listener, loopback)
+		if listener, err = kerneltest.Listen(loopback, true); err == nil {
+			p, err = kerneltest.Connect(listener, loopback)
 		}
 	})
-	t.Cleanup(func() { closeAll([]int{listener, p.server, p.client}) })
+	t.Cleanup(func() { closeAll([]int{listener, p.Server, p.Client}) })
 	return must(t, p, err)
 }
 
 // leaveInCloseWait has the client close its side, and the server do nothing.
 func leaveInCloseWait(t *testing.T, ns *kerneltest.NetNS) {
 	p := serve(t, ns)
-	_, err := unix.Write(p.client, []byte("hello"))
+	_, err := unix.Write(p.Client, []byte("hello"))
 	must(t, p, err)
-	withoutForks(func() { unix.Shutdown(p.client, unix.SHUT_WR) })
+	withoutForks(func() { unix.Shutdown(p.Client, unix.SHUT_WR) })
 }
 
 func connectToNobody(t *testing.T, ns *kerneltest.NetNS) {
-	ns.Do(func() { dial(loopback) })
+	ns.Do(func() { kerneltest.Dial(loopback) })
 }
 
 func closeWithLinger(t *testing.T, ns *kerneltest.NetNS) {
 	p := serve(t, ns)
-	must(t, p, unix.SetsockoptLinger(p.server, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
-	unix.Shutdown(p.server, unix.SHUT_RD) // no FIN: the RST is what ends it
-	closeNow(t, p.server)
+	must(t, p, unix.SetsockoptLinger(p.Server, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+	unix.Shutdown(p.Server, unix.SHUT_RD) // no FIN: the RST is what ends it
+	closeNow(t, p.Server)
 }
 
 // closeNow closes a descriptor that is closed again when the test ends: another takes
@@ -160,7 +160,7 @@ func closeNow(t *testing.T, fd int) {
 func disconnect(t *testing.T, ns *kerneltest.NetNS) {
 	p := serve(t, ns)
 	var nobody unix.RawSockaddr
-	_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(p.server), uintptr(unsafe.Pointer(&nobody)), unsafe.Sizeof(nobody))
+	_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(p.Server), uintptr(unsafe.Pointer(&nobody)), unsafe.Sizeof(nobody))
 	if errno != 0 {
 		t.Fatalf("disconnect: %v", errno)
 	}
@@ -168,18 +168,18 @@ func disconnect(t *testing.T, ns *kerneltest.NetNS) {
 
 func closeUnread(t *testing.T, ns *kerneltest.NetNS) {
 	p := serve(t, ns)
-	_, err := unix.Write(p.client, []byte("hello"))
+	_, err := unix.Write(p.Client, []byte("hello"))
 	must(t, p, err)
-	must(t, p, awaitBytes(p.server))
-	closeNow(t, p.server)
+	must(t, p, kerneltest.AwaitData(p.Server))
+	closeNow(t, p.Server)
 }
 
 func closeListener(t *testing.T, ns *kerneltest.NetNS) {
 	var listener, client int
 	var err error
 	ns.Do(func() {
-		if listener, err = listenAt(loopback, true); err == nil {
-			client, err = dial(loopback)
+		if listener, err = kerneltest.Listen(loopback, true); err == nil {
+			client, err = kerneltest.Dial(loopback)
 		}
 	})
 	must(t, client, err)
@@ -190,7 +190,7 @@ func closeListener(t *testing.T, ns *kerneltest.NetNS) {
 func overflowTimewait(t *testing.T, ns *kerneltest.NetNS) {
 	ns.Sysctl(t, "net/ipv4/tcp_max_tw_buckets", "0")
 	p := closedByServer(t, ns, loopback, false)
-	withoutForks(func() { unix.Close(p.client) })
+	withoutForks(func() { unix.Close(p.Client) })
 }
 
 // overflowListener connects more clients than the listener has room for.
@@ -198,7 +198,7 @@ func overflowListener(t *testing.T, ns *kerneltest.NetNS) {
 	var listener int
 	var err error
 	ns.Do(func() {
-		if listener, err = listenAt(loopback, true); err == nil {
+		if listener, err = kerneltest.Listen(loopback, true); err == nil {
 			err = unix.Listen(listener, 1)
 		}
 	})
@@ -224,11 +224,11 @@ func connectMany(t *testing.T, ns *kerneltest.NetNS, n int) {
 	t.Helper()
 	var open []int
 	ns.Do(func() {
-		listener, err := listenAt(loopback, true)
+		listener, err := kerneltest.Listen(loopback, true)
 		open = append(open, listener)
 		for i := 0; i < n && err == nil; i++ {
 			var fd int
-			if fd, err = dial(loopback); err == nil {
+			if fd, err = kerneltest.Dial(loopback); err == nil {
 				open = append(open, fd)
 			}
 		}
@@ -242,15 +242,15 @@ func connectMany(t *testing.T, ns *kerneltest.NetNS, n int) {
 // takeFourTuple binds a second client to the address of the first.
 func takeFourTuple(t *testing.T, ns *kerneltest.NetNS) {
 	p := serve(t, ns)
-	local, err := unix.Getsockname(p.client)
+	local, err := unix.Getsockname(p.Client)
 	must(t, p, err)
 	ns.Do(func() {
-		fd, _ := tcpSocket(loopback.Addr())
+		fd, _ := kerneltest.TCPSocket(loopback.Addr())
 		defer unix.Close(fd)
-		unix.SetsockoptInt(p.client, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+		unix.SetsockoptInt(p.Client, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 		if err = unix.Bind(fd, local); err == nil {
-			err = unix.Connect(fd, sockaddr(loopback))
+			err = unix.Connect(fd, kerneltest.Sockaddr(loopback))
 		}
 	})
 	if err != unix.EADDRNOTAVAIL {
@@ -269,7 +269,7 @@ func bindTwice(t *testing.T, ns *kerneltest.NetNS) {
 func expireFinWait2(t *testing.T, ns *kerneltest.NetNS) {
 	ns.Sysctl(t, "net/ipv4/tcp_fin_timeout", "3")
 	p := serve(t, ns)
-	closeNow(t, p.server)
+	closeNow(t, p.Server)
 }
 
 // TestFindingsOfALostPeer loses the wire.
@@ -280,9 +280,9 @@ func TestFindingsOfALostPeer(t *testing.T) {
 		needs(t, probe.Iterators) // which tell of timeouts
 		l := newLab(t, 19301)
 		p := l.connect(t, l.listen(t, 19301), 19301)
-		defer unix.Close(p.server)
+		defer unix.Close(p.Server)
 		l.wire.Drop()
-		withoutForks(func() { unix.Close(p.client) })
+		withoutForks(func() { unix.Close(p.Client) })
 		says(t, l.trace.awaitFinding(t, "fin_unacknowledged", soon), "10.94.0.2:19301", "FIN_WAIT1", "does not acknowledge the FIN", "sent again")
 	})
 	t.Run("syn_unanswered", func(t *testing.T) {
@@ -310,11 +310,11 @@ func TestFindingsOfALostPeer(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, 19303)
 		p := l.connect(t, l.listen(t, 19303), 19303)
-		defer unix.Close(p.server)
-		defer unix.Close(p.client)
-		must(t, p, unix.SetsockoptInt(p.client, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 500))
+		defer unix.Close(p.Server)
+		defer unix.Close(p.Client)
+		must(t, p, unix.SetsockoptInt(p.Client, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 500))
 		l.wire.Drop()
-		_, err := unix.Write(p.client, []byte("hello"))
+		_, err := unix.Write(p.Client, []byte("hello"))
 		must(t, p, err)
 		says(t, l.trace.awaitFinding(t, "timed_out", soon), "timed out in ESTABLISHED")
 	})
@@ -323,9 +323,9 @@ func TestFindingsOfALostPeer(t *testing.T) {
 		l := newLab(t, 19304)
 		r := record(t, event.Filter{Ports: event.Ports{{First: 19304, Last: 19304}}}, l.near) // one end alone
 		p := l.connect(t, l.listen(t, 19304), 19304)
-		defer unix.Close(p.client)
-		must(t, p, unix.SetsockoptLinger(p.server, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
-		withoutForks(func() { unix.Close(p.server) })
+		defer unix.Close(p.Client)
+		must(t, p, unix.SetsockoptLinger(p.Server, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+		withoutForks(func() { unix.Close(p.Server) })
 		says(t, r.awaitFinding(t, "reset_received", soon), "10.94.0.2")
 	})
 }

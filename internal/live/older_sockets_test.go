@@ -19,28 +19,28 @@ import (
 // older is what there is before the trace begins.
 type older struct {
 	listener int
-	pairs    []pair // ESTABLISHED, both ends
+	pairs    []kerneltest.Pair // ESTABLISHED, both ends
 }
 
 // makeOlder makes a number of connections, and a number of timewait sockets.
 func makeOlder(connections, timewaits int) (o older, err error) {
-	if o.listener, err = listenAt(loopback, true); err != nil {
+	if o.listener, err = kerneltest.Listen(loopback, true); err != nil {
 		return o, err
 	}
 	for range timewaits {
-		p, err := connect(o.listener, loopback)
+		p, err := kerneltest.Connect(o.listener, loopback)
 		if err != nil {
 			return o, err
 		}
-		withoutForks(func() { unix.Close(p.server) })
-		err = awaitEOF(p.client)
-		withoutForks(func() { unix.Close(p.client) })
+		withoutForks(func() { unix.Close(p.Server) })
+		err = kerneltest.AwaitEOF(p.Client)
+		withoutForks(func() { unix.Close(p.Client) })
 		if err != nil {
 			return o, err
 		}
 	}
 	for range connections {
-		p, err := connect(o.listener, loopback)
+		p, err := kerneltest.Connect(o.listener, loopback)
 		if err != nil {
 			return o, err
 		}
@@ -51,8 +51,8 @@ func makeOlder(connections, timewaits int) (o older, err error) {
 
 func (o *older) close() {
 	for _, p := range o.pairs {
-		unix.Close(p.server)
-		unix.Close(p.client)
+		unix.Close(p.Server)
+		unix.Close(p.Client)
 	}
 	unix.Close(o.listener)
 }
@@ -84,12 +84,12 @@ func TestOlderSockets(t *testing.T) {
 
 	for i := range closed {
 		p := o.pairs[i]
-		first, second := p.server, p.client
+		first, second := p.Server, p.Client
 		if i%2 == 1 {
 			first, second = second, first
 		}
 		withoutForks(func() { unix.Close(first) })
-		must(t, p, awaitEOF(second))
+		must(t, p, kerneltest.AwaitEOF(second))
 		withoutForks(func() { unix.Close(second) })
 	}
 	r.awaitVerdicts(t, 2*closed, soon)
@@ -148,20 +148,20 @@ func (r *recorder) checkOlderVerdicts(t *testing.T, closed int) {
 func TestOlderStates(t *testing.T) {
 	t.Parallel()
 	ns := kerneltest.NewNetNS(t)
-	var p pair
+	var p kerneltest.Pair
 	var err error
 	ns.Do(func() {
 		var listener int
-		if listener, err = listenAt(loopback, true); err == nil {
-			p, err = connect(listener, loopback)
+		if listener, err = kerneltest.Listen(loopback, true); err == nil {
+			p, err = kerneltest.Connect(listener, loopback)
 			unix.Close(listener)
 		}
 	})
 	must(t, p, err)
-	defer unix.Close(p.client)
-	withoutForks(func() { unix.Shutdown(p.client, unix.SHUT_WR) })
-	must(t, p, awaitEOF(p.server))
-	must(t, p, unix.SetsockoptInt(p.server, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1))
+	defer unix.Close(p.Client)
+	withoutForks(func() { unix.Shutdown(p.Client, unix.SHUT_WR) })
+	must(t, p, kerneltest.AwaitEOF(p.Server))
+	must(t, p, unix.SetsockoptInt(p.Server, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1))
 	r := record(t, event.Filter{}, ns)
 	r.awaitThat(t, "both ends", soon, func() bool { return len(r.found) >= 2 })
 	for i := range r.found {
@@ -174,7 +174,7 @@ func TestOlderStates(t *testing.T) {
 			t.Errorf("%v to %v: %v, closed first by %q, role %q; want %v, %s, and no role without a listener", e.Local(), e.Remote(), e.State, e.ClosedFirst, e.Role(), want, first)
 		}
 	}
-	withoutForks(func() { unix.Close(p.server) })
+	withoutForks(func() { unix.Close(p.Server) })
 	r.awaitVerdicts(t, 2, soon)
 	for _, v := range r.verdicts {
 		if v.Closer != nil || v.ClosedFirst == 0 {

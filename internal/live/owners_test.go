@@ -66,13 +66,13 @@ func TestEveryTransitionHasItsProcess(t *testing.T) {
 	listener, server := prefork(t, ns)
 	var client int
 	var err error
-	ns.Do(func() { client, err = dial(loopback) })
+	ns.Do(func() { client, err = kerneltest.Dial(loopback) })
 	must(t, client, err)
 	must(t, server, server.Order(kerneltest.OrderAccept))
 	withoutForks(func() { unix.Shutdown(client, unix.SHUT_WR) })
 	r.await(t, "CLOSE_WAIT", soon, is(established, closeWait))
 	must(t, server, server.Order(kerneltest.OrderClose))
-	must(t, client, awaitEOF(client))
+	must(t, client, kerneltest.AwaitEOF(client))
 	withoutForks(func() { unix.Close(client) })
 	r.awaitVerdicts(t, 2, soon)
 	seen, own := r.processes(), os.Getpid()
@@ -92,7 +92,7 @@ func prefork(t *testing.T, ns *kerneltest.NetNS) (listener int, server *kernelte
 	var err error
 	ns.Do(func() {
 		var fd int
-		if fd, err = listenAt(loopback, true); err != nil {
+		if fd, err = kerneltest.Listen(loopback, true); err != nil {
 			return
 		}
 		file := handOver(fd)
@@ -107,14 +107,14 @@ func prefork(t *testing.T, ns *kerneltest.NetNS) (listener int, server *kernelte
 }
 
 // connected makes a connection whose listener is gone.
-func connected(t *testing.T, ns *kerneltest.NetNS) (p pair) {
+func connected(t *testing.T, ns *kerneltest.NetNS) (p kerneltest.Pair) {
 	t.Helper()
 	var err error
 	ns.Do(func() {
 		var listener int
-		if listener, err = listenAt(loopback, true); err == nil {
+		if listener, err = kerneltest.Listen(loopback, true); err == nil {
 			defer withoutForks(func() { unix.Close(listener) })
-			p, err = connect(listener, loopback)
+			p, err = kerneltest.Connect(listener, loopback)
 		}
 	})
 	must(t, p, err)
@@ -141,15 +141,15 @@ func TestHandedOverSocket(t *testing.T) {
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
 	p := connected(t, ns)
-	child := sendAway(t, p.server)
+	child := sendAway(t, p.Server)
 	must(t, p, child.Order(kerneltest.OrderReceive))
-	withoutForks(func() { unix.Close(p.server) })
+	withoutForks(func() { unix.Close(p.Server) })
 	r.awaitThat(t, "that the child has it", soon, func() bool {
 		return slices.ContainsFunc(r.samples, func(s event.Socket) bool {
 			return s.Local == loopback && len(s.Holders) == 1 && s.Holders[0].PID == uint32(child.PID)
 		})
 	})
-	withoutForks(func() { unix.Close(p.client) })
+	withoutForks(func() { unix.Close(p.Client) })
 	r.await(t, "CLOSE_WAIT", soon, is(established, closeWait))
 	must(t, p, child.Order(kerneltest.OrderClose))
 	r.awaitVerdicts(t, 2, soon)
@@ -167,11 +167,11 @@ func TestNobodyClosesByReading(t *testing.T) {
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
 	p := connected(t, ns)
-	child := sendAway(t, p.server)
-	withoutForks(func() { unix.Close(p.server) })
+	child := sendAway(t, p.Server)
+	withoutForks(func() { unix.Close(p.Server) })
 	must(t, p, child.Order(kerneltest.OrderDiscard))
-	must(t, p, awaitEOF(p.client))
-	withoutForks(func() { unix.Close(p.client) })
+	must(t, p, kerneltest.AwaitEOF(p.Client))
+	withoutForks(func() { unix.Close(p.Client) })
 	r.awaitVerdicts(t, 2, soon)
 	for _, v := range r.verdicts {
 		if v.RoleOf(v.ClosedFirst) != conn.Server || v.Closer != nil || v.Mechanism != 0 {
@@ -193,14 +193,14 @@ func TestNobodyClosesByAskingForFiles(t *testing.T) {
 	for n := range times {
 		var client int
 		var err error
-		ns.Do(func() { client, err = dial(loopback) })
+		ns.Do(func() { client, err = kerneltest.Dial(loopback) })
 		must(t, client, err)
 		must(t, client, child.Order(kerneltest.OrderAccept))
 		if n == 0 {
 			ask(t, child.PID)
 		}
 		must(t, client, child.Order(kerneltest.OrderClose))
-		must(t, client, awaitEOF(client))
+		must(t, client, kerneltest.AwaitEOF(client))
 		withoutForks(func() { unix.Close(client) })
 	}
 	r.awaitVerdicts(t, 2*times, soon)
@@ -250,21 +250,21 @@ func TestAThreadThatReadsIsItsProcess(t *testing.T) {
 	go func() {
 		runtime.LockOSThread()
 		thread <- unix.Gettid()
-		_, err := unix.Read(p.server, make([]byte, 1))
+		_, err := unix.Read(p.Server, make([]byte, 1))
 		read <- err
 	}()
 	must(t, p, awaitAsleep(<-thread))
 	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	must(t, p, err)
-	withoutForks(func() { err = unix.Dup3(null, p.server, unix.O_CLOEXEC) })
+	withoutForks(func() { err = unix.Dup3(null, p.Server, unix.O_CLOEXEC) })
 	unix.Close(null)
 	must(t, p, err)
-	defer unix.Close(p.server)
-	_, err = unix.Write(p.client, []byte{1})
+	defer unix.Close(p.Server)
+	_, err = unix.Write(p.Client, []byte{1})
 	must(t, p, err)
 	must(t, p, <-read)
-	must(t, p, awaitEOF(p.client))
-	withoutForks(func() { unix.Close(p.client) })
+	must(t, p, kerneltest.AwaitEOF(p.Client))
+	withoutForks(func() { unix.Close(p.Client) })
 	r.awaitVerdicts(t, 2, soon)
 	for _, v := range r.verdicts {
 		if v.RoleOf(v.ClosedFirst) != conn.Server || v.Closer == nil || v.Closer.PID != uint32(os.Getpid()) {
@@ -296,11 +296,11 @@ func TestKilledOwner(t *testing.T) {
 	_, server := prefork(t, ns)
 	var client int
 	var err error
-	ns.Do(func() { client, err = dial(loopback) })
+	ns.Do(func() { client, err = kerneltest.Dial(loopback) })
 	must(t, client, err)
 	must(t, server, server.Order(kerneltest.OrderAccept))
 	withoutForks(server.Kill)
-	must(t, client, awaitEOF(client))
+	must(t, client, kerneltest.AwaitEOF(client))
 	withoutForks(func() { unix.Close(client) })
 	r.awaitVerdicts(t, 2, soon)
 	seen := r.processes()
@@ -323,24 +323,24 @@ func TestTotalsAndCgroup(t *testing.T) {
 	r := record(t, event.Filter{}, ns)
 	talk := func(reset bool) {
 		p := serve(t, ns)
-		for fd, words := range map[int]string{p.client: "hello", p.server: "worlds!"} {
+		for fd, words := range map[int]string{p.Client: "hello", p.Server: "worlds!"} {
 			_, err := unix.Write(fd, []byte(words))
 			must(t, p, err)
 		}
 		buffer := make([]byte, 9)
-		for _, fd := range []int{p.client, p.server} {
+		for _, fd := range []int{p.Client, p.Server} {
 			if _, err := unix.Read(fd, buffer); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if reset {
-			must(t, p, unix.SetsockoptLinger(p.server, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
-			closeNow(t, p.server)
+			must(t, p, unix.SetsockoptLinger(p.Server, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+			closeNow(t, p.Server)
 			return
 		}
-		closeNow(t, p.server)
-		must(t, p, awaitEOF(p.client))
-		closeNow(t, p.client)
+		closeNow(t, p.Server)
+		must(t, p, kerneltest.AwaitEOF(p.Client))
+		closeNow(t, p.Client)
 	}
 	talk(false)
 	r.awaitVerdicts(t, 2, soon)

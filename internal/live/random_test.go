@@ -3,7 +3,6 @@
 package live_test
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -30,7 +29,7 @@ type truth struct {
 	closedFirst conn.Role // who closed first
 	neither     bool
 	both        bool
-	outcome     outcome
+	outcome     kerneltest.Outcome
 	serverIsA   bool
 	closer      int
 }
@@ -98,7 +97,7 @@ func (g *generator) ends() int {
 }
 
 func (g *generator) run(tr *truth, way int) error {
-	if way >= len(closings) || !closings[way].forks {
+	if !startsProcess(way) {
 		forks.RLock()
 		defer forks.RUnlock()
 	}
@@ -113,59 +112,40 @@ func (g *generator) run(tr *truth, way int) error {
 	return g.close(tr, closings[way])
 }
 
-func (g *generator) close(tr *truth, way closing) error {
-	tr.way, tr.outcome = way.name, way.want
-	listener, err := listenAt(tr.server, true)
+func (g *generator) close(tr *truth, way kerneltest.Closing) error {
+	tr.way, tr.outcome = way.Name, way.Outcome
+	listener, err := kerneltest.Listen(tr.server, true)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(listener)
-	p, err := connect(listener, tr.server)
+	p, err := kerneltest.Connect(listener, tr.server)
 	if err != nil {
 		return err
 	}
-	a, b := p.client, p.server
+	a, b := p.Client, p.Server
 	if tr.serverIsA {
-		a, b = p.server, p.client
+		a, b = p.Server, p.Client
 	}
-	tr.closer, err = way.run(a, b)
+	tr.closer, err = way.Run(a, b)
 	return err
 }
 
 // refuse connects to a port that nobody listens at.
 func (g *generator) refuse(tr *truth) error {
-	tr.way, tr.neither = "refused", true
-	tr.outcome = outcome{how: conn.Refused, b: []string{"SYN_SENT CLOSE"}}
+	tr.way, tr.neither, tr.outcome = "refused", true, kerneltest.Refused
 	tr.server = netip.AddrPortFrom(tr.server.Addr(), serverPort+1)
-	fd, err := dial(tr.server)
-	if err == nil {
-		unix.Close(fd)
-		return errors.New("not refused")
-	}
-	if !errors.Is(err, unix.ECONNREFUSED) {
-		return err
-	}
-	return nil
+	return kerneltest.Refuse(tr.server)
 }
 
 // abandon gives up in SYN_SENT.
 func (g *generator) abandon(tr *truth) error {
-	tr.way, tr.neither, tr.closer = "given up in SYN_SENT", true, self
-	tr.outcome = outcome{how: conn.Abandoned, mechanism: event.MechanismClose, b: []string{"SYN_SENT CLOSE"}}
+	tr.way, tr.neither, tr.closer, tr.outcome = "given up in SYN_SENT", true, self, kerneltest.Abandoned
 	third := tr.server.Addr().As4()
 	tr.server = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 91, third[2], third[3]}), serverPort)
-	fd, err := tcpSocket(tr.server.Addr())
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return err
-	}
-	if err := unix.Connect(fd, sockaddr(tr.server)); !errors.Is(err, unix.EINPROGRESS) {
-		return fmt.Errorf("connect: %v", err)
-	}
-	return nil
+	fd, err := kerneltest.BeginDial(netip.AddrPort{}, tr.server)
+	unix.Close(fd)
+	return err
 }
 
 // seen is what the trace says of one end.
@@ -213,8 +193,9 @@ func (r *recorder) ends() map[netip.AddrPort]map[conn.Role]*seen {
 // check holds what the trace says of a connection against the truth.
 func (tr *truth) check(t *testing.T, ends map[conn.Role]*seen) {
 	t.Helper()
+	clientStates := tr.outcome.States(false, !tr.neither && !tr.serverIsA)
 	if tr.neither {
-		tr.checkEnd(t, ends[conn.Client], conn.Neither, tr.outcome.b)
+		tr.checkEnd(t, ends[conn.Client], conn.Neither, clientStates)
 		if len(ends) != 1 {
 			t.Errorf("%s %v: %d ends, want the client's alone", tr.way, tr.server, len(ends))
 		}
@@ -224,24 +205,12 @@ func (tr *truth) check(t *testing.T, ends map[conn.Role]*seen) {
 	if tr.serverIsA {
 		server, client = conn.Local, conn.Remote
 	}
-	serverStates, clientStates := tr.outcome.b, tr.outcome.a
-	if tr.serverIsA {
-		serverStates, clientStates = clientStates, serverStates
-	}
 	if tr.both {
 		server, client = conn.Both, conn.Both
 	}
-	tr.checkEnd(t, ends[conn.Server], server, prefixed("SYN_RECV ", serverStates))
-	tr.checkEnd(t, ends[conn.Client], client, prefixed("SYN_SENT ", clientStates))
+	tr.checkEnd(t, ends[conn.Server], server, tr.outcome.States(true, tr.serverIsA))
+	tr.checkEnd(t, ends[conn.Client], client, clientStates)
 	tr.checkJoin(t, ends)
-}
-
-func prefixed(prefix string, alternatives []string) []string {
-	var all []string
-	for _, a := range alternatives {
-		all = append(all, prefix+a)
-	}
-	return all
 }
 
 func (tr *truth) checkJoin(t *testing.T, ends map[conn.Role]*seen) {
@@ -278,14 +247,14 @@ func (tr *truth) checkEnd(t *testing.T, s *seen, side conn.Side, states []string
 	if v.ClosedFirst != side {
 		fail("closed first", v.ClosedFirst, side)
 	}
-	if v.How != o.how {
-		fail("how", v.How, o.how)
+	if v.How.String() != o.How {
+		fail("how", v.How, o.How)
 	}
-	if v.Ended != o.ended {
-		fail("ended", v.Ended, o.ended)
+	if v.Ended.String() != o.Ended {
+		fail("ended", v.Ended, o.Ended)
 	}
-	if v.Mechanism != o.mechanism {
-		fail("mechanism", v.Mechanism, o.mechanism)
+	if v.Mechanism.String() != o.Mechanism {
+		fail("mechanism", v.Mechanism, o.Mechanism)
 	}
 	if v.Incomplete {
 		fail("incomplete", true, false)
@@ -303,8 +272,8 @@ func (tr *truth) checkCloser(closer *event.Process, fail func(string, any, any))
 		fail("closer", "none", tr.closer)
 	case int(closer.PID) != tr.closer:
 		fail("closer", *closer, tr.closer)
-	case closer.Signal != tr.outcome.signal:
-		fail("signal", closer.Signal, tr.outcome.signal)
+	case int(closer.Signal) != tr.outcome.Signal:
+		fail("signal", closer.Signal, tr.outcome.Signal)
 	}
 }
 

@@ -45,18 +45,18 @@ func TestReentranceLosesNothing(t *testing.T) {
 
 // churn makes connections that the server closes first.
 func churn(addr netip.AddrPort, n int) error {
-	listener, err := listenAt(addr, true)
+	listener, err := kerneltest.Listen(addr, true)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(listener)
 	for range n {
-		p, err := connect(listener, addr)
+		p, err := kerneltest.Connect(listener, addr)
 		if err != nil {
 			return err
 		}
-		withoutForks(func() { unix.Close(p.server) })
-		if err := closeAfterEOF(p.client); err != nil {
+		withoutForks(func() { unix.Close(p.Server) })
+		if err := kerneltest.CloseAfterEOF(p.Client); err != nil {
 			return err
 		}
 	}
@@ -85,6 +85,7 @@ func (r *recorder) awaitQuiet(t *testing.T, n int) {
 // checkHonest wants each verdict to be right, or to be said to be incomplete.
 func (r *recorder) checkHonest(t *testing.T) (wrong, incomplete int) {
 	t.Helper()
+	orderly := kerneltest.Orderly("close")
 	states := map[event.ID][]string{}
 	for _, tr := range r.transitions {
 		if tr.Stays() {
@@ -93,10 +94,8 @@ func (r *recorder) checkHonest(t *testing.T) (wrong, incomplete int) {
 		states[tr.Socket] = append(states[tr.Socket], tr.To.String())
 	}
 	for id, v := range r.verdicts {
-		whole := "SYN_RECV " + activeStates
-		if v.Role() == conn.Client {
-			whole = "SYN_SENT " + passiveStates
-		}
+		server := v.Role() != conn.Client // which closes first
+		whole := orderly.States(server, server)[0]
 		seen := strings.Join(states[id], " ")
 		if v.Incomplete {
 			incomplete++

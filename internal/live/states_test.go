@@ -25,7 +25,7 @@ func TestTwentyThreeConnections(t *testing.T) {
 	const n = 23
 	for range n {
 		p := closedByServer(t, ns, loopback, true)
-		withoutForks(func() { unix.Close(p.client) })
+		withoutForks(func() { unix.Close(p.Client) })
 	}
 	r.awaitVerdicts(t, 2*n, soon)
 	r.stop(t)
@@ -48,13 +48,13 @@ func TestNobodyAccepted(t *testing.T) {
 	var client int
 	var err error
 	ns.Do(func() {
-		listener, failed := listenAt(loopback, true)
+		listener, failed := kerneltest.Listen(loopback, true)
 		if err = failed; err != nil {
 			return
 		}
-		if client, err = dial(loopback); err == nil {
+		if client, err = kerneltest.Dial(loopback); err == nil {
 			withoutForks(func() { unix.Close(listener) })
-			err = awaitReset(client)
+			err = kerneltest.AwaitReset(client)
 		}
 	})
 	must(t, client, err)
@@ -72,16 +72,16 @@ func TestDestroyedSocket(t *testing.T) {
 	t.Parallel()
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
-	var p pair
+	var p kerneltest.Pair
 	var err error
 	ns.Do(func() {
-		listener, failed := listenAt(loopback, true)
+		listener, failed := kerneltest.Listen(loopback, true)
 		if err = failed; err != nil {
 			return
 		}
 		defer unix.Close(listener)
-		if p, err = connect(listener, loopback); err == nil {
-			err = destroy(p.client)
+		if p, err = kerneltest.Connect(listener, loopback); err == nil {
+			err = destroy(p.Client)
 		}
 	})
 	if errors.Is(err, unix.EOPNOTSUPP) {
@@ -122,17 +122,17 @@ func TestNoLocalPort(t *testing.T) {
 	r := record(t, event.Filter{}, ns)
 	var first, second error
 	ns.Do(func() {
-		listener, err := listenAt(loopback, true)
+		listener, err := kerneltest.Listen(loopback, true)
 		if err != nil {
 			first = err
 			return
 		}
 		defer unix.Close(listener)
 		var fd int
-		if fd, first = dial(loopback); first == nil {
+		if fd, first = kerneltest.Dial(loopback); first == nil {
 			defer unix.Close(fd)
 		}
-		_, second = dial(loopback)
+		_, second = kerneltest.Dial(loopback)
 	})
 	if first != nil || !errors.Is(second, unix.EADDRNOTAVAIL) {
 		t.Fatalf("connect: %v, then %v, want EADDRNOTAVAIL", first, second)
@@ -200,16 +200,16 @@ func TestSecondConnectOfASocket(t *testing.T) {
 	var local unix.Sockaddr
 	ns.Do(func() {
 		var listener, fd int
-		if listener, first = listenAt(loopback, true); first != nil {
+		if listener, first = kerneltest.Listen(loopback, true); first != nil {
 			return
 		}
 		defer unix.Close(listener)
-		if fd, first = tcpSocket(loopback.Addr()); first != nil {
+		if fd, first = kerneltest.TCPSocket(loopback.Addr()); first != nil {
 			return
 		}
 		defer unix.Close(fd)
-		first = unix.Connect(fd, sockaddr(nobody))
-		second = unix.Connect(fd, sockaddr(loopback))
+		first = unix.Connect(fd, kerneltest.Sockaddr(nobody))
+		second = unix.Connect(fd, kerneltest.Sockaddr(loopback))
 		local, _ = unix.Getsockname(fd)
 	})
 	if !errors.Is(first, unix.ECONNREFUSED) || second != nil {

@@ -31,8 +31,8 @@ func is(from, to tcpstate.State) func(*event.Transition) bool {
 func tryBind(ns *kerneltest.NetNS, addr netip.AddrPort) (err error) {
 	ns.Do(func() {
 		var fd int
-		if fd, err = tcpSocket(addr.Addr()); err == nil {
-			err = unix.Bind(fd, sockaddr(addr))
+		if fd, err = kerneltest.TCPSocket(addr.Addr()); err == nil {
+			err = unix.Bind(fd, kerneltest.Sockaddr(addr))
 			unix.Close(fd)
 		}
 	})
@@ -41,19 +41,19 @@ func tryBind(ns *kerneltest.NetNS, addr netip.AddrPort) (err error) {
 
 // closedByServer makes a connection that the server closes first. The listener is
 // closed as well: the timewait socket alone holds the port.
-func closedByServer(t *testing.T, ns *kerneltest.NetNS, addr netip.AddrPort, reuse bool) pair {
+func closedByServer(t *testing.T, ns *kerneltest.NetNS, addr netip.AddrPort, reuse bool) kerneltest.Pair {
 	t.Helper()
-	var p pair
+	var p kerneltest.Pair
 	var err error
 	ns.Do(func() {
 		var listener int
-		if listener, err = listenAt(addr, reuse); err != nil {
+		if listener, err = kerneltest.Listen(addr, reuse); err != nil {
 			return
 		}
 		defer unix.Close(listener)
-		if p, err = connect(listener, addr); err == nil {
-			withoutForks(func() { unix.Close(p.server) })
-			err = awaitEOF(p.client)
+		if p, err = kerneltest.Connect(listener, addr); err == nil {
+			withoutForks(func() { unix.Close(p.Server) })
+			err = kerneltest.AwaitEOF(p.Client)
 		}
 	})
 	if err != nil {
@@ -96,7 +96,7 @@ func TestTimeWaitRunsOut(t *testing.T) {
 			ns := kerneltest.NewNetNS(t)
 			r := record(t, event.Filter{}, ns)
 			p := closedByServer(t, ns, addr, false)
-			withoutForks(func() { unix.Close(p.client) })
+			withoutForks(func() { unix.Close(p.Client) })
 			entry := r.await(t, "TIME_WAIT", 5*time.Second, is(tcpstate.FinWait2, tcpstate.TimeWait))
 			if entry.Cause != event.CauseFin || entry.Local != addr {
 				t.Errorf("TIME_WAIT by %q at %v, want fin at %v", entry.Cause, entry.Local, addr)
@@ -124,7 +124,7 @@ func TestOrphanedFinWait2RunsOut(t *testing.T) {
 	ns.Sysctl(t, "net/ipv4/tcp_fin_timeout", "3")
 	r := record(t, event.Filter{}, ns)
 	p := closedByServer(t, ns, loopback, false)
-	defer unix.Close(p.client)
+	defer unix.Close(p.Client)
 	entry := r.await(t, "FIN_WAIT2", 5*time.Second, is(tcpstate.FinWait1, tcpstate.FinWait2))
 	if entry.Until == 0 {
 		t.Fatal("FIN_WAIT2 without a process, and no word of when it ends")
@@ -147,25 +147,25 @@ func TestFinWait2WithoutAProcess(t *testing.T) {
 	ns := kerneltest.NewNetNS(t)
 	ns.Sysctl(t, "net/ipv4/tcp_fin_timeout", "3")
 	r := record(t, event.Filter{}, ns)
-	var p pair
+	var p kerneltest.Pair
 	var err error
 	ns.Do(func() {
 		var listener int
-		if listener, err = listenAt(loopback, false); err != nil {
+		if listener, err = kerneltest.Listen(loopback, false); err != nil {
 			return
 		}
 		defer unix.Close(listener)
-		if p, err = connect(listener, loopback); err == nil {
-			err = unix.Shutdown(p.server, unix.SHUT_WR)
+		if p, err = kerneltest.Connect(listener, loopback); err == nil {
+			err = unix.Shutdown(p.Server, unix.SHUT_WR)
 		}
 	})
 	must(t, p, err)
-	defer unix.Close(p.client)
+	defer unix.Close(p.Client)
 	entry := r.await(t, "FIN_WAIT2", 5*time.Second, is(tcpstate.FinWait1, tcpstate.FinWait2))
 	if entry.Until != 0 {
 		t.Errorf("FIN_WAIT2 until %v although a process has the socket", entry.Until)
 	}
-	withoutForks(func() { unix.Close(p.server) })
+	withoutForks(func() { unix.Close(p.Server) })
 	orphan := r.await(t, "the news of its end", 5*time.Second, is(tcpstate.FinWait2, tcpstate.FinWait2))
 	proveEnd(t, ns, loopback, orphan.Until)
 	end := r.await(t, "the end", 5*time.Second, is(tcpstate.FinWait2, tcpstate.Close))
@@ -181,7 +181,7 @@ func TestTimeWaitTableFull(t *testing.T) {
 	ns.Sysctl(t, "net/ipv4/tcp_max_tw_buckets", "0")
 	r := record(t, event.Filter{}, ns)
 	p := closedByServer(t, ns, loopback, false)
-	withoutForks(func() { unix.Close(p.client) })
+	withoutForks(func() { unix.Close(p.Client) })
 	end := r.await(t, "the early end", 5*time.Second, func(tr *event.Transition) bool {
 		return tr.Local == loopback && tr.Remote.Port() != 0 && tr.To == tcpstate.Close
 	})
@@ -207,7 +207,7 @@ func TestTimeWaitEndsEarly(t *testing.T) {
 			ns := kerneltest.NewNetNS(t)
 			r := record(t, event.Filter{}, ns)
 			p := closedByServer(t, ns, loopback, true)
-			withoutForks(func() { unix.Close(p.client) })
+			withoutForks(func() { unix.Close(p.Client) })
 			entry := r.await(t, "TIME_WAIT", 5*time.Second, is(tcpstate.FinWait2, tcpstate.TimeWait))
 			tc.end(t, ns, entry.Remote)
 			end := r.await(t, "the early end", 5*time.Second, is(tcpstate.TimeWait, tcpstate.Close))
@@ -224,7 +224,7 @@ func connectFromSamePort(t *testing.T, ns *kerneltest.NetNS, client netip.AddrPo
 	var err error
 	ns.Do(func() {
 		var listener int
-		if listener, err = listenAt(loopback, true); err != nil {
+		if listener, err = kerneltest.Listen(loopback, true); err != nil {
 			return
 		}
 		defer unix.Close(listener)
@@ -242,7 +242,7 @@ func connectWithReuse(t *testing.T, ns *kerneltest.NetNS, client netip.AddrPort)
 	var err error
 	ns.Do(func() {
 		var listener int
-		if listener, err = listenAt(client, true); err != nil {
+		if listener, err = kerneltest.Listen(client, true); err != nil {
 			return
 		}
 		defer unix.Close(listener)
@@ -255,16 +255,16 @@ func connectWithReuse(t *testing.T, ns *kerneltest.NetNS, client netip.AddrPort)
 
 // connectBound makes a connection from a given address.
 func connectBound(from, to netip.AddrPort) error {
-	fd, err := tcpSocket(from.Addr())
+	fd, err := kerneltest.TCPSocket(from.Addr())
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
 	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	if err := unix.Bind(fd, sockaddr(from)); err != nil {
+	if err := unix.Bind(fd, kerneltest.Sockaddr(from)); err != nil {
 		return err
 	}
-	return unix.Connect(fd, sockaddr(to))
+	return unix.Connect(fd, kerneltest.Sockaddr(to))
 }
 
 // drawReset makes the timewait socket acknowledge a stray segment, which the closed
@@ -283,7 +283,7 @@ func TestNetworkNamespaceGone(t *testing.T) {
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
 	p := closedByServer(t, ns, loopback, false)
-	withoutForks(func() { unix.Close(p.client) })
+	withoutForks(func() { unix.Close(p.Client) })
 	r.await(t, "TIME_WAIT", 5*time.Second, is(tcpstate.FinWait2, tcpstate.TimeWait))
 	ns.Close()
 	end := r.await(t, "the end", 10*time.Second, is(tcpstate.TimeWait, tcpstate.Close))

@@ -51,17 +51,17 @@ func (l *lab) listen(t *testing.T, port uint16) int {
 	t.Helper()
 	var fd int
 	var err error
-	l.far.Do(func() { fd, err = listenAt(netip.AddrPortFrom(farAddr, port), true) })
+	l.far.Do(func() { fd, err = kerneltest.Listen(netip.AddrPortFrom(farAddr, port), true) })
 	t.Cleanup(func() { unix.Close(fd) })
 	return must(t, fd, err)
 }
 
 // connect makes a connection from the near to the far host.
-func (l *lab) connect(t *testing.T, listener int, port uint16) pair {
+func (l *lab) connect(t *testing.T, listener int, port uint16) kerneltest.Pair {
 	t.Helper()
-	var p pair
+	var p kerneltest.Pair
 	var err error
-	l.near.Do(func() { p, err = connect(listener, netip.AddrPortFrom(farAddr, port)) })
+	l.near.Do(func() { p, err = kerneltest.Connect(listener, netip.AddrPortFrom(farAddr, port)) })
 	return must(t, p, err)
 }
 
@@ -70,21 +70,8 @@ func begin(t *testing.T, ns *kerneltest.NetNS, from, to netip.AddrPort) int {
 	t.Helper()
 	var fd int
 	var err error
-	ns.Do(func() {
-		if fd, err = tcpSocket(to.Addr()); err != nil {
-			return
-		}
-		unix.SetNonblock(fd, true)
-		if from.IsValid() {
-			err = unix.Bind(fd, sockaddr(from))
-		}
-		if err == nil {
-			err = unix.Connect(fd, sockaddr(to))
-		}
-	})
-	if !errors.Is(err, unix.EINPROGRESS) {
-		t.Fatalf("connect: %v", err)
-	}
+	ns.Do(func() { fd, err = kerneltest.BeginDial(from, to) })
+	must(t, fd, err)
 	t.Cleanup(func() { unix.Close(fd) })
 	return fd
 }
@@ -199,23 +186,23 @@ func TestFinBehindUnsentData(t *testing.T) {
 	// A window that does not grow, and is smaller than what the client can buffer.
 	unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)
 	p := l.connect(t, listener, 19104)
-	unix.SetNonblock(p.client, true)
+	unix.SetNonblock(p.Client, true)
 	for chunk := make([]byte, 64<<10); ; { // until neither window nor buffer has room
-		if _, err := unix.Write(p.client, chunk); errors.Is(err, unix.EAGAIN) {
+		if _, err := unix.Write(p.Client, chunk); errors.Is(err, unix.EAGAIN) {
 			break
 		}
 	}
-	unix.Shutdown(p.client, unix.SHUT_WR)
+	unix.Shutdown(p.Client, unix.SHUT_WR)
 	closing := l.trace.await(t, "FIN_WAIT1", soon, on(l.near, tcpstate.Established, tcpstate.FinWait1))
 	if !closing.FinUnsent {
 		t.Error("FIN_WAIT1 with data before the FIN is not told as such")
 	}
-	unix.Shutdown(p.server, unix.SHUT_WR)
+	unix.Shutdown(p.Server, unix.SHUT_WR)
 	l.trace.await(t, "CLOSING", soon, on(l.near, tcpstate.FinWait1, tcpstate.Closing))
-	if err := closeAfterEOF(p.server); err != nil {
+	if err := kerneltest.CloseAfterEOF(p.Server); err != nil {
 		t.Fatal(err)
 	}
-	unix.Close(p.client)
+	unix.Close(p.Client)
 	l.trace.awaitVerdicts(t, 2, soon)
 	for _, v := range l.trace.verdicts {
 		if v.RoleOf(v.ClosedFirst) != conn.Server || v.How != conn.Fin {
@@ -248,7 +235,7 @@ func TestLostPeerTimesOut(t *testing.T) {
 			l := newLab(t, tc.port)
 			p := l.connect(t, l.listen(t, tc.port), tc.port)
 			l.wire.Drop()
-			tc.wait(p.client)
+			tc.wait(p.Client)
 			end := l.trace.await(t, "the end", 20*time.Second, on(l.near, tcpstate.Established, tcpstate.Close))
 			v := l.trace.verdicts[end.Socket]
 			if end.Cause != event.CauseTimeout || v.ClosedFirst != conn.Neither || v.How != conn.Timeout {
