@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
-	"testing"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -19,7 +18,7 @@ import (
 
 // RequireRoot ends the test without root: as skipped on a developer's machine, as
 // failed where CI says that root is there.
-func RequireRoot(tb testing.TB) {
+func RequireRoot(tb TB) {
 	tb.Helper()
 	switch {
 	case os.Geteuid() == 0:
@@ -33,49 +32,59 @@ func RequireRoot(tb testing.TB) {
 // NetNS is a network namespace that ends with its test. Loopback is up in it.
 type NetNS struct {
 	Inode   uint32
-	path    string
+	Path    string // of its file
+	thread  int
 	calls   chan func()
 	closing sync.Once
 }
 
 // NewNetNS makes a network namespace.
-func NewNetNS(tb testing.TB) *NetNS {
+func NewNetNS(tb TB) *NetNS {
 	tb.Helper()
 	RequireRoot(tb)
 	ns := &NetNS{calls: make(chan func())}
-	ready := make(chan error)
-	go ns.serve(ready)
-	if err := <-ready; err != nil {
+	if err := ns.start(ns.enterNew); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(ns.Close)
 	return ns
 }
 
+// JoinNetNS has a thread in a network namespace that another process made.
+func JoinNetNS(path string) (*NetNS, error) {
+	ns := &NetNS{Path: path, calls: make(chan func())}
+	return ns, ns.start(ns.enter)
+}
+
 // Close ends the namespace, unless sockets still hold it. The test's end does it, too.
 func (ns *NetNS) Close() { ns.closing.Do(func() { close(ns.calls) }) }
 
-// serve owns the thread that is in the namespace. The thread ends with it, as it is
+// start has a thread enter the namespace and serve it. The thread ends with it, as it is
 // never unlocked, and with the last thread and socket the namespace ends.
-func (ns *NetNS) serve(ready chan<- error) {
-	runtime.LockOSThread()
-	err := ns.enterNew()
-	ready <- err
-	if err != nil {
-		return
-	}
-	for call := range ns.calls {
-		call()
-	}
+func (ns *NetNS) start(enter func() error) error {
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := enter()
+		ready <- err
+		if err != nil {
+			return
+		}
+		for call := range ns.calls {
+			call()
+		}
+	}()
+	return <-ready
 }
 
 func (ns *NetNS) enterNew() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("make a network namespace: %w", err)
 	}
-	ns.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
+	ns.thread = unix.Gettid()
+	ns.Path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), ns.thread)
 	var stat unix.Stat_t
-	if err := unix.Stat(ns.path, &stat); err != nil {
+	if err := unix.Stat(ns.Path, &stat); err != nil {
 		return fmt.Errorf("look at the network namespace: %w", err)
 	}
 	ns.Inode = uint32(stat.Ino)
@@ -83,18 +92,7 @@ func (ns *NetNS) enterNew() error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/tcp_max_tw_buckets", []byte("262144"), 0); err != nil {
 		return fmt.Errorf("make room for TIME_WAIT: %w", err)
 	}
-	return linkUp("lo")
-}
-
-func linkUp(name string) error {
-	link, err := netlink.LinkByName(name)
-	if err != nil {
-		return fmt.Errorf("find %s: %w", name, err)
-	}
-	if err := netlink.LinkSetUp(link); err != nil {
-		return fmt.Errorf("set %s up: %w", name, err)
-	}
-	return nil
+	return setUp("lo")
 }
 
 // Do runs a function on a thread that is in the namespace: sockets that it makes, and
@@ -118,25 +116,26 @@ func (ns *NetNS) Route(prefix netip.Prefix, device string) error {
 	return addRoute(&netlink.Route{Scope: netlink.SCOPE_LINK}, prefix, device)
 }
 
+// RouteVia sends a prefix to a neighbour. It runs inside Do.
+func (ns *NetNS) RouteVia(prefix netip.Prefix, neighbour netip.Addr) error {
+	return addRoute(&netlink.Route{Gw: neighbour.AsSlice()}, prefix, "")
+}
+
 // Unreachable has a prefix refused, by ICMP where the namespace forwards. It runs inside
 // Do.
 func (ns *NetNS) Unreachable(prefix netip.Prefix) error {
-	destination, err := netlink.ParseIPNet(prefix.String())
-	if err != nil {
-		return err
-	}
-	if err := netlink.RouteAdd(&netlink.Route{Type: unix.RTN_UNREACHABLE, Dst: destination}); err != nil {
-		return fmt.Errorf("make %v unreachable: %w", prefix, err)
-	}
-	return nil
+	return addRoute(&netlink.Route{Type: unix.RTN_UNREACHABLE}, prefix, "")
 }
 
-func addRoute(route *netlink.Route, prefix netip.Prefix, device string) error {
-	link, err := netlink.LinkByName(device)
-	if err != nil {
-		return fmt.Errorf("find %s: %w", device, err)
+// addRoute adds a route for a prefix; "": it needs no device.
+func addRoute(route *netlink.Route, prefix netip.Prefix, device string) (err error) {
+	if device != "" {
+		link, err := netlink.LinkByName(device)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", device, err)
+		}
+		route.LinkIndex = link.Attrs().Index
 	}
-	route.LinkIndex = link.Attrs().Index
 	if route.Dst, err = netlink.ParseIPNet(prefix.String()); err != nil {
 		return err
 	}
@@ -151,14 +150,18 @@ func (ns *NetNS) Go(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the function
-		done <- ns.in(f)
+		err := ns.enter()
+		if err == nil {
+			err = f()
+		}
+		done <- err
 	}()
 	return done
 }
 
 // SideBySide runs a function in the namespace, on so many threads at a time, and hands each
 // its number. It fails the test with the first error.
-func (ns *NetNS) SideBySide(tb testing.TB, threads int, f func(n int) error) {
+func (ns *NetNS) SideBySide(tb TB, threads int, f func(n int) error) {
 	tb.Helper()
 	var running []<-chan error
 	for n := range threads {
@@ -171,8 +174,8 @@ func (ns *NetNS) SideBySide(tb testing.TB, threads int, f func(n int) error) {
 	}
 }
 
-func (ns *NetNS) in(f func() error) error {
-	fd, err := unix.Open(ns.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func (ns *NetNS) enter() error {
+	fd, err := unix.Open(ns.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open the network namespace: %w", err)
 	}
@@ -180,11 +183,11 @@ func (ns *NetNS) in(f func() error) error {
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("enter the network namespace: %w", err)
 	}
-	return f()
+	return nil
 }
 
 // Sysctl sets a sysctl of the namespace, such as net/ipv4/tcp_fin_timeout.
-func (ns *NetNS) Sysctl(tb testing.TB, name, value string) {
+func (ns *NetNS) Sysctl(tb TB, name, value string) {
 	tb.Helper()
 	var err error
 	ns.Do(func() { err = os.WriteFile("/proc/sys/"+name, []byte(value), 0) })
@@ -195,7 +198,7 @@ func (ns *NetNS) Sysctl(tb testing.TB, name, value string) {
 
 // Steer spreads the packets that a device receives over all processors (receive
 // packet steering): softirqs then interrupt programs that run for the same socket.
-func (ns *NetNS) Steer(tb testing.TB, device string) {
+func (ns *NetNS) Steer(tb TB, device string) {
 	tb.Helper()
 	err := <-ns.Go(func() error {
 		// sysfs shows the namespace of who mounts it: this thread gets a mount of its own.

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -23,14 +22,19 @@ const childMark = "TCPTRACE_TEST_CHILD"
 // The first thread has Main alone, so that a child can do without it.
 func init() { runtime.LockOSThread() }
 
-// Main runs the tests, or, in a process that Holder started, what a child does: it
-// holds what it was given and obeys orders, until its standard input ends.
+// Main runs the tests, unless the process is a child.
 func Main(m *testing.M) {
-	if os.Getenv(childMark) == "" {
-		os.Exit(m.Run())
+	ServeChild()
+	os.Exit(m.Run())
+}
+
+// ServeChild does what a child does in a process that Holder started: it holds what it was
+// given and obeys orders, until its standard input ends. In others it returns.
+func ServeChild() {
+	if os.Getenv(childMark) != "" {
+		fmt.Println("ready")
+		serve(bufio.NewScanner(os.Stdin))
 	}
-	fmt.Println("ready")
-	serve(bufio.NewScanner(os.Stdin))
 }
 
 // serve obeys orders until there are no more, and ends the process.
@@ -117,45 +121,43 @@ func receive(from int) (int, error) {
 	return fds[0], nil
 }
 
-// Child is a process that holds a file.
+// Child is a process that holds files.
 type Child struct {
-	PID int
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Reader
-	// gone is closed when the process has ended.
-	gone  chan struct{}
-	ended sync.Once
+	PID   int
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   *bufio.Reader
+	ended <-chan struct{}
 }
 
-// start starts the process on a thread that outlives it: it is killed with the thread
-// that started it, and any other may end before.
-func (c *Child) start() error {
-	started := make(chan error)
+// Start starts a command, which dies with this process, and returns what is closed when the
+// command has ended. It is killed with the thread that started it, which therefore waits
+// for its end.
+func Start(cmd *exec.Cmd) (<-chan struct{}, error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	started, ended := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := c.cmd.Start()
+		err := cmd.Start()
 		started <- err
 		if err == nil {
-			<-c.gone
+			cmd.Wait()
+			close(ended)
 		}
 	}()
-	err := <-started
-	if err == nil {
-		c.PID = c.cmd.Process.Pid
-	}
-	return err
+	return ended, <-started
 }
 
-// Holder starts a process that holds the file, such as a socket. The caller keeps
-// its own copy. The test's TestMain must call Main. The process is killed with the
-// thread that started it.
-func Holder(file *os.File) (*Child, error) {
+// Holder starts a process that holds files, such as sockets. The caller keeps its own
+// copies. The test's TestMain must call Main, a program ServeChild.
+func Holder(files ...*os.File) (*Child, error) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), childMark+"=1", "GOMAXPROCS=1")
-	cmd.ExtraFiles = []*os.File{file}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.ExtraFiles = files
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -164,10 +166,11 @@ func Holder(file *os.File) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Child{cmd: cmd, in: in, out: bufio.NewReader(out), gone: make(chan struct{})}
-	if err := c.start(); err != nil {
+	ended, err := Start(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("start a holder: %w", err)
 	}
+	c := &Child{cmd.Process.Pid, cmd, in, bufio.NewReader(out), ended}
 	if err := c.answer(); err != nil {
 		c.Kill()
 		return nil, err
@@ -193,17 +196,11 @@ func (c *Child) answer() error {
 // Exit makes the process exit, and waits for its end.
 func (c *Child) Exit() {
 	c.in.Close()
-	c.wait()
-}
-
-func (c *Child) wait() {
-	if c.cmd.Wait() == nil || c.cmd.ProcessState != nil {
-		c.ended.Do(func() { close(c.gone) })
-	}
+	<-c.ended
 }
 
 // Kill kills the process by SIGKILL, and waits for its end.
 func (c *Child) Kill() {
 	c.cmd.Process.Kill()
-	c.wait()
+	<-c.ended
 }
