@@ -23,8 +23,8 @@ func (p ports) String() string {
 	return fmt.Sprintf("%d-%d", p.first, p.last)
 }
 
-// filter is what a tracer is told to trace, as this program understands it: a reading of
-// the manual of its own.
+// filter is what a tracer is to trace, as this program understands it: its own reading of
+// the manual.
 type filter struct {
 	either, local, remote ports
 	host                  netip.Prefix // the zero one holds all
@@ -87,21 +87,22 @@ const (
 	halfOfChosen = (firstChosen + lastChosen) / 2
 )
 
-// anyFilter makes up a filter: each condition stands in it or not.
-func anyFilter(r *rand.Rand, hosts []netip.Prefix, namespaces []uint32) filter {
+// anyFilter makes up a filter: each condition is in it or not.
+func anyFilter(r *rand.Rand, hosts []netip.Prefix, network []*namespace) filter {
 	var f filter
 	if r.IntN(4) == 0 {
 		return f
 	}
 	switch r.IntN(8) {
 	case 0:
-		f.either = onePort(r)
+		f.either.first = anyPort(r)
+		f.either.last = f.either.first
 	case 1:
-		f.either = somePorts(r)
+		f.either = anyPorts(r)
 	case 2:
-		f.local = somePorts(r)
+		f.local = anyPorts(r)
 	case 3:
-		f.remote = somePorts(r)
+		f.remote = anyPorts(r)
 	case 4:
 		f.local = ports{halfOfChosen, lastChosen}
 	}
@@ -112,17 +113,14 @@ func anyFilter(r *rand.Rand, hosts []netip.Prefix, namespaces []uint32) filter {
 		f.family = 4 + 2*r.IntN(2)
 	}
 	if r.IntN(3) == 0 {
-		f.netns = namespaces[r.IntN(len(namespaces))]
+		f.netns = network[r.IntN(len(network))].Inode
 	}
 	return f
 }
 
-func onePort(r *rand.Rand) ports {
-	port := firstPort + uint16(r.IntN(lastPort-firstPort+1))
-	return ports{port, port}
-}
+func anyPort(r *rand.Rand) uint16 { return firstPort + uint16(r.IntN(lastPort-firstPort+1)) }
 
-func somePorts(r *rand.Rand) ports {
-	a, b := onePort(r), onePort(r)
-	return ports{min(a.first, b.first), max(a.first, b.first)}
+func anyPorts(r *rand.Rand) ports {
+	a, b := anyPort(r), anyPort(r)
+	return ports{min(a, b), max(a, b)}
 }

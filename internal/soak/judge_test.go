@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +17,7 @@ import (
 // the namespace 7.
 func world(change func(*truth)) *store {
 	t := &truth{
-		Way:    wayClose,
+		Way:    closings[0].Name,
 		Server: place{7, netip.MustParseAddrPort("127.16.0.1:9300")},
 		Client: place{7, netip.MustParseAddrPort("127.0.0.1:40000")},
 		Begun:  10, Opened: 20, Closing: 30, Done: 40,
@@ -25,7 +27,7 @@ func world(change func(*truth)) *store {
 		change(t)
 	}
 	s := newStore(1)
-	s.hear(0, &word{Now: 50, Truth: t})
+	s.add(0, &report{Now: 50, Truth: t})
 	return s
 }
 
@@ -45,8 +47,12 @@ const (
 // judged returns the kinds of the faults that a stream has.
 func judged(t *testing.T, f filter, s *store, lines ...string) (kinds []string, all tally) {
 	t.Helper()
-	j := newJudge(f, s, map[uint32]bool{7: true})
-	if err := readStream(strings.NewReader(strings.Join(lines, "\n")+"\n"), j.take); err != nil {
+	stream := filepath.Join(t.TempDir(), "stream")
+	if err := os.WriteFile(stream, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j := newJudge(f, s, func(netns uint32) bool { return netns == 7 })
+	if err := readStream(stream, j.take); err != nil {
 		t.Fatal(err)
 	}
 	all = j.judge(int64(time.Second), false)
@@ -141,7 +147,7 @@ const (
 func TestDamageIsBounded(t *testing.T) {
 	s := newStore(1)
 	for n := range 2 * damageOf {
-		s.hear(0, &word{Now: 50, Truth: &truth{
+		s.add(0, &report{Now: 50, Truth: &truth{
 			Way: wayRefused, First: nobody, Begun: 10, Done: 40,
 			Server: place{7, netip.MustParseAddrPort(fmt.Sprintf("127.16.0.%d:9300", n+1))}, Client: place{NetNS: 7},
 		}})
@@ -238,12 +244,11 @@ func TestText(t *testing.T) {
 	}
 }
 
-// What one had before is not left behind.
-func TestNews(t *testing.T) {
-	before := things{aProgram: {"1", "2"}, aMount: {"a"}}
-	after := things{aProgram: {"2", "3"}, aMap: {"7"}, aMount: {"a"}}
-	if got := fmt.Sprint(after.news(before)); got != "[BPF program 3 BPF map 7]" {
-		t.Errorf("news are %s", got)
+// What was there before is not left behind.
+func TestSubtract(t *testing.T) {
+	left := subtract([]string{"BPF program 2", "BPF program 3", "BPF map 2", "mount a"}, []string{"BPF program 1", "BPF program 2", "mount a"})
+	if want := []string{"BPF program 3", "BPF map 2"}; !slices.Equal(left, want) {
+		t.Errorf("left are %q, want %q", left, want)
 	}
 }
 
@@ -269,7 +274,7 @@ func TestWhole(t *testing.T) {
 	for _, tc := range []struct {
 		connections, open, lost, faults int
 	}{{1, 0, 0, 0}, {2, 0, 0, 1}, {0, 0, 0, 1}, {1, 1, 0, 1}, {2, 0, 1, 0}, {100, 0, 1, 1}} {
-		text := fmt.Sprintf("%d connections (both ends seen of 1)\nstill open:        %d\nevents lost:       %d\n", tc.connections, tc.open, tc.lost)
+		text := fmt.Sprintf("%d connections (both ends seen of 1)\nclosed first by:   server 1, client 0, both 0, neither 0\nstill open:        %d\nevents lost:       %d\n", tc.connections, tc.open, tc.lost)
 		if got := judgeWhole(text, world(nil)); len(got) != tc.faults {
 			t.Errorf("%+v: faults %v", tc, got)
 		}

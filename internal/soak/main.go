@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command soak runs tcptrace for long, beside what else a machine does: workers in
-// several network namespaces make connections and close them in ways that they know,
-// tracers with filters and outputs of all kinds come, go and are killed beside each
-// other, and each verdict is held against the truth. At the end nothing must be left
-// behind in the kernel, memory must have stayed flat, and each gap must be accounted for.
+// Command soak runs tcptrace for a long time under everything that a machine does at once.
+// Workers in several network namespaces make connections and close them in ways that they
+// know. Tracers with random filters and outputs start, end and are killed next to each
+// other, and each verdict is compared with the truth. At the end nothing must be left in
+// the kernel, memory must have stayed flat, and each gap must be explained by a loss.
 package main
 
 import (
@@ -15,11 +15,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
 // options are the flags.
@@ -33,12 +34,9 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == holderArg {
-		exit(hold())
-	}
+	kerneltest.ServeChild()
 	if len(os.Args) > 1 && os.Args[1] == workerArg {
-		runtime.LockOSThread() // its holders die with the thread that started them
-		exit(work(os.Args[2:]))
+		exit(work(os.Args[2]))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, parse())
@@ -58,12 +56,12 @@ func exit(err error) {
 
 func parse() options {
 	var o options
-	flag.Float64Var(&o.minutes, "minutes", 10, "how long, in minutes")
-	flag.Float64Var(&o.rate, "rate", 700, "connections a second, about, of all workers")
-	flag.Uint64Var(&o.seed, "seed", 0, "seed of all that is random (default: another each time)")
+	flag.Float64Var(&o.minutes, "minutes", 10, "how long to run, in minutes")
+	flag.Float64Var(&o.rate, "rate", 700, "connections per second, of all workers together")
+	flag.Uint64Var(&o.seed, "seed", 0, "seed of everything random (default: a new one each time)")
 	flag.StringVar(&o.tcptrace, "tcptrace", "", "the tcptrace to run (default: built from this module)")
-	flag.BoolVar(&o.steer, "steer", false, "have events lost: one namespace's packets go to all processors")
-	flag.BoolVar(&o.lie, "lie", false, "have the workers tell a lie now and then: the run must fail")
+	flag.BoolVar(&o.steer, "steer", false, "make events get lost: all CPUs handle one namespace's packets")
+	flag.BoolVar(&o.lie, "lie", false, "make workers lie now and then: the run must fail")
 	flag.Parse()
 	if o.seed == 0 {
 		o.seed = rand.Uint64N(1 << 32)
@@ -76,18 +74,18 @@ func (o *options) check() error {
 	case flag.NArg() > 0:
 		return fmt.Errorf("unknown argument %q", flag.Arg(0))
 	case o.minutes <= 0:
-		return errors.New("-minutes: more than 0")
+		return errors.New("-minutes must be more than 0")
 	case o.rate <= 0 || o.rate > 10_000:
-		return errors.New("-rate: more than 0, and at most 10,000")
+		return errors.New("-rate must be more than 0 and at most 10,000")
 	case os.Geteuid() != 0:
 		return errors.New("tracing and network namespaces need root: run it with sudo")
 	}
 	return nil
 }
 
-// beAlone makes sure that no other run is on the machine: the tracer of the whole run would
-// see its connections, too. The name is gone with the process.
-func beAlone() error {
+// claimMachine makes sure that no other run is on the machine: the tracer of the whole run
+// would see its connections, too. The name is gone with the process.
+func claimMachine() error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
 		err = unix.Bind(fd, &unix.SockaddrUnix{Name: "@tcptrace-soak"})
@@ -108,10 +106,10 @@ func run(ctx context.Context, o options) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if err := beAlone(); err != nil {
+	if err := claimMachine(); err != nil {
 		return err
 	}
-	before, err := look()
+	before, err := listKernelObjects()
 	if err != nil {
 		return err
 	}
@@ -120,12 +118,17 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	began := time.Now()
-	if err := s.run(ctx); err != nil {
-		s.fail(nil, fault{kind: "error", what: err.Error()})
+	if err := kerneltest.RunOutside(func(tb kerneltest.TB) { s.run(ctx, tb) }); err != nil {
+		s.failError(err)
 	}
-	s.clear(before)
+	if s.leftovers, err = s.findLeftovers(before); err != nil {
+		s.failError(err)
+	}
+	for _, thing := range s.leftovers {
+		s.fail(fault{kind: "left", what: "left behind: " + thing})
+	}
 	s.report(os.Stdout, time.Since(began))
-	if len(s.faults) > 0 {
+	if s.total > 0 {
 		return errFaults
 	}
 	return errors.Join(os.RemoveAll(s.dir), context.Cause(ctx))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -24,14 +23,8 @@ func memoryOf(pid int) (u usage, err error) {
 		return u, fmt.Errorf("read the memory of a tracer: %w", err)
 	}
 	for line := range strings.Lines(string(content)) {
-		name, value, _ := strings.Cut(line, ":")
-		to := map[string]*int{"VmRSS": &u.rss, "RssAnon": &u.anon}[name]
-		if to == nil {
-			continue
-		}
-		if *to, err = strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB")); err != nil {
-			return u, fmt.Errorf("read %s of a tracer: %w", name, err)
-		}
+		fmt.Sscanf(line, "VmRSS: %d kB", &u.rss)
+		fmt.Sscanf(line, "RssAnon: %d kB", &u.anon)
 	}
 	if u.rss == 0 {
 		return u, fmt.Errorf("read the memory of process %d: it has none", pid)
@@ -81,19 +74,12 @@ func judgeMemory(seen []usage) memory {
 	return m
 }
 
+// median is the sample with the median of resident memory, at the middle time.
 func median(seen []usage) usage {
-	of := func(get func(usage) int) int {
-		var all []int
-		for _, u := range seen {
-			all = append(all, get(u))
-		}
-		slices.Sort(all)
-		return all[len(all)/2]
-	}
-	return usage{
-		at:  seen[len(seen)/2].at,
-		rss: of(func(u usage) int { return u.rss }), anon: of(func(u usage) int { return u.anon }),
-	}
+	sorted := slices.SortedFunc(slices.Values(seen), func(a, b usage) int { return a.rss - b.rss })
+	m := sorted[len(sorted)/2]
+	m.at = seen[len(seen)/2].at
+	return m
 }
 
 func mebibytes(kib int) float64 { return float64(kib) / 1024 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -37,7 +38,7 @@ type record struct {
 	Lost                     uint64
 	Transitions, Connections int
 	Open                     int
-	Holders                  []holds
+	Holders                  []holder
 
 	line string // as it was read
 }
@@ -45,8 +46,8 @@ type record struct {
 // actor is a process in a record.
 type actor struct{ PID, Signal int }
 
-// holds is a socket in the way of a call.
-type holds struct {
+// holder is a socket in the way of a call.
+type holder struct {
 	Local       netip.AddrPort
 	State       string
 	ClosedFirst string `json:"closed_first"`
@@ -65,31 +66,30 @@ func (r *record) first(own role) role {
 	return role(r.ClosedFirst)
 }
 
-// errCut is a last line without its end: the writer was killed.
-var errCut = errors.New("the last line is cut off")
-
-// readStream reads a record stream to its end.
-func readStream(in io.Reader, take func(*record)) error {
-	lines := bufio.NewReaderSize(in, 1<<20)
+// readStream reads the record stream in a file.
+func readStream(path string, take func(*record)) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open a stream: %w", err)
+	}
+	defer file.Close()
+	lines := bufio.NewReaderSize(file, 1<<20)
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			if len(line) > 0 {
-				return errCut
-			}
+		switch {
+		case errors.Is(err, io.EOF) && len(line) == 0:
 			return nil
-		}
-		if err != nil {
+		case err != nil: // at the end, too: the last line is cut off
 			return fmt.Errorf("read line %d: %w", n, err)
 		}
-		r := record{}
-		if err := json.Unmarshal(line, &r); err != nil {
+		r := new(record)
+		if err := json.Unmarshal(line, r); err != nil {
 			return fmt.Errorf("read line %d: %w", n, err)
 		}
 		switch r.Type {
 		case "connection", "call_failed", "stop":
 			r.line = string(line[:len(line)-1])
 		}
-		take(&r)
+		take(r)
 	}
 }

@@ -19,42 +19,37 @@ const faultsShown = 20
 
 // report prints what the run came to.
 func (s *soak) report(w io.Writer, took time.Duration) {
-	made, ways := 0, map[string]int{}
-	if s.store != nil {
-		made, ways = s.store.connections()
-	}
 	line := func(name, format string, args ...any) {
-		if name != "" {
-			name += ":"
-		}
 		fmt.Fprintf(w, "%-17s  %s\n", name, fmt.Sprintf(format, args...))
 	}
-	line("soaked", "%v, seed %d", took.Round(time.Second), s.seed)
-	line("connections", "%d, %.0f a second", made, float64(made)/took.Seconds())
+	made, ways := s.store.connections()
+	line("soaked:", "%v, seed %d", took.Round(time.Second), s.seed)
+	line("connections:", "%d, %.0f per second", made, float64(made)/took.Seconds())
 	for _, l := range columns(ways) {
 		fmt.Fprintf(w, "  %s\n", l)
 	}
-	line("witnesses", "%s", inOrder(s.witnesses))
-	line("killed", "%d tracers, captures of %d of them read", s.killed, s.buried)
-	kinds := s.kinds()
-	line("verdicts", "%d checked, %d wrong, %d missing, %d incomplete", s.checked, kinds[wrong], s.missing, s.incomplete)
-	line("failed binds", "%d checked", s.calls)
-	line("events lost", "%s", inOrder(s.lost))
+	line("witnesses:", "%s", inOrder(s.witnesses))
+	line("killed:", "%d tracers, captures of %d of them read", s.killed, s.killedRead)
+	line("verdicts:", "%d checked, %d wrong, %d missing, %d incomplete", s.checked, s.kinds()[wrong], s.missing, s.incomplete)
+	line("failed binds:", "%d checked", s.calls)
+	line("events lost:", "%s", inOrder(s.lost))
 	s.reportMemory(line)
-	line("left behind", "%d: BPF programs, maps, links, mounts, processes, namespaces", len(s.left))
+	line("left behind:", "%d: BPF programs, maps, links, mounts, processes, namespaces", len(s.leftovers))
 	s.reportFaults(w)
 }
 
 func (s *soak) reportMemory(line func(string, string, ...any)) {
+	show := func(u usage) string {
+		return fmt.Sprintf("%.1f MiB (%.1f anonymous)", mebibytes(u.rss), mebibytes(u.anon))
+	}
 	m := judgeMemory(s.memory)
-	line("memory", "at most %.1f MiB (%.1f anonymous)", mebibytes(m.most.rss), mebibytes(m.most.anon))
+	line("memory:", "at most %s", show(m.most))
 	if !m.judged {
 		line("", "too short to tell whether it grows: %v at least", settling+leastSettled)
 		return
 	}
-	line("", "%.1f MiB (%.1f) about %v, %.1f MiB (%.1f) about %v", mebibytes(m.first.rss), mebibytes(m.first.anon), m.first.at.Round(time.Second),
-		mebibytes(m.last.rss), mebibytes(m.last.anon), m.last.at.Round(time.Second))
-	for text := range strings.Lines(s.long) {
+	line("", "%s about %v, %s about %v", show(m.first), m.first.at.Round(time.Second), show(m.last), m.last.at.Round(time.Second))
+	for text := range strings.Lines(s.wholeSummary) {
 		if strings.HasPrefix(text, "events lost:") {
 			line("", "its own %s", strings.TrimSpace(text))
 		}
@@ -72,7 +67,7 @@ func (s *soak) kinds() map[string]int {
 
 func (s *soak) reportFaults(w io.Writer) {
 	if s.total == 0 {
-		fmt.Fprintln(w, "soak: all right")
+		fmt.Fprintln(w, "soak: no faults")
 		return
 	}
 	fmt.Fprintf(w, "soak: %d faults: %s\n", s.total, inOrder(s.kinds()))

@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -16,38 +18,39 @@ type store struct {
 	news  *sync.Cond
 	list  []*truth // in the order in which they came
 	first int      // number of the list's first
-	ends  map[key]found
-	heard []int64 // by worker: until when it has told all
+	ends  map[key]storedEnd
+	until []int64 // by worker: until when it has reported everything
 	ways  map[string]int
 }
 
-// found is an end of a connection.
-type found struct {
+// storedEnd is an end of a connection, which is found by its number.
+type storedEnd struct {
 	number int
 	role   role
 }
 
-// keep is how long a connection is remembered after its end: longer than any tracer that
-// is judged runs.
-const keep = 5 * time.Minute
+const (
+	// keep is how long a connection is remembered after its end: longer than any tracer that
+	// is judged runs.
+	keep = 5 * time.Minute
+	// stuck is how long a worker takes for one connection at most.
+	stuck = 40 * time.Second
+)
 
 func newStore(workers int) *store {
-	s := &store{ends: make(map[key]found), heard: make([]int64, workers), ways: make(map[string]int)}
+	s := &store{ends: make(map[key]storedEnd), until: make([]int64, workers), ways: make(map[string]int)}
 	s.news = sync.NewCond(&s.mutex)
 	return s
 }
 
-// hear takes what a worker says. It tells of a long connection when it is open, and
+// add takes what a worker reports: a connection that stays open once when it is open, and
 // again when it is closed.
-func (s *store) hear(worker int, w *word) {
+func (s *store) add(worker int, r *report) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	defer s.news.Broadcast()
-	s.heard[worker] = w.Now
-	t := w.Truth
-	if t == nil {
-		return
-	}
+	s.until[worker] = r.Now
+	t := r.Truth
 	if t.Done != 0 {
 		s.ways[t.Way]++
 	}
@@ -58,10 +61,10 @@ func (s *store) hear(worker int, w *word) {
 	number := s.first + len(s.list)
 	s.list = append(s.list, t)
 	for _, own := range t.ends() {
-		s.ends[t.key(own)] = found{number, own}
+		s.ends[t.key(own)] = storedEnd{number, own}
 	}
 	if number%1000 == 0 {
-		s.forget(w.Now - int64(keep))
+		s.forget(r.Now - int64(keep))
 	}
 }
 
@@ -80,48 +83,43 @@ func (s *store) forget(before int64) {
 	s.first += n
 }
 
-// at implements truths.
+// at finds the connection that has an end there; nil: nobody made it.
 func (s *store) at(k key) (*truth, role) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	f, ok := s.ends[k]
+	end, ok := s.ends[k]
 	if !ok {
 		return nil, ""
 	}
-	return s.list[f.number-s.first], f.role
+	return s.list[end.number-s.first], end.role
 }
 
-// all implements truths.
-func (s *store) all(each func(*truth)) {
+// all returns the connections that are not forgotten.
+func (s *store) all() []*truth {
 	s.mutex.Lock()
-	list := slices.Clone(s.list)
-	s.mutex.Unlock()
-	for _, t := range list {
-		each(t)
-	}
+	defer s.mutex.Unlock()
+	return slices.Clone(s.list)
 }
 
 // connections are those made so far, by way.
 func (s *store) connections() (total int, ways map[string]int) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	ways = make(map[string]int, len(s.ways))
-	for way, n := range s.ways {
-		ways[way] = n
+	for _, n := range s.ways {
 		total += n
 	}
-	return total, ways
+	return total, maps.Clone(s.ways)
 }
 
-// ended notes that a worker tells no more.
-func (s *store) ended(worker int) {
+// end notes that a worker reports no more.
+func (s *store) end(worker int) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.heard[worker] = 1<<63 - 1
+	s.until[worker] = math.MaxInt64
 	s.news.Broadcast()
 }
 
-// await waits until all workers have told what they did until a time on CLOCK_BOOTTIME.
+// await waits until all workers have reported what they did until a time on CLOCK_BOOTTIME.
 func (s *store) await(until int64) error {
 	late := false
 	timer := time.AfterFunc(stuck, func() {
@@ -133,18 +131,13 @@ func (s *store) await(until int64) error {
 	defer timer.Stop()
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	for worker := 0; worker < len(s.heard); {
-		switch {
-		case s.heard[worker] > until:
-			worker++
-		case late:
-			return fmt.Errorf("worker %d has told nothing for %v", worker, stuck)
-		default:
+	for worker := range s.until {
+		for s.until[worker] <= until {
+			if late {
+				return fmt.Errorf("worker %d has reported nothing for %v", worker, stuck)
+			}
 			s.news.Wait()
 		}
 	}
 	return nil
 }
-
-// stuck is how long a worker takes for one connection at most.
-const stuck = 40 * time.Second

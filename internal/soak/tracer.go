@@ -3,47 +3,49 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
 // tracer is a tcptrace at work.
 type tracer struct {
 	cmd     *exec.Cmd
-	output  string // files: its standard output and error
-	errors  string
+	output  string // file of its standard output
+	errors  string // file of its standard error
 	capture string // what it records into; "": it does not
-	ended   chan struct{}
+	ended   <-chan struct{}
 }
 
 // The modes of a tracer.
 const (
-	modeText  = "text"
-	modeJSON  = "--json"
-	modePlain = "-w .jsonl"
-	modeGzip  = "-w .jsonl.gz"
-	modeZstd  = "-w .jsonl.zst"
+	modeText = "text"
+	modeJSON = "--json"
+	modeFile = "-w " // and the ending of the file's name
 )
 
-var modes = []string{modeText, modeJSON, modePlain, modeGzip, modeZstd}
+var modes = []string{modeText, modeJSON, modeFile + ".jsonl", modeFile + ".jsonl.gz", modeFile + ".jsonl.zst"}
 
-// newTracer starts tcptrace; its files begin with a name.
-func (s *soak) newTracer(name, mode string, args ...string) (*tracer, error) {
+// startTracer starts tcptrace; its files begin with a name.
+func (s *soak) startTracer(name, mode string, args ...string) (*tracer, error) {
 	base := filepath.Join(s.dir, name)
-	t := &tracer{output: base + ".out", errors: base + ".err", ended: make(chan struct{})}
-	switch ending, records := strings.CutPrefix(mode, "-w "); {
-	case records:
+	t := &tracer{output: base + ".out", errors: base + ".err"}
+	if ending, records := strings.CutPrefix(mode, modeFile); records {
 		t.capture = base + ending
 		args = append(args, "-w", t.capture)
-	case mode == modeJSON:
+	} else if mode == modeJSON {
 		args = append(args, modeJSON)
 	}
 	t.cmd = exec.Command(s.program, args...)
+	t.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process alone
 	for path, to := range map[string]*io.Writer{t.output: &t.cmd.Stdout, t.errors: &t.cmd.Stderr} {
 		file, err := os.Create(path)
 		if err != nil {
@@ -52,14 +54,24 @@ func (s *soak) newTracer(name, mode string, args ...string) (*tracer, error) {
 		defer file.Close()
 		*to = file
 	}
-	if err := s.launcher.start(t.cmd, nil); err != nil {
+	var err error
+	if t.ended, err = kerneltest.Start(t.cmd); err != nil {
 		return nil, fmt.Errorf("start a tracer: %w", err)
 	}
-	go func() {
-		t.cmd.Wait()
-		close(t.ended)
-	}()
 	return t, nil
+}
+
+// awaitEnd waits for a tracer's end for some time, and reports whether it ended.
+func (t *tracer) awaitEnd(ctx context.Context, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-t.ended:
+		return true
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	return false
 }
 
 // ending is how long a tracer takes to end at most.
@@ -68,13 +80,11 @@ const ending = 30 * time.Second
 // interrupt ends a tracer as Ctrl-C does, and returns its exit code.
 func (t *tracer) interrupt() (int, error) {
 	t.cmd.Process.Signal(os.Interrupt)
-	select {
-	case <-t.ended:
-		return t.cmd.ProcessState.ExitCode(), nil
-	case <-time.After(ending):
+	if !t.awaitEnd(context.Background(), ending) {
 		t.kill()
 		return 0, fmt.Errorf("a tracer did not end within %v", ending)
 	}
+	return t.cmd.ProcessState.ExitCode(), nil
 }
 
 // kill kills a tracer and waits for its end.
@@ -83,8 +93,8 @@ func (t *tracer) kill() {
 	<-t.ended
 }
 
-// said is what it wrote to standard error.
-func (t *tracer) said() string {
+// messages are what it wrote to standard error.
+func (t *tracer) messages() string {
 	content, err := os.ReadFile(t.errors)
 	if err != nil {
 		return err.Error()

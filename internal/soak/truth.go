@@ -5,6 +5,9 @@ package main
 import (
 	"net/netip"
 	"slices"
+	"strings"
+
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
 // role is which side of a connection an end is.
@@ -13,7 +16,7 @@ type role string
 const (
 	server role = "server"
 	client role = "client"
-	// both and nobody are no roles, and may stand where it is said who closed first.
+	// both and nobody are no roles, and may stand where a record says who closed first.
 	both   role = "both"
 	nobody role = "neither"
 )
@@ -58,8 +61,8 @@ type truth struct {
 	RebindPID int   `json:"rebind_pid,omitempty"`
 }
 
-// word is a line of a worker's output.
-type word struct {
+// report is a line of a worker's output.
+type report struct {
 	Now   int64  `json:"now"`
 	Truth *truth `json:"truth,omitempty"`
 }
@@ -91,13 +94,13 @@ func (t *truth) key(r role) key {
 	own := t.place(r)
 	k := key{own.NetNS, own.Addr, t.place(r.other()).Addr}
 	if t.First == nobody {
-		return lonely(k)
+		return k.withoutLocal()
 	}
 	return k
 }
 
-// lonely is the key of an end without its own address, of which the family stays.
-func lonely(k key) key {
+// withoutLocal is the key of an end without its own address, of which the family stays.
+func (k key) withoutLocal() key {
 	any := netip.IPv6Unspecified()
 	if k.remote.Addr().Is4() {
 		any = netip.IPv4Unspecified()
@@ -106,102 +109,60 @@ func lonely(k key) key {
 	return k
 }
 
-// outcome is what is true after a connection was closed in some way. Side a is who closed
-// first, side b the other one.
-type outcome struct {
-	how, ended string
-	mechanism  string
-	signal     int
-	a, b       []string // states before the verdict from ESTABLISHED on; alternatives
-	payload    bool     // all that was sent is counted as received
-	quiet      bool     // who did it, and by which act, may be unknown
-}
-
+// The ways to close in addition to kerneltest.Closings.
 const (
-	activeStates  = "ESTABLISHED FIN_WAIT1 FIN_WAIT2"
-	passiveStates = "ESTABLISHED CLOSE_WAIT LAST_ACK"
-	openStates    = "ESTABLISHED"
-)
-
-// orderly is a close by FIN on both sides.
-func orderly(mechanism string) outcome {
-	return outcome{how: "fin", mechanism: mechanism, a: []string{activeStates}, b: []string{passiveStates}, payload: true}
-}
-
-func reset(mechanism string) outcome {
-	return outcome{how: "reset", mechanism: mechanism, a: []string{openStates}, b: []string{openStates}}
-}
-
-func killed(o outcome) outcome {
-	o.mechanism, o.signal = "signal", 9
-	return o
-}
-
-// The ways to close that workers know.
-const (
-	wayClose      = "close"
-	wayShutdown   = "shutdown(SHUT_WR)"
-	wayShutBoth   = "shutdown(SHUT_RDWR)"
-	wayHalf       = "half-closed, data goes on"
-	wayLinger     = "RST by SO_LINGER 0"
-	wayUnread     = "RST by unread data"
-	wayLate       = "data after close"
-	wayExit       = "the process exits"
-	wayKill       = "the process is killed"
-	wayExitUnread = "exits with unread data"
-	wayKillUnread = "killed with unread data"
+	wayAtOnce     = "both at once"
 	wayUnaccepted = "the listener goes first"
 	wayRefused    = "refused"
 	wayAbandoned  = "given up in SYN_SENT"
-	wayAtOnce     = "both at once"
 )
 
-// outcomes by way.
-var outcomes = map[string]outcome{
-	wayClose:    orderly("close"),
-	wayShutdown: orderly("shutdown"),
-	wayShutBoth: orderly("shutdown"),
-	wayHalf:     orderly("shutdown"),
-	wayLinger:   reset("close"),
-	wayUnread:   reset("close"),
-	wayLate: {
-		how: "fin", ended: "reset", mechanism: "close",
-		a: []string{activeStates, "ESTABLISHED FIN_WAIT1"}, b: []string{"ESTABLISHED CLOSE_WAIT"},
-	},
-	wayExit:       orderly("exit"),
-	wayKill:       killed(orderly("")),
-	wayExitUnread: reset("exit"),
-	wayKillUnread: killed(reset("")),
-	// The RST is that of a socket that no process ever had.
-	wayUnaccepted: {how: "reset", mechanism: "close", a: []string{openStates}, b: []string{openStates}, quiet: true},
-	wayRefused:    {how: "refused", b: []string{""}},
-	wayAbandoned:  {how: "abandoned", mechanism: "close", b: []string{""}},
-	// Whose FIN was first, or whether they crossed, the worker cannot tell: the two ends
-	// must agree, and that is all.
-	wayAtOnce: {how: "fin", mechanism: "shutdown", payload: true},
+// closings are the ways in which either side can be first, and that take no other process.
+// Which FIN was first, or whether they crossed, the worker of the last cannot tell: the two
+// ends must agree, and that is all.
+var closings = append(slices.Clip(kerneltest.Closings),
+	kerneltest.Closing{Name: wayAtOnce, Run: closeAtOnce, Outcome: kerneltest.Outcome{How: "fin", Mechanism: "shutdown"}})
+
+// processEnd is how a process ends that has connections open.
+type processEnd struct {
+	way          string
+	kill, unread bool
+	outcome      kerneltest.Outcome
 }
 
-// states are the sequences that an end may go through before its verdict; nil: any.
+var processEnds = []processEnd{
+	{"the process exits", false, false, kerneltest.Orderly("exit")},
+	{"the process is killed", true, false, kerneltest.Orderly("").ByKill()},
+	{"exits with unread data", false, true, kerneltest.ResetBy("exit")},
+	{"killed with unread data", true, true, kerneltest.ResetBy("").ByKill()},
+}
+
+// outcomes by way.
+var outcomes = func() map[string]kerneltest.Outcome {
+	all := map[string]kerneltest.Outcome{
+		wayUnaccepted: kerneltest.ResetBy("close"), wayRefused: kerneltest.Refused, wayAbandoned: kerneltest.Abandoned,
+	}
+	for _, c := range closings {
+		all[c.Name] = c.Outcome
+	}
+	for _, e := range processEnds {
+		all[e.way] = e.outcome
+	}
+	return all
+}()
+
+// states are the sequences that an end may go through before its verdict, which comes with
+// the last state; none: any.
 func (t *truth) states(r role) []string {
 	o := outcomes[t.Way]
-	alternatives, first := o.b, "SYN_RECV"
-	if r == t.First {
-		alternatives = o.a
-	}
-	if r == client {
-		first = "SYN_SENT"
-	}
-	var all []string
-	for _, a := range alternatives {
-		if a != "" {
-			a = " " + a
-		}
-		all = append(all, first+a)
+	all := o.States(r == server, r == t.First)
+	for i, states := range all {
+		all[i] = states[:strings.LastIndex(states, " ")]
 	}
 	return all
 }
 
-// allows reports whether it may be told that this side closed first.
+// allows reports whether a record may say that this side closed first.
 func (t *truth) allows(first role) bool {
 	if t.First != "" {
 		return first == t.First

@@ -9,61 +9,57 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"os/signal"
-	"runtime"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
 // workerArg makes this program a worker.
 const workerArg = "worker"
 
-// order is what a worker is told.
+// order is what a worker is to do.
 type order struct {
-	Seed     uint64
-	Number   int     // among all
-	Rate     float64 // things to do a second, on average
-	Port     uint16  // of its first server
-	ClientNS uint32  // in which it is
-	ServerNS uint32  // of its servers: its own, or the one that its descriptor 3 is of
-	// Servers4 and Servers6 are where its servers' addresses begin: it has 65,536 from
-	// there on.
-	Servers4, Servers6 netip.Addr
-	// Lie has it tell who closed first the wrong way round now and then.
-	Lie bool
+	Seed               uint64
+	Number             int        // among all
+	Rate               float64    // steps per second, on average
+	Port               uint16     // of its first server
+	ClientNS, ServerNS uint32     // the namespace that it is in, and that of its servers
+	ServerPath         string     // of the file of the latter
+	Servers4, Servers6 netip.Addr // where its servers' addresses begin: it has 65,536 from there on
+	Lie                bool       // report now and then the wrong side as the one that closed first
 }
 
-// worker makes connections, and closes them in ways that it knows. It does one thing
-// after the other, and tells of each before the next begins.
+// worker makes connections, and closes them in ways that it knows. It takes one step after
+// the other, and reports each before the next begins.
 type worker struct {
 	order
 	random    *rand.Rand
 	out       *json.Encoder
-	inServer  func(func() error) error // runs a function in the servers' namespace
-	listeners [2]int                   // for IPv4, and for IPv6 and v4-mapped
+	servers   *kerneltest.NetNS
+	listeners [2]int // for IPv4, and for IPv6 and IPv4-mapped
 	made      int
 	open      []*open
 }
 
-// work is the child. It ends in order when its standard input ends.
-func work(args []string) error {
-	signal.Ignore(syscall.SIGINT)
-	w := &worker{out: json.NewEncoder(os.Stdout), inServer: func(f func() error) error { return f() }}
-	if err := json.Unmarshal([]byte(args[0]), &w.order); err != nil {
+// work is what a worker process does. It ends in order when its standard input ends.
+func work(text string) error {
+	w := &worker{out: json.NewEncoder(os.Stdout)}
+	err := json.Unmarshal([]byte(text), &w.order)
+	if err != nil {
 		return fmt.Errorf("read the order: %w", err)
 	}
 	w.random = rand.New(rand.NewPCG(w.Seed, uint64(w.Number)))
-	if w.ServerNS != w.ClientNS {
-		if err := w.enterServer(); err != nil {
+	if w.servers, err = kerneltest.JoinNetNS(w.ServerPath); err != nil {
+		return err
+	}
+	for i, any := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		if w.listeners[i], err = w.listen(netip.AddrPortFrom(any, w.Port+uint16(i)), true); err != nil {
 			return err
 		}
-	}
-	if err := w.listen(); err != nil {
-		return err
 	}
 	var stop atomic.Bool
 	go func() {
@@ -73,39 +69,10 @@ func work(args []string) error {
 	return w.run(&stop)
 }
 
-// enterServer has a thread for what is done in the servers' namespace.
-func (w *worker) enterServer() error {
-	calls, results := make(chan func() error), make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good
-		err := unix.Setns(3, unix.CLONE_NEWNET)
-		unix.Close(3)
-		results <- err
-		for call := range calls {
-			results <- call()
-		}
-	}()
-	w.inServer = func(f func() error) error {
-		calls <- f
-		return <-results
-	}
-	if err := <-results; err != nil {
-		return fmt.Errorf("enter the servers' network namespace: %w", err)
-	}
-	return nil
-}
-
-// listen makes the servers that stay. Those that set no SO_REUSEADDR have ports of their
-// own.
-func (w *worker) listen() error {
-	return w.inServer(func() (err error) {
-		for i, any := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-			if w.listeners[i], err = listen(netip.AddrPortFrom(any, w.Port+uint16(i)), true); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// listen listens in the servers' namespace.
+func (w *worker) listen(at netip.AddrPort, reuse bool) (fd int, err error) {
+	w.servers.Do(func() { fd, err = kerneltest.Listen(at, reuse) })
+	return fd, err
 }
 
 const (
@@ -118,8 +85,8 @@ const (
 	openMost = 48
 )
 
-// pace picks a rate, in connections a second, and until when to keep it.
-func (w *worker) pace(begin int64) (rate float64, until int64) {
+// pickRate picks a rate, in steps per second, and until when to keep it.
+func (w *worker) pickRate(begin int64) (rate float64, until int64) {
 	if w.random.IntN(burstEvery) == 0 {
 		return burstFactor * w.Rate, begin + int64(phase)/burstFactor
 	}
@@ -132,7 +99,7 @@ func (w *worker) run(stop *atomic.Bool) error {
 	for !stop.Load() {
 		begin := now()
 		if begin > until {
-			rate, until = w.pace(begin)
+			rate, until = w.pickRate(begin)
 		}
 		if err := w.step(); err != nil {
 			return err
@@ -141,21 +108,21 @@ func (w *worker) run(stop *atomic.Bool) error {
 		time.Sleep(min(pause, time.Second) - time.Duration(now()-begin))
 	}
 	for len(w.open) > 0 {
-		if err := w.closeOne(0); err != nil {
+		if err := w.closeOpen(0); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// tell writes what is true of a connection.
-func (w *worker) tell(t *truth) error {
+// report writes what is true of a connection.
+func (w *worker) report(t *truth) error {
 	if w.Lie && t.Done != 0 && w.random.IntN(2000) == 0 {
 		lie := *t
 		lie.First, t = lie.First.other(), &lie
 	}
-	if err := w.out.Encode(word{now(), t}); err != nil {
-		return fmt.Errorf("tell of a connection: %w", err)
+	if err := w.out.Encode(report{now(), t}); err != nil {
+		return fmt.Errorf("report a connection: %w", err)
 	}
 	return nil
 }
@@ -163,21 +130,22 @@ func (w *worker) tell(t *truth) error {
 // step does one thing.
 func (w *worker) step() error {
 	if i := slices.IndexFunc(w.open, func(o *open) bool { return o.due < now() }); i >= 0 {
-		return w.closeOne(i)
+		return w.closeOpen(i)
 	}
 	switch chance := w.random.IntN(100); {
 	case chance < 4:
-		return w.refused()
+		return w.refuse()
 	case chance < 6:
-		return w.abandoned()
+		return w.abandon()
 	case chance < 9:
-		return w.unaccepted()
+		return w.closeUnaccepted()
 	case chance < 12:
-		return w.rebind()
+		return w.failBind()
 	case chance < 15:
-		return w.byProcess()
+		return w.closeByProcess()
 	case chance < 35 && len(w.open) > 0:
-		return w.talk()
+		o := w.open[w.random.IntN(len(w.open))]
+		return o.send(w.anySide(), w.anySize())
 	case chance < 50 && len(w.open) < openMost:
 		return w.leaveOpen()
 	}
@@ -186,4 +154,13 @@ func (w *worker) step() error {
 		return err
 	}
 	return w.close(o)
+}
+
+// now is the time on the clock of the kernel's events.
+func now() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		panic(err) // there since 2.6.39
+	}
+	return ts.Nano()
 }
