@@ -24,37 +24,17 @@ const (
 	portNobody
 )
 
-// family is how a connection is made.
-type family int
-
-const (
-	ipv4 family = iota
-	ipv6
-	mapped // IPv4 between sockets for IPv6
-)
-
-func (w *worker) anyFamily() family { return []family{ipv4, ipv4, ipv6, mapped}[w.random.IntN(4)] }
-
 func (w *worker) anySide() role { return []role{server, client}[w.random.IntN(2)] }
 
-func (w *worker) anySize() int { return 1 + w.random.IntN(4000) }
-
-// nextAddr returns a server's address that no connection of the last minutes had: an IPv4
-// address as such or mapped.
-func (w *worker) nextAddr(f family, port uint16) netip.AddrPort {
+// anyAddr returns a server's address that no connection of the last minutes had: IPv4, IPv6,
+// or IPv4-mapped IPv6.
+func (w *worker) anyAddr(port uint16) netip.AddrPort {
 	w.made++
-	high, low := byte(w.made>>8), byte(w.made)
-	if f == ipv6 {
-		a := w.Servers6.As16()
-		a[14], a[15] = high, low
-		return netip.AddrPortFrom(netip.AddrFrom16(a), w.Port+port)
-	}
-	a := w.Servers4.As4()
-	a[2], a[3] = high, low
-	addr := netip.AddrFrom4(a)
-	if f == mapped {
-		addr = netip.AddrFrom16(addr.As16())
-	}
+	a4, a6 := w.Servers4.As4(), w.Servers6.As16()
+	a4[2], a4[3] = byte(w.made>>8), byte(w.made)
+	a6[14], a6[15] = a4[2], a4[3]
+	ipv4, ipv6 := netip.AddrFrom4(a4), netip.AddrFrom16(a6)
+	addr := []netip.Addr{ipv4, ipv4, ipv6, netip.AddrFrom16(ipv4.As16())}[w.random.IntN(4)]
 	return netip.AddrPortFrom(addr, w.Port+port)
 }
 
@@ -73,8 +53,9 @@ func (o *open) socket(r role) int {
 	return o.Pair.Client
 }
 
-// send sends payload and counts it.
-func (o *open) send(from role, bytes int) error {
+// talk sends some payload over a connection.
+func (w *worker) talk(o *open) error {
+	from, bytes := w.anySide(), 1+w.random.IntN(4000)
 	o.countSent(from, bytes)
 	return kerneltest.Send(o.socket(from), o.socket(from.other()), bytes)
 }
@@ -96,11 +77,11 @@ func (w *worker) begin(to netip.AddrPort) *open {
 
 // connect makes a connection to one of the servers that stay.
 func (w *worker) connect() (*open, error) {
-	f := w.anyFamily()
-	if f == ipv4 {
-		return w.connectTo(w.listeners[0], w.nextAddr(f, portIPv4))
+	to := w.anyAddr(portIPv4)
+	if to.Addr().Is4() {
+		return w.connectTo(w.listeners[0], to)
 	}
-	return w.connectTo(w.listeners[1], w.nextAddr(f, portIPv6))
+	return w.connectTo(w.listeners[1], netip.AddrPortFrom(to.Addr(), w.Port+portIPv6))
 }
 
 func (w *worker) connectTo(listener int, to netip.AddrPort) (*open, error) {
@@ -117,7 +98,7 @@ func (w *worker) connectTo(listener int, to netip.AddrPort) (*open, error) {
 // close closes a connection, in any way that takes no process of its own.
 func (w *worker) close(o *open) error {
 	if w.random.IntN(3) == 0 {
-		if err := o.send(w.anySide(), w.anySize()); err != nil {
+		if err := w.talk(o); err != nil {
 			return err
 		}
 	}
@@ -183,7 +164,7 @@ func (w *worker) closeOpen(i int) error {
 
 // refuse connects to where nobody listens.
 func (w *worker) refuse() error {
-	to := w.nextAddr(w.anyFamily(), portNobody)
+	to := w.anyAddr(portNobody)
 	o := w.begin(to)
 	if err := kerneltest.Refuse(to); err != nil {
 		return err
@@ -199,8 +180,9 @@ func (w *worker) reportUnopened(o *open, way string) error {
 
 // abandon gives up before an answer comes.
 func (w *worker) abandon() error {
-	a, made := nowhere.Addr().As4(), w.nextAddr(ipv4, portOwn).Addr().As4()
-	a[2], a[3] = made[2], made[3]
+	w.made++
+	a := nowhere.Addr().As4()
+	a[2], a[3] = byte(w.made>>8), byte(w.made)
 	to := netip.AddrPortFrom(netip.AddrFrom4(a), w.Port+portOwn)
 	o := w.begin(to)
 	fd, err := kerneltest.BeginDial(netip.AddrPort{}, to)
@@ -218,7 +200,7 @@ func (w *worker) abandon() error {
 
 // listenOnce makes a server for one connection. It sets no SO_REUSEADDR.
 func (w *worker) listenOnce() (listener int, at netip.AddrPort, err error) {
-	at = w.nextAddr(w.anyFamily(), portOwn)
+	at = w.anyAddr(portOwn)
 	listener, err = w.listen(at, false)
 	return listener, at, err
 }

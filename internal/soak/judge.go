@@ -44,17 +44,28 @@ type judge struct {
 	edges     int
 	stop      *record
 
+	faults []fault
 	tally
 }
 
-// tally is what came of judging.
+// tally is what came of judging, in figures.
 type tally struct {
 	checked    int // verdicts
 	incomplete int // of connections that the trace should have seen whole
 	missing    int
 	calls      int
 	lost       map[string]uint64 // events, by kind
-	faults     []fault
+}
+
+// add adds what came of another trace.
+func (t *tally) add(o tally) {
+	t.checked += o.checked
+	t.incomplete += o.incomplete
+	t.missing += o.missing
+	t.calls += o.calls
+	for kind, n := range o.lost {
+		t.lost[kind] += n
+	}
 }
 
 // call is a bind() that failed: who asked for which address.
@@ -130,12 +141,12 @@ func (j *judge) checkFilter(r *record) {
 
 // judge compares all that was taken with the truth, of which all is known that began
 // before the tracer ended. What was done by a time must be there.
-func (j *judge) judge(by int64, killed bool) tally {
+func (j *judge) judge(by int64, killed bool) {
 	if j.lossesEnd = by; !killed {
 		j.lossesEnd = math.MaxInt64
 	}
 	if j.began == 0 {
-		return j.tally
+		return
 	}
 	j.findStrangers()
 	for _, t := range j.truths.all() {
@@ -146,7 +157,6 @@ func (j *judge) judge(by int64, killed bool) tally {
 	if !killed {
 		j.checkStop()
 	}
-	return j.tally
 }
 
 // findStrangers finds verdicts on connections that nobody made.

@@ -45,21 +45,21 @@ const (
 )
 
 // judged returns the kinds of the faults that a stream has.
-func judged(t *testing.T, f filter, s *store, lines ...string) (kinds []string, all tally) {
+func judged(t *testing.T, f filter, s *store, lines ...string) (kinds []string, j *judge) {
 	t.Helper()
 	stream := filepath.Join(t.TempDir(), "stream")
 	if err := os.WriteFile(stream, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j := newJudge(f, s, func(netns uint32) bool { return netns == 7 })
+	j = newJudge(f, s, func(netns uint32) bool { return netns == 7 })
 	if err := readStream(stream, j.take); err != nil {
 		t.Fatal(err)
 	}
-	all = j.judge(int64(time.Second), false)
-	for _, f := range all.faults {
+	j.judge(int64(time.Second), false)
+	for _, f := range j.faults {
 		kinds = append(kinds, f.kind)
 	}
-	return kinds, all
+	return kinds, j
 }
 
 func TestJudge(t *testing.T) {

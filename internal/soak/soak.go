@@ -42,12 +42,8 @@ type counts struct {
 	witnesses  map[string]int // by mode
 	killed     int
 	killedRead int // captures of killed tracers
-	checked    int
-	calls      int
-	incomplete int
-	missing    int
-	lost       map[string]uint64
 	memory     []usage
+	tally
 }
 
 func newSoak(ctx context.Context, o options) (*soak, error) {
@@ -57,7 +53,7 @@ func newSoak(ctx context.Context, o options) (*soak, error) {
 	}
 	s := &soak{
 		options: o, dir: dir, program: cmp.Or(o.tcptrace, filepath.Join(dir, "tcptrace")), store: newStore(crews),
-		counts: counts{witnesses: make(map[string]int), lost: make(map[string]uint64)},
+		counts: counts{witnesses: make(map[string]int), tally: tally{lost: make(map[string]uint64)}},
 	}
 	err = os.Setenv(runMark, dir)
 	if err == nil && o.tcptrace == "" {
@@ -185,17 +181,6 @@ func (s *soak) count(change func(*counts)) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	change(&s.counts)
-}
-
-// add adds the figures of a judged trace.
-func (c *counts) add(t tally) {
-	c.checked += t.checked
-	c.calls += t.calls
-	c.incomplete += t.incomplete
-	c.missing += t.missing
-	for kind, n := range t.lost {
-		c.lost[kind] += n
-	}
 }
 
 // faultsKept is how many faults are kept with their evidence.

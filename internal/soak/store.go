@@ -15,7 +15,6 @@ import (
 // do not change.
 type store struct {
 	mutex sync.Mutex
-	news  *sync.Cond
 	list  []*truth // in the order in which they came
 	first int      // number of the list's first
 	ends  map[key]storedEnd
@@ -38,9 +37,7 @@ const (
 )
 
 func newStore(workers int) *store {
-	s := &store{ends: make(map[key]storedEnd), until: make([]int64, workers), ways: make(map[string]int)}
-	s.news = sync.NewCond(&s.mutex)
-	return s
+	return &store{ends: make(map[key]storedEnd), until: make([]int64, workers), ways: make(map[string]int)}
 }
 
 // add takes what a worker reports: a connection that stays open once when it is open, and
@@ -48,7 +45,6 @@ func newStore(workers int) *store {
 func (s *store) add(worker int, r *report) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	defer s.news.Broadcast()
 	s.until[worker] = r.Now
 	t := r.Truth
 	if t.Done != 0 {
@@ -116,28 +112,24 @@ func (s *store) end(worker int) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.until[worker] = math.MaxInt64
-	s.news.Broadcast()
 }
 
 // await waits until all workers have reported what they did until a time on CLOCK_BOOTTIME.
 func (s *store) await(until int64) error {
-	late := false
-	timer := time.AfterFunc(stuck, func() {
-		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		late = true
-		s.news.Broadcast()
-	})
-	defer timer.Stop()
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	for worker := range s.until {
-		for s.until[worker] <= until {
-			if late {
-				return fmt.Errorf("worker %d has reported nothing for %v", worker, stuck)
-			}
-			s.news.Wait()
+	for late := time.Now().Add(stuck); ; time.Sleep(10 * time.Millisecond) {
+		worker := s.findBehind(until)
+		if worker < 0 {
+			return nil
+		}
+		if time.Now().After(late) {
+			return fmt.Errorf("worker %d has reported nothing for %v", worker, stuck)
 		}
 	}
-	return nil
+}
+
+// findBehind finds a worker that has not reported everything until a time; -1: there is none.
+func (s *store) findBehind(until int64) int {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return slices.IndexFunc(s.until, func(reported int64) bool { return reported <= until })
 }

@@ -145,8 +145,8 @@ func (s *soak) judgeTrial(t *trial, by int64, killed bool) error {
 		s.finish(t, fault{kind: "stream", what: err.Error()})
 		return nil
 	}
-	judged := j.judge(by, killed)
-	s.count(func(c *counts) { c.add(judged) })
-	s.finish(t, judged.faults...)
+	j.judge(by, killed)
+	s.count(func(c *counts) { c.tally.add(j.tally) })
+	s.finish(t, j.faults...)
 	return nil
 }

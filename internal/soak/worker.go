@@ -144,8 +144,7 @@ func (w *worker) step() error {
 	case chance < 15:
 		return w.closeByProcess()
 	case chance < 35 && len(w.open) > 0:
-		o := w.open[w.random.IntN(len(w.open))]
-		return o.send(w.anySide(), w.anySize())
+		return w.talk(w.open[w.random.IntN(len(w.open))])
 	case chance < 50 && len(w.open) < openMost:
 		return w.leaveOpen()
 	}

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,30 +17,20 @@ import (
 // mirrors are where this machine has Debian's packages from.
 type mirrors struct{ main, security string }
 
-// findMirrors asks apt, which knows all the ways to configure it.
-func findMirrors(ctx context.Context) (mirrors, error) {
-	out, err := output(exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"))
-	if err != nil {
-		return mirrors{}, err
+// findMirrors asks apt, which knows all the ways to configure it, for what Debian labels as
+// its own.
+func findMirrors(ctx context.Context) (found mirrors, err error) {
+	for label, uri := range map[string]*string{"Debian": &found.main, "Debian-Security": &found.security} {
+		out, err := output(exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: "+label))
+		if err != nil {
+			return found, err
+		}
+		*uri, _, _ = strings.Cut(out, "\n")
 	}
-	found := parseTargets(out)
 	if found.main == "" {
 		return found, errors.New("apt knows no mirror of Debian: run 'apt-get update', and see that /etc/apt/sources.list or a file in /etc/apt/sources.list.d names one")
 	}
 	return found, nil
-}
-
-// parseTargets takes what Debian labels as its own: label|URI, a line each.
-func parseTargets(out string) (found mirrors) {
-	for line := range strings.Lines(out) {
-		switch label, uri, _ := strings.Cut(strings.TrimSpace(line), "|"); label {
-		case "Debian":
-			found.main = cmp.Or(found.main, uri)
-		case "Debian-Security":
-			found.security = cmp.Or(found.security, uri)
-		}
-	}
-	return found
 }
 
 // aptRoot is an apt of its own below a directory: with other suites and architectures than

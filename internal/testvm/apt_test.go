@@ -4,23 +4,6 @@ package main
 
 import "testing"
 
-func TestMirrorsAreDebians(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		out  string
-		want mirrors
-	}{
-		{"", mirrors{}},
-		{"Docker CE|https://docker.example/debian/\n$(LABEL)|https://other.example/\n", mirrors{}},
-		{"Debian Backports|http://wrong.example/\nDebian|http://a.example/debian/\nDebian|http://b.example/debian/\n", mirrors{main: "http://a.example/debian/"}},
-		{"Debian-Security|mirror+file:/etc/security.list\nDebian|http://a.example/\n", mirrors{"http://a.example/", "mirror+file:/etc/security.list"}},
-	} {
-		if got := parseTargets(c.out); got != c.want {
-			t.Errorf("%q: %v, want %v", c.out, got, c.want)
-		}
-	}
-}
-
 func TestSources(t *testing.T) {
 	t.Parallel()
 	const keyring = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"

@@ -66,7 +66,7 @@ func boot(ctx context.Context, args []string) (int, error) {
 	}
 	defer os.RemoveAll(temp)
 	initrd := filepath.Join(temp, "initrd")
-	if err := writeInitrd(initrd, filepath.Join(dir, baseFile), args[2:], m.output); err != nil {
+	if err := writeInitrd(ctx, initrd, filepath.Join(dir, baseFile), args[2:], m.output); err != nil {
 		return 0, err
 	}
 	console := filepath.Join(temp, "console")
@@ -106,14 +106,14 @@ func (m machine) run(ctx context.Context, kernel, initrd, console string) error 
 }
 
 // writeInitrd writes the prepared part and the test binary with its order.
-func writeInitrd(path, base string, test []string, output string) error {
+func writeInitrd(ctx context.Context, path, base string, test []string, output string) error {
 	content, err := os.ReadFile(base)
 	if err != nil {
 		return fmt.Errorf("read the prepared guest: %w", err)
 	}
-	var a archive
+	t := tree(path + ".tree")
 	binary := "/" + filepath.Base(test[0])
-	if err := a.copy(binary, test[0]); err != nil {
+	if err := t.link(binary, test[0]); err != nil {
 		return fmt.Errorf("take the test along: %w", err)
 	}
 	dir, err := os.Getwd()
@@ -126,8 +126,14 @@ func writeInitrd(path, base string, test []string, output string) error {
 	if err != nil {
 		return err
 	}
-	a.file(guest.OrderFile, 0o644, order)
-	return os.WriteFile(path, append(content, a.end()...), 0o600)
+	if err := t.write(guest.OrderFile, order); err != nil {
+		return err
+	}
+	added, err := t.archive(ctx)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(content, added...), 0o600)
 }
 
 // environment is what of this machine's environment holds in the guest, too.

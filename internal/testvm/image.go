@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,9 +37,9 @@ func prepareGuest(ctx context.Context, dir string, k kernel, common []byte) erro
 	if err := os.Symlink(image, filepath.Join(dir, kernelFile)); err != nil {
 		return err
 	}
-	var a archive
+	t := tree(filepath.Join(dir, "tree"))
 	for i, name := range modules {
-		if err := a.module(ctx, k, i, name); err != nil {
+		if err := t.addModule(ctx, k, i, name); err != nil {
 			return fmt.Errorf("module %s of kernel %s: %w", name, k.version, err)
 		}
 	}
@@ -49,32 +48,46 @@ func prepareGuest(ctx context.Context, dir string, k kernel, common []byte) erro
 		if err != nil {
 			return err
 		}
-		if err := a.copy("/"+strings.TrimSuffix(pattern, "-static"), shell); err != nil {
+		if err := t.link(strings.TrimSuffix(pattern, "-static"), shell); err != nil {
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, baseFile), append(a.end(), common...), 0o644)
+	content, err := t.archive(ctx)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, baseFile), append(content, common...), 0o644)
 }
 
-// module adds a module, if the kernel has it as one. Newer ones are packed.
-func (a *archive) module(ctx context.Context, k kernel, number int, name string) error {
+// addModule adds a module, if the kernel has it as one. Newer ones are packed.
+func (t tree) addModule(ctx context.Context, k kernel, number int, name string) error {
 	file, err := k.file("lib/modules/*/kernel/" + name + ".ko*")
 	if err != nil {
 		return nil
 	}
-	content, err := os.ReadFile(file)
-	if err == nil && filepath.Ext(file) == ".xz" {
-		content, err = exec.CommandContext(ctx, "xz", "-dc", file).Output()
+	inGuest := fmt.Sprintf("%s/%02d-%s", guest.Modules, number, path.Base(name))
+	if filepath.Ext(file) != ".xz" {
+		return t.link(inGuest, file)
 	}
-	a.file(fmt.Sprintf("%s/%02d-%s", guest.Modules, number, path.Base(name)), 0o644, content)
-	return err
+	content, err := output(exec.CommandContext(ctx, "xz", "-dc", file))
+	if err != nil {
+		return err
+	}
+	return t.write(inGuest, []byte(content))
 }
 
 // commonImage has what all guests of an architecture have: init, and the files of the
 // repository at the paths that they have on this machine.
 func commonImage(ctx context.Context, arch, root string) ([]byte, error) {
-	var a archive
-	if err := a.init(ctx, arch, root); err != nil {
+	dir, err := os.MkdirTemp("", "testvm-common-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	t := tree(dir)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(dir, "init"), "./internal/testvm/init")
+	cmd.Dir, cmd.Env = root, goEnv(arch)
+	if _, err := output(cmd); err != nil {
 		return nil, err
 	}
 	files, err := output(exec.CommandContext(ctx, "git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
@@ -82,26 +95,13 @@ func commonImage(ctx context.Context, arch, root string) ([]byte, error) {
 		return nil, err
 	}
 	for name := range strings.SplitSeq(strings.TrimSuffix(files, "\x00"), "\x00") {
-		path := filepath.Join(root, name)
-		if err := a.copy(path, path); err != nil && !errors.Is(err, os.ErrNotExist) { // removed, and not yet committed
+		file := filepath.Join(root, name)
+		if _, err := os.Lstat(file); os.IsNotExist(err) {
+			continue // removed, and not yet committed
+		}
+		if err := t.link(file, file); err != nil {
 			return nil, fmt.Errorf("take along %s: %w", name, err)
 		}
 	}
-	return a.end(), nil
-}
-
-// init builds and adds the guest's first process.
-func (a *archive) init(ctx context.Context, arch, root string) error {
-	dir, err := os.MkdirTemp("", "testvm-init-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	built := filepath.Join(dir, "init")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", built, "./internal/testvm/init")
-	cmd.Dir, cmd.Env = root, goEnv(arch)
-	if _, err := output(cmd); err != nil {
-		return err
-	}
-	return a.copy("/init", built)
+	return t.archive(ctx)
 }

@@ -94,7 +94,7 @@ func run(ctx context.Context, o options) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := install(ctx, machines[o.arch].command, need{"xz", "xz-utils"}); err != nil {
+	if err := install(ctx, machines[o.arch].command, need{"xz", "xz-utils"}, need{"cpio", "cpio"}); err != nil {
 		return 0, err
 	}
 	found, err := fetchKernels(ctx, o.kernels, o.arch)

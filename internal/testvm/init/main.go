@@ -56,7 +56,7 @@ func serve() (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	code, err = run(order, out)
+	code, err = carryOut(order, out)
 	// What is in the port's buffer is lost when the machine goes.
 	return code, errors.Join(err, unix.IoctlSetInt(int(out.Fd()), unix.TCSBRK, 1))
 }
@@ -86,7 +86,7 @@ type port struct{ file *os.File }
 
 func (p port) Write(b []byte) (int, error) { return p.file.Write(b) }
 
-func run(order guest.Order, out *os.File) (int, error) {
+func carryOut(order guest.Order, out *os.File) (int, error) {
 	cmd := exec.Command(order.Args[0], order.Args[1:]...)
 	cmd.Env, cmd.Dir, cmd.WaitDelay = order.Env, order.Dir, lingering
 	cmd.Stdout = port{out}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -17,7 +18,7 @@ import (
 // prepare makes the guest a machine. Everything is mounted before the test binary
 // starts: some packages look at the mounts when they are initialised.
 func prepare() error {
-	for _, step := range []func() error{mount, insert, users, loopUp, limits, install} {
+	for _, step := range []func() error{mount, insert, users, limits, install, loopUp} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -89,23 +90,6 @@ func users() error {
 	return nil
 }
 
-func loopUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open a socket: %w", err)
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request); err != nil {
-		return fmt.Errorf("set lo up: %w", err)
-	}
-	return nil
-}
-
 // mostFiles is the kernel's own limit (fs.nr_open): tests open many sockets.
 const mostFiles = 1 << 20
 
@@ -117,9 +101,13 @@ func limits() error {
 }
 
 // install puts the usual commands into place, all of them BusyBox.
-func install() error {
-	if out, err := exec.Command("/bin/busybox", "--install", "-s", "/bin").CombinedOutput(); err != nil {
-		return fmt.Errorf("install BusyBox: %w: %s", err, out)
+func install() error { return run("/bin/busybox", "--install", "-s", "/bin") }
+
+func loopUp() error { return run("/bin/ip", "link", "set", "lo", "up") }
+
+func run(command ...string) error {
+	if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, out)
 	}
 	return nil
 }
