@@ -149,6 +149,14 @@ func Refuse(to netip.AddrPort) error {
 // Pair is the two ends of a connection.
 type Pair struct{ Server, Client int }
 
+// Sides are the ends by which of them does something to the other.
+func (p Pair) Sides(serverIsA bool) (a, b int) {
+	if serverIsA {
+		return p.Server, p.Client
+	}
+	return p.Client, p.Server
+}
+
 // Connect makes a connection through a listener.
 func Connect(listener int, to netip.AddrPort) (Pair, error) {
 	client, err := Dial(to)

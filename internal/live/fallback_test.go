@@ -84,12 +84,8 @@ func closeInAllWays(t *testing.T, ns *kerneltest.NetNS) (verdicts int) {
 	for _, c := range kerneltest.Closings {
 		for _, serverIsA := range []bool{true, false} {
 			p := connected(t, ns)
-			a, b := p.Client, p.Server
-			if serverIsA {
-				a, b = b, a
-			}
 			var err error
-			withoutForks(func() { _, err = c.Run(a, b) })
+			withoutForks(func() { _, err = c.Run(p.Sides(serverIsA)) })
 			if err != nil {
 				t.Fatalf("%s: %v", c.Name, err)
 			}

@@ -123,11 +123,7 @@ func (g *generator) close(tr *truth, way kerneltest.Closing) error {
 	if err != nil {
 		return err
 	}
-	a, b := p.Client, p.Server
-	if tr.serverIsA {
-		a, b = p.Server, p.Client
-	}
-	tr.closer, err = way.Run(a, b)
+	tr.closer, err = way.Run(p.Sides(tr.serverIsA))
 	return err
 }
 

@@ -45,19 +45,12 @@ type open struct {
 	due int64 // when to close it, on CLOCK_BOOTTIME
 }
 
-// socket is that of a side.
-func (o *open) socket(r role) int {
-	if r == server {
-		return o.Pair.Server
-	}
-	return o.Pair.Client
-}
-
 // talk sends some payload over a connection.
 func (w *worker) talk(o *open) error {
 	from, bytes := w.anySide(), 1+w.random.IntN(4000)
 	o.countSent(from, bytes)
-	return kerneltest.Send(o.socket(from), o.socket(from.other()), bytes)
+	a, b := o.Sides(from == server)
+	return kerneltest.Send(a, b, bytes)
 }
 
 func (o *open) countSent(from role, bytes int) {
@@ -114,7 +107,7 @@ func (w *worker) close(o *open) error {
 
 func (o *open) close(way kerneltest.Closing, first role) (err error) {
 	o.Way, o.First, o.Closing = way.Name, first, now()
-	if o.Closer, err = way.Run(o.socket(first), o.socket(first.other())); err != nil {
+	if o.Closer, err = way.Run(o.Sides(first == server)); err != nil {
 		return fmt.Errorf("%s: %w", way.Name, err)
 	}
 	o.Done = now()
@@ -266,13 +259,13 @@ func (w *worker) closeByProcess() error {
 			return err
 		}
 		o.Way, o.First = end.way, w.anySide()
-		first := o.socket(o.First)
+		a, b := o.Sides(o.First == server)
 		if end.unread {
-			if err := kerneltest.LeaveUnread(first, o.socket(o.First.other())); err != nil {
+			if err := kerneltest.LeaveUnread(a, b); err != nil {
 				return err
 			}
 		}
-		all, given = append(all, o), append(given, os.NewFile(uintptr(first), "socket"))
+		all, given = append(all, o), append(given, os.NewFile(uintptr(a), "socket"))
 	}
 	child, err := kerneltest.Holder(given...)
 	if err != nil {
@@ -289,7 +282,8 @@ func (w *worker) closeByProcess() error {
 	}
 	for _, o := range all {
 		o.Closer, o.Closing = child.PID, began
-		if err := end.await(o.socket(o.First.other())); err != nil {
+		_, b := o.Sides(o.First == server)
+		if err := end.await(b); err != nil {
 			return fmt.Errorf("%s: %w", end.way, err)
 		}
 		o.Done = now()

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -224,16 +225,16 @@ type endOf struct {
 	record *record
 }
 
-// want notes a fault where the record does not say what is true. Where it says nothing, it
-// is silent.
-func (e *endOf) want(what string, got, want any, says bool) {
+// want notes a fault where the record says something else than the truth, or nothing: "".
+func (e *endOf) want(what, got, want string) {
+	if got == want {
+		return
+	}
 	kind := wrong
-	if !says {
+	if got == "" {
 		kind, got = silent, "unknown"
 	}
-	if got != want {
-		e.fault(kind, []*record{e.record}, "%s %v, the %s's end: %s is %v, want %v", e.truth.Way, e.truth.Server.Addr, e.own, what, got, want)
-	}
+	e.fault(kind, []*record{e.record}, "%s %v, the %s's end: %s is %s, want %s", e.truth.Way, e.truth.Server.Addr, e.own, what, got, want)
 }
 
 // check judges a verdict.
@@ -242,10 +243,10 @@ func (e *endOf) check() {
 	e.checked++
 	whole := e.sawWhole(t)
 	if r.Role != "" || whole && !r.Incomplete {
-		e.want("role", r.Role, e.own, true)
+		e.want("role", cmp.Or(string(r.Role), "none"), string(e.own))
 	}
 	if first := r.first(e.own); first != "" && !t.allows(first) {
-		e.want("closed first", first, t.First, true)
+		e.want("closed first", string(first), string(t.First))
 	}
 	switch {
 	case r.Incomplete && whole && e.isDue(t, e.own, e.lossesEnd):
@@ -264,20 +265,18 @@ func (e *endOf) check() {
 func (e *endOf) checkActs() {
 	t, r, o := e.truth, e.record, outcomes[e.truth.Way]
 	if r.ClosedFirst == "" {
-		e.want("closed first", nil, t.First, false)
+		e.want("closed first", "", cmp.Or(string(t.First), "either side"))
 	}
-	e.want("how", r.How, o.How, r.How != "" || o.How == "")
-	e.want("ended", r.Ended, o.Ended, r.Ended != "" || o.Ended == "")
+	e.want("how", r.How, o.How)
+	e.want("ended", r.Ended, o.Ended)
 	otherEnd := e.own != t.First && t.First != nobody && r.Peer == ""
-	nobodys := t.Way == wayUnaccepted && r.Mechanism == "" && r.Closer == nil // its RST is that of a socket that no process ever had
+	nobodys := t.Way == wayUnaccepted && r.Mechanism == "" && r.Closer == nil // the RST is that of a socket that no process ever had
 	if otherEnd || nobodys {
 		return // what the other end did is not seen
 	}
-	e.want("mechanism", r.Mechanism, o.Mechanism, r.Mechanism != "" || o.Mechanism == "")
-	if closer := (actor{t.Closer, o.Signal}); r.Closer != nil {
-		e.want("closer", *r.Closer, closer, true)
-	} else if t.Closer != 0 {
-		e.want("closer", nil, closer, false)
+	e.want("mechanism", r.Mechanism, o.Mechanism)
+	if r.Closer != nil || t.Closer != 0 {
+		e.want("closer", r.Closer.String(), (&actor{t.Closer, o.Signal}).String())
 	}
 }
 
@@ -291,19 +290,19 @@ func (e *endOf) checkLife() {
 	}
 	states := strings.Join(names, " ")
 	if possible := t.states(e.own); len(possible) > 0 && !slices.Contains(possible, states) {
-		e.want("the sequence of states", states, fmt.Sprint(possible), true)
+		e.want("the sequence of states", cmp.Or(states, "none"), strings.Join(possible, " or "))
 	}
 	if o := outcomes[t.Way]; o.How != "fin" || o.Ended != "" {
 		return // not all payload that was sent arrives
 	}
 	if r.BytesSent != nil {
-		e.want("payload sent", *r.BytesSent, t.Sent[e.own], true)
+		e.want("payload sent", fmt.Sprint(*r.BytesSent), fmt.Sprint(t.Sent[e.own]))
 	}
 	if r.BytesReceived != nil {
-		e.want("payload received", *r.BytesReceived, t.Sent[e.own.other()], true)
+		e.want("payload received", fmt.Sprint(*r.BytesReceived), fmt.Sprint(t.Sent[e.own.other()]))
 	}
 	if e.own == t.First {
-		e.want("the side of TIME_WAIT", r.TimeWait.Side, "local", true)
+		e.want("the side of TIME_WAIT", cmp.Or(r.TimeWait.Side, "none"), "local")
 	}
 }
 

@@ -46,6 +46,13 @@ type record struct {
 // actor is a process in a record.
 type actor struct{ PID, Signal int }
 
+func (a *actor) String() string {
+	if a == nil {
+		return ""
+	}
+	return fmt.Sprintf("process %d, signal %d", a.PID, a.Signal)
+}
+
 // holder is a socket in the way of a call.
 type holder struct {
 	Local       netip.AddrPort

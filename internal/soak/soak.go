@@ -115,7 +115,7 @@ func (s *soak) run(ctx context.Context, tb kerneltest.TB) {
 // all connections of the run, and no others, which would take memory, too.
 func (s *soak) startWhole(ctx context.Context) (err error) {
 	f := filter{either: ports{firstPort, lastPort}}
-	if s.whole, err = s.startTracer("whole", modeText, append(f.args(), "-q")...); err != nil {
+	if s.whole, err = s.startTracer("whole", modeText, f, "-q"); err != nil {
 		return err
 	}
 	for !strings.Contains(s.whole.messages(), "tcptrace: tracing") {

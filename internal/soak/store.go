@@ -15,17 +15,16 @@ import (
 // do not change.
 type store struct {
 	mutex sync.Mutex
-	list  []*truth // in the order in which they came
-	first int      // number of the list's first
 	ends  map[key]storedEnd
 	until []int64 // by worker: until when it has reported everything
+	made  int     // connections, which are closed
 	ways  map[string]int
 }
 
-// storedEnd is an end of a connection, which is found by its number.
+// storedEnd is an end of a connection.
 type storedEnd struct {
-	number int
-	role   role
+	truth *truth
+	role  role
 }
 
 const (
@@ -46,65 +45,48 @@ func (s *store) add(worker int, r *report) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.until[worker] = r.Now
-	t := r.Truth
-	if t.Done != 0 {
-		s.ways[t.Way]++
+	for _, own := range r.Truth.ends() {
+		s.ends[r.Truth.key(own)] = storedEnd{r.Truth, own}
 	}
-	if known, ok := s.ends[t.key(client)]; ok {
-		s.list[known.number-s.first] = t
+	if r.Truth.Done == 0 {
 		return
 	}
-	number := s.first + len(s.list)
-	s.list = append(s.list, t)
-	for _, own := range t.ends() {
-		s.ends[t.key(own)] = storedEnd{number, own}
-	}
-	if number%1000 == 0 {
+	s.ways[r.Truth.Way]++
+	if s.made++; s.made%1000 == 0 {
 		s.forget(r.Now - int64(keep))
 	}
 }
 
-// forget drops the first connections, as far as they ended before a time.
+// forget drops the connections that ended before a time.
 func (s *store) forget(before int64) {
-	n := 0
-	for ; n < len(s.list) && s.list[n].Done != 0 && s.list[n].Done < before; n++ {
-		for _, own := range s.list[n].ends() {
-			// Addresses come again, after a long time.
-			if k := s.list[n].key(own); s.ends[k].number == s.first+n {
-				delete(s.ends, k)
-			}
-		}
-	}
-	s.list = slices.Clone(s.list[n:])
-	s.first += n
+	maps.DeleteFunc(s.ends, func(_ key, e storedEnd) bool { return e.truth.Done != 0 && e.truth.Done < before })
 }
 
 // at finds the connection that has an end there; nil: nobody made it.
 func (s *store) at(k key) (*truth, role) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	end, ok := s.ends[k]
-	if !ok {
-		return nil, ""
-	}
-	return s.list[end.number-s.first], end.role
+	end := s.ends[k]
+	return end.truth, end.role
 }
 
 // all returns the connections that are not forgotten.
-func (s *store) all() []*truth {
+func (s *store) all() (all []*truth) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return slices.Clone(s.list)
+	for _, end := range s.ends {
+		if end.role == client {
+			all = append(all, end.truth)
+		}
+	}
+	return all
 }
 
 // connections are those made so far, by way.
-func (s *store) connections() (total int, ways map[string]int) {
+func (s *store) connections() (made int, ways map[string]int) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	for _, n := range s.ways {
-		total += n
-	}
-	return total, maps.Clone(s.ways)
+	return s.made, maps.Clone(s.ways)
 }
 
 // end notes that a worker reports no more.

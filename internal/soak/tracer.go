@@ -18,6 +18,9 @@ import (
 
 // tracer is a tcptrace at work.
 type tracer struct {
+	name    string
+	mode    string
+	filter  filter
 	cmd     *exec.Cmd
 	output  string // file of its standard output
 	errors  string // file of its standard error
@@ -34,10 +37,10 @@ const (
 
 var modes = []string{modeText, modeJSON, modeFile + ".jsonl", modeFile + ".jsonl.gz", modeFile + ".jsonl.zst"}
 
-// startTracer starts tcptrace; its files begin with a name.
-func (s *soak) startTracer(name, mode string, args ...string) (*tracer, error) {
-	base := filepath.Join(s.dir, name)
-	t := &tracer{output: base + ".out", errors: base + ".err"}
+// startTracer starts tcptrace; its files begin with its name.
+func (s *soak) startTracer(name, mode string, f filter, more ...string) (*tracer, error) {
+	base, args := filepath.Join(s.dir, name), append(f.args(), more...)
+	t := &tracer{name: name, mode: mode, filter: f, output: base + ".out", errors: base + ".err"}
 	if ending, records := strings.CutPrefix(mode, modeFile); records {
 		t.capture = base + ending
 		args = append(args, "-w", t.capture)

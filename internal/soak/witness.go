@@ -24,22 +24,14 @@ const (
 	unwritten = 2 * time.Second
 )
 
-// trial is a tracer with a random filter and a random output.
-type trial struct {
-	*tracer
-	name, mode string
-	filter     filter
+// startAny starts a tracer with a random filter and a random output.
+func (s *soak) startAny(r *rand.Rand, name string) (*tracer, error) {
+	f := anyFilter(r, s.hosts, s.network)
+	return s.startTracer(name, modes[r.IntN(len(modes))], f)
 }
 
-func (s *soak) startTrial(r *rand.Rand, name string) (*trial, error) {
-	t := &trial{name: name, filter: anyFilter(r, s.hosts, s.network), mode: modes[r.IntN(len(modes))]}
-	var err error
-	t.tracer, err = s.startTracer(name, t.mode, t.filter.args()...)
-	return t, err
-}
-
-// finish notes the faults of a trial, whose files stay then; without faults they go.
-func (s *soak) finish(t *trial, faults ...fault) {
+// finish notes the faults of a tracer, whose files stay then; without faults they go.
+func (s *soak) finish(t *tracer, faults ...fault) {
 	for i := range faults {
 		faults[i].what = fmt.Sprintf("%s (%s %v): %s", t.name, t.mode, t.filter.args(), faults[i].what)
 	}
@@ -53,7 +45,7 @@ func (s *soak) finish(t *trial, faults ...fault) {
 func (s *soak) runWitnesses(ctx context.Context, number int) error {
 	r := rand.New(rand.NewPCG(s.seed, 1000+uint64(number)))
 	for n := 0; ctx.Err() == nil; n++ {
-		t, err := s.startTrial(r, fmt.Sprintf("witness-%d-%d", number, n))
+		t, err := s.startAny(r, fmt.Sprintf("witness-%d-%d", number, n))
 		if err != nil {
 			return err
 		}
@@ -67,7 +59,7 @@ func (s *soak) runWitnesses(ctx context.Context, number int) error {
 			s.finish(t, fault{kind: "exit", what: fmt.Sprintf("ended with exit code %d: %s", code, t.messages())})
 			continue
 		}
-		if err := s.judgeTrial(t, by, false); err != nil {
+		if err := s.judgeTracer(t, by, false); err != nil {
 			return err
 		}
 		s.count(func(c *counts) { c.witnesses[t.mode]++ })
@@ -79,7 +71,7 @@ func (s *soak) runWitnesses(ctx context.Context, number int) error {
 func (s *soak) killTracers(ctx context.Context) error {
 	r := rand.New(rand.NewPCG(s.seed, 2000))
 	for n := 0; ctx.Err() == nil; n++ {
-		t, err := s.startTrial(r, fmt.Sprintf("victim-%d", n))
+		t, err := s.startAny(r, fmt.Sprintf("victim-%d", n))
 		if err != nil {
 			return err
 		}
@@ -102,7 +94,7 @@ func (s *soak) killTracers(ctx context.Context) error {
 			t.remove()
 			continue
 		}
-		if err := s.judgeTrial(t, killed-int64(unwritten), true); err != nil {
+		if err := s.judgeTracer(t, killed-int64(unwritten), true); err != nil {
 			return err
 		}
 		s.count(func(c *counts) { c.killedRead++ })
@@ -110,8 +102,8 @@ func (s *soak) killTracers(ctx context.Context) error {
 	return nil
 }
 
-// judgeTrial judges what a tracer wrote. What was done by a time must be there.
-func (s *soak) judgeTrial(t *trial, by int64, killed bool) error {
+// judgeTracer judges what a tracer wrote. What was done by a time must be there.
+func (s *soak) judgeTracer(t *tracer, by int64, killed bool) error {
 	if err := s.store.await(now()); err != nil {
 		return err
 	}
@@ -127,7 +119,7 @@ func (s *soak) judgeTrial(t *trial, by int64, killed bool) error {
 		s.finish(t, faults...)
 		return nil
 	case t.capture != "":
-		replay, err := s.startTracer(t.name+"-replay", modeJSON, "-r", t.capture)
+		replay, err := s.startTracer(t.name+"-replay", modeJSON, filter{}, "-r", t.capture)
 		if err != nil {
 			return err
 		}
