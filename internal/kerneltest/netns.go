@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package kerneltest gives tests a piece of the real kernel of their own: network
-// namespaces, and wires between them on which packets can be held and lost.
+// Package kerneltest gives tests, and programs that test, a piece of the real kernel of their
+// own: network namespaces, wires between them on which packets can be held and lost, bare
+// sockets and the ways to close them, and processes that hold sockets.
 package kerneltest
 
 import (
