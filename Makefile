@@ -9,6 +9,7 @@ export CGO_ENABLED := 0
 # Versions that 'make generate' and 'make lint' need: what they make differs from one to the next.
 CLANG := clang-19
 CLANG_FORMAT := clang-format-19
+BASE ?=
 BENCH_FLAGS ?=
 MINUTES ?= 10
 SOAK_FLAGS ?=
@@ -47,8 +48,10 @@ browser: ## Install the browser that tests look at the page of report with (apt-
 test-vm: ## Run the kernel's tests on other kernels, in emulated machines (KERNELS, ARCH, RUN, PKGS)
 	@go run ./internal/testvm -arch "$(ARCH)" -run "$(RUN)" -packages "$(PKGS)" $(KERNELS)
 
-bench: ## Measure what tracing costs, beside other tools (root, 7 min)
-	@go run ./internal/bench $(BENCH_FLAGS)
+bench: ## Measure what tracing costs, next to other tools, or to those of a commit (root, 12 min, BASE=REV)
+	@go run ./internal/bench -base "$(BASE)" $(BENCH_FLAGS) >bench.txt
+	@go tool benchstat $(if $(BASE),-filter "/tcptrace:(base OR this)" -col /tcptrace) bench.txt
+	@grep -E '^(target|this/base): ' bench.txt || true
 
 soak: ## Trace at random beside each other, kill, and judge all (root, MINUTES=10)
 	@go run ./internal/soak -minutes $(MINUTES) $(SOAK_FLAGS)

@@ -3,23 +3,21 @@
 package main
 
 import (
-	"context"
 	"fmt"
+	"os"
+	"os/signal"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 )
 
-// empty is a program that does nothing, at the tracepoint of the state changes: the
-// price of being called, below which no tracer can go.
-type empty struct {
-	untraced
-	program *ebpf.Program
-	link    link.Link
-}
+// emptyArg makes this program a tracer that does nothing.
+const emptyArg = "empty"
 
-func startEmpty(context.Context, tracer, string) (running, error) {
+// attachEmpty attaches a program that does nothing to the tracepoint of the state changes,
+// until it is interrupted: the price of being called, below which no tracer can go.
+func attachEmpty() error {
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name:         "empty",
 		Type:         ebpf.Tracing,
@@ -29,19 +27,17 @@ func startEmpty(context.Context, tracer, string) (running, error) {
 		License:      "GPL",
 	})
 	if err != nil {
-		return nil, fmt.Errorf("load the empty program: %w", err)
+		return fmt.Errorf("load the empty program: %w", err)
 	}
+	defer p.Close()
 	l, err := link.AttachTracing(link.TracingOptions{Program: p})
 	if err != nil {
-		p.Close()
-		return nil, fmt.Errorf("attach the empty program: %w", err)
+		return fmt.Errorf("attach the empty program: %w", err)
 	}
-	return empty{program: p, link: l}, nil
+	defer l.Close()
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	fmt.Fprintln(os.Stderr, tracingMessage)
+	<-interrupts
+	return nil
 }
-
-func (e empty) programs() ([]program, error) {
-	p, err := ran(0, e.program)
-	return []program{p}, err
-}
-
-func (e empty) kill() { closeAll(e.link, e.program) }

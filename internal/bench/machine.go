@@ -3,56 +3,59 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxCores is the length of unix.CPUSet in bits.
-const maxCores = 1024
+// cores is how many processor cores are used, where there are as many.
+const cores = 2
 
-// prepare makes the machine ready, for this thread and its children only, and
-// describes it.
-func prepare(cores int) (description string, err error) {
-	allowed, err := allowedCores()
-	if err != nil {
-		return "", err
-	}
+// tick is what the kernel counts processor time in (proc_stat(5), USER_HZ).
+const tick = 10 * time.Millisecond
+
+// prepareMachine makes the machine ready, for this thread and its children only.
+func prepareMachine() error {
 	if err := beAlone(); err != nil {
-		return "", err
+		return err
 	}
-	used := allowed[:min(cores, len(allowed))]
-	if err := pin(used); err != nil {
-		return "", err
+	if err := pinToCores(); err != nil {
+		return err
 	}
-	if err := mountTracing(); err != nil {
-		return "", err
-	}
-	return describe(len(used)), nil
+	return mountTracing()
 }
 
 // beAlone makes sure that no other benchmark runs on the machine: each would trace and
 // slow the other's workload. The name is gone with the process.
 func beAlone() error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("look for other benchmarks: %w", err)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: "@tcptrace-bench"})
 	}
-	err = unix.Bind(fd, &unix.SockaddrUnix{Name: "@tcptrace-bench"})
-	if errors.Is(err, unix.EADDRINUSE) {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
 		return errors.New("another benchmark runs on this machine")
-	}
-	if err != nil {
+	case err != nil:
 		return fmt.Errorf("look for other benchmarks: %w", err)
 	}
 	return nil
+}
+
+// pinToCores keeps this thread, and what it starts, on the cores that are used.
+func pinToCores() error {
+	allowed, err := allowedCores()
+	if err != nil {
+		return err
+	}
+	return pin(allowed[:min(cores, len(allowed))])
 }
 
 func allowedCores() ([]int, error) {
@@ -60,23 +63,37 @@ func allowedCores() ([]int, error) {
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
 		return nil, fmt.Errorf("find out the processor cores: %w", err)
 	}
-	var cores []int
-	for core := range maxCores {
+	var all []int
+	for core := 0; len(all) < set.Count(); core++ {
 		if set.IsSet(core) {
-			cores = append(cores, core)
+			all = append(all, core)
 		}
 	}
-	return cores, nil
+	return all, nil
 }
 
-// pin keeps this thread, and what it starts, on some cores.
-func pin(cores []int) error {
+// nthCore returns the n-th of the cores that this thread may use.
+func nthCore(n int) (int, error) {
+	allowed, err := allowedCores()
+	if err != nil {
+		return 0, err
+	}
+	return allowed[n%len(allowed)], nil
+}
+
+// stayOn keeps the goroutine on one thread, and the thread on one core.
+func stayOn(core int) error {
+	runtime.LockOSThread()
+	return pin([]int{core})
+}
+
+func pin(to []int) error {
 	var set unix.CPUSet
-	for _, core := range cores {
+	for _, core := range to {
 		set.Set(core)
 	}
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("keep to %d processor cores: %w", len(cores), err)
+		return fmt.Errorf("keep to %d processor cores: %w", len(to), err)
 	}
 	return nil
 }
@@ -92,54 +109,52 @@ func mountTracing() error {
 		return fmt.Errorf("make a mount namespace: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make a mount namespace: %w", err)
+		return fmt.Errorf("make the mounts private: %w", err)
 	}
-	// Neither is ours to insist on: a kernel without them runs tcptrace all the same.
+	// A kernel without them runs tcptrace all the same.
 	_ = unix.Mount("tracefs", tracing, "tracefs", 0, "")
 	_ = unix.Mount("debugfs", debug, "debugfs", 0, "")
 	return nil
 }
 
-func describe(cores int) string {
-	words := []string{fmt.Sprintf("%d of %d cores", cores, runtime.NumCPU())}
-	if model := field("/proc/cpuinfo", "model name"); model != "" {
-		words = append([]string{model}, words...)
+// busyTime returns the processor time that the whole machine has used so far, the
+// kernel's interrupts counted in.
+func busyTime() (time.Duration, error) {
+	content, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("read the machine's processor time: %w", err)
 	}
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) == nil {
-		words = append(words, fmt.Sprintf("%.1f GiB", float64(info.Totalram)*float64(info.Unit)/(1<<30)))
+	line, _, _ := strings.Cut(string(content), "\n")
+	busy := time.Duration(0)
+	for i, field := range strings.Fields(line) {
+		switch i {
+		case 1, 2, 3, 6, 7: // user, nice, system, irq, softirq
+			ticks, err := strconv.ParseInt(field, 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("read the machine's processor time: %w", err)
+			}
+			busy += time.Duration(ticks) * tick
+		}
+	}
+	return busy, nil
+}
+
+// describeMachine prints what benchstat shows above its tables.
+func describeMachine(w io.Writer) {
+	fmt.Fprintf(w, "goos: %s\ngoarch: %s\n", runtime.GOOS, runtime.GOARCH)
+	if content, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(content)) {
+			if name, ok := strings.CutPrefix(line, "model name\t: "); ok {
+				fmt.Fprintf(w, "cpu: %s", name)
+				break
+			}
+		}
 	}
 	var uts unix.Utsname
 	if unix.Uname(&uts) == nil {
-		words = append(words, "Linux "+unix.ByteSliceToString(uts.Release[:])+" "+unix.ByteSliceToString(uts.Machine[:]))
+		fmt.Fprintf(w, "kernel: %s\n", unix.ByteSliceToString(uts.Release[:]))
 	}
-	words = append(words, runtime.Version())
-	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
-		words = append(words, "load "+strings.Fields(string(load))[0]+" before")
+	if allowed, err := allowedCores(); err == nil {
+		fmt.Fprintf(w, "cores: %d of %d\n", len(allowed), runtime.NumCPU())
 	}
-	return strings.Join(words, ", ")
-}
-
-// field returns the first value of a key in a file of "key : value" lines, or "".
-func field(path, key string) string {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(content)) {
-		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == key {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
-}
-
-// build makes the tcptrace of this module.
-func build(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "github.com/tcptrace/tcptrace/cmd/tcptrace")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build tcptrace, or name one by -tcptrace: %w\n%s", err, out)
-	}
-	return nil
 }

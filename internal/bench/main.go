@@ -3,25 +3,25 @@
 // Command bench measures what a trace costs: in the kernel, in user space, and in
 // connections that the traced machine no longer makes. One workload runs without a
 // tracer, with an empty program, with tcptrace in several modes, and with the tools
-// that people use today, round by round and interleaved, so that what the machine
-// does besides falls on all of them alike. Beside these rounds it measures how long
-// tcptrace takes to look at very many sockets, what it costs every system call, those who
-// talk on connections that stay open, and a transition beside a million sockets, what
-// memory it takes to follow very many, and how fast it reads a long capture.
+// that people use today, round by round and interleaved, so that what else the machine
+// does falls on all of them alike. Next to it are smaller workloads: sockets to look at,
+// to remember and to pass by, requests and responses, system calls, captures to read.
+//
+// It prints lines of Go's benchmark format, one for each round, which benchstat sums up.
+// In the end come the targets, met or missed, and the tcptrace of another commit is compared
+// with this one's.
 package main
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -30,29 +30,28 @@ import (
 type options struct {
 	rounds      int
 	connections int
-	cores       int
-	workload    string
-	tcptrace    string
+	base        string
 	only        string
-	json        bool
 	programs    bool
 }
 
 func main() {
-	// All children are started by this thread: their death follows its own, and they
-	// inherit its processors and mounts.
+	// All children are started by this thread, or by one that it outlives: they die with
+	// it, and they inherit its processors and mounts.
 	runtime.LockOSThread()
-	if len(os.Args) > 1 && os.Args[1] == workerArg {
-		exit(work(os.Args[2:]))
+	var err error
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == workerArg:
+		err = work()
+	case len(os.Args) > 1 && os.Args[1] == emptyArg:
+		err = attachEmpty()
+	case len(os.Args) > 1 && os.Args[1] == makeArg:
+		err = makeCaptures(os.Args[2:])
+	default:
+		begin := time.Now()
+		err = run(parse())
+		fmt.Fprintf(os.Stderr, "bench: took %v\n", time.Since(begin).Round(time.Second))
 	}
-	if len(os.Args) > 1 && os.Args[1] == makeArg {
-		exit(makeCaptures(os.Args[2:]))
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	begin := time.Now()
-	err := run(ctx, parse())
-	stop()
-	fmt.Fprintf(os.Stderr, "bench: all in %v\n", time.Since(begin).Round(time.Second))
 	exit(err)
 }
 
@@ -66,13 +65,10 @@ func exit(err error) {
 
 func parse() options {
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each tracer")
-	flag.IntVar(&o.connections, "connections", 40_000, "connections a round")
-	flag.IntVar(&o.cores, "cores", 2, "processor cores to use")
-	flag.StringVar(&o.workload, "workload", "go", "go: plain loops of Go's net package; raw: bare system calls, twice as fast, where events are lost first")
-	flag.StringVar(&o.tcptrace, "tcptrace", "", "the tcptrace to measure (default: built from this module)")
-	flag.StringVar(&o.only, "only", "", "measure these only: tracers, as text,tcpstates (none is measured with any), and "+strings.Join(parts, ", "))
-	flag.BoolVar(&o.json, "json", false, "print one JSON object")
+	flag.IntVar(&o.rounds, "rounds", 3, "measure everything this often")
+	flag.IntVar(&o.connections, "connections", 40_000, "make this many connections a round")
+	flag.StringVar(&o.base, "base", "", "measure the tcptrace of this commit as well, and compare")
+	flag.StringVar(&o.only, "only", "", "measure only what matches this regular expression, such as 'Trace/text|Talk'")
 	flag.BoolVar(&o.programs, "programs", false, "show what each BPF program takes")
 	flag.Parse()
 	return o
@@ -86,93 +82,93 @@ func (o *options) check() error {
 		return errors.New("-rounds: at least 1")
 	case o.connections < 1 || o.connections > maxConnections:
 		return fmt.Errorf("-connections: from 1 to %d", maxConnections)
-	case o.cores < 1:
-		return errors.New("-cores: at least 1")
-	case o.workload != "go" && o.workload != "raw":
-		return fmt.Errorf("-workload: %q is neither go nor raw", o.workload)
 	case os.Geteuid() != 0:
 		return errors.New("tracing and network namespaces need root: run it with sudo")
 	}
 	return nil
 }
 
-func run(ctx context.Context, o options) error {
+func run(o options) error {
 	if err := o.check(); err != nil {
 		return err
+	}
+	only, err := regexp.Compile(o.only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "tcptrace-bench-")
 	if err != nil {
 		return fmt.Errorf("make a directory for the output: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	machine, err := prepare(o.cores)
+	endOnSignal(dir)
+	if err := prepareMachine(); err != nil {
+		return err
+	}
+	subjects, err := buildSubjects(o.base, dir)
 	if err != nil {
 		return err
 	}
-	program := cmp.Or(o.tcptrace, filepath.Join(dir, "tcptrace"))
-	chosen, err := choose(tracers(program), o.only)
-	if err != nil {
+	describeMachine(os.Stdout)
+	fmt.Printf("connections: %d\n", o.connections)
+	printUnits(os.Stdout)
+	b := &bench{options: o, dir: dir, subjects: subjects, only: only, results: newResults(os.Stdout)}
+	if err := b.measure(); err != nil {
 		return err
 	}
-	if o.tcptrace == "" {
-		if err := build(ctx, program); err != nil {
-			return err
-		}
-	}
-	b := &bench{options: o, choice: chosen, dir: dir, program: program, rows: newRows(chosen.tracers)}
-	if err := b.measure(ctx); err != nil {
-		return err
-	}
-	if err := b.measureExtras(ctx); err != nil {
-		return err
-	}
-	if o.json {
-		for _, tool := range b.missing {
-			fmt.Fprintln(os.Stderr, "bench:", tool)
-		}
-		return printJSON(os.Stdout, b.rows, &b.extras)
-	}
-	return printTable(os.Stdout, report{o, machine, b.rows, b.missing, &b.extras})
+	b.results.printTargets(os.Stdout)
+	b.results.printComparison(os.Stdout)
+	return nil
 }
 
-// choice is what to measure.
-type choice struct {
-	tracers []tracer
-	missing []string // how to get what could not be chosen
-	parts   map[string]bool
+// endOnSignal has Ctrl-C end the benchmark at once. Its children die with it.
+func endOnSignal(dir string) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		os.RemoveAll(dir)
+		exit(errors.New(s.String()))
+	}()
 }
 
-// choose leaves out what is not asked for, and the tracers that are not installed.
-func choose(all []tracer, only string) (choice, error) {
-	asked := make(map[string]bool)
-	for name := range strings.SplitSeq(only, ",") {
-		asked[name] = true
-	}
-	delete(asked, "")
-	c := choice{parts: make(map[string]bool)}
-	for _, name := range parts {
-		c.parts[name] = only == "" || asked[name]
-		delete(asked, name)
-	}
-	for _, t := range all {
-		compared := t.name == "none" && len(asked) > 0
-		if only != "" && !asked[t.name] && !compared {
-			continue
-		}
-		if t.install != "" && t.path() == "" {
-			c.missing = append(c.missing, t.name+" is not installed: "+t.install)
-			continue
-		}
-		c.tracers = append(c.tracers, t)
-	}
-	return c, unknown(asked, all)
+// subject is a tcptrace to measure.
+type subject struct {
+	path  string
+	label string // in the names of its benchmarks: the dimension that benchstat compares
 }
 
-func unknown(asked map[string]bool, all []tracer) error {
-	for name := range asked {
-		if !slices.ContainsFunc(all, func(t tracer) bool { return t.name == name }) {
-			return fmt.Errorf("-only: nothing is named %q", name)
-		}
+// The labels, where two of them are measured.
+const (
+	baseLabel = "/tcptrace=base"
+	thisLabel = "/tcptrace=this"
+)
+
+// buildSubjects builds the tcptrace of this module, and that of the base if there is one.
+func buildSubjects(base, dir string) ([]subject, error) {
+	this := subject{path: filepath.Join(dir, "this")}
+	if err := build(".", this.path); err != nil || base == "" {
+		return []subject{this}, err
+	}
+	source := filepath.Join(dir, "source")
+	if err := os.Mkdir(source, 0o700); err != nil {
+		return nil, err
+	}
+	checkout := exec.Command("sh", "-c", `git archive "$1" >"$2.tar" && tar -x -f "$2.tar" -C "$2"`, "sh", base, source)
+	if out, err := checkout.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("take the files of %s: %w: %s", base, err, out)
+	}
+	other := subject{path: filepath.Join(dir, "base"), label: baseLabel}
+	this.label = thisLabel
+	return []subject{other, this}, build(source, other.path)
+}
+
+// build makes the tcptrace of a module.
+func build(module, path string) error {
+	cmd := exec.Command("go", "build", "-C", module, "-trimpath", "-o", path, "github.com/tcptrace/tcptrace/cmd/tcptrace")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the tcptrace of %s: %w: %s", module, err, out)
 	}
 	return nil
 }

@@ -5,110 +5,110 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"regexp"
 	"strconv"
+	"strings"
 )
 
 // output is what a tracer's output says of the workload.
 type output struct {
 	lines    int   // about it; of tcptrace, transitions before the end of TIME_WAIT
 	lost     int   // events, as the tracer itself says
-	ring     int   // of them to a full ring buffer
 	reported bool  // the tracer says what it lost
-	bytes    int64 // on disk, of a capture
+	bytes    int64 // on disk
 }
-
-// bytesEach is what a line takes on disk, with all that is told besides.
-func (o *output) bytesEach() float64 { return float64(o.bytes) / float64(max(o.lines, 1)) }
 
 // Once or twice in a round a TIME_WAIT ends early, by a RST for a segment that crossed
 // the client's end. It is no transition of the ten, and the kernel's tracepoint does
 // not show it.
 
-// read counts an output, line by line.
-func read(r io.Reader, count func([]byte, *output)) (output, error) {
-	var o output
-	lines := bufio.NewReaderSize(r, 1<<20)
+// readOutput counts an output, line by line. It goes by the file and not by what tcptrace
+// says of it, and decompresses it as zcat does.
+func readOutput(path string, count func([]byte, *output)) (o output, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("read the tracer's output: %w", err)
+		}
+	}()
+	f, err := os.Open(path)
+	if err != nil {
+		return o, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return o, err
+	}
+	o.bytes = info.Size()
+	from := io.Reader(f)
+	if strings.HasSuffix(path, ".gz") {
+		if from, err = gzip.NewReader(bufio.NewReader(f)); err != nil {
+			return o, err
+		}
+	}
+	return o, o.countLines(from, count)
+}
+
+func (o *output) countLines(from io.Reader, count func([]byte, *output)) error {
+	lines := bufio.NewReaderSize(from, 1<<20)
 	for {
 		line, err := lines.ReadSlice('\n')
-		if err == io.EOF {
-			return o, nil
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
 		if err != nil {
-			return o, fmt.Errorf("read the tracer's output: %w", err)
+			return err
 		}
-		count(line, &o)
+		count(line, o)
 	}
 }
 
-var (
-	lossNote    = []byte("event")
-	ringNote    = []byte("the ring buffer was full")
-	lossSummary = []byte("events lost:")
-)
+var lossSummary = []byte("events lost:")
 
-// countText counts a line of tcptrace's text: a transition, a note of a loss among
-// them, or the summary's total.
+// countText counts a line of tcptrace's text: a transition, or the summary's total loss.
 func countText(line []byte, to *output) {
-	if rest, ok := bytes.CutPrefix(line, lossSummary); ok {
-		to.lost, to.reported = firstNumber(rest), true
-		return
-	}
-	if before, _, ok := bytes.Cut(line, ringNote); ok && bytes.Contains(before, lossNote) {
-		if _, lost, ok := bytes.Cut(before, []byte(" lost ")); ok {
-			to.ring += firstNumber(lost)
-		}
-		return
-	}
-	if bytes.Contains(line, []byte(" > ")) && !bytes.Contains(line, []byte("TIME_WAIT > ")) && ours(line) {
-		to.lines++
+	if total, ok := bytes.CutPrefix(line, lossSummary); ok {
+		to.lost, to.reported = firstNumber(total), true
+	} else if bytes.Contains(line, []byte(" > ")) && !bytes.Contains(line, []byte("TIME_WAIT > ")) {
+		countLine(line, to)
 	}
 }
 
-func firstNumber(b []byte) int {
-	words := bytes.Fields(b)
+// firstNumber returns the number with which a text begins; 0: with none.
+func firstNumber(text []byte) int {
+	words := bytes.Fields(text)
 	if len(words) == 0 {
 		return 0
 	}
-	n, err := strconv.Atoi(string(words[0]))
-	if err != nil {
-		return 0
-	}
+	n, _ := strconv.Atoi(strings.ReplaceAll(string(words[0]), ",", ""))
 	return n
 }
 
 // countJSON counts a record of the stream. Only the rare ones are worth decoding.
 func countJSON(line []byte, to *output) {
-	kind := recordType(line)
-	switch kind {
-	case "transition":
+	switch {
+	case bytes.HasPrefix(line, []byte(`{"type":"transition"`)):
 		if !bytes.Contains(line, []byte(`"from":"TIME_WAIT"`)) {
 			to.lines++
 		}
-	case "loss", "stop":
-		var record struct {
-			Lost int    `json:"lost"`
-			Kind string `json:"kind"`
-		}
-		if json.Unmarshal(line, &record) != nil {
-			return
-		}
-		if kind == "stop" {
-			to.lost, to.reported = record.Lost, true
-		} else if record.Kind == "ring" {
-			to.ring += record.Lost
-		}
+	case bytes.HasPrefix(line, []byte(`{"type":"stop"`)):
+		to.reported = json.Unmarshal(line, &struct{ Lost *int }{&to.lost}) == nil
 	}
 }
 
-// recordType returns the value of the key "type", which stands first in each record.
-func recordType(line []byte) string {
-	rest, ok := bytes.CutPrefix(line, []byte(`{"type":"`))
-	if !ok {
-		return ""
+// workloadPort is a port of the workload's servers: a whole number, after a space or a
+// colon.
+var workloadPort = regexp.MustCompile(fmt.Sprintf(`[ :](%d|%d)\b`, firstPort, lastPort))
+
+// countLine counts a line about the workload.
+func countLine(line []byte, to *output) {
+	if workloadPort.Match(line) {
+		to.lines++
 	}
-	kind, _, _ := bytes.Cut(rest, []byte{'"'})
-	return string(kind)
 }

@@ -4,14 +4,12 @@ package main
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,52 +18,45 @@ import (
 
 const (
 	poll    = 5 * time.Millisecond
-	calm    = 300 * time.Millisecond // without a change: a tool is attached, or has written all
+	quiet   = 300 * time.Millisecond // without a change: a tool is attached, or has written all
 	timeout = time.Minute            // for a tool to start or to end
 
-	// captureCalm is the same of a capture, to which lines go once a second at the latest.
-	captureCalm = 1300 * time.Millisecond
+	// captureQuiet is the same of a capture, to which lines go once a second at the latest.
+	captureQuiet = 1300 * time.Millisecond
 
 	// restless is when a tool that writes on and on is taken to tell of others' traffic: those
 	// without a filter tell of all the machine's.
 	restless = 8 * time.Second
 )
 
-// process is a tracer in a process of its own.
+// process is a tracer at work. One that is nil stands for no tracer.
 type process struct {
 	tracer   tracer
 	cmd      *exec.Cmd
 	output   *os.File
 	messages *os.File // its standard error
-	capture  string   // what it records into; "": it does not
 	ended    chan struct{}
 	err      error // of Wait, once ended
 
-	held      holding // what attached saw the last time
+	held      [2]int // programs and descriptors that isAttached saw the last time
 	unchanged time.Duration
 }
 
-// startProcess starts a tracer.
-func startProcess(ctx context.Context, t tracer, dir string) (running, error) {
-	p, err := startReady(ctx, t, dir)
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+// usage is what a process took from its start to its end.
+type usage struct {
+	user, system time.Duration
+	peak         int64 // resident memory, bytes
 }
 
-// startReady starts a tracer, its output to a file, and waits until it sees everything.
-func startReady(ctx context.Context, t tracer, dir string) (*process, error) {
+// startTracer starts a tracer, its output to a file, and waits until it sees everything.
+func startTracer(t tracer, dir string) (*process, error) {
 	p, err := newProcess(t, dir)
 	if err != nil {
 		return nil, err
 	}
-	p.cmd.Stdout = p.output
-	if err := p.launch(); err != nil {
-		p.kill()
-		return nil, err
+	if err = p.start(); err == nil {
+		err = p.await("be attached", func() (bool, error) { return t.ready(p) })
 	}
-	err = p.await(ctx, "be attached", func() (bool, error) { return t.ready(p) })
 	if err != nil {
 		p.kill()
 		return nil, err
@@ -74,30 +65,21 @@ func startReady(ctx context.Context, t tracer, dir string) (*process, error) {
 }
 
 func newProcess(t tracer, dir string) (*process, error) {
-	path := t.path()
-	if path == "" {
-		return nil, fmt.Errorf("start %s: there is no program %s", t.name, t.command[0])
-	}
-	p := &process{tracer: t, ended: make(chan struct{})}
-	args := t.command[1:]
-	if t.records != "" {
-		p.capture = filepath.Join(dir, t.name+t.records)
-		args = append(slices.Clip(args), "-w", p.capture)
-	}
-	var err error
-	if p.output, err = os.Create(filepath.Join(dir, t.name+".out")); err != nil {
+	output, err := os.Create(filepath.Join(dir, "output"))
+	if err != nil {
 		return nil, fmt.Errorf("make the tracer's output: %w", err)
 	}
-	if p.messages, err = os.Create(filepath.Join(dir, t.name+".err")); err != nil {
+	messages, err := os.Create(filepath.Join(dir, "messages"))
+	if err != nil {
+		output.Close()
 		return nil, fmt.Errorf("make the tracer's messages: %w", err)
 	}
-	p.cmd = exec.Command(path, args...)
-	p.cmd.Stderr = p.messages
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return p, nil
+	cmd := command(cmp.Or(t.path(), t.command[0]), t.command[1:]...)
+	cmd.Stdout, cmd.Stderr = output, messages
+	return &process{tracer: t, cmd: cmd, output: output, messages: messages, ended: make(chan struct{})}, nil
 }
 
-func (p *process) launch() error {
+func (p *process) start() error {
 	if err := p.cmd.Start(); err != nil {
 		close(p.ended)
 		return fmt.Errorf("start %s: %w", p.tracer.name, err)
@@ -110,68 +92,52 @@ func (p *process) launch() error {
 }
 
 // await waits until a condition holds.
-func (p *process) await(ctx context.Context, what string, holds func() (bool, error)) error {
-	late := time.After(timeout)
-	for {
+func (p *process) await(what string, holds func() (bool, error)) error {
+	for begin := time.Now(); ; {
 		ok, err := holds()
 		if ok || err != nil {
 			return err
 		}
 		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
 		case <-p.ended:
 			return fmt.Errorf("%s ended early, %v: %s", p.tracer.name, p.cmd.ProcessState, p.said())
-		case <-late:
-			return fmt.Errorf("%s took more than %v to %s: %s", p.tracer.name, timeout, what, p.said())
 		case <-time.After(poll):
+		}
+		if time.Since(begin) > timeout {
+			return fmt.Errorf("%s took more than %v to %s: %s", p.tracer.name, timeout, what, p.said())
 		}
 	}
 }
 
 // said returns what the tracer wrote to standard error.
-func (p *process) said() string {
+func (p *process) said() []byte {
 	text, err := os.ReadFile(p.messages.Name())
 	if err != nil {
-		return err.Error()
+		return []byte(err.Error())
 	}
-	return strings.TrimSpace(string(text))
+	return bytes.TrimSpace(text)
 }
 
-// stop implements running.
-func (p *process) stop(ctx context.Context) (usage, output, error) {
-	defer p.kill()
-	if err := p.drain(ctx); err != nil {
-		return usage{}, output{}, err
-	}
-	if err := p.interrupt(); err != nil {
-		return usage{}, output{}, err
-	}
-	o, err := p.read()
-	return p.total(), o, err
+func (p *process) hasSaid(words string) (bool, error) {
+	return bytes.Contains(p.said(), []byte(words)), nil
 }
 
-// read counts what the tracer wrote.
-func (p *process) read() (output, error) {
-	if p.capture != "" {
-		return readCapture(p.capture, p.tracer.count)
-	}
-	if _, err := p.output.Seek(0, io.SeekStart); err != nil {
-		return output{}, fmt.Errorf("read the tracer's output: %w", err)
-	}
-	return read(p.output, p.tracer.count)
-}
+// outputPath is the file that the tracer writes.
+func (p *process) outputPath() string { return cmp.Or(p.tracer.capture, p.output.Name()) }
 
 // drain waits until the tracer has written what it got so far.
-func (p *process) drain(ctx context.Context) error {
-	path, enough := p.output.Name(), calm
-	if p.capture != "" {
-		path, enough = p.capture, captureCalm
+func (p *process) drain() error {
+	if p == nil {
+		return nil
+	}
+	enough := quiet
+	if p.tracer.capture != "" {
+		enough = captureQuiet
 	}
 	begin := time.Now()
 	size, since := int64(-1), begin
-	return p.await(ctx, "write its output", func() (bool, error) {
-		info, err := os.Stat(path)
+	return p.await("write its output", func() (bool, error) {
+		info, err := os.Stat(p.outputPath())
 		if err != nil {
 			return false, fmt.Errorf("look at the tracer's output: %w", err)
 		}
@@ -182,75 +148,100 @@ func (p *process) drain(ctx context.Context) error {
 	})
 }
 
-// interrupt ends the tracer as Ctrl-C does.
-func (p *process) interrupt() error {
+// stop ends the tracer as Ctrl-C does, and counts what it wrote.
+func (p *process) stop() (used usage, out output, err error) {
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		return fmt.Errorf("stop %s: %w", p.tracer.name, err)
+		return used, out, fmt.Errorf("stop %s: %w", p.tracer.name, err)
 	}
 	select {
 	case <-p.ended:
 	case <-time.After(timeout):
-		return fmt.Errorf("%s does not end: %s", p.tracer.name, p.said())
+		return used, out, fmt.Errorf("%s does not end: %s", p.tracer.name, p.said())
 	}
-	var exit *exec.ExitError
+	var exit *exec.ExitError // some of these tools end by the signal itself
 	if p.err != nil && !errors.As(p.err, &exit) {
-		return fmt.Errorf("wait for %s: %w", p.tracer.name, p.err)
+		return used, out, fmt.Errorf("wait for %s: %w", p.tracer.name, p.err)
 	}
-	return nil // some of these tools end by the signal itself
+	if p.tracer.count != nil {
+		out, err = readOutput(p.outputPath(), p.tracer.count)
+	}
+	return usageOf(p.cmd.ProcessState), out, err
 }
 
-// kill implements running.
+// kill ends the tracer if it still runs, and removes what it wrote: tcptrace replaces no
+// capture.
 func (p *process) kill() {
+	if p == nil {
+		return
+	}
 	if p.cmd.Process != nil {
 		p.cmd.Process.Kill()
+		<-p.ended
 	}
-	<-p.ended
-	closeAll(p.output, p.messages)
-	os.Remove(p.output.Name())
-	os.Remove(p.messages.Name())
-	if p.capture != "" {
-		os.Remove(p.capture) // tcptrace replaces none
-	}
+	p.output.Close()
+	p.messages.Close()
+	os.Remove(p.outputPath())
 }
 
-// total is what the process took from its start to its end.
-func (p *process) total() usage { return usageOf(p.cmd.ProcessState) }
+// command is a process that dies with the thread that starts it.
+func command(path string, args ...string) *exec.Cmd {
+	cmd := exec.Command(path, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
 
 func usageOf(ended *os.ProcessState) usage {
 	r, ok := ended.SysUsage().(*syscall.Rusage)
 	if !ok {
 		return usage{}
 	}
-	return usage{
-		user: time.Duration(r.Utime.Nano()), system: time.Duration(r.Stime.Nano()), rssKiB: int64(r.Maxrss),
-	}
+	return usage{time.Duration(r.Utime.Nano()), time.Duration(r.Stime.Nano()), r.Maxrss << 10}
 }
 
-// used implements running. The kernel counts it in ticks of 10 ms (proc_pid_stat(5)).
-func (p *process) used() (usage, error) {
-	const tick = 10 * time.Millisecond
+// cpuTime returns the processor time that the tracer has used so far.
+func (p *process) cpuTime() (time.Duration, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
-		return usage{}, fmt.Errorf("read the tracer's processor time: %w", err)
+		return 0, fmt.Errorf("read the tracer's processor time: %w", err)
 	}
 	// The name, the second field, may have spaces; user and system time are the 14th
-	// and the 15th.
+	// and the 15th (proc_pid_stat(5)).
 	fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
-	var u usage
-	for i, to := range map[int]*time.Duration{11: &u.user, 12: &u.system} {
-		n, err := strconv.ParseInt(fields[i], 10, 64)
+	var sum time.Duration
+	for _, field := range fields[11:13] {
+		ticks, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
-			return usage{}, fmt.Errorf("read the tracer's processor time: %w", err)
+			return 0, fmt.Errorf("read the tracer's processor time: %w", err)
 		}
-		*to = time.Duration(n) * tick
+		sum += time.Duration(ticks) * tick
 	}
-	return u, nil
+	return sum, nil
 }
 
-func contains(path, words string) (bool, error) {
-	content, err := os.ReadFile(path)
+// rest waits until the tracer has next to nothing to do any more.
+func (p *process) rest() error {
+	const span = 200 * time.Millisecond
+	last := time.Duration(-1)
+	return p.await("come to rest", func() (bool, error) {
+		now, err := p.cpuTime()
+		calm := last >= 0 && now-last <= span/10
+		last = now
+		if err == nil && !calm {
+			time.Sleep(span)
+		}
+		return calm, err
+	})
+}
+
+// privateMemory returns the tracer's resident memory, the ring and the program's file apart.
+func (p *process) privateMemory() (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
-		return false, fmt.Errorf("look whether the tracer is ready: %w", err)
+		return 0, fmt.Errorf("read the tracer's memory: %w", err)
 	}
-	return bytes.Contains(content, []byte(words)), nil
+	_, value, found := bytes.Cut(status, []byte("RssAnon:"))
+	if !found {
+		return 0, errors.New("read the tracer's memory: the kernel does not tell RssAnon")
+	}
+	return firstNumber(value) << 10, nil
 }

@@ -3,142 +3,84 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
 )
 
-// program is a BPF program and what it ran.
-type program struct {
-	id   ebpf.ProgramID
-	name string
+// programRuns are what BPF programs of one name ran.
+type programRuns struct {
 	runs uint64
 	time time.Duration
 }
 
-// holding counts what a process holds of BPF.
-type holding struct{ programs, descriptors int }
+var programLine = regexp.MustCompile(`(?m)^prog_id:\s*(\d+)`)
 
-// holds looks at the process's file descriptors: programs that somebody else loads at
-// the same time do not count.
-func (p *process) holds() (holding, error) {
-	ids, descriptors, err := p.programIDs()
-	return holding{len(ids), descriptors}, err
-}
-
-// programIDs returns the programs that a descriptor, or a link behind one, holds.
-func (p *process) programIDs() (ids []ebpf.ProgramID, descriptors int, err error) {
+// programIDs returns the BPF programs that a descriptor of the process, or a link behind
+// one, holds, and how many descriptors it has: programs that somebody else loads at the
+// same time do not count.
+func (p *process) programIDs() (ids map[ebpf.ProgramID]bool, descriptors int, err error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", p.cmd.Process.Pid))
 	if err != nil {
 		return nil, 0, fmt.Errorf("list the tracer's descriptors: %w", err)
 	}
+	ids = make(map[ebpf.ProgramID]bool)
 	for _, file := range files {
-		id, err := programID(file)
-		if err != nil {
-			return nil, 0, err
+		content, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // closed meanwhile
 		}
-		if id != 0 && !slices.Contains(ids, id) {
-			ids = append(ids, id)
+		if err != nil {
+			return nil, 0, fmt.Errorf("look at the tracer's descriptors: %w", err)
+		}
+		if found := programLine.FindSubmatch(content); found != nil {
+			id, err := strconv.ParseUint(string(found[1]), 10, 32)
+			if err != nil {
+				return nil, 0, fmt.Errorf("read the id of a BPF program: %w", err)
+			}
+			ids[ebpf.ProgramID(id)] = true
 		}
 	}
 	return ids, len(files), nil
 }
 
-// programID reads the program's id out of a descriptor's fdinfo; 0: it has none.
-func programID(file string) (ebpf.ProgramID, error) {
-	f, err := os.Open(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil // closed meanwhile
-	}
-	if err != nil {
-		return 0, fmt.Errorf("look at the tracer's descriptors: %w", err)
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), "prog_id:"); ok {
-			id, err := strconv.ParseUint(strings.TrimSpace(value), 10, 32)
-			return ebpf.ProgramID(id), err
-		}
-	}
-	return 0, nil
-}
-
-// programs implements running.
-func (p *process) programs() ([]program, error) {
+// programRuns returns what the process's BPF programs ran so far, by their names.
+func (p *process) programRuns() (map[string]programRuns, error) {
 	ids, _, err := p.programIDs()
 	if err != nil {
 		return nil, err
 	}
-	var programs []program
-	for _, id := range ids {
-		found, err := lookAt(id)
+	all := make(map[string]programRuns)
+	for id := range ids {
+		name, ran, err := lookAtProgram(id)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read the run time of BPF program %d: %w", id, err)
 		}
-		programs = append(programs, found)
+		sum := all[name]
+		all[name] = programRuns{sum.runs + ran.runs, sum.time + ran.time}
 	}
-	return programs, nil
+	return all, nil
 }
 
-func lookAt(id ebpf.ProgramID) (program, error) {
+func lookAtProgram(id ebpf.ProgramID) (name string, ran programRuns, err error) {
 	prog, err := ebpf.NewProgramFromID(id)
 	if err != nil {
-		return program{}, fmt.Errorf("open BPF program %d: %w", id, err)
+		return "", ran, err
 	}
 	defer prog.Close()
-	return ran(id, prog)
-}
-
-// ran reads what a program ran so far.
-func ran(id ebpf.ProgramID, prog *ebpf.Program) (program, error) {
 	info, err := prog.Info()
 	if err != nil {
-		return program{}, fmt.Errorf("look at BPF program %d: %w", id, err)
+		return "", ran, err
 	}
 	stats, err := prog.Stats()
 	if err != nil {
-		return program{}, fmt.Errorf("read the run time of BPF program %d: %w", id, err)
+		return "", ran, err
 	}
-	return program{id: id, name: info.Name, runs: stats.RunCount, time: stats.Runtime}, nil
-}
-
-// difference is what the programs ran in between.
-func difference(before, after []program) []program {
-	for i := range after {
-		for _, b := range before {
-			if b.id == after[i].id {
-				after[i].runs -= b.runs
-				after[i].time -= b.time
-			}
-		}
-	}
-	return after
-}
-
-// atCallEnds returns the programs that tell who made, or could not make, what: those at
-// the ends of system calls.
-func atCallEnds(programs []program) []program {
-	var ends []program
-	for _, p := range programs {
-		if strings.HasSuffix(p.name, "_done") {
-			ends = append(ends, p)
-		}
-	}
-	return ends
-}
-
-func total(programs []program) time.Duration {
-	var sum time.Duration
-	for _, p := range programs {
-		sum += p.time
-	}
-	return sum
+	return info.Name, programRuns{stats.RunCount, stats.Runtime}, nil
 }

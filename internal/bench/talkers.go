@@ -4,29 +4,25 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// talkArg is the kind of workload that only talks.
-	talkArg = "talk"
-	// talkEach is how many connections a worker has, used in turns.
+	// talkEach is how many connections a talker has, used in turns.
 	talkEach = 16
 	// talkBytes go either way in an exchange.
 	talkBytes = 64
-	// talkBatch is how many exchanges a worker takes at a time.
+	// talkBatch is how many exchanges a talker takes at a time.
 	talkBatch = 100
 )
 
-// talkers are workers with connections that stay open: requests and responses, and no
+// talkers have connections that stay open: requests and responses, and no
 // change of state. They share an order, so that both end at once.
 type talkers struct {
 	all  []*talker
@@ -42,21 +38,21 @@ type talker struct {
 	orders           chan struct{}
 }
 
-// startTalkers prepares all workers, and returns what has them make exchanges.
-func startTalkers() (func(exchanges int) (time.Duration, error), error) {
+// newTalkers starts a talker on each core.
+func newTalkers() (*talkers, error) {
 	// Nothing but the exchanges is to happen. They block by system calls that the runtime
 	// does not know of, so there must be a processor for each thread, in its sense, and no
 	// garbage collection, which would wait for them.
-	runtime.GOMAXPROCS(2*workers + 2)
+	runtime.GOMAXPROCS(2*cores + 2)
 	debug.SetGCPercent(-1)
-	listen, err := rawListen(talkPort)
+	listener, err := listen(talkPort)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, err
 	}
-	defer unix.Close(listen)
+	defer unix.Close(listener)
 	t := &talkers{done: make(chan error)}
-	for n := range workers {
-		one, err := newTalker(n, listen)
+	for n := range cores {
+		one, err := newTalker(n, listener)
 		if err != nil {
 			return nil, err
 		}
@@ -64,13 +60,12 @@ func startTalkers() (func(exchanges int) (time.Duration, error), error) {
 		go one.serve()
 		go one.ask(&t.left, t.done)
 	}
-	return t.exchange, nil
+	return t, nil
 }
 
-// exchange has the workers make so many exchanges together.
-func (t *talkers) exchange(exchanges int) (time.Duration, error) {
+// exchange has the talkers make so many exchanges together.
+func (t *talkers) exchange(exchanges int) error {
 	t.left.Store(int64(max(exchanges/talkBatch, 1)))
-	begin := time.Now()
 	for _, one := range t.all {
 		one.orders <- struct{}{}
 	}
@@ -78,17 +73,17 @@ func (t *talkers) exchange(exchanges int) (time.Duration, error) {
 	for range t.all {
 		all = errors.Join(all, <-t.done)
 	}
-	return time.Since(begin), all
+	return all
 }
 
-func newTalker(worker, listen int) (*talker, error) {
-	core, err := nthCore(worker)
+func newTalker(number, listener int) (*talker, error) {
+	core, err := nthCore(number)
 	if err != nil {
 		return nil, err
 	}
 	t := &talker{core: core, orders: make(chan struct{})}
 	for range talkEach {
-		client, server, err := openPair(listen, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: talkPort})
+		client, server, err := openBoth(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: talkPort})
 		if err != nil {
 			return nil, err
 		}
@@ -97,22 +92,9 @@ func newTalker(worker, listen int) (*talker, error) {
 	return t, nil
 }
 
-// openPair makes a connection to a listener of this process, and returns both ends.
-func openPair(listen int, to unix.Sockaddr) (client, server int, err error) {
-	client, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, 0, os.NewSyscallError("socket", err)
-	}
-	if err := unix.Connect(client, to); err != nil {
-		return 0, 0, os.NewSyscallError("connect", err)
-	}
-	server, _, err = unix.Accept4(listen, unix.SOCK_CLOEXEC)
-	return client, server, os.NewSyscallError("accept4", err)
-}
-
 // serve answers on each connection in turn, for ever.
 func (t *talker) serve() {
-	if err := stay(t.core); err != nil {
+	if err := stayOn(t.core); err != nil {
 		exit(err)
 	}
 	var message [talkBytes]byte
@@ -129,7 +111,7 @@ func (t *talker) serve() {
 
 // ask is the client's part of each order, as long as there is something left of it.
 func (t *talker) ask(left *atomic.Int64, done chan<- error) {
-	if err := stay(t.core); err != nil {
+	if err := stayOn(t.core); err != nil {
 		exit(err)
 	}
 	turn := 0

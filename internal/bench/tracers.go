@@ -3,25 +3,20 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 )
 
 // tracer is a way to trace the workload.
 type tracer struct {
-	name    string
+	name    string // of its benchmark
 	command []string
 	install string // how to get it, if it is none of ours
-	records string // the ending of the capture that it records into; "": it prints lines
+	capture string // what it records into; "": it prints lines
 	lines   int    // that it should print, or record, of one connection
-	tenth   bool   // it is asked for a tenth of the connections
 	count   func(line []byte, to *output)
-	start   func(context.Context, tracer, string) (running, error) // nil: no tracer
-	ready   func(*process) (bool, error)                           // it sees everything from now on
+	ready   func(*process) (bool, error) // it sees everything from now on
 }
 
 const (
@@ -34,69 +29,47 @@ const oneLiner = `tracepoint:sock:inet_sock_set_state /args->protocol == 6/ { ` 
 	`printf("%llu %d %s %s:%d %s:%d %d > %d\n", nsecs, pid, comm, ntop(args->saddr), args->sport, ` +
 	`ntop(args->daddr), args->dport, args->oldstate, args->newstate); }`
 
-// prints reports whether the tracer prints events as they come. That a capture grows is
-// none: its lines gather for a second. Nor is the tenth of them.
-func (t *tracer) prints() bool { return t.lines > 0 && t.records == "" && !t.tenth }
-
-// expected is how many lines there should be of an order's connections.
-func (t *tracer) expected(connections int) int {
-	if t.tenth {
-		connections = atFirstPort(connections)
+// tracers returns all that can be measured.
+func (b *bench) tracers() []tracer {
+	list := []tracer{{name: "Trace/empty", command: []string{"/proc/self/exe", emptyArg}, ready: saysTracing}}
+	for _, s := range b.subjects {
+		list = append(list, tcptraces(s, b.dir)...)
 	}
-	return connections * t.lines
+	return append(list,
+		tracer{
+			name: "Trace/tcpstates", command: []string{"tcpstates"}, install: installTools,
+			lines: transitionsEach, count: countLine, ready: isAttached,
+		},
+		tracer{
+			name: "Trace/tcplife", command: []string{"tcplife"}, install: installTools,
+			lines: 2, count: countLine, ready: isAttached,
+		},
+		tracer{
+			name: "Trace/bpftrace", command: []string{"bpftrace", "-e", oneLiner}, install: installBpftrace,
+			lines: transitionsEach, count: countLine, ready: isAttached,
+		},
+	)
 }
 
-// ours reports whether the tracer is this project's or the benchmark's own.
-func (t *tracer) ours() bool { return t.install == "" }
-
-func tracers(tcptrace string) []tracer {
-	all := fmt.Sprintf("%d-%d", firstPort, lastPort)
-	list := []tracer{
-		{name: "none"},
-		{name: "empty", start: startEmpty},
+// tcptraces returns the modes of one tcptrace.
+func tcptraces(s subject, dir string) []tracer {
+	ports := fmt.Sprintf("%d-%d", firstPort, lastPort)
+	capture := filepath.Join(dir, "write.jsonl.gz")
+	return []tracer{
 		{
-			name: "text", command: []string{tcptrace, "--port", all},
+			name: "Trace/text" + s.label, command: []string{s.path, "--port", ports},
 			lines: transitionsEach, count: countText, ready: saysTracing,
 		},
 		{
-			name: "json", command: []string{tcptrace, "--port", all, "--json"},
-			lines: transitionsEach, count: countJSON, ready: startRecord,
-		},
-		{
-			name: "write", command: []string{tcptrace, "--port", all}, records: gzipCapture,
+			name: "Trace/json" + s.label, command: []string{s.path, "--port", ports, "--json"},
 			lines: transitionsEach, count: countJSON, ready: saysTracing,
 		},
 		{
-			name: "write-zst", command: []string{tcptrace, "--port", all}, records: zstdCapture,
+			name: "Trace/write" + s.label, command: []string{s.path, "--port", ports, "-w", capture}, capture: capture,
 			lines: transitionsEach, count: countJSON, ready: saysTracing,
 		},
-		{
-			name: "tenth", command: []string{tcptrace, "--port", strconv.Itoa(firstPort)}, tenth: true,
-			lines: transitionsEach, count: countText, ready: saysTracing,
-		},
-		{
-			name: "filtered", command: []string{tcptrace, "--port", "9"},
-			count: countText, ready: saysTracing,
-		},
-		{
-			name: "tcpstates", command: []string{"tcpstates"}, install: installTools,
-			lines: transitionsEach, count: countLine, ready: attached,
-		},
-		{
-			name: "tcplife", command: []string{"tcplife"}, install: installTools,
-			lines: 2, count: countLine, ready: attached,
-		},
-		{
-			name: "bpftrace", command: []string{"bpftrace", "-e", oneLiner}, install: installBpftrace,
-			lines: transitionsEach, count: countLine, ready: attached,
-		},
+		{name: "Trace/filtered" + s.label, command: []string{s.path, "--port", "9"}, count: countText, ready: saysTracing},
 	}
-	for i := range list {
-		if list[i].command != nil {
-			list[i].start = startProcess
-		}
-	}
-	return list
 }
 
 // path finds the tracer's program, also where users other than root do not look. It
@@ -110,54 +83,23 @@ func (t tracer) path() string {
 	return ""
 }
 
-func saysTracing(p *process) (bool, error) { return contains(p.messages.Name(), "tcptrace: tracing") }
+// tracingMessage is what tcptrace says when it sees everything.
+const tracingMessage = "tcptrace: tracing"
 
-func startRecord(p *process) (bool, error) { return contains(p.output.Name(), `"type":"start"`) }
+func saysTracing(p *process) (bool, error) { return p.hasSaid(tracingMessage) }
 
-// attached waits until the process's BPF programs are there and nothing more is
-// coming: these tools do not say when they are ready.
-func attached(p *process) (bool, error) {
-	held, err := p.holds()
+// isAttached waits until the process's BPF programs are there and nothing more is
+// coming: other tools do not say when they are ready.
+func isAttached(p *process) (bool, error) {
+	programs, descriptors, err := p.programIDs()
 	if err != nil {
 		return false, err
 	}
-	if held.programs == 0 || held != p.held {
+	held := [2]int{len(programs), descriptors}
+	if held[0] == 0 || held != p.held {
 		p.held, p.unchanged = held, 0
 		return false, nil
 	}
 	p.unchanged++
-	return p.unchanged*poll >= calm, nil
-}
-
-// countLine counts a line about the workload.
-func countLine(line []byte, to *output) {
-	if ours(line) {
-		to.lines++
-	}
-}
-
-// ours reports whether a line has a port of the workload's servers: a whole word of
-// digits, after a space or a colon.
-func ours(line []byte) bool {
-	for len(line) > 0 {
-		i := bytes.IndexAny(line, " :")
-		if i < 0 {
-			return false
-		}
-		line = line[i+1:]
-		if port, ok := leadingPort(line); ok && port >= firstPort && port <= ourLast {
-			return true
-		}
-	}
-	return false
-}
-
-// leadingPort reads the number that a text begins with.
-func leadingPort(b []byte) (port int, ok bool) {
-	n := 0
-	for n < len(b) && n < 6 && '0' <= b[n] && b[n] <= '9' {
-		port = 10*port + int(b[n]-'0')
-		n++
-	}
-	return port, n == 5 && (n == len(b) || b[n] <= ' ' || b[n] == '"' || b[n] == ',')
+	return p.unchanged*poll >= quiet, nil
 }

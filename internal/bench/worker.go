@@ -4,254 +4,252 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/netip"
 	"os"
-	"os/signal"
-	"strconv"
-	"syscall"
 	"time"
 
-	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
+// workerArg makes this program a worker.
+const workerArg = "worker"
+
+// The ports are below those that the kernel chooses for clients.
 const (
-	workers = 2
-	// firstPort is below the ports that the kernel chooses for clients. Each worker's
-	// server has some, and its connections go to them in turns.
-	firstPort = 20_100
-	portsEach = 5
-	ports     = workers * portsEach
-	lastPort  = firstPort + ports - 1
-	talkPort  = lastPort + 1
-	// holdPort is the first of those whose connections stay open.
-	holdPort = lastPort + 2
-	holders  = 64
-	ourLast  = holdPort + holders - 1
-
-	// warmUp connections come before the tracer, so that nothing is slow for being the
-	// first.
-	warmUp = 2000
-
-	maxConnections = 1_000_000
+	firstPort = 20_100 // of visits, and one more for each further core
+	lastPort  = firstPort + cores - 1
+	talkPort  = 20_110
+	crowdPort = 20_120
+	holdPort  = 20_130 // of the first worker that holds, and one more for each further one
 )
 
-// connector makes one connection after the other: the server closes each as soon as
-// it has accepted it, the client when it has read the end.
-type connector interface {
-	connect(connections int) error
+// What a worker can be ordered to do so many times.
+const (
+	orderVisit = "visit" // make a connection that ends at once
+	orderCrowd = "crowd" // the same, all at one port, whose listener is closed after them
+	orderHold  = "hold"  // make a connection, and keep both ends open
+	orderTalk  = "talk"  // exchange a request and a response
+)
+
+// labour is what a worker has prepared. Orders for no connections prepare it.
+type labour struct {
+	visitors []*pair
+	talkers  *talkers
+	listener int // whose connections are held
 }
 
-// work is the child: it answers each order, a number of connections, by the
-// nanoseconds that they took. It ends with its standard input.
-func work(args []string) error {
-	signal.Ignore(syscall.SIGINT) // Ctrl-C goes to the whole process group
-	if err := raiseLoopback(); err != nil {
-		return err
-	}
-	if err := makeRoom(); err != nil {
-		return err
-	}
-	connect, err := begin(args)
-	if err != nil {
-		return err
-	}
-	fmt.Println(0)
+// work obeys orders until the standard input ends, and answers each by the nanoseconds that
+// it took.
+func work() error {
+	l := labour{listener: -1}
 	orders := bufio.NewScanner(os.Stdin)
 	for orders.Scan() {
-		connections, err := strconv.Atoi(orders.Text())
-		if err != nil {
+		var kind string
+		var port, times int
+		if _, err := fmt.Sscan(orders.Text(), &kind, &port, &times); err != nil {
 			return fmt.Errorf("read an order: %w", err)
 		}
-		elapsed, err := connect(connections)
-		if err != nil {
+		begin := time.Now()
+		if err := l.obey(kind, uint16(port), times); err != nil {
 			return err
 		}
-		fmt.Println(elapsed.Nanoseconds())
+		fmt.Println(time.Since(begin).Nanoseconds())
 	}
 	return nil
 }
 
-// begin prepares one kind of work, and returns what makes connections.
-func begin(args []string) (func(connections int) (time.Duration, error), error) {
-	kind, number := "", warmUp
-	if len(args) > 0 {
-		kind = args[0]
-	}
-	if len(args) > 1 {
-		var err error
-		if number, err = strconv.Atoi(args[1]); err != nil {
-			return nil, fmt.Errorf("read the kind of work: %w", err)
-		}
-	}
+func (l *labour) obey(kind string, port uint16, times int) (err error) {
 	switch kind {
-	case crowdArg:
-		return func(sockets int) (time.Duration, error) { return leaveInTimeWait(uint16(number), sockets) }, nil
-	case talkArg:
-		return startTalkers()
-	case holdArg:
-		return startHolders(uint16(number))
-	}
-	return startVisitors(kind, number)
-}
-
-// startVisitors prepares the workload itself.
-func startVisitors(kind string, warmUp int) (func(connections int) (time.Duration, error), error) {
-	pairs, err := newPairs(kind)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := share(pairs, warmUp); err != nil {
-		return nil, err
-	}
-	return func(connections int) (time.Duration, error) { return share(pairs, connections) }, nil
-}
-
-func newPairs(kind string) ([]connector, error) {
-	var pairs []connector
-	for n := range workers {
-		var pair connector
-		var err error
-		if kind == "raw" {
-			pair, err = newRawPair(n)
-		} else {
-			pair, err = newGoPair(n)
+	case orderVisit:
+		if l.visitors == nil {
+			l.visitors, err = newPairs(port)
 		}
+		if err != nil {
+			return err
+		}
+		return visitAll(l.visitors, times)
+	case orderCrowd:
+		return leaveCrowd(port, times)
+	case orderHold:
+		if l.listener < 0 {
+			l.listener, err = listen(port)
+		}
+		if err != nil {
+			return err
+		}
+		return hold(l.listener, port, times)
+	case orderTalk:
+		if l.talkers == nil {
+			l.talkers, err = newTalkers()
+		}
+		if err != nil {
+			return err
+		}
+		return l.talkers.exchange(times)
+	}
+	return fmt.Errorf("unknown order %q", kind)
+}
+
+// pair is a client and a server thread in bare blocking system calls, both on one core: with
+// one on each core, connections are made about as fast as the kernel can. The server closes
+// each connection first.
+type pair struct {
+	number, core int
+	port         uint16
+	made         int // connections
+}
+
+// newPairs starts a pair on each core, at ports of their own.
+func newPairs(port uint16) ([]*pair, error) {
+	var all []*pair
+	for n := range cores {
+		listener, err := listen(port + uint16(n))
 		if err != nil {
 			return nil, err
 		}
-		pairs = append(pairs, pair)
+		p, err := startPair(n, port+uint16(n), listener)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
 	}
-	return pairs, nil
+	return all, nil
 }
 
-// share has the workers make the connections, each its part, and waits for all.
-func share(pairs []connector, connections int) (time.Duration, error) {
+func startPair(number int, port uint16, listener int) (*pair, error) {
+	core, err := nthCore(number)
+	if err != nil {
+		return nil, err
+	}
+	go serve(core, listener)
+	return &pair{number: number, core: core, port: port}, nil
+}
+
+func listen(port uint16) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrInet4{Port: int(port)})
+	}
+	if err == nil {
+		err = unix.Listen(fd, unix.SOMAXCONN)
+	}
+	if err != nil {
+		return -1, fmt.Errorf("listen at port %d: %w", port, err)
+	}
+	return fd, nil
+}
+
+// serve closes what it accepts, until the listener is shut down; without it the client
+// would wait for ever.
+func serve(core, listener int) {
+	if err := stayOn(core); err != nil {
+		exit(err)
+	}
+	for {
+		fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+		if errors.Is(err, unix.EINVAL) {
+			return
+		}
+		if err != nil {
+			exit(os.NewSyscallError("accept4", err))
+		}
+		unix.Close(fd)
+	}
+}
+
+// visitAll has the pairs make the connections, each its part, and waits for all.
+func visitAll(pairs []*pair, connections int) error {
 	done := make(chan error, len(pairs))
-	begin := time.Now()
-	for n, pair := range pairs {
-		go func() { done <- pair.connect(part(connections, len(pairs), n)) }()
+	for n, p := range pairs {
+		go func() { done <- p.visit((connections + len(pairs) - 1 - n) / len(pairs)) }()
 	}
 	var all error
 	for range pairs {
 		all = errors.Join(all, <-done)
 	}
-	return time.Since(begin), all
+	return all
 }
 
-// part is how many of so many things are the n-th party's.
-func part(things, parties, n int) int { return (things + parties - 1 - n) / parties }
-
-// atFirstPort is how many of an order's connections go to the first port: a tenth.
-func atFirstPort(connections int) int { return part(part(connections, workers, 0), portsEach, 0) }
-
-// server is the address of a worker's server, which listens on all of them: another
-// for each block of connections. With one address, clients would meet the TIME_WAIT of
-// earlier ones, as the kernel chooses their ports anew every ten seconds, and make more
-// transitions.
-type server struct {
-	port  uint16 // the first of them
-	ports int
-	made  int // connections
-}
-
-func newServer(worker int) server {
-	return server{port: firstPort + uint16(worker*portsEach), ports: portsEach}
-}
-
-// next returns the IP address for one more connection, whether it is a new one, and
-// which of the ports it goes to.
-func (s *server) next() (ip netip.Addr, fresh bool, port int) {
-	const each = 100 // connections in a block
-	block, place := s.made/each, s.made%each
-	s.made++
-	return netip.AddrFrom4([4]byte{127, 1, byte(block >> 8), byte(block)}), place == 0, place % s.ports
-}
-
-// at returns an address at one of the ports.
-func (s *server) at(ip netip.Addr, port int) netip.AddrPort {
-	return netip.AddrPortFrom(ip, s.port+uint16(port))
-}
-
-// goPair is a client and a server in plain loops of the net package, as programs
-// have them: one connection takes about 50 us of processor time, and both cores
-// are busy. Keepalive and Multipath TCP, which Go turns on, are off.
-type goPair struct {
-	server server
-	dialer net.Dialer
-	addrs  [portsEach]string // of the block
-}
-
-func newGoPair(worker int) (*goPair, error) {
-	p := &goPair{server: newServer(worker), dialer: net.Dialer{KeepAlive: -1}}
-	p.dialer.SetMultipathTCP(false)
-	config := net.ListenConfig{KeepAlive: -1}
-	config.SetMultipathTCP(false)
-	for port := range portsEach {
-		l, err := config.Listen(context.Background(), "tcp4", ":"+strconv.Itoa(int(p.server.port)+port))
-		if err != nil {
-			return nil, fmt.Errorf("listen: %w", err)
-		}
-		go serve(l)
+// visit makes one connection after the other, and ends each after the server.
+func (p *pair) visit(connections int) error {
+	if err := stayOn(p.core); err != nil {
+		return err
 	}
-	return p, nil
-}
-
-// serve closes what it accepts; without it the client fails as well.
-func serve(l net.Listener) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			exit(fmt.Errorf("accept: %w", err))
-		}
-		c.Close()
-	}
-}
-
-func (p *goPair) connect(connections int) error {
-	var end [1]byte
 	for range connections {
-		ip, fresh, port := p.server.next()
-		if fresh {
-			for i := range p.addrs {
-				p.addrs[i] = p.server.at(ip, i).String()
-			}
-		}
-		c, err := p.dialer.Dial("tcp4", p.addrs[port])
+		fd, err := dial(p.next())
 		if err != nil {
-			return fmt.Errorf("connect: %w", err)
+			return err
 		}
-		_, err = c.Read(end[:])
-		c.Close()
-		if !errors.Is(err, io.EOF) {
-			return fmt.Errorf("wait for the server's close: %w", err)
+		var end [1]byte
+		_, err = unix.Read(fd, end[:])
+		unix.Close(fd)
+		if err != nil {
+			return os.NewSyscallError("read", err)
 		}
 	}
 	return nil
 }
 
-// raiseLoopback brings the loopback interface of a new network namespace up.
-func raiseLoopback() error {
-	lo, err := netlink.LinkByName("lo")
-	if err == nil {
-		err = netlink.LinkSetUp(lo)
-	}
+// next returns the server's address for one more connection. A hundred have the same one:
+// with more, clients would meet the TIME_WAIT of earlier ones, as the kernel chooses their
+// ports anew every ten seconds, and make more transitions.
+func (p *pair) next() *unix.SockaddrInet4 {
+	block := p.made / 100
+	p.made++
+	return &unix.SockaddrInet4{Addr: [4]byte{127, byte(1 + p.number), byte(block >> 8), byte(block)}, Port: int(p.port)}
+}
+
+func dial(to *unix.SockaddrInet4) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
+		return -1, os.NewSyscallError("socket", err)
+	}
+	if err := unix.Connect(fd, to); err != nil {
+		unix.Close(fd)
+		return -1, os.NewSyscallError("connect", err)
+	}
+	return fd, nil
+}
+
+// leaveCrowd leaves so many sockets in TIME_WAIT at one port. The listener sets no option,
+// nor have the sockets one, so they are in the way of whoever binds.
+func leaveCrowd(port uint16, sockets int) error {
+	listener, err := listen(port)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(listener)
+	var pairs []*pair
+	for n := range cores {
+		p, err := startPair(n, port, listener)
+		if err != nil {
+			return err
+		}
+		pairs = append(pairs, p)
+	}
+	if err := visitAll(pairs, sockets); err != nil {
+		return err
+	}
+	return os.NewSyscallError("shutdown", unix.Shutdown(listener, unix.SHUT_RDWR))
+}
+
+// hold makes connections, and leaves both ends open.
+func hold(listener int, port uint16, connections int) error {
+	p := pair{port: port}
+	for range connections {
+		if _, _, err := openBoth(listener, p.next()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// makeRoom makes sure that no connection of a round goes without its TIME_WAIT: small
-// machines have a small table. The setting ends with the network namespace.
-func makeRoom() error {
-	const path = "/proc/sys/net/ipv4/tcp_max_tw_buckets"
-	if err := os.WriteFile(path, []byte(strconv.Itoa(2*maxConnections)), 0); err != nil {
-		return fmt.Errorf("make room for TIME_WAIT: %w", err)
+// openBoth makes a connection to a listener of this process, and returns both ends.
+func openBoth(listener int, to *unix.SockaddrInet4) (client, server int, err error) {
+	if client, err = dial(to); err != nil {
+		return -1, -1, err
 	}
-	return nil
+	server, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC)
+	return client, server, os.NewSyscallError("accept4", err)
 }

@@ -43,12 +43,18 @@ type NetNS struct {
 func NewNetNS(tb TB) *NetNS {
 	tb.Helper()
 	RequireRoot(tb)
-	ns := &NetNS{calls: make(chan func())}
-	if err := ns.start(ns.enterNew); err != nil {
+	ns, err := OpenNetNS()
+	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(ns.Close)
 	return ns
+}
+
+// OpenNetNS makes a network namespace for a program that is no test. Close ends it.
+func OpenNetNS() (*NetNS, error) {
+	ns := &NetNS{calls: make(chan func())}
+	return ns, ns.start(ns.enterNew)
 }
 
 // JoinNetNS has a thread in a network namespace that another process made.
