@@ -56,7 +56,7 @@ func TestWorker(t *testing.T) {
 	for _, order := range []struct {
 		kind string
 		port int
-	}{{orderHold, holdPort}, {orderTalk, talkPort}, {orderCrowd, crowdPort}} {
+	}{{orderHold, holdPort}, {orderTalk, talkPort}, {orderCrowd, crowdPort}, {orderCall, 0}} {
 		if elapsed, err := w.order(order.kind, order.port, 200); err != nil || elapsed <= 0 {
 			t.Errorf("%s: %v, %v", order.kind, elapsed, err)
 		}

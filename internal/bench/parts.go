@@ -99,6 +99,41 @@ func (b *bench) talkInTurns(w *worker, t tracer, exchanges int) (untraced, trace
 }
 
 const (
+	// callTurns is how often a round compares.
+	callTurns = 3
+	// callTimes is how many system calls are made in one go: they take a fifth of a second.
+	callTimes = 2_000_000
+)
+
+// measureCalls measures what a trace costs each system call of the machine: while a program
+// is at the end of any, all of them take a longer way through the kernel.
+func (b *bench) measureCalls(s subject) error {
+	network, w, err := startNetwork()
+	if err != nil {
+		return err
+	}
+	defer network.close()
+	for range callTurns {
+		untraced, err := w.order(orderCall, 0, callTimes)
+		if err != nil {
+			return err
+		}
+		p, err := startTracer(tracerOf(s, "--port", "9"), b.dir)
+		if err != nil {
+			return err
+		}
+		traced, err := w.order(orderCall, 0, callTimes)
+		p.kill()
+		if err != nil {
+			return err
+		}
+		b.results.add("Syscall/untraced", figures{elapsedTime: float64(untraced) / callTimes})
+		b.results.add("Syscall/traced"+s.label, figures{elapsedTime: float64(traced) / callTimes})
+	}
+	return nil
+}
+
+const (
 	memoryHolders  = 20 // few systems let a process have many more descriptors than this takes
 	memoryHeld     = 5_000
 	memoryTimeWait = 100_000

@@ -30,6 +30,7 @@ const (
 	orderCrowd = "crowd" // the same, all at one port, whose listener is closed after them
 	orderHold  = "hold"  // make a connection, and keep both ends open
 	orderTalk  = "talk"  // exchange a request and a response
+	orderCall  = "call"  // make the cheapest system call
 )
 
 // labour is what a worker has prepared. Orders for no connections prepare it.
@@ -87,6 +88,11 @@ func (l *labour) obey(kind string, port uint16, times int) (err error) {
 			return err
 		}
 		return l.talkers.exchange(times)
+	case orderCall:
+		for range times {
+			unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
+		}
+		return nil
 	}
 	return fmt.Errorf("unknown order %q", kind)
 }
