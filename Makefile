@@ -48,7 +48,7 @@ browser: ## Install the browser that tests look at the page of report with (apt-
 test-vm: ## Run the kernel's tests on other kernels, in emulated machines (KERNELS, ARCH, RUN, PKGS)
 	@go run ./internal/testvm -arch "$(ARCH)" -run "$(RUN)" -packages "$(PKGS)" $(KERNELS)
 
-bench: ## Measure what tracing costs, next to other tools, or to those of a commit (root, 12 min, BASE=REV)
+bench: ## Measure what tracing costs, next to other tools (root, 12 min; BASE=REV compares with a commit)
 	@go run ./internal/bench -base "$(BASE)" $(BENCH_FLAGS) >bench.txt
 	@go tool benchstat $(if $(BASE),-filter "/tcptrace:(base OR this)" -col /tcptrace) bench.txt
 	@grep -E '^(target|this/base): ' bench.txt || true
