@@ -2,6 +2,7 @@ package jsonl
 
 import (
 	"net/netip"
+	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -9,16 +10,16 @@ import (
 
 // CallFailed writes a call for a port that failed.
 func (w *Writer) CallFailed(c *event.CallFailed) {
-	o := w.begin("call_failed", c.Time)
-	o.str("call", string(c.Call))
-	o.uint("netns", uint64(c.NetNS))
-	o.addr("local", c.Local)
+	o := w.begin(kindCallFailed, c.Time)
+	o.str(keyCall, string(c.Call))
+	o.uint(keyNetNS, uint64(c.NetNS))
+	o.addr(keyLocal, c.Local)
 	if c.Remote.IsValid() {
-		o.addr("remote", c.Remote)
+		o.addr(keyRemote, c.Remote)
 	}
-	o.str("error", c.Error.String())
+	o.str(keyError, c.Error.String())
 	w.options(&c.Options)
-	w.process("process", c.Process, true)
+	w.process(keyProcess, c.Process, true)
 	switch {
 	case c.NotLooked: // what is not known is left out
 	case c.Ports != nil:
@@ -26,7 +27,7 @@ func (w *Writer) CallFailed(c *event.CallFailed) {
 	default:
 		w.inTheWay(c.Holders)
 		if c.More != [tcpstate.Count]int{} {
-			w.byState("more", c.More)
+			w.byState(keyMore, c.More)
 		}
 	}
 	w.end()
@@ -37,39 +38,39 @@ func (w *Writer) options(options *event.Options) {
 	if !options.Known {
 		return
 	}
-	o.bool("reuseaddr", options.Reuseaddr)
-	o.bool("reuseport", options.Reuseport)
+	o.bool(keyReuseaddr, options.Reuseaddr)
+	o.bool(keyReuseport, options.Reuseport)
 	if options.IPv6 {
-		o.bool("ipv6", true)
-		o.bool("v6only", options.V6Only)
+		o.bool(keyIPv6, true)
+		o.bool(keyV6Only, options.V6Only)
 	}
 	if options.Interface != 0 {
-		o.uint("interface", uint64(options.Interface))
+		o.uint(keyInterface, uint64(options.Interface))
 	}
 }
 
 func (w *Writer) inTheWay(holders []event.InTheWay) {
 	o := &w.line
-	o.array("holders")
+	o.array(keyHolders)
 	for i := range holders {
 		h := &holders[i]
 		o.element()
 		if h.Socket.Socket != 0 {
-			o.id("socket", h.Socket.Socket)
+			o.id(keySocket, h.Socket.Socket)
 		}
-		o.addr("local", h.Local)
+		o.addr(keyLocal, h.Local)
 		if h.Remote.Port() != 0 {
-			o.addr("remote", h.Remote)
+			o.addr(keyRemote, h.Remote)
 		}
-		o.str("state", h.State.String())
-		o.time("until", w.clock, h.Until)
+		o.str(keyState, h.State.String())
+		o.time(keyUntil, w.clock, h.Until)
 		w.keeper(&h.Socket)
 		w.options(&h.Options)
-		o.known("role", h.Role.String())
-		o.known("closed_first", h.ClosedFirst.String())
-		o.known("mechanism", h.Mechanism.String())
-		w.process("closer", h.Closer, false)
-		o.known("cgroup", h.Cgroup)
+		o.known(keyRole, h.Role.String())
+		o.known(keyClosedFirst, h.ClosedFirst.String())
+		o.known(keyMechanism, h.Mechanism.String())
+		w.process(keyCloser, h.Closer, false)
+		o.known(keyCgroup, h.Cgroup)
 		w.processes(h.Holders)
 		o.close()
 	}
@@ -80,39 +81,40 @@ func (w *Writer) inTheWay(holders []event.InTheWay) {
 func (w *Writer) keeper(s *event.Socket) {
 	o := &w.line
 	if s.Timewait {
-		o.bool("timewait", true)
+		o.bool(keyTimewait, true)
 	}
 	if s.Orphan {
-		o.bool("orphan", true)
+		o.bool(keyOrphan, true)
 	}
 	if s.Waits {
-		o.bool("waits", true)
+		o.bool(keyWaits, true)
 	}
 	if s.UID != 0 {
-		o.uint("uid", uint64(s.UID))
+		o.uint(keyUID, uint64(s.UID))
 	}
 }
 
 func (w *Writer) ports(p *event.PortStock) {
 	o := &w.line
-	o.open("ports")
+	o.open(keyPorts)
 	if p.Remote != (netip.AddrPort{}) {
-		o.addr("remote", p.Remote)
+		o.addr(keyRemote, p.Remote)
 	}
-	o.uint("first", uint64(p.First))
-	o.uint("last", uint64(p.Last))
-	o.uint("reserved", uint64(p.Reserved))
-	o.uint("taken", uint64(p.Taken))
-	w.byState("by_state", p.ByState)
+	o.uint(keyFirst, uint64(p.First))
+	o.uint(keyLast, uint64(p.Last))
+	o.uint(keyReserved, uint64(p.Reserved))
+	o.uint(keyTaken, uint64(p.Taken))
+	w.byState(keyByState, p.ByState)
 	o.close()
 }
 
-func (w *Writer) byState(key string, counts [tcpstate.Count]int) {
+func (w *Writer) byState(k key, counts [tcpstate.Count]int) {
 	o := &w.line
-	o.open(key)
+	o.open(k)
 	for state, n := range counts {
 		if n > 0 {
-			o.uint(tcpstate.State(state).String(), uint64(n))
+			o.name(tcpstate.State(state).String())
+			o.b = strconv.AppendInt(o.b, int64(n), 10)
 		}
 	}
 	o.close()

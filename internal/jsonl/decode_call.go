@@ -57,8 +57,8 @@ func (v *values) byState(raw []byte) (counts [tcpstate.Count]int) {
 	if raw == nil {
 		return counts
 	}
-	v.object(raw, func(key, value []byte) {
-		if s, err := tcpstate.Parse(string(key)); err == nil {
+	v.pairs(raw, func(name, value []byte) {
+		if s, err := tcpstate.Parse(string(name)); err == nil {
 			counts[s] = v.count(value)
 		}
 	})
@@ -71,19 +71,19 @@ func (v *values) ports(raw []byte) *event.PortStock {
 		return nil
 	}
 	p := new(event.PortStock)
-	v.object(raw, func(key, value []byte) {
-		switch string(key) {
-		case "remote":
+	v.object(raw, func(k key, value []byte) {
+		switch k {
+		case keyRemote:
 			p.Remote = v.address(value)
-		case "first":
+		case keyFirst:
 			p.First = v.uint16(value)
-		case "last":
+		case keyLast:
 			p.Last = v.uint16(value)
-		case "reserved":
+		case keyReserved:
 			p.Reserved = v.count(value)
-		case "taken":
+		case keyTaken:
 			p.Taken = v.count(value)
-		case "by_state":
+		case keyByState:
 			p.ByState = v.byState(value)
 		}
 	})

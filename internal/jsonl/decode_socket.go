@@ -80,12 +80,12 @@ func (v *values) holders(raw []byte) []event.Holder {
 	var holders []event.Holder
 	v.array(raw, func(value []byte) {
 		h := event.Holder{FD: -1}
-		v.object(value, func(key, value []byte) {
-			if string(key) == "fd" {
+		v.object(value, func(k key, value []byte) {
+			if k == keyFD {
 				h.FD = int(max(-1, min(v.signed(value), 1<<31-1)))
 				return
 			}
-			v.processKey(&h.Process, key, value)
+			v.processKey(&h.Process, k, value)
 		})
 		holders = append(holders, h)
 	})
@@ -109,17 +109,17 @@ func (v *values) act(raw []byte) *event.Act {
 		return nil
 	}
 	a := new(event.Act)
-	v.object(raw, func(key, value []byte) {
-		switch string(key) {
-		case "time":
+	v.object(raw, func(k key, value []byte) {
+		switch k {
+		case keyTime:
 			a.Time = v.time(value)
-		case "how":
+		case keyHow:
 			a.How = v.how(value)
-		case "fin_unsent":
+		case keyFinUnsent:
 			a.Unsent = v.bool(value)
-		case "mechanism":
+		case keyMechanism:
 			a.Mechanism = v.mechanism(value)
-		case "process":
+		case keyProcess:
 			a.Process = v.process(value)
 		}
 	})
@@ -130,11 +130,11 @@ func (v *values) states(raw []byte) []event.Dwell {
 	var states []event.Dwell
 	v.array(raw, func(value []byte) {
 		var d event.Dwell
-		v.object(value, func(key, value []byte) {
-			switch string(key) {
-			case "state":
+		v.object(value, func(k key, value []byte) {
+			switch k {
+			case keyState:
 				d.State = v.state(value)
-			case "ns":
+			case keyNS:
 				d.For = v.duration(value)
 			}
 		})

@@ -59,7 +59,7 @@ func (d *Decoder) Decode(line []byte, to Records) error {
 	if !ok {
 		return errors.New("no type")
 	}
-	if string(kind) == "start" {
+	if string(kind) == kindStart {
 		return d.start(to)
 	}
 	read := readers[string(kind)]
@@ -77,21 +77,22 @@ func (d *Decoder) Decode(line []byte, to Records) error {
 	return nil
 }
 
-// derived says of what a writer of ours wrote, at a glance, that it is derived from other
-// records.
+// derived reports whether a line, as our writer writes it, is a record that is derived from
+// others. It looks at the first bytes only.
 func derived(line []byte) bool {
-	return bytes.HasPrefix(line, []byte(`{"type":"connection"`)) || bytes.HasPrefix(line, []byte(`{"type":"finding"`))
+	const begin = `{"` + typeName + `":"`
+	return bytes.HasPrefix(line, []byte(begin+kindConnection+`"`)) || bytes.HasPrefix(line, []byte(begin+kindFinding+`"`))
 }
 
 // readers has how each type of record is read. A connection and a finding are derived
 // from the others.
 var readers = map[string]func(*Decoder, Records) error{
-	"socket":      (*Decoder).socket,
-	"transition":  (*Decoder).transition,
-	"call_failed": (*Decoder).callFailed,
-	"sample":      (*Decoder).sample,
-	"loss":        (*Decoder).loss,
-	"stop":        (*Decoder).stop,
+	kindSocket:     (*Decoder).socket,
+	kindTransition: (*Decoder).transition,
+	kindCallFailed: (*Decoder).callFailed,
+	kindSample:     (*Decoder).sample,
+	kindLoss:       (*Decoder).loss,
+	kindStop:       (*Decoder).stop,
 }
 
 var errIncomplete = errors.New("a key is missing that it always has")
@@ -166,42 +167,38 @@ const longestSetting = 128
 
 // about reads the objects in a start record.
 func (d *Decoder) about(s *event.Start) {
-	read := func(k key, f func(key, value []byte)) {
-		if d.fields.get(k) != nil {
-			d.object(d.fields.get(k), f)
-		}
-	}
-	read(keyTool, func(key, value []byte) {
-		if string(key) == "version" {
+	f := &d.fields
+	d.object(f.get(keyTool), func(k key, value []byte) {
+		if k == keyVersion {
 			s.Version = d.string(value)
 		}
 	})
-	read(keyHost, func(key, value []byte) {
-		switch string(key) {
-		case "kernel":
+	d.object(f.get(keyHost), func(k key, value []byte) {
+		switch k {
+		case keyKernel:
 			s.Kernel = d.string(value)
-		case "arch":
+		case keyArch:
 			s.Arch = d.string(value)
-		case "hostname":
+		case keyHostname:
 			s.Hostname = d.string(value)
 		}
 	})
-	read(keySysctl, func(key, value []byte) {
-		if len(s.Sysctls) < mostSettings && isSetting(key) {
-			s.Sysctls = append(s.Sysctls, event.Sysctl{Name: string(key), Value: d.string(value)})
+	d.pairs(f.get(keySysctl), func(name, value []byte) {
+		if len(s.Sysctls) < mostSettings && isSetting(name) {
+			s.Sysctls = append(s.Sysctls, event.Sysctl{Name: string(name), Value: d.string(value)})
 		}
 	})
-	read(keySources, func(key, value []byte) {
-		switch string(key) {
-		case "transitions":
+	d.object(f.get(keySources), func(k key, value []byte) {
+		switch k {
+		case keyTransitions:
 			s.Sources.Transitions = d.string(value)
-		case "timewait":
+		case keyTimewait:
 			s.Sources.Timewait = d.string(value)
-		case "owner":
+		case keyOwner:
 			s.Sources.Owner = d.string(value)
-		case "resets":
+		case keyResets:
 			s.Sources.Resets = d.string(value)
-		case "calls":
+		case keyCalls:
 			s.Sources.Calls = d.string(value)
 		}
 	})

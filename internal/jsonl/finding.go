@@ -7,8 +7,8 @@ import (
 
 // Sample writes what had to be looked for.
 func (w *Writer) Sample(s *event.Sample) {
-	o := w.begin("sample", s.Time)
-	o.uint("netns", uint64(s.NetNS))
+	o := w.begin(kindSample, s.Time)
+	o.uint(keyNetNS, uint64(s.NetNS))
 	if s.Socket != nil {
 		w.sampled(s.Socket)
 	}
@@ -20,22 +20,22 @@ func (w *Writer) Sample(s *event.Sample) {
 
 func (w *Writer) sampled(s *event.Socket) {
 	o := &w.line
-	o.id("socket", s.Socket)
-	o.addr("local", s.Local)
+	o.id(keySocket, s.Socket)
+	o.addr(keyLocal, s.Local)
 	if s.Remote.Port() != 0 {
-		o.addr("remote", s.Remote)
+		o.addr(keyRemote, s.Remote)
 	}
-	o.str("state", s.State.String())
-	o.known("role", s.Role.String())
+	o.str(keyState, s.State.String())
+	o.known(keyRole, s.Role.String())
 	w.keeper(s)
 	if c := &s.Counters; c.Known && s.State == tcpstate.Listen {
-		o.uint("backlog", uint64(c.Backlog))
-		o.uint("backlog_max", uint64(c.BacklogMax))
-		o.uint("drops", uint64(c.Drops))
+		o.uint(keyBacklog, uint64(c.Backlog))
+		o.uint(keyBacklogMax, uint64(c.BacklogMax))
+		o.uint(keyDrops, uint64(c.Drops))
 	} else if c.Known {
-		o.uint("unread", uint64(c.Unread))
-		o.uint("unsent", uint64(c.Unsent))
-		o.uint("timeouts", uint64(c.Timeouts))
+		o.uint(keyUnread, uint64(c.Unread))
+		o.uint(keyUnsent, uint64(c.Unsent))
+		o.uint(keyTimeouts, uint64(c.Timeouts))
 		w.totals(&c.Totals)
 	}
 	w.processes(s.Holders)
@@ -43,20 +43,20 @@ func (w *Writer) sampled(s *event.Socket) {
 
 // Finding writes what is wrong.
 func (w *Writer) Finding(f *event.Finding) {
-	o := w.begin("finding", f.Time)
-	o.str("code", string(f.Code))
-	o.str("severity", string(f.Severity))
-	o.str("summary", f.Summary)
-	o.array("advice")
+	o := w.begin(kindFinding, f.Time)
+	o.str(keyCode, string(f.Code))
+	o.str(keySeverity, string(f.Severity))
+	o.str(keySummary, f.Summary)
+	o.array(keyAdvice)
 	for _, words := range f.Advice {
 		o.strElement(words)
 	}
 	o.closeArray()
-	o.array("sockets")
+	o.array(keySockets)
 	for _, id := range f.Sockets {
 		o.idElement(id)
 	}
 	o.closeArray()
-	o.uint("count", uint64(f.Count))
+	o.uint(keyCount, uint64(f.Count))
 	w.end()
 }

@@ -30,27 +30,33 @@ func (o *object) separate() {
 	o.comma = true
 }
 
-// key starts a member. Keys are ours: they need no escapes.
-func (o *object) key(name string) {
+// key starts a member.
+func (o *object) key(k key) {
 	b := o.b
 	if o.comma {
 		b = append(b, ',')
 	}
 	o.comma = true
-	b = append(b, '"')
-	b = append(b, name...)
-	o.b = append(b, '"', ':')
+	o.b = append(b, starts[k]...)
 }
 
-func (o *object) open(name string) {
-	o.key(name)
+// name starts a member whose name is not a key of ours, such as a state. It needs no escapes.
+func (o *object) name(name string) {
+	o.separate()
+	o.b = append(o.b, '"')
+	o.b = append(o.b, name...)
+	o.b = append(o.b, '"', ':')
+}
+
+func (o *object) open(k key) {
+	o.key(k)
 	o.b, o.comma = append(o.b, '{'), false
 }
 
 func (o *object) close() { o.b, o.comma = append(o.b, '}'), true }
 
-func (o *object) array(name string) {
-	o.key(name)
+func (o *object) array(k key) {
+	o.key(k)
 	o.b, o.comma = append(o.b, '['), false
 }
 
@@ -76,58 +82,58 @@ func (o *object) idElement(id event.ID) {
 
 func (o *object) closeArray() { o.b, o.comma = append(o.b, ']'), true }
 
-func (o *object) str(name, value string) {
-	o.key(name)
+func (o *object) str(k key, value string) {
+	o.key(k)
 	o.b = appendString(o.b, value)
 }
 
 // known writes a value that is not empty.
-func (o *object) known(name, value string) {
+func (o *object) known(k key, value string) {
 	if value != "" {
-		o.str(name, value)
+		o.str(k, value)
 	}
 }
 
-func (o *object) uint(name string, n uint64) {
-	o.key(name)
+func (o *object) uint(k key, n uint64) {
+	o.key(k)
 	o.b = strconv.AppendUint(o.b, n, 10)
 }
 
-func (o *object) int(name string, n int64) {
-	o.key(name)
+func (o *object) int(k key, n int64) {
+	o.key(k)
 	o.b = strconv.AppendInt(o.b, n, 10)
 }
 
-func (o *object) bool(name string, v bool) {
-	o.key(name)
+func (o *object) bool(k key, v bool) {
+	o.key(k)
 	o.b = strconv.AppendBool(o.b, v)
 }
 
-func (o *object) id(name string, id event.ID) {
-	o.key(name)
+func (o *object) id(k key, id event.ID) {
+	o.key(k)
 	o.comma = false
 	o.idElement(id)
 }
 
-func (o *object) addr(name string, a netip.AddrPort) {
-	o.key(name)
+func (o *object) addr(k key, a netip.AddrPort) {
+	o.key(k)
 	o.b = append(o.b, o.address(a)...)
 }
 
 // duration writes a duration that is known.
-func (o *object) duration(name string, d time.Duration) {
+func (o *object) duration(k key, d time.Duration) {
 	if d != 0 {
-		o.int(name, int64(d))
+		o.int(k, int64(d))
 	}
 }
 
 // time writes a moment that is known, with nine digits of the second, so that
 // times sort as text.
-func (o *object) time(name string, c event.Clock, t event.Time) {
+func (o *object) time(k key, c event.Clock, t event.Time) {
 	if t == 0 {
 		return
 	}
-	o.key(name)
+	o.key(k)
 	ns := int64(c) + int64(t)
 	o.b = append(o.b, o.digits(ns/int64(time.Second))...)
 	const end = `000000000Z"`

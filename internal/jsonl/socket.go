@@ -35,25 +35,25 @@ func (w *Writer) Resume(at event.Time) {
 }
 
 func (w *Writer) socket(at event.Time, when string, e *conn.End) {
-	o := w.begin("socket", at)
-	o.str("when", when)
-	o.id("socket", e.Socket)
-	o.uint("netns", uint64(e.NetNS))
-	o.known("cgroup", e.Cgroup)
-	o.addr("local", e.Local())
+	o := w.begin(kindSocket, at)
+	o.str(keyWhen, when)
+	o.id(keySocket, e.Socket)
+	o.uint(keyNetNS, uint64(e.NetNS))
+	o.known(keyCgroup, e.Cgroup)
+	o.addr(keyLocal, e.Local())
 	if !e.Listener() {
-		o.addr("remote", e.Remote())
+		o.addr(keyRemote, e.Remote())
 	}
-	o.str("state", e.State.String())
-	o.time("since", w.clock, e.Since)
-	o.time("until", w.clock, e.Until)
+	o.str(keyState, e.State.String())
+	o.time(keySince, w.clock, e.Since)
+	o.time(keyUntil, w.clock, e.Until)
 	role := e.Role().String()
 	if e.State == tcpstate.Listen {
 		role = conn.Server.String()
 	}
-	o.known("role", role)
-	o.time("opened", w.clock, e.Opened)
-	o.known("closed_first", e.ClosedFirst.String())
+	o.known(keyRole, role)
+	o.time(keyOpened, w.clock, e.Opened)
+	o.known(keyClosedFirst, e.ClosedFirst.String())
 	w.options(&e.Options)
 	if when == whenFile {
 		w.past(w.sockets.Past(e))
@@ -65,36 +65,36 @@ func (w *Writer) socket(at event.Time, when string, e *conn.End) {
 // past writes what was seen of a socket before, as far as the record does not say it yet.
 func (w *Writer) past(p *event.Past) {
 	o := &w.line
-	o.time("closed", w.clock, p.Closed)
-	o.known("how", p.How.String())
-	o.known("ended", p.Ended.String())
-	o.known("mechanism", p.Mechanism.String())
-	w.process("closer", p.Closer, true)
-	w.process("process", p.Process, true)
+	o.time(keyClosed, w.clock, p.Closed)
+	o.known(keyHow, p.How.String())
+	o.known(keyEnded, p.Ended.String())
+	o.known(keyMechanism, p.Mechanism.String())
+	w.process(keyCloser, p.Closer, true)
+	w.process(keyProcess, p.Process, true)
 	if a := p.Act; a != nil {
-		o.open("act")
-		o.time("time", w.clock, a.Time)
-		o.str("how", a.How.String())
+		o.open(keyAct)
+		o.time(keyTime, w.clock, a.Time)
+		o.str(keyHow, a.How.String())
 		if a.Unsent {
-			o.bool("fin_unsent", true)
+			o.bool(keyFinUnsent, true)
 		}
-		o.known("mechanism", a.Mechanism.String())
-		w.process("process", a.Process, true)
+		o.known(keyMechanism, a.Mechanism.String())
+		w.process(keyProcess, a.Process, true)
 		o.close()
 	}
 	if len(p.States) > 0 {
 		w.states(p.States)
 	}
 	if p.Peer != 0 {
-		o.id("peer", p.Peer)
+		o.id(keyPeer, p.Peer)
 	}
 	if p.Judged {
-		o.bool("judged", true)
+		o.bool(keyJudged, true)
 	}
 	if p.Counted {
-		o.bool("counted", true)
+		o.bool(keyCounted, true)
 	}
 	if p.Incomplete {
-		o.bool("incomplete", true)
+		o.bool(keyIncomplete, true)
 	}
 }

@@ -306,34 +306,43 @@ func (v *values) process(raw []byte) *event.Process {
 		return p
 	}
 	p := new(event.Process)
-	v.object(raw, func(key, value []byte) { v.processKey(p, key, value) })
+	v.object(raw, func(k key, value []byte) { v.processKey(p, k, value) })
 	if v.err != nil {
 		return nil
 	}
 	return remember(&v.processes, raw, p)
 }
 
-func (v *values) processKey(p *event.Process, key, value []byte) {
-	switch string(key) {
-	case "pid":
+func (v *values) processKey(p *event.Process, k key, value []byte) {
+	switch k {
+	case keyPID:
 		p.PID = v.uint32(value)
-	case "comm":
+	case keyComm:
 		if p.Comm = v.string(value); len(p.Comm) > longestName {
 			v.fail("the name of a process, of at most 64 bytes", value)
 		}
-	case "uid":
+	case keyUID:
 		p.UID = v.uint32(value)
-	case "source":
+	case keySource:
 		p.Source = oneOf(v, value, event.SourceCurrent, event.SourceAccept, event.SourceListener, event.SourceSnapshot)
-	case "signal":
+	case keySignal:
 		p.Signal = v.uint8(value)
 	}
 }
 
-// object reads the members of an object.
-func (v *values) object(raw []byte, f func(key, value []byte)) {
-	err := members(raw, func(key, value []byte) error {
-		f(key, value)
+// object reads the members of an object, by their keys.
+func (v *values) object(raw []byte, f func(k key, value []byte)) {
+	v.pairs(raw, func(name, value []byte) { f(keyOf(name), value) })
+}
+
+// pairs reads the members of an object whose names are no keys of ours. An object that is
+// not there has none.
+func (v *values) pairs(raw []byte, f func(name, value []byte)) {
+	if raw == nil {
+		return
+	}
+	err := members(raw, func(name, value []byte) error {
+		f(name, value)
 		return v.err
 	})
 	if err != nil && v.err == nil {

@@ -30,8 +30,8 @@ func (w *Writer) Flush() error { return w.err }
 func (w *Writer) begin(kind string, at event.Time) *object {
 	o := &w.line
 	o.reset()
-	o.str("type", kind)
-	o.time("time", w.clock, at)
+	o.str(keyType, kind)
+	o.time(keyTime, w.clock, at)
 	return o
 }
 
@@ -45,36 +45,37 @@ func (w *Writer) end() {
 // Start writes the record that makes a stream self-contained.
 func (w *Writer) Start(s *event.Start, t *conn.Tracker) {
 	w.clock, w.sockets = s.Clock, t
-	o := w.begin("start", s.Time)
-	o.uint("schema", Schema)
+	o := w.begin(kindStart, s.Time)
+	o.uint(keySchema, Schema)
 	if s.Part > 0 {
-		o.uint("part", uint64(s.Part))
+		o.uint(keyPart, uint64(s.Part))
 	}
-	o.known("boot_id", s.BootID)
-	o.int("clock_offset_ns", int64(s.Clock))
-	o.open("tool")
-	o.str("version", s.Version)
+	o.known(keyBootID, s.BootID)
+	o.int(keyClock, int64(s.Clock))
+	o.open(keyTool)
+	o.str(keyVersion, s.Version)
 	o.close()
-	o.open("host")
-	o.str("kernel", s.Kernel)
-	o.str("arch", s.Arch)
-	o.known("hostname", s.Hostname)
+	o.open(keyHost)
+	o.str(keyKernel, s.Kernel)
+	o.str(keyArch, s.Arch)
+	o.known(keyHostname, s.Hostname)
 	o.close()
 	if s.NetNS != 0 {
-		o.uint("netns", uint64(s.NetNS))
+		o.uint(keyNetNS, uint64(s.NetNS))
 	}
-	o.known("filter", s.Filter)
-	o.open("sysctl")
+	o.known(keyFilter, s.Filter)
+	o.open(keySysctl)
 	for _, setting := range s.Sysctls {
-		o.str(setting.Name, setting.Value)
+		o.name(setting.Name)
+		o.b = appendString(o.b, setting.Value)
 	}
 	o.close()
-	o.open("sources")
-	o.str("transitions", s.Sources.Transitions)
-	o.str("timewait", s.Sources.Timewait)
-	o.str("owner", s.Sources.Owner)
-	o.str("resets", s.Sources.Resets)
-	o.str("calls", s.Sources.Calls)
+	o.open(keySources)
+	o.str(keyTransitions, s.Sources.Transitions)
+	o.str(keyTimewait, s.Sources.Timewait)
+	o.str(keyOwner, s.Sources.Owner)
+	o.str(keyResets, s.Sources.Resets)
+	o.str(keyCalls, s.Sources.Calls)
 	o.close()
 	w.end()
 }
@@ -87,32 +88,32 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 		w.socket(t.Time, whenChange, step.End)
 		return
 	}
-	o := w.begin("transition", t.Time)
-	o.id("socket", t.Socket)
-	o.uint("netns", uint64(t.NetNS))
-	o.addr("local", t.Local)
+	o := w.begin(kindTransition, t.Time)
+	o.id(keySocket, t.Socket)
+	o.uint(keyNetNS, uint64(t.NetNS))
+	o.addr(keyLocal, t.Local)
 	if t.Remote.Port() != 0 {
-		o.addr("remote", t.Remote)
+		o.addr(keyRemote, t.Remote)
 	}
-	o.str("from", t.From.String())
-	o.str("to", t.To.String())
-	o.duration("dwell_ns", t.Dwell)
-	o.known("cause", string(t.Cause))
+	o.str(keyFrom, t.From.String())
+	o.str(keyTo, t.To.String())
+	o.duration(keyDwell, t.Dwell)
+	o.known(keyCause, string(t.Cause))
 	if word := t.Mechanism.String(); word != string(t.Cause) {
-		o.known("mechanism", word)
+		o.known(keyMechanism, word)
 	}
 	if t.FinUnsent {
-		o.bool("fin_unsent", true)
+		o.bool(keyFinUnsent, true)
 	}
 	if t.Error != 0 {
-		o.str("error", t.Error.String())
+		o.str(keyError, t.Error.String())
 	}
-	o.known("reason", t.Reason)
-	o.known("cgroup", t.Cgroup)
+	o.known(keyReason, t.Reason)
+	o.known(keyCgroup, t.Cgroup)
 	w.options(&t.Options)
 	w.totals(&t.Totals)
-	o.time("until", w.clock, t.Until)
-	w.process("process", t.Process, true)
+	o.time(keyUntil, w.clock, t.Until)
+	w.process(keyProcess, t.Process, true)
 	w.end()
 	if step.Verdict {
 		w.connection(t.Time, step.End)
@@ -122,18 +123,18 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 // totals writes what a socket counted, where it is known.
 func (w *Writer) totals(t *event.Totals) {
 	if t.Known {
-		w.line.uint("bytes_sent", t.BytesSent)
-		w.line.uint("bytes_received", t.BytesReceived)
-		w.line.uint("retransmits", uint64(t.Retransmits))
+		w.line.uint(keyBytesSent, t.BytesSent)
+		w.line.uint(keyBytesReceived, t.BytesReceived)
+		w.line.uint(keyRetransmits, uint64(t.Retransmits))
 	}
 }
 
-func (w *Writer) process(key string, p *event.Process, whole bool) {
+func (w *Writer) process(k key, p *event.Process, whole bool) {
 	if p == nil {
 		return
 	}
 	o := &w.line
-	o.key(key)
+	o.key(k)
 	at, known := o.of(p, whole)
 	if known {
 		o.b = append(o.b, at.text...)
@@ -148,14 +149,14 @@ func (w *Writer) process(key string, p *event.Process, whole bool) {
 
 func (w *Writer) processKeys(p *event.Process, whole bool) {
 	o := &w.line
-	o.uint("pid", uint64(p.PID))
-	o.str("comm", p.Comm)
+	o.uint(keyPID, uint64(p.PID))
+	o.str(keyComm, p.Comm)
 	if whole {
-		o.uint("uid", uint64(p.UID))
-		o.known("source", string(p.Source))
+		o.uint(keyUID, uint64(p.UID))
+		o.known(keySource, string(p.Source))
 	}
 	if p.Signal != 0 {
-		o.uint("signal", uint64(p.Signal))
+		o.uint(keySignal, uint64(p.Signal))
 	}
 }
 
@@ -165,11 +166,11 @@ func (w *Writer) processes(holders []event.Holder) {
 		return
 	}
 	o := &w.line
-	o.array("processes")
+	o.array(keyProcesses)
 	for i := range holders {
 		o.element()
 		w.processKeys(&holders[i].Process, true)
-		o.int("fd", int64(holders[i].FD))
+		o.int(keyFD, int64(holders[i].FD))
 		o.close()
 	}
 	o.closeArray()
@@ -177,34 +178,34 @@ func (w *Writer) processes(holders []event.Holder) {
 
 // connection writes the verdict on one end.
 func (w *Writer) connection(at event.Time, e *conn.End) {
-	o := w.begin("connection", at)
-	o.id("connection", e.Connection())
-	o.id("socket", e.Socket)
+	o := w.begin(kindConnection, at)
+	o.id(keyConnection, e.Connection())
+	o.id(keySocket, e.Socket)
 	if e.Peer != nil {
-		o.id("peer", e.Peer.Socket)
+		o.id(keyPeer, e.Peer.Socket)
 	}
-	o.uint("netns", uint64(e.NetNS))
-	o.known("cgroup", e.Cgroup)
-	o.addr("local", e.Local())
-	o.addr("remote", e.Remote())
-	o.known("role", e.Role().String())
-	o.time("opened", w.clock, e.Opened)
-	o.time("closed", w.clock, e.Closed)
-	o.known("closed_first", e.ClosedFirst.String())
-	o.known("how", e.How.String())
-	o.known("ended", e.Ended.String())
-	o.known("mechanism", e.Mechanism.String())
-	o.known("reason", e.Reason())
+	o.uint(keyNetNS, uint64(e.NetNS))
+	o.known(keyCgroup, e.Cgroup)
+	o.addr(keyLocal, e.Local())
+	o.addr(keyRemote, e.Remote())
+	o.known(keyRole, e.Role().String())
+	o.time(keyOpened, w.clock, e.Opened)
+	o.time(keyClosed, w.clock, e.Closed)
+	o.known(keyClosedFirst, e.ClosedFirst.String())
+	o.known(keyHow, e.How.String())
+	o.known(keyEnded, e.Ended.String())
+	o.known(keyMechanism, e.Mechanism.String())
+	o.known(keyReason, e.Reason())
 	if e.Error != 0 {
-		o.str("error", e.Error.String())
+		o.str(keyError, e.Error.String())
 	}
-	w.process("closer", e.Closer, false)
+	w.process(keyCloser, e.Closer, false)
 	w.timewait(e)
 	w.states(e.States())
 	totals := e.Totals()
 	w.totals(&totals)
 	if e.Incomplete {
-		o.bool("incomplete", true)
+		o.bool(keyIncomplete, true)
 	}
 	w.end()
 }
@@ -215,20 +216,20 @@ func (w *Writer) timewait(e *conn.End) {
 		return
 	}
 	o := &w.line
-	o.open("timewait")
-	o.str("side", side.String())
-	o.time("since", w.clock, since)
-	o.time("until", w.clock, until)
+	o.open(keyTimewait)
+	o.str(keySide, side.String())
+	o.time(keySince, w.clock, since)
+	o.time(keyUntil, w.clock, until)
 	o.close()
 }
 
 func (w *Writer) states(states []event.Dwell) {
 	o := &w.line
-	o.array("states")
+	o.array(keyStates)
 	for _, dwell := range states {
 		o.element()
-		o.str("state", dwell.State.String())
-		o.duration("ns", dwell.For)
+		o.str(keyState, dwell.State.String())
+		o.duration(keyNS, dwell.For)
 		o.close()
 	}
 	o.closeArray()
@@ -236,13 +237,13 @@ func (w *Writer) states(states []event.Dwell) {
 
 // Loss writes that events were lost, or that a part of a capture could not be read.
 func (w *Writer) Loss(l event.Loss) {
-	o := w.begin("loss", l.Time)
+	o := w.begin(kindLoss, l.Time)
 	if l.Kind == event.LossDamage {
-		o.uint("bytes", uint64(l.Bytes))
+		o.uint(keyBytes, uint64(l.Bytes))
 	} else {
-		o.uint("lost", l.Lost)
+		o.uint(keyLost, l.Lost)
 	}
-	o.str("kind", string(l.Kind))
+	o.str(keyKind, string(l.Kind))
 	w.end()
 }
 
@@ -251,14 +252,14 @@ func (w *Writer) Stop(s event.Stop, _ []event.Finding) {
 	for _, e := range w.sockets.Open() {
 		w.socket(s.Time, whenStop, e)
 	}
-	o := w.begin("stop", s.Time)
-	o.str("reason", s.Reason)
-	o.uint("transitions", s.Transitions)
-	o.uint("connections", s.Connections)
-	o.uint("open", s.Open)
-	o.uint("lost", s.Lost)
+	o := w.begin(kindStop, s.Time)
+	o.str(keyReason, s.Reason)
+	o.uint(keyTransitions, s.Transitions)
+	o.uint(keyConnections, s.Connections)
+	o.uint(keyOpen, s.Open)
+	o.uint(keyLost, s.Lost)
 	if s.Forgotten > 0 {
-		o.uint("forgotten", s.Forgotten)
+		o.uint(keyForgotten, s.Forgotten)
 	}
 	w.end()
 }

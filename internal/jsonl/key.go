@@ -1,0 +1,276 @@
+package jsonl
+
+// The kinds of records: what their type is.
+const (
+	kindStart      = "start"
+	kindSocket     = "socket"
+	kindTransition = "transition"
+	kindCallFailed = "call_failed"
+	kindConnection = "connection"
+	kindSample     = "sample"
+	kindFinding    = "finding"
+	kindLoss       = "loss"
+	kindStop       = "stop"
+)
+
+// key is a key of a record, or of an object in one.
+type key uint8
+
+// The keys that stand at the top of the records that are read.
+const (
+	keyUnknown key = iota
+	keyType
+	keyTime
+	keySocket
+	keyNetNS
+	keyLocal
+	keyRemote
+	keyFrom
+	keyTo
+	keyDwell
+	keyCause
+	keyMechanism
+	keyFinUnsent
+	keyError
+	keyUntil
+	keyProcess
+	keyReason
+	keyCgroup
+	keyBytesSent
+	keyBytesReceived
+	keyRetransmits
+	keySchema
+	keyPart
+	keyBootID
+	keyClock
+	keyTool
+	keyHost
+	keyFilter
+	keySysctl
+	keySources
+	keyWhen
+	keyState
+	keySince
+	keyRole
+	keyOpened
+	keyClosed
+	keyClosedFirst
+	keyHow
+	keyEnded
+	keyCloser
+	keyAct
+	keyStates
+	keyJudged
+	keyCounted
+	keyPeer
+	keyIncomplete
+	keyProcesses
+	keyReuseaddr
+	keyReuseport
+	keyIPv6
+	keyV6Only
+	keyInterface
+	keyCall
+	keyHolders
+	keyPorts
+	keyMore
+	keyTimewait
+	keyOrphan
+	keyWaits
+	keyUID
+	keyUnread
+	keyUnsent
+	keyTimeouts
+	keyBacklog
+	keyBacklogMax
+	keyDrops
+	keyLost
+	keyKind
+	keyBytes
+	keyTransitions
+	keyConnections
+	keyOpen
+	topKeys
+)
+
+// The keys that stand only deeper in those records, or only in what is not read again.
+const (
+	keyVersion key = topKeys + iota
+	keyKernel
+	keyArch
+	keyHostname
+	keyOwner
+	keyResets
+	keyCalls
+	keyPID
+	keyComm
+	keySource
+	keySignal
+	keyFD
+	keyNS
+	keyFirst
+	keyLast
+	keyReserved
+	keyTaken
+	keyByState
+	keyForgotten
+	keyConnection
+	keySide
+	keyCode
+	keySeverity
+	keySummary
+	keyAdvice
+	keySockets
+	keyCount
+	allKeys
+)
+
+// typeName is the name of the key that stands first in each record.
+const typeName = "type"
+
+// names has each key as it is written.
+var names = [allKeys]string{
+	keyType:          typeName,
+	keyTime:          "time",
+	keySocket:        "socket",
+	keyNetNS:         "netns",
+	keyLocal:         "local",
+	keyRemote:        "remote",
+	keyFrom:          "from",
+	keyTo:            "to",
+	keyDwell:         "dwell_ns",
+	keyCause:         "cause",
+	keyMechanism:     "mechanism",
+	keyFinUnsent:     "fin_unsent",
+	keyError:         "error",
+	keyUntil:         "until",
+	keyProcess:       "process",
+	keyReason:        "reason",
+	keyCgroup:        "cgroup",
+	keyBytesSent:     "bytes_sent",
+	keyBytesReceived: "bytes_received",
+	keyRetransmits:   "retransmits",
+	keySchema:        "schema",
+	keyPart:          "part",
+	keyBootID:        "boot_id",
+	keyClock:         "clock_offset_ns",
+	keyTool:          "tool",
+	keyHost:          "host",
+	keyFilter:        "filter",
+	keySysctl:        "sysctl",
+	keySources:       "sources",
+	keyWhen:          "when",
+	keyState:         "state",
+	keySince:         "since",
+	keyRole:          "role",
+	keyOpened:        "opened",
+	keyClosed:        "closed",
+	keyClosedFirst:   "closed_first",
+	keyHow:           "how",
+	keyEnded:         "ended",
+	keyCloser:        "closer",
+	keyAct:           "act",
+	keyStates:        "states",
+	keyJudged:        "judged",
+	keyCounted:       "counted",
+	keyPeer:          "peer",
+	keyIncomplete:    "incomplete",
+	keyProcesses:     "processes",
+	keyReuseaddr:     "reuseaddr",
+	keyReuseport:     "reuseport",
+	keyIPv6:          "ipv6",
+	keyV6Only:        "v6only",
+	keyInterface:     "interface",
+	keyCall:          "call",
+	keyHolders:       "holders",
+	keyPorts:         "ports",
+	keyMore:          "more",
+	keyTimewait:      "timewait",
+	keyOrphan:        "orphan",
+	keyWaits:         "waits",
+	keyUID:           "uid",
+	keyUnread:        "unread",
+	keyUnsent:        "unsent",
+	keyTimeouts:      "timeouts",
+	keyBacklog:       "backlog",
+	keyBacklogMax:    "backlog_max",
+	keyDrops:         "drops",
+	keyLost:          "lost",
+	keyKind:          "kind",
+	keyBytes:         "bytes",
+	keyTransitions:   "transitions",
+	keyConnections:   "connections",
+	keyOpen:          "open",
+	keyVersion:       "version",
+	keyKernel:        "kernel",
+	keyArch:          "arch",
+	keyHostname:      "hostname",
+	keyOwner:         "owner",
+	keyResets:        "resets",
+	keyCalls:         "calls",
+	keyPID:           "pid",
+	keyComm:          "comm",
+	keySource:        "source",
+	keySignal:        "signal",
+	keyFD:            "fd",
+	keyNS:            "ns",
+	keyFirst:         "first",
+	keyLast:          "last",
+	keyReserved:      "reserved",
+	keyTaken:         "taken",
+	keyByState:       "by_state",
+	keyForgotten:     "forgotten",
+	keyConnection:    "connection",
+	keySide:          "side",
+	keyCode:          "code",
+	keySeverity:      "severity",
+	keySummary:       "summary",
+	keyAdvice:        "advice",
+	keySockets:       "sockets",
+	keyCount:         "count",
+}
+
+// String returns the key as it is written.
+func (k key) String() string { return names[k] }
+
+// starts has how the member of each key starts. Keys need no escapes.
+var starts = func() (starts [allKeys]string) {
+	for k := range starts {
+		starts[k] = `"` + names[k] + `":`
+	}
+	return starts
+}()
+
+// slotCount is how many slots there are: several for each key.
+const slotCount = 512
+
+// slots has each key in the slot of its name's hash, or in the next free one.
+var slots = func() (slots [slotCount]key) {
+	for k := keyUnknown + 1; k < allKeys; k++ {
+		at := slotOf([]byte(names[k]))
+		for slots[at] != keyUnknown {
+			at = (at + 1) % slotCount
+		}
+		slots[at] = k
+	}
+	return slots
+}()
+
+// slotOf returns the slot to look for a name in first. A name is known by its length, and
+// by three of its characters.
+func slotOf(name []byte) uint {
+	n := uint(len(name))
+	return (n + 7*uint(name[0]) + 31*uint(name[n/2]) + 101*uint(name[n-1])) % slotCount
+}
+
+// keyOf finds a key by its name. This takes less time than a map.
+func keyOf(name []byte) key {
+	if len(name) == 0 {
+		return keyUnknown
+	}
+	for at := slotOf(name); ; at = (at + 1) % slotCount {
+		if k := slots[at]; k == keyUnknown || string(name) == names[k] {
+			return k
+		}
+	}
+}
