@@ -14,7 +14,12 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // Check wants these bytes to be those of testdata/NAME.golden.
 func Check(t *testing.T, name string, got []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
+	CheckFile(t, filepath.Join("testdata", name+".golden"), got)
+}
+
+// CheckFile wants these bytes to be those of a file.
+func CheckFile(t *testing.T, path string, got []byte) {
+	t.Helper()
 	if *update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
