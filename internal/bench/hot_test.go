@@ -65,11 +65,11 @@ func (p *hotPath) output(stage string) pipeline.Sink {
 	case "text":
 		return text.New(io.Discard, text.Options{Width: 120, Zone: time.UTC})
 	case "json":
-		return jsonl.New(io.Discard)
+		return jsonl.NewWriter(io.Discard)
 	case "write":
 		w := block.NewWriter(&file{}, block.Gzip)
 		p.close = w.Close
-		return jsonl.New(w)
+		return jsonl.NewWriter(w)
 	}
 	return nowhere{}
 }

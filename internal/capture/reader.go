@@ -126,7 +126,7 @@ func (r *Reader) Read(to jsonl.Records) error {
 	case err == nil:
 		r.started = true
 		return nil
-	case errors.Is(err, jsonl.ErrNewer):
+	case errors.Is(err, jsonl.ErrNewerSchema):
 		return fmt.Errorf("%s: %w", r.Name, err)
 	case !r.started && !r.damaged:
 		return fmt.Errorf("%s: %w: line %d: %w", r.Name, ErrNotCapture, r.lines, err)

@@ -70,7 +70,7 @@ func stream(t *testing.T) []byte {
 // played replays a file as JSON, whatever its state.
 func played(path string) (string, error) {
 	var out bytes.Buffer
-	err := replay.Run(context.Background(), replay.Options{Files: []string{path}, Log: zap.NewNop()}, jsonl.New(&out))
+	err := replay.Run(context.Background(), replay.Options{Files: []string{path}, Log: zap.NewNop()}, jsonl.NewWriter(&out))
 	return out.String(), err
 }
 
@@ -177,7 +177,7 @@ func TestFilesThatAreNone(t *testing.T) {
 		{"other types", `{"type":"x"}` + "\n", capture.ErrNotCapture, "no record"},
 		{"pcap", "\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00", capture.ErrNotCapture, ""},
 		{"gzip of something", "\x1f\x8b\x08\x00rubbish", capture.ErrNotCapture, ""},
-		{"newer", strings.Replace(goodStart, `"schema":1`, `"schema":2`, 1) + "\n", jsonl.ErrNewer, "schema is 2"},
+		{"newer", strings.Replace(goodStart, `"schema":1`, `"schema":2`, 1) + "\n", jsonl.ErrNewerSchema, "schema is 2"},
 		{"no clock", `{"type":"start","time":"2026-03-01T12:00:00.000000000Z","schema":1}` + "\n", capture.ErrNotCapture, "missing"},
 		{"deep", strings.Repeat("[", 100_000) + "\n", capture.ErrNotCapture, ""},
 		{"deep object", goodStart + "\n" + `{"type":"transition","x":` + strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_001) + "\n" + goodTransition + "\n" + goodStop + "\n", replay.ErrDamaged, ""},
@@ -266,7 +266,7 @@ func FuzzReplay(f *testing.F) {
 			t.Fatal(err)
 		}
 		var words, lines bytes.Buffer
-		out := pipeline.Sinks{text.New(&words, text.Options{Width: 80, Fit: true, Zone: time.UTC}), jsonl.New(&lines)}
+		out := pipeline.Sinks{text.New(&words, text.Options{Width: 80, Fit: true, Zone: time.UTC}), jsonl.NewWriter(&lines)}
 		err := replay.Run(context.Background(), replay.Options{Files: []string{path}, Log: zap.NewNop()}, out)
 		if strings.ContainsFunc(words.String(), func(r rune) bool { return r < ' ' && r != '\n' || 0x7f <= r && r < 0xa0 }) {
 			t.Errorf("a control character stands in %q", words.String())

@@ -133,7 +133,7 @@ func (r *Recorder) open(f *os.File, path string, err error, at event.Time) {
 	r.result.Path = path
 	r.file = block.NewWriter(f, block.FormatOf(path))
 	r.raw = counter{w: r.file}
-	r.lines = jsonl.New(&r.raw)
+	r.lines = jsonl.NewWriter(&r.raw)
 	r.began, r.base, r.lost = at, r.sockets.Summary, 0
 	r.start.Time = at
 	r.lines.Start(&r.start, r.sockets)

@@ -31,7 +31,7 @@ func record(t *testing.T, o capture.Options, tell func(jsonl.Records)) (stream, 
 	t.Helper()
 	var lines, words bytes.Buffer
 	recorder := capture.NewRecorder(o)
-	out := pipeline.Sinks{jsonl.New(&lines), text.New(&words, text.Options{Width: 100, Zone: time.UTC}), recorder}
+	out := pipeline.Sinks{jsonl.NewWriter(&lines), text.New(&words, text.Options{Width: 100, Zone: time.UTC}), recorder}
 	tell(pipeline.New(out))
 	if err := out.Flush(); err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func record(t *testing.T, o capture.Options, tell func(jsonl.Records)) (stream, 
 func again(t *testing.T, files ...string) (stream, shown []byte) {
 	t.Helper()
 	var lines, words bytes.Buffer
-	out := pipeline.Sinks{jsonl.New(&lines), text.New(&words, text.Options{Width: 100, Zone: time.UTC})}
+	out := pipeline.Sinks{jsonl.NewWriter(&lines), text.New(&words, text.Options{Width: 100, Zone: time.UTC})}
 	if err := replay.Run(context.Background(), replay.Options{Files: files, Log: zap.NewNop()}, out); err != nil {
 		t.Fatal(err)
 	}

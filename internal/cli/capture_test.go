@@ -54,7 +54,7 @@ func recorded(ts *testscript.TestScript, _ bool, args []string) {
 		files, err := filepath.Glob(ts.MkAbs(args[0]))
 		ts.Check(err)
 		var out bytes.Buffer
-		replay.Run(context.Background(), replay.Options{Files: files, Log: zap.NewNop()}, jsonl.New(&out))
+		replay.Run(context.Background(), replay.Options{Files: files, Log: zap.NewNop()}, jsonl.NewWriter(&out))
 		return bytes.Count(out.Bytes(), []byte(`{"type":"connection"`)) >= want
 	})
 }

@@ -15,7 +15,7 @@ const outputBuffer = 64 << 10
 func newOutput(app *app, o *traceOptions) pipeline.Sink {
 	w := bufio.NewWriterSize(app.stdout, outputBuffer)
 	if o.json {
-		return buffered{jsonl.New(w), w}
+		return buffered{jsonl.NewWriter(w), w}
 	}
 	options := textOptions(app.stdout, o.color, 0)
 	options.Quiet = o.quiet

@@ -28,7 +28,7 @@ func BenchmarkDecode(b *testing.B) {
 	var all kept
 	tracetest.Tell(&all)
 	var out bytes.Buffer
-	w := jsonl.New(&out)
+	w := jsonl.NewWriter(&out)
 	for _, r := range all.records {
 		switch r := r.(type) {
 		case event.Start:
@@ -55,7 +55,7 @@ func BenchmarkTransition(b *testing.B) {
 	var all kept
 	tracetest.Tell(&all)
 	transitions := recordsOf[event.Transition](&all)
-	w := jsonl.New(io.Discard)
+	w := jsonl.NewWriter(io.Discard)
 	w.Start(&event.Start{}, conn.NewTracker())
 	end := &conn.End{}
 	b.ReportAllocs()

@@ -10,7 +10,7 @@ import (
 
 // CallFailed writes a call for a port that failed.
 func (w *Writer) CallFailed(c *event.CallFailed) {
-	o := w.begin(kindCallFailed, c.Time)
+	o := w.beginLine(kindCallFailed, c.Time)
 	o.str(keyCall, string(c.Call))
 	o.uint(keyNetNS, uint64(c.NetNS))
 	o.addr(keyLocal, c.Local)
@@ -18,22 +18,22 @@ func (w *Writer) CallFailed(c *event.CallFailed) {
 		o.addr(keyRemote, c.Remote)
 	}
 	o.str(keyError, c.Error.String())
-	w.options(&c.Options)
-	w.process(keyProcess, c.Process, true)
+	w.writeOptions(&c.Options)
+	w.writeProcess(keyProcess, c.Process, true)
 	switch {
 	case c.NotLooked: // what is not known is left out
 	case c.Ports != nil:
-		w.ports(c.Ports)
+		w.writePorts(c.Ports)
 	default:
-		w.inTheWay(c.Holders)
+		w.writeHolders(c.Holders)
 		if c.More != [tcpstate.Count]int{} {
-			w.byState(keyMore, c.More)
+			w.writeByState(keyMore, c.More)
 		}
 	}
-	w.end()
+	w.endLine()
 }
 
-func (w *Writer) options(options *event.Options) {
+func (w *Writer) writeOptions(options *event.Options) {
 	o := &w.line
 	if !options.Known {
 		return
@@ -49,12 +49,12 @@ func (w *Writer) options(options *event.Options) {
 	}
 }
 
-func (w *Writer) inTheWay(holders []event.InTheWay) {
+func (w *Writer) writeHolders(holders []event.InTheWay) {
 	o := &w.line
-	o.array(keyHolders)
+	o.openArray(keyHolders)
 	for i := range holders {
 		h := &holders[i]
-		o.element()
+		o.openElement()
 		if h.Socket.Socket != 0 {
 			o.id(keySocket, h.Socket.Socket)
 		}
@@ -63,22 +63,22 @@ func (w *Writer) inTheWay(holders []event.InTheWay) {
 			o.addr(keyRemote, h.Remote)
 		}
 		o.str(keyState, h.State.String())
-		o.time(keyUntil, w.clock, h.Until)
-		w.keeper(&h.Socket)
-		w.options(&h.Options)
-		o.known(keyRole, h.Role.String())
-		o.known(keyClosedFirst, h.ClosedFirst.String())
-		o.known(keyMechanism, h.Mechanism.String())
-		w.process(keyCloser, h.Closer, false)
-		o.known(keyCgroup, h.Cgroup)
-		w.processes(h.Holders)
-		o.close()
+		o.optionalTime(keyUntil, w.clock, h.Until)
+		w.writeKeeper(&h.Socket)
+		w.writeOptions(&h.Options)
+		o.optionalStr(keyRole, h.Role.String())
+		o.optionalStr(keyClosedFirst, h.ClosedFirst.String())
+		o.optionalStr(keyMechanism, h.Mechanism.String())
+		w.writeProcess(keyCloser, h.Closer, false)
+		o.optionalStr(keyCgroup, h.Cgroup)
+		w.writeProcesses(h.Holders)
+		o.closeObject()
 	}
 	o.closeArray()
 }
 
-// keeper writes what keeps a socket, if it is not a process that works with it.
-func (w *Writer) keeper(s *event.Socket) {
+// writeKeeper writes what keeps a socket, if it is not a process that works with it.
+func (w *Writer) writeKeeper(s *event.Socket) {
 	o := &w.line
 	if s.Timewait {
 		o.bool(keyTimewait, true)
@@ -94,9 +94,9 @@ func (w *Writer) keeper(s *event.Socket) {
 	}
 }
 
-func (w *Writer) ports(p *event.PortStock) {
+func (w *Writer) writePorts(p *event.PortStock) {
 	o := &w.line
-	o.open(keyPorts)
+	o.openObject(keyPorts)
 	if p.Remote != (netip.AddrPort{}) {
 		o.addr(keyRemote, p.Remote)
 	}
@@ -104,18 +104,18 @@ func (w *Writer) ports(p *event.PortStock) {
 	o.uint(keyLast, uint64(p.Last))
 	o.uint(keyReserved, uint64(p.Reserved))
 	o.uint(keyTaken, uint64(p.Taken))
-	w.byState(keyByState, p.ByState)
-	o.close()
+	w.writeByState(keyByState, p.ByState)
+	o.closeObject()
 }
 
-func (w *Writer) byState(k key, counts [tcpstate.Count]int) {
+func (w *Writer) writeByState(k key, counts [tcpstate.Count]int) {
 	o := &w.line
-	o.open(k)
+	o.openObject(k)
 	for state, n := range counts {
 		if n > 0 {
 			o.name(tcpstate.State(state).String())
-			o.b = strconv.AppendInt(o.b, int64(n), 10)
+			o.buf = strconv.AppendInt(o.buf, int64(n), 10)
 		}
 	}
-	o.close()
+	o.closeObject()
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// callFailed reads a call for a port that failed.
-func (d *Decoder) callFailed(to Records) error {
+// readCallFailed reads a call for a port that failed.
+func (d *Decoder) readCallFailed(to Records) error {
 	f := &d.fields
-	if err := d.has(keyCall, keyNetNS, keyLocal, keyError); err != nil {
+	if err := d.requireKeys(keyCall, keyNetNS, keyLocal, keyError); err != nil {
 		return err
 	}
 	c := event.CallFailed{
@@ -57,7 +57,7 @@ func (v *values) byState(raw []byte) (counts [tcpstate.Count]int) {
 	if raw == nil {
 		return counts
 	}
-	v.pairs(raw, func(name, value []byte) {
+	v.objectOfNames(raw, func(name, value []byte) {
 		if s, err := tcpstate.Parse(string(name)); err == nil {
 			counts[s] = v.count(value)
 		}

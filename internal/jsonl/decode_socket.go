@@ -7,13 +7,13 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// socket reads a socket as it was found, as it stays, or as it is at the end.
-func (d *Decoder) socket(to Records) error {
+// readSocket reads a socket as it was found, as it stays, or as it is at the end.
+func (d *Decoder) readSocket(to Records) error {
 	f := &d.fields
-	if err := d.has(keySocket, keyNetNS, keyLocal, keyState); err != nil {
+	if err := d.requireKeys(keySocket, keyNetNS, keyLocal, keyState); err != nil {
 		return err
 	}
-	s := d.common()
+	s := d.commonSocket()
 	s.Role, s.Options = d.role(f.get(keyRole)), d.options(f)
 	when := d.string(f.get(keyWhen))
 	if when == whenFile {
@@ -39,8 +39,8 @@ func (d *Decoder) socket(to Records) error {
 	return nil
 }
 
-// common reads what all records about one socket as it is have.
-func (d *Decoder) common() event.Socket {
+// commonSocket reads what all records about one socket as it is have.
+func (d *Decoder) commonSocket() event.Socket {
 	f := &d.fields
 	local := d.address(f.get(keyLocal))
 	s := event.Socket{
@@ -53,15 +53,15 @@ func (d *Decoder) common() event.Socket {
 }
 
 func (v *values) role(raw []byte) event.Role {
-	return named(v, raw, event.Server, event.Client)
+	return wordValue(v, raw, event.Server, event.Client)
 }
 
 func (v *values) side(raw []byte) event.Side {
-	return named(v, raw, event.Local, event.Remote, event.Both, event.Neither)
+	return wordValue(v, raw, event.Local, event.Remote, event.Both, event.Neither)
 }
 
 func (v *values) how(raw []byte) event.How {
-	return named(v, raw, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed)
+	return wordValue(v, raw, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed)
 }
 
 // options reads what decides who may share a port, where that is known.
@@ -85,7 +85,7 @@ func (v *values) holders(raw []byte) []event.Holder {
 				h.FD = int(max(-1, min(v.signed(value), 1<<31-1)))
 				return
 			}
-			v.processKey(&h.Process, k, value)
+			v.readProcessKey(&h.Process, k, value)
 		})
 		holders = append(holders, h)
 	})
@@ -139,21 +139,21 @@ func (v *values) states(raw []byte) []event.Dwell {
 			}
 		})
 		if states = append(states, d); len(states) > mostStates {
-			v.fail("a list of at most 32 states", raw)
+			v.refuse("a list of at most 32 states", raw)
 		}
 	})
 	return states
 }
 
-// sample reads what had to be looked for.
-func (d *Decoder) sample(to Records) error {
+// readSample reads what had to be looked for.
+func (d *Decoder) readSample(to Records) error {
 	f := &d.fields
 	s := event.Sample{Time: d.values.time(f.get(keyTime)), NetNS: d.uint32(f.get(keyNetNS))}
 	if f.get(keySocket) != nil {
-		if err := d.has(keyLocal, keyState); err != nil {
+		if err := d.requireKeys(keyLocal, keyState); err != nil {
 			return err
 		}
-		socket := d.common()
+		socket := d.commonSocket()
 		socket.Role, socket.Options = d.role(f.get(keyRole)), d.options(f)
 		d.keeper(&socket, f)
 		d.counters(&socket)

@@ -24,15 +24,15 @@ type Records interface {
 }
 
 // ErrNewer: the stream's schema is newer than this program.
-var ErrNewer = errors.New("written by a newer tcptrace")
+var ErrNewerSchema = errors.New("written by a newer tcptrace")
 
 // Decoder reads the lines of a stream, and trusts none of them. Records that are derived
 // from others, and those of types that it does not know, are passed over.
 type Decoder struct {
 	values
-	fields fields
-	last   event.Time
-	passed event.Transition // that is handed on
+	fields   fields
+	last     event.Time
+	handedOn event.Transition // the last one, whose memory the next one takes
 }
 
 // NewDecoder returns a decoder for one stream.
@@ -48,28 +48,28 @@ func (d *Decoder) Last() event.Time { return d.last }
 // that can be, is an error, and so is a start record of a newer schema, ErrNewer; the
 // next line can be read after either.
 func (d *Decoder) Decode(line []byte, to Records) error {
-	d.err, d.inside = nil, 0
-	if derived(line) {
+	d.err, d.arrayElements = nil, 0
+	if isDerived(line) {
 		return nil
 	}
 	if err := d.fields.read(line); err != nil {
 		return err
 	}
-	kind, ok := text(d.fields.get(keyType))
+	kind, ok := unquote(d.fields.get(keyType))
 	if !ok {
 		return errors.New("no type")
 	}
 	if string(kind) == kindStart {
-		return d.start(to)
+		return d.readStart(to)
 	}
-	read := readers[string(kind)]
+	read := recordReaders[string(kind)]
 	if read == nil {
 		return nil
 	}
 	if d.fields.get(keyTime) == nil {
 		return errors.New("no time")
 	}
-	d.withoutStart()
+	d.makeUpClock()
 	if err := read(d, to); err != nil {
 		return fmt.Errorf("%s record: %w", kind, err)
 	}
@@ -77,28 +77,28 @@ func (d *Decoder) Decode(line []byte, to Records) error {
 	return nil
 }
 
-// derived reports whether a line, as our writer writes it, is a record that is derived from
+// isDerived reports whether a line, as our writer writes it, is a record that is derived from
 // others. It looks at the first bytes only.
-func derived(line []byte) bool {
+func isDerived(line []byte) bool {
 	const begin = `{"` + typeName + `":"`
 	return bytes.HasPrefix(line, []byte(begin+kindConnection+`"`)) || bytes.HasPrefix(line, []byte(begin+kindFinding+`"`))
 }
 
-// readers has how each type of record is read. A connection and a finding are derived
+// recordReaders has how each type of record is read. A connection and a finding are derived
 // from the others.
-var readers = map[string]func(*Decoder, Records) error{
-	kindSocket:     (*Decoder).socket,
-	kindTransition: (*Decoder).transition,
-	kindCallFailed: (*Decoder).callFailed,
-	kindSample:     (*Decoder).sample,
-	kindLoss:       (*Decoder).loss,
-	kindStop:       (*Decoder).stop,
+var recordReaders = map[string]func(*Decoder, Records) error{
+	kindSocket:     (*Decoder).readSocket,
+	kindTransition: (*Decoder).readTransition,
+	kindCallFailed: (*Decoder).readCallFailed,
+	kindSample:     (*Decoder).readSample,
+	kindLoss:       (*Decoder).readLoss,
+	kindStop:       (*Decoder).readStop,
 }
 
 var errIncomplete = errors.New("a key is missing that it always has")
 
-// has reports whether the record has all of some keys.
-func (d *Decoder) has(keys ...key) error {
+// requireKeys returns an error unless the record has all of some keys.
+func (d *Decoder) requireKeys(keys ...key) error {
 	for _, k := range keys {
 		if d.fields.get(k) == nil {
 			return errIncomplete
@@ -107,40 +107,40 @@ func (d *Decoder) has(keys ...key) error {
 	return nil
 }
 
-// withoutStart makes up a clock where the start record is lost: all times of a stream
+// makeUpClock makes up a clock where the start record is lost: all times of a stream
 // stand in one order, whenever the machine was started.
-func (d *Decoder) withoutStart() {
+func (d *Decoder) makeUpClock() {
 	if d.last != 0 {
 		return
 	}
-	b, _ := text(d.fields.get(keyTime))
-	if wall, ok := d.written(b); ok && d.clock == 0 {
+	b, _ := unquote(d.fields.get(keyTime))
+	if wall, ok := d.ownTime(b); ok && d.clock == 0 {
 		d.clock = event.Clock(wall) - event.Clock(time.Hour)
 	}
 }
 
-func (d *Decoder) start(to Records) error {
+func (d *Decoder) readStart(to Records) error {
 	f := &d.fields
 	schema := d.uint(f.get(keySchema), 1<<31)
 	switch {
 	case d.err != nil || schema == 0:
 		return errors.New("start record: no schema")
-	case schema > Schema:
-		return fmt.Errorf("%w: its schema is %d, and this one reads %d; update tcptrace", ErrNewer, schema, Schema)
+	case schema > SchemaVersion:
+		return fmt.Errorf("%w: its schema is %d, and this one reads %d; update tcptrace", ErrNewerSchema, schema, SchemaVersion)
 	}
-	if err := d.has(keyTime, keyClock); err != nil {
+	if err := d.requireKeys(keyTime, keyClock); err != nil {
 		return fmt.Errorf("start record: %w", err)
 	}
 	clock := d.signed(f.get(keyClock))
-	if clock < -farthest {
-		d.fail("a clock offset", f.get(keyClock))
+	if clock < -farthestTime {
+		d.refuse("a clock offset", f.get(keyClock))
 	}
 	d.clock = event.Clock(clock)
 	s := &event.Start{
 		Time: d.values.time(f.get(keyTime)), Clock: d.clock, Part: d.count(f.get(keyPart)), BootID: d.string(f.get(keyBootID)),
 		NetNS: d.uint32(f.get(keyNetNS)), Filter: d.string(f.get(keyFilter)),
 	}
-	d.about(s)
+	d.readStartObjects(s)
 	if d.err != nil {
 		return fmt.Errorf("start record: %w", d.err)
 	}
@@ -165,8 +165,8 @@ func isSetting(name []byte) bool {
 // longestSetting is how long the name of a setting may be, in bytes.
 const longestSetting = 128
 
-// about reads the objects in a start record.
-func (d *Decoder) about(s *event.Start) {
+// readStartObjects reads the objects in a start record.
+func (d *Decoder) readStartObjects(s *event.Start) {
 	f := &d.fields
 	d.object(f.get(keyTool), func(k key, value []byte) {
 		if k == keyVersion {
@@ -183,7 +183,7 @@ func (d *Decoder) about(s *event.Start) {
 			s.Hostname = d.string(value)
 		}
 	})
-	d.pairs(f.get(keySysctl), func(name, value []byte) {
+	d.objectOfNames(f.get(keySysctl), func(name, value []byte) {
 		if len(s.Sysctls) < mostSettings && isSetting(name) {
 			s.Sysctls = append(s.Sysctls, event.Sysctl{Name: string(name), Value: d.string(value)})
 		}
@@ -204,13 +204,13 @@ func (d *Decoder) about(s *event.Start) {
 	})
 }
 
-func (d *Decoder) transition(to Records) error {
+func (d *Decoder) readTransition(to Records) error {
 	f := &d.fields
-	if err := d.has(keySocket, keyNetNS, keyLocal, keyFrom, keyTo); err != nil {
+	if err := d.requireKeys(keySocket, keyNetNS, keyLocal, keyFrom, keyTo); err != nil {
 		return err
 	}
 	local := d.address(f.get(keyLocal))
-	t := &d.passed
+	t := &d.handedOn
 	*t = event.Transition{
 		Time: d.values.time(f.get(keyTime)), Socket: d.id(f.get(keySocket)), NetNS: d.uint32(f.get(keyNetNS)),
 		Local: local, Remote: d.remote(f.get(keyRemote), local),
@@ -234,7 +234,7 @@ func (d *Decoder) transition(to Records) error {
 
 // mechanism reads by which act a process closed.
 func (v *values) mechanism(raw []byte) event.Mechanism {
-	return named(v, raw, event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal)
+	return wordValue(v, raw, event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal)
 }
 
 // totals reads what a socket counted, where that is known.
@@ -249,7 +249,7 @@ func (d *Decoder) totals() event.Totals {
 	}
 }
 
-func (d *Decoder) loss(to Records) error {
+func (d *Decoder) readLoss(to Records) error {
 	f := &d.fields
 	l := event.Loss{
 		Time: d.values.time(f.get(keyTime)), Lost: d.uint(f.get(keyLost), 1<<63),
@@ -261,7 +261,7 @@ func (d *Decoder) loss(to Records) error {
 	return d.err
 }
 
-func (d *Decoder) stop(to Records) error {
+func (d *Decoder) readStop(to Records) error {
 	f := &d.fields
 	s := event.Stop{
 		Time: d.values.time(f.get(keyTime)), Reason: d.word(f.get(keyReason)),

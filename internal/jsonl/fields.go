@@ -4,16 +4,16 @@ package jsonl
 // cost the garbage collector as much as all the rest. Of a key that stands twice, the last
 // value counts.
 type fields struct {
-	raw []byte
-	at  [topKeys]place
+	raw   []byte
+	spans [topKeys]span
 }
 
-// place is where a value stands; the zero value: nowhere.
-type place struct{ start, end uint32 }
+// span is where a value stands; the zero value: nowhere.
+type span struct{ start, end uint32 }
 
 // get returns a value, or nil if it is not there.
 func (f *fields) get(k key) []byte {
-	at := f.at[k]
+	at := f.spans[k]
 	if at.end == 0 {
 		return nil
 	}
@@ -22,27 +22,27 @@ func (f *fields) get(k key) []byte {
 
 // read puts the members of an object in their places. The text is less than 4 GiB.
 func (f *fields) read(raw []byte) error {
-	f.raw, f.at = raw, [topKeys]place{}
-	s := scan(raw)
-	if !s.take('{') {
+	f.raw, f.spans = raw, [topKeys]span{}
+	s := newScanner(raw)
+	if !s.skipIf('{') {
 		return errSyntax
 	}
-	if s.take('}') {
-		return s.atEnd()
+	if s.skipIf('}') {
+		return s.wantEnd()
 	}
 	for {
-		name, value, err := s.member()
+		name, value, err := s.skipMember()
 		if err != nil {
 			return err
 		}
 		if k := keyOf(name); k < topKeys { // nobody asks for keyUnknown
-			f.at[k] = place{uint32(s.i - len(value)), uint32(s.i)}
+			f.spans[k] = span{uint32(s.at - len(value)), uint32(s.at)}
 		}
-		if s.take(',') {
+		if s.skipIf(',') {
 			continue
 		}
-		if s.take('}') {
-			return s.atEnd()
+		if s.skipIf('}') {
+			return s.wantEnd()
 		}
 		return errSyntax
 	}

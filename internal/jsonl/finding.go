@@ -7,18 +7,18 @@ import (
 
 // Sample writes what had to be looked for.
 func (w *Writer) Sample(s *event.Sample) {
-	o := w.begin(kindSample, s.Time)
+	o := w.beginLine(kindSample, s.Time)
 	o.uint(keyNetNS, uint64(s.NetNS))
 	if s.Socket != nil {
-		w.sampled(s.Socket)
+		w.writeSampledSocket(s.Socket)
 	}
 	if s.Ports != nil {
-		w.ports(s.Ports)
+		w.writePorts(s.Ports)
 	}
-	w.end()
+	w.endLine()
 }
 
-func (w *Writer) sampled(s *event.Socket) {
+func (w *Writer) writeSampledSocket(s *event.Socket) {
 	o := &w.line
 	o.id(keySocket, s.Socket)
 	o.addr(keyLocal, s.Local)
@@ -26,8 +26,8 @@ func (w *Writer) sampled(s *event.Socket) {
 		o.addr(keyRemote, s.Remote)
 	}
 	o.str(keyState, s.State.String())
-	o.known(keyRole, s.Role.String())
-	w.keeper(s)
+	o.optionalStr(keyRole, s.Role.String())
+	w.writeKeeper(s)
 	if c := &s.Counters; c.Known && s.State == tcpstate.Listen {
 		o.uint(keyBacklog, uint64(c.Backlog))
 		o.uint(keyBacklogMax, uint64(c.BacklogMax))
@@ -36,27 +36,27 @@ func (w *Writer) sampled(s *event.Socket) {
 		o.uint(keyUnread, uint64(c.Unread))
 		o.uint(keyUnsent, uint64(c.Unsent))
 		o.uint(keyTimeouts, uint64(c.Timeouts))
-		w.totals(&c.Totals)
+		w.writeTotals(&c.Totals)
 	}
-	w.processes(s.Holders)
+	w.writeProcesses(s.Holders)
 }
 
 // Finding writes what is wrong.
 func (w *Writer) Finding(f *event.Finding) {
-	o := w.begin(kindFinding, f.Time)
+	o := w.beginLine(kindFinding, f.Time)
 	o.str(keyCode, string(f.Code))
 	o.str(keySeverity, string(f.Severity))
 	o.str(keySummary, f.Summary)
-	o.array(keyAdvice)
+	o.openArray(keyAdvice)
 	for _, words := range f.Advice {
-		o.strElement(words)
+		o.elementStr(words)
 	}
 	o.closeArray()
-	o.array(keySockets)
+	o.openArray(keySockets)
 	for _, id := range f.Sockets {
-		o.idElement(id)
+		o.elementID(id)
 	}
 	o.closeArray()
 	o.uint(keyCount, uint64(f.Count))
-	w.end()
+	w.endLine()
 }

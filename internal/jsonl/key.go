@@ -128,8 +128,8 @@ const (
 // typeName is the name of the key that stands first in each record.
 const typeName = "type"
 
-// names has each key as it is written.
-var names = [allKeys]string{
+// keyNames has each key as it is written.
+var keyNames = [allKeys]string{
 	keyType:          typeName,
 	keyTime:          "time",
 	keySocket:        "socket",
@@ -231,12 +231,12 @@ var names = [allKeys]string{
 }
 
 // String returns the key as it is written.
-func (k key) String() string { return names[k] }
+func (k key) String() string { return keyNames[k] }
 
-// starts has how the member of each key starts. Keys need no escapes.
-var starts = func() (starts [allKeys]string) {
+// memberStarts has how the member of each key starts. Keys need no escapes.
+var memberStarts = func() (starts [allKeys]string) {
 	for k := range starts {
-		starts[k] = `"` + names[k] + `":`
+		starts[k] = `"` + keyNames[k] + `":`
 	}
 	return starts
 }()
@@ -244,10 +244,10 @@ var starts = func() (starts [allKeys]string) {
 // slotCount is how many slots there are: several for each key.
 const slotCount = 512
 
-// slots has each key in the slot of its name's hash, or in the next free one.
-var slots = func() (slots [slotCount]key) {
+// keySlots has each key in the slot of its name's hash, or in the next free one.
+var keySlots = func() (slots [slotCount]key) {
 	for k := keyUnknown + 1; k < allKeys; k++ {
-		at := slotOf([]byte(names[k]))
+		at := keySlotOf([]byte(keyNames[k]))
 		for slots[at] != keyUnknown {
 			at = (at + 1) % slotCount
 		}
@@ -256,9 +256,9 @@ var slots = func() (slots [slotCount]key) {
 	return slots
 }()
 
-// slotOf returns the slot to look for a name in first. A name is known by its length, and
+// keySlotOf returns the slot to look for a name in first. A name is known by its length, and
 // by three of its characters.
-func slotOf(name []byte) uint {
+func keySlotOf(name []byte) uint {
 	n := uint(len(name))
 	return (n + 7*uint(name[0]) + 31*uint(name[n/2]) + 101*uint(name[n-1])) % slotCount
 }
@@ -268,8 +268,8 @@ func keyOf(name []byte) key {
 	if len(name) == 0 {
 		return keyUnknown
 	}
-	for at := slotOf(name); ; at = (at + 1) % slotCount {
-		if k := slots[at]; k == keyUnknown || string(name) == names[k] {
+	for at := keySlotOf(name); ; at = (at + 1) % slotCount {
+		if k := keySlots[at]; k == keyUnknown || string(name) == keyNames[k] {
 			return k
 		}
 	}

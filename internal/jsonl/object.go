@@ -14,81 +14,81 @@ import (
 // several times as much for each record, and cannot leave out what is unknown
 // without a pointer for each key.
 type object struct {
-	b     []byte
-	comma bool
-	recent
+	buf        []byte
+	needsComma bool
+	recentTexts
 }
 
-func (o *object) reset() { o.b, o.comma = append(o.b[:0], '{'), false }
+func (o *object) reset() { o.buf, o.needsComma = append(o.buf[:0], '{'), false }
 
-func (o *object) closeLine() { o.b = append(o.b, '}', '\n') }
+func (o *object) closeLine() { o.buf = append(o.buf, '}', '\n') }
 
 func (o *object) separate() {
-	if o.comma {
-		o.b = append(o.b, ',')
+	if o.needsComma {
+		o.buf = append(o.buf, ',')
 	}
-	o.comma = true
+	o.needsComma = true
 }
 
 // key starts a member.
 func (o *object) key(k key) {
-	b := o.b
-	if o.comma {
+	b := o.buf
+	if o.needsComma {
 		b = append(b, ',')
 	}
-	o.comma = true
-	o.b = append(b, starts[k]...)
+	o.needsComma = true
+	o.buf = append(b, memberStarts[k]...)
 }
 
 // name starts a member whose name is not a key of ours, such as a state. It needs no escapes.
 func (o *object) name(name string) {
 	o.separate()
-	o.b = append(o.b, '"')
-	o.b = append(o.b, name...)
-	o.b = append(o.b, '"', ':')
+	o.buf = append(o.buf, '"')
+	o.buf = append(o.buf, name...)
+	o.buf = append(o.buf, '"', ':')
 }
 
-func (o *object) open(k key) {
+func (o *object) openObject(k key) {
 	o.key(k)
-	o.b, o.comma = append(o.b, '{'), false
+	o.buf, o.needsComma = append(o.buf, '{'), false
 }
 
-func (o *object) close() { o.b, o.comma = append(o.b, '}'), true }
+func (o *object) closeObject() { o.buf, o.needsComma = append(o.buf, '}'), true }
 
-func (o *object) array(k key) {
+func (o *object) openArray(k key) {
 	o.key(k)
-	o.b, o.comma = append(o.b, '['), false
+	o.buf, o.needsComma = append(o.buf, '['), false
 }
 
-// element starts an object in an array.
-func (o *object) element() {
+// openElement starts an object in an array.
+func (o *object) openElement() {
 	o.separate()
-	o.b, o.comma = append(o.b, '{'), false
+	o.buf, o.needsComma = append(o.buf, '{'), false
 }
 
-// strElement writes a string in an array.
-func (o *object) strElement(value string) {
+// elementStr writes a string in an array.
+func (o *object) elementStr(value string) {
 	o.separate()
-	o.b = appendString(o.b, value)
+	o.buf = appendString(o.buf, value)
 }
 
-// idElement writes an id in an array.
-func (o *object) idElement(id event.ID) {
+// elementID writes an id in an array.
+func (o *object) elementID(id event.ID) {
 	o.separate()
-	o.b = append(o.b, '"')
-	o.b = strconv.AppendUint(o.b, uint64(id), 10)
-	o.b = append(o.b, '"')
+	o.buf = append(o.buf, '"')
+	o.buf = strconv.AppendUint(o.buf, uint64(id), 10)
+	o.buf = append(o.buf, '"')
 }
 
-func (o *object) closeArray() { o.b, o.comma = append(o.b, ']'), true }
+func (o *object) closeArray() { o.buf, o.needsComma = append(o.buf, ']'), true }
 
 func (o *object) str(k key, value string) {
 	o.key(k)
-	o.b = appendString(o.b, value)
+	o.buf = appendString(o.buf, value)
 }
 
-// known writes a value that is not empty.
-func (o *object) known(k key, value string) {
+// optionalStr writes a value that is not empty.
+func (o *object) optionalStr(k key, value string) {
 	if value != "" {
 		o.str(k, value)
 	}
@@ -96,51 +96,51 @@ func (o *object) known(k key, value string) {
 
 func (o *object) uint(k key, n uint64) {
 	o.key(k)
-	o.b = strconv.AppendUint(o.b, n, 10)
+	o.buf = strconv.AppendUint(o.buf, n, 10)
 }
 
 func (o *object) int(k key, n int64) {
 	o.key(k)
-	o.b = strconv.AppendInt(o.b, n, 10)
+	o.buf = strconv.AppendInt(o.buf, n, 10)
 }
 
 func (o *object) bool(k key, v bool) {
 	o.key(k)
-	o.b = strconv.AppendBool(o.b, v)
+	o.buf = strconv.AppendBool(o.buf, v)
 }
 
 func (o *object) id(k key, id event.ID) {
 	o.key(k)
-	o.comma = false
-	o.idElement(id)
+	o.needsComma = false
+	o.elementID(id)
 }
 
 func (o *object) addr(k key, a netip.AddrPort) {
 	o.key(k)
-	o.b = append(o.b, o.address(a)...)
+	o.buf = append(o.buf, o.address(a)...)
 }
 
-// duration writes a duration that is known.
-func (o *object) duration(k key, d time.Duration) {
+// optionalDuration writes a duration that is known.
+func (o *object) optionalDuration(k key, d time.Duration) {
 	if d != 0 {
 		o.int(k, int64(d))
 	}
 }
 
-// time writes a moment that is known, with nine digits of the second, so that
+// optionalTime writes a moment that is known, with nine digits of the second, so that
 // times sort as text.
-func (o *object) time(k key, c event.Clock, t event.Time) {
+func (o *object) optionalTime(k key, c event.Clock, t event.Time) {
 	if t == 0 {
 		return
 	}
 	o.key(k)
 	ns := int64(c) + int64(t)
-	o.b = append(o.b, o.digits(ns/int64(time.Second))...)
+	o.buf = append(o.buf, o.digits(ns/int64(time.Second))...)
 	const end = `000000000Z"`
-	o.b = append(o.b, end...)
+	o.buf = append(o.buf, end...)
 	rest := uint32(ns % int64(time.Second))
-	for at := len(o.b) - len(end) + 8; rest > 0; at, rest = at-1, rest/10 {
-		o.b[at] = '0' + byte(rest%10)
+	for at := len(o.buf) - len(end) + 8; rest > 0; at, rest = at-1, rest/10 {
+		o.buf[at] = '0' + byte(rest%10)
 	}
 }
 

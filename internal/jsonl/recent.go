@@ -7,32 +7,32 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// recent has what was written lately, as it was written: a connection's records come
+// recentTexts has what was written lately, as it was written: a connection's records come
 // together, with the same addresses, processes and seconds in all of them.
-type recent struct {
-	seconds   [8]second   // by the second; TIME_WAIT ends in another one than it begins
-	addresses [64]address // by the port
-	processes [16]process // by the process id
+type recentTexts struct {
+	seconds   [8]secondText     // by the second; TIME_WAIT ends in another one than it begins
+	addresses [64]addressText   // by the port
+	processes [16]recentProcess // by the process id
 }
 
-type second struct {
+type secondText struct {
 	unix   int64
 	digits []byte
 }
 
-type address struct {
+type addressText struct {
 	addr netip.AddrPort
 	text []byte
 }
 
-type process struct {
+type recentProcess struct {
 	process *event.Process
 	whole   bool
 	text    []byte
 }
 
 // digits returns a second as a time begins with it.
-func (r *recent) digits(unix int64) []byte {
+func (r *recentTexts) digits(unix int64) []byte {
 	s := &r.seconds[unix&7]
 	if s.digits == nil || s.unix != unix {
 		s.unix = unix
@@ -42,7 +42,7 @@ func (r *recent) digits(unix int64) []byte {
 }
 
 // address returns an address as a string of JSON.
-func (r *recent) address(addr netip.AddrPort) []byte {
+func (r *recentTexts) address(addr netip.AddrPort) []byte {
 	a := &r.addresses[addr.Port()%64]
 	if a.addr != addr || a.text == nil {
 		a.addr = addr
@@ -51,8 +51,8 @@ func (r *recent) address(addr netip.AddrPort) []byte {
 	return a.text
 }
 
-// of returns where a process is kept, and whether it is there.
-func (r *recent) of(p *event.Process, whole bool) (at *process, known bool) {
+// findProcess returns where a process is kept, and reports whether it is there.
+func (r *recentTexts) findProcess(p *event.Process, whole bool) (at *recentProcess, known bool) {
 	at = &r.processes[p.PID%16]
 	return at, at.process == p && at.whole == whole
 }

@@ -18,31 +18,33 @@ var errSyntax = errors.New("no JSON object")
 // begin and end, and leaves their meaning to who asks for them. encoding/json would take
 // ten times as long for a record.
 type scanner struct {
-	b       []byte
-	i       int
-	escapes bool // there may be some in the strings
+	text           []byte
+	at             int
+	mayHaveEscapes bool // there may be some in the strings
 }
 
-func scan(raw []byte) scanner { return scanner{b: raw, escapes: bytes.IndexByte(raw, '\\') >= 0} }
+func newScanner(raw []byte) scanner {
+	return scanner{text: raw, mayHaveEscapes: bytes.IndexByte(raw, '\\') >= 0}
+}
 
-func (s *scanner) space() {
-	for s.i < len(s.b) && s.b[s.i] <= ' ' && (s.b[s.i] == ' ' || s.b[s.i] == '\t' || s.b[s.i] == '\r' || s.b[s.i] == '\n') {
-		s.i++
+func (s *scanner) skipSpace() {
+	for s.at < len(s.text) && s.text[s.at] <= ' ' && (s.text[s.at] == ' ' || s.text[s.at] == '\t' || s.text[s.at] == '\r' || s.text[s.at] == '\n') {
+		s.at++
 	}
 }
 
-// take goes past a character, if it is the next one.
-func (s *scanner) take(c byte) bool {
-	if s.i < len(s.b) && s.b[s.i] > ' ' {
-		if s.b[s.i] != c {
+// skipIf goes past a character, if it is the next one.
+func (s *scanner) skipIf(c byte) bool {
+	if s.at < len(s.text) && s.text[s.at] > ' ' {
+		if s.text[s.at] != c {
 			return false
 		}
-		s.i++
+		s.at++
 		return true
 	}
-	s.space()
-	if s.i < len(s.b) && s.b[s.i] == c {
-		s.i++
+	s.skipSpace()
+	if s.at < len(s.text) && s.text[s.at] == c {
+		s.at++
 		return true
 	}
 	return false
@@ -50,177 +52,177 @@ func (s *scanner) take(c byte) bool {
 
 // members calls f for each member of the object in raw, with the raw text of its value.
 func members(raw []byte, f func(key, value []byte) error) error {
-	s := scan(raw)
-	if !s.take('{') {
+	s := newScanner(raw)
+	if !s.skipIf('{') {
 		return errSyntax
 	}
-	if s.take('}') {
-		return s.atEnd()
+	if s.skipIf('}') {
+		return s.wantEnd()
 	}
 	for {
-		name, value, err := s.member()
+		name, value, err := s.skipMember()
 		if err != nil {
 			return err
 		}
 		if err := f(name, value); err != nil {
 			return err
 		}
-		if s.take(',') {
+		if s.skipIf(',') {
 			continue
 		}
-		if s.take('}') {
-			return s.atEnd()
+		if s.skipIf('}') {
+			return s.wantEnd()
 		}
 		return errSyntax
 	}
 }
 
-// member goes past a name and its value.
-func (s *scanner) member() (name, value []byte, err error) {
-	s.space()
-	if name, err = s.stringToken(); err != nil {
+// skipMember goes past a name and its value.
+func (s *scanner) skipMember() (name, value []byte, err error) {
+	s.skipSpace()
+	if name, err = s.skipString(); err != nil {
 		return nil, nil, err
 	}
-	if !s.take(':') {
+	if !s.skipIf(':') {
 		return nil, nil, errSyntax
 	}
-	value, err = s.value(1)
+	value, err = s.skipValue(1)
 	return name[1 : len(name)-1], value, err
 }
 
 // elements calls f for each element of the array in raw.
 func elements(raw []byte, f func(value []byte) error) error {
-	s := scan(raw)
-	if !s.take('[') {
+	s := newScanner(raw)
+	if !s.skipIf('[') {
 		return errSyntax
 	}
-	if s.take(']') {
-		return s.atEnd()
+	if s.skipIf(']') {
+		return s.wantEnd()
 	}
 	for {
-		value, err := s.value(1)
+		value, err := s.skipValue(1)
 		if err != nil {
 			return err
 		}
 		if err := f(value); err != nil {
 			return err
 		}
-		if s.take(',') {
+		if s.skipIf(',') {
 			continue
 		}
-		if s.take(']') {
-			return s.atEnd()
+		if s.skipIf(']') {
+			return s.wantEnd()
 		}
 		return errSyntax
 	}
 }
 
-func (s *scanner) atEnd() error {
-	if s.space(); s.i < len(s.b) {
+func (s *scanner) wantEnd() error {
+	if s.skipSpace(); s.at < len(s.text) {
 		return errSyntax
 	}
 	return nil
 }
 
-// value goes past any value, and returns its text.
-func (s *scanner) value(depth int) ([]byte, error) {
-	s.space()
-	if s.i >= len(s.b) {
+// skipValue goes past any value, and returns its text.
+func (s *scanner) skipValue(depth int) ([]byte, error) {
+	s.skipSpace()
+	if s.at >= len(s.text) {
 		return nil, errSyntax
 	}
-	switch c := s.b[s.i]; c {
+	switch c := s.text[s.at]; c {
 	case '"':
-		return s.stringToken()
+		return s.skipString()
 	case '{', '[':
-		return s.nested(depth)
+		return s.skipNested(depth)
 	default:
-		return s.scalar()
+		return s.skipScalar()
 	}
 }
 
-// stringToken goes past a string, and returns it with its quotes.
-func (s *scanner) stringToken() ([]byte, error) {
-	if s.i >= len(s.b) || s.b[s.i] != '"' {
+// skipString goes past a string, and returns it with its quotes.
+func (s *scanner) skipString() ([]byte, error) {
+	if s.at >= len(s.text) || s.text[s.at] != '"' {
 		return nil, errSyntax
 	}
-	start := s.i
-	if !s.escapes {
-		n := bytes.IndexByte(s.b[start+1:], '"')
+	start := s.at
+	if !s.mayHaveEscapes {
+		n := bytes.IndexByte(s.text[start+1:], '"')
 		if n < 0 {
 			return nil, errSyntax
 		}
-		s.i = start + n + 2
-		return s.b[start:s.i], nil
+		s.at = start + n + 2
+		return s.text[start:s.at], nil
 	}
-	for s.i++; s.i < len(s.b); s.i++ {
-		switch s.b[s.i] {
+	for s.at++; s.at < len(s.text); s.at++ {
+		switch s.text[s.at] {
 		case '\\':
-			s.i++ // and past what is escaped
+			s.at++ // and past what is escaped
 		case '"':
-			s.i++
-			return s.b[start:s.i], nil
+			s.at++
+			return s.text[start:s.at], nil
 		}
 	}
 	return nil, errSyntax
 }
 
-// nested goes past an object or an array.
-func (s *scanner) nested(depth int) ([]byte, error) {
+// skipNested goes past an object or an array.
+func (s *scanner) skipNested(depth int) ([]byte, error) {
 	if depth >= maxDepth {
 		return nil, fmt.Errorf("values stand more than %d deep in each other", maxDepth)
 	}
-	start, object := s.i, s.b[s.i] == '{'
+	start, object := s.at, s.text[s.at] == '{'
 	closing := byte(']')
 	if object {
 		closing = '}'
 	}
-	s.i++
-	if s.take(closing) {
-		return s.b[start:s.i], nil
+	s.at++
+	if s.skipIf(closing) {
+		return s.text[start:s.at], nil
 	}
 	for {
 		if object {
-			s.space()
-			if _, err := s.stringToken(); err != nil {
+			s.skipSpace()
+			if _, err := s.skipString(); err != nil {
 				return nil, err
 			}
-			if !s.take(':') {
+			if !s.skipIf(':') {
 				return nil, errSyntax
 			}
 		}
-		if _, err := s.value(depth + 1); err != nil {
+		if _, err := s.skipValue(depth + 1); err != nil {
 			return nil, err
 		}
-		if s.take(',') {
+		if s.skipIf(',') {
 			continue
 		}
-		if s.take(closing) {
-			return s.b[start:s.i], nil
+		if s.skipIf(closing) {
+			return s.text[start:s.at], nil
 		}
 		return nil, errSyntax
 	}
 }
 
-// scalar goes past a number, true, false or null.
-func (s *scanner) scalar() ([]byte, error) {
-	start := s.i
-	for s.i < len(s.b) {
-		c := s.b[s.i]
+// skipScalar goes past a number, true, false or null.
+func (s *scanner) skipScalar() ([]byte, error) {
+	start := s.at
+	for s.at < len(s.text) {
+		c := s.text[s.at]
 		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c == '-' || c == '+' || c == '.' || c == 'E' {
-			s.i++
+			s.at++
 			continue
 		}
 		break
 	}
-	if s.i == start {
+	if s.at == start {
 		return nil, errSyntax
 	}
-	return s.b[start:s.i], nil
+	return s.text[start:s.at], nil
 }
 
-// text returns the bytes of a string, which may be those of raw itself. A value that is
+// unquote returns the bytes of a string, which may be those of raw itself. A value that is
 // no string has none.
-func text(raw []byte) ([]byte, bool) {
+func unquote(raw []byte) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return nil, false
 	}
@@ -231,7 +233,7 @@ func text(raw []byte) ([]byte, bool) {
 	return unescape(inner)
 }
 
-var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+var escapedChars = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 func unescape(b []byte) ([]byte, bool) {
 	out := make([]byte, 0, len(b))
@@ -245,7 +247,7 @@ func unescape(b []byte) ([]byte, bool) {
 			return nil, false
 		}
 		if b[i] != 'u' {
-			c := escapes[b[i]]
+			c := escapedChars[b[i]]
 			if c == 0 {
 				return nil, false
 			}

@@ -40,7 +40,7 @@ func schemaOf(records, parts []record) string {
 %s
   }
 }
-`, Schema, quote(keyType), quote(keyTime), quote(keyType), strings.Join(names, ", "), strings.Join(refs, ",\n    "), strings.Join(s.defs, ",\n"))
+`, SchemaVersion, quote(keyType), quote(keyTime), quote(keyType), strings.Join(names, ", "), strings.Join(refs, ",\n    "), strings.Join(s.defs, ",\n"))
 }
 
 // schemaWriter gathers the definitions of a schema.
@@ -64,8 +64,8 @@ func quote[T ~string | key](name T) string { return string(appendString(nil, fmt
 // record returns the schema of a record.
 func (s *schemaWriter) record(r record) string {
 	fields := slices.Concat([]field{
-		maybe(keyType, value{schema: `"const": ` + quote(r.name)}, ""),
-		maybe(keyTime, aTime, ""),
+		optional(keyType, value{schema: `"const": ` + quote(r.name)}, ""),
+		optional(keyTime, aTime, ""),
 	}, r.fields, r.branch.fields, r.branch.otherwise)
 	return s.object("    ", fields, requiredOf(r.fields), `"description": `+quote(r.means), r.rules.schema(), r.branch.schema())
 }

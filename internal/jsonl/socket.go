@@ -17,73 +17,73 @@ const (
 // Found writes a socket that is older than the trace, or than the file.
 func (w *Writer) Found(at event.Time, e *conn.End, _ bool) {
 	if e.Resumed {
-		w.socket(at, whenFile, e)
+		w.writeSocket(at, whenFile, e)
 		return
 	}
-	w.socket(at, whenStart, e)
+	w.writeSocket(at, whenStart, e)
 }
 
 // Resume writes the sockets that are alive when a file goes on where another one ends,
 // and those that are not, but on which the verdict on a living one still rests.
 func (w *Writer) Resume(at event.Time) {
 	for _, e := range w.sockets.Open() {
-		w.socket(at, whenFile, e)
+		w.writeSocket(at, whenFile, e)
 		if gone := e.ClosedPeer(); gone != nil {
-			w.socket(at, whenFile, gone)
+			w.writeSocket(at, whenFile, gone)
 		}
 	}
 }
 
-func (w *Writer) socket(at event.Time, when string, e *conn.End) {
-	o := w.begin(kindSocket, at)
+func (w *Writer) writeSocket(at event.Time, when string, e *conn.End) {
+	o := w.beginLine(kindSocket, at)
 	o.str(keyWhen, when)
 	o.id(keySocket, e.Socket)
 	o.uint(keyNetNS, uint64(e.NetNS))
-	o.known(keyCgroup, e.Cgroup)
+	o.optionalStr(keyCgroup, e.Cgroup)
 	o.addr(keyLocal, e.Local())
 	if !e.Listener() {
 		o.addr(keyRemote, e.Remote())
 	}
 	o.str(keyState, e.State.String())
-	o.time(keySince, w.clock, e.Since)
-	o.time(keyUntil, w.clock, e.Until)
+	o.optionalTime(keySince, w.clock, e.Since)
+	o.optionalTime(keyUntil, w.clock, e.Until)
 	role := e.Role().String()
 	if e.State == tcpstate.Listen {
 		role = conn.Server.String()
 	}
-	o.known(keyRole, role)
-	o.time(keyOpened, w.clock, e.Opened)
-	o.known(keyClosedFirst, e.ClosedFirst.String())
-	w.options(&e.Options)
+	o.optionalStr(keyRole, role)
+	o.optionalTime(keyOpened, w.clock, e.Opened)
+	o.optionalStr(keyClosedFirst, e.ClosedFirst.String())
+	w.writeOptions(&e.Options)
 	if when == whenFile {
-		w.past(w.sockets.Past(e))
+		w.writePast(w.sockets.Past(e))
 	}
-	w.processes(e.Holders())
-	w.end()
+	w.writeProcesses(e.Holders())
+	w.endLine()
 }
 
-// past writes what was seen of a socket before, as far as the record does not say it yet.
-func (w *Writer) past(p *event.Past) {
+// writePast writes what was seen of a socket before, as far as the record does not say it yet.
+func (w *Writer) writePast(p *event.Past) {
 	o := &w.line
-	o.time(keyClosed, w.clock, p.Closed)
-	o.known(keyHow, p.How.String())
-	o.known(keyEnded, p.Ended.String())
-	o.known(keyMechanism, p.Mechanism.String())
-	w.process(keyCloser, p.Closer, true)
-	w.process(keyProcess, p.Process, true)
+	o.optionalTime(keyClosed, w.clock, p.Closed)
+	o.optionalStr(keyHow, p.How.String())
+	o.optionalStr(keyEnded, p.Ended.String())
+	o.optionalStr(keyMechanism, p.Mechanism.String())
+	w.writeProcess(keyCloser, p.Closer, true)
+	w.writeProcess(keyProcess, p.Process, true)
 	if a := p.Act; a != nil {
-		o.open(keyAct)
-		o.time(keyTime, w.clock, a.Time)
+		o.openObject(keyAct)
+		o.optionalTime(keyTime, w.clock, a.Time)
 		o.str(keyHow, a.How.String())
 		if a.Unsent {
 			o.bool(keyFinUnsent, true)
 		}
-		o.known(keyMechanism, a.Mechanism.String())
-		w.process(keyProcess, a.Process, true)
-		o.close()
+		o.optionalStr(keyMechanism, a.Mechanism.String())
+		w.writeProcess(keyProcess, a.Process, true)
+		o.closeObject()
 	}
 	if len(p.States) > 0 {
-		w.states(p.States)
+		w.writeStates(p.States)
 	}
 	if p.Peer != 0 {
 		o.id(keyPeer, p.Peer)

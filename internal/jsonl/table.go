@@ -24,8 +24,8 @@ type field struct {
 	means  string // sentences
 }
 
-func always(k key, v value, means string) field { return field{k, true, v, means} }
-func maybe(k key, v value, means string) field  { return field{k, false, v, means} }
+func required(k key, v value, means string) field { return field{k, true, v, means} }
+func optional(k key, v value, means string) field { return field{k, false, v, means} }
 
 // branch has the fields that a record has only if a key has a certain word, and those that
 // it has only if the key has another one. The zero value: there are none.

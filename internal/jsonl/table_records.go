@@ -21,25 +21,25 @@ func startRecord() record {
 		means: "The first record of a file: what was recorded, where, and how exactly. It is written once everything is attached: " +
 			"a program that waits for it misses nothing that happens afterwards.",
 		fields: []field{
-			always(keySchema, theSchema, "The version of the stream: 1."),
-			maybe(keyPart, aPositive, "The number of this file in a rotated recording. It is left out if the recording has one file."),
-			maybe(keyBootID, aString, "The id that the machine got when it booted."),
-			always(keyClock, anOffset, "Wall clock minus time since boot, which may be negative. It is one value for the whole recording: all times are the kernel's clock plus this value."),
-			always(keyTool, objectWith(always(keyVersion, aString, "The version of tcptrace.")), "The program that recorded."),
-			always(keyHost, objectWith(
-				always(keyKernel, aString, "The release of the kernel."),
-				always(keyArch, aString, "The architecture, as Go names it."),
-				maybe(keyHostname, aString, "The name of the host."),
+			required(keySchema, theSchema, "The version of the stream: 1."),
+			optional(keyPart, aPositive, "The number of this file in a rotated recording. It is left out if the recording has one file."),
+			optional(keyBootID, aString, "The id that the machine got when it booted."),
+			required(keyClock, anOffset, "Wall clock minus time since boot, which may be negative. It is one value for the whole recording: all times are the kernel's clock plus this value."),
+			required(keyTool, objectWith(required(keyVersion, aString, "The version of tcptrace.")), "The program that recorded."),
+			required(keyHost, objectWith(
+				required(keyKernel, aString, "The release of the kernel."),
+				required(keyArch, aString, "The architecture, as Go names it."),
+				optional(keyHostname, aString, "The name of the host."),
 			), "The machine that was traced."),
-			maybe(keyNetNS, aCount, "The network namespace of tcptrace itself, which `sysctl` is about."),
-			maybe(keyFilter, aString, "The filter, as options of the command line. It is left out if there is none."),
-			always(keySysctl, mapOf(aString), "The settings that decide how connections begin and end, by name."),
-			always(keySources, objectWith(
-				always(keyTransitions, aString, "How transitions are known."),
-				always(keyTimewait, aString, "How TIME_WAIT is known."),
-				always(keyOwner, aString, "How the process that uses a socket is known."),
-				always(keyResets, aString, "How resets are known."),
-				always(keyCalls, aString, "How failed calls are known."),
+			optional(keyNetNS, aCount, "The network namespace of tcptrace itself, which `sysctl` is about."),
+			optional(keyFilter, aString, "The filter, as options of the command line. It is left out if there is none."),
+			required(keySysctl, mapOf(aString), "The settings that decide how connections begin and end, by name."),
+			required(keySources, objectWith(
+				required(keyTransitions, aString, "How transitions are known."),
+				required(keyTimewait, aString, "How TIME_WAIT is known."),
+				required(keyOwner, aString, "How the process that uses a socket is known."),
+				required(keyResets, aString, "How resets are known."),
+				required(keyCalls, aString, "How failed calls are known."),
 			), "How each part is known, in words for people. `none` means that it is not known. Words after `less exact:` say what is less exact on this kernel."),
 		},
 	}
@@ -50,45 +50,45 @@ func socketRecord() record {
 		name:  kindSocket,
 		means: "A socket as it is, not as it changed.",
 		fields: slices.Concat([]field{
-			always(keyWhen, value{name: "word", words: []word{
+			required(keyWhen, value{name: "word", words: []word{
 				{whenStart, "it is older than the recording"},
 				{whenFile, "it is older than this file of a rotated recording, and an earlier file has it"},
 				{whenChange, "it stays in its state until another time than reported before"},
 				{whenStop, "it is still open at the end of the file"},
 			}}, "Why the record is written. With `file`, a socket in state CLOSE is listed because the verdict on its other end still depends on it."),
-			always(keySocket, anID, "The socket."),
-			always(keyNetNS, aCount, "Its network namespace."),
-			maybe(keyCgroup, aString, "The path of its cgroup (version 2)."),
-			always(keyLocal, anAddress, "Its local address."),
-			maybe(keyRemote, anAddress, "Its remote address. A listener has none."),
-			always(keyState, aState, "Its state."),
-			maybe(keySince, aTime, "When it entered the state."),
-			maybe(keyUntil, aTime, "When the kernel ends the state: TIME_WAIT, or FIN_WAIT2 without a process."),
-			maybe(keyRole, aRole, "Its role in the connection."),
-			maybe(keyOpened, aTime, "When the first SYN was sent."),
-			maybe(keyClosedFirst, aSide, "The side that closed first."),
+			required(keySocket, anID, "The socket."),
+			required(keyNetNS, aCount, "Its network namespace."),
+			optional(keyCgroup, aString, "The path of its cgroup (version 2)."),
+			required(keyLocal, anAddress, "Its local address."),
+			optional(keyRemote, anAddress, "Its remote address. A listener has none."),
+			required(keyState, aState, "Its state."),
+			optional(keySince, aTime, "When it entered the state."),
+			optional(keyUntil, aTime, "When the kernel ends the state: TIME_WAIT, or FIN_WAIT2 without a process."),
+			optional(keyRole, aRole, "Its role in the connection."),
+			optional(keyOpened, aTime, "When the first SYN was sent."),
+			optional(keyClosedFirst, aSide, "The side that closed first."),
 		}, optionFields(), []field{
-			maybe(keyProcesses, partsOf("processes"), "The processes that have it open."),
+			optional(keyProcesses, partsOf("processes"), "The processes that have it open."),
 		}),
 		branch: branch{key: keyWhen, word: whenFile, fields: []field{
-			maybe(keyClosed, aTime, "When the connection was first closed, as seen at this end."),
-			maybe(keyHow, aHow, "How it was first closed."),
-			maybe(keyEnded, aHow, "How it ended, if not as it was first closed."),
-			maybe(keyMechanism, aMechanism, "What the process did to close it."),
-			maybe(keyCloser, partOf("process"), "The process that closed first."),
-			maybe(keyProcess, partOf("process"), "The process that uses the socket, or used it last."),
-			maybe(keyAct, objectWith(
-				always(keyTime, aTime, "When it was sent."),
-				always(keyHow, aHow, "What it was."),
-				maybe(keyFinUnsent, aFlag, "The FIN waits behind unsent data."),
-				maybe(keyMechanism, aMechanism, "What the process did."),
-				maybe(keyProcess, partOf("process"), "The process that did it."),
+			optional(keyClosed, aTime, "When the connection was first closed, as seen at this end."),
+			optional(keyHow, aHow, "How it was first closed."),
+			optional(keyEnded, aHow, "How it ended, if not as it was first closed."),
+			optional(keyMechanism, aMechanism, "What the process did to close it."),
+			optional(keyCloser, partOf("process"), "The process that closed first."),
+			optional(keyProcess, partOf("process"), "The process that uses the socket, or used it last."),
+			optional(keyAct, objectWith(
+				required(keyTime, aTime, "When it was sent."),
+				required(keyHow, aHow, "What it was."),
+				optional(keyFinUnsent, aFlag, "The FIN waits behind unsent data."),
+				optional(keyMechanism, aMechanism, "What the process did."),
+				optional(keyProcess, partOf("process"), "The process that did it."),
 			), "Its own first FIN or RST. It is left out if the other end's came before."),
-			maybe(keyStates, partsOf("states"), "The states before this one."),
-			maybe(keyPeer, anID, "The other end, if it was seen."),
-			maybe(keyJudged, aFlag, "An earlier file has its verdict."),
-			maybe(keyCounted, aFlag, "An earlier file has a verdict on its connection."),
-			maybe(keyIncomplete, aFlag, "Some of its transitions were not seen."),
+			optional(keyStates, partsOf("states"), "The states before this one."),
+			optional(keyPeer, anID, "The other end, if it was seen."),
+			optional(keyJudged, aFlag, "An earlier file has its verdict."),
+			optional(keyCounted, aFlag, "An earlier file has a verdict on its connection."),
+			optional(keyIncomplete, aFlag, "Some of its transitions were not seen."),
 		}},
 	}
 }
@@ -99,14 +99,14 @@ func transitionRecord() record {
 		means: "One change of the state of one socket, as it is true of the connection: FIN_WAIT2 to TIME_WAIT and later TIME_WAIT to " +
 			"CLOSE, never the early CLOSE that the kernel reports for the full socket.",
 		fields: slices.Concat([]field{
-			always(keySocket, anID, "The socket."),
-			always(keyNetNS, aCount, "Its network namespace."),
-			always(keyLocal, anAddress, "Its local address."),
-			maybe(keyRemote, anAddress, "Its remote address. A listener has none."),
-			always(keyFrom, aState, "The state before."),
-			always(keyTo, aState, "The state after."),
-			maybe(keyDwell, aDuration, "The time that it was in `from`."),
-			maybe(keyCause, value{name: "word", def: "cause", words: []word{
+			required(keySocket, anID, "The socket."),
+			required(keyNetNS, aCount, "Its network namespace."),
+			required(keyLocal, anAddress, "Its local address."),
+			optional(keyRemote, anAddress, "Its remote address. A listener has none."),
+			required(keyFrom, aState, "The state before."),
+			required(keyTo, aState, "The state after."),
+			optional(keyDwell, aDuration, "The time that it was in `from`."),
+			optional(keyCause, value{name: "word", def: "cause", words: []word{
 				{string(event.CauseConnect), ""}, {string(event.CauseListen), ""},
 				{string(event.CauseSyn), "a SYN arrived"}, {string(event.CauseHandshake), "the three-way handshake went on"},
 				{string(event.CauseClose), ""}, {string(event.CauseShutdown), ""},
@@ -117,14 +117,14 @@ func transitionRecord() record {
 				{string(event.CauseTimewaitOverflow), "net.ipv4.tcp_max_tw_buckets was reached"},
 				{string(event.CauseAbandoned), "given up in SYN_SENT"}, {string(event.CauseDestroyed), "by ss -K"}, {string(event.CauseNetnsGone), "its network namespace was removed"},
 			}}, "What caused the change."),
-			maybe(keyMechanism, aMechanism, "What the process did to close the socket. It is left out if `cause` says it."),
-			maybe(keyFinUnsent, aFlag, "The FIN of this end waits behind unsent data."),
-			maybe(keyError, anError, "The error of the socket, such as `ECONNRESET`."),
-			maybe(keyReason, aReason, "Why a RST was sent, in the kernel's words."),
-			maybe(keyCgroup, aString, "The path of its cgroup (version 2), once for each socket."),
+			optional(keyMechanism, aMechanism, "What the process did to close the socket. It is left out if `cause` says it."),
+			optional(keyFinUnsent, aFlag, "The FIN of this end waits behind unsent data."),
+			optional(keyError, anError, "The error of the socket, such as `ECONNRESET`."),
+			optional(keyReason, aReason, "Why a RST was sent, in the kernel's words."),
+			optional(keyCgroup, aString, "The path of its cgroup (version 2), once for each socket."),
 		}, optionFields(), totalFields("over its whole life, to TIME_WAIT and CLOSE"), []field{
-			maybe(keyUntil, aTime, "When the kernel ends the state `to`."),
-			maybe(keyProcess, partOf("process"), "The process that did it, or else uses the connection."),
+			optional(keyUntil, aTime, "When the kernel ends the state `to`."),
+			optional(keyProcess, partOf("process"), "The process that did it, or else uses the connection."),
 		}),
 		rules: rules{needs: []need{{keyBytesSent, []key{keyBytesReceived, keyRetransmits}}}},
 	}
@@ -137,19 +137,19 @@ func callFailedRecord() record {
 		name:  kindCallFailed,
 		means: "A call that got no port. The record has `holders`, or `ports` if the kernel was to choose the port. It has neither if nobody looked: too many calls failed, or no process leads into the network namespace.",
 		fields: slices.Concat([]field{
-			always(keyCall, value{name: "word", words: []word{
+			required(keyCall, value{name: "word", words: []word{
 				{string(event.CallBind), ""}, {string(event.CallListen), ""}, {string(event.CallConnect), ""},
 			}}, "The call."),
-			always(keyNetNS, aCount, "The network namespace."),
-			always(keyLocal, anAddress, "The local address that was asked for."),
-			maybe(keyRemote, anAddress, "The remote address of `connect`."),
-			always(keyError, anError, "The error that the call returned."),
+			required(keyNetNS, aCount, "The network namespace."),
+			required(keyLocal, anAddress, "The local address that was asked for."),
+			optional(keyRemote, anAddress, "The remote address of `connect`."),
+			required(keyError, anError, "The error that the call returned."),
 		}, optionFields(), []field{
-			maybe(keyProcess, partOf("process"), "The process that made the call."),
-			maybe(keyPorts, partOf("ports"), "The ports that the kernel may choose from, if it found none."),
-			maybe(keyHolders, holders,
+			optional(keyProcess, partOf("process"), "The process that made the call."),
+			optional(keyPorts, partOf("ports"), "The ports that the kernel may choose from, if it found none."),
+			optional(keyHolders, holders,
 				"The sockets that are in the way: 200 at most, those that last longest, each with 16 processes at most. It is empty if none was found."),
-			maybe(keyMore, mapByState(aPositive), "How many more sockets are in the way, by state."),
+			optional(keyMore, mapByState(aPositive), "How many more sockets are in the way, by state."),
 		}),
 		rules: rules{notBoth: []key{keyPorts, keyHolders}, needs: []need{{keyMore, []key{keyHolders}}}},
 	}
@@ -158,18 +158,18 @@ func callFailedRecord() record {
 // holderFields are those of a socket that is in the way of a call.
 func holderFields() []field {
 	return slices.Concat([]field{
-		maybe(keySocket, anID, "The socket."),
-		always(keyLocal, anAddress, "Its local address."),
-		maybe(keyRemote, anAddress, "Its remote address."),
-		always(keyState, aState, "Its state."),
-		maybe(keyUntil, aTime, "When the kernel ends the state."),
+		optional(keySocket, anID, "The socket."),
+		required(keyLocal, anAddress, "Its local address."),
+		optional(keyRemote, anAddress, "Its remote address."),
+		required(keyState, aState, "Its state."),
+		optional(keyUntil, aTime, "When the kernel ends the state."),
 	}, keeperFields(), optionFields(), []field{
-		maybe(keyRole, aRole, "Its role in the connection."),
-		maybe(keyClosedFirst, aSide, "The side that closed first."),
-		maybe(keyMechanism, aMechanism, "What the process did to close it."),
-		maybe(keyCloser, partOf("closer"), "The process that closed first."),
-		maybe(keyCgroup, aString, "The path of its cgroup (version 2)."),
-		maybe(keyProcesses, partsOf("processes"), "The processes that have it open."),
+		optional(keyRole, aRole, "Its role in the connection."),
+		optional(keyClosedFirst, aSide, "The side that closed first."),
+		optional(keyMechanism, aMechanism, "What the process did to close it."),
+		optional(keyCloser, partOf("closer"), "The process that closed first."),
+		optional(keyCgroup, aString, "The path of its cgroup (version 2)."),
+		optional(keyProcesses, partsOf("processes"), "The processes that have it open."),
 	})
 }
 
@@ -179,31 +179,31 @@ func connectionRecord() record {
 		means: "The verdict on one end of a connection. It is written once, with the transition to TIME_WAIT or CLOSE. " +
 			"It is derived from other records.",
 		fields: slices.Concat([]field{
-			always(keyConnection, anID, "The connection."),
-			always(keySocket, anID, "This end."),
-			maybe(keyPeer, anID, "The other end, if it was seen."),
-			always(keyNetNS, aCount, "The network namespace of this end."),
-			maybe(keyCgroup, aString, "The path of its cgroup (version 2)."),
-			always(keyLocal, anAddress, "Its local address."),
-			always(keyRemote, anAddress, "Its remote address."),
-			maybe(keyRole, aRole, "Its role."),
-			maybe(keyOpened, aTime, "When the first SYN was sent."),
-			maybe(keyClosed, aTime, "When the connection was first closed, by a FIN or a RST."),
-			maybe(keyClosedFirst, aSide, "The side that closed first, by a FIN or a RST."),
-			maybe(keyHow, aHow, "How it was first closed."),
-			maybe(keyEnded, aHow, "How it ended, if not as it was first closed."),
-			maybe(keyMechanism, aMechanism, "What the process did to close it."),
-			maybe(keyReason, aReason, "Why this end sent a RST, in the kernel's words."),
-			maybe(keyError, anError, "The error of the socket."),
-			maybe(keyCloser, partOf("closer"), "The process that closed first."),
-			maybe(keyTimewait, objectWith(
-				always(keySide, value{name: "word", words: []word{{"local", ""}, {"remote", ""}, {"both", ""}}}, "The side that has it."),
-				always(keySince, aTime, "When it began."),
-				maybe(keyUntil, aTime, "When the kernel ends it."),
+			required(keyConnection, anID, "The connection."),
+			required(keySocket, anID, "This end."),
+			optional(keyPeer, anID, "The other end, if it was seen."),
+			required(keyNetNS, aCount, "The network namespace of this end."),
+			optional(keyCgroup, aString, "The path of its cgroup (version 2)."),
+			required(keyLocal, anAddress, "Its local address."),
+			required(keyRemote, anAddress, "Its remote address."),
+			optional(keyRole, aRole, "Its role."),
+			optional(keyOpened, aTime, "When the first SYN was sent."),
+			optional(keyClosed, aTime, "When the connection was first closed, by a FIN or a RST."),
+			optional(keyClosedFirst, aSide, "The side that closed first, by a FIN or a RST."),
+			optional(keyHow, aHow, "How it was first closed."),
+			optional(keyEnded, aHow, "How it ended, if not as it was first closed."),
+			optional(keyMechanism, aMechanism, "What the process did to close it."),
+			optional(keyReason, aReason, "Why this end sent a RST, in the kernel's words."),
+			optional(keyError, anError, "The error of the socket."),
+			optional(keyCloser, partOf("closer"), "The process that closed first."),
+			optional(keyTimewait, objectWith(
+				required(keySide, value{name: "word", words: []word{{"local", ""}, {"remote", ""}, {"both", ""}}}, "The side that has it."),
+				required(keySince, aTime, "When it began."),
+				optional(keyUntil, aTime, "When the kernel ends it."),
 			), "TIME_WAIT of the connection."),
-			always(keyStates, partsOf("states"), "The states that this end was in."),
+			required(keyStates, partsOf("states"), "The states that this end was in."),
 		}, totalFields("over the whole life of this end"), []field{
-			maybe(keyIncomplete, aFlag, "Some of the connection was not seen."),
+			optional(keyIncomplete, aFlag, "Some of the connection was not seen."),
 		}),
 	}
 }
@@ -214,27 +214,27 @@ func sampleRecord() record {
 		means: "What no event reports and tcptrace looked up, so that findings rest on records alone. It is about one socket, or about the local " +
 			"ports for a destination.",
 		fields: slices.Concat([]field{
-			always(keyNetNS, aCount, "The network namespace."),
-			maybe(keySocket, anID, "The socket."),
-			maybe(keyLocal, anAddress, "Its local address."),
-			maybe(keyRemote, anAddress, "Its remote address. A listener has none."),
-			maybe(keyState, aState, "Its state."),
-			maybe(keyRole, aRole, "Its role in the connection."),
+			required(keyNetNS, aCount, "The network namespace."),
+			optional(keySocket, anID, "The socket."),
+			optional(keyLocal, anAddress, "Its local address."),
+			optional(keyRemote, anAddress, "Its remote address. A listener has none."),
+			optional(keyState, aState, "Its state."),
+			optional(keyRole, aRole, "Its role in the connection."),
 		}, keeperFields(), []field{
-			maybe(keyProcesses, partsOf("processes"), "The processes that have it open."),
-			maybe(keyPorts, partOf("ports"), "The ports that the kernel may choose from."),
+			optional(keyProcesses, partsOf("processes"), "The processes that have it open."),
+			optional(keyPorts, partOf("ports"), "The ports that the kernel may choose from."),
 		}),
 		branch: branch{
 			key: keyState, word: tcpstate.Listen.String(),
 			fields: []field{
-				maybe(keyBacklog, aCount, "The connections in its accept queue."),
-				maybe(keyBacklogMax, aCount, "The connections that its accept queue may have."),
-				maybe(keyDrops, aCount, "The SYNs and ACKs that found no room."),
+				optional(keyBacklog, aCount, "The connections in its accept queue."),
+				optional(keyBacklogMax, aCount, "The connections that its accept queue may have."),
+				optional(keyDrops, aCount, "The SYNs and ACKs that found no room."),
 			},
 			otherwise: slices.Concat([]field{
-				maybe(keyUnread, inBytes, "Data that it received and that no process has read."),
-				maybe(keyUnsent, inBytes, "Data, and the FIN, that the peer has not acknowledged."),
-				maybe(keyTimeouts, aCount, "Its retransmission timeouts since the last ACK."),
+				optional(keyUnread, inBytes, "Data that it received and that no process has read."),
+				optional(keyUnsent, inBytes, "Data, and the FIN, that the peer has not acknowledged."),
+				optional(keyTimeouts, aCount, "Its retransmission timeouts since the last ACK."),
 			}, totalFields("up to now")),
 		},
 		rules: rules{oneOf: [][]key{{keySocket, keyLocal, keyState}, {keyPorts}}},
@@ -246,14 +246,14 @@ func findingRecord() record {
 		name:  kindFinding,
 		means: "What is wrong, or will be: see FINDINGS in tcptrace(1). It is derived from other records.",
 		fields: []field{
-			always(keyCode, aCode, "The code of the finding."),
-			always(keySeverity, value{name: "word", words: []word{
+			required(keyCode, aCode, "The code of the finding."),
+			required(keySeverity, value{name: "word", words: []word{
 				{string(event.Info), ""}, {string(event.Warning), ""}, {string(event.Error), ""},
 			}}, "How much it matters."),
-			always(keySummary, aText, "What is wrong, in one sentence."),
-			always(keyAdvice, listOf(aText), "What to do. What helps soonest is first."),
-			always(keySockets, listOf(anID), "Some of the sockets that it is about."),
-			always(keyCount, aPositive, "How many times it happened."),
+			required(keySummary, aText, "What is wrong, in one sentence."),
+			required(keyAdvice, listOf(aText), "What to do. What helps soonest is first."),
+			required(keySockets, listOf(anID), "Some of the sockets that it is about."),
+			required(keyCount, aPositive, "How many times it happened."),
 		},
 	}
 }
@@ -263,7 +263,7 @@ func lossRecord() record {
 		name:  kindLoss,
 		means: "What follows may have gaps. A connection with a missing part is marked `incomplete`.",
 		fields: []field{
-			always(keyKind, value{name: "word", words: []word{
+			required(keyKind, value{name: "word", words: []word{
 				{string(event.LossRing), "the ring buffer was full"},
 				{string(event.LossReentry), "the kernel skipped a BPF program that was already running on the same CPU"},
 				{string(event.LossDamage), "a part of the capture cannot be read; only a replay writes it"},
@@ -271,8 +271,8 @@ func lossRecord() record {
 		},
 		branch: branch{
 			key: keyKind, word: string(event.LossDamage),
-			fields:    []field{always(keyBytes, inBytes, "The size of the part in the file. 0 means that a file of the recording is missing.")},
-			otherwise: []field{always(keyLost, aPositive, "The events that were lost since the last such record.")},
+			fields:    []field{required(keyBytes, inBytes, "The size of the part in the file. 0 means that a file of the recording is missing.")},
+			otherwise: []field{required(keyLost, aPositive, "The events that were lost since the last such record.")},
 		},
 	}
 }
@@ -282,15 +282,15 @@ func stopRecord() record {
 		name:  kindStop,
 		means: "The last record of a file. Its numbers are those of the file.",
 		fields: []field{
-			always(keyReason, value{name: "word", schema: `"type": "string", "pattern": "^[a-z_]+$"`, words: []word{
+			required(keyReason, value{name: "word", schema: `"type": "string", "pattern": "^[a-z_]+$"`, words: []word{
 				{"signal", ""}, {"duration", ""}, {"count", ""}, {"command", ""},
 				{event.StopRotated, "the recording continues in another file"}, {event.StopCut, "the file has no such record; only a replay writes it"},
 			}}, "What ended the recording."),
-			always(keyTransitions, aCount, "The transitions."),
-			always(keyConnections, aCount, "The connections that were closed."),
-			always(keyOpen, aCount, "The connections that are still open."),
-			always(keyLost, aCount, "The events that were lost."),
-			maybe(keyForgotten, aPositive, "The sockets that tcptrace stopped following, because more than 524,288 were open at a time. "+
+			required(keyTransitions, aCount, "The transitions."),
+			required(keyConnections, aCount, "The connections that were closed."),
+			required(keyOpen, aCount, "The connections that are still open."),
+			required(keyLost, aCount, "The events that were lost."),
+			optional(keyForgotten, aPositive, "The sockets that tcptrace stopped following, because more than 524,288 were open at a time. "+
 				"Those in TIME_WAIT go first. A connection that is forgotten before its verdict is still counted in `open`, and again if it is seen again."),
 		},
 	}
@@ -299,65 +299,65 @@ func stopRecord() record {
 // optionFields are the options that decide which sockets may share a port.
 func optionFields() []field {
 	return []field{
-		maybe(keyReuseaddr, aBool, "SO_REUSEADDR."),
-		maybe(keyReuseport, aBool, "SO_REUSEPORT."),
-		maybe(keyIPv6, aFlag, "It is an IPv6 socket."),
-		maybe(keyV6Only, aBool, "IPV6_V6ONLY, of an IPv6 socket."),
-		maybe(keyInterface, aPositive, "The index of the interface that SO_BINDTODEVICE names."),
+		optional(keyReuseaddr, aBool, "SO_REUSEADDR."),
+		optional(keyReuseport, aBool, "SO_REUSEPORT."),
+		optional(keyIPv6, aFlag, "It is an IPv6 socket."),
+		optional(keyV6Only, aBool, "IPV6_V6ONLY, of an IPv6 socket."),
+		optional(keyInterface, aPositive, "The index of the interface that SO_BINDTODEVICE names."),
 	}
 }
 
 // totalFields are what a socket counted.
 func totalFields(when string) []field {
 	return []field{
-		maybe(keyBytesSent, inBytes, "The payload that it sent "+when+"."),
-		maybe(keyBytesReceived, inBytes, "The payload that it received "+when+"."),
-		maybe(keyRetransmits, aCount, "The segments that it sent again "+when+"."),
+		optional(keyBytesSent, inBytes, "The payload that it sent "+when+"."),
+		optional(keyBytesReceived, inBytes, "The payload that it received "+when+"."),
+		optional(keyRetransmits, aCount, "The segments that it sent again "+when+"."),
 	}
 }
 
 // keeperFields are what keeps a socket, if not a process that works with it.
 func keeperFields() []field {
 	return []field{
-		maybe(keyTimewait, aFlag, "The kernel keeps a timewait socket for it."),
-		maybe(keyOrphan, aFlag, "No process has it open."),
-		maybe(keyWaits, aFlag, "It waits for accept(2)."),
-		maybe(keyUID, aUint32, "The user who made it."),
+		optional(keyTimewait, aFlag, "The kernel keeps a timewait socket for it."),
+		optional(keyOrphan, aFlag, "No process has it open."),
+		optional(keyWaits, aFlag, "It waits for accept(2)."),
+		optional(keyUID, aUint32, "The user who made it."),
 	}
 }
 
 // partTable returns the parts.
 func partTable() []record {
 	name := []field{
-		always(keyPID, aUint32, "Its process id."),
-		always(keyComm, aString, "The name of its first thread."),
+		required(keyPID, aUint32, "Its process id."),
+		required(keyComm, aString, "The name of its first thread."),
 	}
 	user := []field{
-		always(keyUID, aUint32, "Its user."),
-		maybe(keySource, value{name: "word", def: "source", words: []word{
+		required(keyUID, aUint32, "Its user."),
+		optional(keySource, value{name: "word", def: "source", words: []word{
 			{string(event.SourceCurrent), "by a system call of its own on this socket; it acted if the cause is a call, and otherwise it uses the connection"},
 			{string(event.SourceAccept), "it accepted the connection"},
 			{string(event.SourceListener), "it listens, and no process has accepted the connection yet"},
 			{string(event.SourceSnapshot), "it had the socket open when tcptrace looked"},
 		}}, "How it is known."),
 	}
-	signal := []field{maybe(keySignal, aSignal, "The signal that killed it.")}
-	fd := []field{always(keyFD, anFD, "The file descriptor; -1 if it is not known.")}
+	signal := []field{optional(keySignal, aSignal, "The signal that killed it.")}
+	fd := []field{required(keyFD, anFD, "The file descriptor; -1 if it is not known.")}
 	return []record{
 		{name: "process", means: "A process.", fields: slices.Concat(name, user, signal)},
 		{name: "processes", means: "The processes that have a socket open, in an array.", isList: true, least: 1, fields: slices.Concat(name, user, signal, fd)},
 		{name: "closer", means: "The process that closed first.", fields: slices.Concat(name, signal)},
 		{name: "states", means: "States in their order, in an array.", isList: true, fields: []field{
-			always(keyState, aState, "The state."),
-			maybe(keyNS, aDuration, "The time that it lasted."),
+			required(keyState, aState, "The state."),
+			optional(keyNS, aDuration, "The time that it lasted."),
 		}},
 		{name: "ports", means: "The local ports that the kernel may choose from, for a destination.", fields: []field{
-			maybe(keyRemote, anAddress, "The destination. It is left out if they are counted for all."),
-			always(keyFirst, aPort, "The first one of their range."),
-			always(keyLast, aPort, "The last one of their range."),
-			always(keyReserved, aCount, "How many of them are reserved."),
-			always(keyTaken, aCount, "How many of them are taken."),
-			always(keyByState, mapByState(aPositive), "How many of them are taken, by the state of their sockets."),
+			optional(keyRemote, anAddress, "The destination. It is left out if they are counted for all."),
+			required(keyFirst, aPort, "The first one of their range."),
+			required(keyLast, aPort, "The last one of their range."),
+			required(keyReserved, aCount, "How many of them are reserved."),
+			required(keyTaken, aCount, "How many of them are taken."),
+			required(keyByState, mapByState(aPositive), "How many of them are taken, by the state of their sockets."),
 		}},
 	}
 }

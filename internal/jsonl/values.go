@@ -13,39 +13,39 @@ import (
 )
 
 const (
-	// remembered bounds each memory for values that come again and again.
-	remembered = 1 << 16
-	// shortest is the length of the longest text that is remembered, in bytes.
-	shortest = 256
-	// longest is the length of the longest string that a record may have, in bytes. The
+	// memorySize bounds each memory for values that come again and again.
+	memorySize = 1 << 16
+	// longestRemembered is the length of the longest text that is remembered, in bytes.
+	longestRemembered = 256
+	// longestString is the length of the longest string that a record may have, in bytes. The
 	// longest that are written are the paths of cgroups.
-	longest = 4 << 10
+	longestString = 4 << 10
 	// mostElements bounds the elements of a record's arrays: 200 sockets in the way of a
 	// call, each with 16 processes, or 1000 processes of a socket.
 	mostElements = 4_000
 	// mostStates bounds the states that a socket has passed.
 	mostStates = 32
-	// longestName bounds the name of a process: the kernel's has 15 bytes.
-	longestName = 64
-	// farthest and lastYear bound times, so that nothing that is counted from them
+	// longestComm bounds the name of a process: the kernel's has 15 bytes.
+	longestComm = 64
+	// farthestTime and lastYear bound times, so that nothing that is counted from them
 	// overflows: 36 years from the machine's start.
-	farthest = int64(1) << 60
-	lastYear = 2199
+	farthestTime = int64(1) << 60
+	lastYear     = 2199
 )
 
 // values reads the values of records. The first error stays.
 type values struct {
-	clock     event.Clock
-	err       error
-	inside    int              // elements of the record's arrays
-	seconds   map[string]int64 // since 1970 in nanoseconds, by how they are written
-	stateOf   map[string]tcpstate.State
-	strings   map[string]string
-	addresses map[string]netip.AddrPort
-	processes map[string]*event.Process
+	clock         event.Clock
+	err           error
+	arrayElements int              // elements of the record's arrays
+	seconds       map[string]int64 // since 1970 in nanoseconds, by how they are written
+	stateOf       map[string]tcpstate.State
+	strings       map[string]string
+	addresses     map[string]netip.AddrPort
+	processes     map[string]*event.Process
 }
 
-func (v *values) fail(what string, raw []byte) {
+func (v *values) refuse(what string, raw []byte) {
 	if v.err == nil {
 		v.err = fmt.Errorf("%s: %.64q is none", what, raw)
 	}
@@ -54,10 +54,10 @@ func (v *values) fail(what string, raw []byte) {
 // remember keeps a value, unless its text is unusually long, and makes room where the
 // memory is full.
 func remember[V any](memory *map[string]V, key []byte, value V) V {
-	if len(key) > shortest {
+	if len(key) > longestRemembered {
 		return value
 	}
-	if *memory == nil || len(*memory) >= remembered {
+	if *memory == nil || len(*memory) >= memorySize {
 		*memory = make(map[string]V)
 	}
 	(*memory)[string(key)] = value
@@ -72,9 +72,9 @@ func (v *values) string(raw []byte) string {
 	if s, ok := v.strings[string(raw)]; ok {
 		return s
 	}
-	b, ok := text(raw)
-	if !ok || len(b) > longest {
-		v.fail("a string of at most 4 KiB", raw)
+	b, ok := unquote(raw)
+	if !ok || len(b) > longestString {
+		v.refuse("a string of at most 4 KiB", raw)
 		return ""
 	}
 	return remember(&v.strings, raw, strings.ToValidUTF8(string(b), "\ufffd"))
@@ -86,7 +86,7 @@ func (v *values) word(raw []byte) string {
 	s := v.string(raw)
 	for i := range len(s) {
 		if c := s[i]; c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
-			v.fail("a word", raw)
+			v.refuse("a word", raw)
 			return ""
 		}
 	}
@@ -104,9 +104,9 @@ func oneOf[T ~string](v *values, raw []byte, known ...T) T {
 	return ""
 }
 
-// named reads a word that stands for a value; the zero value is one that is not there, or
+// wordValue reads a word that stands for a value; the zero value is one that is not there, or
 // not known.
-func named[T fmt.Stringer](v *values, raw []byte, known ...T) (none T) {
+func wordValue[T fmt.Stringer](v *values, raw []byte, known ...T) (none T) {
 	if raw == nil {
 		return none
 	}
@@ -130,13 +130,13 @@ func (v *values) uint(raw []byte, limit uint64) uint64 {
 	for _, c := range raw {
 		digit := uint64(c - '0')
 		if digit > 9 || n > (1<<64-1-digit)/10 {
-			v.fail("a number", raw)
+			v.refuse("a number", raw)
 			return 0
 		}
 		n = 10*n + digit
 	}
 	if n > limit || len(raw) == 0 {
-		v.fail(fmt.Sprintf("a number up to %d", limit), raw)
+		v.refuse(fmt.Sprintf("a number up to %d", limit), raw)
 		return 0
 	}
 	return n
@@ -148,7 +148,7 @@ func (v *values) uint8(raw []byte) uint8   { return uint8(v.uint(raw, 1<<8-1)) }
 func (v *values) count(raw []byte) int     { return int(v.uint(raw, 1<<31-1)) }
 
 func (v *values) duration(raw []byte) time.Duration {
-	return time.Duration(v.uint(raw, uint64(farthest)))
+	return time.Duration(v.uint(raw, uint64(farthestTime)))
 }
 
 // id reads the name of a socket: a number in a string.
@@ -156,9 +156,9 @@ func (v *values) id(raw []byte) event.ID {
 	if raw == nil {
 		return 0
 	}
-	b, ok := text(raw)
+	b, ok := unquote(raw)
 	if !ok || len(b) == 0 {
-		v.fail("an id", raw)
+		v.refuse("an id", raw)
 	}
 	return event.ID(v.uint(b, 1<<64-1))
 }
@@ -174,10 +174,10 @@ func (v *values) address(raw []byte) netip.AddrPort {
 	if a, ok := v.addresses[string(raw)]; ok {
 		return a
 	}
-	b, _ := text(raw)
+	b, _ := unquote(raw)
 	a, err := netip.ParseAddrPort(string(b))
 	if err != nil || a.Addr().Zone() != "" {
-		v.fail("an address with a port", raw)
+		v.refuse("an address with a port", raw)
 		return netip.AddrPort{}
 	}
 	return remember(&v.addresses, raw, a)
@@ -227,10 +227,10 @@ func (v *values) state(raw []byte) tcpstate.State {
 	if s, ok := v.stateOf[string(raw)]; ok {
 		return s
 	}
-	b, _ := text(raw)
+	b, _ := unquote(raw)
 	s, err := tcpstate.Parse(string(b))
 	if err != nil {
-		v.fail("a TCP state", raw)
+		v.refuse("a TCP state", raw)
 		return s
 	}
 	return remember(&v.stateOf, raw, s)
@@ -243,7 +243,7 @@ func (v *values) errno(raw []byte) event.Errno {
 	}
 	e, err := event.ParseErrno(v.string(raw))
 	if err != nil {
-		v.fail("an error of Linux", raw)
+		v.refuse("an error of Linux", raw)
 	}
 	return e
 }
@@ -256,26 +256,26 @@ func (v *values) time(raw []byte) event.Time {
 	if raw == nil {
 		return 0
 	}
-	b, _ := text(raw)
-	wall, ok := v.written(b)
+	b, _ := unquote(raw)
+	wall, ok := v.ownTime(b)
 	if !ok {
 		t, err := time.Parse(time.RFC3339Nano, string(b))
 		if err != nil || t.Year() < 1970 || t.Year() > lastYear {
-			v.fail("a time", raw)
+			v.refuse("a time", raw)
 			return 0
 		}
 		wall = t.UnixNano()
 	}
 	at := wall - int64(v.clock)
-	if at < -farthest || at > farthest {
-		v.fail("a time of the machine's uptime", raw)
+	if at < -farthestTime || at > farthestTime {
+		v.refuse("a time of the machine's uptime", raw)
 		return 0
 	}
 	return event.Time(at)
 }
 
-// written reads a time as jsonl writes it: "2006-01-02T15:04:05.000000000Z".
-func (v *values) written(b []byte) (ns int64, ok bool) {
+// ownTime reads a time as jsonl writes it: "2006-01-02T15:04:05.000000000Z".
+func (v *values) ownTime(b []byte) (ns int64, ok bool) {
 	const seconds, whole = len("2006-01-02T15:04:05."), len("2006-01-02T15:04:05.000000000Z")
 	if len(b) != whole || b[whole-1] != zone {
 		return 0, false
@@ -306,20 +306,20 @@ func (v *values) process(raw []byte) *event.Process {
 		return p
 	}
 	p := new(event.Process)
-	v.object(raw, func(k key, value []byte) { v.processKey(p, k, value) })
+	v.object(raw, func(k key, value []byte) { v.readProcessKey(p, k, value) })
 	if v.err != nil {
 		return nil
 	}
 	return remember(&v.processes, raw, p)
 }
 
-func (v *values) processKey(p *event.Process, k key, value []byte) {
+func (v *values) readProcessKey(p *event.Process, k key, value []byte) {
 	switch k {
 	case keyPID:
 		p.PID = v.uint32(value)
 	case keyComm:
-		if p.Comm = v.string(value); len(p.Comm) > longestName {
-			v.fail("the name of a process, of at most 64 bytes", value)
+		if p.Comm = v.string(value); len(p.Comm) > longestComm {
+			v.refuse("the name of a process, of at most 64 bytes", value)
 		}
 	case keyUID:
 		p.UID = v.uint32(value)
@@ -332,12 +332,12 @@ func (v *values) processKey(p *event.Process, k key, value []byte) {
 
 // object reads the members of an object, by their keys.
 func (v *values) object(raw []byte, f func(k key, value []byte)) {
-	v.pairs(raw, func(name, value []byte) { f(keyOf(name), value) })
+	v.objectOfNames(raw, func(name, value []byte) { f(keyOf(name), value) })
 }
 
-// pairs reads the members of an object whose names are no keys of ours. An object that is
+// objectOfNames reads the members of an object whose names are no keys of ours. An object that is
 // not there has none.
-func (v *values) pairs(raw []byte, f func(name, value []byte)) {
+func (v *values) objectOfNames(raw []byte, f func(name, value []byte)) {
 	if raw == nil {
 		return
 	}
@@ -356,7 +356,7 @@ func (v *values) array(raw []byte, f func(value []byte)) {
 		return
 	}
 	err := elements(raw, func(value []byte) error {
-		if v.inside++; v.inside > mostElements {
+		if v.arrayElements++; v.arrayElements > mostElements {
 			return fmt.Errorf("more than %d elements in a record's arrays", mostElements)
 		}
 		f(value)
@@ -371,7 +371,7 @@ func (v *values) array(raw []byte, f func(value []byte)) {
 func (v *values) signed(raw []byte) int64 {
 	n, err := strconv.ParseInt(string(bytes.TrimSpace(raw)), 10, 64)
 	if err != nil {
-		v.fail("a number", raw)
+		v.refuse("a number", raw)
 	}
 	return n
 }

@@ -8,76 +8,76 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// Schema is the version of the record stream.
-const Schema = 1
+// SchemaVersion is the version of the record stream.
+const SchemaVersion = 1
 
 // Writer writes records to a writer, which it does not buffer beyond one line. The
 // first error of the writer stays, and ends all further output.
 type Writer struct {
-	w       io.Writer
+	out     io.Writer
 	clock   event.Clock // the start record's: turns the kernel's times into wall-clock times
 	sockets *conn.Tracker
 	err     error
 	line    object
 }
 
-// New returns a writer.
-func New(w io.Writer) *Writer { return &Writer{w: w} }
+// NewWriter returns a writer.
+func NewWriter(w io.Writer) *Writer { return &Writer{out: w} }
 
 // Flush returns the first error of the writer.
 func (w *Writer) Flush() error { return w.err }
 
-func (w *Writer) begin(kind string, at event.Time) *object {
+func (w *Writer) beginLine(kind string, at event.Time) *object {
 	o := &w.line
 	o.reset()
 	o.str(keyType, kind)
-	o.time(keyTime, w.clock, at)
+	o.optionalTime(keyTime, w.clock, at)
 	return o
 }
 
-func (w *Writer) end() {
+func (w *Writer) endLine() {
 	w.line.closeLine()
 	if w.err == nil {
-		_, w.err = w.w.Write(w.line.b)
+		_, w.err = w.out.Write(w.line.buf)
 	}
 }
 
 // Start writes the record that makes a stream self-contained.
 func (w *Writer) Start(s *event.Start, t *conn.Tracker) {
 	w.clock, w.sockets = s.Clock, t
-	o := w.begin(kindStart, s.Time)
-	o.uint(keySchema, Schema)
+	o := w.beginLine(kindStart, s.Time)
+	o.uint(keySchema, SchemaVersion)
 	if s.Part > 0 {
 		o.uint(keyPart, uint64(s.Part))
 	}
-	o.known(keyBootID, s.BootID)
+	o.optionalStr(keyBootID, s.BootID)
 	o.int(keyClock, int64(s.Clock))
-	o.open(keyTool)
+	o.openObject(keyTool)
 	o.str(keyVersion, s.Version)
-	o.close()
-	o.open(keyHost)
+	o.closeObject()
+	o.openObject(keyHost)
 	o.str(keyKernel, s.Kernel)
 	o.str(keyArch, s.Arch)
-	o.known(keyHostname, s.Hostname)
-	o.close()
+	o.optionalStr(keyHostname, s.Hostname)
+	o.closeObject()
 	if s.NetNS != 0 {
 		o.uint(keyNetNS, uint64(s.NetNS))
 	}
-	o.known(keyFilter, s.Filter)
-	o.open(keySysctl)
+	o.optionalStr(keyFilter, s.Filter)
+	o.openObject(keySysctl)
 	for _, setting := range s.Sysctls {
 		o.name(setting.Name)
-		o.b = appendString(o.b, setting.Value)
+		o.buf = appendString(o.buf, setting.Value)
 	}
-	o.close()
-	o.open(keySources)
+	o.closeObject()
+	o.openObject(keySources)
 	o.str(keyTransitions, s.Sources.Transitions)
 	o.str(keyTimewait, s.Sources.Timewait)
 	o.str(keyOwner, s.Sources.Owner)
 	o.str(keyResets, s.Sources.Resets)
 	o.str(keyCalls, s.Sources.Calls)
-	o.close()
-	w.end()
+	o.closeObject()
+	w.endLine()
 }
 
 // Transition writes a transition and, where an end's verdict stands with it, the
@@ -85,10 +85,10 @@ func (w *Writer) Start(s *event.Start, t *conn.Tracker) {
 // was told, has a socket record instead.
 func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	if t.Stays() {
-		w.socket(t.Time, whenChange, step.End)
+		w.writeSocket(t.Time, whenChange, step.End)
 		return
 	}
-	o := w.begin(kindTransition, t.Time)
+	o := w.beginLine(kindTransition, t.Time)
 	o.id(keySocket, t.Socket)
 	o.uint(keyNetNS, uint64(t.NetNS))
 	o.addr(keyLocal, t.Local)
@@ -97,10 +97,10 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	}
 	o.str(keyFrom, t.From.String())
 	o.str(keyTo, t.To.String())
-	o.duration(keyDwell, t.Dwell)
-	o.known(keyCause, string(t.Cause))
+	o.optionalDuration(keyDwell, t.Dwell)
+	o.optionalStr(keyCause, string(t.Cause))
 	if word := t.Mechanism.String(); word != string(t.Cause) {
-		o.known(keyMechanism, word)
+		o.optionalStr(keyMechanism, word)
 	}
 	if t.FinUnsent {
 		o.bool(keyFinUnsent, true)
@@ -108,20 +108,20 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	if t.Error != 0 {
 		o.str(keyError, t.Error.String())
 	}
-	o.known(keyReason, t.Reason)
-	o.known(keyCgroup, t.Cgroup)
-	w.options(&t.Options)
-	w.totals(&t.Totals)
-	o.time(keyUntil, w.clock, t.Until)
-	w.process(keyProcess, t.Process, true)
-	w.end()
+	o.optionalStr(keyReason, t.Reason)
+	o.optionalStr(keyCgroup, t.Cgroup)
+	w.writeOptions(&t.Options)
+	w.writeTotals(&t.Totals)
+	o.optionalTime(keyUntil, w.clock, t.Until)
+	w.writeProcess(keyProcess, t.Process, true)
+	w.endLine()
 	if step.Verdict {
-		w.connection(t.Time, step.End)
+		w.writeConnection(t.Time, step.End)
 	}
 }
 
-// totals writes what a socket counted, where it is known.
-func (w *Writer) totals(t *event.Totals) {
+// writeTotals writes what a socket counted, where it is known.
+func (w *Writer) writeTotals(t *event.Totals) {
 	if t.Known {
 		w.line.uint(keyBytesSent, t.BytesSent)
 		w.line.uint(keyBytesReceived, t.BytesReceived)
@@ -129,130 +129,130 @@ func (w *Writer) totals(t *event.Totals) {
 	}
 }
 
-func (w *Writer) process(k key, p *event.Process, whole bool) {
+func (w *Writer) writeProcess(k key, p *event.Process, whole bool) {
 	if p == nil {
 		return
 	}
 	o := &w.line
 	o.key(k)
-	at, known := o.of(p, whole)
+	at, known := o.findProcess(p, whole)
 	if known {
-		o.b = append(o.b, at.text...)
+		o.buf = append(o.buf, at.text...)
 		return
 	}
-	start := len(o.b)
-	o.b, o.comma = append(o.b, '{'), false
-	w.processKeys(p, whole)
-	o.close()
-	at.process, at.whole, at.text = p, whole, append(at.text[:0], o.b[start:]...)
+	start := len(o.buf)
+	o.buf, o.needsComma = append(o.buf, '{'), false
+	w.writeProcessKeys(p, whole)
+	o.closeObject()
+	at.process, at.whole, at.text = p, whole, append(at.text[:0], o.buf[start:]...)
 }
 
-func (w *Writer) processKeys(p *event.Process, whole bool) {
+func (w *Writer) writeProcessKeys(p *event.Process, whole bool) {
 	o := &w.line
 	o.uint(keyPID, uint64(p.PID))
 	o.str(keyComm, p.Comm)
 	if whole {
 		o.uint(keyUID, uint64(p.UID))
-		o.known(keySource, string(p.Source))
+		o.optionalStr(keySource, string(p.Source))
 	}
 	if p.Signal != 0 {
 		o.uint(keySignal, uint64(p.Signal))
 	}
 }
 
-// processes writes all that have a socket open.
-func (w *Writer) processes(holders []event.Holder) {
+// writeProcesses writes all that have a socket open.
+func (w *Writer) writeProcesses(holders []event.Holder) {
 	if len(holders) == 0 {
 		return
 	}
 	o := &w.line
-	o.array(keyProcesses)
+	o.openArray(keyProcesses)
 	for i := range holders {
-		o.element()
-		w.processKeys(&holders[i].Process, true)
+		o.openElement()
+		w.writeProcessKeys(&holders[i].Process, true)
 		o.int(keyFD, int64(holders[i].FD))
-		o.close()
+		o.closeObject()
 	}
 	o.closeArray()
 }
 
-// connection writes the verdict on one end.
-func (w *Writer) connection(at event.Time, e *conn.End) {
-	o := w.begin(kindConnection, at)
+// writeConnection writes the verdict on one end.
+func (w *Writer) writeConnection(at event.Time, e *conn.End) {
+	o := w.beginLine(kindConnection, at)
 	o.id(keyConnection, e.Connection())
 	o.id(keySocket, e.Socket)
 	if e.Peer != nil {
 		o.id(keyPeer, e.Peer.Socket)
 	}
 	o.uint(keyNetNS, uint64(e.NetNS))
-	o.known(keyCgroup, e.Cgroup)
+	o.optionalStr(keyCgroup, e.Cgroup)
 	o.addr(keyLocal, e.Local())
 	o.addr(keyRemote, e.Remote())
-	o.known(keyRole, e.Role().String())
-	o.time(keyOpened, w.clock, e.Opened)
-	o.time(keyClosed, w.clock, e.Closed)
-	o.known(keyClosedFirst, e.ClosedFirst.String())
-	o.known(keyHow, e.How.String())
-	o.known(keyEnded, e.Ended.String())
-	o.known(keyMechanism, e.Mechanism.String())
-	o.known(keyReason, e.Reason())
+	o.optionalStr(keyRole, e.Role().String())
+	o.optionalTime(keyOpened, w.clock, e.Opened)
+	o.optionalTime(keyClosed, w.clock, e.Closed)
+	o.optionalStr(keyClosedFirst, e.ClosedFirst.String())
+	o.optionalStr(keyHow, e.How.String())
+	o.optionalStr(keyEnded, e.Ended.String())
+	o.optionalStr(keyMechanism, e.Mechanism.String())
+	o.optionalStr(keyReason, e.Reason())
 	if e.Error != 0 {
 		o.str(keyError, e.Error.String())
 	}
-	w.process(keyCloser, e.Closer, false)
-	w.timewait(e)
-	w.states(e.States())
+	w.writeProcess(keyCloser, e.Closer, false)
+	w.writeTimewait(e)
+	w.writeStates(e.States())
 	totals := e.Totals()
-	w.totals(&totals)
+	w.writeTotals(&totals)
 	if e.Incomplete {
 		o.bool(keyIncomplete, true)
 	}
-	w.end()
+	w.endLine()
 }
 
-func (w *Writer) timewait(e *conn.End) {
+func (w *Writer) writeTimewait(e *conn.End) {
 	side, since, until := e.TimeWaitSide()
 	if side == 0 {
 		return
 	}
 	o := &w.line
-	o.open(keyTimewait)
+	o.openObject(keyTimewait)
 	o.str(keySide, side.String())
-	o.time(keySince, w.clock, since)
-	o.time(keyUntil, w.clock, until)
-	o.close()
+	o.optionalTime(keySince, w.clock, since)
+	o.optionalTime(keyUntil, w.clock, until)
+	o.closeObject()
 }
 
-func (w *Writer) states(states []event.Dwell) {
+func (w *Writer) writeStates(states []event.Dwell) {
 	o := &w.line
-	o.array(keyStates)
+	o.openArray(keyStates)
 	for _, dwell := range states {
-		o.element()
+		o.openElement()
 		o.str(keyState, dwell.State.String())
-		o.duration(keyNS, dwell.For)
-		o.close()
+		o.optionalDuration(keyNS, dwell.For)
+		o.closeObject()
 	}
 	o.closeArray()
 }
 
 // Loss writes that events were lost, or that a part of a capture could not be read.
 func (w *Writer) Loss(l event.Loss) {
-	o := w.begin(kindLoss, l.Time)
+	o := w.beginLine(kindLoss, l.Time)
 	if l.Kind == event.LossDamage {
 		o.uint(keyBytes, uint64(l.Bytes))
 	} else {
 		o.uint(keyLost, l.Lost)
 	}
 	o.str(keyKind, string(l.Kind))
-	w.end()
+	w.endLine()
 }
 
 // Stop writes the sockets that are still open, and the last record.
 func (w *Writer) Stop(s event.Stop, _ []event.Finding) {
 	for _, e := range w.sockets.Open() {
-		w.socket(s.Time, whenStop, e)
+		w.writeSocket(s.Time, whenStop, e)
 	}
-	o := w.begin(kindStop, s.Time)
+	o := w.beginLine(kindStop, s.Time)
 	o.str(keyReason, s.Reason)
 	o.uint(keyTransitions, s.Transitions)
 	o.uint(keyConnections, s.Connections)
@@ -261,5 +261,5 @@ func (w *Writer) Stop(s event.Stop, _ []event.Finding) {
 	if s.Forgotten > 0 {
 		o.uint(keyForgotten, s.Forgotten)
 	}
-	w.end()
+	w.endLine()
 }

@@ -30,7 +30,7 @@ func written(t *testing.T, play func(pipeline.Sink) error) []object {
 func stream(t *testing.T, play func(pipeline.Sink) error) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if err := play(jsonl.New(&out)); err != nil {
+	if err := play(jsonl.NewWriter(&out)); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -188,7 +188,7 @@ func TestHostileNamesAreCarried(t *testing.T) {
 	} {
 		tr := at(0, 7, tcpstate.Established, tcpstate.FinWait1, event.CauseClose, by(1, comm, event.MechanismClose))
 		var out bytes.Buffer
-		w := jsonl.New(&out)
+		w := jsonl.NewWriter(&out)
 		w.Transition(&tr, conn.Step{End: &conn.End{}})
 		process := parse(t, out.Bytes())[0]["process"].(map[string]any)
 		// encoding/json takes each wrong byte as one U+FFFD, as the stream does.
@@ -217,7 +217,7 @@ func (f *full) Write(b []byte) (int, error) {
 func TestFirstErrorOfTheWriterStays(t *testing.T) {
 	t.Parallel()
 	w := &full{lines: 2}
-	if err := play(jsonl.New(w)); !errors.Is(err, errFull) {
+	if err := play(jsonl.NewWriter(w)); !errors.Is(err, errFull) {
 		t.Errorf("error %v", err)
 	}
 	if w.writes != 3 {

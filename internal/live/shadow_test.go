@@ -36,7 +36,7 @@ func (s *shown) outputs() pipeline.Sinks {
 	return pipeline.Sinks{
 		text.New(&s.narrow, text.Options{Width: 80, Fit: true, Color: true, Zone: time.UTC}),
 		text.New(&s.usual, text.Options{Width: 120, Zone: time.UTC}),
-		jsonl.New(&s.json),
+		jsonl.NewWriter(&s.json),
 	}
 }
 

@@ -23,7 +23,7 @@ func TestProgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := jsonl.New(f)
+	out := jsonl.NewWriter(f)
 	synthetic.Make(500, out)
 	if err := out.Flush(); err != nil {
 		t.Fatal(err)
