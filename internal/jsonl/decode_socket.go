@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // readSocket reads a socket as it was found, as it stays, or as it is at the end.
@@ -145,42 +144,8 @@ func (v *values) states(raw []byte) []event.Dwell {
 	return states
 }
 
-// readSample reads what had to be looked for.
-func (d *Decoder) readSample(to Records) error {
-	f := &d.fields
-	s := event.Sample{Time: d.values.time(f.get(keyTime)), NetNS: d.uint32(f.get(keyNetNS))}
-	if f.get(keySocket) != nil {
-		if err := d.requireKeys(keyLocal, keyState); err != nil {
-			return err
-		}
-		socket := d.commonSocket()
-		socket.Role, socket.Options = d.role(f.get(keyRole)), d.options(f)
-		d.keeper(&socket, f)
-		d.counters(&socket)
-		s.Socket = &socket
-	}
-	s.Ports = d.ports(f.get(keyPorts))
-	if d.err == nil {
-		to.Sample(&s)
-	}
-	return d.err
-}
-
 // keeper reads what keeps a socket, if it is not a process that works with it.
 func (v *values) keeper(s *event.Socket, f *fields) {
 	s.Timewait, s.Orphan, s.Waits = v.bool(f.get(keyTimewait)), v.bool(f.get(keyOrphan)), v.bool(f.get(keyWaits))
 	s.UID = v.uint32(f.get(keyUID))
-}
-
-func (d *Decoder) counters(s *event.Socket) {
-	f, c := &d.fields, &s.Counters
-	switch {
-	case s.State == tcpstate.Listen && f.get(keyBacklog) != nil:
-		c.Known = true
-		c.Backlog, c.BacklogMax, c.Drops = d.uint32(f.get(keyBacklog)), d.uint32(f.get(keyBacklogMax)), d.uint32(f.get(keyDrops))
-	case f.get(keyUnread) != nil:
-		c.Totals = d.totals()
-		c.Known = true
-		c.Unread, c.Unsent, c.Timeouts = d.uint32(f.get(keyUnread)), d.uint32(f.get(keyUnsent)), d.uint8(f.get(keyTimeouts))
-	}
 }

@@ -235,6 +235,26 @@ func (w *Writer) writeStates(states []event.Dwell) {
 	o.closeArray()
 }
 
+// Finding writes what is wrong.
+func (w *Writer) Finding(f *event.Finding) {
+	o := w.beginLine(kindFinding, f.Time)
+	o.str(keyCode, string(f.Code))
+	o.str(keySeverity, string(f.Severity))
+	o.str(keySummary, f.Summary)
+	o.openArray(keyAdvice)
+	for _, words := range f.Advice {
+		o.elementStr(words)
+	}
+	o.closeArray()
+	o.openArray(keySockets)
+	for _, id := range f.Sockets {
+		o.elementID(id)
+	}
+	o.closeArray()
+	o.uint(keyCount, uint64(f.Count))
+	w.endLine()
+}
+
 // Loss writes that events were lost, or that a part of a capture could not be read.
 func (w *Writer) Loss(l event.Loss) {
 	o := w.beginLine(kindLoss, l.Time)

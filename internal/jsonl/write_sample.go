@@ -40,23 +40,3 @@ func (w *Writer) writeSampledSocket(s *event.Socket) {
 	}
 	w.writeProcesses(s.Holders)
 }
-
-// Finding writes what is wrong.
-func (w *Writer) Finding(f *event.Finding) {
-	o := w.beginLine(kindFinding, f.Time)
-	o.str(keyCode, string(f.Code))
-	o.str(keySeverity, string(f.Severity))
-	o.str(keySummary, f.Summary)
-	o.openArray(keyAdvice)
-	for _, words := range f.Advice {
-		o.elementStr(words)
-	}
-	o.closeArray()
-	o.openArray(keySockets)
-	for _, id := range f.Sockets {
-		o.elementID(id)
-	}
-	o.closeArray()
-	o.uint(keyCount, uint64(f.Count))
-	w.endLine()
-}
