@@ -23,7 +23,7 @@ import (
 func BenchmarkRotate(b *testing.B) {
 	now := event.Time(time.Hour)
 	recorder := capture.NewRecorder(capture.Options{
-		Path: filepath.Join(b.TempDir(), "t.jsonl.gz"), Age: time.Second, Keep: 2, Now: func() event.Time { return now },
+		Path: filepath.Join(b.TempDir(), "t.jsonl.gz"), RotateAge: time.Second, KeepFiles: 2, Now: func() event.Time { return now },
 	})
 	stream := pipeline.New(recorder)
 	stream.Start(start())

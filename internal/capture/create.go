@@ -14,15 +14,15 @@ import (
 // Create makes a file that its owner alone can read: the user behind sudo, if there is
 // one. What exists is left alone, unless it is a regular file that may be replaced.
 func Create(path string, replace bool) (*os.File, error) {
-	f, err := create(path)
+	f, err := createNew(path)
 	if errors.Is(err, fs.ErrExist) && replace {
-		if err := remove(path); err != nil {
+		if err := removeRegular(path); err != nil {
 			return nil, err
 		}
-		f, err = create(path)
+		f, err = createNew(path)
 	}
 	switch {
-	case errors.Is(err, fs.ErrExist) && !regular(path):
+	case errors.Is(err, fs.ErrExist) && !isRegular(path):
 		return nil, fmt.Errorf("%s is no regular file: --json prints the record stream on standard output", path)
 	case errors.Is(err, fs.ErrExist):
 		return nil, existsError{path}
@@ -42,18 +42,19 @@ func (e existsError) Error() string {
 
 func (existsError) Unwrap() error { return fs.ErrExist }
 
-func regular(path string) bool {
+func isRegular(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode().IsRegular()
 }
 
-// create never follows a link: who traces as root may do so in a directory of others.
-func create(path string) (*os.File, error) {
+// createNew creates a file that does not exist. It never follows a link: root may trace in a
+// directory of other users.
+func createNew(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-func remove(path string) error {
-	if !regular(path) {
+func removeRegular(path string) error {
+	if !isRegular(path) {
 		return fmt.Errorf("%s is no regular file, which is not replaced", path)
 	}
 	if err := os.Remove(path); err != nil {
@@ -71,20 +72,20 @@ func giveToUser(f *os.File) {
 	}
 }
 
-// Beside is a name in the directory of a file, and of its format, for what shall become
-// that file.
-func Beside(path string) string {
+// TemporaryPath returns a path in the directory of a file, with the same ending, for what will
+// become that file.
+func TemporaryPath(path string) string {
 	dir, base := filepath.Split(path)
 	return filepath.Join(dir, fmt.Sprintf(".%08x-%s", rand.Uint32(), base))
 }
 
-// Placeable says, by its error, whether a file may have a name: what exists is left alone,
-// unless it is a regular file that may be replaced.
-func Placeable(path string, replace bool) error {
+// CheckPath returns an error if a file must not get a path: what exists is left alone, unless
+// it is a regular file that may be replaced.
+func CheckPath(path string, replace bool) error {
 	switch _, err := os.Lstat(path); {
 	case err != nil:
 		return nil // or creating it tells
-	case !regular(path):
+	case !isRegular(path):
 		return fmt.Errorf("%s is no regular file, which is not replaced", path)
 	case !replace:
 		return existsError{path}
@@ -92,9 +93,9 @@ func Placeable(path string, replace bool) error {
 	return nil
 }
 
-// Place gives a file that is whole its name, if that is Placeable.
-func Place(from, path string, replace bool) error {
-	if err := Placeable(path, replace); err != nil {
+// MoveTo moves a complete file to its path, if CheckPath has no objection.
+func MoveTo(from, path string, replace bool) error {
+	if err := CheckPath(path, replace); err != nil {
 		return err
 	}
 	if err := os.Rename(from, path); err != nil {

@@ -22,14 +22,14 @@ var (
 
 // Reader reads a capture, and trusts nothing in it.
 type Reader struct {
-	Name    string
-	file    *os.File
-	pipe    *io.PipeWriter // where it is no regular file
-	blocks  *block.Reader
-	decoder *jsonl.Decoder
-	started bool // a record was read
-	damaged bool
-	lines   int
+	Name      string
+	file      *os.File
+	pipe      *io.PipeWriter // where it is no regular file
+	blocks    *block.Reader
+	decoder   *jsonl.Decoder
+	hasRecord bool // a record was read
+	hasDamage bool
+	lines     int
 }
 
 // Damage is a part of a capture that could not be read.
@@ -55,13 +55,13 @@ func Open(path string, wait func()) (*Reader, error) {
 		}
 		r.file = f
 	}
-	r.blocks = block.NewReader(r.source(), block.Options{Wait: wait})
+	r.blocks = block.NewReader(r.openSource(), block.Options{Wait: wait})
 	return r, nil
 }
 
-// source is what is read: the file or, where a read may take for ever, a pipe that
+// openSource returns what is read: the file or, where a read may take for ever, a pipe that
 // Interrupt can end.
-func (r *Reader) source() io.Reader {
+func (r *Reader) openSource() io.Reader {
 	if info, err := r.file.Stat(); err == nil && info.Mode().IsRegular() {
 		return r.file
 	}
@@ -113,10 +113,10 @@ func (r *Reader) Read(to jsonl.Records) error {
 	var damage *block.Damage
 	switch {
 	case errors.As(err, &damage):
-		r.damaged = true
-		return r.damage(damage)
+		r.hasDamage = true
+		return r.damageAt(damage)
 	case errors.Is(err, io.EOF):
-		return r.end()
+		return r.endError()
 	case err != nil:
 		return fmt.Errorf("read %s: %w", r.Name, err)
 	}
@@ -124,26 +124,26 @@ func (r *Reader) Read(to jsonl.Records) error {
 	err = r.decoder.Decode(line, to)
 	switch {
 	case err == nil:
-		r.started = true
+		r.hasRecord = true
 		return nil
 	case errors.Is(err, jsonl.ErrNewerSchema):
 		return fmt.Errorf("%s: %w", r.Name, err)
-	case !r.started && !r.damaged:
+	case !r.hasRecord && !r.hasDamage:
 		return fmt.Errorf("%s: %w: line %d: %w", r.Name, ErrNotCapture, r.lines, err)
 	}
-	return r.damage(&block.Damage{Bytes: int64(len(line)) + 1, Err: fmt.Errorf("line %d: %w", r.lines, err)})
+	return r.damageAt(&block.Damage{Bytes: int64(len(line)) + 1, Err: fmt.Errorf("line %d: %w", r.lines, err)})
 }
 
-func (r *Reader) damage(d *block.Damage) error {
+func (r *Reader) damageAt(d *block.Damage) error {
 	return &Damage{Damage: *d, After: r.decoder.Last()}
 }
 
-// end says how the file ends where nothing in it could be used.
-func (r *Reader) end() error {
+// endError returns how the file ends: io.EOF, or why nothing in it could be used.
+func (r *Reader) endError() error {
 	switch {
 	case r.decoder.Last() != 0:
 		return io.EOF
-	case r.damaged:
+	case r.hasDamage:
 		return fmt.Errorf("%s: %w: no record in it can be read", r.Name, ErrNotCapture)
 	case r.lines == 0:
 		return fmt.Errorf("%s: %w", r.Name, ErrEmpty)

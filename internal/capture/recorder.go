@@ -21,47 +21,47 @@ import (
 type Options struct {
 	Path    string // the format goes by its ending: .gz, .zst, else plain lines
 	Replace bool   // a file that exists
-	// Size and Age are when to go on in another file, in bytes on disk; 0: never. A file
+	// RotateSize and RotateAge are when to go on in another file, in bytes on disk; 0: never. A file
 	// may become larger by what is not compressed yet, and by the sockets that it begins
 	// with: as much again comes behind them.
-	Size int64
-	Age  time.Duration
-	// Keep is how many files stay, those of earlier recordings among them, and Last how old
+	RotateSize int64
+	RotateAge  time.Duration
+	// KeepFiles is how many files stay, those of earlier recordings among them, and KeepFor how old
 	// the end of one of this recording's may become; 0: all do.
-	Keep int
-	Last time.Duration
-	// Now is the clock of the records, for Age. Without it no file ends by its age while
+	KeepFiles int
+	KeepFor   time.Duration
+	// Now is the clock of the records, for RotateAge. Without it no file ends by its age while
 	// no record comes.
 	Now func() event.Time
 }
 
 // rotates reports whether the recording goes on from file to file.
-func (o *Options) rotates() bool { return o.Size > 0 || o.Age > 0 }
+func (o *Options) rotates() bool { return o.RotateSize > 0 || o.RotateAge > 0 }
 
 // Recorder is an output that writes the stream to one file, or to one after another. Each
 // is complete in itself: it begins with a start record and the sockets that are alive
 // then, and ends with a stop record. The first error stays, and ends the recording.
 type Recorder struct {
 	Options
-	parts   parts
-	start   event.Start
-	sockets *conn.Tracker
-	file    *block.Writer
-	lines   *jsonl.Writer
-	raw     counter      // bytes in the file, before they are compressed
-	head    int64        // of them, what every file begins with
-	began   event.Time   // of the file
-	base    conn.Summary // when the file began
-	lost    uint64       // in the file
-	result  Result
-	own     []part // that are kept by time, but for the last one
-	stopped bool
-	err     error
-	closing chan ended // has how the file before ended; nil: there is none
+	names         partNames
+	start         event.Start
+	sockets       *conn.Tracker
+	file          *block.Writer
+	lines         *jsonl.Writer
+	lineBytes     counter      // counts the bytes in the file, before they are compressed
+	headBytes     int64        // how many of them are the start record and the first sockets
+	fileStart     event.Time   // when the file began
+	summaryBefore conn.Summary // when the file began
+	lostInFile    uint64       // events
+	result        Result
+	ownParts      []endedPart // of this recording, which KeepFor keeps; without the last one
+	stopped       bool
+	err           error
+	closing       chan closedFile // has how the file before ended; nil: there is none
 }
 
-// part is a file that ended.
-type part struct {
+// endedPart is a file that ended.
+type endedPart struct {
 	path string
 	end  event.Time
 }
@@ -78,18 +78,18 @@ func (c *counter) Write(p []byte) (int, error) {
 	return c.w.Write(p)
 }
 
-// ended is how a file ended.
-type ended struct {
+// closedFile is how a file ended.
+type closedFile struct {
 	size int64
 	err  error
 }
 
 // NewRecorder returns a recorder. The file is made by Start.
 func NewRecorder(o Options) *Recorder {
-	return &Recorder{Options: o, parts: partsOf(o.Path)}
+	return &Recorder{Options: o, names: partNamesOf(o.Path)}
 }
 
-// Start implements pipeline.Output.
+// Start implements pipeline.Sink.
 func (r *Recorder) Start(s *event.Start, t *conn.Tracker) {
 	if r.sockets != nil {
 		r.err = errors.New("the files are of several recordings, and a file takes one: write them one by one")
@@ -98,7 +98,7 @@ func (r *Recorder) Start(s *event.Start, t *conn.Tracker) {
 	r.start, r.sockets = *s, t
 	if !r.rotates() {
 		f, err := Create(r.Path, r.Replace)
-		r.open(f, r.Path, err, s.Time)
+		r.openFile(f, r.Path, err, s.Time)
 		return
 	}
 	r.start.Part = 1
@@ -108,23 +108,23 @@ func (r *Recorder) Start(s *event.Start, t *conn.Tracker) {
 // openPart begins the next file of a recording that goes on from file to file. The numbers
 // of others are passed over, whatever may be replaced.
 func (r *Recorder) openPart(at event.Time) {
-	number, err := r.parts.last()
+	number, err := r.names.last()
 	for err == nil {
 		number++
 		var f *os.File
-		path := r.parts.path(number)
+		path := r.names.path(number)
 		if f, err = Create(path, false); errors.Is(err, fs.ErrExist) {
 			err = nil
 			continue
 		}
-		r.open(f, path, err, at)
+		r.openFile(f, path, err, at)
 		return
 	}
 	r.err = err
 }
 
-// open begins a file.
-func (r *Recorder) open(f *os.File, path string, err error, at event.Time) {
+// openFile begins a file.
+func (r *Recorder) openFile(f *os.File, path string, err error, at event.Time) {
 	if err != nil {
 		r.err = err
 		return
@@ -132,90 +132,90 @@ func (r *Recorder) open(f *os.File, path string, err error, at event.Time) {
 	r.result.Files++
 	r.result.Path = path
 	r.file = block.NewWriter(f, block.FormatOf(path))
-	r.raw = counter{w: r.file}
-	r.lines = jsonl.NewWriter(&r.raw)
-	r.began, r.base, r.lost = at, r.sockets.Summary, 0
+	r.lineBytes = counter{w: r.file}
+	r.lines = jsonl.NewWriter(&r.lineBytes)
+	r.fileStart, r.summaryBefore, r.lostInFile = at, r.sockets.Summary, 0
 	r.start.Time = at
 	r.lines.Start(&r.start, r.sockets)
 }
 
-// Found implements pipeline.Output.
+// Found implements pipeline.Sink.
 func (r *Recorder) Found(at event.Time, e *conn.End, known bool) {
 	if r.err == nil {
 		r.lines.Found(at, e, known)
 	}
 }
 
-// Transition implements pipeline.Output.
+// Transition implements pipeline.Sink.
 func (r *Recorder) Transition(t *event.Transition, step conn.Step) {
 	if r.err == nil {
 		r.lines.Transition(t, step)
-		r.rotate(t.Time)
+		r.rotateIfDue(t.Time)
 	}
 }
 
-// CallFailed implements pipeline.Output.
+// CallFailed implements pipeline.Sink.
 func (r *Recorder) CallFailed(c *event.CallFailed) {
 	if r.err == nil {
 		r.lines.CallFailed(c)
-		r.rotate(c.Time)
+		r.rotateIfDue(c.Time)
 	}
 }
 
-// Sample implements pipeline.Output.
+// Sample implements pipeline.Sink.
 func (r *Recorder) Sample(s *event.Sample) {
 	if r.err == nil {
 		r.lines.Sample(s)
-		r.rotate(s.Time)
+		r.rotateIfDue(s.Time)
 	}
 }
 
-// Finding implements pipeline.Output.
+// Finding implements pipeline.Sink.
 func (r *Recorder) Finding(f *event.Finding) {
 	if r.err == nil {
 		r.lines.Finding(f)
 	}
 }
 
-// Loss implements pipeline.Output.
+// Loss implements pipeline.Sink.
 func (r *Recorder) Loss(l event.Loss) {
 	if r.err == nil {
-		r.lost += l.Lost
+		r.lostInFile += l.Lost
 		r.result.Lost += l.Lost
 		r.lines.Loss(l)
-		r.rotate(l.Time)
+		r.rotateIfDue(l.Time)
 	}
 }
 
-// Stop implements pipeline.Output.
+// Stop implements pipeline.Sink.
 func (r *Recorder) Stop(s event.Stop, findings []event.Finding) {
 	r.result.Findings, r.result.Summary, r.stopped = findings, r.sockets.Summary, true
 	if r.err == nil {
-		r.end(s)
+		r.endFile(s)
 	}
 }
 
-// end writes the last records of the file. What its stop record counts is the file's.
-func (r *Recorder) end(s event.Stop) {
+// endFile writes the last records of the file. What its stop record counts is the file's.
+func (r *Recorder) endFile(s event.Stop) {
 	summary := &r.sockets.Summary
-	s.Transitions = uint64(summary.Transitions - r.base.Transitions)
-	s.Connections = uint64(summary.Connections - r.base.Closed())
-	s.Open, s.Lost = uint64(summary.Open()), r.lost
-	s.Forgotten = uint64(summary.Forgotten - r.base.Forgotten)
+	s.Transitions = uint64(summary.Transitions - r.summaryBefore.Transitions)
+	s.Connections = uint64(summary.Connections - r.summaryBefore.Closed())
+	s.Open, s.Lost = uint64(summary.Open()), r.lostInFile
+	s.Forgotten = uint64(summary.Forgotten - r.summaryBefore.Forgotten)
 	r.lines.Stop(s, nil)
 }
 
-// Flush implements pipeline.Output. What was recorded is on disk a second later, without it.
+// Flush implements pipeline.Sink. What was recorded is on disk a second later, without it.
 func (r *Recorder) Flush() error {
 	if r.err == nil && r.file != nil && r.Now != nil {
-		r.rotate(r.Now())
+		r.rotateIfDue(r.Now())
 	}
-	r.check()
+	r.takeError()
 	return r.err
 }
 
-// check takes the first error of the lines or of the file.
-func (r *Recorder) check() {
+// takeError takes the first error of the lines or of the file.
+func (r *Recorder) takeError() {
 	if r.err == nil && r.file != nil {
 		r.err = cmp.Or(r.lines.Flush(), r.file.Err())
 	}
@@ -223,11 +223,11 @@ func (r *Recorder) check() {
 
 // Close ends the last file. It returns the recording's first error.
 func (r *Recorder) Close() error {
-	r.check()
-	r.join()
+	r.takeError()
+	r.awaitClosing()
 	if r.file != nil {
-		r.closeAside()
-		r.join()
+		r.closeInBackground()
+		r.awaitClosing()
 	}
 	return r.err
 }
@@ -257,6 +257,6 @@ type Result struct {
 // Result returns what the recording has come to, once it is closed.
 func (r *Recorder) Result() Result {
 	result := r.result
-	result.Pattern = r.parts.pattern()
+	result.Pattern = r.names.pattern()
 	return result
 }

@@ -4,21 +4,22 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// rotate goes on in another file, if it is time. The record before is whole by then, with
+// rotateIfDue begins another file, if it is time. The record before is whole by then, with
 // all that was derived from it but findings.
-func (r *Recorder) rotate(at event.Time) {
-	large := r.Size > 0 && r.file.Size() >= r.Size && r.raw.bytes >= 2*r.head
-	if !r.stopped && (large || r.Age > 0 && at.Sub(r.began) >= r.Age) {
-		r.next(at)
+func (r *Recorder) rotateIfDue(at event.Time) {
+	large := r.RotateSize > 0 && r.file.Size() >= r.RotateSize && r.lineBytes.bytes >= 2*r.headBytes
+	if !r.stopped && (large || r.RotateAge > 0 && at.Sub(r.fileStart) >= r.RotateAge) {
+		r.nextFile(at)
 	}
 }
 
-func (r *Recorder) next(at event.Time) {
-	r.end(event.Stop{Time: at, Reason: event.StopRotated})
-	r.check()
-	r.join()
-	r.own = append(r.own, part{r.result.Path, at})
-	r.closeAside()
+// nextFile ends the file, and begins the next one.
+func (r *Recorder) nextFile(at event.Time) {
+	r.endFile(event.Stop{Time: at, Reason: event.StopRotated})
+	r.takeError()
+	r.awaitClosing()
+	r.ownParts = append(r.ownParts, endedPart{r.result.Path, at})
+	r.closeInBackground()
 	if r.err != nil {
 		return
 	}
@@ -26,24 +27,24 @@ func (r *Recorder) next(at event.Time) {
 	r.openPart(at)
 	if r.err == nil {
 		r.lines.Resume(at)
-		r.head = r.raw.bytes
-		r.err = r.prune(at)
+		r.headBytes = r.lineBytes.bytes
+		r.err = r.removeOld(at)
 	}
 }
 
-// closeAside ends the file while the recording goes on: the disk may take its time, and
+// closeInBackground closes the file while the recording goes on: the disk may take its time, and
 // records must not wait for it.
-func (r *Recorder) closeAside() {
-	file, closing := r.file, make(chan ended, 1)
+func (r *Recorder) closeInBackground() {
+	file, closing := r.file, make(chan closedFile, 1)
 	r.file, r.closing = nil, closing
 	go func() {
 		err := file.Close()
-		closing <- ended{file.Size(), err}
+		closing <- closedFile{file.Size(), err}
 	}()
 }
 
-// join waits for the file before.
-func (r *Recorder) join() {
+// awaitClosing waits until the file before is closed.
+func (r *Recorder) awaitClosing() {
 	if r.closing == nil {
 		return
 	}
@@ -55,19 +56,19 @@ func (r *Recorder) join() {
 	}
 }
 
-// prune removes the files that need not be kept.
-func (r *Recorder) prune(at event.Time) error {
-	for r.Last > 0 && len(r.own) > 0 && at.Sub(r.own[0].end) > r.Last {
-		if err := removePart(r.own[0].path); err != nil {
+// removeOld removes the files that need not be kept.
+func (r *Recorder) removeOld(at event.Time) error {
+	for r.KeepFor > 0 && len(r.ownParts) > 0 && at.Sub(r.ownParts[0].end) > r.KeepFor {
+		if err := removePart(r.ownParts[0].path); err != nil {
 			return err
 		}
-		r.own = r.own[1:]
+		r.ownParts = r.ownParts[1:]
 	}
-	if r.Last == 0 {
-		r.own = nil // nobody asks
+	if r.KeepFor == 0 {
+		r.ownParts = nil // nobody asks
 	}
-	if r.Keep == 0 {
+	if r.KeepFiles == 0 {
 		return nil
 	}
-	return r.parts.prune(r.Keep)
+	return r.names.removeAllBut(r.KeepFiles)
 }

@@ -100,7 +100,7 @@ func TestEachFileIsCompleteInItself(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			tell := func(to jsonl.Records) { tell(to, 20, seed) }
-			stream, shown := record(t, capture.Options{Path: filepath.Join(dir, "t.jsonl"), Age: 1}, tell)
+			stream, shown := record(t, capture.Options{Path: filepath.Join(dir, "t.jsonl"), RotateAge: 1}, tell)
 			all := files(t, filepath.Join(dir, "t.*.jsonl"))
 			if len(all) < 80 {
 				t.Fatalf("%d files only", len(all))
@@ -132,7 +132,7 @@ func TestRotationBySizeAndNumber(t *testing.T) {
 		t.Run(ending, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			o := capture.Options{Path: filepath.Join(dir, "t"+ending), Size: 64 << 10, Keep: 3}
+			o := capture.Options{Path: filepath.Join(dir, "t"+ending), RotateSize: 64 << 10, KeepFiles: 3}
 			stream, _ := record(t, o, func(to jsonl.Records) { tell(to, 6_000, 1) })
 			kept := files(t, filepath.Join(dir, "t.*"+ending))
 			if len(kept) != 3 {
@@ -153,7 +153,7 @@ func TestRotationBySizeAndNumber(t *testing.T) {
 func TestAnEarlierRunsFilesStay(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	o := capture.Options{Path: filepath.Join(dir, "t.jsonl"), Age: time.Hour}
+	o := capture.Options{Path: filepath.Join(dir, "t.jsonl"), RotateAge: time.Hour}
 	short := func(to jsonl.Records) { tell(to, 1, 1) }
 	record(t, o, short)
 	first, err := os.ReadFile(filepath.Join(dir, "t.000001.jsonl"))
@@ -167,8 +167,8 @@ func TestAnEarlierRunsFilesStay(t *testing.T) {
 	if names := files(t, filepath.Join(dir, "*")); len(names) != 2 {
 		t.Errorf("files %v", names)
 	}
-	o.Keep = 1
-	o.Age = 1
+	o.KeepFiles = 1
+	o.RotateAge = 1
 	for _, name := range []string{"t.1.jsonl", "t.000001.jsonl.bak", "other.000001.jsonl", "t.jsonl"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -189,7 +189,7 @@ func TestTheLastPartIsKeptByTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	const last = 200 * time.Millisecond
-	stream, _ := record(t, capture.Options{Path: filepath.Join(dir, "t.jsonl"), Age: last / 10, Last: last}, func(to jsonl.Records) { tell(to, 20, 1) })
+	stream, _ := record(t, capture.Options{Path: filepath.Join(dir, "t.jsonl"), RotateAge: last / 10, KeepFor: last}, func(to jsonl.Records) { tell(to, 20, 1) })
 	names := files(t, filepath.Join(dir, "*"))
 	if names[0] != old {
 		t.Errorf("an earlier recording's file is gone: %v", names)
@@ -216,7 +216,7 @@ func timeOf(t *testing.T, line string) time.Time {
 func TestManySocketsDoNotMakeManyFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	record(t, capture.Options{Path: filepath.Join(dir, "t.jsonl"), Size: 1}, func(to jsonl.Records) {
+	record(t, capture.Options{Path: filepath.Join(dir, "t.jsonl"), RotateSize: 1}, func(to jsonl.Records) {
 		to.Start(start())
 		for i := range 2000 {
 			s := event.Socket{
@@ -240,7 +240,7 @@ func TestARecordingThatStoppedDoesNotRotate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	now := event.Time(time.Hour)
-	recorder := capture.NewRecorder(capture.Options{Path: filepath.Join(dir, "t.jsonl"), Age: time.Second, Now: func() event.Time { return now }})
+	recorder := capture.NewRecorder(capture.Options{Path: filepath.Join(dir, "t.jsonl"), RotateAge: time.Second, Now: func() event.Time { return now }})
 	stream := pipeline.New(recorder)
 	stream.Start(start())
 	stream.Stop(event.Stop{Time: now, Reason: "signal"})
@@ -272,7 +272,7 @@ func TestAnIdleRecordingRotates(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	now := event.Time(time.Hour)
-	recorder := capture.NewRecorder(capture.Options{Path: filepath.Join(dir, "t.jsonl"), Age: time.Minute, Now: func() event.Time { return now }})
+	recorder := capture.NewRecorder(capture.Options{Path: filepath.Join(dir, "t.jsonl"), RotateAge: time.Minute, Now: func() event.Time { return now }})
 	stream := pipeline.New(recorder)
 	stream.Start(start())
 	for range 3 {

@@ -55,10 +55,10 @@ func rewrite(ctx context.Context, app *app, o *traceOptions, options replay.Opti
 		return usagef("%s is read and written: give another file to write", o.write)
 	}
 	path := o.write
-	if err := capture.Placeable(path, o.force); err != nil {
+	if err := capture.CheckPath(path, o.force); err != nil {
 		return err
 	}
-	o.write = capture.Beside(path)
+	o.write = capture.TemporaryPath(path)
 	options.Drop = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(path)}, app.log) }
 	recorder := o.recorder(nil)
 	err := app.replay(ctx, options, outputOf(app, o, recorder), o.json)
@@ -70,7 +70,7 @@ func rewrite(ctx context.Context, app *app, o *traceOptions, options replay.Opti
 		err, whole = errInterrupted, false
 	}
 	if whole {
-		if placing := capture.Place(o.write, path, o.force); placing != nil {
+		if placing := capture.MoveTo(o.write, path, o.force); placing != nil {
 			err, whole = placing, false
 		}
 	}

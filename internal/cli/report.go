@@ -87,7 +87,7 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 	defer stop()
 	options := replay.Options{Files: files, Filter: filter, Drop: app.dropAll}
 	if o.output != "" {
-		if err := capture.Placeable(o.output, o.force); err != nil {
+		if err := capture.CheckPath(o.output, o.force); err != nil {
 			return err
 		}
 		options.Drop = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(o.output)}, app.log) }
@@ -139,8 +139,8 @@ func (o *reportOptions) write(app *app, r *report.Report) error {
 
 // placed writes a file that its owner alone can read. It gets its name once it is whole.
 func placed(path string, replace bool, write func(io.Writer) error) error {
-	beside := capture.Beside(path)
-	f, err := capture.Create(beside, false)
+	temporary := capture.TemporaryPath(path)
+	f, err := capture.Create(temporary, false)
 	if err != nil {
 		return err
 	}
@@ -149,10 +149,10 @@ func placed(path string, replace bool, write func(io.Writer) error) error {
 		err = closing
 	}
 	if err == nil {
-		err = capture.Place(beside, path, replace)
+		err = capture.MoveTo(temporary, path, replace)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(beside))
+		return errors.Join(err, os.Remove(temporary))
 	}
 	return nil
 }

@@ -85,8 +85,8 @@ func (o *writeOptions) recorder(now func() event.Time) *capture.Recorder {
 		age = last
 	}
 	return capture.NewRecorder(capture.Options{
-		Path: o.write, Replace: o.force, Size: int64(o.rotateSize), Age: age,
-		Keep: o.keep, Last: o.keepLast, Now: now,
+		Path: o.write, Replace: o.force, RotateSize: int64(o.rotateSize), RotateAge: age,
+		KeepFiles: o.keep, KeepFor: o.keepLast, Now: now,
 	})
 }
 

@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// parts are the files of a recording that goes on from file to file: trace.jsonl.gz
+// partNames are the names of the files of a recording that goes on from file to file: trace.jsonl.gz
 // becomes trace.000001.jsonl.gz, trace.000002.jsonl.gz and so on.
-type parts struct {
+type partNames struct {
 	dir          string
 	stem, ending string
 }
@@ -22,9 +22,9 @@ type parts struct {
 // endings are what stands behind the number.
 var endings = []string{".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst", ".gz", ".zst", ".jsonl", ".json"}
 
-func partsOf(path string) parts {
+func partNamesOf(path string) partNames {
 	dir, base := filepath.Split(path)
-	p := parts{dir: filepath.Clean(cmp.Or(dir, ".")), stem: base}
+	p := partNames{dir: filepath.Clean(cmp.Or(dir, ".")), stem: base}
 	for _, ending := range endings {
 		if stem, ok := strings.CutSuffix(base, ending); ok && stem != "" {
 			p.stem, p.ending = stem, ending
@@ -34,12 +34,12 @@ func partsOf(path string) parts {
 	return p
 }
 
-func (p parts) path(number int) string {
+func (p partNames) path(number int) string {
 	return filepath.Join(p.dir, fmt.Sprintf("%s.%06d%s", p.stem, number, p.ending))
 }
 
-// number reads the number of a file, or 0 if it is none of the parts.
-func (p parts) number(name string) int {
+// number reads the number of a file, or 0 if it is not one of the parts.
+func (p partNames) number(name string) int {
 	middle, ok := strings.CutPrefix(name, p.stem+".")
 	if !ok {
 		return 0
@@ -53,7 +53,7 @@ func (p parts) number(name string) int {
 }
 
 // numbers are those of the files that there are, in order.
-func (p parts) numbers() ([]int, error) {
+func (p partNames) numbers() ([]int, error) {
 	files, err := os.ReadDir(p.dir)
 	if err != nil {
 		return nil, fmt.Errorf("look for the recording's other files: %w", err)
@@ -69,7 +69,7 @@ func (p parts) numbers() ([]int, error) {
 }
 
 // last is the number of the newest file, or 0 if there is none.
-func (p parts) last() (int, error) {
+func (p partNames) last() (int, error) {
 	numbers, err := p.numbers()
 	if err != nil || len(numbers) == 0 {
 		return 0, err
@@ -78,10 +78,10 @@ func (p parts) last() (int, error) {
 }
 
 // pattern is what a shell finds all of the files by.
-func (p parts) pattern() string { return filepath.Join(p.dir, p.stem+".*"+p.ending) }
+func (p partNames) pattern() string { return filepath.Join(p.dir, p.stem+".*"+p.ending) }
 
-// prune removes the files that need not be kept: all but so many.
-func (p parts) prune(keep int) error {
+// removeAllBut removes all files but the newest ones.
+func (p partNames) removeAllBut(keep int) error {
 	numbers, err := p.numbers()
 	if err != nil {
 		return err
