@@ -22,7 +22,7 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	defer stop()
 	options := replay.Options{
 		Files: o.read, Filter: filter, Duration: o.duration, Count: o.count, FailOn: o.failOn,
-		Drop: app.dropAll,
+		DropPrivileges: app.dropAll,
 	}
 	if o.write == "" {
 		return app.replay(ctx, options, newOutput(app, o), true)
@@ -59,7 +59,7 @@ func rewrite(ctx context.Context, app *app, o *traceOptions, options replay.Opti
 		return err
 	}
 	o.write = capture.TemporaryPath(path)
-	options.Drop = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(path)}, app.log) }
+	options.DropPrivileges = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(path)}, app.log) }
 	recorder := o.recorder(nil)
 	err := app.replay(ctx, options, outputOf(app, o, recorder), o.json)
 	whole := err == nil || damaged(err) || foundFindings(err)

@@ -85,12 +85,12 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	options := replay.Options{Files: files, Filter: filter, Drop: app.dropAll}
+	options := replay.Options{Files: files, Filter: filter, DropPrivileges: app.dropAll}
 	if o.output != "" {
 		if err := capture.CheckPath(o.output, o.force); err != nil {
 			return err
 		}
-		options.Drop = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(o.output)}, app.log) }
+		options.DropPrivileges = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(o.output)}, app.log) }
 	}
 	r := report.New(time.Local)
 	err = app.replay(ctx, options, r, false)

@@ -50,7 +50,7 @@ func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	s := stat.New()
-	err = app.replay(ctx, replay.Options{Files: files, Filter: filter, Drop: app.dropAll}, s, false)
+	err = app.replay(ctx, replay.Options{Files: files, Filter: filter, DropPrivileges: app.dropAll}, s, false)
 	if err != nil && !damaged(err) {
 		return err
 	}

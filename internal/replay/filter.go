@@ -11,17 +11,17 @@ import (
 type filter struct {
 	jsonl.Records
 	event.Filter
-	// deferred has what was told of sockets whose local port was not chosen yet, on which
-	// it depends, and found those that were found so.
-	deferred map[event.ID]*event.Transition
-	found    map[event.ID]*event.Socket
+	// The last transitions of sockets, and older sockets, whose local port was not chosen yet:
+	// whether they match depends on it.
+	waitingTransitions map[event.ID]*event.Transition
+	waitingSockets     map[event.ID]*event.Socket
 }
 
 func newFilter(f event.Filter, to jsonl.Records) jsonl.Records {
 	if f.String() == "" {
 		return to
 	}
-	return &filter{Records: to, Filter: f, deferred: make(map[event.ID]*event.Transition), found: make(map[event.ID]*event.Socket)}
+	return &filter{Records: to, Filter: f, waitingTransitions: make(map[event.ID]*event.Transition), waitingSockets: make(map[event.ID]*event.Socket)}
 }
 
 func (f *filter) match(netns uint32, local, remote netip.AddrPort) bool {
@@ -44,23 +44,23 @@ func (f *filter) Found(s *event.Socket) {
 	switch {
 	case f.match(s.NetNS, s.Local, s.Remote):
 		f.Records.Found(s)
-	case s.Local.Port() == 0 && s.Past != nil && len(f.found) < mostDeferred:
+	case s.Local.Port() == 0 && s.Past != nil && len(f.waitingSockets) < mostWaiting:
 		own := *s
-		f.found[s.Socket] = &own
+		f.waitingSockets[s.Socket] = &own
 	}
 }
 
-// mostDeferred bounds what a capture can make wait.
-const mostDeferred = 1 << 17
+// mostWaiting bounds what a capture can make wait.
+const mostWaiting = 1 << 17
 
 // Transition implements jsonl.Records.
 func (f *filter) Transition(t *event.Transition) {
-	first, found := f.deferred[t.Socket], f.found[t.Socket]
-	delete(f.deferred, t.Socket)
+	first, found := f.waitingTransitions[t.Socket], f.waitingSockets[t.Socket]
+	delete(f.waitingTransitions, t.Socket)
 	switch {
 	case f.match(t.NetNS, t.Local, t.Remote):
 		if found != nil {
-			delete(f.found, t.Socket)
+			delete(f.waitingSockets, t.Socket)
 			found.Local = t.Local
 			f.Records.Found(found)
 		}
@@ -69,11 +69,11 @@ func (f *filter) Transition(t *event.Transition) {
 			f.Records.Transition(first)
 		}
 		f.Records.Transition(t)
-	case t.Local.Port() == 0 && len(f.deferred) < mostDeferred:
+	case t.Local.Port() == 0 && len(f.waitingTransitions) < mostWaiting:
 		own := *t
-		f.deferred[t.Socket] = &own
+		f.waitingTransitions[t.Socket] = &own
 	default:
-		delete(f.found, t.Socket)
+		delete(f.waitingSockets, t.Socket)
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package replay tells a trace again from the captures of it: the same lines, verdicts
+// Package replay shows a trace again from its captures: the same lines, verdicts
 // and findings, as live and replay share all that comes after a record.
 package replay
 
@@ -30,11 +30,11 @@ type Options struct {
 	FailOn []string
 	// Map changes the raw records on their way; nil: it does not.
 	Map func(jsonl.Records) jsonl.Records
-	// Drop is called once the files are open, before anything in them is read, and gives up the
-	// rights that the replay needs no more. nil: all are kept.
-	Drop func() error
-	// Progress is told now and then how many bytes of all files were read, of how many. nil, or
-	// where a file has no length: it is not.
+	// DropPrivileges is called once the files are open, before anything in them is read, and
+	// gives up the rights that the replay no longer needs. nil: all are kept.
+	DropPrivileges func() error
+	// Progress is called now and then with how many bytes of all files were read, of how many.
+	// It is not called if it is nil, or if a file has no length.
 	Progress func(read, size int64)
 	Log      *zap.Logger
 }
@@ -46,16 +46,16 @@ var ErrDamaged = errors.New("damaged or cut off: what could be read was used")
 // capture that cannot be used or of the output. The end of the context is no error.
 func Run(ctx context.Context, o Options, out pipeline.Sink) error {
 	p := &player{Options: o, out: out}
-	files, err := p.open()
+	files, err := p.openFiles()
 	defer closeAll(files)
-	if err == nil && o.Drop != nil {
-		err = o.Drop()
+	if err == nil && o.DropPrivileges != nil {
+		err = o.DropPrivileges()
 	}
-	p.measure(files)
-	for i := 0; i < len(files) && p.done == "" && err == nil; i++ {
-		err = p.file(ctx, files[i])
+	p.addUpSizes(files)
+	for i := 0; i < len(files) && p.endReason == "" && err == nil; i++ {
+		err = p.playFile(ctx, files[i])
 		_, size := files[i].Progress()
-		p.behind += size
+		p.readBefore += size
 		files[i].Close()
 		files[i] = nil // with what it keeps of the file in memory
 	}
@@ -70,11 +70,11 @@ func closeAll(files []*capture.Reader) {
 	}
 }
 
-// open opens the files.
-func (p *player) open() ([]*capture.Reader, error) {
+// openFiles opens the files.
+func (p *player) openFiles() ([]*capture.Reader, error) {
 	var files []*capture.Reader
 	for _, path := range p.Files {
-		r, err := capture.Open(path, p.wait)
+		r, err := capture.Open(path, p.flush)
 		if err != nil {
 			return files, err
 		}
@@ -83,8 +83,8 @@ func (p *player) open() ([]*capture.Reader, error) {
 	return files, nil
 }
 
-// measure adds up how long the files are, if that is asked for and all have a length.
-func (p *player) measure(files []*capture.Reader) {
+// addUpSizes adds up how long the files are, if that is asked for and all have a length.
+func (p *player) addUpSizes(files []*capture.Reader) {
 	if p.Progress == nil {
 		return
 	}
@@ -93,37 +93,37 @@ func (p *player) measure(files []*capture.Reader) {
 		if size == 0 {
 			p.Progress = nil
 		}
-		p.size += size
+		p.totalSize += size
 	}
 }
 
-// tellEvery is after how many records progress is told: some milliseconds.
-const tellEvery = 4096
+// progressEvery is after how many records progress is reported: some milliseconds.
+const progressEvery = 4096
 
-// tell tells the progress now and then.
-func (p *player) tell(r *capture.Reader) {
-	if p.lines++; p.Progress != nil && p.lines%tellEvery == 0 {
+// reportProgress reports the progress now and then.
+func (p *player) reportProgress(r *capture.Reader) {
+	if p.lines++; p.Progress != nil && p.lines%progressEvery == 0 {
 		read, _ := r.Progress()
-		p.Progress(p.behind+read, p.size)
+		p.Progress(p.readBefore+read, p.totalSize)
 	}
 }
 
-// file replays one file, to its end or until enough was replayed.
-func (p *player) file(ctx context.Context, r *capture.Reader) error {
+// playFile replays one file, to its end or until enough was replayed.
+func (p *player) playFile(ctx context.Context, r *capture.Reader) error {
 	defer context.AfterFunc(ctx, r.Interrupt)()
 	p.reader = r
-	for p.done == "" {
+	for p.endReason == "" {
 		err := r.Read(p)
-		p.tell(r)
+		p.reportProgress(r)
 		var damage *capture.Damage
 		switch {
 		case ctx.Err() != nil:
-			p.done = pipeline.Reason(context.Cause(ctx))
+			p.endReason = pipeline.Reason(context.Cause(ctx))
 			return p.err
 		case errors.As(err, &damage):
-			p.hurt(damage)
+			p.reportDamage(damage)
 		case errors.Is(err, io.EOF):
-			p.fileEnds()
+			p.endFile()
 			return p.err
 		case err != nil:
 			return err
@@ -137,20 +137,20 @@ func (p *player) file(ctx context.Context, r *capture.Reader) error {
 
 // finish tells the end, of what was read before an error as well.
 func (p *player) finish() error {
-	p.end()
+	p.endTrace()
 	if p.reader == nil {
 		return nil
 	}
 	if err := p.out.Flush(); err != nil {
-		return writing(err)
+		return writeError(err)
 	}
 	switch {
 	case p.damaged > 0:
 		return ErrDamaged
-	case p.detected:
+	case p.foundFailOn:
 		return pipeline.ErrFindings
 	}
 	return nil
 }
 
-func writing(err error) error { return fmt.Errorf("write the trace: %w", err) }
+func writeError(err error) error { return fmt.Errorf("write the trace: %w", err) }
