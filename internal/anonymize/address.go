@@ -2,17 +2,17 @@ package anonymize
 
 import "net/netip"
 
-// block is a range of addresses that stand for something else than a host anywhere, so
+// specialRange is a range of addresses that stand for something else than a host anywhere, so
 // that an address must neither leave it nor come into it. The first bits, at least those
-// that make the block, are kept.
-type block struct {
+// that make the range, are kept.
+type specialRange struct {
 	prefix netip.Prefix
 	keep   int
 }
 
-// blocks has narrower ones before those that they are in. An address in none of them is
-// ordinary, if it does not stay: whether it is shows in its first 8 bits.
-var blocks = []block{
+// specialRanges has narrower ones before those that they are in. An address in none of them is
+// ordinary, unless it is kept: whether it is shows in its first 8 bits.
+var specialRanges = []specialRange{
 	{netip.MustParsePrefix("0.0.0.0/8"), 8},      // this network
 	{netip.MustParsePrefix("224.0.0.0/4"), 4},    // multicast
 	{netip.MustParsePrefix("240.0.0.0/4"), 4},    // reserved, which some networks use as private addresses
@@ -23,44 +23,44 @@ var blocks = []block{
 	{netip.MustParsePrefix("ff00::/8"), 16},      // multicast: flags and scope
 }
 
-// blockOf returns the block that has the address, or the zero one of an ordinary address.
-func blockOf(a netip.Addr) block {
-	for _, b := range blocks {
-		if b.prefix.Contains(a) {
-			return b
+// specialRangeOf returns the range that has the address, or the zero one for an ordinary address.
+func specialRangeOf(a netip.Addr) specialRange {
+	for _, r := range specialRanges {
+		if r.prefix.Contains(a) {
+			return r
 		}
 	}
-	return block{}
+	return specialRange{}
 }
 
-// stays reports whether the address means the same on every machine. Verdicts rest on the
+// isKept reports whether the address means the same on every machine. Verdicts rest on the
 // unspecified and the loopback ones.
-func stays(a netip.Addr) bool {
+func isKept(a netip.Addr) bool {
 	return a.IsUnspecified() || a.IsLoopback() || a == broadcast
 }
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
-// walk maps an address within its block, or an ordinary one to an ordinary one: it goes
+// mapInRange maps an address within its range, or an ordinary one to an ordinary one: it goes
 // on from image to image until it is there.
 //
-// This is a bijection: raw is one of all addresses with the same first bits, and so goes
-// in circles. Of each circle a walk leaves out the addresses that may not be met, and so
-// leads each of the others to the next of the others, which no second one comes to. At
-// the latest it comes back to where it began.
+// This is a bijection: mapBits is one of all addresses with the same first bits, and so goes
+// in circles. Of each circle the steps leave out the addresses that are not allowed, and so
+// lead each of the others to the next of the others, which no second one comes to. At the
+// latest they come back to where they began.
 //
-// Prefixes are kept among ordinary addresses that have 8 bits in common: whether to walk
+// Prefixes are kept among ordinary addresses that have 8 bits in common: whether to go
 // on is decided by the first 8 bits alone, so that both make the same number of steps,
-// each of which keeps how many bits they share. Within a block the same holds, but for
-// the few addresses that would land on one that stays or in a narrower block.
-func (c *cryptoPAn) walk(a netip.Addr) netip.Addr {
-	if stays(a) {
+// each of which keeps how many bits they share. Within a range the same holds, but for
+// the few addresses that would land on one that stays or in a narrower one.
+func (c *cryptoPAn) mapInRange(a netip.Addr) netip.Addr {
+	if isKept(a) {
 		return a
 	}
-	home := blockOf(a)
+	home := specialRangeOf(a)
 	for {
-		a = c.raw(a, home.keep)
-		if blockOf(a) == home && !stays(a) {
+		a = c.mapBits(a, home.keep)
+		if specialRangeOf(a) == home && !isKept(a) {
 			return a
 		}
 	}
@@ -84,8 +84,8 @@ func (m *Mapper) Addr(a netip.Addr) netip.Addr {
 	a = a.WithZone("")
 	image, ok := m.addrs[a]
 	if !ok {
-		image = m.pan.walk(a)
-		remember(m.addrs, a, image)
+		image = m.pan.mapInRange(a)
+		addToCache(m.addrs, a, image)
 	}
 	return image
 }
@@ -109,13 +109,13 @@ func (m *Mapper) Prefix(p netip.Prefix) netip.Prefix {
 		image := m.Prefix(netip.PrefixFrom(first.Unmap(), p.Bits()-96))
 		return netip.PrefixFrom(netip.AddrFrom16(image.Addr().As16()), image.Bits()+96)
 	}
-	return m.cover(p).Masked()
+	return m.coveringPrefix(p).Masked()
 }
 
-// cover returns the longest prefix that has the images of all ordinary addresses of p.
-// It is as long as p unless that has less than 8 bits: the walk may tear apart what
+// coveringPrefix returns the longest prefix that has the images of all ordinary addresses of p.
+// It is as long as p unless that has less than 8 bits: mapInRange may tear apart what
 // shares no more.
-func (m *Mapper) cover(p netip.Prefix) netip.Prefix {
+func (m *Mapper) coveringPrefix(p netip.Prefix) netip.Prefix {
 	image := netip.PrefixFrom(m.Addr(p.Addr()), p.Bits())
 	for n := range 1 << max(0, 8-p.Bits()) {
 		bytes := p.Addr().AsSlice()

@@ -28,22 +28,22 @@ func newCryptoPAn(key *Key) cryptoPAn {
 	return c
 }
 
-// raw maps an address without regard to what it stands for, but keeps its first bits:
+// mapBits maps an address without regard to what it stands for, but keeps its first bits:
 // none in the published function.
-func (c *cryptoPAn) raw(a netip.Addr, keep int) netip.Addr {
+func (c *cryptoPAn) mapBits(a netip.Addr, keep int) netip.Addr {
 	if a.Is4() {
 		bytes := a.As4()
-		c.flip(bytes[:], keep)
+		c.flipBits(bytes[:], keep)
 		return netip.AddrFrom4(bytes)
 	}
 	bytes := a.As16()
-	c.flip(bytes[:], keep)
+	c.flipBits(bytes[:], keep)
 	return netip.AddrFrom16(bytes)
 }
 
-// flip maps an address in place. The pseudorandom bit for bit i is the first one of the
+// flipBits maps an address in place. The pseudorandom bit for bit i is the first one of the
 // encryption of the i bits before it, filled up with the padding to a block.
-func (c *cryptoPAn) flip(addr []byte, keep int) {
+func (c *cryptoPAn) flipBits(addr []byte, keep int) {
 	c.in = c.pad
 	for i := range len(addr) * 8 {
 		at, bit := i/8, byte(0x80)>>(i%8)

@@ -3,11 +3,11 @@ package anonymize
 import "net/netip"
 
 // Raw maps an address as Crypto-PAn does, but keeps the first bits.
-func (m *Mapper) Raw(a netip.Addr, keep int) netip.Addr { return m.pan.raw(a, keep) }
+func (m *Mapper) Raw(a netip.Addr, keep int) netip.Addr { return m.pan.mapBits(a, keep) }
 
 // Remembered is the number of entries of the largest cache.
 func (m *Mapper) Remembered() int {
-	return max(len(m.addrs), len(m.paths), len(m.processes), len(m.comms.seen), len(m.cgroups.seen), len(m.boots.seen))
+	return max(len(m.addrs), len(m.paths), len(m.processes), len(m.commNames.seen), len(m.cgroupNames.seen), len(m.bootIDs.seen))
 }
 
 // CacheSize is how many entries a cache has at most.

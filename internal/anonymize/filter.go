@@ -8,32 +8,32 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// filter maps a filter as event.Filter.String writes it. What it does not understand is
+// mapFilter maps a filter as event.Filter.String writes it. What it does not understand is
 // left out: it is read into a filter and written anew, so that no other words get by.
-func (m *Mapper) filter(text string) string {
+func (m *Mapper) mapFilter(text string) string {
 	var f event.Filter
 	for words := strings.Fields(text); len(words) > 0; {
-		words = words[take(&f, words):]
+		words = words[takeOption(&f, words):]
 	}
 	f.Host = m.Prefix(f.Host)
 	return f.String()
 }
 
-// take puts the first words into a filter, and returns how many they are.
-func take(f *event.Filter, words []string) int {
+// takeOption puts the first words into a filter, and returns how many they are.
+func takeOption(f *event.Filter, words []string) int {
 	switch words[0] {
 	case "-4", "-6":
 		f.Family = int(words[0][1] - '0')
 		return 1
 	}
-	if len(words) == 1 || !set(f, words[0], words[1]) {
+	if len(words) == 1 || !setOption(f, words[0], words[1]) {
 		return 1
 	}
 	return 2
 }
 
-// set puts an option with a value into a filter, and reports whether it was understood.
-func set(f *event.Filter, option, value string) bool {
+// setOption puts an option with a value into a filter, and reports whether it was understood.
+func setOption(f *event.Filter, option, value string) bool {
 	switch option {
 	case "--port":
 		return setPorts(&f.Ports, value)

@@ -34,13 +34,13 @@ func (p *pseudonyms) sum(name string) []byte {
 	return p.mac.Sum(nil)
 }
 
-// of returns a prefix and as many bytes of the sum in hexadecimal digits.
-func (p *pseudonyms) of(name, prefix string, size int) string {
+// pseudonym returns a prefix and as many bytes of the sum in hexadecimal digits.
+func (p *pseudonyms) pseudonym(name, prefix string, size int) string {
 	image, ok := p.seen[name]
 	if !ok {
 		image = prefix + hex.EncodeToString(p.sum(name)[:size])
-		if len(name) <= longest {
-			remember(p.seen, strings.Clone(name), image)
+		if len(name) <= longestCached {
+			addToCache(p.seen, strings.Clone(name), image)
 		}
 	}
 	return image
@@ -52,7 +52,7 @@ func (m *Mapper) Name(comm string) string {
 	if comm == "" {
 		return ""
 	}
-	return m.comms.of(comm, "proc-", 3)
+	return m.commNames.pseudonym(comm, "proc-", 3)
 }
 
 // Path maps the path of a cgroup. Each component is mapped by itself, as in
@@ -60,19 +60,19 @@ func (m *Mapper) Name(comm string) string {
 func (m *Mapper) Path(path string) string {
 	image, ok := m.paths[path]
 	if !ok {
-		image = m.components(path)
-		if len(path) <= longest {
-			remember(m.paths, strings.Clone(path), image)
+		image = m.mapComponents(path)
+		if len(path) <= longestCached {
+			addToCache(m.paths, strings.Clone(path), image)
 		}
 	}
 	return image
 }
 
-func (m *Mapper) components(path string) string {
+func (m *Mapper) mapComponents(path string) string {
 	components := strings.Split(path, "/")
 	for i, name := range components {
 		if name != "" {
-			components[i] = m.cgroups.of(name, "c-", 4)
+			components[i] = m.cgroupNames.pseudonym(name, "c-", 4)
 		}
 	}
 	return strings.Join(components, "/")
@@ -84,7 +84,7 @@ func (m *Mapper) BootID(id string) string {
 	if id == "" {
 		return ""
 	}
-	uuid := m.boots.sum(id)[:16]
+	uuid := m.bootIDs.sum(id)[:16]
 	uuid[6] = uuid[6]&0x0f | 0x80 // version 8, of no other rule (RFC 9562 section 5.8)
 	uuid[8] = uuid[8]&0x3f | 0x80
 	digits := hex.EncodeToString(uuid)

@@ -17,7 +17,7 @@ func (m *Mapper) Start(s *event.Start) *event.Start {
 	image := *s
 	image.Hostname = ""
 	image.BootID = m.BootID(s.BootID)
-	image.Filter = m.filter(s.Filter)
+	image.Filter = m.mapFilter(s.Filter)
 	return &image
 }
 
@@ -25,10 +25,10 @@ func (m *Mapper) Start(s *event.Start) *event.Start {
 // until the next call, but its process for good: nothing is allocated where all of it was
 // mapped before.
 func (m *Mapper) Transition(t *event.Transition) *event.Transition {
-	image := &m.transition
+	image := &m.lastTransition
 	*image = *t
 	image.Local, image.Remote = m.AddrPort(t.Local), m.AddrPort(t.Remote)
-	image.Process = m.process(t.Process)
+	image.Process = m.mapProcess(t.Process)
 	image.Cgroup = m.Path(t.Cgroup)
 	return image
 }
@@ -40,38 +40,38 @@ func (m *Mapper) Socket(s *event.Socket) *event.Socket {
 	if s == nil {
 		return nil
 	}
-	image := m.socket(s)
+	image := m.mapSocket(s)
 	return &image
 }
 
-func (m *Mapper) socket(s *event.Socket) event.Socket {
+func (m *Mapper) mapSocket(s *event.Socket) event.Socket {
 	image := *s
 	image.Address = 0
 	image.Cgroup = m.Path(s.Cgroup)
 	image.Local, image.Remote = m.AddrPort(s.Local), m.AddrPort(s.Remote)
-	image.Holders = m.holders(s.Holders)
-	image.Past = m.past(s.Past)
+	image.Holders = m.mapHolders(s.Holders)
+	image.Past = m.mapPast(s.Past)
 	return image
 }
 
-func (m *Mapper) holders(holders []event.Holder) []event.Holder {
+func (m *Mapper) mapHolders(holders []event.Holder) []event.Holder {
 	image := slices.Clone(holders)
 	for i := range image {
 		h := &image[i]
-		h.Process = *m.process(&h.Process)
+		h.Process = *m.mapProcess(&h.Process)
 	}
 	return image
 }
 
-func (m *Mapper) past(p *event.Past) *event.Past {
+func (m *Mapper) mapPast(p *event.Past) *event.Past {
 	if p == nil {
 		return nil
 	}
 	image := *p
-	image.Closer, image.Process = m.process(p.Closer), m.process(p.Process)
+	image.Closer, image.Process = m.mapProcess(p.Closer), m.mapProcess(p.Process)
 	if p.Act != nil {
 		act := *p.Act
-		act.Process = m.process(act.Process)
+		act.Process = m.mapProcess(act.Process)
 		image.Act = &act
 	}
 	return &image
@@ -82,14 +82,14 @@ func (m *Mapper) past(p *event.Past) *event.Past {
 func (m *Mapper) CallFailed(c *event.CallFailed) *event.CallFailed {
 	image := *c
 	image.Local, image.Remote = m.AddrPort(c.Local), m.AddrPort(c.Remote)
-	image.Process = m.process(c.Process)
+	image.Process = m.mapProcess(c.Process)
 	image.Holders = slices.Clone(c.Holders)
 	for i := range image.Holders {
 		h := &image.Holders[i]
-		h.Socket = m.socket(&h.Socket)
-		h.Closer = m.process(h.Closer)
+		h.Socket = m.mapSocket(&h.Socket)
+		h.Closer = m.mapProcess(h.Closer)
 	}
-	image.Ports = m.ports(c.Ports)
+	image.Ports = m.mapPorts(c.Ports)
 	return &image
 }
 
@@ -98,11 +98,11 @@ func (m *Mapper) CallFailed(c *event.CallFailed) *event.CallFailed {
 func (m *Mapper) Sample(s *event.Sample) *event.Sample {
 	image := *s
 	image.Socket = m.Socket(s.Socket)
-	image.Ports = m.ports(s.Ports)
+	image.Ports = m.mapPorts(s.Ports)
 	return &image
 }
 
-func (m *Mapper) ports(p *event.PortStock) *event.PortStock {
+func (m *Mapper) mapPorts(p *event.PortStock) *event.PortStock {
 	if p == nil {
 		return nil
 	}
@@ -111,8 +111,8 @@ func (m *Mapper) ports(p *event.PortStock) *event.PortStock {
 	return &image
 }
 
-// process maps a process. Equal ones have one image, as long as it is remembered.
-func (m *Mapper) process(p *event.Process) *event.Process {
+// mapProcess maps a process. Equal ones have one image, as long as it is remembered.
+func (m *Mapper) mapProcess(p *event.Process) *event.Process {
 	if p == nil {
 		return nil
 	}
@@ -122,10 +122,10 @@ func (m *Mapper) process(p *event.Process) *event.Process {
 	}
 	copied := *p
 	copied.Comm = m.Name(p.Comm)
-	if len(p.Comm) <= longest {
+	if len(p.Comm) <= longestCached {
 		key := *p
 		key.Comm = strings.Clone(p.Comm)
-		remember(m.processes, key, &copied)
+		addToCache(m.processes, key, &copied)
 	}
 	return &copied
 }

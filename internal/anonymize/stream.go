@@ -20,5 +20,5 @@ func (s stream) CallFailed(r *event.CallFailed) { s.Records.CallFailed(s.mapper.
 func (s stream) Sample(r *event.Sample)         { s.Records.Sample(s.mapper.Sample(r)) }
 
 func (s stream) Held(id event.ID, holders []event.Holder) {
-	s.Records.Held(id, s.mapper.holders(holders))
+	s.Records.Held(id, s.mapper.mapHolders(holders))
 }
