@@ -8,13 +8,13 @@ import (
 	"github.com/tcptrace/tcptrace/internal/anonymize"
 )
 
-// classes are the blocks that an address neither leaves nor comes into.
+// classes are the ranges that an address neither leaves nor comes into.
 var classes = []string{
 	"0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4",
 	"::ffff:0:0/96", "::/8", "fe80::/64", "fe80::/10", "fec0::/10", "fe00::/8", "ff00::/8",
 }
 
-// class is the block that has an address, or "4" or "6" of an ordinary one.
+// class is the range that has an address, or "4" or "6" of an ordinary one.
 func class(a netip.Addr) string {
 	for _, c := range classes {
 		if netip.MustParsePrefix(c).Contains(a) {
@@ -121,7 +121,7 @@ func TestAddressesKeepTheirClass(t *testing.T) {
 	}
 }
 
-// Ordinary addresses whose raw image is in a special block walk on to the first one that
+// Ordinary addresses whose raw image is in a special range go on to the first one that
 // is not.
 func TestNoAddressLandsInASpecialBlock(t *testing.T) {
 	t.Parallel()
@@ -161,7 +161,7 @@ func before(m *anonymize.Mapper, a netip.Addr, keep int) netip.Addr {
 	return guess()
 }
 
-// Of the addresses that must not be met, the one whose raw image that would be walks on.
+// Of the addresses that must not be met, the one whose raw image that would be goes on.
 func TestNoAddressLandsOnOneThatStays(t *testing.T) {
 	t.Parallel()
 	m := anonymize.New(referenceKey)
@@ -335,7 +335,7 @@ func TestPrefixes(t *testing.T) {
 func TestPrefixesOfMappedForm(t *testing.T) {
 	t.Parallel()
 	m := anonymize.New(referenceKey)
-	a := netip.MustParseAddr("64.14.118.196") // one that walks, unlike others that share 2 bits
+	a := netip.MustParseAddr("64.14.118.196") // one that goes on, unlike others that share 2 bits
 	for bits := range 33 {
 		want := m.Prefix(netip.PrefixFrom(a, bits))
 		got := m.Prefix(netip.PrefixFrom(netip.AddrFrom16(a.As16()), 96+bits))

@@ -39,10 +39,10 @@ var (
 // the work stays in proportion to the file. Files that were not made for it never run
 // out of credit.
 type blocks struct {
-	window *window
-	codec  codec
-	credit int64
-	held   *chunk // the block behind the damage
+	window    *window
+	codec     codec
+	credit    int64
+	nextBlock *chunk // the block behind the damage
 }
 
 func newBlocks(w *window, c codec) *blocks {
@@ -50,27 +50,27 @@ func newBlocks(w *window, c codec) *blocks {
 }
 
 func (b *blocks) next() (chunk, error) {
-	if c := b.held; c != nil {
-		b.held = nil
+	if c := b.nextBlock; c != nil {
+		b.nextBlock = nil
 		return *c, nil
 	}
-	if !b.window.need(1) {
+	if !b.window.ensure(1) {
 		return chunk{}, b.window.err
 	}
-	c, skip, err := b.try()
+	c, skip, err := b.readBlock()
 	if err == nil {
 		return c, nil
 	}
-	return b.damage(skip, err)
+	return b.readDamage(skip, err)
 }
 
-// try reads the block at the start of the window, and leaves it. With an error it
+// readBlock reads the block at the start of the window, and leaves it. With an error it
 // returns how far it is to where the next block may start.
-func (b *blocks) try() (c chunk, skip int, err error) {
+func (b *blocks) readBlock() (c chunk, skip int, err error) {
 	offset := b.window.offset
 	text, size, err := b.codec.decode(b.window)
 	if err == nil {
-		b.leave(size)
+		b.advance(size)
 		return chunk{offset: offset, size: int64(size), text: text}, 0, nil
 	}
 	cost := int64(len(text)+size) + costOfTrying
@@ -81,19 +81,19 @@ func (b *blocks) try() (c chunk, skip int, err error) {
 	return chunk{}, 1, err
 }
 
-func (b *blocks) leave(n int) {
+func (b *blocks) advance(n int) {
 	b.window.drop(n)
 	b.credit = min(b.credit+creditPerByte*int64(n), firstCredit)
 }
 
-// damage returns all up to the next block, which it holds.
-func (b *blocks) damage(skip int, err error) (chunk, error) {
+// readDamage returns all up to the next block, which it holds.
+func (b *blocks) readDamage(skip int, err error) (chunk, error) {
 	bad := chunk{offset: b.window.offset, err: err}
 	cut := err == errCut
-	for b.seek(skip) {
-		c, n, err := b.try()
+	for b.seekBlock(skip) {
+		c, n, err := b.readBlock()
 		if err == nil {
-			b.held = &c
+			b.nextBlock = &c
 			bad.size = c.offset - bad.offset
 			return bad, nil
 		}
@@ -102,12 +102,12 @@ func (b *blocks) damage(skip int, err error) (chunk, error) {
 	rest := b.window.data()
 	b.window.drop(len(rest))
 	bad.size = b.window.offset - bad.offset
-	nul := isNUL(rest)
+	nul := isOnlyNUL(rest)
 	switch {
 	case b.window.err != io.EOF && err == errCut:
 		return chunk{}, b.window.err // which is why the block is not whole
 	case b.window.err == io.EOF:
-		bad.cut = cut || nul
+		bad.isCut = cut || nul
 	}
 	if nul && err == errNoBlock {
 		bad.err = errNUL
@@ -115,28 +115,28 @@ func (b *blocks) damage(skip int, err error) (chunk, error) {
 	return bad, nil
 }
 
-// seek goes to where the next block may start, past the first bytes. It leaves the last
+// seekBlock goes to where the next block may start, past the first bytes. It leaves the last
 // bytes of a file that has none.
-func (b *blocks) seek(skip int) bool {
+func (b *blocks) seekBlock(skip int) bool {
 	for {
-		b.window.need(skip + magicSize)
+		b.window.ensure(skip + magicSize)
 		data := b.window.data()
 		skip = min(skip, len(data))
 		if i := b.codec.find(data[skip:]); i >= 0 {
-			b.leave(skip + i)
+			b.advance(skip + i)
 			return true
 		}
 		// What comes next may complete a magic number.
-		b.leave(max(skip, len(data)-magicSize))
-		if !b.window.need(len(b.window.data()) + 1) {
+		b.advance(max(skip, len(data)-magicSize))
+		if !b.window.ensure(len(b.window.data()) + 1) {
 			return false
 		}
 		skip = 0
 	}
 }
 
-// isNUL reports whether the end of a file is what a lost power supply leaves.
-func isNUL(end []byte) bool {
+// isOnlyNUL reports whether the end of a file is what a lost power supply leaves.
+func isOnlyNUL(end []byte) bool {
 	for _, c := range end {
 		if c != 0 {
 			return false

@@ -5,24 +5,24 @@ import "bytes"
 // detectLimit is how far the first block is looked for where a file begins with damage.
 const detectLimit = 4 << 20
 
-// detect returns the stretches of a capture by what it begins with. It reads no more
+// detectFormat returns the stretches of a capture by what it begins with. It reads no more
 // than the first line, where that is text.
-func detect(w *window) chunks {
+func detectFormat(w *window) chunks {
 	for len(w.data()) < magicSize && bytes.IndexByte(w.data(), '\n') < 0 {
-		if w.more() != nil {
+		if w.readMore() != nil {
 			break
 		}
 	}
 	switch begin := w.data(); {
-	case like(begin, gzipMagic) >= 2:
+	case matchingBytes(begin, gzipMagic) >= 2:
 		return newGzip(w)
-	case like(begin, zstdMagic) >= 3, isSkippable(begin):
+	case matchingBytes(begin, zstdMagic) >= 3, isSkippable(begin):
 		return newZstd(w)
 	case isText(begin[:min(len(begin), 512)]):
-		return &plain{window: w}
+		return &plainChunks{window: w}
 	}
 	for len(w.data()) < detectLimit {
-		if w.more() != nil {
+		if w.readMore() != nil {
 			break
 		}
 	}
@@ -32,12 +32,12 @@ func detect(w *window) chunks {
 	case findGzip(begin) >= 0:
 		return newGzip(w)
 	}
-	return &plain{window: w}
+	return &plainChunks{window: w}
 }
 
-// like returns how many bytes are those of a magic number: one that is damaged gives
+// matchingBytes returns how many bytes are those of a magic number: one that is damaged gives
 // the format away all the same.
-func like(b []byte, magic string) int {
+func matchingBytes(b []byte, magic string) int {
 	same := 0
 	for i := range min(len(b), len(magic)) {
 		if b[i] == magic[i] {

@@ -62,7 +62,7 @@ func (c *cursor) Read(p []byte) (int, error) {
 		c.err = errGzipLimit
 		return 0, io.EOF
 	}
-	if !c.window.need(c.at + 1) {
+	if !c.window.ensure(c.at + 1) {
 		c.err = errCut
 		return 0, io.EOF
 	}
@@ -73,27 +73,27 @@ func (c *cursor) Read(p []byte) (int, error) {
 
 func (g *gzipCodec) decode(w *window) ([]byte, int, error) {
 	g.text = g.text[:0]
-	n, err := gzipHeader(w)
+	n, err := readGzipHeader(w)
 	if err != nil {
 		return nil, n, err
 	}
 	g.cursor.at, g.cursor.err = n, nil
 	g.input.Reset(&g.cursor)
-	err = g.body()
+	err = g.readBody()
 	return g.text, g.cursor.at - g.input.Buffered(), err
 }
 
-// body reads what is behind the header.
-func (g *gzipCodec) body() error {
+// readBody reads what is behind the header.
+func (g *gzipCodec) readBody() error {
 	// It keeps its memory, and fails only with a dictionary.
 	_ = g.flate.(flate.Resetter).Reset(g.input, nil)
 	var err error
 	if g.text, err = appendAll(g.text, g.flate); err != nil {
-		return g.because(err)
+		return g.causeOf(err)
 	}
 	var end [8]byte
 	if _, err := io.ReadFull(g.input, end[:]); err != nil {
-		return g.because(err)
+		return g.causeOf(err)
 	}
 	sum, size := binary.LittleEndian.Uint32(end[:]), binary.LittleEndian.Uint32(end[4:])
 	if sum != crc32.ChecksumIEEE(g.text) || size != uint32(len(g.text)) {
@@ -102,15 +102,15 @@ func (g *gzipCodec) body() error {
 	return nil
 }
 
-// because returns why the input ended, if it did.
-func (g *gzipCodec) because(err error) error {
+// causeOf returns why the input ended, or the error itself if it did not end.
+func (g *gzipCodec) causeOf(err error) error {
 	if g.cursor.err != nil && (err == io.EOF || err == io.ErrUnexpectedEOF) {
 		return g.cursor.err
 	}
 	return err
 }
 
-const firstText = 64 << 10
+const firstTextSize = 64 << 10
 
 // appendAll reads a block.
 func appendAll(text []byte, r io.Reader) ([]byte, error) {
@@ -120,7 +120,7 @@ func appendAll(text []byte, r io.Reader) ([]byte, error) {
 		}
 		if len(text) == cap(text) {
 			// With the odd byte no step is wasted on the last byte.
-			larger := make([]byte, len(text), min(max(2*cap(text), firstText+1), maxBlock+1))
+			larger := make([]byte, len(text), min(max(2*cap(text), firstTextSize+1), maxBlock+1))
 			copy(larger, text)
 			text = larger
 		}
@@ -144,10 +144,10 @@ const (
 	gzipReserved = 0xe0
 )
 
-// gzipHeader returns the size of the header, or of what it has looked at.
-func gzipHeader(w *window) (int, error) {
+// readGzipHeader returns the size of the header, or of what it has looked at.
+func readGzipHeader(w *window) (int, error) {
 	const fixed = 10
-	whole := w.need(fixed)
+	whole := w.ensure(fixed)
 	b := w.data()
 	switch {
 	case !bytes.HasPrefix([]byte(gzipMagic), b[:min(len(b), 3)]), len(b) > 3 && b[3]&gzipReserved != 0:
@@ -157,7 +157,7 @@ func gzipHeader(w *window) (int, error) {
 	}
 	n, flags := fixed, b[3]
 	if flags&gzipExtra != 0 {
-		if !w.need(n + 2) {
+		if !w.ensure(n + 2) {
 			return n, errCut
 		}
 		n += 2 + int(binary.LittleEndian.Uint16(w.data()[n:]))
@@ -167,12 +167,12 @@ func gzipHeader(w *window) (int, error) {
 			continue
 		}
 		var err error
-		if n, err = pastNUL(w, n); err != nil {
+		if n, err = skipText(w, n); err != nil {
 			return n, err
 		}
 	}
 	if flags&gzipSum != 0 {
-		if !w.need(n + 2) {
+		if !w.ensure(n + 2) {
 			return n, errCut
 		}
 		b := w.data()
@@ -184,10 +184,10 @@ func gzipHeader(w *window) (int, error) {
 	return n, nil
 }
 
-// pastNUL returns where the text of a header ends that starts at n.
-func pastNUL(w *window, n int) (int, error) {
+// skipText returns where the text of a header ends that starts at n.
+func skipText(w *window, n int) (int, error) {
 	for ; n < maxBlock; n = len(w.data()) {
-		if !w.need(n + 1) {
+		if !w.ensure(n + 1) {
 			return n, errCut
 		}
 		if i := bytes.IndexByte(w.data()[n:], 0); i >= 0 {

@@ -5,91 +5,91 @@ import (
 	"io"
 )
 
-// hurt adds to the damage.
-func (r *Reader) hurt(from, to int64, err error, cut bool) {
-	if r.bad == nil {
-		r.bad = &Damage{Offset: from, Bytes: to - from, Err: err}
+// addDamage adds to the damage.
+func (r *Reader) addDamage(from, to int64, err error, cut bool) {
+	if r.damage == nil {
+		r.damage = &Damage{Offset: from, Bytes: to - from, Err: err}
 	}
-	r.bad.Bytes = max(r.bad.Bytes, to-r.bad.Offset)
-	r.bad.Cut = cut
+	r.damage.Bytes = max(r.damage.Bytes, to-r.damage.Offset)
+	r.damage.Cut = cut
 }
 
-// where returns the place of the first bytes of text in the file.
-func (r *Reader) where(n int) (from, to int64) {
-	from, to = r.last.offset, r.last.offset+r.last.size
-	if r.plain {
+// offsetsOf returns where the first bytes of text begin and end in the file.
+func (r *Reader) offsetsOf(n int) (from, to int64) {
+	from, to = r.chunk.offset, r.chunk.offset+r.chunk.size
+	if r.isPlain {
 		from = to - int64(len(r.text))
 		to = from + int64(n)
 	}
 	return from, to
 }
 
-// pass passes a line, or the rest of one, that is damage.
-func (r *Reader) pass(n int) {
-	from, to := r.where(n)
+// skipDamaged skips a line, or the rest of one, that is damage.
+func (r *Reader) skipDamaged(n int) {
+	from, to := r.offsetsOf(n)
 	if len(r.tail) > 0 {
-		from = r.from
+		from = r.tailOffset
 	}
 	err := errLongLine
-	if r.nul && hasNUL(r.text[:n]) {
+	if r.hasNUL && containsNUL(r.text[:n]) {
 		err = errNUL
 	}
-	r.hurt(from, to, err, false)
-	r.skip = r.text[n-1] != '\n'
+	r.addDamage(from, to, err, false)
+	r.skipLine = r.text[n-1] != '\n'
 	r.tail, r.text = r.tail[:0], r.text[n:]
 }
 
-// keep keeps the start of a line, which the next text goes on with.
-func (r *Reader) keep() {
+// keepTail keeps the start of a line, which the next text goes on with.
+func (r *Reader) keepTail() {
 	switch {
 	case len(r.text) == 0:
 		return
-	case r.skip || r.nul && hasNUL(r.text) || len(r.tail)+len(r.text) > maxLine:
-		r.pass(len(r.text))
+	case r.skipLine || r.hasNUL && containsNUL(r.text) || len(r.tail)+len(r.text) > maxLine:
+		r.skipDamaged(len(r.text))
 		return
 	case len(r.tail) == 0:
-		r.from, _ = r.where(0)
+		r.tailOffset, _ = r.offsetsOf(0)
 	}
 	r.tail, r.text = append(r.tail, r.text...), nil
 }
 
-// load gets the next text.
-func (r *Reader) load() error {
+// loadChunk reads the next text, or adds to the damage.
+func (r *Reader) loadChunk() error {
 	if r.chunks == nil {
-		r.chunks = detect(&r.window)
-		_, r.plain = r.chunks.(*plain)
+		r.chunks = detectFormat(&r.window)
+		_, r.isPlain = r.chunks.(*plainChunks)
 	}
 	c, err := r.chunks.next()
 	if err != nil {
-		return r.end(err)
+		return r.endRead(err)
 	}
-	r.last = c
+	r.chunk = c
 	if c.err != nil {
 		from := c.offset
 		if len(r.tail) > 0 {
-			from = r.from
+			from = r.tailOffset
 		}
-		r.hurt(from, c.offset+c.size, c.err, c.cut)
-		r.tail, r.skip, r.torn = r.tail[:0], false, true
+		r.addDamage(from, c.offset+c.size, c.err, c.isCut)
+		r.tail, r.skipLine, r.afterDamage = r.tail[:0], false, true
 		return nil
 	}
 	r.text = c.text
-	if r.plain {
-		r.nul = hasNUL(r.text)
+	if r.isPlain {
+		r.hasNUL = containsNUL(r.text)
 	} else {
-		r.mend()
+		r.dropTornLine()
 	}
 	return nil
 }
 
-// mend drops what the damage before has left of a line. tcptrace has no line go on from
+// dropTornLine drops what the damage before has left of a line. tcptrace has no line go on from
 // block to block, but bgzip and pzstd cut anywhere.
-func (r *Reader) mend() {
+func (r *Reader) dropTornLine() {
 	if len(r.text) == 0 {
 		return
 	}
-	r.spread = r.spread || r.text[len(r.text)-1] != '\n'
-	if r.torn && r.spread {
+	r.linesSpanBlocks = r.linesSpanBlocks || r.text[len(r.text)-1] != '\n'
+	if r.afterDamage && r.linesSpanBlocks {
 		i := bytes.IndexByte(r.text, '\n')
 		if i < 0 {
 			r.text = nil
@@ -97,20 +97,20 @@ func (r *Reader) mend() {
 		}
 		r.text = r.text[i+1:]
 	}
-	r.torn = false
+	r.afterDamage = false
 }
 
-// end returns the last damage, and then how the source ended.
-func (r *Reader) end(err error) error {
+// endRead returns the last damage, and then how the source ended.
+func (r *Reader) endRead(err error) error {
 	if err == io.EOF && len(r.tail) > 0 {
-		r.hurt(r.from, r.window.offset+int64(len(r.window.data())), errCutLine, true)
+		r.addDamage(r.tailOffset, r.window.offset+int64(len(r.window.data())), errCutLine, true)
 	}
-	if err == io.EOF && r.skip {
-		r.bad.Cut = true
+	if err == io.EOF && r.skipLine {
+		r.damage.Cut = true
 	}
-	r.tail, r.skip = nil, false
-	if r.bad != nil {
-		return r.told()
+	r.tail, r.skipLine = nil, false
+	if r.damage != nil {
+		return r.takeDamage()
 	}
 	return err
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// packer returns the function that makes a block of lines. What that returns is valid
+// packerOf returns the function that makes a block of lines. What that function returns is valid
 // until its next call.
-func packer(format Format) func(lines []byte) []byte {
+func packerOf(format Format) func(lines []byte) []byte {
 	switch format {
 	case Gzip:
 		return gzipPacker()

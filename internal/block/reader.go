@@ -17,20 +17,20 @@ type Options struct {
 // Nothing in the file is trusted: a line or a block that is too large is damage, and so
 // is all that fails its checksum. It is no reader for several goroutines.
 type Reader struct {
-	window window
-	chunks chunks // nil before the first call of Next
-	plain  bool   // a chunk is as it is stored
-	last   chunk
+	window  window
+	chunks  chunks // nil before the first call of Next
+	isPlain bool   // the capture is not compressed
+	chunk   chunk
 
-	text []byte  // the rest of last.text
-	tail []byte  // the start of a line that text goes on with
-	from int64   // where tail began
-	skip bool    // the rest of the line is damage as its start is
-	nul  bool    // text has a NUL byte, which no record has
-	bad  *Damage // which is not handed out yet: it may grow
+	text       []byte  // the rest of chunk.text
+	tail       []byte  // the start of a line that text goes on with
+	tailOffset int64   // where tail began
+	skipLine   bool    // the rest of the line is damage as its start is
+	hasNUL     bool    // text has a NUL byte, which no record has
+	damage     *Damage // which is not handed out yet: it may grow
 
-	torn   bool // there was damage, so text may begin within a line
-	spread bool // lines go on from block to block
+	afterDamage     bool // there was damage, so text may begin within a line
+	linesSpanBlocks bool // lines go on from block to block
 }
 
 // chunk is a stretch of a capture: text, or damage.
@@ -38,7 +38,7 @@ type chunk struct {
 	offset, size int64 // as stored
 	text         []byte
 	err          error // damage
-	cut          bool
+	isCut        bool  // the file ends in the damage
 }
 
 // chunks are the stretches of a capture of some format.
@@ -68,16 +68,16 @@ func (r *Reader) Next() ([]byte, error) {
 		i := bytes.IndexByte(r.text, '\n')
 		switch {
 		case i < 0:
-			r.keep()
-			if err := r.load(); err != nil {
+			r.keepTail()
+			if err := r.loadChunk(); err != nil {
 				return nil, err
 			}
 			continue
-		case r.skip || len(r.tail)+i > maxLine || r.nul && hasNUL(r.text[:i]):
-			r.pass(i + 1)
+		case r.skipLine || len(r.tail)+i > maxLine || r.hasNUL && containsNUL(r.text[:i]):
+			r.skipDamaged(i + 1)
 			continue
-		case r.bad != nil:
-			return nil, r.told()
+		case r.damage != nil:
+			return nil, r.takeDamage()
 		}
 		line := r.text[:i:i]
 		if len(r.tail) > 0 {
@@ -89,11 +89,11 @@ func (r *Reader) Next() ([]byte, error) {
 	}
 }
 
-func hasNUL(b []byte) bool { return bytes.IndexByte(b, 0) >= 0 }
+func containsNUL(b []byte) bool { return bytes.IndexByte(b, 0) >= 0 }
 
-// told returns the damage, which can grow no more.
-func (r *Reader) told() error {
-	bad := r.bad
-	r.bad = nil
+// takeDamage returns the damage, which can grow no more.
+func (r *Reader) takeDamage() error {
+	bad := r.damage
+	r.damage = nil
 	return bad
 }

@@ -36,18 +36,18 @@ func (w *window) drop(n int) {
 	}
 }
 
-// need has data grow to n bytes, and reports whether there are so many.
-func (w *window) need(n int) bool {
+// ensure has data grow to n bytes, and reports whether there are so many.
+func (w *window) ensure(n int) bool {
 	for len(w.data()) < n {
-		if w.more() != nil {
+		if w.readMore() != nil {
 			return false
 		}
 	}
 	return true
 }
 
-// more reads once, at least a byte unless it returns an error.
-func (w *window) more() error {
+// readMore reads once, at least a byte unless it returns an error.
+func (w *window) readMore() error {
 	for tries := 0; w.err == nil; tries++ {
 		w.makeRoom()
 		if w.wait != nil {

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	cutAfter  = 500 * time.Millisecond // the most that lines wait for more of them
-	syncAfter = time.Second            // from a sync to the next
+	queueAfter = 500 * time.Millisecond // the most that lines wait for more of them
+	syncAfter  = time.Second            // from a sync to the next
 
 	maxQueue = 32 // blocks that wait to be written: 16 MiB
 )
@@ -31,24 +31,24 @@ type File interface {
 // compress and write the blocks, and sync the file; Close ends them. Its methods may be
 // called from any goroutine.
 type Writer struct {
-	file  File
-	base  int64 // where the file ended before, or -1 if it cannot be truncated
-	pack  func([]byte) []byte
-	plain bool
-	size  atomic.Int64
+	file      File
+	startSize int64 // where the file ended before, or -1 if it cannot be truncated
+	pack      func([]byte) []byte
+	isPlain   bool
+	size      atomic.Int64 // bytes that this writer has written
 
-	mu     sync.Mutex
-	change *sync.Cond // of what follows
-	lines  []byte     // of the next block
-	queue  [][]byte   // blocks to write
-	spare  [][]byte   // buffers to use again
-	cuts   int64      // blocks that came to the queue
-	puts   int64      // blocks that are written, or dropped behind an error
-	closed bool
-	err    error
+	mu           sync.Mutex
+	changed      *sync.Cond // of what follows
+	lines        []byte     // of the next block
+	queue        [][]byte   // blocks to write
+	spare        [][]byte   // buffers to use again
+	blocksQueued int64      // blocks that were put into the queue
+	blocksDone   int64      // blocks that are written, or dropped behind an error
+	closed       bool
+	err          error
 
-	timer   *time.Timer // cuts the next block
-	dirty   chan struct{}
+	timer   *time.Timer   // queues the next block
+	dirty   chan struct{} // has a value while something is not synced
 	closing chan struct{}
 	running sync.WaitGroup
 }
@@ -57,20 +57,20 @@ type Writer struct {
 func NewWriter(f File, format Format) *Writer {
 	w := &Writer{
 		file:    f,
-		pack:    packer(format),
-		plain:   format == Plain,
+		pack:    packerOf(format),
+		isPlain: format == Plain,
 		lines:   make([]byte, 0, blockSize),
 		dirty:   make(chan struct{}, 1),
 		closing: make(chan struct{}),
 	}
-	w.change = sync.NewCond(&w.mu)
+	w.changed = sync.NewCond(&w.mu)
 	var err error
-	if w.base, err = f.Seek(0, io.SeekEnd); err != nil {
-		w.base = -1 // a pipe
+	if w.startSize, err = f.Seek(0, io.SeekEnd); err != nil {
+		w.startSize = -1 // a pipe
 	}
-	w.timer = time.AfterFunc(cutAfter, w.cutNow)
-	w.running.Go(w.write)
-	w.running.Go(w.syncs)
+	w.timer = time.AfterFunc(queueAfter, w.queueLinesNow)
+	w.running.Go(w.writeBlocks)
+	w.running.Go(w.syncRegularly)
 	return w
 }
 
@@ -90,7 +90,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	defer w.mu.Unlock()
 	written := 0
 	for written < len(p) {
-		n, err := w.gather(p[written:])
+		n, err := w.gatherLines(p[written:])
 		if err != nil {
 			return written, err
 		}
@@ -99,10 +99,10 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// gather adds as many of the lines to the next block as it takes.
-func (w *Writer) gather(p []byte) (int, error) {
+// gatherLines adds as many of the lines to the next block as it takes.
+func (w *Writer) gatherLines(p []byte) (int, error) {
 	for len(w.lines) > 0 && len(w.lines)+len(p) > blockSize && w.err == nil && !w.closed {
-		w.cut()
+		w.queueLines()
 	}
 	switch {
 	case w.err != nil:
@@ -112,49 +112,50 @@ func (w *Writer) gather(p []byte) (int, error) {
 	}
 	n := len(p)
 	if n > blockSize {
-		n = fit(p)
+		n = fittingLines(p)
 	}
 	if n > maxLine+1 {
 		return 0, fmt.Errorf("write the capture: %w", errLineLimit)
 	}
 	if len(w.lines) == 0 {
-		w.timer.Reset(cutAfter)
+		w.timer.Reset(queueAfter)
 	}
 	w.lines = append(w.lines, p[:n]...)
 	return n, nil
 }
 
-// fit returns the length of the lines that make a block: the first one at least.
-func fit(p []byte) int {
+// fittingLines returns the length of the lines that make a block: the first one at least.
+func fittingLines(p []byte) int {
 	if n := bytes.LastIndexByte(p[:blockSize], '\n') + 1; n > 0 {
 		return n
 	}
 	return bytes.IndexByte(p, '\n') + 1
 }
 
-// cut sends the lines to be written, once there is room for them.
-func (w *Writer) cut() {
+// queueLines sends the lines to be written, once there is room for them.
+func (w *Writer) queueLines() {
 	for len(w.queue) >= maxQueue {
-		w.change.Wait()
+		w.changed.Wait()
 	}
 	if len(w.lines) == 0 {
 		return
 	}
 	w.queue = append(w.queue, w.lines)
-	w.cuts++
+	w.blocksQueued++
 	w.lines = nil
 	if last := len(w.spare) - 1; last >= 0 {
 		w.lines, w.spare = w.spare[last], w.spare[:last]
 	} else {
 		w.lines = make([]byte, 0, blockSize)
 	}
-	w.change.Broadcast()
+	w.changed.Broadcast()
 }
 
-func (w *Writer) cutNow() {
+// queueLinesNow queues the lines when they have waited long enough for more.
+func (w *Writer) queueLinesNow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cut()
+	w.queueLines()
 }
 
 // Size returns how many bytes this writer has written to the file so far, those that
@@ -177,19 +178,19 @@ func (w *Writer) Close() error {
 		return w.err
 	}
 	w.closed = true
-	w.cut()
-	w.change.Broadcast()
+	w.queueLines()
+	w.changed.Broadcast()
 	w.mu.Unlock()
 	w.timer.Stop()
 	close(w.closing)
 	w.running.Wait()
 	select {
 	case <-w.dirty:
-		w.sync()
+		w.syncFile()
 	default:
 	}
 	if err := w.file.Close(); err != nil {
-		w.fail(fmt.Errorf("close the capture: %w", err))
+		w.keepError(fmt.Errorf("close the capture: %w", err))
 	}
 	return w.Err()
 }

@@ -54,10 +54,10 @@ func isSkippable(b []byte) bool {
 }
 
 func (z *zstdCodec) decode(w *window) ([]byte, int, error) {
-	whole := w.need(magicSize)
+	whole := w.ensure(magicSize)
 	switch b := w.data(); {
 	case isSkippable(b):
-		n, err := skip(w)
+		n, err := skipFrameSize(w)
 		return nil, n, err
 	case !bytes.HasPrefix([]byte(zstdMagic), b[:min(len(b), magicSize)]):
 		if !whole && mayBeFrame(b) {
@@ -67,30 +67,30 @@ func (z *zstdCodec) decode(w *window) ([]byte, int, error) {
 	case !whole:
 		return nil, len(b), errCut
 	}
-	f, err := frameOf(w)
+	f, err := readFrame(w)
 	if err != nil {
-		return nil, f.stored, err
+		return nil, f.storedSize, err
 	}
-	z.text = slices.Grow(z.text[:0], f.most+zstdSlack)
-	text, err := z.decoder.DecodeAll(w.data()[:f.stored], z.text)
+	z.text = slices.Grow(z.text[:0], f.maxContent+zstdSlack)
+	text, err := z.decoder.DecodeAll(w.data()[:f.storedSize], z.text)
 	switch {
 	case len(text) > maxBlock,
-		f.most > maxBlock && errors.Is(err, zstd.ErrDecoderSizeExceeded),
+		f.maxContent > maxBlock && errors.Is(err, zstd.ErrDecoderSizeExceeded),
 		errors.Is(err, zstd.ErrWindowSizeExceeded):
 		err = errZstdLimit
 	case err != nil:
 		err = fmt.Errorf("zstd: %w", err)
 	}
-	return text, f.stored, err
+	return text, f.storedSize, err
 }
 
 // zstdSlack is how far behind the text the decoder writes, if it may, to be faster.
 const zstdSlack = 16
 
-// skip returns the size of a skippable frame. The size that it tells proves nothing: if
+// skipFrameSize returns the size of a skippable frame. The size that it tells proves nothing: if
 // no frame follows, it is damage.
-func skip(w *window) (int, error) {
-	if !w.need(magicSize + 4) {
+func skipFrameSize(w *window) (int, error) {
+	if !w.ensure(magicSize + 4) {
 		return magicSize, errCut
 	}
 	size := int64(binary.LittleEndian.Uint32(w.data()[magicSize:])) + magicSize + 4
@@ -98,10 +98,10 @@ func skip(w *window) (int, error) {
 		return magicSize, errZstdLimit
 	}
 	n := int(size)
-	if !w.need(n) {
+	if !w.ensure(n) {
 		return len(w.data()), errCut
 	}
-	w.need(n + magicSize)
+	w.ensure(n + magicSize)
 	if !mayBeFrame(w.data()[n:]) {
 		return n, errZstdHeader
 	}

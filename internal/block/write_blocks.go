@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// write compresses and writes the blocks, until the writer is closed.
-func (w *Writer) write() {
+// writeBlocks compresses and writes the blocks, until the writer is closed.
+func (w *Writer) writeBlocks() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
@@ -19,46 +19,46 @@ func (w *Writer) write() {
 			if w.closed && len(w.lines) == 0 {
 				return
 			}
-			w.change.Wait()
+			w.changed.Wait()
 		}
 		lines := w.queue[0]
 		w.queue = slices.Delete(w.queue, 0, 1)
 		if w.err == nil {
 			w.mu.Unlock()
-			w.put(lines)
+			w.writeBlock(lines)
 			w.mu.Lock()
 		}
 		if cap(lines) <= 2*blockSize && len(w.spare) < maxQueue {
 			w.spare = append(w.spare, lines[:0])
 		}
-		w.puts++
-		w.change.Broadcast()
+		w.blocksDone++
+		w.changed.Broadcast()
 	}
 }
 
-// put writes one block.
-func (w *Writer) put(lines []byte) {
+// writeBlock writes one block.
+func (w *Writer) writeBlock(lines []byte) {
 	block := w.pack(lines)
 	n, err := w.file.Write(block)
 	if err == nil && n < len(block) {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
-		w.fail(fmt.Errorf("write the capture: %w", err))
-		if w.plain && n > 0 { // each line stands alone
-			w.stays(bytes.LastIndexByte(block[:min(n, len(block))], '\n') + 1)
+		w.keepError(fmt.Errorf("write the capture: %w", err))
+		if w.isPlain && n > 0 { // each line stands alone
+			w.countWritten(bytes.LastIndexByte(block[:min(n, len(block))], '\n') + 1)
 		}
-		if w.base >= 0 {
+		if w.startSize >= 0 {
 			// Should this fail as well, a reader finds out.
-			_ = w.file.Truncate(w.base + w.size.Load())
+			_ = w.file.Truncate(w.startSize + w.size.Load())
 		}
 		return
 	}
-	w.stays(n)
+	w.countWritten(n)
 }
 
-// stays counts what stays in the file, and has it synced.
-func (w *Writer) stays(n int) {
+// countWritten counts what stays in the file, and has it synced.
+func (w *Writer) countWritten(n int) {
 	w.size.Add(int64(n))
 	select {
 	case w.dirty <- struct{}{}:
@@ -66,8 +66,8 @@ func (w *Writer) stays(n int) {
 	}
 }
 
-// fail keeps the first error.
-func (w *Writer) fail(err error) {
+// keepError keeps the first error.
+func (w *Writer) keepError(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil {
@@ -75,8 +75,8 @@ func (w *Writer) fail(err error) {
 	}
 }
 
-// syncs syncs the file while blocks are written, until the writer is closed.
-func (w *Writer) syncs() {
+// syncRegularly syncs the file while blocks are written, until the writer is closed.
+func (w *Writer) syncRegularly() {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -86,12 +86,12 @@ func (w *Writer) syncs() {
 			return
 		}
 		pause.Reset(syncAfter)
-		w.flush()
+		w.writeAll()
 		select {
 		case <-w.dirty: // the sync has those too
 		default:
 		}
-		w.sync()
+		w.syncFile()
 		select {
 		case <-pause.C:
 		case <-w.closing:
@@ -100,22 +100,22 @@ func (w *Writer) syncs() {
 	}
 }
 
-// flush writes all lines that there are: with a second from sync to sync, no line waits
+// writeAll writes all lines that there are: with a second from sync to sync, no line waits
 // for longer than that.
-func (w *Writer) flush() {
+func (w *Writer) writeAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cut()
-	for all := w.cuts; w.puts < all; {
-		w.change.Wait()
+	w.queueLines()
+	for all := w.blocksQueued; w.blocksDone < all; {
+		w.changed.Wait()
 	}
 }
 
-// sync syncs the file. Pipes and devices cannot, and need not.
-func (w *Writer) sync() {
+// syncFile syncs the file. Pipes and devices cannot, and need not.
+func (w *Writer) syncFile() {
 	err := w.file.Sync()
 	if err == nil || errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		return
 	}
-	w.fail(fmt.Errorf("sync the capture: %w", err))
+	w.keepError(fmt.Errorf("sync the capture: %w", err))
 }
