@@ -65,9 +65,9 @@ func (o *anonymizeOptions) run(ctx context.Context, app *app, path string) error
 	if err != nil {
 		return err
 	}
-	to := &traceOptions{writeOptions: writeOptions{write: o.output, force: o.force}}
+	to := writeOptions{write: o.output, force: o.force}
 	mapper := anonymize.New(key)
-	return rewrite(ctx, app, to, replay.Options{
+	return rewrite(ctx, app, to, outputOptions{}, replay.Options{
 		Files: []string{path}, Filter: event.Filter{}, Log: app.log,
 		Map: func(records jsonl.Records) jsonl.Records { return mapper.Stream(records) },
 	})

@@ -43,13 +43,16 @@ func newDemoCommand(app *app) *cobra.Command {
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "stay until the first scene's TIME_WAIT has run out")
 	cmd.Flags().StringVarP(&o.write, "write", "w", "", "record it as well, into a capture `file`")
 	cmd.Flags().BoolVar(&o.force, "force", false, "with -w: replace the file, if it exists")
-	cmd.Flags().StringVar(&o.color, "color", "auto", "colour the text: `when` is auto, always or never")
+	addColorFlag(cmd.Flags(), &o.color)
 	cmd.AddCommand(newActCommand(app, conn.Server), newActCommand(app, conn.Client))
 	return cmd
 }
 
 func runDemo(ctx context.Context, app *app, o *demoOptions) error {
-	if err := (&traceOptions{color: o.color, writeOptions: o.writeOptions}).check(); err != nil {
+	if err := checkColor(o.color); err != nil {
+		return err
+	}
+	if err := o.check(false); err != nil {
 		return err
 	}
 	ctx, stop := untilSignal(ctx)

@@ -11,8 +11,15 @@ import (
 
 const outputBuffer = 64 << 10
 
+// outputOptions are the flags of what a trace shows on standard output.
+type outputOptions struct {
+	json  bool
+	color string
+	quiet bool
+}
+
 // newOutput returns what shows a trace on standard output.
-func newOutput(app *app, o *traceOptions) pipeline.Sink {
+func newOutput(app *app, o outputOptions) pipeline.Sink {
 	w := bufio.NewWriterSize(app.stdout, outputBuffer)
 	if o.json {
 		return buffered{jsonl.NewWriter(w), w}
@@ -41,7 +48,7 @@ func (b buffered) Flush() error {
 
 // outputOf returns the output of a trace that is recorded. It is shown as well only if
 // --json asks for it.
-func outputOf(app *app, o *traceOptions, recorder *capture.Recorder) pipeline.Sink {
+func outputOf(app *app, o outputOptions, recorder *capture.Recorder) pipeline.Sink {
 	if o.json {
 		return pipeline.Sinks{recorder, &lenient{Sink: newOutput(app, o), log: app.log}}
 	}

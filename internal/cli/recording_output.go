@@ -12,7 +12,7 @@ import (
 )
 
 // shown returns what shows a trace that is recorded otherwise.
-func shown(app *app, o *traceOptions) pipeline.Sink {
+func shown(app *app, o outputOptions) pipeline.Sink {
 	if o.json {
 		return &lenient{Sink: newOutput(app, o), log: app.log}
 	}

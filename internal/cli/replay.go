@@ -25,12 +25,12 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 		DropPrivileges: app.dropAll,
 	}
 	if o.write == "" {
-		return app.replay(ctx, options, newOutput(app, o), true)
+		return app.replay(ctx, options, newOutput(app, o.outputOptions), true)
 	}
 	if o.anonymize {
 		options.Map = func(to jsonl.Records) jsonl.Records { return o.mapper().Stream(to) }
 	}
-	return rewrite(ctx, app, o, options)
+	return rewrite(ctx, app, o.writeOptions, o.outputOptions, options)
 }
 
 // replay replays captures. What it reads is shown as progress, unless lines go elsewhere than
@@ -50,7 +50,7 @@ func (a *app) dropAll() error { return privilege.Drop(privilege.Remaining{}, a.l
 
 // rewrite replays captures into another one. That gets its name once it is whole: until
 // then, and if it does not come to that, what had the name stays.
-func rewrite(ctx context.Context, app *app, o *traceOptions, options replay.Options) error {
+func rewrite(ctx context.Context, app *app, o writeOptions, shows outputOptions, options replay.Options) error {
 	if sameFile(o.write, options.Files) {
 		return usagef("%s is read and written: give another file to write", o.write)
 	}
@@ -61,7 +61,7 @@ func rewrite(ctx context.Context, app *app, o *traceOptions, options replay.Opti
 	o.write = capture.TemporaryPath(path)
 	options.DropPrivileges = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(path)}, app.log) }
 	recorder := o.recorder(nil)
-	err := app.replay(ctx, options, outputOf(app, o, recorder), o.json)
+	err := app.replay(ctx, options, outputOf(app, shows, recorder), shows.json)
 	whole := err == nil || damaged(err) || foundFindings(err)
 	if closing := recorder.Close(); whole && closing != nil {
 		err, whole = closing, false

@@ -35,12 +35,12 @@ func newStatCommand(app *app) *cobra.Command {
 	cmd.ValidArgsFunction = completeCaptures
 	o.filterOptions.AddFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
-	cmd.Flags().StringVar(&o.color, "color", "auto", "colour the text: `when` is auto, always or never")
+	addColorFlag(cmd.Flags(), &o.color)
 	return cmd
 }
 
 func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
-	if err := (&traceOptions{color: o.color}).check(); err != nil {
+	if err := checkColor(o.color); err != nil {
 		return err
 	}
 	filter, err := o.filter()

@@ -4,6 +4,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -12,6 +13,20 @@ import (
 
 // widthWithoutTerminal is the width of text that goes to a file or a pipe.
 const widthWithoutTerminal = 120
+
+// addColorFlag adds the flag that colours text.
+func addColorFlag(flags *pflag.FlagSet, color *string) {
+	flags.StringVar(color, "color", "auto", "colour the text: `when` is auto, always or never")
+}
+
+// checkColor refuses a value of --color that is none of its words.
+func checkColor(color string) error {
+	switch color {
+	case "auto", "always", "never":
+		return nil
+	}
+	return usagef("--color: %q is none of auto, always, never", color)
+}
 
 // textOptions apply the rules of output to a terminal: its width and colour where
 // standard output is one, 120 columns and no colour where it is not. NO_COLOR and

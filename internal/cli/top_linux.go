@@ -16,6 +16,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/live"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
+	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/top"
 )
@@ -45,9 +46,9 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 				quit(opened)
 			}
 		},
-		Drop: func() error { return (&traceOptions{}).drop(app, filter) },
+		Drop: func() error { return dropTracerRights(app, filter, privilege.Remaining{}) },
 	}
-	summary := newOutput(app, &traceOptions{color: "auto", quiet: true})
+	summary := newOutput(app, outputOptions{color: "auto", quiet: true})
 	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{watch, after{summary, w.leave}})
 	return errors.Join(opened, err)
 }

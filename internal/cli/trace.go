@@ -15,14 +15,12 @@ import (
 type traceOptions struct {
 	filterOptions
 	writeOptions
+	outputOptions
 	read     []string
 	command  []string // to trace for
-	json     bool
-	color    string
 	duration time.Duration
 	count    int
 	failOn   []string
-	quiet    bool
 	verbose  bool
 }
 
@@ -69,7 +67,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags.StringArrayVarP(&o.read, "read", "r", nil, "replay a capture `file`, - for standard input; more files of one recording may follow")
 	o.writeOptions.AddFlags(flags)
 	flags.BoolVar(&o.json, "json", false, "print the record stream: one JSON object a line")
-	flags.StringVar(&o.color, "color", "auto", "colour the text: `when` is auto, always or never")
+	addColorFlag(flags, &o.color)
 	flags.DurationVarP(&o.duration, "duration", "d", 0, "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
 	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after these `findings`: codes, or from a severity on: info, warning, error")
@@ -123,9 +121,10 @@ func (o *traceOptions) trace(ctx context.Context, app *app) error {
 
 // check finds the mistakes that no type of flag excludes.
 func (o *traceOptions) check() error {
+	if err := checkColor(o.color); err != nil {
+		return err
+	}
 	switch {
-	case o.color != "auto" && o.color != "always" && o.color != "never":
-		return usagef("--color: %q is none of auto, always, never", o.color)
 	case o.duration < 0:
 		return usagef("--duration: %v is negative", o.duration)
 	case o.count < 0:

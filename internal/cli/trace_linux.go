@@ -19,7 +19,7 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 		ctx, stop := untilSignal(ctx)
 		defer stop()
 		return trace(ctx, app, o, filter, nil, func() error {
-			err := o.drop(app, filter)
+			err := o.dropRights(app, filter)
 			if err == nil {
 				app.log.Info("tracing " + scope(filter) + o.target() + ", Ctrl-C ends it")
 			}
@@ -32,20 +32,25 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 	}
 	return command.traced(ctx, app.log, func(ctx context.Context, ready func()) error {
 		return trace(ctx, app, o, filter, ready, func() error {
-			return command.undisturbed(func() error { return o.drop(app, filter) })
+			return command.undisturbed(func() error { return o.dropRights(app, filter) })
 		})
 	})
 }
 
-// drop gives up the rights that the rest of a trace does not need.
-func (o *traceOptions) drop(app *app, filter event.Filter) error {
+// dropRights gives up the rights that the rest of the trace does not need.
+func (o *traceOptions) dropRights(app *app, filter event.Filter) error {
+	return dropTracerRights(app, filter, privilege.Remaining{Signals: len(o.command) > 0, Dir: o.nextDir()})
+}
+
+// dropTracerRights gives up the rights that a running trace does not need: it keeps those of
+// every trace, and what the verb keeps besides.
+func dropTracerRights(app *app, filter event.Filter, keep privilege.Remaining) error {
 	own, err := host.NetNS("/proc/self/ns/net")
 	if err != nil {
 		return err
 	}
-	return privilege.Drop(privilege.Remaining{
-		Snapshots: true, Namespaces: filter.NetNS != own, Signals: len(o.command) > 0, Dir: o.nextDir(),
-	}, app.log)
+	keep.Snapshots, keep.Namespaces = true, filter.NetNS != own
+	return privilege.Drop(keep, app.log)
 }
 
 // trace traces until the context ends, or what the flags set a limit to is reached.
@@ -59,7 +64,7 @@ func trace(ctx context.Context, app *app, o *traceOptions, filter event.Filter, 
 		Filter: filter, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready, Drop: drop,
 	}
 	if o.write == "" {
-		return live.Run(ctx, options, host.Clock(), newOutput(app, o))
+		return live.Run(ctx, options, host.Clock(), newOutput(app, o.outputOptions))
 	}
 	return record(ctx, app, o, options)
 }
@@ -67,10 +72,10 @@ func trace(ctx context.Context, app *app, o *traceOptions, filter event.Filter, 
 // record traces into a file.
 func record(ctx context.Context, app *app, o *traceOptions, options live.Options) error {
 	recorder := o.recorder(host.Now)
-	out := outputOf(app, o, recorder)
+	out := outputOf(app, o.outputOptions, recorder)
 	if o.anonymize {
 		options.Raw = o.mapper().Stream(pipeline.New(recorder))
-		out = aside{shown(app, o), recorder}
+		out = aside{shown(app, o.outputOptions), recorder}
 	}
 	err := live.Run(ctx, options, host.Clock(), out)
 	if closing := recorder.Close(); err == nil || foundFindings(err) {

@@ -20,7 +20,7 @@ const whyExample = `  sudo tcptrace why 9091
   sudo tcptrace why [::1]:9091`
 
 func newWhyCommand(app *app) *cobra.Command {
-	color := "auto"
+	var color string
 	cmd := &cobra.Command{
 		Use:     "why [ADDR:]PORT",
 		Short:   "Say why a port cannot be bound, and until when",
@@ -33,7 +33,7 @@ func newWhyCommand(app *app) *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := (&traceOptions{color: color}).check(); err != nil {
+			if err := checkColor(color); err != nil {
 				return err
 			}
 			addr, port, err := parseTarget(args[0])
@@ -43,7 +43,7 @@ func newWhyCommand(app *app) *cobra.Command {
 			return runWhy(app, color, addr, port)
 		},
 	}
-	cmd.Flags().StringVar(&color, "color", color, "colour the text: `when` is auto, always or never")
+	addColorFlag(cmd.Flags(), &color)
 	return cmd
 }
 
