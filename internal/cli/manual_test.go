@@ -276,7 +276,7 @@ func play(t *testing.T, out pipeline.Sink) {
 // asker asks why, when a call fails, what is in its way.
 type asker struct{ *text.Printer }
 
-// CallFailed implements pipeline.Output.
+// CallFailed implements pipeline.Sink.
 func (a asker) CallFailed(c *event.CallFailed) {
 	question := why.Question{
 		Port: c.Local.Port(), Time: c.Time, NetNS: c.NetNS, Exact: true,
@@ -289,5 +289,5 @@ func (a asker) CallFailed(c *event.CallFailed) {
 	a.Why(why.Find(question))
 }
 
-// Stop implements pipeline.Output.
+// Stop implements pipeline.Sink.
 func (asker) Stop(event.Stop, []event.Finding) {}

@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 
-	"github.com/tcptrace/tcptrace/internal/capture"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/text"
@@ -31,26 +30,14 @@ func newOutput(app *app, o outputOptions) pipeline.Sink {
 
 // buffered collects lines until the trace has nothing more to say for now.
 type buffered struct {
-	lines
+	pipeline.Sink
 	w *bufio.Writer
 }
 
-// lines is an output that writes each line as it comes.
-type lines = pipeline.Sink
-
-// Flush implements pipeline.Output.
+// Flush implements pipeline.Sink.
 func (b buffered) Flush() error {
-	if err := b.lines.Flush(); err != nil {
+	if err := b.Sink.Flush(); err != nil {
 		return err
 	}
 	return b.w.Flush()
-}
-
-// outputOf returns the output of a trace that is recorded. It is shown as well only if
-// --json asks for it.
-func outputOf(app *app, o outputOptions, recorder *capture.Recorder) pipeline.Sink {
-	if o.json {
-		return pipeline.Sinks{recorder, &lenient{Sink: newOutput(app, o), log: app.log}}
-	}
-	return recorder
 }

@@ -11,6 +11,15 @@ import (
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
+// outputOf returns the output of a trace that is recorded. It is shown as well only if
+// --json asks for it.
+func outputOf(app *app, o outputOptions, recorder *capture.Recorder) pipeline.Sink {
+	if o.json {
+		return pipeline.Sinks{recorder, &lenient{Sink: newOutput(app, o), log: app.log}}
+	}
+	return recorder
+}
+
 // shown returns what shows a trace that is recorded otherwise.
 func shown(app *app, o outputOptions) pipeline.Sink {
 	if o.json {
@@ -26,7 +35,7 @@ type lenient struct {
 	failed bool
 }
 
-// Flush implements pipeline.Output.
+// Flush implements pipeline.Sink.
 func (l *lenient) Flush() error {
 	if err := l.Sink.Flush(); err != nil && !l.failed {
 		l.failed = true
@@ -41,7 +50,7 @@ type aside struct {
 	recorder *capture.Recorder
 }
 
-// Flush implements pipeline.Output.
+// Flush implements pipeline.Sink.
 func (a aside) Flush() error {
 	if err := a.recorder.Flush(); err != nil {
 		return err

@@ -59,10 +59,10 @@ type after struct {
 	left func() bool
 }
 
-// Loss implements pipeline.Output: the screen tells of losses, and the summary.
+// Loss implements pipeline.Sink: the screen tells of losses, and the summary.
 func (after) Loss(event.Loss) {}
 
-// Stop implements pipeline.Output.
+// Stop implements pipeline.Sink.
 func (a after) Stop(s event.Stop, findings []event.Finding) {
 	if a.left() {
 		a.Sink.Stop(s, findings)

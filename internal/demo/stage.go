@@ -69,10 +69,10 @@ func (v *view) hide() {
 	delete(v.stage.shown, v.lab.client.netns)
 }
 
-// Start implements pipeline.Output. The head of the columns comes with each scene.
+// Start implements pipeline.Sink. The head of the columns comes with each scene.
 func (s *stage) Start(*event.Start, *conn.Tracker) {}
 
-// Transition implements pipeline.Output.
+// Transition implements pipeline.Sink.
 func (s *stage) Transition(t *event.Transition, step conn.Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,10 +92,10 @@ func (v *view) change() {
 	}
 }
 
-// Found implements pipeline.Output. The scenes' sockets are younger than the trace.
+// Found implements pipeline.Sink. The scenes' sockets are younger than the trace.
 func (s *stage) Found(event.Time, *conn.End, bool) {}
 
-// CallFailed implements pipeline.Output.
+// CallFailed implements pipeline.Sink.
 func (s *stage) CallFailed(c *event.CallFailed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,20 +108,20 @@ func (s *stage) CallFailed(c *event.CallFailed) {
 	v.change()
 }
 
-// Sample implements pipeline.Output.
+// Sample implements pipeline.Sink.
 func (s *stage) Sample(*event.Sample) {}
 
-// Finding implements pipeline.Output. Each scene is explained by itself.
+// Finding implements pipeline.Sink. Each scene is explained by itself.
 func (s *stage) Finding(*event.Finding) {}
 
-// Loss implements pipeline.Output. It counts for the whole machine: that a scene has gaps
+// Loss implements pipeline.Sink. It counts for the whole machine: that a scene has gaps
 // is known from its own connection.
 func (s *stage) Loss(event.Loss) {}
 
-// Stop implements pipeline.Output. Three scenes need no summary.
+// Stop implements pipeline.Sink. Three scenes need no summary.
 func (s *stage) Stop(event.Stop, []event.Finding) {}
 
-// Flush implements pipeline.Output.
+// Flush implements pipeline.Sink.
 func (s *stage) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

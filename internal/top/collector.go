@@ -89,19 +89,19 @@ func (w *Watch) Ask(q *Question) { w.question.Store(q) }
 // Pictures has the latest picture, if it was not taken yet.
 func (w *Watch) Pictures() <-chan *Picture { return w.pictures }
 
-// Start implements pipeline.Output.
+// Start implements pipeline.Sink.
 func (w *Watch) Start(s *event.Start, t *conn.Tracker) {
 	w.start, w.tracker, w.second = s, t, s.Time
 }
 
-// Found implements pipeline.Output.
+// Found implements pipeline.Sink.
 func (w *Watch) Found(at event.Time, e *conn.End, known bool) {
 	if !known {
 		w.lives.found(e, at)
 	}
 }
 
-// Transition implements pipeline.Output.
+// Transition implements pipeline.Sink.
 func (w *Watch) Transition(t *event.Transition, step conn.Step) {
 	if t.Stays() {
 		return
@@ -127,13 +127,13 @@ func (w *Watch) verdict(e *conn.End) {
 	}
 }
 
-// CallFailed implements pipeline.Output.
+// CallFailed implements pipeline.Sink.
 func (w *Watch) CallFailed(*event.CallFailed) { w.counts.FailedCalls++ }
 
-// Sample implements pipeline.Output.
+// Sample implements pipeline.Sink.
 func (w *Watch) Sample(*event.Sample) {}
 
-// Finding implements pipeline.Output. One that has grown is told again.
+// Finding implements pipeline.Sink. One that has grown is told again.
 func (w *Watch) Finding(f *event.Finding) {
 	w.found++
 	w.findings = slices.DeleteFunc(w.findings, func(told event.Finding) bool {
@@ -149,16 +149,16 @@ func (w *Watch) Finding(f *event.Finding) {
 	w.findings = append(w.findings, *f)
 }
 
-// Loss implements pipeline.Output.
+// Loss implements pipeline.Sink.
 func (w *Watch) Loss(l event.Loss) {
 	w.counts.Lost += l.Lost
 	w.counts.Damaged = w.counts.Damaged || l.Lost == 0
 }
 
-// Stop implements pipeline.Output.
+// Stop implements pipeline.Sink.
 func (w *Watch) Stop(event.Stop, []event.Finding) {}
 
-// Flush implements pipeline.Output: it makes a picture if one is due, or asked for.
+// Flush implements pipeline.Sink: it makes a picture if one is due, or asked for.
 func (w *Watch) Flush() error {
 	now, q := w.now(), w.question.Load()
 	if w.tracker == nil || q == w.answered && now < w.next || now < w.soonest {

@@ -37,7 +37,7 @@ func play() *played {
 	return p
 }
 
-// Transition implements pipeline.Output: time goes on with it.
+// Transition implements pipeline.Sink: time goes on with it.
 func (p *played) Transition(t *event.Transition, s conn.Step) {
 	for p.now.Add(time.Second) < t.Time {
 		p.now = p.now.Add(time.Second)
