@@ -51,7 +51,7 @@ func newAnonymizeCommand(app *app) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args[0]) },
 	}
-	cmd.ValidArgsFunction = completeCapture
+	cmd.ValidArgsFunction = completeOneCapture
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file`: .gz and .zst are compressed")
 	cmd.Flags().StringVar(&o.key, "key", "", "take the key from this `file`, or make one there if it does not exist")
 	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file, if it exists")
@@ -67,7 +67,7 @@ func (o *anonymizeOptions) run(ctx context.Context, app *app, path string) error
 	}
 	to := writeOptions{write: o.output, force: o.force}
 	mapper := anonymize.New(key)
-	return rewrite(ctx, app, to, outputOptions{}, replay.Options{
+	return rewriteCaptures(ctx, app, to, outputOptions{}, replay.Options{
 		Files: []string{path}, Filter: event.Filter{}, Log: app.log,
 		Map: func(records jsonl.Records) jsonl.Records { return mapper.Stream(records) },
 	})
@@ -99,8 +99,8 @@ func (o *anonymizeOptions) makeKey() (anonymize.Key, error) {
 		return key, err
 	}
 	_, err = fmt.Fprintln(f, key)
-	if closing := f.Close(); err == nil {
-		err = closing
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
 	}
 	if err != nil {
 		return key, fmt.Errorf("keep the key: %w", err)

@@ -13,7 +13,7 @@ func newCheckCommand(app *app) *cobra.Command {
 		Short:   "Say what this kernel offers, and what is less exact for it",
 		Long:    checkLong,
 		Example: "  sudo tcptrace check",
-		Args:    noArguments,
+		Args:    refuseArguments,
 		RunE:    func(*cobra.Command, []string) error { return runCheck(app) },
 	}
 }

@@ -15,7 +15,7 @@ import (
 func runCheck(app *app) error {
 	offers, failed := probe.Check()
 	var page bytes.Buffer
-	fmt.Fprintln(&page, machine()+": "+outcome(offers, failed))
+	fmt.Fprintln(&page, kernelWords()+": "+checkSummary(offers, failed))
 	printOffers(&page, offers, failed == nil, textOptions(app.stdout, "never", 0).Width)
 	if _, err := app.stdout.Write(page.Bytes()); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
@@ -23,8 +23,8 @@ func runCheck(app *app) error {
 	return failed
 }
 
-// machine names the kernel and what it runs on.
-func machine() string {
+// kernelWords returns the name of the kernel and of what it runs on.
+func kernelWords() string {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return "this machine"
@@ -32,7 +32,8 @@ func machine() string {
 	return fmt.Sprintf("Linux %s on %s", unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Machine[:]))
 }
 
-func outcome(offers []probe.Offer, failed error) string {
+// checkSummary returns in one line whether a trace works here, and how exact it is.
+func checkSummary(offers []probe.Offer, failed error) string {
 	less := 0
 	for _, o := range offers {
 		if !o.Available && o.LessExact != "" {
@@ -52,11 +53,11 @@ func outcome(offers []probe.Offer, failed error) string {
 	return "tcptrace works, nothing is less exact"
 }
 
-// parts is the order in which the features are told.
-var parts = []probe.Part{probe.Transitions, probe.Timewait, probe.Owner, probe.ResetCauses, probe.Calls}
+// partOrder is the order in which the features are printed.
+var partOrder = []probe.Part{probe.Transitions, probe.Timewait, probe.Owner, probe.ResetCauses, probe.Calls}
 
 func printOffers(w io.Writer, offers []probe.Offer, tried bool, width int) {
-	for _, part := range parts {
+	for _, part := range partOrder {
 		if len(offers) > 0 {
 			fmt.Fprintf(w, "\n%s\n", part)
 		}
@@ -68,8 +69,8 @@ func printOffers(w io.Writer, offers []probe.Offer, tried bool, width int) {
 	}
 }
 
-// toHave says what to do for a feature.
-func toHave(o probe.Offer) string {
+// howToHave returns what to do to have a feature.
+func howToHave(o probe.Offer) string {
 	var words []string
 	if o.Since != "" {
 		words = append(words, "a kernel from "+o.Since+" on")
@@ -104,5 +105,5 @@ func printOffer(w io.Writer, o probe.Offer, tried bool, width int) {
 	}
 	say("instead", o.Fallback)
 	say("less exact", o.LessExact)
-	say("to have it", toHave(o))
+	say("to have it", howToHave(o))
 }

@@ -42,42 +42,46 @@ func (e codeError) Error() string {
 // Unwrap returns what went wrong.
 func (e codeError) Unwrap() error { return e.err }
 
-// ofCommand gives an error of tcptrace itself the code that a command's user looks for.
-func ofCommand(err error) error {
+// asTracerFailure gives an error of tcptrace itself the exit code that says so: the others are
+// the command's.
+func asTracerFailure(err error) error {
 	var coded codeError
-	if err == nil || errors.As(err, &coded) || foundFindings(err) {
+	if err == nil || errors.As(err, &coded) || hasFindings(err) {
 		return err
 	}
 	return codeError{exitTracerFailed, err}
 }
 
-// command is a program that a trace lasts for. It has the terminal, and what it is given.
-type command struct {
-	cmd    *exec.Cmd
-	mutex  sync.Mutex
-	signal os.Signal     // that came before the start
-	began  bool          // it was started, or will not be
-	ended  chan struct{} // closed with its end
-	err    error         // why it could not be started
+// child is the command behind --, a process for which the trace lasts. It has the terminal,
+// and what it is given.
+type child struct {
+	cmd         *exec.Cmd
+	mutex       sync.Mutex
+	earlySignal os.Signal     // that came before the start
+	started     bool          // it was started, or will not be
+	exited      chan struct{} // closed with its end
+	err         error         // why it could not be started
 }
 
-// newCommand finds the program.
-func newCommand(words []string) (*command, error) {
+// newChild finds the program.
+func newChild(words []string) (*child, error) {
 	path, err := exec.LookPath(words[0])
 	if err != nil && !errors.Is(err, exec.ErrDot) {
-		return nil, notStarted(words[0], err)
+		return nil, startError(words[0], err)
 	}
-	return &command{cmd: newProcess(path, words), ended: make(chan struct{})}, nil
+	return &child{cmd: newExecCmd(path, words), exited: make(chan struct{})}, nil
 }
 
-func newProcess(path string, words []string) *exec.Cmd {
+// newExecCmd returns the program with the words of its command line.
+func newExecCmd(path string, words []string) *exec.Cmd {
 	cmd := exec.Command(path, words[1:]...)
 	cmd.Args[0] = words[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return cmd
 }
 
-func notStarted(name string, err error) error {
+// startError returns why a program could not be started, with the exit code for that.
+func startError(name string, err error) error {
 	code := exitNotExecutable
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		code = exitNotFound
@@ -87,42 +91,42 @@ func notStarted(name string, err error) error {
 
 // start starts the program, and has done called when it has ended. After a signal it is
 // not started.
-func (c *command) start(done func()) {
+func (c *child) start(done func()) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	if c.signal != nil {
+	if c.earlySignal != nil {
 		return
 	}
-	c.began = true
+	c.started = true
 	err := c.cmd.Start()
 	if errors.Is(err, syscall.ENOEXEC) { // a script without #!, as execvp(3) takes it
-		c.cmd = newProcess("/bin/sh", append([]string{"sh", c.cmd.Path}, c.cmd.Args[1:]...))
+		c.cmd = newExecCmd("/bin/sh", append([]string{"sh", c.cmd.Path}, c.cmd.Args[1:]...))
 		err = c.cmd.Start()
 	}
 	if err != nil {
-		c.err = notStarted(c.cmd.Args[0], err)
-		close(c.ended)
+		c.err = startError(c.cmd.Args[0], err)
+		close(c.exited)
 		done()
 		return
 	}
 	go func() {
 		c.cmd.Wait() // how it ended is in ProcessState
-		close(c.ended)
+		close(c.exited)
 		done()
 	}()
 }
 
 // wait waits for the program's end, if it was started, and returns it as an error unless
 // it is a success.
-func (c *command) wait(log *zap.Logger) error {
-	if !c.began {
+func (c *child) wait(log *zap.Logger) error {
+	if !c.started {
 		return nil
 	}
 	select {
-	case <-c.ended:
+	case <-c.exited:
 	default:
 		log.Info("the trace has ended, its command goes on: waiting for that")
-		<-c.ended
+		<-c.exited
 	}
 	if c.err != nil {
 		return c.err
@@ -137,48 +141,48 @@ func (c *command) wait(log *zap.Logger) error {
 	return nil
 }
 
-// traced runs a trace for as long as the program runs. Ctrl-C reaches the program by
+// runTraced runs a trace for as long as the program runs. Ctrl-C reaches the program by
 // itself, and SIGTERM and SIGHUP are handed on: the trace goes on until that has ended it.
-func (c *command) traced(ctx context.Context, log *zap.Logger, trace func(ctx context.Context, ready func()) error) error {
+func (c *child) runTraced(ctx context.Context, log *zap.Logger, trace func(ctx context.Context, ready func()) error) error {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, endings()...)
+	signal.Notify(signals, endSignals()...)
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	over := make(chan struct{})
 	defer close(over)
-	go c.handOn(signals, over, cancel, log)
+	go c.forwardSignals(signals, over, cancel, log)
 	err := trace(ctx, func() { c.start(func() { cancel(pipeline.ErrCommand) }) })
-	ended, early := c.wait(log), c.before()
+	ended, early := c.wait(log), c.signalBeforeStart()
 	switch {
 	case early != nil:
 		return codeError{exitBySignal + int(early.(syscall.Signal)), nil}
-	case err == nil, foundFindings(err) && ended != nil:
+	case err == nil, hasFindings(err) && ended != nil:
 		return ended
 	}
 	return err
 }
 
-// undisturbed runs a function while no signal is handed on: those that come wait.
-func (c *command) undisturbed(f func() error) error {
+// withoutSignals runs a function while no signal is handed on: those that come wait.
+func (c *child) withoutSignals(f func() error) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	return f()
 }
 
-// before is the signal that came before the program was started, or nil.
-func (c *command) before() os.Signal {
+// signalBeforeStart returns the signal that came before the program was started, or nil.
+func (c *child) signalBeforeStart() os.Signal {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	return c.signal
+	return c.earlySignal
 }
 
-// handOn hands signals on to the program. Before that runs, one ends the trace.
-func (c *command) handOn(signals <-chan os.Signal, over <-chan struct{}, cancel context.CancelCauseFunc, log *zap.Logger) {
+// forwardSignals hands signals on to the program. Before that runs, one ends the trace.
+func (c *child) forwardSignals(signals <-chan os.Signal, over <-chan struct{}, cancel context.CancelCauseFunc, log *zap.Logger) {
 	for {
 		select {
 		case s := <-signals:
-			if err := c.take(s, cancel); err != nil {
+			if err := c.takeSignal(s, cancel); err != nil {
 				log.Warn(fmt.Sprintf("hand %v on to the command, which goes on: %v", s, err))
 			}
 		case <-over:
@@ -187,14 +191,15 @@ func (c *command) handOn(signals <-chan os.Signal, over <-chan struct{}, cancel 
 	}
 }
 
-func (c *command) take(s os.Signal, cancel context.CancelCauseFunc) error {
+// takeSignal hands a signal on or, before the program runs, ends the trace.
+func (c *child) takeSignal(s os.Signal, cancel context.CancelCauseFunc) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	switch {
-	case !c.began && c.signal == nil:
-		c.signal = s
+	case !c.started && c.earlySignal == nil:
+		c.earlySignal = s
 		cancel(pipeline.ErrSignal)
-	case c.began && c.err == nil && s != os.Interrupt:
+	case c.started && c.err == nil && s != os.Interrupt:
 		if err := c.cmd.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
 			return err
 		}

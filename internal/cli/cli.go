@@ -53,7 +53,7 @@ func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer)
 		return exitOK
 	}
 	if coded := (codeError{}); !errors.As(err, &coded) || coded.err != nil {
-		app.log.Error(message(err))
+		app.log.Error(errorMessage(err))
 	}
 	return exitCode(err)
 }
@@ -75,8 +75,8 @@ func newLogger(w io.Writer, level zap.AtomicLevel) *zap.Logger {
 	return zap.New(zapcore.NewCore(encoder, zapcore.AddSync(w), level)).Named("tcptrace")
 }
 
-// message says an error with what to do about it.
-func message(err error) string {
+// errorMessage returns the words of an error, with what to do about it.
+func errorMessage(err error) string {
 	var usage usageError
 	switch {
 	case errors.Is(err, syscall.EPIPE):
@@ -89,6 +89,7 @@ func message(err error) string {
 	return err.Error()
 }
 
+// exitCode returns the exit code for an error.
 func exitCode(err error) int {
 	var usage usageError
 	var coded codeError
@@ -97,11 +98,11 @@ func exitCode(err error) int {
 		return coded.code
 	case errors.As(err, &usage):
 		return exitUsage
-	case notPermitted(err):
+	case isNotPermitted(err):
 		return exitNotPermitted
-	case foundFindings(err):
+	case hasFindings(err):
 		return exitFindings
-	case damaged(err):
+	case isDamaged(err):
 		return exitDamaged
 	}
 	return exitError
@@ -120,8 +121,8 @@ func newRootCommand(app *app) *cobra.Command {
 	return root
 }
 
-// someCaptures wants captures as arguments, as in an example.
-func someCaptures(example string) cobra.PositionalArgs {
+// requireCaptures refuses a command line without captures, and shows an example.
+func requireCaptures(example string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return usagef("%s takes captures, as in '%s'", cmd.Name(), example)
@@ -130,8 +131,8 @@ func someCaptures(example string) cobra.PositionalArgs {
 	}
 }
 
-// noArguments refuses what is neither a flag nor a verb.
-func noArguments(_ *cobra.Command, args []string) error {
+// refuseArguments refuses what is neither a flag nor a verb.
+func refuseArguments(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usagef("unknown command or argument %q", args[0])
 	}

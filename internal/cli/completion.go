@@ -10,9 +10,9 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// valuesOf has what a shell offers as the value of a flag, by the flag's name. Of others it
+// completionOf returns what a shell offers as the value of a flag, by the flag's name. Of others it
 // offers files.
-func valuesOf(flag string) cobra.CompletionFunc {
+func completionOf(flag string) cobra.CompletionFunc {
 	switch flag {
 	case "color":
 		return cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp)
@@ -37,7 +37,7 @@ func addCompletion(cmd *cobra.Command) {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if values := valuesOf(f.Name); values != nil {
+		if values := completionOf(f.Name); values != nil {
 			_ = cmd.RegisterFlagCompletionFunc(f.Name, values) // it fails for unknown flags alone
 		}
 	})
@@ -48,8 +48,8 @@ func completeCaptures(*cobra.Command, []string, string) ([]string, cobra.ShellCo
 	return []string{"jsonl", "jsonl.gz", "jsonl.zst"}, cobra.ShellCompDirectiveFilterFileExt
 }
 
-// completeCapture offers captures where one is missing.
-func completeCapture(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+// completeOneCapture offers captures where one is missing.
+func completeOneCapture(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -70,9 +70,9 @@ func completeFindings(_ *cobra.Command, _ []string, word string) ([]string, cobr
 	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
-// complete offers captures behind those of -r. Otherwise words of a command may stand behind
-// --: the shell offers files.
-func (o *traceOptions) complete(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+// completeArguments offers captures behind those of -r. Otherwise words of a command may stand
+// behind --: the shell offers files.
+func (o *traceOptions) completeArguments(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(o.read) > 0 {
 		return completeCaptures(cmd, args, word)
 	}

@@ -37,7 +37,7 @@ func newDemoCommand(app *app) *cobra.Command {
 		Short:   "Play three ways to close a connection, and explain them",
 		Long:    demoLong,
 		Example: "  sudo tcptrace demo\n  sudo tcptrace demo --follow    stay until TIME_WAIT has run out: a minute\n  sudo tcptrace demo -w demo.jsonl.gz && tcptrace report demo.jsonl.gz -o demo.html",
-		Args:    noArguments,
+		Args:    refuseArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), app, o) },
 	}
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "stay until the first scene's TIME_WAIT has run out")
@@ -77,15 +77,15 @@ func (o *demoOptions) play(ctx context.Context, app *app, options demo.Options) 
 	if o.write == "" {
 		return demo.Run(ctx, options)
 	}
-	recorder := o.recorder(host.Now)
+	recorder := o.newRecorder(host.Now)
 	options.Record = recorder
 	err := demo.Run(ctx, options)
 	ended := err == nil || errors.Is(err, pipeline.ErrSignal)
-	if closing := recorder.Close(); ended && closing != nil {
-		return closing
+	if closeErr := recorder.Close(); ended && closeErr != nil {
+		return closeErr
 	}
 	if ended {
-		recorded(app, recorder.Result())
+		logRecording(app, recorder.Result())
 	}
 	return err
 }
@@ -94,7 +94,7 @@ func (o *demoOptions) play(ctx context.Context, app *app, options demo.Options) 
 func newActCommand(app *app, role conn.Role) *cobra.Command {
 	var reuseaddr bool
 	cmd := &cobra.Command{
-		Use: role.String(), Short: "Play the " + role.String() + " of the demo", Hidden: true, Args: noArguments,
+		Use: role.String(), Short: "Play the " + role.String() + " of the demo", Hidden: true, Args: refuseArguments,
 		RunE: func(*cobra.Command, []string) error {
 			return demo.Act(role, reuseaddr, os.Stdin, app.stdout)
 		},

@@ -25,7 +25,7 @@ func runCheck(*app) error { return errNotLinux }
 
 func newDemoCommand(*app) *cobra.Command {
 	return &cobra.Command{
-		Use: "demo", Short: "Play three ways to close a connection (Linux only)", Args: noArguments,
+		Use: "demo", Short: "Play three ways to close a connection (Linux only)", Args: refuseArguments,
 		RunE: func(*cobra.Command, []string) error { return errNotLinux },
 	}
 }
@@ -42,4 +42,4 @@ func parseNetNS(name string) (uint32, error) {
 	return uint32(inode), nil
 }
 
-func notPermitted(error) bool { return false }
+func isNotPermitted(error) bool { return false }

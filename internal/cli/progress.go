@@ -27,7 +27,7 @@ type progress struct {
 
 // newProgress returns one for standard error.
 func newProgress(stderr io.Writer) *progress {
-	p := &progress{Writer: harmless{stderr}}
+	p := &progress{Writer: safeWriter{stderr}}
 	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		p.terminal = f
 	}
@@ -40,8 +40,8 @@ func (p *progress) Write(b []byte) (int, error) {
 	return p.Writer.Write(b)
 }
 
-// of returns what work is to call with how much is done, of how much; nil: nobody looks.
-func (p *progress) of(what string) func(done, all int64) {
+// track returns what work is to call with how much of all is done; nil: nobody looks.
+func (p *progress) track(what string) func(done, all int64) {
 	if p.terminal == nil {
 		return nil
 	}

@@ -11,8 +11,8 @@ import (
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	var screen bytes.Buffer
-	p := &progress{Writer: harmless{&screen}, terminal: &screen}
-	tell := p.of("reading")
+	p := &progress{Writer: safeWriter{&screen}, terminal: &screen}
+	tell := p.track("reading")
 	tell(1, 100)
 	if screen.Len() > 0 {
 		t.Errorf("short work shows %q", screen.String())
@@ -36,7 +36,7 @@ func TestNoProgressWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	var file bytes.Buffer
 	p := newProgress(&file)
-	if p.of("reading") != nil {
+	if p.track("reading") != nil {
 		t.Error("there is progress")
 	}
 	p.clear()

@@ -11,49 +11,51 @@ import (
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
-// outputOf returns the output of a trace that is recorded. It is shown as well only if
-// --json asks for it.
-func outputOf(app *app, o outputOptions, recorder *capture.Recorder) pipeline.Sink {
+// newRecordingOutput returns the output of a trace that is recorded. The trace is shown as well
+// only if --json asks for it.
+func newRecordingOutput(app *app, o outputOptions, recorder *capture.Recorder) pipeline.Sink {
 	if o.json {
-		return pipeline.Sinks{recorder, &lenient{Sink: newOutput(app, o), log: app.log}}
+		return pipeline.Sinks{recorder, &optionalOutput{Sink: newOutput(app, o), log: app.log}}
 	}
 	return recorder
 }
 
-// shown returns what shows a trace that is recorded otherwise.
-func shown(app *app, o outputOptions) pipeline.Sink {
+// newDisplay returns what shows a trace whose recorder gets its records on another way: the
+// record stream with --json, else nothing.
+func newDisplay(app *app, o outputOptions) pipeline.Sink {
 	if o.json {
-		return &lenient{Sink: newOutput(app, o), log: app.log}
+		return &optionalOutput{Sink: newOutput(app, o), log: app.log}
 	}
 	return text.New(io.Discard, text.Options{Quiet: true, Zone: time.UTC})
 }
 
-// lenient is an output whose end does not end a recording beside it.
-type lenient struct {
+// optionalOutput is an output whose failure does not end the recording.
+type optionalOutput struct {
 	pipeline.Sink
 	log    *zap.Logger
-	failed bool
+	warned bool
 }
 
 // Flush implements pipeline.Sink.
-func (l *lenient) Flush() error {
-	if err := l.Sink.Flush(); err != nil && !l.failed {
-		l.failed = true
-		l.log.Warn("standard output has ended, the recording goes on: " + err.Error())
+func (o *optionalOutput) Flush() error {
+	if err := o.Sink.Flush(); err != nil && !o.warned {
+		o.warned = true
+		o.log.Warn("standard output has ended, the recording goes on: " + err.Error())
 	}
 	return nil
 }
 
-// aside is an output beside a recording that gets its records otherwise.
-type aside struct {
+// displayWithRecorder shows a trace, and flushes the recorder that gets its records on another
+// way.
+type displayWithRecorder struct {
 	pipeline.Sink
 	recorder *capture.Recorder
 }
 
 // Flush implements pipeline.Sink.
-func (a aside) Flush() error {
-	if err := a.recorder.Flush(); err != nil {
+func (d displayWithRecorder) Flush() error {
+	if err := d.recorder.Flush(); err != nil {
 		return err
 	}
-	return a.Sink.Flush()
+	return d.Sink.Flush()
 }

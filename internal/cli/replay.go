@@ -22,35 +22,35 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	defer stop()
 	options := replay.Options{
 		Files: o.read, Filter: filter, Duration: o.duration, Count: o.count, FailOn: o.failOn,
-		DropPrivileges: app.dropAll,
+		DropPrivileges: app.dropAllRights,
 	}
 	if o.write == "" {
-		return app.replay(ctx, options, newOutput(app, o.outputOptions), true)
+		return app.replayCaptures(ctx, options, newOutput(app, o.outputOptions), true)
 	}
 	if o.anonymize {
-		options.Map = func(to jsonl.Records) jsonl.Records { return o.mapper().Stream(to) }
+		options.Map = func(to jsonl.Records) jsonl.Records { return o.newMapper().Stream(to) }
 	}
-	return rewrite(ctx, app, o.writeOptions, o.outputOptions, options)
+	return rewriteCaptures(ctx, app, o.writeOptions, o.outputOptions, options)
 }
 
-// replay replays captures. What it reads is shown as progress, unless lines go elsewhere than
-// into a file meanwhile.
-func (a *app) replay(ctx context.Context, o replay.Options, out pipeline.Sink, lines bool) error {
+// replayCaptures replays captures. What it reads is shown as progress, unless lines go elsewhere
+// than into a file meanwhile.
+func (a *app) replayCaptures(ctx context.Context, o replay.Options, out pipeline.Sink, lines bool) error {
 	info, err := a.stdout.Stat()
 	if !lines || err == nil && info.Mode().IsRegular() {
-		o.Progress = a.stderr.of("reading")
+		o.Progress = a.stderr.track("reading")
 		defer a.stderr.clear()
 	}
 	o.Log = a.log
 	return replay.Run(ctx, o, out)
 }
 
-// dropAll gives up all rights: what is left to do takes none.
-func (a *app) dropAll() error { return privilege.Drop(privilege.Remaining{}, a.log) }
+// dropAllRights gives up all rights: what is left to do takes none.
+func (a *app) dropAllRights() error { return privilege.Drop(privilege.Remaining{}, a.log) }
 
-// rewrite replays captures into another one. That gets its name once it is whole: until
+// rewriteCaptures replays captures into another one. That gets its name once it is whole: until
 // then, and if it does not come to that, what had the name stays.
-func rewrite(ctx context.Context, app *app, o writeOptions, shows outputOptions, options replay.Options) error {
+func rewriteCaptures(ctx context.Context, app *app, o writeOptions, shows outputOptions, options replay.Options) error {
 	if sameFile(o.write, options.Files) {
 		return usagef("%s is read and written: give another file to write", o.write)
 	}
@@ -60,18 +60,18 @@ func rewrite(ctx context.Context, app *app, o writeOptions, shows outputOptions,
 	}
 	o.write = capture.TemporaryPath(path)
 	options.DropPrivileges = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(path)}, app.log) }
-	recorder := o.recorder(nil)
-	err := app.replay(ctx, options, outputOf(app, shows, recorder), shows.json)
-	whole := err == nil || damaged(err) || foundFindings(err)
-	if closing := recorder.Close(); whole && closing != nil {
-		err, whole = closing, false
+	recorder := o.newRecorder(nil)
+	err := app.replayCaptures(ctx, options, newRecordingOutput(app, shows, recorder), shows.json)
+	whole := err == nil || isDamaged(err) || hasFindings(err)
+	if closeErr := recorder.Close(); whole && closeErr != nil {
+		err, whole = closeErr, false
 	}
 	if whole && ctx.Err() != nil {
 		err, whole = errInterrupted, false
 	}
 	if whole {
-		if placing := capture.MoveTo(o.write, path, o.force); placing != nil {
-			err, whole = placing, false
+		if placeErr := capture.MoveTo(o.write, path, o.force); placeErr != nil {
+			err, whole = placeErr, false
 		}
 	}
 	if !whole {
@@ -79,7 +79,7 @@ func rewrite(ctx context.Context, app *app, o writeOptions, shows outputOptions,
 	}
 	result := recorder.Result()
 	result.Path = path
-	recorded(app, result)
+	logRecording(app, result)
 	return err
 }
 
@@ -89,7 +89,7 @@ var errInterrupted = errors.New("interrupted: nothing was written")
 func untilSignal(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, endings()...)
+	signal.Notify(signals, endSignals()...)
 	go func() {
 		select {
 		case <-signals:
@@ -101,8 +101,8 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { cancel(nil); signal.Stop(signals) }
 }
 
-// endings are the signals that end a trace in order.
-func endings() []os.Signal {
+// endSignals returns the signals that end a trace in order.
+func endSignals() []os.Signal {
 	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
 		signals = append(signals, syscall.SIGHUP)
@@ -110,7 +110,8 @@ func endings() []os.Signal {
 	return signals
 }
 
-// damaged reports whether what was read was only a part of what was recorded.
-func damaged(err error) bool { return errors.Is(err, replay.ErrDamaged) }
+// isDamaged reports whether what was read was only a part of what was recorded.
+func isDamaged(err error) bool { return errors.Is(err, replay.ErrDamaged) }
 
-func foundFindings(err error) bool { return errors.Is(err, pipeline.ErrFindings) }
+// hasFindings reports whether a trace ended with findings that --fail-on names.
+func hasFindings(err error) bool { return errors.Is(err, pipeline.ErrFindings) }

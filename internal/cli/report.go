@@ -51,7 +51,7 @@ func newReportCommand(app *app) *cobra.Command {
 		Short:   "Make a report of captures, to look at",
 		Long:    reportLong,
 		Example: "  tcptrace report bug.jsonl.gz -o bug.html\n  tcptrace report bug.jsonl.gz -p 45230",
-		Args:    someCaptures("tcptrace report bug.jsonl.gz -o bug.html"),
+		Args:    requireCaptures("tcptrace report bug.jsonl.gz -o bug.html"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args) },
 	}
 	cmd.ValidArgsFunction = completeCaptures
@@ -85,7 +85,7 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	options := replay.Options{Files: files, Filter: filter, DropPrivileges: app.dropAll}
+	options := replay.Options{Files: files, Filter: filter, DropPrivileges: app.dropAllRights}
 	if o.output != "" {
 		if err := capture.CheckPath(o.output, o.force); err != nil {
 			return err
@@ -93,39 +93,39 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 		options.DropPrivileges = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(o.output)}, app.log) }
 	}
 	r := report.New(time.Local)
-	err = app.replay(ctx, options, r, false)
+	err = app.replayCaptures(ctx, options, r, false)
 	switch {
-	case err != nil && !damaged(err):
+	case err != nil && !isDamaged(err):
 		return err
 	case ctx.Err() != nil:
 		return errInterrupted
 	}
 	r.Files(len(files))
-	if writing := o.write(app, r); writing != nil {
-		return writing
+	if writeErr := o.writeReport(app, r); writeErr != nil {
+		return writeErr
 	}
 	return err
 }
 
-// html reports whether the report is to be a page.
-func (o *reportOptions) html() bool {
+// isHTML reports whether the report is written as HTML.
+func (o *reportOptions) isHTML() bool {
 	if o.format == "" {
 		return strings.HasSuffix(o.output, ".html")
 	}
 	return o.format == formatHTML
 }
 
-// write writes the report to where it shall be.
-func (o *reportOptions) write(app *app, r *report.Report) error {
+// writeReport writes the report to where it shall be.
+func (o *reportOptions) writeReport(app *app, r *report.Report) error {
 	write := r.Markdown
-	if o.html() {
+	if o.isHTML() {
 		write = r.HTML
 	}
 	var err error
 	if o.output == "" {
 		err = write(app.stdout)
 	} else {
-		err = placed(o.output, o.force, write)
+		err = writeWholeFile(o.output, o.force, write)
 	}
 	var several *report.SeveralError
 	switch {
@@ -137,16 +137,16 @@ func (o *reportOptions) write(app *app, r *report.Report) error {
 	return nil
 }
 
-// placed writes a file that its owner alone can read. It gets its name once it is whole.
-func placed(path string, replace bool, write func(io.Writer) error) error {
+// writeWholeFile writes a file that its owner alone can read. It gets its name once it is whole.
+func writeWholeFile(path string, replace bool, write func(io.Writer) error) error {
 	temporary := capture.TemporaryPath(path)
 	f, err := capture.Create(temporary, false)
 	if err != nil {
 		return err
 	}
 	err = write(f)
-	if closing := f.Close(); err == nil {
-		err = closing
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
 	}
 	if err == nil {
 		err = capture.MoveTo(temporary, path, replace)

@@ -8,12 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// harmless is where messages go: what a file is called, or says, must not move the cursor,
+// safeWriter is where messages go: what a file is called, or says, must not move the cursor,
 // colour the screen or turn the direction of writing.
-type harmless struct{ w io.Writer }
+type safeWriter struct{ w io.Writer }
 
 // Write implements io.Writer, for whole messages.
-func (h harmless) Write(p []byte) (int, error) {
+func (h safeWriter) Write(p []byte) (int, error) {
 	var b strings.Builder
 	for _, r := range string(p) {
 		if r != '\n' && (unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) || r == utf8.RuneError) {

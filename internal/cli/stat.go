@@ -29,7 +29,7 @@ func newStatCommand(app *app) *cobra.Command {
 		Short:   "Show on one screen what is in captures",
 		Long:    statLong,
 		Example: "  tcptrace stat bug.jsonl.gz\n  tcptrace stat --json trace.*.jsonl.zst | jq .dwell",
-		Args:    someCaptures("tcptrace stat bug.jsonl.gz"),
+		Args:    requireCaptures("tcptrace stat bug.jsonl.gz"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args) },
 	}
 	cmd.ValidArgsFunction = completeCaptures
@@ -50,19 +50,19 @@ func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	s := stat.New()
-	err = app.replay(ctx, replay.Options{Files: files, Filter: filter, DropPrivileges: app.dropAll}, s, false)
-	if err != nil && !damaged(err) {
+	err = app.replayCaptures(ctx, replay.Options{Files: files, Filter: filter, DropPrivileges: app.dropAllRights}, s, false)
+	if err != nil && !isDamaged(err) {
 		return err
 	}
 	s.Files(len(files))
 	w := bufio.NewWriterSize(app.stdout, outputBuffer)
-	if printing := o.print(app, w, s.Report()); printing != nil {
-		return fmt.Errorf("write the figures: %w", printing)
+	if printErr := o.printFigures(app, w, s.Report()); printErr != nil {
+		return fmt.Errorf("write the figures: %w", printErr)
 	}
 	return err
 }
 
-func (o *statOptions) print(app *app, w *bufio.Writer, r *stat.Report) error {
+func (o *statOptions) printFigures(app *app, w *bufio.Writer, r *stat.Report) error {
 	var err error
 	if o.json {
 		err = r.JSON(w)

@@ -19,7 +19,7 @@ func newTopCommand(app *app) *cobra.Command {
 		Short:   "Show connections as they live and close",
 		Long:    topLong,
 		Example: "  sudo tcptrace top\n  sudo tcptrace top -p 9091",
-		Args:    noArguments,
+		Args:    refuseArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := o.filter()
 			if err != nil {

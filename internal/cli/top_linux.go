@@ -21,107 +21,107 @@ import (
 	"github.com/tcptrace/tcptrace/internal/top"
 )
 
-// errNoTerminal is that there is nobody to look.
-var errNoTerminal = errors.New("top draws on a terminal, and standard output is none that it can draw on: 'tcptrace --json' prints for programs")
+// errNeedsTerminal is the error where standard output is not a terminal.
+var errNeedsTerminal = errors.New("top draws on a terminal, and standard output is none that it can draw on: 'tcptrace --json' prints for programs")
 
 // runTop traces, and shows what it sees until the user wants an end.
 func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	if !term.IsTerminal(int(app.stdout.Fd())) || os.Getenv("TERM") == "dumb" {
-		return errNoTerminal
+		return errNeedsTerminal
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	ctx, quit := context.WithCancelCause(ctx)
 	defer quit(nil)
-	w := &waiting{to: app.stderr}
+	w := &messageKeeper{to: app.stderr}
 	app.log = newLogger(w, app.level)
-	defer w.leave()
-	defer context.AfterFunc(ctx, func() { w.leave() })() // a signal gives the terminal back at once
+	defer w.closeScreen()
+	defer context.AfterFunc(ctx, func() { w.closeScreen() })() // a signal gives the terminal back at once
 	watch := top.NewWatch(host.Now)
 	var opened error
 	options := live.Options{
 		Filter: filter, Version: version(), Log: app.log,
 		Ready: func() {
-			if opened = w.enter(watch, func() { quit(pipeline.ErrSignal) }); opened != nil {
+			if opened = w.openScreen(watch, func() { quit(pipeline.ErrSignal) }); opened != nil {
 				quit(opened)
 			}
 		},
 		Drop: func() error { return dropTracerRights(app, filter, privilege.Remaining{}) },
 	}
 	summary := newOutput(app, outputOptions{color: "auto", quiet: true})
-	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{watch, after{summary, w.leave}})
+	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{watch, summaryAfterScreen{summary, w.closeScreen}})
 	return errors.Join(opened, err)
 }
 
-// after is an output whose end stands where the screen was, if there was one.
-type after struct {
+// summaryAfterScreen prints the summary where the screen was, if there was one.
+type summaryAfterScreen struct {
 	pipeline.Sink
-	left func() bool
+	closeScreen func() bool
 }
 
 // Loss implements pipeline.Sink: the screen tells of losses, and the summary.
-func (after) Loss(event.Loss) {}
+func (summaryAfterScreen) Loss(event.Loss) {}
 
 // Stop implements pipeline.Sink.
-func (a after) Stop(s event.Stop, findings []event.Finding) {
-	if a.left() {
+func (a summaryAfterScreen) Stop(s event.Stop, findings []event.Finding) {
+	if a.closeScreen() {
 		a.Sink.Stop(s, findings)
 	}
 }
 
-// waiting keeps messages while the screen has the terminal, and shows the latest one there.
-type waiting struct {
-	to     io.Writer
-	mutex  sync.Mutex
-	screen *top.Screen
-	had    bool // the screen had the terminal
-	kept   []string
+// messageKeeper keeps messages while the screen has the terminal, and shows the latest one there.
+type messageKeeper struct {
+	to      io.Writer
+	mutex   sync.Mutex
+	screen  *top.Screen
+	wasOpen bool // the screen had the terminal
+	kept    []string
 }
 
 // messagesKept is how many, the latest.
 const messagesKept = 100
 
 // Write implements io.Writer. It takes whole lines.
-func (w *waiting) Write(p []byte) (int, error) {
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	if w.screen == nil {
-		return w.to.Write(p)
+func (k *messageKeeper) Write(p []byte) (int, error) {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	if k.screen == nil {
+		return k.to.Write(p)
 	}
-	w.screen.Notice(text.Printable(strings.TrimSpace(string(p))))
-	if len(w.kept) >= messagesKept {
-		w.kept = w.kept[1:]
+	k.screen.Notice(text.Printable(strings.TrimSpace(string(p))))
+	if len(k.kept) >= messagesKept {
+		k.kept = k.kept[1:]
 	}
-	w.kept = append(w.kept, string(p))
+	k.kept = append(k.kept, string(p))
 	return len(p), nil
 }
 
-// enter gives the terminal to the screen.
-func (w *waiting) enter(watch *top.Watch, quit func()) error {
+// openScreen gives the terminal to the screen.
+func (k *messageKeeper) openScreen(watch *top.Watch, quit func()) error {
 	screen, err := top.Open(watch, time.Local, quit)
 	if err != nil {
 		return fmt.Errorf("show connections: %w", err)
 	}
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	w.screen, w.had = screen, true
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	k.screen, k.wasOpen = screen, true
 	return nil
 }
 
-// leave gives it back, and prints what was kept. It reports whether the screen had it.
-func (w *waiting) leave() bool {
-	w.mutex.Lock()
-	screen := w.screen
-	w.mutex.Unlock()
+// closeScreen gives it back, and prints what was kept. It reports whether the screen had it.
+func (k *messageKeeper) closeScreen() bool {
+	k.mutex.Lock()
+	screen := k.screen
+	k.mutex.Unlock()
 	if screen != nil {
 		screen.Close()
 	}
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	w.screen = nil
-	for _, line := range w.kept {
-		io.WriteString(w.to, line)
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	k.screen = nil
+	for _, line := range k.kept {
+		io.WriteString(k.to, line)
 	}
-	w.kept = nil
-	return w.had
+	k.kept = nil
+	return k.wasOpen
 }

@@ -50,10 +50,10 @@ func newTraceCommand(app *app) *cobra.Command {
 		Short:   "Show how TCP connections close",
 		Long:    traceLong,
 		Example: traceExample,
-		Args:    o.arguments,
+		Args:    o.takeArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), app) },
 	}
-	cmd.ValidArgsFunction = o.complete
+	cmd.ValidArgsFunction = o.completeArguments
 	cmd.DisableFlagsInUseLine = true
 	o.AddFlags(cmd)
 	return cmd
@@ -75,8 +75,8 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what tcptrace does")
 }
 
-// arguments takes a command behind --, and before it more files to read.
-func (o *traceOptions) arguments(cmd *cobra.Command, args []string) error {
+// takeArguments takes a command behind --, and before it more files to read.
+func (o *traceOptions) takeArguments(cmd *cobra.Command, args []string) error {
 	if cmd.Flags().Changed("write") && o.write == "" {
 		return usagef("-w needs the name of a file")
 	}
@@ -88,7 +88,7 @@ func (o *traceOptions) arguments(cmd *cobra.Command, args []string) error {
 		}
 	}
 	if len(o.read) == 0 {
-		return noArguments(cmd, files)
+		return refuseArguments(cmd, files)
 	}
 	o.read = append(o.read, files...)
 	return nil
@@ -100,15 +100,15 @@ func (o *traceOptions) run(ctx context.Context, app *app) error {
 		if o.verbose {
 			app.level.SetLevel(zap.DebugLevel)
 		}
-		err = o.trace(ctx, app)
+		err = o.traceOrReplay(ctx, app)
 	}
 	if len(o.command) > 0 {
-		return ofCommand(err)
+		return asTracerFailure(err)
 	}
 	return err
 }
 
-func (o *traceOptions) trace(ctx context.Context, app *app) error {
+func (o *traceOptions) traceOrReplay(ctx context.Context, app *app) error {
 	filter, err := o.filter()
 	if err != nil {
 		return err
@@ -136,13 +136,13 @@ func (o *traceOptions) check() error {
 	}
 	for _, word := range o.failOn {
 		if !diagnose.Known(word) {
-			return usagef("--fail-on: %q is neither info, warning, error nor one of %s", word, codes())
+			return usagef("--fail-on: %q is neither info, warning, error nor one of %s", word, findingCodes())
 		}
 	}
 	return o.writeOptions.check(len(o.read) > 0)
 }
 
-func codes() string {
+func findingCodes() string {
 	var words []string
 	for _, code := range diagnose.Codes() {
 		words = append(words, string(code))

@@ -18,28 +18,28 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 	if len(o.command) == 0 {
 		ctx, stop := untilSignal(ctx)
 		defer stop()
-		return trace(ctx, app, o, filter, nil, func() error {
+		return traceLive(ctx, app, o, filter, nil, func() error {
 			err := o.dropRights(app, filter)
 			if err == nil {
-				app.log.Info("tracing " + scope(filter) + o.target() + ", Ctrl-C ends it")
+				app.log.Info("tracing " + filterWords(filter) + o.recordingWords() + ", Ctrl-C ends it")
 			}
 			return err
 		})
 	}
-	command, err := newCommand(o.command)
+	child, err := newChild(o.command)
 	if err != nil {
 		return err
 	}
-	return command.traced(ctx, app.log, func(ctx context.Context, ready func()) error {
-		return trace(ctx, app, o, filter, ready, func() error {
-			return command.undisturbed(func() error { return o.dropRights(app, filter) })
+	return child.runTraced(ctx, app.log, func(ctx context.Context, ready func()) error {
+		return traceLive(ctx, app, o, filter, ready, func() error {
+			return child.withoutSignals(func() error { return o.dropRights(app, filter) })
 		})
 	})
 }
 
 // dropRights gives up the rights that the rest of the trace does not need.
 func (o *traceOptions) dropRights(app *app, filter event.Filter) error {
-	return dropTracerRights(app, filter, privilege.Remaining{Signals: len(o.command) > 0, Dir: o.nextDir()})
+	return dropTracerRights(app, filter, privilege.Remaining{Signals: len(o.command) > 0, Dir: o.rotationDir()})
 }
 
 // dropTracerRights gives up the rights that a running trace does not need: it keeps those of
@@ -53,8 +53,8 @@ func dropTracerRights(app *app, filter event.Filter, keep privilege.Remaining) e
 	return privilege.Drop(keep, app.log)
 }
 
-// trace traces until the context ends, or what the flags set a limit to is reached.
-func trace(ctx context.Context, app *app, o *traceOptions, filter event.Filter, ready func(), drop func() error) error {
+// traceLive traces until the context ends, or what the flags set a limit to is reached.
+func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filter, ready func(), drop func() error) error {
 	if o.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, o.duration, pipeline.ErrDuration)
@@ -66,37 +66,37 @@ func trace(ctx context.Context, app *app, o *traceOptions, filter event.Filter, 
 	if o.write == "" {
 		return live.Run(ctx, options, host.Clock(), newOutput(app, o.outputOptions))
 	}
-	return record(ctx, app, o, options)
+	return recordLive(ctx, app, o, options)
 }
 
-// record traces into a file.
-func record(ctx context.Context, app *app, o *traceOptions, options live.Options) error {
-	recorder := o.recorder(host.Now)
-	out := outputOf(app, o.outputOptions, recorder)
+// recordLive traces into a file.
+func recordLive(ctx context.Context, app *app, o *traceOptions, options live.Options) error {
+	recorder := o.newRecorder(host.Now)
+	out := newRecordingOutput(app, o.outputOptions, recorder)
 	if o.anonymize {
-		options.Raw = o.mapper().Stream(pipeline.New(recorder))
-		out = aside{shown(app, o.outputOptions), recorder}
+		options.Raw = o.newMapper().Stream(pipeline.New(recorder))
+		out = displayWithRecorder{newDisplay(app, o.outputOptions), recorder}
 	}
 	err := live.Run(ctx, options, host.Clock(), out)
-	if closing := recorder.Close(); err == nil || foundFindings(err) {
-		if closing != nil {
-			return closing
+	if closeErr := recorder.Close(); err == nil || hasFindings(err) {
+		if closeErr != nil {
+			return closeErr
 		}
-		recorded(app, recorder.Result())
+		logRecording(app, recorder.Result())
 	}
 	return err
 }
 
-// scope says what is traced.
-func scope(f event.Filter) string {
+// filterWords returns the words for what is traced.
+func filterWords(f event.Filter) string {
 	if words := f.String(); words != "" {
 		return words
 	}
 	return "all TCP connections"
 }
 
-// target says where to, if the trace is recorded.
-func (o *traceOptions) target() string {
+// recordingWords returns the words for where the trace is recorded; "": nowhere.
+func (o *traceOptions) recordingWords() string {
 	if o.write == "" {
 		return ""
 	}
@@ -124,4 +124,5 @@ func parseNetNS(name string) (uint32, error) {
 	return inode, nil
 }
 
-func notPermitted(err error) bool { return errors.Is(err, probe.ErrNotPermitted) }
+// isNotPermitted reports whether a trace failed because a right was missing.
+func isNotPermitted(err error) bool { return errors.Is(err, probe.ErrNotPermitted) }

@@ -11,7 +11,7 @@ func newVersionCommand(app *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  noArguments,
+		Args:  refuseArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(app.stdout, "tcptrace", version())
 			return err

@@ -12,11 +12,11 @@ import (
 )
 
 func runWhy(app *app, color string, addr netip.Addr, port uint16) error {
-	question, err := ask(addr, port)
+	question, err := gatherQuestion(addr, port)
 	if err != nil {
 		return err
 	}
-	if err := app.dropAll(); err != nil {
+	if err := app.dropAllRights(); err != nil {
 		return err
 	}
 	w := bufio.NewWriterSize(app.stdout, outputBuffer)
@@ -31,8 +31,8 @@ func runWhy(app *app, color string, addr netip.Addr, port uint16) error {
 	return nil
 }
 
-// ask gathers what there is to answer the question of a port.
-func ask(addr netip.Addr, port uint16) (*why.Question, error) {
+// gatherQuestion gathers what there is to answer the question of a port.
+func gatherQuestion(addr netip.Addr, port uint16) (*why.Question, error) {
 	jiffy, err := host.Jiffy()
 	if err != nil {
 		return nil, err

@@ -48,8 +48,8 @@ func (o *writeOptions) check(replayed bool) error {
 		return usagef("--force, --anonymize, --rotate-size, --rotate-age, --keep and --keep-last go with --write")
 	case o.rotateAge < 0 || o.keepLast < 0:
 		return usagef("--rotate-age and --keep-last take a time from 1s on")
-	case 0 < o.rotateAge && o.rotateAge < time.Second || 0 < o.keepLast && o.keepLast < shortestLast:
-		return usagef("--rotate-age takes a time from 1s on, --keep-last from %v on", shortestLast)
+	case 0 < o.rotateAge && o.rotateAge < time.Second || 0 < o.keepLast && o.keepLast < shortestKeepLast:
+		return usagef("--rotate-age takes a time from 1s on, --keep-last from %v on", shortestKeepLast)
 	case o.keep < 0:
 		return usagef("--keep: %d is negative", o.keep)
 	case o.keep > 0 && !rotates:
@@ -63,8 +63,9 @@ func (o *writeOptions) check(replayed bool) error {
 // rotates reports whether the recording goes on from file to file.
 func (o *writeOptions) rotates() bool { return o.rotateSize > 0 || o.rotateAge > 0 || o.keepLast > 0 }
 
-// nextDir is where a trace makes files after its first one; "": it makes none.
-func (o *writeOptions) nextDir() string {
+// rotationDir returns the directory where a trace makes files after its first one; "": it makes
+// none.
+func (o *writeOptions) rotationDir() string {
 	if !o.rotates() {
 		return ""
 	}
@@ -72,16 +73,16 @@ func (o *writeOptions) nextDir() string {
 }
 
 const (
-	// partsOfLast is in how many files the last part of a recording is kept: so much more
+	// keepLastParts is in how many files the last part of a recording is kept: so much more
 	// than asked for may stay.
-	partsOfLast  = 10
-	shortestLast = partsOfLast * time.Second
+	keepLastParts    = 10
+	shortestKeepLast = keepLastParts * time.Second
 )
 
-// recorder returns what records into the file.
-func (o *writeOptions) recorder(now func() event.Time) *capture.Recorder {
+// newRecorder returns what records into the file.
+func (o *writeOptions) newRecorder(now func() event.Time) *capture.Recorder {
 	age := o.rotateAge
-	if last := o.keepLast / partsOfLast; last > 0 && (age == 0 || last < age) {
+	if last := o.keepLast / keepLastParts; last > 0 && (age == 0 || last < age) {
 		age = last
 	}
 	return capture.NewRecorder(capture.Options{
@@ -90,11 +91,11 @@ func (o *writeOptions) recorder(now func() event.Time) *capture.Recorder {
 	})
 }
 
-// mapper maps addresses and names, under a key of this run's own.
-func (o *writeOptions) mapper() *anonymize.Mapper { return anonymize.New(anonymize.NewKey()) }
+// newMapper returns what maps addresses and names, under a key of this run's own.
+func (o *writeOptions) newMapper() *anonymize.Mapper { return anonymize.New(anonymize.NewKey()) }
 
-// recorded says what a recording has come to.
-func recorded(app *app, r capture.Result) {
+// logRecording logs what was recorded, and how to show it.
+func logRecording(app *app, r capture.Result) {
 	s := &r.Summary
 	into := r.Path
 	shows := r.Path
@@ -109,7 +110,7 @@ func recorded(app *app, r capture.Result) {
 	app.log.Info("tcptrace -r " + shows + " shows it")
 }
 
-// findingWords names findings, what matters most first: "error refused (74 times)".
+// findingWords returns the names of findings, what matters most first: "error refused (74 times)".
 func findingWords(findings []event.Finding) string {
 	var words []string
 	for _, severity := range slices.Backward(event.Severities) {
@@ -124,14 +125,14 @@ func findingWords(findings []event.Finding) string {
 			words = append(words, word)
 		}
 	}
-	if more := len(words) - findingsTold; more > 0 {
-		words = append(words[:findingsTold], fmt.Sprintf("and %d more", more))
+	if more := len(words) - findingsNamed; more > 0 {
+		words = append(words[:findingsNamed], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(words, ", ")
 }
 
-// findingsTold is how many findings a recording tells when it ends.
-const findingsTold = 8
+// findingsNamed is how many findings are named when a recording ends.
+const findingsNamed = 8
 
 func count(n int, noun string) string {
 	if n != 1 {
@@ -174,15 +175,15 @@ func (s *byteSize) Set(word string) error {
 		unit = map[byte]int64{'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30}[word[i]|0x20]
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 1 || n > (1<<62)/unit || n*unit < smallestFile {
+	if err != nil || n < 1 || n > (1<<62)/unit || n*unit < smallestSize {
 		return fmt.Errorf("give a size from 1M on, as in 1500k, 100M or 1G")
 	}
 	*s = byteSize(n * unit)
 	return nil
 }
 
-// smallestFile is what a file may be limited to: it grows by what half a second brings.
-const smallestFile = 1 << 20
+// smallestSize is what a file may be limited to: it grows by what half a second brings.
+const smallestSize = 1 << 20
 
 // sameFile reports whether a path leads to a file that is read.
 func sameFile(path string, read []string) bool {
