@@ -100,7 +100,7 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 	case ctx.Err() != nil:
 		return errInterrupted
 	}
-	r.Files(len(files))
+	r.SetFileCount(len(files))
 	if writeErr := o.writeReport(app, r); writeErr != nil {
 		return writeErr
 	}

@@ -54,7 +54,7 @@ func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
 	if err != nil && !isDamaged(err) {
 		return err
 	}
-	s.Files(len(files))
+	s.SetFileCount(len(files))
 	w := bufio.NewWriterSize(app.stdout, outputBuffer)
 	if printErr := o.printFigures(app, w, s.Report()); printErr != nil {
 		return fmt.Errorf("write the figures: %w", printErr)

@@ -44,8 +44,8 @@ func New(zone *time.Location) *Report {
 	return &Report{zone: zone, stat: stat.New(), tables: newTables()}
 }
 
-// Files says how many files were read, where not each of them had its own start.
-func (r *Report) Files(n int) { r.stat.Files(n) }
+// SetFileCount sets how many files were read, where not each of them had its own start.
+func (r *Report) SetFileCount(n int) { r.stat.SetFileCount(n) }
 
 // Start begins a recording or, with the tracker that was there before, the next file of
 // one.

@@ -19,20 +19,20 @@ const (
 // Report returns the figures. It ends the recording that is being told: nothing may be
 // told after it, but for a new start.
 func (s *Stat) Report() *Report {
-	s.finish()
-	a := &s.about
+	s.finishRecording()
+	a := &s.recorded
 	r := &Report{
-		Recorded:    a.recorded(),
+		Recorded:    a.report(),
 		Transitions: s.summary.Transitions,
 		Sockets:     s.sockets,
-		Connections: s.connections(),
-		Dwells:      s.dwellTimes(),
+		Connections: s.countConnections(),
+		Dwells:      s.listDwells(),
 		Edges:       s.edges.list(),
-		Curves:      s.overTime(),
+		Curves:      s.listCurves(),
 		Held:        s.held.top(portsListed),
 		FailedCalls: s.calls.list(),
 		Lost:        s.losses,
-		Findings:    s.findings.worst(), MoreFindings: s.findings.more,
+		Findings:    s.findings.worstFirst(), MoreFindings: s.findings.more,
 	}
 	if a.time > 0 {
 		r.PerSecond = float64(r.Transitions) / a.time.Seconds()
@@ -44,18 +44,18 @@ func (s *Stat) Report() *Report {
 	return r
 }
 
-func (a *about) recorded() Recorded {
+func (a *recordedTotals) report() Recorded {
 	r := Recorded{
 		Recordings: a.recordings, Files: a.files, Hosts: a.hosts, Kernels: a.kernels, Filters: a.filters,
-		Time: a.time, Ended: a.ended, Cut: a.cut,
+		Time: a.time, Ended: a.endReasons, Cut: a.cut,
 	}
 	if a.last > 0 {
-		r.First, r.Last = wall(a.first), wall(a.last)
+		r.First, r.Last = wallTime(a.first), wallTime(a.last)
 	}
 	return r
 }
 
-func (s *Stat) connections() Connections {
+func (s *Stat) countConnections() Connections {
 	sum := &s.summary
 	return Connections{
 		Seen: sum.Connections, BothEnds: sum.BothEnds, Open: sum.Open(), Incomplete: sum.Incomplete, Forgotten: sum.Forgotten,
@@ -70,16 +70,16 @@ func (s *Stat) connections() Connections {
 	}
 }
 
-// life has the states in the order of a connection's life.
-var life = [...]tcpstate.State{
+// stateOrder has the states in the order of a connection's life.
+var stateOrder = [...]tcpstate.State{
 	tcpstate.SynSent, tcpstate.SynRecv, tcpstate.Established,
 	tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.Closing, tcpstate.TimeWait,
 	tcpstate.CloseWait, tcpstate.LastAck, tcpstate.Listen,
 }
 
-func (s *Stat) dwellTimes() []Dwell {
+func (s *Stat) listDwells() []Dwell {
 	dwells := []Dwell{}
-	for _, state := range life {
+	for _, state := range stateOrder {
 		if h := s.edges.dwells(state); h.n > 0 {
 			dwells = append(dwells, Dwell{
 				State: state.String(), Times: h.n, Median: h.quantile(0.5), P99: h.quantile(0.99), Max: h.max,
@@ -89,24 +89,24 @@ func (s *Stat) dwellTimes() []Dwell {
 	return dwells
 }
 
-func (s *Stat) overTime() []Curve {
+func (s *Stat) listCurves() []Curve {
 	all := []Curve{}
 	for g, state := range gauges {
 		if most := s.curves.peak(g); most.sockets > 0 {
-			all = append(all, s.curve(g, state, most))
+			all = append(all, s.newCurve(g, state, most))
 		}
 	}
 	return all
 }
 
-func (s *Stat) curve(g int, state tcpstate.State, most peak) Curve {
-	first, last := s.about.first, s.about.last
+func (s *Stat) newCurve(g int, state tcpstate.State, most peak) Curve {
+	first, last := s.recorded.first, s.recorded.last
 	c := Curve{
-		State: state.String(), Peak: int(most.sockets), PeakAt: wall(most.at),
+		State: state.String(), Peak: int(most.sockets), PeakAt: wallTime(most.at),
 		most: func(n int) []int { return s.curves.slices(g, first, last, n) },
 	}
 	for i, sockets := range c.most(slicesListed) {
-		c.Slices = append(c.Slices, Slice{wall(part(first, last, i, slicesListed)), sockets})
+		c.Slices = append(c.Slices, Slice{wallTime(partBegin(first, last, i, slicesListed)), sockets})
 	}
 	return c
 }

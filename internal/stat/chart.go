@@ -12,12 +12,12 @@ func (r *Report) chart(width, height int, clock func(Time) string) []line {
 	if columns < 1 || len(r.Curves) == 0 {
 		return nil
 	}
-	rows := min(max(1, height-2*len(r.Curves)), mostRows)
+	rows := min(max(1, height-2*len(r.Curves)), maxRows)
 	var lines []line
 	for i := range r.Curves {
 		c := &r.Curves[i]
 		title := c.State + ", most " + text.Grouped(c.Peak) + " at " + clock(c.PeakAt)
-		lines = append(lines, line{{faint, shortened(title, width)}})
+		lines = append(lines, line{{faint, shorten(title, width)}})
 		for _, bar := range text.Bars(c.most(columns), rows) {
 			lines = append(lines, line{{curveColor[c.State], bar}})
 		}
@@ -25,13 +25,13 @@ func (r *Report) chart(width, height int, clock func(Time) string) []line {
 	}
 	first, last := clock(r.Recorded.First), clock(r.Recorded.Last)
 	if len(first)+1+len(last) > width {
-		return append(lines, line{{faint, shortened(first, width)}})
+		return append(lines, line{{faint, shorten(first, width)}})
 	}
-	return append(lines, line{{faint, first}}.at(width-len(last), line{{faint, last}}))
+	return append(lines, line{{faint, first}}.withAt(width-len(last), line{{faint, last}}))
 }
 
-// mostRows is how high a chart becomes at most.
-const mostRows = 5
+// maxRows is how high a chart may become.
+const maxRows = 5
 
 // curveColor is as in a trace, where TIME_WAIT stands out.
 var curveColor = map[string]color{"TIME_WAIT": yellow, "ESTABLISHED": plain, "CLOSE_WAIT": plain}

@@ -14,14 +14,14 @@ import (
 const (
 	// groupsKept is how many groups of closers are kept apart.
 	groupsKept = 4096
-	// membersKept is how many processes are told apart, in all groups together.
-	membersKept = 1 << 16
+	// processesKept is how many processes are counted apart, in all groups together.
+	processesKept = 1 << 16
 	// longestComm is more than the kernel allows a process to call itself.
 	longestComm = 32
 )
 
-// closing is who closed first and how: what makes connections one group.
-type closing struct {
+// closingKind is who closed first and how: what makes connections one group.
+type closingKind struct {
 	known     bool // the process is
 	comm      string
 	side      string // server, client, both; local or remote where the roles are not known
@@ -36,37 +36,37 @@ type group struct {
 	connections int
 	processes   int
 	atLeast     bool   // there may be more processes
-	last        uint32 // process that was counted
+	lastPID     uint32 // process that was counted
 }
 
-// member is a process of a group.
-type member struct{ group, pid uint32 }
+// groupProcess is a process of a group.
+type groupProcess struct{ group, pid uint32 }
 
 // closers counts who closes first.
 type closers struct {
-	groups  map[closing]*group
-	members map[member]struct{}
+	groups    map[closingKind]*group
+	processes map[groupProcess]struct{}
 	// waiting has the connections, by their ids, of which one end has its verdict and does
 	// not know the process. The other end may.
-	waiting map[event.ID]closing
-	rest    int // connections of more groups than are kept
+	waiting   map[event.ID]closingKind
+	ungrouped int // connections of more groups than are kept
 }
 
 func newClosers() closers {
 	return closers{
-		groups: make(map[closing]*group), members: make(map[member]struct{}), waiting: make(map[event.ID]closing),
+		groups: make(map[closingKind]*group), processes: make(map[groupProcess]struct{}), waiting: make(map[event.ID]closingKind),
 	}
 }
 
-// verdict takes the verdict of an end, which is the first of its connection or not. A
+// addVerdict takes the verdict of an end, which is the first of its connection or not. A
 // connection is counted once: by the first verdict, or by that of the other end if only
 // that one knows the process, as where a RST arrives before its sender's state changes.
-func (c *closers) verdict(e *conn.End, first bool) {
+func (c *closers) addVerdict(e *conn.End, first bool) {
 	if !first {
-		c.second(e)
+		c.addSecondVerdict(e)
 		return
 	}
-	switch closing, pid := closingOf(e); {
+	switch closing, pid := closingKindOf(e); {
 	case closing.side == "":
 	case !closing.known && e.Peer != nil:
 		c.waiting[e.Connection()] = closing
@@ -75,39 +75,39 @@ func (c *closers) verdict(e *conn.End, first bool) {
 	}
 }
 
-// second takes the second verdict of a connection, if the first one waits for it.
-func (c *closers) second(e *conn.End) {
+// addSecondVerdict takes the second verdict of a connection, if the first one waits for it.
+func (c *closers) addSecondVerdict(e *conn.End) {
 	first, ok := c.waiting[e.Connection()]
 	if !ok {
 		return
 	}
 	delete(c.waiting, e.Connection())
-	closing, pid := closingOf(e)
+	closing, pid := closingKindOf(e)
 	if closing.side == "" || !closing.known {
 		closing = first
 	}
 	c.add(closing, pid)
 }
 
-// decide counts the connections whose other end has no verdict.
-func (c *closers) decide() {
+// addWaiting counts the connections that wait: those whose other end has no verdict.
+func (c *closers) addWaiting() {
 	for _, closing := range c.waiting {
 		c.add(closing, 0)
 	}
 	clear(c.waiting)
 }
 
-// closingOf says who closed first, and the process's id. The side is empty where neither
+// closingKindOf returns who closed first, and the process's id. The side is empty where neither
 // did, or nobody knows.
-func closingOf(e *conn.End) (c closing, pid uint32) {
-	c = closing{side: closedBy(e), port: servicePort(e), mechanism: e.Mechanism, how: e.How}
+func closingKindOf(e *conn.End) (c closingKind, pid uint32) {
+	c = closingKind{side: closingSide(e), port: serverPort(e), mechanism: e.Mechanism, how: e.How}
 	if p := e.Closer; p != nil {
 		c.known, c.comm, pid = true, p.Comm[:min(len(p.Comm), longestComm)], p.PID
 	}
 	return c, pid
 }
 
-func closedBy(e *conn.End) string {
+func closingSide(e *conn.End) string {
 	by := e.ClosedBy()
 	if by == conn.ByNeither || by == conn.ByUnknown {
 		return ""
@@ -115,8 +115,8 @@ func closedBy(e *conn.End) string {
 	return by.String()
 }
 
-// servicePort is the server's port, or 0 where the roles are not known.
-func servicePort(e *conn.End) uint16 {
+// serverPort returns the server's port, or 0 where the roles are not known.
+func serverPort(e *conn.End) uint16 {
 	switch e.Role() {
 	case conn.Server:
 		return e.Local().Port()
@@ -126,11 +126,11 @@ func servicePort(e *conn.End) uint16 {
 	return 0
 }
 
-func (c *closers) add(closing closing, pid uint32) {
+func (c *closers) add(closing closingKind, pid uint32) {
 	g := c.groups[closing]
 	if g == nil {
 		if len(c.groups) >= groupsKept {
-			c.rest++
+			c.ungrouped++
 			return
 		}
 		closing.comm = strings.Clone(closing.comm)
@@ -139,26 +139,26 @@ func (c *closers) add(closing closing, pid uint32) {
 	}
 	g.connections++
 	if closing.known {
-		c.member(g, pid)
+		c.countProcess(g, pid)
 	}
 }
 
-// member counts a process that the group does not have yet.
-func (c *closers) member(g *group, pid uint32) {
-	if g.processes > 0 && g.last == pid {
+// countProcess counts a process that the group does not have yet.
+func (c *closers) countProcess(g *group, pid uint32) {
+	if g.processes > 0 && g.lastPID == pid {
 		return
 	}
-	g.last = pid
-	m := member{g.index, pid}
-	if _, ok := c.members[m]; ok {
+	g.lastPID = pid
+	m := groupProcess{g.index, pid}
+	if _, ok := c.processes[m]; ok {
 		return
 	}
-	if len(c.members) >= membersKept {
+	if len(c.processes) >= processesKept {
 		g.atLeast = true
 		g.processes = max(g.processes, 1)
 		return
 	}
-	c.members[m] = struct{}{}
+	c.processes[m] = struct{}{}
 	g.processes++
 }
 
@@ -166,13 +166,13 @@ func (c *closers) member(g *group, pid uint32) {
 // there are besides.
 func (c *closers) top(n int) (top []Closer, more CloserRest) {
 	top = []Closer{}
-	all := slices.SortedFunc(maps.Keys(c.groups), func(a, b closing) int {
+	all := slices.SortedFunc(maps.Keys(c.groups), func(a, b closingKind) int {
 		return cmp.Or(cmp.Compare(c.groups[b].connections, c.groups[a].connections), a.compare(b))
 	})
 	for _, closing := range all[:min(n, len(all))] {
-		top = append(top, c.groups[closing].closer(closing))
+		top = append(top, c.groups[closing].report(closing))
 	}
-	more = CloserRest{Groups: len(all) - len(top), AtLeast: c.rest > 0, Connections: c.rest}
+	more = CloserRest{Groups: len(all) - len(top), AtLeast: c.ungrouped > 0, Connections: c.ungrouped}
 	for _, closing := range all[len(top):] {
 		more.Connections += c.groups[closing].connections
 	}
@@ -180,17 +180,17 @@ func (c *closers) top(n int) (top []Closer, more CloserRest) {
 }
 
 // compare orders groups that have as many connections.
-func (c closing) compare(d closing) int {
+func (c closingKind) compare(d closingKind) int {
 	return cmp.Or(
 		cmp.Compare(c.comm, d.comm), cmp.Compare(c.side, d.side), cmp.Compare(c.port, d.port),
-		cmp.Compare(c.mechanism, d.mechanism), cmp.Compare(c.how, d.how), cmp.Compare(c.word(), d.word()),
+		cmp.Compare(c.mechanism, d.mechanism), cmp.Compare(c.how, d.how), cmp.Compare(c.knownWord(), d.knownWord()),
 	)
 }
 
-// word tells a process without a name from one that is not known.
-func (c closing) word() string { return strconv.FormatBool(c.known) }
+// knownWord distinguishes a process without a name from one that is not known.
+func (c closingKind) knownWord() string { return strconv.FormatBool(c.known) }
 
-func (g *group) closer(c closing) Closer {
+func (g *group) report(c closingKind) Closer {
 	return Closer{
 		Comm: c.comm, Processes: g.processes, AtLeast: g.atLeast, Side: c.side, Port: c.port,
 		Mechanism: c.mechanism.String(), How: c.how.String(), Connections: g.connections,

@@ -27,26 +27,26 @@ func TestNumbers(t *testing.T) {
 func TestManyProcesses(t *testing.T) {
 	t.Parallel()
 	c := newClosers()
-	of := closing{known: true, comm: "curl", side: "client"}
-	for pid := range uint32(membersKept) {
+	of := closingKind{known: true, comm: "curl", side: "client"}
+	for pid := range uint32(processesKept) {
 		c.add(of, pid)
 		c.add(of, pid)
 		c.add(of, pid/2)
 	}
-	if g := c.groups[of]; g.processes != membersKept || g.atLeast || g.connections != 3*membersKept {
-		t.Errorf("%+v, want %d processes", g, membersKept)
+	if g := c.groups[of]; g.processes != processesKept || g.atLeast || g.connections != 3*processesKept {
+		t.Errorf("%+v, want %d processes", g, processesKept)
 	}
-	c.add(of, membersKept)
-	late := closing{known: true, comm: "late", side: "client"}
+	c.add(of, processesKept)
+	late := closingKind{known: true, comm: "late", side: "client"}
 	c.add(late, 1)
-	for _, of := range []closing{of, late} {
-		if g := c.groups[of].closer(of); !g.AtLeast || g.Processes == 0 {
+	for _, of := range []closingKind{of, late} {
+		if g := c.groups[of].report(of); !g.AtLeast || g.Processes == 0 {
 			t.Errorf("%+v, want at least so many", g)
 		} else if cells := g.cells(); !strings.HasSuffix(cells[5], "+") {
 			t.Errorf("%q does not say that there may be more", cells)
 		}
 	}
-	if len(c.members) != membersKept {
-		t.Errorf("%d are kept", len(c.members))
+	if len(c.processes) != processesKept {
+		t.Errorf("%d are kept", len(c.processes))
 	}
 }

@@ -7,13 +7,13 @@ import (
 )
 
 // An octave, which is all durations from a power of two of nanoseconds up to the next, is
-// divided into parts of equal length. A duration is told as the middle of its part, which
+// divided into parts of equal length. A duration is given as the middle of its part, which
 // is at most half a part, 1/256 of it, away: less than 0.4 %. Up to 255 ns it is exact.
 const (
-	partBits = 7
-	parts    = 1 << partBits
+	partBits    = 7
+	octaveParts = 1 << partBits
 	// slots has room for the longest duration that there is.
-	slots = (63 - partBits + 1) * parts
+	slots = (63 - partBits + 1) * octaveParts
 )
 
 // histogram counts durations. It has 57 KiB once it holds one.
@@ -51,13 +51,13 @@ func (h *histogram) merge(o *histogram) {
 // slotOf is where a duration is counted. Slots below 2*parts have one duration each.
 func slotOf(d time.Duration) int {
 	octave := max(0, bits.Len64(uint64(d))-partBits-1)
-	return octave*parts + int(d>>octave)
+	return octave*octaveParts + int(d>>octave)
 }
 
-// middle is the duration that stands for all of a slot.
-func middle(slot int) time.Duration {
-	octave := max(0, slot/parts-1)
-	return time.Duration(slot-octave*parts)<<octave + 1<<octave/2
+// slotMiddle returns the duration that stands for all of a slot.
+func slotMiddle(slot int) time.Duration {
+	octave := max(0, slot/octaveParts-1)
+	return time.Duration(slot-octave*octaveParts)<<octave + 1<<octave/2
 }
 
 // quantile is the least duration that a part q of all, from 0 to 1, do not exceed: the
@@ -72,7 +72,7 @@ func (h *histogram) quantile(q float64) time.Duration {
 	}
 	for slot, n := range h.counts {
 		if rank <= n {
-			return min(max(middle(slot), h.min), h.max)
+			return min(max(slotMiddle(slot), h.min), h.max)
 		}
 		rank -= n
 	}

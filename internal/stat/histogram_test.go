@@ -45,13 +45,13 @@ func TestSlotsFollowEachOther(t *testing.T) {
 		if slot != last && slot != last+1 {
 			t.Fatalf("%v is in slot %d behind slot %d", d, slot, last)
 		}
-		if d < 2*parts && middle(slot) != d {
-			t.Fatalf("%v is told as %v", d, middle(slot))
+		if d < 2*octaveParts && slotMiddle(slot) != d {
+			t.Fatalf("%v is told as %v", d, slotMiddle(slot))
 		}
 		last = slot
 	}
-	if slot := slotOf(math.MaxInt64); slot != slots-1 || middle(slot) < 0 {
-		t.Errorf("the longest duration is in slot %d of %d, told as %v", slot, slots, middle(slot))
+	if slot := slotOf(math.MaxInt64); slot != slots-1 || slotMiddle(slot) < 0 {
+		t.Errorf("the longest duration is in slot %d of %d, told as %v", slot, slots, slotMiddle(slot))
 	}
 }
 

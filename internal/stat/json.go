@@ -18,13 +18,13 @@ func (r *Report) JSON(w io.Writer) error {
 	if err := e.Encode(r); err != nil {
 		return fmt.Errorf("encode the report: %w", err)
 	}
-	_, err := w.Write(withoutControls(b.Bytes()))
+	_, err := w.Write(escapeControls(b.Bytes()))
 	return err
 }
 
-// withoutControls escapes what terminals obey and JSON leaves as it is: DEL, C1, and what
+// escapeControls escapes what terminals obey and JSON leaves as it is: DEL, C1, and what
 // turns the direction of writing. They can be in strings alone.
-func withoutControls(b []byte) []byte {
+func escapeControls(b []byte) []byte {
 	var safe []byte
 	for len(b) > 0 {
 		r, size := utf8.DecodeRune(b)

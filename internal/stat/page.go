@@ -34,8 +34,8 @@ type span struct {
 // line is a line of the page without its end.
 type line []span
 
-// words is a line in the usual colour.
-func words(text string) line { return line{{plain, text}} }
+// plainLine returns a line in the usual colour.
+func plainLine(text string) line { return line{{plain, text}} }
 
 // width is how many columns a line takes.
 func (l line) width() int {
@@ -46,8 +46,8 @@ func (l line) width() int {
 	return width
 }
 
-// at puts another line into this one, from a column on.
-func (l line) at(column int, other line) line {
+// withAt returns the line with another line in it, from a column on.
+func (l line) withAt(column int, other line) line {
 	gap := strings.Repeat(" ", max(0, column-l.width()))
 	return append(append(l, span{plain, gap}), other...)
 }
@@ -59,38 +59,38 @@ type page struct {
 	columns int
 }
 
-// usualWidth is the width of text where there is no terminal.
-const usualWidth = 120
+// defaultWidth is the width of text where there is no terminal.
+const defaultWidth = 120
 
 func newPage(o text.Options) *page {
 	p := &page{color: o.Color, columns: o.Width}
 	if p.columns <= 0 {
-		p.columns = usualWidth
+		p.columns = defaultWidth
 	}
 	return p
 }
 
-// put adds a line, without what is beyond the width and without spaces at its end.
-func (p *page) put(l line) {
-	for _, s := range trimmed(cut(l, p.columns)) {
+// addLine adds a line, without what is beyond the width and without spaces at its end.
+func (p *page) addLine(l line) {
+	for _, s := range trimLine(cutLine(l, p.columns)) {
 		p.paint(s)
 	}
 	p.WriteByte('\n')
 }
 
-// cut is a line that has no more than so many columns.
-func cut(l line, columns int) line {
+// cutLine returns a line that has no more than so many columns.
+func cutLine(l line, columns int) line {
 	var short line
 	for _, s := range l {
-		s.text = shortened(s.text, columns)
+		s.text = shorten(s.text, columns)
 		columns -= runewidth.StringWidth(s.text)
 		short = append(short, s)
 	}
 	return short
 }
 
-// trimmed is a line without the spaces at its end.
-func trimmed(l line) line {
+// trimLine returns a line without the spaces at its end.
+func trimLine(l line) line {
 	for len(l) > 0 {
 		last := &l[len(l)-1]
 		if last.text = strings.TrimRight(last.text, " "); last.text != "" {
@@ -109,8 +109,8 @@ func (p *page) paint(s span) {
 	p.WriteString(string(s.color) + s.text + string(plain))
 }
 
-// shortened is a text that has no more than so many columns.
-func shortened(s string, columns int) string {
+// shorten returns a text that has no more than so many columns.
+func shorten(s string, columns int) string {
 	switch {
 	case columns <= 0:
 		return ""
@@ -120,25 +120,25 @@ func shortened(s string, columns int) string {
 	return runewidth.Truncate(s, columns, "…")
 }
 
-// labels is where the values begin, as in the summary of a trace.
-const labels = len("closed first by:   ")
+// labelWidth is where the values begin, as in the summary of a trace.
+const labelWidth = len("closed first by:   ")
 
-// label adds a label and, in a column beside it, the lines of its value.
-func (p *page) label(name string, value ...line) {
-	head := words(name + ":")
+// addLabel adds a label and, in a column beside it, the lines of its value.
+func (p *page) addLabel(name string, value ...line) {
+	head := plainLine(name + ":")
 	for _, l := range value {
-		p.put(head.at(labels, l))
+		p.addLine(head.withAt(labelWidth, l))
 		head = nil
 	}
 }
 
-// phrases makes lines of what is set apart by commas. A line breaks behind a comma, and
+// wrapPhrases makes lines of what is set apart by commas. A line breaks behind a comma, and
 // within a phrase only if that has no room on a line of its own.
-func (p *page) phrases(phrases ...string) []line {
+func (p *page) wrapPhrases(phrases ...string) []line {
 	if len(phrases) == 0 {
 		return nil
 	}
-	room := max(1, p.columns-labels)
+	room := max(1, p.columns-labelWidth)
 	var lines []line
 	now := ""
 	for i, phrase := range phrases {
@@ -146,19 +146,19 @@ func (p *page) phrases(phrases ...string) []line {
 			phrase += ","
 		}
 		if now != "" && runewidth.StringWidth(now)+1+runewidth.StringWidth(phrase) > room {
-			lines = append(lines, wrapped(now, room)...)
+			lines = append(lines, wrapLines(now, room)...)
 			now = ""
 		}
 		now = strings.TrimLeft(now+" "+phrase, " ")
 	}
-	return append(lines, wrapped(now, room)...)
+	return append(lines, wrapLines(now, room)...)
 }
 
-// wrapped breaks words into lines.
-func wrapped(all string, width int) []line {
+// wrapLines breaks words into lines.
+func wrapLines(all string, width int) []line {
 	var lines []line
 	for _, l := range text.Wrap(all, width) {
-		lines = append(lines, words(l))
+		lines = append(lines, plainLine(l))
 	}
 	return lines
 }
@@ -170,5 +170,5 @@ func printable(s string, columns int) string {
 	for i := range pieces {
 		pieces[i] = text.Printable(pieces[i])
 	}
-	return shortened(strings.Join(pieces, `\`), columns)
+	return shorten(strings.Join(pieces, `\`), columns)
 }

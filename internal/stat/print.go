@@ -23,10 +23,10 @@ const (
 	findingLines = 3
 	// nameColumns is how much of a text from a file is shown.
 	nameColumns = 60
-	// roomy is the width from which on columns have more than one space between them.
-	roomy = 100
-	// leastChart is the width that a chart beside the table has at least.
-	leastChart = 24
+	// roomyWidth is the width from which on columns have more than one space between them.
+	roomyWidth = 100
+	// minChartWidth is the width that a chart beside the table has at least.
+	minChartWidth = 24
 )
 
 // Print writes the report for people, so that it fits on a screen of 80 columns and 24
@@ -34,10 +34,10 @@ const (
 // options' zone, UTC if they have none.
 func (r *Report) Print(w io.Writer, o text.Options) error {
 	p := newPage(o)
-	clock := r.clock(o.Zone)
+	clock := r.clockFormat(o.Zone)
 	r.printRecorded(p, o.Zone)
 	r.printConnections(p)
-	r.printTrouble(p, clock)
+	r.printProblems(p, clock)
 	r.printClosers(p)
 	r.printDwells(p, clock)
 	r.printFindings(p)
@@ -45,8 +45,8 @@ func (r *Report) Print(w io.Writer, o text.Options) error {
 	return err
 }
 
-// clock returns how to write a time, as exactly as the span asks for.
-func (r *Report) clock(zone *time.Location) func(Time) string {
+// clockFormat returns how to write a time, as exactly as the span asks for.
+func (r *Report) clockFormat(zone *time.Location) func(Time) string {
 	layout := "15:04:05"
 	switch span := r.Recorded.Last.Sub(r.Recorded.First.Time); {
 	case span < 10*time.Second:
@@ -54,11 +54,11 @@ func (r *Report) clock(zone *time.Location) func(Time) string {
 	case span >= 24*time.Hour:
 		layout = "01-02 15:04"
 	}
-	return func(t Time) string { return in(t, zone).Format(layout) }
+	return func(t Time) string { return inZone(t, zone).Format(layout) }
 }
 
-// in is a time of a zone; nil is UTC.
-func in(t Time, zone *time.Location) time.Time {
+// inZone returns a time in a zone; nil is UTC.
+func inZone(t Time, zone *time.Location) time.Time {
 	if zone == nil {
 		zone = time.UTC
 	}
@@ -70,18 +70,18 @@ func (r *Report) printClosers(p *page) {
 	if len(r.Closers) == 0 {
 		return
 	}
-	t := table{head: []string{r.closersHead(), "SIDE", "BY", "HOW", "PORT", "PIDS", "CONNECTIONS", "SHARE"}, left: 4, gap: 2}
+	t := table{head: []string{r.closersTitle(), "SIDE", "BY", "HOW", "PORT", "PIDS", "CONNECTIONS", "SHARE"}, leftAligned: 4, gap: 2}
 	for i := range r.Closers[:min(len(r.Closers), closersShown)] {
 		t.rows = append(t.rows, r.Closers[i].cells())
 	}
-	p.put(nil)
+	p.addLine(nil)
 	for _, l := range t.lines(p.columns) {
-		p.put(l)
+		p.addLine(l)
 	}
 }
 
-// closersHead says how many groups there are if not all are shown.
-func (r *Report) closersHead() string {
+// closersTitle says how many groups there are if not all are shown.
+func (r *Report) closersTitle() string {
 	all := len(r.Closers) + r.MoreClosers.Groups
 	if all <= closersShown {
 		return "CLOSED FIRST BY"
@@ -120,21 +120,21 @@ func (r *Report) printDwells(p *page, clock func(Time) string) {
 	}
 	const between = 3
 	left := width + between
-	if p.columns-left >= leastChart && width > 0 {
+	if p.columns-left >= minChartWidth && width > 0 {
 		for i, l := range r.chart(p.columns-left, len(lines), clock) {
 			if i == len(lines) {
 				lines = append(lines, nil)
 			}
-			lines[i] = lines[i].at(left, l)
+			lines[i] = lines[i].withAt(left, l)
 		}
 	} else {
 		lines = append(lines, r.chart(p.columns, 0, clock)...)
 	}
 	if len(lines) > 0 {
-		p.put(nil)
+		p.addLine(nil)
 	}
 	for _, l := range lines {
-		p.put(l)
+		p.addLine(l)
 	}
 }
 
@@ -142,15 +142,15 @@ func (r *Report) dwellLines(p *page) []line {
 	if len(r.Dwells) == 0 {
 		return nil
 	}
-	t := table{head: []string{"STATE", "TIMES", "MEDIAN", "P99", "MAX"}, left: 1, gap: 1}
-	if p.columns >= roomy {
+	t := table{head: []string{"STATE", "TIMES", "MEDIAN", "P99", "MAX"}, leftAligned: 1, gap: 1}
+	if p.columns >= roomyWidth {
 		t.gap = 2
 	}
 	for _, d := range r.Dwells {
-		t.rows = append(t.rows, []string{d.State, text.Grouped(d.Times), cell(d.Median), cell(d.P99), cell(d.Max)})
+		t.rows = append(t.rows, []string{d.State, text.Grouped(d.Times), durationCell(d.Median), durationCell(d.P99), durationCell(d.Max)})
 	}
 	return t.lines(p.columns)
 }
 
-// cell is a duration in a column that is as wide in all reports.
-func cell(d time.Duration) string { return runewidth.FillLeft(text.Duration(d), len("59m59s")) }
+// durationCell writes a duration in a column that is as wide in all reports.
+func durationCell(d time.Duration) string { return runewidth.FillLeft(text.Duration(d), len("59m59s")) }

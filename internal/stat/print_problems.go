@@ -8,21 +8,22 @@ import (
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
-// printTrouble says what is missing, kept or refused, and nothing where there is none.
-func (r *Report) printTrouble(p *page, clock func(Time) string) {
-	lost := p.phrases(r.Lost.phrases()...)
+// printProblems prints what was lost, which ports are held and which calls failed, if there is
+// any of it.
+func (r *Report) printProblems(p *page, clock func(Time) string) {
+	lost := p.wrapPhrases(r.Lost.lossPhrases()...)
 	for _, l := range lost {
 		l[0].color = red
 	}
-	p.label("lost", lost...)
-	p.label("still held", p.phrases(r.Held.phrases(clock)...)...)
-	p.label("failed calls", p.phrases(r.failures()...)...)
+	p.addLabel("lost", lost...)
+	p.addLabel("still held", p.wrapPhrases(r.Held.heldPhrases(clock)...)...)
+	p.addLabel("failed calls", p.wrapPhrases(r.failedCallPhrases()...)...)
 }
 
-func (l *Losses) phrases() []string {
+func (l *Losses) lossPhrases() []string {
 	var phrases []string
 	if l.Events > 0 {
-		phrases = append(phrases, text.Counted(l.Events, "event")+inBrackets(figures(
+		phrases = append(phrases, text.Counted(l.Events, "event")+bracketed(figurePhrases(
 			figure{"ring buffer full", int(l.Ring), false}, figure{"programs skipped", int(l.Reentry), false},
 		)))
 	}
@@ -36,16 +37,16 @@ func (l *Losses) phrases() []string {
 	return phrases
 }
 
-func inBrackets(words []string) string {
+func bracketed(words []string) string {
 	if len(words) == 0 {
 		return ""
 	}
 	return " (" + strings.Join(words, ", ") + ")"
 }
 
-// phrases says which ports sockets in TIME_WAIT keep, and until when. Of several ports,
+// heldPhrases says which ports sockets in TIME_WAIT keep, and until when. Of several ports,
 // one with a single socket is not named.
-func (h *Held) phrases(clock func(Time) string) []string {
+func (h *Held) heldPhrases(clock func(Time) string) []string {
 	until := ""
 	if !h.Until.IsZero() {
 		until = " until " + clock(h.Until)
@@ -79,7 +80,7 @@ func (p *HeldPort) String() string {
 	return words
 }
 
-func (r *Report) failures() []string {
+func (r *Report) failedCallPhrases() []string {
 	var phrases []string
 	for _, c := range r.FailedCalls[:min(len(r.FailedCalls), callsShown)] {
 		phrases = append(phrases, string(c.Call)+" "+c.Error+" "+text.Grouped(c.Times))
@@ -95,28 +96,28 @@ func (r *Report) printFindings(p *page) {
 	if len(r.Findings) == 0 {
 		return
 	}
-	p.put(nil)
+	p.addLine(nil)
 	shown, room := 0, findingsLines
 	for shown < min(len(r.Findings), findingsShown) {
-		lines := r.Findings[shown].lines(p)
+		lines := r.Findings[shown].printedLines(p)
 		if room -= len(lines); room < 0 && shown > 0 {
 			break
 		}
-		p.label("finding", lines...)
+		p.addLabel("finding", lines...)
 		shown++
 	}
 	if more := len(r.Findings) + r.MoreFindings - shown; more > 0 {
-		p.label("and "+text.Grouped(more)+" more", p.phrases(codes(r.Findings[shown:])...)...)
+		p.addLabel("and "+text.Grouped(more)+" more", p.wrapPhrases(distinctCodes(r.Findings[shown:])...)...)
 	}
 }
 
-// lines are how severe the finding is, what it is about and what it says.
-func (f *Finding) lines(p *page) []line {
+// printedLines returns how severe the finding is, what it is about and what it says.
+func (f *Finding) printedLines(p *page) []line {
 	code, times := string(f.Severity)+" "+string(f.Code), ": "
 	if f.Count > 1 {
 		times = " (" + text.Grouped(f.Count) + " times): "
 	}
-	lines := wrapped(code+times+printable(f.Summary, findingLines*p.columns), max(1, p.columns-labels))
+	lines := wrapLines(code+times+printable(f.Summary, findingLines*p.columns), max(1, p.columns-labelWidth))
 	if len(lines) > findingLines {
 		lines = lines[:findingLines]
 		lines[findingLines-1][0].text += "…"
@@ -127,8 +128,8 @@ func (f *Finding) lines(p *page) []line {
 	return lines
 }
 
-// codes are those of findings, each once.
-func codes(findings []Finding) []string {
+// distinctCodes returns the codes of findings, each once.
+func distinctCodes(findings []Finding) []string {
 	var codes []string
 	for i := range findings {
 		if code := string(findings[i].Code); !slices.Contains(codes, code) {

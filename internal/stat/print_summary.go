@@ -15,7 +15,7 @@ import (
 func (r *Report) printRecorded(p *page, zone *time.Location) {
 	a := &r.Recorded
 	if a.Recordings == 0 {
-		p.label("recorded", words("nothing"))
+		p.addLabel("recorded", plainLine("nothing"))
 		return
 	}
 	var phrases []string
@@ -26,18 +26,18 @@ func (r *Report) printRecorded(p *page, zone *time.Location) {
 		phrases = append(phrases, text.Counted(a.Files, "file"))
 	}
 	if len(a.Hosts) > 0 {
-		phrases = append(phrases, several(a.Hosts))
+		phrases = append(phrases, namesPhrase(a.Hosts))
 	}
 	if len(a.Kernels) > 0 {
-		phrases = append(phrases, "Linux "+several(a.Kernels))
+		phrases = append(phrases, "Linux "+namesPhrase(a.Kernels))
 	}
-	lines := p.phrases(append(phrases, several(a.Filters))...)
-	lines = append(lines, p.phrases(append([]string{a.when(zone)}, a.ends()...)...)...)
-	p.label("recorded", append(lines, a.cuts()...)...)
+	lines := p.wrapPhrases(append(phrases, namesPhrase(a.Filters))...)
+	lines = append(lines, p.wrapPhrases(append([]string{a.periodPhrase(zone)}, a.endPhrases()...)...)...)
+	p.addLabel("recorded", append(lines, a.cutLines()...)...)
 }
 
-// several is the first two of some names, and how many more there are.
-func several(names []string) string {
+// namesPhrase returns the first two of some names, and how many more there are.
+func namesPhrase(names []string) string {
 	var shown []string
 	for _, name := range names[:min(len(names), 2)] {
 		shown = append(shown, cmp.Or(printable(name, nameColumns), "all TCP connections"))
@@ -51,10 +51,10 @@ func several(names []string) string {
 	return strings.Join(shown, "")
 }
 
-// when says from when to when, and how long.
-func (a *Recorded) when(zone *time.Location) string {
+// periodPhrase says from when to when, and how long.
+func (a *Recorded) periodPhrase(zone *time.Location) string {
 	const date, clock = "2006-01-02 ", "15:04:05"
-	first, last := in(a.First, zone), in(a.Last, zone)
+	first, last := inZone(a.First, zone), inZone(a.Last, zone)
 	words := first.Format(date+clock) + " to "
 	if last.Format(date) != first.Format(date) {
 		words += last.Format(date)
@@ -66,8 +66,8 @@ func (a *Recorded) when(zone *time.Location) string {
 	return words + text.Duration(last.Sub(first)) + ")"
 }
 
-// ends says what ended the recordings.
-func (a *Recorded) ends() []string {
+// endPhrases says what ended the recordings.
+func (a *Recorded) endPhrases() []string {
 	var phrases []string
 	for _, reason := range slices.Sorted(maps.Keys(a.Ended)) {
 		number := ""
@@ -79,8 +79,8 @@ func (a *Recorded) ends() []string {
 	return phrases[:min(len(phrases), 3)]
 }
 
-// cuts says how many recordings have no end.
-func (a *Recorded) cuts() []line {
+// cutLines says how many recordings have no end.
+func (a *Recorded) cutLines() []line {
 	switch {
 	case a.Cut == 0:
 		return nil
@@ -97,7 +97,7 @@ type figure struct {
 	always bool
 }
 
-func figures(all ...figure) []string {
+func figurePhrases(all ...figure) []string {
 	var phrases []string
 	for _, f := range all {
 		if f.n != 0 || f.always {
@@ -109,7 +109,7 @@ func figures(all ...figure) []string {
 
 // printConnections says what the summary of a trace says.
 func (r *Report) printConnections(p *page) {
-	p.label("transitions", p.phrases(r.transitions()...)...)
+	p.addLabel("transitions", p.wrapPhrases(r.transitionPhrases()...)...)
 	c := &r.Connections
 	seen := text.Grouped(c.Seen)
 	if c.BothEnds > 0 {
@@ -122,21 +122,21 @@ func (r *Report) printConnections(p *page) {
 	if c.Forgotten > 0 {
 		phrases = append(phrases, text.Counted(c.Forgotten, "socket")+" forgotten")
 	}
-	p.label("connections", p.phrases(phrases...)...)
+	p.addLabel("connections", p.wrapPhrases(phrases...)...)
 	f := &c.ClosedFirst
-	p.label("closed first by", p.phrases(figures(
+	p.addLabel("closed first by", p.wrapPhrases(figurePhrases(
 		figure{"server", f.Server, true}, figure{"client", f.Client, true},
 		figure{"both", f.Both, true}, figure{"neither", f.Neither, true},
 		figure{"local", f.Local, false}, figure{"remote", f.Remote, false}, figure{"unknown", f.Unknown, false},
 	)...)...)
 	e := &c.Ended
-	p.label("ended by", p.phrases(figures(
+	p.addLabel("ended by", p.wrapPhrases(figurePhrases(
 		figure{"FIN", e.Fin, true}, figure{"resets", e.Resets, true}, figure{"timeouts", e.Timeouts, true},
 		figure{"refused", e.Refused, false}, figure{"given up", e.Abandoned, false}, figure{"otherwise", e.Otherwise, false},
 	)...)...)
 }
 
-func (r *Report) transitions() []string {
+func (r *Report) transitionPhrases() []string {
 	phrases := []string{text.Grouped(r.Transitions) + " of " + text.Counted(r.Sockets, "socket")}
 	if r.PerSecond > 0 {
 		phrases = append(phrases, rate(r.PerSecond))

@@ -198,7 +198,7 @@ func TestWords(t *testing.T) {
 	}{
 		"nothing": {func(*stat.Stat) {}, []string{"recorded:          nothing"}},
 		"one":     {func(st *stat.Stat) { play(st, "a", "--port 1", s, 0, "count") }, []string{"          a, Linux 6.12.43+deb13-amd64, --port 1", "12:00:00 to 12:00:01 (1.00s), stop: count"}},
-		"files":   {func(st *stat.Stat) { play(st, "a", "", s, 0, ""); st.Files(3) }, []string{" 3 files, a, ", "stop: unknown", "all TCP connections"}},
+		"files":   {func(st *stat.Stat) { play(st, "a", "", s, 0, ""); st.SetFileCount(3) }, []string{" 3 files, a, ", "stop: unknown", "all TCP connections"}},
 		"cut":     {func(st *stat.Stat) { play(st, "a", "", s, 0, event.StopCut) }, []string{"cut off: it has no stop record"}},
 		"several": {func(st *stat.Stat) {
 			for i, host := range []string{"a", "b", "b", "c", "d"} {

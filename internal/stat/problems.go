@@ -10,11 +10,11 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// held has the ports with sockets in TIME_WAIT at the end of a recording.
-type held map[uint16]*HeldPort
+// heldPorts has the ports with sockets in TIME_WAIT at the end of a recording.
+type heldPorts map[uint16]*HeldPort
 
 // add takes a socket that is there at the end.
-func (h held) add(e *conn.End, clock event.Clock) {
+func (h heldPorts) add(e *conn.End, clock event.Clock) {
 	if e.State != tcpstate.TimeWait {
 		return
 	}
@@ -33,7 +33,7 @@ func (h held) add(e *conn.End, clock event.Clock) {
 }
 
 // top returns the ports with the most sockets, and sums of all.
-func (h held) top(n int) Held {
+func (h heldPorts) top(n int) Held {
 	all := slices.SortedFunc(maps.Values(h), func(a, b *HeldPort) int {
 		return cmp.Or(cmp.Compare(b.Sockets, a.Sockets), cmp.Compare(a.Port, b.Port))
 	})
@@ -48,24 +48,24 @@ func (h held) top(n int) Held {
 	return sum
 }
 
-// call is what failed, and how.
-type call struct {
-	call event.Call
+// failedCall is what failed, and how.
+type failedCall struct {
+	name event.Call
 	err  event.Errno
 }
 
-// calls counts the calls for a port that failed.
-type calls map[call]int
+// failedCalls counts the calls for a port that failed.
+type failedCalls map[failedCall]int
 
-func (c calls) add(failed *event.CallFailed) {
-	c[call{failed.Call, failed.Error}]++
+func (c failedCalls) add(failed *event.CallFailed) {
+	c[failedCall{failed.Call, failed.Error}]++
 }
 
 // list returns the most frequent ones, those first.
-func (c calls) list() []FailedCall {
+func (c failedCalls) list() []FailedCall {
 	list := []FailedCall{}
 	for of, times := range c {
-		list = append(list, FailedCall{Call: of.call, Error: of.err.String(), Times: times})
+		list = append(list, FailedCall{Call: of.name, Error: of.err.String(), Times: times})
 	}
 	slices.SortFunc(list, func(a, b FailedCall) int {
 		return cmp.Or(cmp.Compare(b.Times, a.Times), cmp.Compare(a.Call, b.Call), cmp.Compare(a.Error, b.Error))
@@ -96,9 +96,9 @@ type findings struct {
 	more int // that were not kept
 }
 
-// same reports whether two findings are about the same. Of one recording that is so where
+// sameFinding reports whether two findings are about the same. Of one recording that is so where
 // their first sockets are the same, although the words differ as more is found.
-func same(a, b *event.Finding) bool {
+func sameFinding(a, b *event.Finding) bool {
 	if a.Code != b.Code {
 		return false
 	}
@@ -107,7 +107,7 @@ func same(a, b *event.Finding) bool {
 
 // add takes a finding that may have been told before, when it was less.
 func (f *findings) add(found *event.Finding) {
-	known := slices.IndexFunc(f.list, func(k event.Finding) bool { return same(&k, found) })
+	known := slices.IndexFunc(f.list, func(k event.Finding) bool { return sameFinding(&k, found) })
 	switch {
 	case known >= 0:
 		f.list[known] = *found
@@ -122,16 +122,16 @@ func (f *findings) add(found *event.Finding) {
 func (f *findings) merge(others []event.Finding) {
 	index := make(map[[2]string]int, len(f.list))
 	for i := range f.list {
-		index[key(&f.list[i])] = i
+		index[findingKey(&f.list[i])] = i
 	}
 	for i := range others {
 		other := &others[i]
-		known, ok := index[key(other)]
+		known, ok := index[findingKey(other)]
 		switch {
 		case ok:
 			f.list[known].Count += other.Count
 		case len(f.list) < findingsKept:
-			index[key(other)] = len(f.list)
+			index[findingKey(other)] = len(f.list)
 			f.list = append(f.list, *other)
 		default:
 			f.more++
@@ -139,15 +139,15 @@ func (f *findings) merge(others []event.Finding) {
 	}
 }
 
-func key(f *event.Finding) [2]string { return [2]string{string(f.Code), f.Summary} }
+func findingKey(f *event.Finding) [2]string { return [2]string{string(f.Code), f.Summary} }
 
-// worst returns all of them, the worst first.
-func (f *findings) worst() []Finding {
+// worstFirst returns all of them, the worst first.
+func (f *findings) worstFirst() []Finding {
 	all := []Finding{}
 	for i := range f.list {
 		found := &f.list[i]
 		all = append(all, Finding{
-			Severity: found.Severity, Code: found.Code, Count: found.Count, Summary: bounded(found.Summary),
+			Severity: found.Severity, Code: found.Code, Count: found.Count, Summary: clipText(found.Summary),
 		})
 	}
 	rank := func(s event.Severity) int { return slices.Index(event.Severities, s) }

@@ -16,8 +16,8 @@ type recording struct {
 	closed         int   // of the tracker's connections
 	lost, stopLost uint64
 	census         census
-	told           findings        // one by one
-	findings       []event.Finding // as the stop has them
+	foundSoFar     findings        // one by one
+	stopFindings   []event.Finding // as the stop has them
 	stopped, cut   bool
 	reason         string
 }
@@ -26,14 +26,14 @@ func newRecording() recording {
 	return recording{first: math.MaxInt64, census: newCensus()}
 }
 
-// begin takes the start of a file, which may go on where another one ended.
-func (r *recording) begin(s *event.Start) {
+// beginFile takes the start of a file, which may go on where another one ended.
+func (r *recording) beginFile(s *event.Start) {
 	r.clock, r.stopped, r.cut, r.reason = s.Clock, false, false, ""
-	r.saw(s.Time)
+	r.noteTime(s.Time)
 }
 
-// saw takes the time of a record, and returns it as wall-clock time in nanoseconds.
-func (r *recording) saw(t event.Time) int64 {
+// noteTime takes the time of a record, and returns it as wall-clock time in nanoseconds.
+func (r *recording) noteTime(t event.Time) int64 {
 	if t == 0 {
 		return r.last
 	}
@@ -45,9 +45,9 @@ func (r *recording) saw(t event.Time) int64 {
 // span is how long the recording lasts.
 func (r *recording) span() time.Duration { return time.Duration(r.last - min(r.first, r.last)) }
 
-// finish adds to the sums what a recording has.
-func (s *Stat) finish() {
-	r := &s.now
+// finishRecording adds to the sums what a recording has.
+func (s *Stat) finishRecording() {
+	r := &s.current
 	if r.tracker == nil {
 		return
 	}
@@ -59,20 +59,20 @@ func (s *Stat) finish() {
 		}
 	}
 	s.losses.Events += max(r.lost, r.stopLost)
-	s.closers.decide()
-	s.findings.merge(r.found())
-	r.census.end(r.last)
+	s.closers.addWaiting()
+	s.findings.merge(r.allFindings())
+	r.census.finish(r.last)
 	s.curves.add(&r.census)
-	s.about.end(r)
+	s.recorded.addRecording(r)
 	r.tracker = nil
 }
 
-// found returns the findings as the stop has them or, without one, as they were told.
-func (r *recording) found() []event.Finding {
+// allFindings returns the findings as the stop has them or, without one, as they came.
+func (r *recording) allFindings() []event.Finding {
 	if r.stopped {
-		return r.findings
+		return r.stopFindings
 	}
-	return r.told.list
+	return r.foundSoFar.list
 }
 
 func addSummary(to, s *conn.Summary) {

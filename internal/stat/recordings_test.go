@@ -144,7 +144,7 @@ func TestFiles(t *testing.T) {
 	t.Parallel()
 	st := stat.New()
 	tell(st, asKnown(), "web1", 0)
-	st.Files(7)
+	st.SetFileCount(7)
 	if a := st.Report().Recorded; a.Files != 7 || a.Recordings != 1 {
 		t.Errorf("%d recordings in %d files, want 1 in 7", a.Recordings, a.Files)
 	}

@@ -16,16 +16,16 @@ import (
 // Stat gathers the figures of recordings that are told one after the other. It is not
 // safe for concurrent use.
 type Stat struct {
-	now      recording // that is being told
-	about    about
+	current  recording // the one whose records come
+	recorded recordedTotals
 	summary  conn.Summary // of the recordings before
 	sockets  int          // that were closed, or open where a recording ended
 	fin      int          // connections that FINs alone ended
 	edges    edges
 	closers  closers
 	curves   curves
-	held     held
-	calls    calls
+	held     heldPorts
+	calls    failedCalls
 	losses   Losses
 	findings findings
 }
@@ -34,91 +34,91 @@ var _ pipeline.Sink = (*Stat)(nil)
 
 // New returns a Stat to which nothing was told yet.
 func New() *Stat {
-	return &Stat{now: newRecording(), closers: newClosers(), held: make(held), calls: make(calls), about: newAbout()}
+	return &Stat{current: newRecording(), closers: newClosers(), held: make(heldPorts), calls: make(failedCalls), recorded: newRecordedTotals()}
 }
 
 // Start begins a recording or, with the tracker that was there before, the next file of
 // one. A recording with another tracker ends there.
 func (s *Stat) Start(start *event.Start, tracker *conn.Tracker) {
-	if s.now.tracker != tracker {
-		s.finish()
-		s.now = newRecording()
-		s.now.tracker = tracker
-		s.about.recordings++
+	if s.current.tracker != tracker {
+		s.finishRecording()
+		s.current = newRecording()
+		s.current.tracker = tracker
+		s.recorded.recordings++
 	}
-	s.about.add(start)
-	s.now.begin(start)
+	s.recorded.addStart(start)
+	s.current.beginFile(start)
 }
 
-// Files says how many files were read, where not each of them had its own start.
-func (s *Stat) Files(n int) { s.about.files = n }
+// SetFileCount sets how many files were read, where not each of them had its own start.
+func (s *Stat) SetFileCount(n int) { s.recorded.files = n }
 
 // Found takes a socket that is older than the recording, or than the file.
 func (s *Stat) Found(at event.Time, e *conn.End, known bool) {
-	wall := s.now.saw(at)
+	wall := s.current.noteTime(at)
 	if !known {
-		s.now.census.move(e.Socket, e.State, wall)
+		s.current.census.move(e.Socket, e.State, wall)
 	}
 }
 
 // Transition takes the next transition.
 func (s *Stat) Transition(t *event.Transition, step conn.Step) {
-	r := &s.now
-	wall := r.saw(t.Time)
+	r := &s.current
+	wall := r.noteTime(t.Time)
 	if t.Stays() {
 		return
 	}
 	s.edges.add(t)
 	// Of an end of which a part is missing, the state before may be another than From.
-	if step.End.Incomplete || gaugeOf(t.From) != none || gaugeOf(t.To) != none {
+	if step.End.Incomplete || gaugeOf(t.From) != noGauge || gaugeOf(t.To) != noGauge {
 		r.census.move(t.Socket, t.To, wall)
 	}
 	if t.To == tcpstate.Close {
 		s.sockets++
 	}
 	if step.Verdict && r.tracker != nil {
-		s.verdict(step.End)
+		s.addVerdict(step.End)
 	}
 }
 
-// verdict takes the verdict of an end. The tracker counts the first one of a connection.
-func (s *Stat) verdict(e *conn.End) {
-	closed := s.now.tracker.Summary.Closed()
-	first := closed != s.now.closed
-	s.now.closed = closed
+// addVerdict takes the verdict of an end. The tracker counts the first one of a connection.
+func (s *Stat) addVerdict(e *conn.End) {
+	closed := s.current.tracker.Summary.Closed()
+	first := closed != s.current.closed
+	s.current.closed = closed
 	if first && e.How == conn.Fin && e.Ended == 0 {
 		s.fin++
 	}
-	s.closers.verdict(e, first)
+	s.closers.addVerdict(e, first)
 }
 
 // CallFailed counts a call for a port that failed.
 func (s *Stat) CallFailed(c *event.CallFailed) {
-	s.now.saw(c.Time)
+	s.current.noteTime(c.Time)
 	s.calls.add(c)
 }
 
 // Sample takes no more than the time of a look.
-func (s *Stat) Sample(sample *event.Sample) { s.now.saw(sample.Time) }
+func (s *Stat) Sample(sample *event.Sample) { s.current.noteTime(sample.Time) }
 
 // Finding keeps what was found, for a recording whose end does not tell it.
-func (s *Stat) Finding(f *event.Finding) { s.now.told.add(f) }
+func (s *Stat) Finding(f *event.Finding) { s.current.foundSoFar.add(f) }
 
 // Loss counts what was lost.
 func (s *Stat) Loss(l event.Loss) {
-	s.now.saw(l.Time)
-	s.now.lost += l.Lost
+	s.current.noteTime(l.Time)
+	s.current.lost += l.Lost
 	s.losses.add(l)
 }
 
 // Stop ends a recording, or one file of it. One with the reason event.StopCut, or none at
 // all, is of a recording that is cut off.
 func (s *Stat) Stop(stop event.Stop, findings []event.Finding) {
-	r := &s.now
-	r.saw(stop.Time)
+	r := &s.current
+	r.noteTime(stop.Time)
 	r.stopped, r.cut, r.reason = true, stop.Reason == event.StopCut, stop.Reason
 	r.stopLost = max(r.stopLost, stop.Lost)
-	r.findings = findings
+	r.stopFindings = findings
 }
 
 // Flush does nothing: nothing is written before the report.

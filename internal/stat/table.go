@@ -9,14 +9,14 @@ import (
 // table is rows of cells under a head. The first column is as narrow as it must be for
 // the others to have room.
 type table struct {
-	head []string
-	left int // how many columns are aligned on the left; the others are numbers
-	gap  int // spaces between the columns
-	rows [][]string
+	head        []string
+	leftAligned int // how many columns are aligned on the left; the others are numbers
+	gap         int // spaces between the columns
+	rows        [][]string
 }
 
-// leastName is how many columns of the first cell stay at least.
-const leastName = 8
+// minNameWidth is how many columns of the first cell stay at least.
+const minNameWidth = 8
 
 // lines lays out the table in a width.
 func (t *table) lines(width int) []line {
@@ -26,11 +26,11 @@ func (t *table) lines(width int) []line {
 		taken += w
 	}
 	if over := taken - width; over > 0 {
-		widths[0] = min(widths[0], max(leastName, widths[0]-over))
+		widths[0] = min(widths[0], max(minNameWidth, widths[0]-over))
 	}
 	lines := []line{{{faint, t.row(t.head, widths)}}}
 	for _, row := range t.rows {
-		lines = append(lines, words(t.row(row, widths)))
+		lines = append(lines, plainLine(t.row(row, widths)))
 	}
 	return lines
 }
@@ -51,9 +51,9 @@ func (t *table) row(cells []string, widths []int) string {
 		if i > 0 {
 			b.WriteString(strings.Repeat(" ", t.gap))
 		}
-		cell = shortened(cell, widths[i])
+		cell = shorten(cell, widths[i])
 		pad := strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell))
-		if i < t.left {
+		if i < t.leftAligned {
 			cell += pad
 		} else {
 			cell = pad + cell

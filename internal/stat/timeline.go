@@ -14,7 +14,7 @@ type gauge int8
 // gauges has those states.
 var gauges = [...]tcpstate.State{tcpstate.TimeWait, tcpstate.Established, tcpstate.CloseWait}
 
-const none gauge = -1
+const noGauge gauge = -1
 
 func gaugeOf(s tcpstate.State) gauge {
 	switch s {
@@ -25,7 +25,7 @@ func gaugeOf(s tcpstate.State) gauge {
 	case tcpstate.CloseWait:
 		return 2
 	}
-	return none
+	return noGauge
 }
 
 // buckets is how many buckets of time there are. Half of them are in use at least once
@@ -61,8 +61,8 @@ func (l *timeline) halve() {
 // bucket returns the index of the bucket of a time.
 func (l *timeline) bucket(at int64) int64 { return at>>l.shift - l.first }
 
-// cover makes room for other buckets of the same width.
-func (l *timeline) cover(first int64, n int) {
+// makeRoom widens the span in use by other buckets of the same width.
+func (l *timeline) makeRoom(first int64, n int) {
 	if l.n == 0 {
 		l.first, l.n = first, n
 		return
@@ -98,15 +98,15 @@ func (l *timeline) add(o *timeline) {
 		l.halve()
 		o.halve()
 	}
-	l.cover(o.first, o.n)
+	l.makeRoom(o.first, o.n)
 	for g := range l.most {
-		l.sum(g, o)
+		l.addGauge(g, o)
 	}
 }
 
-// sum adds one state of another timeline, for whose buckets there is room. Its first and
+// addGauge adds one state of another timeline, for whose buckets there is room. Its first and
 // last bucket are only in part its own: what ran before or after it was not there as well.
-func (l *timeline) sum(g int, o *timeline) {
+func (l *timeline) addGauge(g int, o *timeline) {
 	to := l.most[g][o.first-l.first:]
 	for i, n := range o.most[g][:o.n] {
 		if i == 0 || i == o.n-1 {
@@ -117,8 +117,8 @@ func (l *timeline) sum(g int, o *timeline) {
 	}
 }
 
-// within is the most sockets at once from one time to another, both included.
-func (l *timeline) within(g int, from, to int64) int {
+// mostWithin returns the most sockets at once from one time to another, both included.
+func (l *timeline) mostWithin(g int, from, to int64) int {
 	begin, end := max(0, l.bucket(from)), min(int64(l.n)-1, l.bucket(to))
 	most := int32(0)
 	for i := begin; i <= end; i++ {
@@ -135,14 +135,14 @@ type peak struct {
 
 // census counts the sockets of one recording that are in the states of gauges.
 type census struct {
-	in    map[event.ID]gauge
-	now   [len(gauges)]int32
-	peaks [len(gauges)]peak
-	last  int64 // time of the last change
-	line  *timeline
+	in       map[event.ID]gauge
+	now      [len(gauges)]int32
+	peaks    [len(gauges)]peak
+	last     int64 // time of the last change
+	timeline *timeline
 }
 
-func newCensus() census { return census{in: make(map[event.ID]gauge), line: new(timeline)} }
+func newCensus() census { return census{in: make(map[event.ID]gauge), timeline: new(timeline)} }
 
 // move takes the state that a socket enters. Which of them it leaves is known here: a
 // transition between may be lost.
@@ -151,30 +151,30 @@ func (c *census) move(id event.ID, to tcpstate.State, at int64) {
 	left, counted := c.in[id]
 	switch {
 	case !counted:
-		left = none
-		if entered == none {
+		left = noGauge
+		if entered == noGauge {
 			return
 		}
 	case left == entered:
 		return
 	}
 	bucket := c.advance(at)
-	if left != none {
+	if left != noGauge {
 		c.now[left]--
 	}
-	if entered == none {
+	if entered == noGauge {
 		delete(c.in, id)
 		return
 	}
 	c.in[id] = entered
 	c.now[entered]++
-	c.rise(entered, bucket)
+	c.noteIncrease(entered, bucket)
 }
 
-// rise notes that there is one socket more in a state.
-func (c *census) rise(g gauge, bucket int) {
+// noteIncrease notes that there is one socket more in a state.
+func (c *census) noteIncrease(g gauge, bucket int) {
 	n := c.now[g]
-	c.line.most[g][bucket] = max(c.line.most[g][bucket], n)
+	c.timeline.most[g][bucket] = max(c.timeline.most[g][bucket], n)
 	if n > c.peaks[g].sockets {
 		c.peaks[g] = peak{n, c.last}
 	}
@@ -184,7 +184,7 @@ func (c *census) rise(g gauge, bucket int) {
 // one before: it counts as if it were as old.
 func (c *census) advance(at int64) int {
 	c.last = max(c.last, at)
-	l := c.line
+	l := c.timeline
 	if l.n == 0 {
 		l.first, l.n = c.last, 1
 	}
@@ -201,9 +201,9 @@ func (c *census) advance(at int64) int {
 	return int(i)
 }
 
-// end takes the end of the recording: what is still there stays up to it.
-func (c *census) end(at int64) {
-	if c.line.n > 0 {
+// finish takes the end of the recording: what is still there stays up to it.
+func (c *census) finish(at int64) {
+	if c.timeline.n > 0 {
 		c.advance(at)
 	}
 }
@@ -211,16 +211,16 @@ func (c *census) end(at int64) {
 // curves has the censuses of all recordings. Sockets of those that ran at the same time
 // are added up.
 type curves struct {
-	line  timeline
-	peaks [len(gauges)]peak
+	timeline timeline
+	peaks    [len(gauges)]peak
 }
 
 // add adds a recording that has ended.
 func (c *curves) add(o *census) {
-	if o.line.n == 0 {
+	if o.timeline.n == 0 {
 		return
 	}
-	c.line.add(o.line)
+	c.timeline.add(o.timeline)
 	for g, p := range o.peaks {
 		if p.sockets > c.peaks[g].sockets {
 			c.peaks[g] = p
@@ -232,9 +232,9 @@ func (c *curves) add(o *census) {
 // at the same time, it is that of a bucket.
 func (c *curves) peak(g int) peak {
 	most := c.peaks[g]
-	for i, n := range c.line.most[g][:c.line.n] {
+	for i, n := range c.timeline.most[g][:c.timeline.n] {
 		if n > most.sockets {
-			most = peak{n, (c.line.first + int64(i)) << c.line.shift}
+			most = peak{n, (c.timeline.first + int64(i)) << c.timeline.shift}
 		}
 	}
 	return most
@@ -247,17 +247,17 @@ func (c *curves) slices(g int, first, last int64, n int) []int {
 	for i := range n {
 		to := last
 		if i < n-1 {
-			to = part(first, last, i+1, n) - 1
+			to = partBegin(first, last, i+1, n) - 1
 		}
-		most[i] = c.line.within(g, part(first, last, i, n), to)
+		most[i] = c.timeline.mostWithin(g, partBegin(first, last, i, n), to)
 	}
 	return most
 }
 
-// part is the time at which part i of n of a span begins.
-func part(first, last int64, i, n int) int64 {
+// partBegin returns the time at which part i of n of a span begins.
+func partBegin(first, last int64, i, n int) int64 {
 	return first + int64(math.Round(float64(last-first)*float64(i)/float64(n)))
 }
 
-// wall is a moment in nanoseconds since 1970 as a time.
-func wall(ns int64) Time { return Time{time.Unix(0, ns).UTC()} }
+// wallTime returns the time of a moment in nanoseconds since 1970.
+func wallTime(ns int64) Time { return Time{time.Unix(0, ns).UTC()} }

@@ -79,11 +79,11 @@ func TestTimelineAgainstCounting(t *testing.T) {
 		for _, m := range list {
 			c.move(m.id, m.to, m.at)
 		}
-		c.end(begin + span)
+		c.finish(begin + span)
 		for g, state := range gauges {
 			all := levels(list, state)
 			checkPeak(t, c.peaks[g], all, back)
-			checkLine(t, c.line, g, all, begin, span, back)
+			checkLine(t, c.timeline, g, all, begin, span, back)
 		}
 	}
 }
@@ -112,7 +112,7 @@ func checkLine(t *testing.T, l *timeline, g int, all []level, begin, span, back 
 	for i := range int64(50) {
 		from := begin + span/50*i
 		to := max(from, from+span/50-1)
-		got, least, limit := l.within(g, from, to), 0, highest(all, from-width-back, to+width+back)
+		got, least, limit := l.mostWithin(g, from, to), 0, highest(all, from-width-back, to+width+back)
 		if from+back <= to-back {
 			least = highest(all, from+back, to-back)
 		}
@@ -137,7 +137,7 @@ func TestTimelinesAddUp(t *testing.T) {
 			for _, m := range list {
 				c.move(m.id, m.to, m.at)
 			}
-			c.end(own + length)
+			c.finish(own + length)
 			sum.add(&c)
 			counted := levels(list, gauges[0])
 			all = append(all, append(counted, level{own + length, 0}))
@@ -150,7 +150,7 @@ func TestTimelinesAddUp(t *testing.T) {
 // than one of them.
 func checkSum(t *testing.T, sum *curves, all [][]level) {
 	t.Helper()
-	l := &sum.line
+	l := &sum.timeline
 	width := int64(1) << l.shift
 	for i := range l.n {
 		from := (l.first + int64(i)) << l.shift
@@ -171,11 +171,11 @@ func TestHostileTimes(t *testing.T) {
 	r := newRecording()
 	for i, at := range []event.Time{1, -1 << 62, 1 << 62, -1 << 63, 1<<63 - 1, 5} {
 		r.clock = event.Clock(int64(i) << 61)
-		r.census.move(event.ID(i+1), tcpstate.TimeWait, r.saw(at))
+		r.census.move(event.ID(i+1), tcpstate.TimeWait, r.noteTime(at))
 	}
-	r.census.end(r.last)
-	if r.span() < 0 || r.census.peaks[0].sockets != 6 || r.census.line.n > buckets {
-		t.Errorf("span %v, most %d, %d buckets", r.span(), r.census.peaks[0].sockets, r.census.line.n)
+	r.census.finish(r.last)
+	if r.span() < 0 || r.census.peaks[0].sockets != 6 || r.census.timeline.n > buckets {
+		t.Errorf("span %v, most %d, %d buckets", r.span(), r.census.peaks[0].sockets, r.census.timeline.n)
 	}
 }
 
