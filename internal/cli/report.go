@@ -127,7 +127,7 @@ func (o *reportOptions) writeReport(app *app, r *report.Report) error {
 	} else {
 		err = writeWholeFile(o.output, o.force, write)
 	}
-	var several *report.SeveralError
+	var several *report.NotOneError
 	switch {
 	case errors.As(err, &several):
 		return usageError{err}

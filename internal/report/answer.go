@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// answered is how many findings the answer has.
-	answered = 3
+	// findingsAnswered is how many findings the answer has.
+	findingsAnswered = 3
 	// portsAnswered is how many ports in TIME_WAIT it names.
 	portsAnswered = 3
 )
@@ -30,14 +30,14 @@ type answer struct {
 
 // answer says in words what is in the recordings.
 func (r *Report) answer() answer {
-	figures := r.done()
-	a := answer{Happened: r.happened(figures), Held: r.held(figures), Missing: r.missing(figures)}
-	told, more := 0, r.moreFound
+	figures := r.finalFigures()
+	a := answer{Happened: r.happenedWords(figures), Held: r.heldWords(figures), Missing: r.missingWords(figures)}
+	told, more := 0, r.moreFindings
 	for _, f := range r.worst() {
 		switch {
 		case f.Severity == event.Info:
 			continue
-		case told == answered:
+		case told == findingsAnswered:
 			more++
 			continue
 		}
@@ -55,9 +55,9 @@ func (r *Report) answer() answer {
 	return a
 }
 
-// single is the only connection that there is, or nil.
-func (r *Report) single() *connection {
-	r.done()
+// singleConnection returns the only connection that there is, or nil.
+func (r *Report) singleConnection() *connection {
+	r.finalFigures()
 	var only *connection
 	for _, c := range r.connections {
 		switch {
@@ -71,9 +71,9 @@ func (r *Report) single() *connection {
 	return only
 }
 
-func (r *Report) happened(f *stat.Report) []string {
-	if c := r.single(); c != nil {
-		return []string{"The connection " + c.name() + ".", r.verdictWords(c)}
+func (r *Report) happenedWords(f *stat.Report) []string {
+	if c := r.singleConnection(); c != nil {
+		return []string{"The connection " + c.name() + ".", r.closingWords(c)}
 	}
 	c := &f.Connections
 	if c.Seen == 0 {
@@ -122,15 +122,15 @@ func closersWords(f *stat.Report) []string {
 	return lines
 }
 
-// verdictWords says who closed a connection first, how, and by whom.
-func (r *Report) verdictWords(c *connection) string {
+// closingWords says who closed a connection first, how, and by whom.
+func (r *Report) closingWords(c *connection) string {
 	var words string
-	switch who := c.who(); {
+	switch who := c.closingSide(); {
 	case c.closedFirst == event.Both:
 		words = "Both ends closed at once: their FINs crossed"
 	case c.closedFirst == event.Neither:
 		words = "Neither end closed it" + neitherWords(c.how)
-	case c.overBefore():
+	case c.closedBeforeRecording():
 		words = "It was closed before the recording: " + c.address(0) + " closed first, or both ends did at once"
 	case who == "" && c.judged:
 		words = "Who closed it first is not known"
@@ -140,7 +140,7 @@ func (r *Report) verdictWords(c *connection) string {
 		words = "The " + who + " closed first" + r.closerWords(c)
 	}
 	if c.ended != 0 {
-		words += "; it ended by " + endWords(c.ended)
+		words += "; it ended by " + howWords(c.ended)
 	}
 	if c.incomplete {
 		words += ". It was not seen whole"
@@ -151,8 +151,9 @@ func (r *Report) verdictWords(c *connection) string {
 	return words + "."
 }
 
-// who closed first: server or client, or local or remote where the roles are not known.
-func (c *connection) who() string {
+// closingSide returns which side closed first: server or client, or local or remote where the
+// roles are not known.
+func (c *connection) closingSide() string {
 	role := event.Role(0)
 	switch c.closedFirst {
 	case event.Local:
@@ -167,7 +168,7 @@ func (c *connection) who() string {
 
 func (r *Report) closerWords(c *connection) string {
 	words := ""
-	if name := r.tables.name(c.closer); name != "" {
+	if name := r.tables.processName(c.closer); name != "" {
 		words = ": " + name
 	}
 	switch c.mechanism {
@@ -178,7 +179,7 @@ func (r *Report) closerWords(c *connection) string {
 		words += " by " + c.mechanism.String()
 	}
 	if c.how != 0 && c.how != event.Fin {
-		words += ", with " + endWords(c.how)
+		words += ", with " + howWords(c.how)
 	}
 	return words
 }
@@ -190,11 +191,11 @@ func neitherWords(how event.How) string {
 	case event.Refused:
 		return ": it was refused"
 	}
-	return ": " + endWords(how)
+	return ": " + howWords(how)
 }
 
-// endWords says how a connection ended.
-func endWords(how event.How) string {
+// howWords says how a connection ended.
+func howWords(how event.How) string {
 	switch how {
 	case event.Fin:
 		return "a FIN"
@@ -210,14 +211,14 @@ func endWords(how event.How) string {
 	return "being destroyed"
 }
 
-// held says which ports TIME_WAIT keeps, and until when: at the end, or the only connection
+// heldWords says which ports TIME_WAIT keeps, and until when: at the end, or the only connection
 // before that.
-func (r *Report) held(f *stat.Report) []string {
+func (r *Report) heldWords(f *stat.Report) []string {
 	const why = "the side that closes first keeps its port"
 	h := &f.Held
 	switch {
 	case h.Sockets == 0:
-		return r.wasHeld()
+		return r.formerlyHeldWords()
 	case h.Ports == 1:
 		return []string{"At the end port " + r.portWords(&h.Most[0], " is held") + ": " + why + "."}
 	}
@@ -229,7 +230,7 @@ func (r *Report) held(f *stat.Report) []string {
 	if more := h.Ports - len(ports); more > 0 {
 		words += ", and " + text.Grouped(more) + " more"
 		if !h.Until.IsZero() {
-			words += ", the last until " + r.clock(h.Until.Time)
+			words += ", the last until " + r.clockTime(h.Until.Time)
 		}
 	}
 	return []string{words + "."}
@@ -243,14 +244,14 @@ func (r *Report) portWords(p *stat.HeldPort, held string) string {
 	}
 	words += held
 	if !p.Until.IsZero() {
-		words += " until " + r.clock(p.Until.Time)
+		words += " until " + r.clockTime(p.Until.Time)
 	}
 	return words + " (" + text.Grouped(p.Sockets) + " in TIME_WAIT)"
 }
 
-// wasHeld says how long the only connection held its port, if that is over.
-func (r *Report) wasHeld() []string {
-	c := r.single()
+// formerlyHeldWords says how long the only connection held its port, if that is over.
+func (r *Report) formerlyHeldWords() []string {
+	c := r.singleConnection()
 	if c == nil {
 		return nil
 	}
@@ -259,8 +260,8 @@ func (r *Report) wasHeld() []string {
 		if e == nil || e.state() != tcpstate.Close {
 			continue
 		}
-		last := e.last()
-		before := e.before()
+		last := e.lastStep()
+		before := e.stepBeforeLast()
 		if before == nil || before.to != tcpstate.TimeWait {
 			continue
 		}
@@ -268,14 +269,14 @@ func (r *Report) wasHeld() []string {
 		if role := c.roleOf(i); role != 0 {
 			words += " of the " + role.String()
 		}
-		all = append(all, words+" was held by TIME_WAIT until "+r.clock(c.recording.Clock.Wall(last.at))+", for "+
+		all = append(all, words+" was held by TIME_WAIT until "+r.clockTime(c.recording.Clock.Wall(last.at))+", for "+
 			text.Duration(last.at.Sub(before.at))+": the side that closes first keeps its port.")
 	}
 	return all
 }
 
-// missing says what the recordings lack.
-func (r *Report) missing(f *stat.Report) []string {
+// missingWords says what is missing from the recordings.
+func (r *Report) missingWords(f *stat.Report) []string {
 	var all []string
 	if f.Lost.Events > 0 {
 		all = append(all, text.Counted(f.Lost.Events, "event")+" lost: there may be gaps.")
@@ -295,5 +296,5 @@ func (r *Report) missing(f *stat.Report) []string {
 	return all
 }
 
-// clock is a moment to a tenth of a second, as text has the end of TIME_WAIT.
-func (r *Report) clock(t time.Time) string { return t.In(r.zone).Format("15:04:05.0") }
+// clockTime writes a moment to a tenth of a second, as text has the end of TIME_WAIT.
+func (r *Report) clockTime(t time.Time) string { return t.In(r.zone).Format("15:04:05.0") }

@@ -35,11 +35,11 @@ type connection struct {
 // end is a socket.
 type end struct {
 	event.Tuple
-	socket event.ID
-	of     *connection
-	steps  []step
-	more   int        // steps that are not kept
-	until  event.Time // when the kernel ends the state; 0: no timer, or unknown
+	socket      event.ID
+	connection  *connection
+	steps       []step
+	unkeptSteps int        // steps that are not kept
+	until       event.Time // when the kernel ends the state; 0: no timer, or unknown
 	// overdue: it must have left TIME_WAIT, and that was not seen.
 	overdue bool
 }
@@ -65,16 +65,16 @@ const (
 
 func (s *step) has(f stepFlags) bool { return s.flags&f != 0 }
 
-// last is the last step, or nil.
-func (e *end) last() *step {
+// lastStep returns the last step, or nil.
+func (e *end) lastStep() *step {
 	if len(e.steps) == 0 {
 		return nil
 	}
 	return &e.steps[len(e.steps)-1]
 }
 
-// before is the step before the last one, or nil.
-func (e *end) before() *step {
+// stepBeforeLast returns the step before the last one, or nil.
+func (e *end) stepBeforeLast() *step {
 	if len(e.steps) < 2 || e.steps[len(e.steps)-1].has(stepGap) {
 		return nil
 	}
@@ -83,29 +83,29 @@ func (e *end) before() *step {
 
 // state is the one that the end is in.
 func (e *end) state() tcpstate.State {
-	if s := e.last(); s != nil {
+	if s := e.lastStep(); s != nil {
 		return s.to
 	}
 	return tcpstate.Unknown
 }
 
-func (e *end) take(s step) {
-	if last := e.last(); last != nil && s.from != last.to && !s.has(stepFound) {
+func (e *end) addStep(s step) {
+	if last := e.lastStep(); last != nil && s.from != last.to && !s.has(stepFound) {
 		s.flags |= stepGap
 	}
 	if len(e.steps) < stepsKept {
 		e.steps = append(e.steps, s)
 		return
 	}
-	e.more++
+	e.unkeptSteps++
 	e.steps[stepsKept-1] = s // the state that it is in shall be right
 	e.steps[stepsKept-1].flags |= stepGap
 }
 
-func (r *Report) step(t *event.Transition, s conn.Step) step {
+func (r *Report) newStep(t *event.Transition, s conn.Step) step {
 	own := step{
 		at: t.Time, from: t.From, to: t.To,
-		process: r.tables.process(t.Process), cause: r.tables.cause(causeOf(t)),
+		process: r.tables.processIndex(t.Process), cause: r.tables.causeIndex(causeOf(t)),
 	}
 	if t.Acts() {
 		own.flags |= stepActs
@@ -116,80 +116,80 @@ func (r *Report) step(t *event.Transition, s conn.Step) step {
 	return own
 }
 
-// end returns what is kept of an end, or nil where there are too many.
-func (r *Report) end(e *conn.End) *end {
-	if own := r.now.ends[e.Socket]; own != nil {
+// keepEnd returns what is kept of an end, or nil where there are too many.
+func (r *Report) keepEnd(e *conn.End) *end {
+	if own := r.current.ends[e.Socket]; own != nil {
 		return own
 	}
-	if r.kept < connectionsKept {
-		return r.another(e)
+	if r.connectionCount < connectionsKept {
+		return r.addConnection(e)
 	}
-	if e.Peer == nil || r.now.ends[e.Peer.Socket] == nil {
-		r.full = true
+	if e.Peer == nil || r.current.ends[e.Peer.Socket] == nil {
+		r.connectionsFull = true
 		return nil
 	}
 	own := &end{Tuple: e.Tuple, socket: e.Socket} // the other end of one that is kept
-	r.now.ends[e.Socket] = own
+	r.current.ends[e.Socket] = own
 	return own
 }
 
-// another begins a connection.
-func (r *Report) another(e *conn.End) *end {
-	c := &connection{recording: r.now, listener: e.Listener()}
-	own := &end{Tuple: e.Tuple, socket: e.Socket, of: c}
+// addConnection begins a connection.
+func (r *Report) addConnection(e *conn.End) *end {
+	c := &connection{recording: r.current, listener: e.Listener()}
+	own := &end{Tuple: e.Tuple, socket: e.Socket, connection: c}
 	c.ends[0] = own
 	r.connections = append(r.connections, c)
-	r.kept++
-	r.now.ends[e.Socket] = own
+	r.connectionCount++
+	r.current.ends[e.Socket] = own
 	return own
 }
 
-// join makes one connection of two ends.
-func (r *Report) join(e *conn.End, own *end) {
-	if e.Peer == nil || own.of != nil && own.of.ends[1] != nil {
+// joinEnds makes one connection of two ends.
+func (r *Report) joinEnds(e *conn.End, own *end) {
+	if e.Peer == nil || own.connection != nil && own.connection.ends[1] != nil {
 		return
 	}
-	other := r.now.ends[e.Peer.Socket]
+	other := r.current.ends[e.Peer.Socket]
 	if other == nil {
 		other = &end{Tuple: e.Peer.Tuple, socket: e.Peer.Socket}
-		other.take(step{at: e.Peer.Since, to: e.Peer.State, flags: stepFound | stepGap})
-		r.now.ends[e.Peer.Socket] = other
+		other.addStep(step{at: e.Peer.Since, to: e.Peer.State, flags: stepFound | stepGap})
+		r.current.ends[e.Peer.Socket] = other
 	}
-	c, second := own.of, other
-	if c == nil || other.of != nil && r.before(other, own) {
-		c, second = other.of, own
+	c, second := own.connection, other
+	if c == nil || other.connection != nil && r.seenBefore(other, own) {
+		c, second = other.connection, own
 	}
-	if second.of != nil {
-		second.of.joined = true
-		r.kept--
+	if second.connection != nil {
+		second.connection.joined = true
+		r.connectionCount--
 	}
-	second.of, c.ends[1] = c, second
+	second.connection, c.ends[1] = c, second
 }
 
-// before reports whether an end was seen before another one.
-func (r *Report) before(a, b *end) bool {
+// seenBefore reports whether an end was seen before another one.
+func (r *Report) seenBefore(a, b *end) bool {
 	x, y := a.steps, b.steps
 	return len(x) > 0 && len(y) > 0 && x[0].at < y[0].at
 }
 
-// verdict takes the verdict on an end. That on the other end is taken where it knows more.
-func (c *connection) verdict(e *conn.End, own *end, t *tables) {
+// addVerdict takes the verdict on an end. That on the other end is taken where it knows more.
+func (c *connection) addVerdict(e *conn.End, own *end, t *tables) {
 	if c.judged && (e.Closer == nil || c.closer != 0) {
 		c.incomplete = c.incomplete || e.Incomplete
 		return
 	}
 	c.judged = true
-	c.see(e, own, t)
+	c.noteClosing(e, own, t)
 }
 
-// see takes what is known of who opened and who closed.
-func (c *connection) see(e *conn.End, own *end, t *tables) {
+// noteClosing takes what is known of who opened and who closed a connection.
+func (c *connection) noteClosing(e *conn.End, own *end, t *tables) {
 	c.role, c.closedFirst = e.Role(), e.ClosedFirst
 	if own == c.ends[1] {
 		c.role, c.closedFirst = c.role.Other(), c.closedFirst.Other()
 	}
 	c.how, c.ended, c.mechanism = e.How, e.Ended, e.Mechanism
-	c.closer = t.process(e.Closer)
+	c.closer = t.processIndex(e.Closer)
 	c.incomplete = c.incomplete || e.Incomplete
 }
 
@@ -209,7 +209,7 @@ func (c *connection) finish(r *recording, t *tables) {
 		case e.Overdue(r.last):
 			own.overdue = true
 		case !c.judged && own == c.ends[0]:
-			c.see(e, own, t)
+			c.noteClosing(e, own, t)
 		}
 	}
 }
@@ -245,8 +245,8 @@ func (c *connection) name() string {
 	return c.address(0) + " and " + c.address(1)
 }
 
-// overBefore reports whether all that was seen of a connection is its TIME_WAIT.
-func (c *connection) overBefore() bool {
+// closedBeforeRecording reports whether all that was seen of a connection is its TIME_WAIT.
+func (c *connection) closedBeforeRecording() bool {
 	return !c.judged && c.ends[1] == nil && len(c.ends[0].steps) > 0 &&
 		(c.ends[0].steps[0].has(stepFound) && c.ends[0].steps[0].to == tcpstate.TimeWait || c.ends[0].steps[0].from == tcpstate.TimeWait)
 }

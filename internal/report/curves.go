@@ -23,8 +23,8 @@ type curve struct {
 	First, Last string // the times at its ends
 }
 
-// curves draws how many sockets were in each state over time.
-func (r *Report) curves(f *stat.Report) []curve {
+// stateCurves draws how many sockets were in each state over time.
+func (r *Report) stateCurves(f *stat.Report) []curve {
 	var all []curve
 	for _, c := range f.Curves {
 		numbers := make([]float64, len(c.Slices))
@@ -33,10 +33,10 @@ func (r *Report) curves(f *stat.Report) []curve {
 		}
 		drawn := curve{
 			Name: c.State,
-			Most: "at most " + text.Grouped(c.Peak) + " at once, first at " + r.exact(c.PeakAt.UnixMicro()),
+			Most: "at most " + text.Grouped(c.Peak) + " at once, first at " + r.exactTime(c.PeakAt.UnixMicro()),
 		}
-		drawn.draw(steps(numbers), float64(max(1, c.Peak)))
-		drawn.First, drawn.Last = r.ends()
+		drawn.drawPath(stairPoints(numbers), float64(max(1, c.Peak)))
+		drawn.First, drawn.Last = r.curveTimes()
 		all = append(all, drawn)
 	}
 	return all
@@ -48,8 +48,8 @@ func (r *Report) portCurves() []curve {
 	var all []curve
 	for _, d := range r.ports.destinations {
 		var points [][2]float64
-		usable, least := 1, d.looks[0]
-		for _, l := range d.looks {
+		usable, least := 1, d.samples[0]
+		for _, l := range d.samples {
 			usable = max(usable, l.usable)
 			if l.left < least.left {
 				least = l
@@ -59,24 +59,24 @@ func (r *Report) portCurves() []curve {
 		drawn := curve{
 			Name: "Ports left for " + d.name,
 			Most: fmt.Sprintf("at least %s of %s, at %s; %s", text.Grouped(least.left), text.Grouped(usable),
-				r.exact(least.at), text.Counted(len(d.looks), "look")),
+				r.exactTime(least.at), text.Counted(len(d.samples), "look")),
 		}
 		end := points[len(points)-1][1]
-		drawn.draw(append(points, [2]float64{1, end}), float64(usable))
-		drawn.First, drawn.Last = r.ends()
+		drawn.drawPath(append(points, [2]float64{1, end}), float64(usable))
+		drawn.First, drawn.Last = r.curveTimes()
 		all = append(all, drawn)
 	}
 	return all
 }
 
-// ends are the times at which all curves begin and end.
-func (r *Report) ends() (first, last string) {
-	f := &r.done().Recorded
+// curveTimes returns the times at which all curves begin and end.
+func (r *Report) curveTimes() (first, last string) {
+	f := &r.finalFigures().Recorded
 	return f.First.In(r.zone).Format(time.TimeOnly), f.Last.In(r.zone).Format(time.TimeOnly)
 }
 
-// steps are numbers of equal parts of the time.
-func steps(numbers []float64) [][2]float64 {
+// stairPoints returns the points of a curve of numbers, each for an equal part of the time.
+func stairPoints(numbers []float64) [][2]float64 {
 	var points [][2]float64
 	n := float64(len(numbers))
 	for i, number := range numbers {
@@ -85,8 +85,8 @@ func steps(numbers []float64) [][2]float64 {
 	return points
 }
 
-// draw draws points: a part of the time from 0 to 1, and a number up to most.
-func (c *curve) draw(points [][2]float64, most float64) {
+// drawPath draws points: a part of the time from 0 to 1, and a number up to most.
+func (c *curve) drawPath(points [][2]float64, most float64) {
 	var line strings.Builder
 	for i, p := range points {
 		command := "L"

@@ -13,8 +13,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
-// dataMost is how many bytes of data a page has: what is beyond that is not listed.
-const dataMost = 16 << 20
+// maxDataBytes is how many bytes of data a page has: what is beyond that is not listed.
+const maxDataBytes = 16 << 20
 
 // The flags of a connection and of an end, as page/data.js knows them.
 const (
@@ -30,7 +30,7 @@ const (
 	endLeftOut
 )
 
-// data writes the connections for the page's script: one JSON object, mostly of numbers. A
+// dataWriter writes the connections for the page's script: one JSON object, mostly of numbers. A
 // row is
 //
 //	flags, role, closed first, how, ended, mechanism, closer, address, port, address, port, end, end or 0, last
@@ -39,21 +39,21 @@ const (
 //
 //	flags, until, then for each step: microseconds since the one before, kind, process
 //
-// where words are the places in a table, and the first time is since the base.
-type data struct {
+// where words are indexes into a table, and the first time is since the base.
+type dataWriter struct {
 	*bufio.Writer
-	report    *Report
-	base      int64 // microseconds since 1970
-	written   int   // bytes
-	named     int   // bytes of addresses that are still to be written
-	addresses table[string]
-	kinds     table[kind]
-	lasts     table[int64]
-	b         []byte
+	report       *Report
+	base         int64 // microseconds since 1970
+	written      int   // bytes
+	addressBytes int   // bytes of addresses that are still to be written
+	addresses    table[string]
+	kinds        table[stepKind]
+	lasts        table[int64]
+	buffer       []byte
 }
 
-// kind is what steps have in common.
-type kind struct {
+// stepKind is what steps have in common.
+type stepKind struct {
 	from, to tcpstate.State
 	cause    uint16
 	flags    stepFlags
@@ -61,138 +61,140 @@ type kind struct {
 
 // table has each value once.
 type table[T comparable] struct {
-	all    []T
-	places map[T]int
+	values  []T
+	indexes map[T]int
 }
 
-// kindBytes is what a kind takes in the data, more or less.
-const kindBytes = 60
+// stepKindBytes is what a kind takes in the data, more or less.
+const stepKindBytes = 60
 
-func (t *table[T]) place(v T) int {
-	place, known := t.places[v]
+func (t *table[T]) indexOf(v T) int {
+	index, known := t.indexes[v]
 	if !known {
-		if t.places == nil {
-			t.places = make(map[T]int)
+		if t.indexes == nil {
+			t.indexes = make(map[T]int)
 		}
-		place = len(t.all)
-		t.places[v] = place
-		t.all = append(t.all, v)
+		index = len(t.values)
+		t.indexes[v] = index
+		t.values = append(t.values, v)
 	}
-	return place
+	return index
 }
 
 // writeData writes the data.
 func (r *Report) writeData(w *bufio.Writer) error {
-	d := &data{Writer: w, report: r}
+	d := &dataWriter{Writer: w, report: r}
 	first, last := r.span()
 	d.base = first
 	processes, err := json.Marshal(r.processNames())
 	if err != nil {
 		return err
 	}
-	d.add(`{"connections":[`)
+	d.writeCounted(`{"connections":[`)
 	listed := 0
 	for _, c := range r.connections {
-		if d.written+d.named+len(processes)+len(d.kinds.all)*kindBytes > dataMost {
+		if d.written+d.addressBytes+len(processes)+len(d.kinds.values)*stepKindBytes > maxDataBytes {
 			break
 		}
-		d.row(c, listed > 0)
+		d.writeRow(c, listed > 0)
 		listed++
 	}
-	d.add("]")
+	d.writeCounted("]")
 	_, offset := time.UnixMicro(first).In(r.zone).Zone()
 	for _, part := range []struct {
 		name  string
 		value any
 	}{
 		{"listed", listed}, {"seen", len(r.connections)}, {"base", first}, {"last", last - first}, {"offset", offset},
-		{"states", states()}, {"kinds", d.kindTable()}, {"addresses", append([]string{}, d.addresses.all...)},
-		{"lasts", append([]int64{}, d.lasts.all...)}, {"losses", r.lossTimes(first)},
-		{"processes", json.RawMessage(processes)}, {"words", words()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)},
+		{"states", stateNames()}, {"kinds", d.kindTable()}, {"addresses", append([]string{}, d.addresses.values...)},
+		{"lasts", append([]int64{}, d.lasts.values...)}, {"losses", r.lossTimes(first)},
+		{"processes", json.RawMessage(processes)}, {"words", verdictWords()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)},
 	} {
 		value, err := json.Marshal(part.value) // which escapes <, > and &
 		if err != nil {
 			return err
 		}
-		d.add(`,"` + part.name + `":`)
-		d.add(string(value))
+		d.writeCounted(`,"` + part.name + `":`)
+		d.writeCounted(string(value))
 	}
-	d.add("}")
+	d.writeCounted("}")
 	return nil
 }
 
-func (d *data) add(s string) {
+func (d *dataWriter) writeCounted(s string) {
 	d.written += len(s)
 	io.WriteString(d.Writer, s) // the writer keeps its first error
 }
 
-func (d *data) row(c *connection, more bool) {
-	d.b = d.b[:0]
+func (d *dataWriter) writeRow(c *connection, more bool) {
+	d.buffer = d.buffer[:0]
 	if more {
-		d.b = append(d.b, ",\n"...)
+		d.buffer = append(d.buffer, ",\n"...)
 	}
-	d.b = append(d.b, '[')
+	d.buffer = append(d.buffer, '[')
 	e := c.ends[0]
 	for _, n := range []int{
 		c.flags(), int(c.role), int(c.closedFirst), int(c.how), int(c.ended), int(c.mechanism), int(c.closer),
-		d.address(e.Local().Addr()), int(e.LocalPort), d.address(e.Remote().Addr()), int(e.RemotePort),
+		d.addressIndex(e.Local().Addr()), int(e.LocalPort), d.addressIndex(e.Remote().Addr()), int(e.RemotePort),
 	} {
-		d.number(int64(n))
+		d.appendNumber(int64(n))
 	}
-	d.end(c, c.ends[0])
+	d.appendEnd(c, c.ends[0])
 	if c.ends[1] == nil {
-		d.number(0)
+		d.appendNumber(0)
 	} else {
-		d.end(c, c.ends[1])
+		d.appendEnd(c, c.ends[1])
 	}
-	d.number(int64(d.lasts.place(c.recording.micros(c.recording.last) - d.base)))
-	d.b[len(d.b)-1] = ']'
-	d.written += len(d.b)
-	d.Write(d.b)
+	d.appendNumber(int64(d.lasts.indexOf(c.recording.micros(c.recording.last) - d.base)))
+	d.buffer[len(d.buffer)-1] = ']'
+	d.written += len(d.buffer)
+	d.Write(d.buffer)
 }
 
-// address returns the place of an address.
-func (d *data) address(a netip.Addr) int {
-	known := len(d.addresses.all)
+// addressIndex returns the index of an address.
+func (d *dataWriter) addressIndex(a netip.Addr) int {
+	known := len(d.addresses.values)
 	name := a.String()
-	place := d.addresses.place(name)
-	if place == known {
-		d.named += len(name) + len(`"",`)
+	index := d.addresses.indexOf(name)
+	if index == known {
+		d.addressBytes += len(name) + len(`"",`)
 	}
-	return place
+	return index
 }
 
-func (d *data) number(n int64) { d.b = append(strconv.AppendInt(d.b, n, 10), ',') }
+func (d *dataWriter) appendNumber(n int64) {
+	d.buffer = append(strconv.AppendInt(d.buffer, n, 10), ',')
+}
 
-func (d *data) end(c *connection, e *end) {
-	d.b = append(d.b, '[')
+func (d *dataWriter) appendEnd(c *connection, e *end) {
+	d.buffer = append(d.buffer, '[')
 	flags, until := 0, int64(0)
 	if e.overdue {
 		flags |= endOverdue
 	}
-	if e.more > 0 {
+	if e.unkeptSteps > 0 {
 		flags |= endLeftOut
 	}
 	if e.until != 0 {
 		until = c.recording.micros(e.until) - d.base
 	}
-	d.number(int64(flags))
-	d.number(until)
+	d.appendNumber(int64(flags))
+	d.appendNumber(until)
 	before := d.base
 	for i := range e.steps {
 		s := &e.steps[i]
 		at := c.recording.micros(s.at)
-		d.number(at - before)
+		d.appendNumber(at - before)
 		flags := s.flags
 		if i > 0 && at-before > int64(s.at.Sub(e.steps[i-1].at)/time.Microsecond) {
 			flags |= stepShort
 		}
-		d.number(int64(d.kinds.place(kind{s.from, s.to, s.cause, flags})))
-		d.number(int64(s.process))
+		d.appendNumber(int64(d.kinds.indexOf(stepKind{s.from, s.to, s.cause, flags})))
+		d.appendNumber(int64(s.process))
 		before = at
 	}
-	d.b[len(d.b)-1] = ']'
-	d.b = append(d.b, ',')
+	d.buffer[len(d.buffer)-1] = ']'
+	d.buffer = append(d.buffer, ',')
 }
 
 func (c *connection) flags() int {
@@ -202,7 +204,7 @@ func (c *connection) flags() int {
 		flag int
 	}{
 		{c.listener, rowListener}, {c.judged, rowJudged}, {c.incomplete, rowIncomplete},
-		{c.forgotten, rowForgotten}, {c.overBefore(), rowOverBefore},
+		{c.forgotten, rowForgotten}, {c.closedBeforeRecording(), rowOverBefore},
 	} {
 		if f.set {
 			flags |= f.flag
@@ -212,9 +214,9 @@ func (c *connection) flags() int {
 }
 
 // kindTable has of each kind: from, to, words, segment, whether it was sent, flags.
-func (d *data) kindTable() [][]any {
+func (d *dataWriter) kindTable() [][]any {
 	all := [][]any{}
-	for _, k := range d.kinds.all {
+	for _, k := range d.kinds.values {
 		c := &d.report.tables.causes[k.cause]
 		sent := 0
 		if c.segment.sent {
@@ -225,7 +227,7 @@ func (d *data) kindTable() [][]any {
 	return all
 }
 
-func states() []string {
+func stateNames() []string {
 	var all []string
 	for s := range tcpstate.State(tcpstate.Count) {
 		all = append(all, s.String())
@@ -233,8 +235,8 @@ func states() []string {
 	return all
 }
 
-// words has the words of a verdict, by their numbers.
-func words() map[string][]string {
+// verdictWords returns the words of a verdict, by their numbers.
+func verdictWords() map[string][]string {
 	all := make(map[string][]string)
 	for _, s := range []event.Side{0, event.Local, event.Remote, event.Both, event.Neither} {
 		all["sides"] = append(all["sides"], s.String())
@@ -254,7 +256,7 @@ func words() map[string][]string {
 func (r *Report) processNames() []string {
 	all := []string{""}
 	for i := 1; i < len(r.tables.processes); i++ {
-		all = append(all, r.tables.name(uint32(i)))
+		all = append(all, r.tables.processName(uint32(i)))
 	}
 	return all
 }
@@ -300,6 +302,6 @@ func (r *Report) lossTimes(base int64) [][]any {
 
 // span is from the first record of all recordings to the last, in microseconds since 1970.
 func (r *Report) span() (first, last int64) {
-	f := &r.done().Recorded
+	f := &r.finalFigures().Recorded
 	return f.First.UnixMicro(), f.Last.UnixMicro()
 }

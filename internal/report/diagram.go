@@ -50,9 +50,9 @@ var nodes = []node{
 	{"CLOSE_WAIT", 610, 316}, {"LAST_ACK", 610, 436}, {"CLOSE", 610, 546},
 }
 
-// drawn are the edges of the diagram: their way, where they begin and end, and where their
+// drawnEdges are the edges of the diagram: their way, where they begin and end, and where their
 // words stand.
-var drawn = []struct {
+var drawnEdges = []struct {
 	from, to       tcpstate.State
 	way            string
 	x1, y1, x2, y2 int
@@ -83,7 +83,7 @@ func newDiagram(edges []stat.Edge) diagram {
 		taken[[2]tcpstate.State{e.From, e.To}] = e
 	}
 	d := diagram{Nodes: nodes}
-	for _, e := range drawn {
+	for _, e := range drawnEdges {
 		key := [2]tcpstate.State{e.from, e.to}
 		ways[key] = e.way
 		d.Edges = append(d.Edges, drawnEdge{

@@ -104,7 +104,7 @@ func TestGoldenMarkdown(t *testing.T) {
 // A ladder is of one connection: of several it is said how to choose.
 func TestMarkdownOfSeveral(t *testing.T) {
 	t.Parallel()
-	var several *report.SeveralError
+	var several *report.NotOneError
 	err := scripted(t).Markdown(new(bytes.Buffer))
 	if !errors.As(err, &several) || several.Connections != 10 || len(several.First) != 5 {
 		t.Fatal(err)

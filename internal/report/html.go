@@ -73,26 +73,26 @@ func (r *Report) page() (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	script, err := script()
+	script, err := joinScripts()
 	if err != nil {
 		return nil, err
 	}
-	figures := r.done()
+	figures := r.finalFigures()
 	p := &page{
 		Style: template.CSS(style), Script: template.JS(script),
-		Policy: "default-src 'none'; style-src " + hash(string(style)) + "; script-src " + hash(script) +
+		Policy: "default-src 'none'; style-src " + sourceHash(string(style)) + "; script-src " + sourceHash(script) +
 			"; base-uri 'none'; form-action 'none'",
-		Title: r.title(), When: r.when(), Answer: r.answer(), Listed: r.listed(),
-		Curves: r.curves(figures), Ports: r.portCurves(), MorePorts: r.ports.more,
-		Diagram: newDiagram(figures.Edges), Findings: fold(r.shownFindings()), MoreFound: r.moreFound,
+		Title: r.title(), When: r.periodWords(), Answer: r.answer(), Listed: r.notListedWords(),
+		Curves: r.stateCurves(figures), Ports: r.portCurves(), MorePorts: r.ports.more,
+		Diagram: newDiagram(figures.Edges), Findings: fold(r.shownFindings()), MoreFound: r.moreFindings,
 		Calls: fold(r.shownCalls()), MoreCalls: r.moreCalls,
-		Conditions: r.conditions(), MoreRecord: r.many - len(r.recordings),
+		Conditions: r.recordingConditions(), MoreRecord: r.recordingCount - len(r.recordings),
 	}
 	return p, nil
 }
 
-// script is the page's script, of all its parts.
-func script() (string, error) {
+// joinScripts returns the page's script, made of all its parts.
+func joinScripts() (string, error) {
 	var b strings.Builder
 	b.WriteString("'use strict';\n(() => {\n")
 	for _, name := range scripts {
@@ -106,26 +106,26 @@ func script() (string, error) {
 	return b.String(), nil
 }
 
-// hash is the source of a Content-Security-Policy that lets these words alone pass.
-func hash(words string) string {
+// sourceHash returns the source of a Content-Security-Policy that lets these words alone pass.
+func sourceHash(words string) string {
 	sum := sha256.Sum256([]byte(words))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
 func (r *Report) title() string {
-	if c := r.single(); c != nil {
+	if c := r.singleConnection(); c != nil {
 		return "TCP connection " + c.name()
 	}
-	title := text.Counted(r.done().Connections.Seen, "TCP connection")
-	if hosts := r.done().Recorded.Hosts; len(hosts) == 1 {
+	title := text.Counted(r.finalFigures().Connections.Seen, "TCP connection")
+	if hosts := r.finalFigures().Recorded.Hosts; len(hosts) == 1 {
 		title += " on " + text.Printable(hosts[0])
 	}
 	return title
 }
 
-// when says from when to when, and in which zone all times are.
-func (r *Report) when() string {
-	f := &r.done().Recorded
+// periodWords says from when to when, and in which zone all times are.
+func (r *Report) periodWords() string {
+	f := &r.finalFigures().Recorded
 	if f.Last.IsZero() {
 		return "Nothing was recorded."
 	}
@@ -135,16 +135,16 @@ func (r *Report) when() string {
 		text.Duration(f.Last.Sub(f.First.Time)) + "), times are UTC" + first.Format("-07:00")
 }
 
-// listed says which connections are counted and not shown.
-func (r *Report) listed() string {
+// notListedWords says which connections are counted and not shown.
+func (r *Report) notListedWords() string {
 	words := ""
-	if r.full {
-		words = "Of the connections, only the first " + text.Grouped(r.kept) + " are kept; all are counted. "
+	if r.connectionsFull {
+		words = "Of the connections, only the first " + text.Grouped(r.connectionCount) + " are kept; all are counted. "
 	}
-	if r.tables.unnamed {
+	if r.tables.processesFull {
 		words += "Of the processes, only the first " + text.Grouped(processesKept-1) + " are named. "
 	}
-	if r.tables.untold {
+	if r.tables.causesFull {
 		words += "Of the causes, only the first " + text.Grouped(causesKept-1) + " are told."
 	}
 	return strings.TrimSpace(words)
@@ -153,11 +153,11 @@ func (r *Report) listed() string {
 // folded are some of many, and the others, which are shown when asked for.
 type folded[T any] struct{ First, Rest []T }
 
-// unfolded is how many of a kind are shown at once.
-const unfolded = 10
+// shownAtOnce is how many of a kind are shown at once.
+const shownAtOnce = 10
 
 func fold[T any](all []T) folded[T] {
-	n := min(len(all), unfolded)
+	n := min(len(all), shownAtOnce)
 	return folded[T]{all[:n], all[n:]}
 }
 
@@ -171,7 +171,7 @@ type shownFinding struct {
 func (r *Report) shownFindings() []shownFinding {
 	var all []shownFinding
 	for i, f := range r.worst() {
-		all = append(all, shownFinding{f.Finding, i, r.exact(f.at)})
+		all = append(all, shownFinding{f.Finding, i, r.exactTime(f.at)})
 	}
 	return all
 }
@@ -186,13 +186,13 @@ type shownCall struct {
 func (r *Report) shownCalls() []shownCall {
 	var all []shownCall
 	for i, c := range r.calls {
-		all = append(all, shownCall{i, r.exact(c.at), c.head, c.inTheWay})
+		all = append(all, shownCall{i, r.exactTime(c.at), c.head, c.inTheWay})
 	}
 	return all
 }
 
-// exact is a moment to the microsecond.
-func (r *Report) exact(micros int64) string {
+// exactTime writes a moment to the microsecond.
+func (r *Report) exactTime(micros int64) string {
 	if micros == 0 {
 		return "at an unknown time"
 	}
@@ -203,33 +203,33 @@ func (r *Report) exact(micros int64) string {
 type condition struct {
 	Host, Kernel, Version, Filter, When, Ended string
 	Cut                                        bool
-	Sources, Sysctls                           []pair
+	Sources, Sysctls                           []nameValue
 	Losses                                     []string
 	MoreLosses                                 int
 }
 
-type pair struct{ Name, Value string }
+type nameValue struct{ Name, Value string }
 
-func (r *Report) conditions() []condition {
+func (r *Report) recordingConditions() []condition {
 	var all []condition
 	for _, rec := range r.recordings {
 		c := condition{
-			Host: known(rec.Hostname), Kernel: known(rec.Kernel) + " " + text.Printable(rec.Arch),
-			Version: known(rec.Version), Filter: rec.what(),
-			Ended: rec.endWords(), Cut: rec.cut(), MoreLosses: rec.moreLosses,
-			When: rec.when(r.zone),
+			Host: orUnknown(rec.Hostname), Kernel: orUnknown(rec.Kernel) + " " + text.Printable(rec.Arch),
+			Version: orUnknown(rec.Version), Filter: rec.filterWords(),
+			Ended: rec.stopWords(), Cut: rec.cut(), MoreLosses: rec.moreLosses,
+			When: rec.periodWords(r.zone),
 		}
-		for _, s := range []pair{
+		for _, s := range []nameValue{
 			{"Transitions", rec.Sources.Transitions}, {"TIME_WAIT", rec.Sources.Timewait}, {"Processes", rec.Sources.Owner},
 			{"Resets", rec.Sources.Resets}, {"Failed calls", rec.Sources.Calls},
 		} {
-			c.Sources = append(c.Sources, pair{s.Name, known(s.Value)})
+			c.Sources = append(c.Sources, nameValue{s.Name, orUnknown(s.Value)})
 		}
 		for _, s := range rec.Sysctls {
-			c.Sysctls = append(c.Sysctls, pair{text.Printable(s.Name), text.Printable(s.Value)})
+			c.Sysctls = append(c.Sysctls, nameValue{text.Printable(s.Name), text.Printable(s.Value)})
 		}
 		for _, l := range rec.losses {
-			c.Losses = append(c.Losses, r.exact(rec.micros(l.Time))+": "+text.LossWords(l))
+			c.Losses = append(c.Losses, r.exactTime(rec.micros(l.Time))+": "+text.LossWords(l))
 		}
 		all = append(all, c)
 	}

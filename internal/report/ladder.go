@@ -54,7 +54,7 @@ func (c *connection) rungs(side, i int, causes []cause) []rung {
 		if j > 0 && !s.has(stepGap) && !s.has(stepFound) && !e.steps[j-1].has(stepFound) {
 			r.dwell = s.at.Sub(e.steps[j-1].at)
 		}
-		if seg := causes[s.cause].segment; seg.name != "" && !(seg.sent && c.came(1-i, e, j, causes)) {
+		if seg := causes[s.cause].segment; seg.name != "" && !(seg.sent && c.arrived(1-i, e, j, causes)) {
 			r.arrow = arrow{seg.name, seg.sent == (side == 0)}
 		}
 		rungs = append(rungs, r)
@@ -62,19 +62,19 @@ func (c *connection) rungs(side, i int, causes []cause) []rung {
 	return rungs
 }
 
-// came reports whether the segment that an end sent with a step was seen to come at the other
+// arrived reports whether the segment that an end sent with a step was seen to come at the other
 // end: segments of one name come in the order in which they were sent.
-func (c *connection) came(to int, from *end, j int, causes []cause) bool {
+func (c *connection) arrived(to int, from *end, j int, causes []cause) bool {
 	if c.ends[to] == nil {
 		return false
 	}
 	name := causes[from.steps[j].cause].segment.name
-	sent := from.segments(j+1, segment{name, true}, causes)
-	return c.ends[to].segments(stepsKept, segment{name, false}, causes) >= sent
+	sent := from.countSegments(j+1, segment{name, true}, causes)
+	return c.ends[to].countSegments(stepsKept, segment{name, false}, causes) >= sent
 }
 
-// segments counts the steps with a segment, of the first n.
-func (e *end) segments(n int, s segment, causes []cause) int {
+// countSegments counts the steps with a segment, of the first n.
+func (e *end) countSegments(n int, s segment, causes []cause) int {
 	count := 0
 	for i := range e.steps[:min(n, len(e.steps))] {
 		if causes[e.steps[i].cause].segment == s {

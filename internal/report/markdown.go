@@ -23,14 +23,14 @@ const (
 	wordsWidth  = 100
 )
 
-// SeveralError: a ladder is of one connection, and there are others.
-type SeveralError struct {
+// NotOneError says that there is not exactly one connection, as a ladder needs.
+type NotOneError struct {
 	Connections int
 	First       []string // some of them, and how to select each
 }
 
 // Error implements error.
-func (e *SeveralError) Error() string {
+func (e *NotOneError) Error() string {
 	if e.Connections == 0 {
 		return "no connection is in the capture, or none that the filter lets pass"
 	}
@@ -38,20 +38,20 @@ func (e *SeveralError) Error() string {
 		e.Connections, strings.Join(e.First, ", "))
 }
 
-// several is how many connections are listed to choose from.
-const several = 5
+// connectionsSuggested is how many connections are listed to choose from.
+const connectionsSuggested = 5
 
-// one returns the only connection.
-func (r *Report) one() (*connection, error) {
-	if c := r.single(); c != nil {
+// requireSingle returns the only connection, or a *NotOneError.
+func (r *Report) requireSingle() (*connection, error) {
+	if c := r.singleConnection(); c != nil {
 		return c, nil
 	}
-	e := new(SeveralError)
+	e := new(NotOneError)
 	for _, c := range r.connections {
 		if c.listener {
 			continue
 		}
-		if e.Connections++; e.Connections <= several {
+		if e.Connections++; e.Connections <= connectionsSuggested {
 			e.First = append(e.First, c.selector()+" ("+c.name()+")")
 		}
 	}
@@ -72,15 +72,15 @@ func (c *connection) selector() string {
 // else chose the words of stands in a block of code, where it is no markup. Where there is
 // not one connection, it returns a *SeveralError.
 func (r *Report) Markdown(w io.Writer) error {
-	c, err := r.one()
+	c, err := r.requireSingle()
 	if err != nil {
 		return err
 	}
 	m := &markdown{Writer: bufio.NewWriter(w), report: r, connection: c}
 	fmt.Fprintf(m, "### TCP connection %s\n\n```text\n", c.name())
-	m.answer()
-	m.ladder()
-	m.recording()
+	m.writeAnswer()
+	m.writeLadder()
+	m.writeRecording()
 	fmt.Fprint(m, "```\n")
 	return m.Flush()
 }
@@ -91,45 +91,45 @@ type markdown struct {
 	connection *connection
 }
 
-// paragraph writes words below each other, behind a mark.
-func (m *markdown) paragraph(mark, words string) {
+// writeParagraph writes words below each other, behind a mark.
+func (m *markdown) writeParagraph(mark, words string) {
 	for _, line := range text.Wrap(words, wordsWidth-len(mark)) {
 		fmt.Fprintf(m, "%s%s\n", mark, line)
 		mark = strings.Repeat(" ", len(mark))
 	}
 }
 
-func (m *markdown) answer() {
+func (m *markdown) writeAnswer() {
 	a := m.report.answer()
 	for _, words := range append(a.Happened[1:], a.Held...) {
-		m.paragraph("", words)
+		m.writeParagraph("", words)
 	}
 	for _, words := range a.Do {
-		m.paragraph("- ", words)
+		m.writeParagraph("- ", words)
 	}
 	for _, words := range a.Missing {
-		m.paragraph("! ", words)
+		m.writeParagraph("! ", words)
 	}
 }
 
-// ladder writes both ends beside each other, a state below the other.
-func (m *markdown) ladder() {
+// writeLadder writes both ends next to each other, one state below the other.
+func (m *markdown) writeLadder() {
 	fmt.Fprintln(m)
 	sides := m.connection.sides()
 	for i, side := range sides {
-		fmt.Fprintf(m, "%-5s  %s\n", [2]string{"left", "right"}[i], m.endWords(side))
+		fmt.Fprintf(m, "%-5s  %s\n", [2]string{"left", "right"}[i], m.sideWords(side))
 	}
 	fmt.Fprint(m, "- - >  inferred from the states: segments are not traced\n\n")
 	for _, rung := range m.connection.ladder(m.report.tables.causes) {
-		m.rung(&rung)
+		m.writeRung(&rung)
 	}
 	for i, side := range sides {
-		m.last(i, m.connection.ends[side])
+		m.writeLastState(i, m.connection.ends[side])
 	}
 }
 
-// endWords says which end it is, and what is not seen of it.
-func (m *markdown) endWords(i int) string {
+// sideWords says which end it is, and what is not seen of it.
+func (m *markdown) sideWords(i int) string {
 	c := m.connection
 	words := c.address(i)
 	if role := c.roleOf(i); role != 0 {
@@ -138,14 +138,14 @@ func (m *markdown) endWords(i int) string {
 	switch e := c.ends[i]; {
 	case e == nil:
 		words += ", not seen from here"
-	case e.more > 0:
-		words += ", of which " + text.Counted(e.more, "transition") + " left out"
+	case e.unkeptSteps > 0:
+		words += ", of which " + text.Counted(e.unkeptSteps, "transition") + " left out"
 	}
 	return words
 }
 
-func (m *markdown) rung(r *rung) {
-	at := m.report.exact(m.connection.recording.micros(r.at))
+func (m *markdown) writeRung(r *rung) {
+	at := m.report.exactTime(m.connection.recording.micros(r.at))
 	state := r.to.String()
 	if r.has(stepFound) && r.has(stepGap) {
 		state += " or before"
@@ -159,13 +159,13 @@ func (m *markdown) rung(r *rung) {
 		if i == 0 {
 			middle = r.arrow.String()
 		}
-		m.line(at, left, middle, right)
+		m.writeLine(at, left, middle, right)
 		at = ""
 	}
 }
 
-// line writes the cells of a line.
-func (m *markdown) line(cells ...string) {
+// writeLine writes the cells of a line.
+func (m *markdown) writeLine(cells ...string) {
 	var b strings.Builder
 	for i, width := range []int{timeColumn, sideColumn, arrowColumn, 0} {
 		b.WriteString(cells[i])
@@ -200,7 +200,7 @@ func (m *markdown) notes(r *rung) string {
 	case r.from == r.to:
 		notes = append(notes, "no process left")
 	case r.has(stepActs):
-		notes = append(notes, strings.TrimSpace(t.name(r.process)+" "+words))
+		notes = append(notes, strings.TrimSpace(t.processName(r.process)+" "+words))
 	default:
 		notes = append(notes, cmp.Or(words, "cause unknown"))
 	}
@@ -208,7 +208,7 @@ func (m *markdown) notes(r *rung) string {
 		notes = append(notes, "from "+r.from.String())
 	}
 	if r.has(stepFirst) {
-		if who := m.connection.who(); who != "" {
+		if who := m.connection.closingSide(); who != "" {
 			notes = append(notes, who+" closes first")
 		}
 	}
@@ -222,8 +222,8 @@ func (m *markdown) notes(r *rung) string {
 	return words
 }
 
-// last says what is left of an end when the recording stops.
-func (m *markdown) last(side int, e *end) {
+// writeLastState writes what is left of an end when the recording stops.
+func (m *markdown) writeLastState(side int, e *end) {
 	if e == nil || e.state() == tcpstate.Close {
 		return
 	}
@@ -235,44 +235,46 @@ func (m *markdown) last(side int, e *end) {
 	case e.overdue:
 		words = "its end was not seen"
 	case e.until != 0:
-		words += ", until " + m.report.clock(r.Clock.Wall(e.until))
+		words += ", until " + m.report.clockTime(r.Clock.Wall(e.until))
 	}
-	at := m.report.exact(r.micros(r.last))
+	at := m.report.exactTime(r.micros(r.last))
 	for _, line := range text.Wrap(words, sideColumn) {
 		if side == 0 {
-			m.line(at, line, "", "")
+			m.writeLine(at, line, "", "")
 		} else {
-			m.line(at, "", "", line)
+			m.writeLine(at, "", "", line)
 		}
 		at = ""
 	}
 }
 
-// recording says how it was recorded.
-func (m *markdown) recording() {
+// writeRecording writes how it was recorded.
+func (m *markdown) writeRecording() {
 	r := m.connection.recording
 	fmt.Fprintln(m)
-	m.paragraph("", fmt.Sprintf("Recorded from %s, on %s: Linux %s, tcptrace %s, %s; it ended: %s.",
-		r.when(m.report.zone), known(r.Hostname), known(r.Kernel), known(r.Version), r.what(), r.endWords()))
+	m.writeParagraph("", fmt.Sprintf("Recorded from %s, on %s: Linux %s, tcptrace %s, %s; it ended: %s.",
+		r.periodWords(m.report.zone), orUnknown(r.Hostname), orUnknown(r.Kernel), orUnknown(r.Version), r.filterWords(), r.stopWords()))
 }
 
-// when says from when on it was recorded, and for how long.
-func (r *recording) when(zone *time.Location) string {
+// periodWords says from when on it was recorded, and for how long.
+func (r *recording) periodWords(zone *time.Location) string {
 	return r.wall(r.begin, zone).Format("2006-01-02 15:04:05 -07:00") + ", for " + text.Duration(time.Duration(r.last-r.begin))
 }
 
-// what says what was recorded.
-func (r *recording) what() string { return cmp.Or(text.Printable(r.Filter), "all TCP connections") }
+// filterWords says what was recorded.
+func (r *recording) filterWords() string {
+	return cmp.Or(text.Printable(r.Filter), "all TCP connections")
+}
 
-// endWords says why the recording ended.
-func (r *recording) endWords() string {
+// stopWords says why the recording ended.
+func (r *recording) stopWords() string {
 	if r.cut() {
 		return "cut off, without a stop record"
 	}
 	return text.Printable(r.stop.Reason)
 }
 
-// known is a name, or that it is not known.
-func known(name string) string {
+// orUnknown returns a name to print or, where there is none, "unknown".
+func orUnknown(name string) string {
 	return cmp.Or(text.Printable(name), "unknown")
 }

@@ -7,8 +7,8 @@ import (
 const (
 	// destinationsKept is for how many destinations it is told how many ports were left.
 	destinationsKept = 20
-	// looksKept is how many times it is told of each.
-	looksKept = 500
+	// samplesKept is how many of these numbers are kept for each.
+	samplesKept = 500
 )
 
 // ports has how many local ports were left for each destination, over time.
@@ -19,12 +19,12 @@ type ports struct {
 
 // destination is one for which local ports were counted.
 type destination struct {
-	name  string
-	looks []look
+	name    string
+	samples []portSample
 }
 
-// look is how many ports there were at a moment.
-type look struct {
+// portSample is how many ports there were at a moment.
+type portSample struct {
 	at           int64 // microseconds since 1970
 	left, usable int
 }
@@ -35,11 +35,11 @@ func (p *ports) add(r *recording, at event.Time, s *event.PortStock) {
 		name = s.Remote.String()
 	}
 	d := p.destination(name)
-	if d == nil || len(d.looks) == looksKept {
+	if d == nil || len(d.samples) == samplesKept {
 		p.more++
 		return
 	}
-	d.looks = append(d.looks, look{r.micros(at), s.Left(), s.Usable()})
+	d.samples = append(d.samples, portSample{r.micros(at), s.Left(), s.Usable()})
 }
 
 func (p *ports) destination(name string) *destination {

@@ -38,7 +38,7 @@ func (r *Report) addCall(c *event.CallFailed) {
 	if c.Call != event.CallConnect {
 		head += ", " + text.OptionWords(&c.Options)
 	}
-	r.calls = append(r.calls, call{r.now.micros(c.Time), head, r.now.printer.InTheWay(c)})
+	r.calls = append(r.calls, call{r.current.micros(c.Time), head, r.current.printer.InTheWay(c)})
 }
 
 // finding is what is wrong, with the connections that are its evidence.
@@ -50,15 +50,15 @@ type finding struct {
 
 // addFindings takes those of the recording that ends.
 func (r *Report) addFindings() {
-	for _, f := range r.now.findings {
+	for _, f := range r.current.findings {
 		if len(r.findings) == findingsKept {
-			r.moreFound++
+			r.moreFindings++
 			continue
 		}
-		own := finding{Finding: f, at: r.now.micros(f.Time)}
+		own := finding{Finding: f, at: r.current.micros(f.Time)}
 		for _, id := range f.Sockets {
-			if e := r.now.ends[id]; e != nil && !slices.Contains(own.evidence, e.of) {
-				own.evidence = append(own.evidence, e.of)
+			if e := r.current.ends[id]; e != nil && !slices.Contains(own.evidence, e.connection) {
+				own.evidence = append(own.evidence, e.connection)
 			}
 		}
 		r.findings = append(r.findings, own)
@@ -67,7 +67,7 @@ func (r *Report) addFindings() {
 
 // worst returns the findings, the worst first.
 func (r *Report) worst() []finding {
-	r.done()
+	r.finalFigures()
 	all := slices.Clone(r.findings)
 	rank := func(f finding) int { return slices.Index(event.Severities, f.Severity) }
 	slices.SortStableFunc(all, func(a, b finding) int { return cmp.Compare(rank(b), rank(a)) })

@@ -36,8 +36,8 @@ func newRecording(start *event.Start, tracker *conn.Tracker, zone *time.Location
 	}
 }
 
-// saw takes the time of a record.
-func (r *recording) saw(t event.Time) {
+// noteTime takes the time of a record.
+func (r *recording) noteTime(t event.Time) {
 	if t == 0 {
 		return
 	}

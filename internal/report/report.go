@@ -20,21 +20,21 @@ import (
 // Report gathers recordings that are told one after the other. It is not safe for
 // concurrent use.
 type Report struct {
-	zone        *time.Location
-	stat        *stat.Stat
-	figures     *stat.Report  // once all is told
-	now         *recording    // that is being told; nil: nothing has started
-	recordings  []*recording  // the first of them
-	many        int           // in all
-	connections []*connection // with those that turned out to be the other end of another one
-	kept        int           // without these
-	full        bool          // there are more
-	tables      tables
-	calls       []call
-	moreCalls   int
-	findings    []finding
-	moreFound   int
-	ports       ports
+	zone            *time.Location
+	stat            *stat.Stat
+	figures         *stat.Report  // once all records have come
+	current         *recording    // the one whose records come; nil: nothing has started
+	recordings      []*recording  // the first of them
+	recordingCount  int           // of all recordings
+	connections     []*connection // with those that turned out to be the other end of another one
+	connectionCount int           // of connections, without these
+	connectionsFull bool          // there are more connections than are kept
+	tables          tables
+	calls           []call
+	moreCalls       int
+	findings        []finding
+	moreFindings    int
+	ports           ports
 }
 
 var _ pipeline.Sink = (*Report)(nil)
@@ -51,72 +51,72 @@ func (r *Report) SetFileCount(n int) { r.stat.SetFileCount(n) }
 // one.
 func (r *Report) Start(start *event.Start, tracker *conn.Tracker) {
 	r.stat.Start(start, tracker)
-	if r.now == nil || r.now.tracker != tracker {
-		r.finish()
-		r.now = newRecording(start, tracker, r.zone)
-		r.now.first = len(r.connections)
-		if r.many++; len(r.recordings) < recordingsKept {
-			r.recordings = append(r.recordings, r.now)
+	if r.current == nil || r.current.tracker != tracker {
+		r.finishRecording()
+		r.current = newRecording(start, tracker, r.zone)
+		r.current.first = len(r.connections)
+		if r.recordingCount++; len(r.recordings) < recordingsKept {
+			r.recordings = append(r.recordings, r.current)
 		}
 	}
-	r.now.saw(start.Time)
+	r.current.noteTime(start.Time)
 }
 
 // Found takes a socket that is older than the recording, or than the file.
 func (r *Report) Found(at event.Time, e *conn.End, known bool) {
 	r.stat.Found(at, e, known)
-	r.now.saw(at)
+	r.current.noteTime(at)
 	if known || e.State == tcpstate.Close {
 		return
 	}
-	own := r.end(e)
+	own := r.keepEnd(e)
 	if own == nil {
 		return
 	}
 	own.until = e.Until
-	s := step{at: at, to: e.State, process: r.tables.process(e.Process), flags: stepFound}
+	s := step{at: at, to: e.State, process: r.tables.processIndex(e.Process), flags: stepFound}
 	if e.Since != 0 {
 		s.at = e.Since
 	}
-	own.take(s)
-	r.join(e, own)
+	own.addStep(s)
+	r.joinEnds(e, own)
 }
 
 // Transition takes the next transition.
 func (r *Report) Transition(t *event.Transition, s conn.Step) {
 	r.stat.Transition(t, s)
-	r.now.saw(t.Time)
-	own := r.end(s.End)
+	r.current.noteTime(t.Time)
+	own := r.keepEnd(s.End)
 	if own == nil {
 		return
 	}
 	own.until = t.Until
 	own.Tuple = s.End.Tuple
 	if !t.Stays() || t.To != tcpstate.TimeWait {
-		own.take(r.step(t, s))
+		own.addStep(r.newStep(t, s))
 	}
-	r.join(s.End, own)
+	r.joinEnds(s.End, own)
 	if s.Verdict {
-		own.of.verdict(s.End, own, &r.tables)
+		own.connection.addVerdict(s.End, own, &r.tables)
 	}
 }
 
 // CallFailed takes a call for a port that failed.
 func (r *Report) CallFailed(c *event.CallFailed) {
 	r.stat.CallFailed(c)
-	r.now.saw(c.Time)
+	r.current.noteTime(c.Time)
 	r.addCall(c)
 	if c.Ports != nil {
-		r.ports.add(r.now, c.Time, c.Ports)
+		r.ports.add(r.current, c.Time, c.Ports)
 	}
 }
 
 // Sample takes how many local ports were left.
 func (r *Report) Sample(s *event.Sample) {
 	r.stat.Sample(s)
-	r.now.saw(s.Time)
+	r.current.noteTime(s.Time)
 	if s.Ports != nil {
-		r.ports.add(r.now, s.Time, s.Ports)
+		r.ports.add(r.current, s.Time, s.Ports)
 	}
 }
 
@@ -126,39 +126,39 @@ func (r *Report) Finding(f *event.Finding) { r.stat.Finding(f) }
 // Loss takes that something was lost.
 func (r *Report) Loss(l event.Loss) {
 	r.stat.Loss(l)
-	r.now.saw(l.Time)
-	r.now.addLoss(l)
+	r.current.noteTime(l.Time)
+	r.current.addLoss(l)
 }
 
 // Stop ends a recording, or one file of it.
 func (r *Report) Stop(stop event.Stop, findings []event.Finding) {
 	r.stat.Stop(stop, findings)
-	r.now.saw(stop.Time)
-	r.now.stop, r.now.findings = stop, findings
+	r.current.noteTime(stop.Time)
+	r.current.stop, r.current.findings = stop, findings
 }
 
 // Flush does nothing: nothing is written before the end.
 func (r *Report) Flush() error { return nil }
 
-// done ends the last recording, and returns the figures of all.
-func (r *Report) done() *stat.Report {
+// finalFigures ends the last recording, and returns the figures of all.
+func (r *Report) finalFigures() *stat.Report {
 	if r.figures == nil {
-		r.finish()
+		r.finishRecording()
 		r.figures = r.stat.Report()
 		r.connections = slices.DeleteFunc(r.connections, func(c *connection) bool { return c.joined })
 	}
 	return r.figures
 }
 
-// finish takes what is known at the end of a recording.
-func (r *Report) finish() {
-	if r.now == nil {
+// finishRecording takes what is known at the end of a recording.
+func (r *Report) finishRecording() {
+	if r.current == nil {
 		return
 	}
-	for _, c := range r.connections[r.now.first:] {
-		c.finish(r.now, &r.tables)
+	for _, c := range r.connections[r.current.first:] {
+		c.finish(r.current, &r.tables)
 	}
 	r.addFindings()
-	r.now.ends, r.now.tracker, r.now.findings, r.now.printer = nil, nil, nil, nil
-	r.now = nil
+	r.current.ends, r.current.tracker, r.current.findings, r.current.printer = nil, nil, nil, nil
+	r.current = nil
 }

@@ -24,65 +24,65 @@ type cause struct {
 	segment segment
 }
 
-// tables have once what many steps have in common. The first place of each is for what is
+// tables have once what many steps have in common. The first index of each is for what is
 // not known.
 type tables struct {
-	processes []process
-	places    map[process]uint32
-	causes    []cause
-	why       map[cause]uint16
-	unnamed   bool // there are more processes than are named
-	untold    bool // there are more causes than are told
+	processes      []process
+	processIndexes map[process]uint32
+	causes         []cause
+	causeIndexes   map[cause]uint16
+	processesFull  bool // there are more processes than are kept
+	causesFull     bool // there are more causes than are kept
 }
 
 func newTables() tables {
 	return tables{
-		processes: make([]process, 1), places: make(map[process]uint32),
-		causes: make([]cause, 1), why: make(map[cause]uint16),
+		processes: make([]process, 1), processIndexes: make(map[process]uint32),
+		causes: make([]cause, 1), causeIndexes: make(map[cause]uint16),
 	}
 }
 
-// process returns the place of a process.
-func (t *tables) process(p *event.Process) uint32 {
+// processIndex returns the index of a process.
+func (t *tables) processIndex(p *event.Process) uint32 {
 	if p == nil {
 		return 0
 	}
 	key := process{p.PID, p.UID, p.Comm}
-	place, known := t.places[key]
+	index, known := t.processIndexes[key]
 	switch {
 	case known:
-		return place
+		return index
 	case len(t.processes) >= processesKept:
-		t.unnamed = true
+		t.processesFull = true
 		return 0
 	}
-	place = uint32(len(t.processes))
+	index = uint32(len(t.processes))
 	t.processes = append(t.processes, key)
-	t.places[key] = place
-	return place
+	t.processIndexes[key] = index
+	return index
 }
 
-// name is how a process is named, or "".
-func (t *tables) name(place uint32) string {
-	if place == 0 {
+// processName returns how a process is named, or "".
+func (t *tables) processName(index uint32) string {
+	if index == 0 {
 		return ""
 	}
-	p := &t.processes[place]
+	p := &t.processes[index]
 	return text.ProcessName(&event.Process{PID: p.pid, Comm: p.comm})
 }
 
-// cause returns the place of a cause.
-func (t *tables) cause(c cause) uint16 {
-	place, known := t.why[c]
+// causeIndex returns the index of a cause.
+func (t *tables) causeIndex(c cause) uint16 {
+	index, known := t.causeIndexes[c]
 	switch {
 	case known:
-		return place
+		return index
 	case len(t.causes) >= causesKept:
-		t.untold = true
+		t.causesFull = true
 		return 0
 	}
-	place = uint16(len(t.causes))
+	index = uint16(len(t.causes))
 	t.causes = append(t.causes, c)
-	t.why[c] = place
-	return place
+	t.causeIndexes[c] = index
+	return index
 }
