@@ -22,7 +22,7 @@
 //	capture    keeps that stream in files, by block: in blocks that stand alone
 //	stat       gathers figures
 //	report     keeps the connections, and makes reports of them to look at
-//	top        shows the present on a terminal: pictures of the trace, and what keys choose
+//	top        shows the present on a terminal: snapshots of the trace, and what keys choose
 //
 // A capture goes the same way: replay reads it, jsonl makes records of its lines, and they
 // enter at pipeline, where those of a live trace do, too. What a trace shows it shows again.

@@ -37,19 +37,19 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	app.log = newLogger(w, app.level)
 	defer w.closeScreen()
 	defer context.AfterFunc(ctx, func() { w.closeScreen() })() // a signal gives the terminal back at once
-	watch := top.NewWatch(host.Now)
+	collector := top.NewCollector(host.Now)
 	var opened error
 	options := live.Options{
 		Filter: filter, Version: version(), Log: app.log,
 		Ready: func() {
-			if opened = w.openScreen(watch, func() { quit(pipeline.ErrSignal) }); opened != nil {
+			if opened = w.openScreen(collector, func() { quit(pipeline.ErrSignal) }); opened != nil {
 				quit(opened)
 			}
 		},
 		Drop: func() error { return dropTracerRights(app, filter, privilege.Remaining{}) },
 	}
 	summary := newOutput(app, outputOptions{color: "auto", quiet: true})
-	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{watch, summaryAfterScreen{summary, w.closeScreen}})
+	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{collector, summaryAfterScreen{summary, w.closeScreen}})
 	return errors.Join(opened, err)
 }
 
@@ -97,8 +97,8 @@ func (k *messageKeeper) Write(p []byte) (int, error) {
 }
 
 // openScreen gives the terminal to the screen.
-func (k *messageKeeper) openScreen(watch *top.Watch, quit func()) error {
-	screen, err := top.Open(watch, time.Local, quit)
+func (k *messageKeeper) openScreen(collector *top.Collector, quit func()) error {
+	screen, err := top.Open(collector, time.Local, quit)
 	if err != nil {
 		return fmt.Errorf("show connections: %w", err)
 	}

@@ -17,18 +17,18 @@ import (
 
 // world makes connections of which both ends are seen, and knows what came of them.
 type world struct {
-	stream  *pipeline.Stream
-	watch   *top.Watch
-	now     event.Time
-	next    event.ID
-	truth   map[uint16]*top.Group // by the server's port
-	sockets int
+	stream    *pipeline.Stream
+	collector *top.Collector
+	now       event.Time
+	next      event.ID
+	truth     map[uint16]*top.Group // by the server's port
+	sockets   int
 }
 
 func newWorld() *world {
 	w := &world{now: 1, truth: make(map[uint16]*top.Group)}
-	w.watch = top.NewWatch(func() event.Time { return w.now })
-	w.stream = pipeline.New(w.watch)
+	w.collector = top.NewCollector(func() event.Time { return w.now })
+	w.stream = pipeline.New(w.collector)
 	w.stream.Start(&event.Start{Time: 1})
 	return w
 }
@@ -88,11 +88,11 @@ func (w *world) close(first, second event.ID, port uint16) {
 	g.By[first%2^1]++ // 0: the server
 }
 
-// picture asks for one.
-func (w *world) picture(q top.Question) *top.Picture {
-	w.watch.Ask(&q)
-	w.watch.Flush()
-	return <-w.watch.Pictures()
+// snapshot asks for one.
+func (w *world) snapshot(q top.Query) *top.Snapshot {
+	w.collector.SetQuery(&q)
+	w.collector.Flush()
+	return <-w.collector.Snapshots()
 }
 
 // random opens and closes connections at random ports.
@@ -123,7 +123,7 @@ func random(n int) *world {
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	w := random(3000)
-	p := w.picture(top.Question{Page: top.Groups, Most: 100})
+	p := w.snapshot(top.Query{Page: top.PageGroups, Limit: 100})
 	if len(p.Groups) != len(w.truth) || p.Total != len(w.truth) {
 		t.Errorf("%d groups of %d, want %d", len(p.Groups), p.Total, len(w.truth))
 	}
@@ -149,7 +149,7 @@ func TestEachEndInItsGroup(t *testing.T) {
 		total += g.Closed
 	}
 	clients := 0
-	for _, g := range w.picture(top.Question{Page: top.Groups, Grouping: top.ByProcess, Most: 100}).Groups {
+	for _, g := range w.snapshot(top.Query{Page: top.PageGroups, Grouping: top.ByProcess, Limit: 100}).Groups {
 		if g.Key.Comm != "server" {
 			clients += g.Closed
 		} else if g.Closed != total {
@@ -165,16 +165,16 @@ func TestEachEndInItsGroup(t *testing.T) {
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	w := random(1000)
-	all := w.picture(top.Question{Page: top.Connections, Most: 1 << 20})
+	all := w.snapshot(top.Query{Page: top.PageConnections, Limit: 1 << 20})
 	if all.Total != w.sockets || len(all.Connections) != w.sockets {
 		t.Errorf("%d sockets of %d, want %d", len(all.Connections), all.Total, w.sockets)
 	}
 	for column := range 6 {
 		for _, reverse := range []bool{false, true} {
-			q := top.Question{Page: top.Connections, Most: 1 << 20, Order: top.Order{Column: column, Reverse: reverse}}
-			whole := w.picture(q).Connections
-			q.Most = 10
-			if first := w.picture(q); !slices.EqualFunc(first.Connections, whole[:10], same) || first.Total != w.sockets {
+			q := top.Query{Page: top.PageConnections, Limit: 1 << 20, Order: top.Order{Column: column, Reverse: reverse}}
+			whole := w.snapshot(q).Connections
+			q.Limit = 10
+			if first := w.snapshot(q); !slices.EqualFunc(first.Connections, whole[:10], same) || first.Total != w.sockets {
 				t.Errorf("column %d, reverse %v: %v, want %v", column, reverse, first.Connections, whole[:10])
 			}
 		}
@@ -194,7 +194,7 @@ func TestMatch(t *testing.T) {
 	both := func(a, b func(c *top.Connection) bool) func(c *top.Connection) bool {
 		return func(c *top.Connection) bool { return a(c) && b(c) }
 	}
-	all := w.picture(top.Question{Page: top.Connections, Most: 1 << 20}).Connections
+	all := w.snapshot(top.Query{Page: top.PageConnections, Limit: 1 << 20}).Connections
 	for words, fits := range map[string]func(c *top.Connection) bool{
 		"":               func(*top.Connection) bool { return true },
 		"1003":           at(1003),
@@ -217,7 +217,7 @@ func TestMatch(t *testing.T) {
 				want++
 			}
 		}
-		if got := w.picture(top.Question{Page: top.Connections, Most: 1 << 20, Match: top.ParseMatch(words)}); got.Total != want || len(got.Connections) != want {
+		if got := w.snapshot(top.Query{Page: top.PageConnections, Limit: 1 << 20, Filter: top.ParseFilter(words)}); got.Total != want || len(got.Connections) != want {
 			t.Errorf("%q: %d sockets, want %d", words, got.Total, want)
 		}
 	}
@@ -237,46 +237,46 @@ func TestLivesAreBounded(t *testing.T) {
 		w.step(c, 80, tcpstate.TimeWait, tcpstate.Close, event.CauseTimewaitExpired)
 		last = s
 	}
-	life := w.picture(top.Question{Page: top.OneLife, Socket: last}).Life
+	life := w.snapshot(top.Query{Page: top.PageLife, Socket: last}).Life
 	if len(life.Ends) != 2 || len(life.Steps) != 13-2 || life.Late {
 		t.Errorf("the latest life has %d ends and %d steps: %+v", len(life.Ends), len(life.Steps), life)
 	}
-	if life := w.picture(top.Question{Page: top.OneLife, Socket: 4}).Life; len(life.Ends) != 0 {
+	if life := w.snapshot(top.Query{Page: top.PageLife, Socket: 4}).Life; len(life.Ends) != 0 {
 		t.Errorf("the oldest life is kept: %+v", life)
 	}
-	if p := w.picture(top.Question{Page: top.Connections, Most: 1 << 20}); p.Total > 1<<14+1 {
+	if p := w.snapshot(top.Query{Page: top.PageConnections, Limit: 1 << 20}); p.Total > 1<<14+1 {
 		t.Errorf("%d sockets are kept", p.Total)
 	}
 }
 
-// TestPictures wants the same question to be answered once a second, and another one at once.
-func TestPictures(t *testing.T) {
+// TestSnapshots wants the same query to be answered once a second, and another one at once.
+func TestSnapshots(t *testing.T) {
 	t.Parallel()
 	w := random(10)
-	q := w.picture(top.Question{Page: top.Groups, Most: 10}).Question
-	w.watch.Flush()
+	q := w.snapshot(top.Query{Page: top.PageGroups, Limit: 10}).Query
+	w.collector.Flush()
 	select {
-	case <-w.watch.Pictures():
-		t.Error("a second picture at the same moment")
+	case <-w.collector.Snapshots():
+		t.Error("a second snapshot at the same moment")
 	default:
 	}
 	w.now = w.now.Add(time.Second)
-	w.watch.Flush()
-	if p := <-w.watch.Pictures(); p.Question != q || p.Time != w.now {
-		t.Errorf("the picture of a second later is of %v, want %v", p.Time, w.now)
+	w.collector.Flush()
+	if p := <-w.collector.Snapshots(); p.Query != q || p.Time != w.now {
+		t.Errorf("the snapshot of a second later is of %v, want %v", p.Time, w.now)
 	}
-	if p := w.picture(top.Question{Page: top.Connections, Most: 10}); len(p.Connections) == 0 {
-		t.Error("another question has no answer")
+	if p := w.snapshot(top.Query{Page: top.PageConnections, Limit: 10}); len(p.Connections) == 0 {
+		t.Error("another query has no answer")
 	}
 }
 
-// BenchmarkPicture makes pictures of many sockets, for which there is a time limit by share.
-func BenchmarkPicture(b *testing.B) {
+// BenchmarkSnapshot makes snapshots of many sockets, for which there is a time limit by share.
+func BenchmarkSnapshot(b *testing.B) {
 	w := random(100_000)
-	for _, page := range []top.Page{top.Groups, top.Connections} {
+	for _, page := range []top.Page{top.PageGroups, top.PageConnections} {
 		b.Run(fmt.Sprint(page), func(b *testing.B) {
 			for b.Loop() {
-				w.picture(top.Question{Page: page, Most: 512})
+				w.snapshot(top.Query{Page: page, Limit: 512})
 			}
 		})
 	}

@@ -12,19 +12,19 @@ import (
 
 // connectionsPage is the page with the sockets of a group, or all.
 func (d *painter) connectionsPage() []Line {
-	what := text.Counted(d.Total-d.Lately, "socket")
+	what := text.Counted(d.Total-d.ClosedLately, "socket")
 	if d.View.key != nil {
-		what += " of " + d.View.grouping.label(*d.View.key)
+		what += " of " + d.View.grouping.groupName(*d.View.key)
 	}
-	if d.Lately > 0 {
-		what += ", and " + text.Grouped(d.Lately) + " closed lately"
+	if d.ClosedLately > 0 {
+		what += ", and " + text.Grouped(d.ClosedLately) + " closed lately"
 	}
-	above := []Line{d.heading(what, connectionOrders[d.orders[Connections].Column].name)}
-	below := []Line{d.keys()}
+	above := []Line{d.headingLine(what, connectionOrders[d.orders[PageConnections].Column].name)}
+	below := []Line{d.keyLine()}
 	height := d.Height - 1 - len(above) - len(below)
 	columns := d.connectionColumns(height)
-	body := d.table(columns, len(d.Picture.Connections), height, func(i int) []Span { return d.connectionCells(columns, i) })
-	return d.whole(d.title(), append(above, body...), below)
+	body := d.tableLines(columns, len(d.Snapshot.Connections), height, func(i int) []Span { return d.connectionCells(columns, i) })
+	return d.layOut(d.titleLine(), append(above, body...), below)
 }
 
 // connectionColumns gives the addresses what those that are seen need, if there is room.
@@ -33,12 +33,12 @@ func (d *painter) connectionColumns(height int) []column {
 		{"LOCAL", 0, false}, {"REMOTE", 0, false}, {"STATE", 11, false}, {"FOR", 6, true}, {"LEFT", 6, true}, {"FIRST BY", 8, false},
 	}
 	process := 12
-	if d.Width >= wide {
+	if d.Width >= wideWidth {
 		process = 22
 	}
 	local, remote := len("LOCAL"), len("REMOTE")
-	top := d.window(len(d.Picture.Connections), height-1)
-	for _, c := range d.Picture.Connections[top:min(top+height, len(d.Picture.Connections))] {
+	top := d.scrollToCursor(len(d.Snapshot.Connections), height-1)
+	for _, c := range d.Snapshot.Connections[top:min(top+height, len(d.Snapshot.Connections))] {
 		local, remote = max(local, len(c.Local.String())), max(remote, len(c.Remote.String()))
 	}
 	room := d.Width - process - len(columns)
@@ -51,12 +51,12 @@ func (d *painter) connectionColumns(height int) []column {
 	}
 	columns[0].width, columns[1].width = local, remote
 	columns = append(columns, column{"PROCESS", 0, false})
-	fill(columns, d.Width)
+	fillWidth(columns, d.Width)
 	return columns
 }
 
 func (d *painter) connectionCells(columns []column, i int) []Span {
-	c := &d.Picture.Connections[i]
+	c := &d.Snapshot.Connections[i]
 	first := ""
 	if c.Judged && c.Remote.Port() != 0 {
 		first = c.Closer.String()
@@ -69,18 +69,18 @@ func (d *painter) connectionCells(columns []column, i int) []Span {
 	if t, ok := barTones[c.State]; ok {
 		state = t
 	}
-	left := d.left(c.Until)
+	left := d.timeLeft(c.Until)
 	if c.State == tcpstate.Close {
 		left = ""
 	}
 	return []Span{
 		{endpoint(c.Local, columns[0].width), tone}, {endpoint(c.Remote, columns[1].width), tone}, {c.State.String(), state},
-		{d.since(c.Since), tone}, {left, tone}, {first, tone}, {c.process(), tone},
+		{d.timeSince(c.Since), tone}, {left, tone}, {first, tone}, {c.processWords(), tone},
 	}
 }
 
-// since says how long ago a time was, or "" where it is not known.
-func (d *painter) since(t event.Time) string {
+// timeSince says how long ago a time was, or "" where it is not known.
+func (d *painter) timeSince(t event.Time) string {
 	if t == 0 {
 		return ""
 	}

@@ -13,44 +13,44 @@ import (
 )
 
 const (
-	// leastWidth and leastHeight are those of a screen that all of it fits on.
-	leastWidth, leastHeight = 60, 16
-	// tall is from how many lines on bars are higher than one.
-	tall = 40
-	// wide is from how many columns on there are more columns.
-	wide = 110
+	// minWidth and minHeight are those of a screen that all of it fits on.
+	minWidth, minHeight = 60, 16
+	// tallHeight is from how many lines on bars are higher than one.
+	tallHeight = 40
+	// wideWidth is from how many columns on there are more columns.
+	wideWidth = 110
 	// findingsShown is how many findings are beneath the groups.
 	findingsShown = 3
 )
 
-// painter draws a view of a picture.
+// painter draws a view of a snapshot.
 type painter struct {
 	*View
-	*Picture
+	*Snapshot
 	zone *time.Location
 }
 
 // Draw returns the lines of the screen, as many as it has. Times are of a zone.
-func Draw(v *View, p *Picture, zone *time.Location) []Line {
+func Draw(v *View, p *Snapshot, zone *time.Location) []Line {
 	d := &painter{v, p, zone}
-	if v.Width < leastWidth || v.Height < leastHeight {
-		return d.whole(Line{{fmt.Sprintf("too small: at least %d columns and %d lines", leastWidth, leastHeight), Bold}}, nil, nil)
+	if v.Width < minWidth || v.Height < minHeight {
+		return d.layOut(Line{{fmt.Sprintf("too small: at least %d columns and %d lines", minWidth, minHeight), Bold}}, nil, nil)
 	}
 	switch v.page {
-	case Groups:
+	case PageGroups:
 		return d.groupsPage()
-	case Connections:
+	case PageConnections:
 		return d.connectionsPage()
-	case OneLife:
+	case PageLife:
 		return d.textPage(d.lifeText())
-	case Findings:
+	case PageFindings:
 		return d.textPage(d.findingsText())
 	}
 	return d.textPage(d.helpText())
 }
 
-// whole puts a page together: what is above, what fills the screen, and what is below.
-func (d *painter) whole(title Line, body, below []Line) []Line {
+// layOut puts a page together: what is above, what fills the screen, and what is below.
+func (d *painter) layOut(title Line, body, below []Line) []Line {
 	lines := append([]Line{title}, body...)
 	room := d.Height - len(below)
 	lines = lines[:min(len(lines), max(room, 1))]
@@ -60,45 +60,45 @@ func (d *painter) whole(title Line, body, below []Line) []Line {
 	lines = append(lines, below...)
 	lines = lines[:min(len(lines), d.Height)]
 	for i := range lines {
-		lines[i] = lines[i].fit(d.Width)
+		lines[i] = lines[i].fitTo(d.Width)
 	}
 	return lines
 }
 
-// title is the first line.
-func (d *painter) title() Line {
+// titleLine returns the first line.
+func (d *painter) titleLine() Line {
 	scope := "all TCP connections"
 	if d.Start.Filter != "" {
 		scope = d.Start.Filter
 	}
-	right := d.clock(d.Time)
+	right := d.clockTime(d.Time)
 	if d.Frozen {
 		right = "frozen at " + right
 	}
-	return apart("tcptrace top  "+text.Printable(scope), right, d.Width).toned(Inverse, d.Width)
+	return bothSides("tcptrace top  "+text.Printable(scope), right, d.Width).withTone(Inverse, d.Width)
 }
 
-func (d *painter) clock(t event.Time) string {
+func (d *painter) clockTime(t event.Time) string {
 	return d.Start.Clock.Wall(t).In(d.zone).Format(time.TimeOnly)
 }
 
-func (d *painter) exactly(t event.Time) string {
+func (d *painter) exactTime(t event.Time) string {
 	return d.Start.Clock.Wall(t).In(d.zone).Format("15:04:05.000")
 }
 
-// keys is the last line: what can be done here, or the filter that is typed.
-func (d *painter) keys() Line {
+// keyLine returns the last line: what can be done here, or the filter that is typed.
+func (d *painter) keyLine() Line {
 	if d.typing {
-		return Line{{"filter: " + d.typed(), Bold}, {"  enter takes it, esc leaves it", Faint}}
+		return Line{{"filter: " + d.filterText(), Bold}, {"  enter takes it, esc leaves it", Faint}}
 	}
 	if d.Notice != "" {
 		return Line{{d.Notice, Yellow}}
 	}
 	var words string
 	switch d.page {
-	case Groups:
+	case PageGroups:
 		words = "enter open  g group  a all  s sort  r reverse  / filter  space freeze  f findings  ? help  q quit"
-	case Connections:
+	case PageConnections:
 		words = "enter open  esc back  s sort  r reverse  / filter  space freeze  ? help  q quit"
 	default:
 		words = "esc back  space freeze  ? help  q quit"
@@ -109,15 +109,15 @@ func (d *painter) keys() Line {
 	return Line{{words, Faint}}
 }
 
-// summary says in three lines what came of all connections.
-func (d *painter) summary() []Line {
+// summaryLines says in three lines what came of all connections.
+func (d *painter) summaryLines() []Line {
 	s := &d.Summary
 	first := text.Counted(s.Connections, "connection") + ": " + text.Grouped(s.Open()) + " open, " + text.Grouped(s.Closed()) + " closed"
 	if s.Forgotten > 0 {
 		first += ", " + text.Counted(s.Forgotten, "socket") + " forgotten"
 	}
-	if d.Unseen > 0 {
-		first += "; not seen: the end of " + text.Counted(d.Unseen, "socket") + " in TIME_WAIT"
+	if d.UnseenEnds > 0 {
+		first += "; not seen: the end of " + text.Counted(d.UnseenEnds, "socket") + " in TIME_WAIT"
 	}
 	by := Tally{By: s.By}
 	lost := Span{"no events lost", Plain}
@@ -129,13 +129,13 @@ func (d *painter) summary() []Line {
 	}
 	return []Line{
 		{{first, Plain}},
-		{{"closed first by " + by.named(), Plain}},
-		{{d.ended() + rate(d.PerSecond) + " transitions/s; ", Plain}, lost},
+		{{"closed first by " + by.closedByWords(), Plain}},
+		{{d.endingWords() + rate(d.PerSecond) + " transitions/s; ", Plain}, lost},
 	}
 }
 
-// ended says how connections ended that did not by FINs, and which calls for a port failed.
-func (d *painter) ended() string {
+// endingWords says how connections ended that did not by FINs, and which calls for a port failed.
+func (d *painter) endingWords() string {
 	words := ""
 	for _, f := range []struct {
 		what string
@@ -151,8 +151,8 @@ func (d *painter) ended() string {
 	return words
 }
 
-// named names who closed first, and how often.
-func (t *Tally) named() string {
+// closedByWords names who closed first, and how often.
+func (t *Tally) closedByWords() string {
 	var words []string
 	for c, n := range t.By {
 		if n > 0 || conn.ClosedBy(c) <= conn.ByClient {
@@ -162,9 +162,9 @@ func (t *Tally) named() string {
 	return strings.Join(words, ", ")
 }
 
-// shares says who closed first in how many of a hundred, the most frequent first. What is
+// closedByShares says who closed first in how many of a hundred, the most frequent first. What is
 // not all is less than 100, and what is not none is not 0.
-func (t *Tally) shares() string {
+func (t *Tally) closedByShares() string {
 	var words []string
 	done := [conn.ByCount]bool{}
 	for range conn.ByCount {
@@ -199,17 +199,17 @@ func rate(r float64) string {
 
 var barTones = map[tcpstate.State]Tone{tcpstate.Established: Green, tcpstate.CloseWait: Red, tcpstate.TimeWait: Yellow}
 
-// overTime draws the watched states.
-func (d *painter) overTime() []Line {
+// barLines draws the charted states.
+func (d *painter) barLines() []Line {
 	height := 1
-	if d.Height >= tall {
+	if d.Height >= tallHeight {
 		height = 3
 	}
 	const label = 22
 	var lines []Line
 	latest := d.Bars[max(0, len(d.Bars)-max(0, d.Width-label)):]
 	numbers := make([]int, len(latest))
-	for i, state := range watched {
+	for i, state := range chartedStates {
 		for j := range latest {
 			numbers[j] = latest[j][i]
 		}
@@ -225,15 +225,15 @@ func (d *painter) overTime() []Line {
 	return lines
 }
 
-// latest has the latest findings, in a line each.
-func (d *painter) latest() []Line {
-	if d.Found == 0 {
+// latestFindings returns the latest findings, in a line each.
+func (d *painter) latestFindings() []Line {
+	if d.FindingCount == 0 {
 		return nil
 	}
-	lines := []Line{{{text.Counted(d.Found, "finding") + ", f shows what to do", Bold}}}
-	for i := len(d.Picture.Findings) - 1; i >= 0 && len(lines) <= findingsShown; i-- {
-		f := &d.Picture.Findings[i]
-		lines = append(lines, Line{{d.clock(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + f.Summary, Plain}})
+	lines := []Line{{{text.Counted(d.FindingCount, "finding") + ", f shows what to do", Bold}}}
+	for i := len(d.Snapshot.Findings) - 1; i >= 0 && len(lines) <= findingsShown; i-- {
+		f := &d.Snapshot.Findings[i]
+		lines = append(lines, Line{{d.clockTime(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + f.Summary, Plain}})
 	}
 	return lines
 }
@@ -248,15 +248,15 @@ func severityTone(s event.Severity) Tone {
 	return Bold
 }
 
-// table draws those lines of a table that fit, with the cursor's line inverse.
-func (d *painter) table(columns []column, n, height int, cells func(i int) []Span) []Line {
-	lines := []Line{head(columns).toned(Bold, d.Width)}
+// tableLines draws those lines of a table that fit, with the cursor's line inverse.
+func (d *painter) tableLines(columns []column, n, height int, cells func(i int) []Span) []Line {
+	lines := []Line{columnHeads(columns).withTone(Bold, d.Width)}
 	height--
-	top := d.window(n, height)
+	top := d.scrollToCursor(n, height)
 	for i := top; i < min(n, top+height); i++ {
-		l := row(columns, cells(i))
-		if i == d.at[d.page].cursor {
-			l = l.toned(Inverse, d.Width)
+		l := tableRow(columns, cells(i))
+		if i == d.positions[d.page].cursor {
+			l = l.withTone(Inverse, d.Width)
 		}
 		lines = append(lines, l)
 	}
@@ -265,26 +265,26 @@ func (d *painter) table(columns []column, n, height int, cells func(i int) []Spa
 
 // groupsPage is the page with the groups.
 func (d *painter) groupsPage() []Line {
-	above := append(d.summary(), d.overTime()...)
-	below := append(d.latest(), d.keys())
+	above := append(d.summaryLines(), d.barLines()...)
+	below := append(d.latestFindings(), d.keyLine())
 	what := text.Counted(d.Total, "group") + " by " + d.View.grouping.String()
-	if d.Rest > 0 {
-		what += " (" + text.Counted(d.Rest, "closed connection") + " not in them)"
+	if d.Ungrouped > 0 {
+		what += " (" + text.Counted(d.Ungrouped, "closed connection") + " not in them)"
 	}
-	above = append(above, d.heading(what, groupOrders[d.orders[Groups].Column].name))
-	body := d.table(d.groupColumns(), len(d.Picture.Groups), d.Height-1-len(above)-len(below), d.groupCells)
-	return d.whole(d.title(), append(above, body...), below)
+	above = append(above, d.headingLine(what, groupOrders[d.orders[PageGroups].Column].name))
+	body := d.tableLines(d.groupColumns(), len(d.Snapshot.Groups), d.Height-1-len(above)-len(below), d.groupCells)
+	return d.layOut(d.titleLine(), append(above, body...), below)
 }
 
-// heading says what a table has, and in which order.
-func (d *painter) heading(what, order string) Line {
+// headingLine says what a table has, and in which order.
+func (d *painter) headingLine(what, order string) Line {
 	words := what + ", sorted by " + order
 	if d.orders[d.page].Reverse {
 		words += ", reversed"
 	}
 	l := Line{{words, Bold}}
 	if d.filters[d.page] != "" && !d.typing {
-		l = append(l, Span{"; filter: " + d.typed(), Yellow})
+		l = append(l, Span{"; filter: " + d.filterText(), Yellow})
 	}
 	return l
 }
@@ -294,45 +294,45 @@ func (d *painter) groupColumns() []column {
 		{strings.ToUpper(d.View.grouping.String()), 16, false}, {"ESTAB", 6, true}, {"CLOSE_WAIT", 10, true}, {"FIN_WAIT", 8, true}, {"TIME_WAIT", 9, true},
 		{"LEFT", 6, true}, {"CLOSED", 7, true},
 	}
-	if d.Width >= wide {
+	if d.Width >= wideWidth {
 		columns[0].width = 30
 		columns = append(columns, column{"PER SECOND", 10, true}, column{"RESETS", 7, true})
 	}
 	columns = append(columns, column{"FIRST BY", 0, false})
-	fill(columns, d.Width)
+	fillWidth(columns, d.Width)
 	return columns
 }
 
 func (d *painter) groupCells(i int) []Span {
-	g := &d.Picture.Groups[i]
+	g := &d.Snapshot.Groups[i]
 	cells := []Span{
-		{d.View.grouping.label(g.Key), Plain}, count(g.States[tcpstate.Established], Green), count(g.States[tcpstate.CloseWait], Red), count(g.finWait(), Plain),
-		count(g.States[tcpstate.TimeWait], Yellow), {d.left(g.Until), Plain}, count(g.Closed, Plain),
+		{d.View.grouping.groupName(g.Key), Plain}, countSpan(g.States[tcpstate.Established], Green), countSpan(g.States[tcpstate.CloseWait], Red), countSpan(g.finWait(), Plain),
+		countSpan(g.States[tcpstate.TimeWait], Yellow), {d.timeLeft(g.Until), Plain}, countSpan(g.Closed, Plain),
 	}
-	if d.Width >= wide {
-		cells = append(cells, Span{rate(g.PerSecond), Plain}, count(g.Resets, Plain))
+	if d.Width >= wideWidth {
+		cells = append(cells, Span{rate(g.PerSecond), Plain}, countSpan(g.Resets, Plain))
 	}
 	if g.Uncounted {
-		for i := len(cells) - 1; i >= closedCell; i-- {
+		for i := len(cells) - 1; i >= firstTallyCell; i-- {
 			cells[i] = Span{"?", Faint}
 		}
 	}
-	return append(cells, Span{g.shares(), Plain})
+	return append(cells, Span{g.closedByShares(), Plain})
 }
 
-// closedCell is where the cells of what was counted begin.
-const closedCell = 6
+// firstTallyCell is where the cells of what was counted begin.
+const firstTallyCell = 6
 
-// count is a number, in its tone if it is not 0.
-func count(n int, t Tone) Span {
+// countSpan returns a number, in its tone if it is not 0.
+func countSpan(n int, t Tone) Span {
 	if n == 0 {
 		return Span{"0", Faint}
 	}
 	return Span{text.Grouped(n), t}
 }
 
-// left says how long it is until a time.
-func (d *painter) left(until event.Time) string {
+// timeLeft says how long it is until a time.
+func (d *painter) timeLeft(until event.Time) string {
 	if until <= d.Time {
 		return ""
 	}

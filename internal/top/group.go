@@ -19,11 +19,11 @@ const (
 	ByProcess                 // what the processes call themselves that have, or had last, the socket
 	ByRemote                  // the remote address
 
-	groupings = 3
+	groupingCount = 3
 )
 
 // String says by what it groups, in one word.
-func (g Grouping) String() string { return [groupings]string{"port", "process", "remote"}[g] }
+func (g Grouping) String() string { return [groupingCount]string{"port", "process", "remote"}[g] }
 
 // Key is what the sockets of a group have in common: the field of its grouping. The zero
 // value stands for those of which that is not known.
@@ -33,8 +33,8 @@ type Key struct {
 	Addr netip.Addr
 }
 
-// key is the group of a socket. A connection's port is the server's.
-func (g Grouping) key(role conn.Role, local, remote netip.AddrPort, process *event.Process) Key {
+// keyFor returns the key of the group of a socket. A connection's port is the server's.
+func (g Grouping) keyFor(role conn.Role, local, remote netip.AddrPort, process *event.Process) Key {
 	switch g {
 	case ByPort:
 		switch {
@@ -56,10 +56,10 @@ func (g Grouping) key(role conn.Role, local, remote netip.AddrPort, process *eve
 	return Key{}
 }
 
-func (g Grouping) of(e *conn.End) Key { return g.key(e.Role(), e.Local(), e.Remote(), e.Process) }
+func (g Grouping) keyOf(e *conn.End) Key { return g.keyFor(e.Role(), e.Local(), e.Remote(), e.Process) }
 
-// label is a group's name, to be printed.
-func (g Grouping) label(k Key) string {
+// groupName returns a group's name, to be printed.
+func (g Grouping) groupName(k Key) string {
 	switch {
 	case g == ByPort && k.Port != 0:
 		return ":" + strconv.Itoa(int(k.Port))
@@ -114,31 +114,31 @@ type Tally struct {
 	Resets int
 }
 
-// tally is one that goes on.
-type tally struct {
+// runningTally is a tally that goes on while the trace does.
+type runningTally struct {
 	Tally
-	before    int // closed when a second began
-	perSecond float64
+	closedBefore int // closed when a second began
+	perSecond    float64
 }
 
 // groupsKept is how many groups of a grouping are counted apart.
 const groupsKept = 4096
 
-// tallies has those of one grouping.
-type tallies struct {
-	of   map[Key]*tally
-	rest int // connections of more groups than are kept
+// groupTallies has the tallies of the groups of one grouping.
+type groupTallies struct {
+	byKey     map[Key]*runningTally
+	ungrouped int // connections of more groups than are kept
 }
 
-func (t *tallies) verdict(k Key, e *conn.End) {
-	own := t.of[k]
+func (t *groupTallies) addVerdict(k Key, e *conn.End) {
+	own := t.byKey[k]
 	if own == nil {
-		if len(t.of) >= groupsKept {
-			t.rest++
+		if len(t.byKey) >= groupsKept {
+			t.ungrouped++
 			return
 		}
-		own = new(tally)
-		t.of[k] = own
+		own = new(runningTally)
+		t.byKey[k] = own
 	}
 	own.Closed++
 	own.By[e.ClosedBy()]++
@@ -147,10 +147,10 @@ func (t *tallies) verdict(k Key, e *conn.End) {
 	}
 }
 
-// tick ends a second, or somewhat more.
-func (t *tallies) tick(seconds float64) {
-	for _, own := range t.of {
-		own.perSecond = float64(own.Closed-own.before) / seconds
-		own.before = own.Closed
+// endSecond ends a second, or somewhat more.
+func (t *groupTallies) endSecond(seconds float64) {
+	for _, own := range t.byKey {
+		own.perSecond = float64(own.Closed-own.closedBefore) / seconds
+		own.closedBefore = own.Closed
 	}
 }

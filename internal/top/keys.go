@@ -15,8 +15,8 @@ const (
 	KeyRight
 )
 
-// help says what each key does, page by page.
-var help = []struct{ keys, does string }{
+// keyHelp says what each key does, page by page.
+var keyHelp = []struct{ keys, does string }{
 	{"arrows, j k", "move; page up and down, home, end"},
 	{"enter, right", "open: a group's connections, a connection's life"},
 	{"esc, left", "back"},

@@ -30,18 +30,18 @@ func connectionOf(e *conn.End) Connection {
 	return Connection{
 		Socket: e.Socket, Local: e.Local(), Remote: e.Remote(),
 		State: e.State, Since: e.Since, Until: e.Until, Role: e.Role(), Closer: e.ClosedBy(),
-		Judged: e.ClosedFirst != 0 || !opening(e.State),
+		Judged: e.ClosedFirst != 0 || !isUnclosed(e.State),
 		How:    e.How, Ended: e.Ended, Mechanism: e.Mechanism, By: e.Closer, Process: e.Process, Incomplete: e.Incomplete,
 	}
 }
 
-// opening reports whether nobody has closed a socket in a state.
-func opening(s tcpstate.State) bool {
+// isUnclosed reports whether nobody has closed a socket in a state.
+func isUnclosed(s tcpstate.State) bool {
 	return s == tcpstate.Listen || s == tcpstate.SynSent || s == tcpstate.SynRecv || s == tcpstate.Established
 }
 
-// process is who has, or had last, the socket, to be printed.
-func (c *Connection) process() string { return processName(c.Process) }
+// processWords names who has, or had last, the socket, to be printed.
+func (c *Connection) processWords() string { return processName(c.Process) }
 
 func processName(p *event.Process) string {
 	if p == nil {
@@ -78,18 +78,18 @@ const (
 	stepsKept = 16
 )
 
-// life is what is kept of a socket.
-type life struct {
+// keptLife is what is kept of the life of a socket.
+type keptLife struct {
 	id, peer event.ID
-	steps    []step
+	steps    []keptStep
 	unkept   int
 	late     bool
 	closed   bool
 	last     Connection // once it is closed
 }
 
-// step is kept without what can be said when it is shown.
-type step struct {
+// keptStep is what is kept of a step. Its words are made when it is shown.
+type keptStep struct {
 	time, until event.Time
 	from, to    tcpstate.State
 	mechanism   event.Mechanism
@@ -101,23 +101,23 @@ type step struct {
 	process     *event.Process
 }
 
-// lives keeps the latest.
-type lives struct {
-	of   map[event.ID]*life
-	born []event.ID // the oldest first
+// keptLives has the lives of the latest sockets.
+type keptLives struct {
+	bySocket    map[event.ID]*keptLife
+	oldestFirst []event.ID // the oldest first
 }
 
-// get returns the life of a socket, which begins with its first step that is seen.
-func (l *lives) get(e *conn.End) *life {
-	own := l.of[e.Socket]
+// lifeOf returns the life of a socket, which begins with its first step that is seen.
+func (l *keptLives) lifeOf(e *conn.End) *keptLife {
+	own := l.bySocket[e.Socket]
 	if own == nil {
-		if len(l.born) >= livesKept {
-			delete(l.of, l.born[0])
-			l.born = l.born[1:]
+		if len(l.oldestFirst) >= livesKept {
+			delete(l.bySocket, l.oldestFirst[0])
+			l.oldestFirst = l.oldestFirst[1:]
 		}
-		own = &life{id: e.Socket, steps: make([]step, 0, 6)}
-		l.of[e.Socket] = own
-		l.born = append(l.born, e.Socket)
+		own = &keptLife{id: e.Socket, steps: make([]keptStep, 0, 6)}
+		l.bySocket[e.Socket] = own
+		l.oldestFirst = append(l.oldestFirst, e.Socket)
 	}
 	if e.Peer != nil {
 		own.peer = e.Peer.Socket
@@ -125,7 +125,7 @@ func (l *lives) get(e *conn.End) *life {
 	return own
 }
 
-func (l *life) add(s step) {
+func (l *keptLife) add(s keptStep) {
 	if len(l.steps) >= stepsKept {
 		l.unkept++
 		return
@@ -133,20 +133,20 @@ func (l *life) add(s step) {
 	l.steps = append(l.steps, s)
 }
 
-// found takes a socket that is older than the trace.
-func (l *lives) found(e *conn.End, at event.Time) {
-	own := l.get(e)
+// addFound takes a socket that is older than the trace.
+func (l *keptLives) addFound(e *conn.End, at event.Time) {
+	own := l.lifeOf(e)
 	own.late = true
-	own.add(step{time: at, to: e.State, until: e.Until, process: e.Process})
+	own.add(keptStep{time: at, to: e.State, until: e.Until, process: e.Process})
 }
 
-// transition takes the next step.
-func (l *lives) transition(t *event.Transition, s conn.Step) {
-	own := l.get(s.End)
+// addTransition takes the next step.
+func (l *keptLives) addTransition(t *event.Transition, s conn.Step) {
+	own := l.lifeOf(s.End)
 	if len(own.steps) == 0 {
 		own.late = t.From != tcpstate.Close && t.From != tcpstate.Listen
 	}
-	own.add(step{
+	own.add(keptStep{
 		time: t.Time, until: t.Until, from: t.From, to: t.To, mechanism: t.Mechanism, error: t.Error,
 		unsent: t.FinUnsent, acts: t.Acts(), first: s.ClosesFirst, cause: t.Cause, reason: t.Reason, process: t.Process,
 	})
@@ -155,8 +155,8 @@ func (l *lives) transition(t *event.Transition, s conn.Step) {
 	}
 }
 
-// shown is a step in words.
-func (s *step) shown(id event.ID) Step {
+// toStep returns the step in words.
+func (s *keptStep) toStep(id event.ID) Step {
 	t := event.Transition{
 		From: s.from, To: s.to, Cause: s.cause, Mechanism: s.mechanism, FinUnsent: s.unsent, Error: s.error,
 		Process: s.process, Reason: s.reason,

@@ -49,8 +49,8 @@ func (l Line) width() int {
 	return n
 }
 
-// fit cuts a line off at a width.
-func (l Line) fit(width int) Line {
+// fitTo returns the line, cut off at a width.
+func (l Line) fitTo(width int) Line {
 	var fitted Line
 	for _, s := range l {
 		w := widths.StringWidth(s.Text)
@@ -66,14 +66,14 @@ func (l Line) fit(width int) Line {
 	return fitted
 }
 
-// toned gives the whole line a tone, and the whole width.
-func (l Line) toned(t Tone, width int) Line {
-	text := l.fit(width).String()
+// withTone returns the line in one tone, filled up to a width.
+func (l Line) withTone(t Tone, width int) Line {
+	text := l.fitTo(width).String()
 	return Line{{widths.FillRight(text, width), t}}
 }
 
-// apart puts words at both sides of a line, those on the left cut off if need be.
-func apart(left, right string, width int) Line {
+// bothSides puts words at both sides of a line, those on the left cut off if need be.
+func bothSides(left, right string, width int) Line {
 	room := width - widths.StringWidth(right)
 	if room < 0 {
 		return Line{{widths.Truncate(left, width, "…"), Plain}}
@@ -83,13 +83,13 @@ func apart(left, right string, width int) Line {
 
 // column is one of a table.
 type column struct {
-	head  string
-	width int // 0: what is left
-	right bool
+	title      string
+	width      int // 0: what is left
+	alignRight bool
 }
 
-// fill gives the column without a width what is left of a line's.
-func fill(columns []column, width int) {
+// fillWidth gives the column without a width what is left of a line's.
+func fillWidth(columns []column, width int) {
 	rest := width - len(columns) + 1
 	for _, c := range columns {
 		rest -= c.width
@@ -102,21 +102,21 @@ func fill(columns []column, width int) {
 	}
 }
 
-// head is the line above a table.
-func head(columns []column) Line {
+// columnHeads returns the line above a table.
+func columnHeads(columns []column) Line {
 	cells := make([]Span, len(columns))
 	for i, c := range columns {
-		cells[i].Text = c.head
+		cells[i].Text = c.title
 	}
-	return row(columns, cells)
+	return tableRow(columns, cells)
 }
 
-// row lays out a line of a table.
-func row(columns []column, cells []Span) Line {
+// tableRow lays out a line of a table.
+func tableRow(columns []column, cells []Span) Line {
 	var l Line
 	for i, c := range columns {
 		text := widths.Truncate(cells[i].Text, c.width, "…")
-		if c.right {
+		if c.alignRight {
 			text = widths.FillLeft(text, c.width)
 		} else {
 			text = widths.FillRight(text, c.width)

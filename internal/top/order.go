@@ -34,14 +34,14 @@ func (k Key) compare(o Key) int {
 	return cmp.Or(cmp.Compare(k.Port, o.Port), cmp.Compare(k.Comm, o.Comm), k.Addr.Compare(o.Addr))
 }
 
-func (o Order) groups() func(a, b *Group) int {
+func (o Order) compareGroups() func(a, b *Group) int {
 	by := groupOrders[o.Column].compare
 	return func(a, b *Group) int {
-		return cmp.Or(o.turned(by(a, b)), cmp.Compare(b.Sockets(), a.Sockets()), a.Key.compare(b.Key))
+		return cmp.Or(o.reversed(by(a, b)), cmp.Compare(b.Sockets(), a.Sockets()), a.Key.compare(b.Key))
 	}
 }
 
-func (o Order) turned(c int) int {
+func (o Order) reversed(c int) int {
 	if o.Reverse {
 		return -c
 	}
@@ -54,15 +54,15 @@ var connectionOrders = []struct {
 	compare func(a, b *Connection) int
 }{
 	{"the latest change", func(a, b *Connection) int { return cmp.Compare(b.Since, a.Since) }},
-	{"state", func(a, b *Connection) int { return cmp.Compare(rank(a.State), rank(b.State)) }},
-	{"what is left", func(a, b *Connection) int { return cmp.Compare(left(a), left(b)) }},
+	{"state", func(a, b *Connection) int { return cmp.Compare(stateRank(a.State), stateRank(b.State)) }},
+	{"what is left", func(a, b *Connection) int { return cmp.Compare(endOrder(a), endOrder(b)) }},
 	{"local", func(a, b *Connection) int { return a.Local.Compare(b.Local) }},
 	{"remote", func(a, b *Connection) int { return a.Remote.Compare(b.Remote) }},
 	{"process", func(a, b *Connection) int { return cmp.Compare(commOf(a), commOf(b)) }},
 }
 
-// rank is the place of a state in a connection's life.
-func rank(s tcpstate.State) int {
+// stateRank returns the place of a state in a connection's life.
+func stateRank(s tcpstate.State) int {
 	return [tcpstate.Count]int{
 		tcpstate.Listen: 1, tcpstate.SynSent: 2, tcpstate.SynRecv: 3, tcpstate.Established: 4, tcpstate.CloseWait: 5,
 		tcpstate.LastAck: 6, tcpstate.FinWait1: 7, tcpstate.FinWait2: 8, tcpstate.Closing: 9, tcpstate.TimeWait: 10,
@@ -70,8 +70,8 @@ func rank(s tcpstate.State) int {
 	}[s]
 }
 
-// left sorts what ends soonest first, and what has no end last.
-func left(c *Connection) int64 {
+// endOrder returns a number to sort by: what ends soonest comes first, what has no end last.
+func endOrder(c *Connection) int64 {
 	if c.Until == 0 || c.State == tcpstate.Close {
 		return 1 << 62
 	}
@@ -85,9 +85,9 @@ func commOf(c *Connection) string {
 	return c.Process.Comm
 }
 
-func (o Order) connections() func(a, b *Connection) int {
+func (o Order) compareConnections() func(a, b *Connection) int {
 	by := connectionOrders[o.Column].compare
 	return func(a, b *Connection) int {
-		return cmp.Or(o.turned(by(a, b)), cmp.Compare(b.Since, a.Since), cmp.Compare(a.Socket, b.Socket))
+		return cmp.Or(o.reversed(by(a, b)), cmp.Compare(b.Since, a.Since), cmp.Compare(a.Socket, b.Socket))
 	}
 }

@@ -62,9 +62,9 @@ func child() int {
 	if os.Getenv(childMark) == "shell" {
 		return shell()
 	}
-	watch := play()
+	collector := play()
 	quit := make(chan struct{})
-	screen, err := top.Open(watch.Watch, time.UTC, func() { close(quit) })
+	screen, err := top.Open(collector.Collector, time.UTC, func() { close(quit) })
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -79,7 +79,7 @@ func child() int {
 			fmt.Println("goodbye")
 			return 0
 		case <-time.After(5 * time.Millisecond):
-			watch.Flush()
+			collector.Flush()
 		}
 	}
 }

@@ -13,23 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Screen shows a watch on the terminal.
+// Screen shows a collector on the terminal.
 type Screen struct {
-	terminal tcell.Screen
-	watch    *Watch
-	zone     *time.Location
-	quit     func()
-	view     *View
-	picture  *Picture // that is shown; nil: none came yet
-	notices  chan string
-	closing  chan struct{}
-	closed   chan struct{}
-	once     sync.Once
+	terminal  tcell.Screen
+	collector *Collector
+	zone      *time.Location
+	quit      func()
+	view      *View
+	snapshot  *Snapshot // that is shown; nil: none came yet
+	notices   chan string
+	closing   chan struct{}
+	closed    chan struct{}
+	once      sync.Once
 }
 
-// Open takes the process's terminal, and shows the watch there until Close. It calls quit
+// Open takes the process's terminal, and shows the collector there until Close. It calls quit
 // once the user wants an end, when the terminal is as it was before. Times are of a zone.
-func Open(watch *Watch, zone *time.Location, quit func()) (*Screen, error) {
+func Open(collector *Collector, zone *time.Location, quit func()) (*Screen, error) {
 	tcell.SetEncodingFallback(tcell.EncodingFallbackASCII) // for a locale that it does not know
 	terminal, err := tcell.NewScreen(tcell.OptSanitizeContent(true))
 	if err != nil {
@@ -44,10 +44,10 @@ func Open(watch *Watch, zone *time.Location, quit func()) (*Screen, error) {
 	terminal.RegisterRuneFallback('…', "~")
 	width, height := terminal.Size()
 	s := &Screen{
-		terminal: terminal, watch: watch, zone: zone, quit: quit, view: NewView(width, height),
+		terminal: terminal, collector: collector, zone: zone, quit: quit, view: NewView(width, height),
 		notices: make(chan string, 1), closing: make(chan struct{}), closed: make(chan struct{}),
 	}
-	watch.Ask(s.view.Question())
+	collector.SetQuery(s.view.Query())
 	go s.run()
 	return s, nil
 }
@@ -73,15 +73,16 @@ func (s *Screen) Notice(words string) {
 
 func (s *Screen) run() {
 	defer close(s.closed)
-	ended := s.show()
+	ended := s.handleEvents()
 	s.terminal.Fini()
 	if ended {
 		s.quit()
 	}
 }
 
-// show runs until the user wants an end, or Close is called. It says which.
-func (s *Screen) show() (ended bool) {
+// handleEvents runs until the user wants an end, or Close is called. It reports whether the user
+// does.
+func (s *Screen) handleEvents() (ended bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.terminal.Fini() // or nobody could read what went wrong
@@ -92,34 +93,35 @@ func (s *Screen) show() (ended bool) {
 		select {
 		case <-s.closing:
 			return false
-		case p := <-s.watch.Pictures():
-			s.take(p)
+		case p := <-s.collector.Snapshots():
+			s.takeSnapshot(p)
 		case s.view.Notice = <-s.notices:
 			s.draw()
 		case e, ok := <-s.terminal.EventQ():
-			if !ok || s.event(e) {
+			if !ok || s.handleEvent(e) {
 				return true
 			}
 		}
 	}
 }
 
-// take takes a new picture. While the screen is frozen only one that was asked for is shown.
-func (s *Screen) take(p *Picture) {
+// takeSnapshot takes a new snapshot. While the screen is frozen only one that was asked for is
+// shown.
+func (s *Screen) takeSnapshot(p *Snapshot) {
 	switch {
-	case p.Question != s.view.Question():
+	case p.Query != s.view.Query():
 		return // it was asked for something else meanwhile
-	case s.view.Frozen && s.picture != nil && p.Question == s.picture.Question:
+	case s.view.Frozen && s.snapshot != nil && p.Query == s.snapshot.Query:
 		return
 	}
-	s.picture = p
-	s.view.Follow(p)
-	s.watch.Ask(s.view.Question()) // the cursor may be where more lines are needed
+	s.snapshot = p
+	s.view.FollowCursor(p)
+	s.collector.SetQuery(s.view.Query()) // the cursor may be where more lines are needed
 	s.draw()
 }
 
-// event takes what the terminal tells. It reports whether top is to end.
-func (s *Screen) event(e tcell.Event) bool {
+// handleEvent takes what the terminal tells. It reports whether top is to end.
+func (s *Screen) handleEvent(e tcell.Event) bool {
 	switch e := e.(type) {
 	case *tcell.EventResize:
 		s.terminal.Sync()
@@ -129,13 +131,13 @@ func (s *Screen) event(e tcell.Event) bool {
 		return true // the terminal is gone
 	case *tcell.EventKey:
 		if e.Pressed() {
-			return s.key(e)
+			return s.handleKey(e)
 		}
 	}
 	return false
 }
 
-func (s *Screen) key(e *tcell.EventKey) bool {
+func (s *Screen) handleKey(e *tcell.EventKey) bool {
 	switch e.Key() {
 	case tcell.KeyCtrlC:
 		return true
@@ -144,28 +146,28 @@ func (s *Screen) key(e *tcell.EventKey) bool {
 	case tcell.KeyCtrlL:
 		s.terminal.Sync()
 	default:
-		return s.press(keyOf(e))
+		return s.pressKey(keyOf(e))
 	}
 	return false
 }
 
-// press takes a key of the view.
-func (s *Screen) press(key rune) bool {
-	if s.picture == nil {
+// pressKey takes a key of the view.
+func (s *Screen) pressKey(key rune) bool {
+	if s.snapshot == nil {
 		return key == 'q'
 	}
-	before := s.view.Question()
-	if s.view.Press(key, s.picture) {
+	before := s.view.Query()
+	if s.view.Press(key, s.snapshot) {
 		return true
 	}
-	if q := s.view.Question(); q != before {
-		s.watch.Ask(q)
+	if q := s.view.Query(); q != before {
+		s.collector.SetQuery(q)
 	}
 	s.draw()
 	return false
 }
 
-var keys = map[tcell.Key]rune{
+var viewKeys = map[tcell.Key]rune{
 	tcell.KeyUp: KeyUp, tcell.KeyDown: KeyDown, tcell.KeyPgUp: KeyPageUp, tcell.KeyPgDn: KeyPageDown,
 	tcell.KeyHome: KeyHome, tcell.KeyEnd: KeyEnd, tcell.KeyEnter: KeyEnter, tcell.KeyRight: KeyRight,
 	tcell.KeyEscape: KeyEscape, tcell.KeyLeft: KeyLeft, tcell.KeyBackspace: KeyBackspace,
@@ -174,7 +176,7 @@ var keys = map[tcell.Key]rune{
 // keyOf is a key in the view's words, or 0.
 func keyOf(e *tcell.EventKey) rune {
 	if e.Key() != tcell.KeyRune {
-		return keys[e.Key()]
+		return viewKeys[e.Key()]
 	}
 	r, size := utf8.DecodeRuneInString(e.Str())
 	if e.Modifiers()&(tcell.ModAlt|tcell.ModCtrl|tcell.ModMeta) != 0 {
@@ -210,13 +212,13 @@ var styles = map[Tone]tcell.Style{
 	Red:     tcell.StyleDefault.Foreground(tcell.PaletteColor(1)),
 }
 
-// draw shows the view of the picture, unless that is of something else: another one is coming.
+// draw shows the view of the snapshot, unless that is of something else: another one is coming.
 func (s *Screen) draw() {
-	if s.picture == nil || s.view.awaits(s.picture) {
+	if s.snapshot == nil || s.view.differsFrom(s.snapshot) {
 		return
 	}
 	s.terminal.Clear()
-	for y, l := range Draw(s.view, s.picture, s.zone) {
+	for y, l := range Draw(s.view, s.snapshot, s.zone) {
 		x := 0
 		for _, span := range l {
 			s.terminal.PutStrStyled(x, y, span.Text, styles[span.Tone])

@@ -9,61 +9,61 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Question says of what a picture shall be.
-type Question struct {
+// Query says what a snapshot shall show.
+type Query struct {
 	Page     Page
 	Grouping Grouping
 	// Key is the group whose connections are asked for; nil: all.
-	Key   *Key
-	Order Order
-	Match Match
-	// Most is how many groups or connections are wanted at most, the first ones.
-	Most   int
+	Key    *Key
+	Order  Order
+	Filter Filter
+	// Limit is how many groups or connections are wanted at most, the first ones.
+	Limit  int
 	Socket event.ID // whose life is asked for
 }
 
-// Picture is the trace at one moment. It is not changed any more.
-type Picture struct {
-	*Question
+// Snapshot is the trace at one moment. It is not changed any more.
+type Snapshot struct {
+	*Query
 	Time      event.Time
 	Start     *event.Start
 	Summary   conn.Summary
 	Counts    Counts
 	PerSecond float64 // transitions in the last second
 	States    [tcpstate.Count]int
-	// Unseen is how many sockets must have left TIME_WAIT, and were not seen to.
-	Unseen int
-	Bars   []Bar // of each second, the latest last
+	// UnseenEnds is how many sockets must have left TIME_WAIT, and were not seen to.
+	UnseenEnds int
+	Bars       []Bar // of each second, the latest last
 	// Groups, Connections or Life have what was asked for, Total how many there are.
-	Groups      []Group
-	Connections []Connection
-	Total       int
-	Lately      int // of the connections, those that are closed
-	Rest        int // connections that were closed in more groups than are counted apart
-	Life        *Life
-	Findings    []event.Finding // the latest last
-	Found       int             // findings in all
+	Groups       []Group
+	Connections  []Connection
+	Total        int
+	ClosedLately int // of the connections, those that are closed
+	Ungrouped    int // connections that were closed in more groups than are counted apart
+	Life         *Life
+	Findings     []event.Finding // the latest last
+	FindingCount int             // findings in all
 }
 
-// answer makes a picture.
-func (w *Watch) answer(q *Question, now event.Time) *Picture {
-	p := &Picture{
-		Question: q, Time: now, Start: w.start, Summary: w.tracker.Summary, Counts: w.counts,
-		PerSecond: w.perSecond, Findings: slices.Clone(w.findings), Found: w.found,
+// makeSnapshot makes a snapshot.
+func (w *Collector) makeSnapshot(q *Query, now event.Time) *Snapshot {
+	p := &Snapshot{
+		Query: q, Time: now, Start: w.start, Summary: w.tracker.Summary, Counts: w.counts,
+		PerSecond: w.perSecond, Findings: slices.Clone(w.findings), FindingCount: w.findingCount,
 	}
 	gather := func(*conn.End) {}
 	finish := func() {}
 	switch q.Page {
-	case Groups:
-		gather, finish = w.groups(p)
-	case Connections:
-		gather, finish = w.connections(p)
-	case OneLife:
-		p.Life = w.life(q.Socket)
+	case PageGroups:
+		gather, finish = w.collectGroups(p)
+	case PageConnections:
+		gather, finish = w.collectConnections(p)
+	case PageLife:
+		p.Life = w.collectLife(q.Socket)
 	}
 	for e := range w.tracker.Ends() {
 		if e.Overdue(now) {
-			p.Unseen++
+			p.UnseenEnds++
 			continue
 		}
 		p.States[e.State]++
@@ -73,8 +73,8 @@ func (w *Watch) answer(q *Question, now event.Time) *Picture {
 	return p
 }
 
-// groups gathers the groups that there are, from their sockets and from what was counted.
-func (w *Watch) groups(p *Picture) (gather func(*conn.End), finish func()) {
+// collectGroups gathers the groups that there are, from their sockets and from what was counted.
+func (w *Collector) collectGroups(p *Snapshot) (gather func(*conn.End), finish func()) {
 	g, all := p.Grouping, make(map[Key]*Group)
 	get := func(k Key) *Group {
 		own := all[k]
@@ -85,15 +85,15 @@ func (w *Watch) groups(p *Picture) (gather func(*conn.End), finish func()) {
 		return own
 	}
 	finish = func() {
-		for k, t := range w.tallies[g].of {
+		for k, t := range w.tallies[g].byKey {
 			own := get(k)
 			own.Tally, own.PerSecond = t.Tally, t.perSecond
 		}
-		best := newBest(p.Most, p.Order.groups())
-		p.Rest = w.tallies[g].rest
+		best := newBest(p.Limit, p.Order.compareGroups())
+		p.Ungrouped = w.tallies[g].ungrouped
 		for _, own := range all {
-			own.Uncounted = p.Rest > 0 && w.tallies[g].of[own.Key] == nil
-			if p.Match.group(g, own) {
+			own.Uncounted = p.Ungrouped > 0 && w.tallies[g].byKey[own.Key] == nil
+			if p.Filter.matchesGroup(g, own) {
 				best.add(own)
 			}
 		}
@@ -102,28 +102,29 @@ func (w *Watch) groups(p *Picture) (gather func(*conn.End), finish func()) {
 			p.Groups = append(p.Groups, *own)
 		}
 	}
-	return func(e *conn.End) { get(g.of(e)).add(e) }, finish
+	return func(e *conn.End) { get(g.keyOf(e)).add(e) }, finish
 }
 
-// connections gathers the sockets of a group, or all, those that were closed lately among them.
-func (w *Watch) connections(p *Picture) (gather func(*conn.End), finish func()) {
-	best := newBest(p.Most, p.Order.connections())
+// collectConnections gathers the sockets of a group, or all, those that were closed lately among
+// them.
+func (w *Collector) collectConnections(p *Snapshot) (gather func(*conn.End), finish func()) {
+	best := newBest(p.Limit, p.Order.compareConnections())
 	add := func(c *Connection) {
-		if p.Key != nil && p.Grouping.key(c.Role, c.Local, c.Remote, c.Process) != *p.Key {
+		if p.Key != nil && p.Grouping.keyFor(c.Role, c.Local, c.Remote, c.Process) != *p.Key {
 			return
 		}
-		if p.Match.connection(c) {
+		if p.Filter.matchesConnection(c) {
 			best.add(c)
 		}
 	}
 	finish = func() {
 		alive := best.total
-		for _, id := range w.lives.born {
-			if own := w.lives.of[id]; own.closed {
+		for _, id := range w.lives.oldestFirst {
+			if own := w.lives.bySocket[id]; own.closed {
 				add(&own.last)
 			}
 		}
-		p.Lately = best.total - alive
+		p.ClosedLately = best.total - alive
 		p.Total = best.total
 		for _, c := range best.sorted() {
 			p.Connections = append(p.Connections, *c)
@@ -135,11 +136,11 @@ func (w *Watch) connections(p *Picture) (gather func(*conn.End), finish func()) 
 	}, finish
 }
 
-// life puts together what is known of a connection, by one of its sockets.
-func (w *Watch) life(id event.ID) *Life {
+// collectLife puts together what is known of a connection, by one of its sockets.
+func (w *Collector) collectLife(id event.ID) *Life {
 	l := new(Life)
-	own := w.lives.of[id]
-	w.end(l, id, own)
+	own := w.lives.bySocket[id]
+	w.addEnd(l, id, own)
 	peer := event.ID(0)
 	if own != nil {
 		peer = own.peer
@@ -148,13 +149,13 @@ func (w *Watch) life(id event.ID) *Life {
 		peer = e.Peer.Socket
 	}
 	if peer != 0 {
-		w.end(l, peer, w.lives.of[peer])
+		w.addEnd(l, peer, w.lives.bySocket[peer])
 	}
 	slices.SortStableFunc(l.Steps, func(a, b Step) int { return cmp.Compare(a.Time, b.Time) })
 	return l
 }
 
-func (w *Watch) end(l *Life, id event.ID, kept *life) {
+func (w *Collector) addEnd(l *Life, id event.ID, kept *keptLife) {
 	switch e := w.tracker.End(id); {
 	case e != nil:
 		l.Ends = append(l.Ends, connectionOf(e))
@@ -170,31 +171,31 @@ func (w *Watch) end(l *Life, id event.ID, kept *life) {
 	l.Late = l.Late || kept.late
 	l.Unkept += kept.unkept
 	for i := range kept.steps {
-		l.Steps = append(l.Steps, kept.steps[i].shown(id))
+		l.Steps = append(l.Steps, kept.steps[i].toStep(id))
 	}
 }
 
 // best keeps the first of many in an order.
 type best[T any] struct {
-	most, total int
-	order       func(a, b *T) int
-	kept        []*T
-	last        *T // of those that are kept for sure; nil: there are fewer
+	limit, total int
+	order        func(a, b *T) int
+	kept         []*T
+	last         *T // of those that are kept for sure; nil: there are fewer
 }
 
 func newBest[T any](most int, order func(a, b *T) int) *best[T] {
-	return &best[T]{most: most, order: order}
+	return &best[T]{limit: most, order: order}
 }
 
 // add keeps a copy, if it is among the first so far.
 func (b *best[T]) add(x *T) {
 	b.total++
-	if b.most == 0 || b.last != nil && b.order(b.last, x) <= 0 {
+	if b.limit == 0 || b.last != nil && b.order(b.last, x) <= 0 {
 		return
 	}
 	own := *x
 	b.kept = append(b.kept, &own)
-	if len(b.kept) >= 2*b.most+64 {
+	if len(b.kept) >= 2*b.limit+64 {
 		b.sorted()
 		b.last = b.kept[len(b.kept)-1]
 	}
@@ -202,6 +203,6 @@ func (b *best[T]) add(x *T) {
 
 func (b *best[T]) sorted() []*T {
 	slices.SortFunc(b.kept, b.order)
-	b.kept = b.kept[:min(len(b.kept), b.most)]
+	b.kept = b.kept[:min(len(b.kept), b.limit)]
 	return b.kept
 }

@@ -14,11 +14,11 @@ import (
 
 // textPage shows lines that can be scrolled.
 func (d *painter) textPage(lines []Line) []Line {
-	below := []Line{d.keys()}
+	below := []Line{d.keyLine()}
 	room := d.Height - 1 - len(below)
-	at := &d.at[d.page]
+	at := &d.positions[d.page]
 	at.cursor = max(0, min(at.cursor, len(lines)-room))
-	return d.whole(d.title(), lines[min(at.cursor, len(lines)):], below)
+	return d.layOut(d.titleLine(), lines[min(at.cursor, len(lines)):], below)
 }
 
 // paragraph breaks words into lines behind a first one of its own.
@@ -36,7 +36,7 @@ func (d *painter) paragraph(first, rest, words string) []Line {
 
 func (d *painter) helpText() []Line {
 	lines := []Line{{{"Keys", Bold}}}
-	for _, h := range help {
+	for _, h := range keyHelp {
 		first := "  " + h.keys + strings.Repeat(" ", max(1, 14-len(h.keys)))
 		lines = append(lines, d.paragraph(first, strings.Repeat(" ", 16), h.does)...)
 	}
@@ -55,21 +55,21 @@ func (d *painter) helpText() []Line {
 }
 
 func (d *painter) findingsText() []Line {
-	if d.Found == 0 {
+	if d.FindingCount == 0 {
 		return []Line{{{"no findings yet", Plain}}}
 	}
-	lines := []Line{{{text.Counted(d.Found, "finding") + ", the latest first", Bold}}}
-	for i := len(d.Picture.Findings) - 1; i >= 0; i-- {
-		lines = append(lines, d.finding(&d.Picture.Findings[i])...)
+	lines := []Line{{{text.Counted(d.FindingCount, "finding") + ", the latest first", Bold}}}
+	for i := len(d.Snapshot.Findings) - 1; i >= 0; i-- {
+		lines = append(lines, d.findingLines(&d.Snapshot.Findings[i])...)
 	}
-	if more := d.Found - len(d.Picture.Findings); more > 0 {
+	if more := d.FindingCount - len(d.Snapshot.Findings); more > 0 {
 		lines = append(lines, nil, Line{{"and " + text.Counted(more, "more finding") + " before", Plain}})
 	}
 	return lines
 }
 
-func (d *painter) finding(f *event.Finding) []Line {
-	lines := []Line{nil, {{d.clock(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + string(f.Code), Bold}}}
+func (d *painter) findingLines(f *event.Finding) []Line {
+	lines := []Line{nil, {{d.clockTime(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + string(f.Code), Bold}}}
 	lines = append(lines, d.paragraph("", "", f.Summary)...)
 	for _, advice := range f.Advice {
 		lines = append(lines, d.paragraph("  - ", "    ", advice)...)
@@ -85,26 +85,26 @@ func (d *painter) lifeText() []Line {
 	}
 	var lines []Line
 	for i := range l.Ends {
-		lines = append(lines, d.end(&l.Ends[i]))
+		lines = append(lines, d.endLine(&l.Ends[i]))
 	}
-	lines = append(lines, d.verdict(&l.Ends[0])...)
+	lines = append(lines, d.verdictLines(&l.Ends[0])...)
 	for i := range l.Ends {
 		if e := &l.Ends[i]; e.State == tcpstate.TimeWait && e.Until > d.Time {
-			words := "port " + strconv.Itoa(int(e.Local.Port())) + " is held until " + d.exactly(e.Until) + ", for " + d.left(e.Until)
+			words := "port " + strconv.Itoa(int(e.Local.Port())) + " is held until " + d.exactTime(e.Until) + ", for " + d.timeLeft(e.Until)
 			lines = append(lines, Line{{words, Yellow}})
 		}
 	}
-	lines = append(append(lines, nil), d.steps(l)...)
-	for i := range d.Picture.Findings {
-		if f := &d.Picture.Findings[i]; slices.Contains(f.Sockets, l.Ends[0].Socket) || len(l.Ends) > 1 && slices.Contains(f.Sockets, l.Ends[1].Socket) {
-			lines = append(lines, d.finding(f)...)
+	lines = append(append(lines, nil), d.stepLines(l)...)
+	for i := range d.Snapshot.Findings {
+		if f := &d.Snapshot.Findings[i]; slices.Contains(f.Sockets, l.Ends[0].Socket) || len(l.Ends) > 1 && slices.Contains(f.Sockets, l.Ends[1].Socket) {
+			lines = append(lines, d.findingLines(f)...)
 		}
 	}
 	return lines
 }
 
-// end says what an end is, and where it stands.
-func (d *painter) end(c *Connection) Line {
+// endLine says what an end is, and where it stands.
+func (d *painter) endLine(c *Connection) Line {
 	role := c.Role.String()
 	if c.Role == 0 {
 		role = "end"
@@ -116,25 +116,25 @@ func (d *painter) end(c *Connection) Line {
 	if c.Remote.Port() != 0 {
 		words += " to " + c.Remote.String()
 	}
-	if process := c.process(); process != "" {
+	if process := c.processWords(); process != "" {
 		words += ", " + process
 	}
 	l := Line{{role + " ", Bold}, {words + ", ", Plain}}
 	if c.State == tcpstate.Close {
-		return append(l, Span{"closed " + d.since(c.Since) + " ago", Plain})
+		return append(l, Span{"closed " + d.timeSince(c.Since) + " ago", Plain})
 	}
 	l = append(l, Span{c.State.String(), barTones[c.State]})
 	if c.State == tcpstate.TimeWait && c.Until != 0 && d.Time.Sub(c.Until) > time.Second {
 		return append(l, Span{", whose end was not seen", Plain})
 	}
 	if c.Since != 0 {
-		l = append(l, Span{" for " + d.since(c.Since), Plain})
+		l = append(l, Span{" for " + d.timeSince(c.Since), Plain})
 	}
 	return l
 }
 
-// verdict says who closed first, and how.
-func (d *painter) verdict(c *Connection) []Line {
+// verdictLines says who closed first, and how.
+func (d *painter) verdictLines(c *Connection) []Line {
 	if c.Remote.Port() == 0 {
 		return nil
 	}
@@ -158,10 +158,10 @@ func (d *painter) verdict(c *Connection) []Line {
 		words += " by " + c.Mechanism.String()
 	}
 	if c.How != 0 {
-		words += ": " + hows[c.How]
+		words += ": " + howWords[c.How]
 	}
 	if c.Ended != 0 && c.Ended != c.How {
-		words += ", and in the end " + hows[c.Ended]
+		words += ", and in the end " + howWords[c.Ended]
 	}
 	if c.Incomplete {
 		words += " (not seen whole)"
@@ -169,17 +169,17 @@ func (d *painter) verdict(c *Connection) []Line {
 	return []Line{{{words, Bold}}}
 }
 
-// hows says how a connection was closed.
-var hows = map[conn.How]string{
+// howWords has how a connection was closed.
+var howWords = map[conn.How]string{
 	conn.Fin: "FIN", conn.Reset: "RST", conn.Timeout: "timed out", conn.Refused: "refused",
 	conn.Abandoned: "given up", conn.Destroyed: "destroyed",
 }
 
-// steps draws the steps of both ends in the order of time.
-func (d *painter) steps(l *Life) []Line {
+// stepLines draws the steps of both ends in the order of time.
+func (d *painter) stepLines(l *Life) []Line {
 	columns := []column{{"TIME", 12, false}, {"AFTER", 6, true}, {"END", 6, false}, {"TRANSITION", 25, false}, {"WHY", 0, false}}
-	fill(columns, d.Width)
-	lines := []Line{head(columns).toned(Bold, d.Width)}
+	fillWidth(columns, d.Width)
+	lines := []Line{columnHeads(columns).withTone(Bold, d.Width)}
 	if l.Late {
 		lines = append(lines, Line{{"what was before was not seen, or is not kept", Faint}})
 	}
@@ -191,7 +191,7 @@ func (d *painter) steps(l *Life) []Line {
 			after = text.Duration(max(0, time.Duration(s.Time-before)))
 		}
 		before = s.Time
-		lines = append(lines, row(columns, []Span{{d.exactly(s.Time), Plain}, {after, Faint}, {l.name(s.Socket), Plain}, s.transition(), {s.why(), Plain}}))
+		lines = append(lines, tableRow(columns, []Span{{d.exactTime(s.Time), Plain}, {after, Faint}, {l.endName(s.Socket), Plain}, s.transitionSpan(), {s.causeWords(), Plain}}))
 	}
 	if l.Unkept > 0 {
 		lines = append(lines, Line{{"and " + text.Counted(l.Unkept, "step") + " that are not kept", Faint}})
@@ -199,8 +199,8 @@ func (d *painter) steps(l *Life) []Line {
 	return lines
 }
 
-// name is which end a step is of.
-func (l *Life) name(id event.ID) string {
+// endName says which end a step is of.
+func (l *Life) endName(id event.ID) string {
 	for i := range l.Ends {
 		if e := &l.Ends[i]; e.Socket == id && e.Role != 0 {
 			return e.Role.String()
@@ -212,7 +212,7 @@ func (l *Life) name(id event.ID) string {
 	return conn.Remote.String()
 }
 
-func (s *Step) transition() Span {
+func (s *Step) transitionSpan() Span {
 	tone := Plain
 	if t, ok := barTones[s.To]; ok && s.To == tcpstate.TimeWait {
 		tone = t
@@ -223,8 +223,8 @@ func (s *Step) transition() Span {
 	return Span{s.From.String() + " > " + s.To.String(), tone}
 }
 
-// why says who acted, or what came.
-func (s *Step) why() string {
+// causeWords says who acted, or what came.
+func (s *Step) causeWords() string {
 	words := s.Cause
 	if s.First {
 		words = "closes first"

@@ -13,17 +13,17 @@ type Page uint8
 
 // The pages.
 const (
-	Groups Page = iota
-	Connections
-	OneLife
-	Findings
-	Help
+	PageGroups Page = iota
+	PageConnections
+	PageLife
+	PageFindings
+	PageHelp
 
-	pages = 5
+	pageCount = 5
 )
 
-// filterLongest is how many bytes can be typed.
-const filterLongest = 60
+// longestFilter is how many bytes can be typed.
+const longestFilter = 60
 
 // View is what the user has chosen. It changes by keys alone.
 type View struct {
@@ -31,20 +31,20 @@ type View struct {
 	Frozen        bool
 	Notice        string // what the user should know; "": nothing
 
-	page     Page
-	back     []Page // the pages before
-	grouping Grouping
-	key      *Key // whose connections are shown; nil: all
-	socket   event.ID
-	orders   [pages]Order
-	at       [pages]place
-	filters  [pages]string
-	typing   bool
-	question *Question
+	page      Page
+	history   []Page // the pages before
+	grouping  Grouping
+	key       *Key // whose connections are shown; nil: all
+	socket    event.ID
+	orders    [pageCount]Order
+	positions [pageCount]position
+	filters   [pageCount]string
+	typing    bool
+	query     *Query
 }
 
-// place is where a page is looked at.
-type place struct {
+// position is which part of a page is shown, and where the cursor is.
+type position struct {
 	cursor, top int
 	key         Key      // of the group under the cursor
 	socket      event.ID // that is under it
@@ -55,34 +55,34 @@ func NewView(width, height int) *View {
 	return &View{Width: width, Height: height}
 }
 
-// Question is what the view needs. It is the same one until something else is needed.
-func (v *View) Question() *Question {
-	q := Question{
-		Page: v.page, Grouping: v.grouping, Key: v.key, Order: v.orders[v.page], Match: ParseMatch(v.filters[v.page]),
-		Socket: v.socket, Most: v.most(),
+// Query returns what the view needs. It is the same one until something else is needed.
+func (v *View) Query() *Query {
+	q := Query{
+		Page: v.page, Grouping: v.grouping, Key: v.key, Order: v.orders[v.page], Filter: ParseFilter(v.filters[v.page]),
+		Socket: v.socket, Limit: v.lineLimit(),
 	}
-	if v.question == nil || !v.question.same(&q) {
-		v.question = &q
+	if v.query == nil || !v.query.equals(&q) {
+		v.query = &q
 	}
-	return v.question
+	return v.query
 }
 
-// most is how many lines are wanted: some screens more than are seen, in steps.
-func (v *View) most() int {
+// lineLimit returns how many lines are wanted: some screens more than are seen, in steps.
+func (v *View) lineLimit() int {
 	const step = 256
-	if !v.table() {
+	if !v.isTable() {
 		return 0
 	}
-	return (v.at[v.page].cursor/step + 2) * step
+	return (v.positions[v.page].cursor/step + 2) * step
 }
 
-func (q *Question) same(o *Question) bool {
+func (q *Query) equals(o *Query) bool {
 	return q.Page == o.Page && q.Grouping == o.Grouping && q.Key == o.Key && q.Order == o.Order &&
-		q.Socket == o.Socket && q.Most == o.Most && q.Match.same(o.Match)
+		q.Socket == o.Socket && q.Limit == o.Limit && q.Filter.equals(o.Filter)
 }
 
-// Press takes a key, with the picture that the user sees. It reports whether top is to end.
-func (v *View) Press(key rune, p *Picture) (quit bool) {
+// Press takes a key, with the snapshot that the user sees. It reports whether top is to end.
+func (v *View) Press(key rune, p *Snapshot) (quit bool) {
 	v.Notice = ""
 	if v.typing {
 		v.typeFilter(key)
@@ -92,100 +92,100 @@ func (v *View) Press(key rune, p *Picture) (quit bool) {
 	case 'q':
 		return true
 	case KeyUp, 'k':
-		v.move(-1, p)
+		v.moveCursor(-1, p)
 	case KeyDown, 'j':
-		v.move(1, p)
+		v.moveCursor(1, p)
 	case KeyPageUp:
-		v.move(-v.Height/2, p)
+		v.moveCursor(-v.Height/2, p)
 	case KeyPageDown:
-		v.move(v.Height/2, p)
+		v.moveCursor(v.Height/2, p)
 	case KeyHome:
-		v.move(-v.at[v.page].cursor, p)
+		v.moveCursor(-v.positions[v.page].cursor, p)
 	case KeyEnd:
-		v.move(max(p.Total, farthest), p)
+		v.moveCursor(max(p.Total, pastAnyText), p)
 	case KeyEnter, KeyRight:
-		v.open(p)
+		v.openSelected(p)
 	case KeyEscape, KeyBackspace, KeyLeft:
-		v.leave()
+		v.goBack()
 	default:
-		v.choose(key)
+		v.pressViewKey(key)
 	}
 	return false
 }
 
-// choose takes the keys that choose what is shown, and how.
-func (v *View) choose(key rune) {
+// pressViewKey takes the keys that choose what is shown, and how.
+func (v *View) pressViewKey(key rune) {
 	switch key {
 	case 'g':
-		if v.page == Groups {
-			v.grouping = (v.grouping + 1) % groupings
+		if v.page == PageGroups {
+			v.grouping = (v.grouping + 1) % groupingCount
 		}
-		v.turn(Groups)
-		v.at[Groups] = place{}
+		v.turnTo(PageGroups)
+		v.positions[PageGroups] = position{}
 	case 'a':
 		v.key = nil
-		v.turn(Connections)
+		v.turnTo(PageConnections)
 	case 's':
-		v.sort()
+		v.sortByNext()
 	case 'r':
-		v.orders[v.page].Reverse = v.table() && !v.orders[v.page].Reverse
+		v.orders[v.page].Reverse = v.isTable() && !v.orders[v.page].Reverse
 	case '/':
-		v.typing = v.table()
+		v.typing = v.isTable()
 	case ' ':
 		v.Frozen = !v.Frozen
 	case 'f':
-		v.turn(Findings)
+		v.turnTo(PageFindings)
 	case '?':
-		v.turn(Help)
+		v.turnTo(PageHelp)
 	}
 }
 
-// turn turns to a page. One that was turned from before is gone back to.
-func (v *View) turn(to Page) {
+// turnTo turns to a page, or goes back to it if it was shown before.
+func (v *View) turnTo(to Page) {
 	if to == v.page {
 		return
 	}
-	for i, p := range v.back {
+	for i, p := range v.history {
 		if p == to {
-			v.back, v.page = v.back[:i], to
+			v.history, v.page = v.history[:i], to
 			return
 		}
 	}
-	v.back = append(v.back, v.page)
-	v.page, v.at[to] = to, place{}
+	v.history = append(v.history, v.page)
+	v.page, v.positions[to] = to, position{}
 }
 
-// leave goes back, or takes the filter away where there is no page before.
-func (v *View) leave() {
-	if n := len(v.back); n > 0 {
-		v.page, v.back = v.back[n-1], v.back[:n-1]
+// goBack goes back, or takes the filter away where there is no page before.
+func (v *View) goBack() {
+	if n := len(v.history); n > 0 {
+		v.page, v.history = v.history[n-1], v.history[:n-1]
 		return
 	}
 	v.filters[v.page] = ""
 }
 
-// open opens what is under the cursor.
-func (v *View) open(p *Picture) {
-	at := v.at[v.page]
+// openSelected opens what is under the cursor.
+func (v *View) openSelected(p *Snapshot) {
+	at := v.positions[v.page]
 	switch {
-	case v.awaits(p) || at.cursor >= p.lines():
-	case v.page == Groups:
+	case v.differsFrom(p) || at.cursor >= p.cursorLines():
+	case v.page == PageGroups:
 		key := p.Groups[at.cursor].Key
 		v.key = &key
-		v.filters[Connections] = ""
-		v.turn(Connections)
-	case v.page == Connections:
+		v.filters[PageConnections] = ""
+		v.turnTo(PageConnections)
+	case v.page == PageConnections:
 		v.socket = p.Connections[at.cursor].Socket
-		v.turn(OneLife)
+		v.turnTo(PageLife)
 	}
 }
 
-func (v *View) sort() {
+func (v *View) sortByNext() {
 	o := &v.orders[v.page]
 	switch v.page {
-	case Groups:
+	case PageGroups:
 		*o = Order{Column: (o.Column + 1) % len(groupOrders)}
-	case Connections:
+	case PageConnections:
 		*o = Order{Column: (o.Column + 1) % len(connectionOrders)}
 	}
 }
@@ -201,85 +201,85 @@ func (v *View) typeFilter(key rune) {
 	case key == KeyBackspace:
 		_, size := utf8.DecodeLastRuneInString(*filter)
 		*filter = (*filter)[:len(*filter)-size]
-	case key > 0 && unicode.IsPrint(key) && len(*filter) < filterLongest:
+	case key > 0 && unicode.IsPrint(key) && len(*filter) < longestFilter:
 		*filter += string(key)
 	}
-	v.at[v.page] = place{}
+	v.positions[v.page] = position{}
 }
 
-// lines is how many lines a page has that the cursor can be on.
-func (p *Picture) lines() int {
+// cursorLines returns how many lines a page has that the cursor can be on.
+func (p *Snapshot) cursorLines() int {
 	switch p.Page {
-	case Groups:
+	case PageGroups:
 		return len(p.Groups)
-	case Connections:
+	case PageConnections:
 		return len(p.Connections)
 	}
 	return 0
 }
 
-// awaits reports whether a picture is of something else than the view shows.
-func (v *View) awaits(p *Picture) bool {
-	return p.Page != v.page || p.Grouping != v.grouping || v.page == Connections && p.Key != v.key ||
-		v.page == OneLife && p.Socket != v.socket
+// differsFrom reports whether a snapshot is of something else than the view shows.
+func (v *View) differsFrom(p *Snapshot) bool {
+	return p.Page != v.page || p.Grouping != v.grouping || v.page == PageConnections && p.Key != v.key ||
+		v.page == PageLife && p.Socket != v.socket
 }
 
-// table reports whether the page has lines that the cursor can be on. The others are text, of which
-// the cursor is the first line that is seen.
-func (v *View) table() bool { return v.page == Groups || v.page == Connections }
+// isTable reports whether the page has lines that the cursor can be on. The others are text, of
+// which the cursor is the first line that is seen.
+func (v *View) isTable() bool { return v.page == PageGroups || v.page == PageConnections }
 
-// farthest is more lines than any text has.
-const farthest = 1 << 20
+// pastAnyText is more lines than any text has.
+const pastAnyText = 1 << 20
 
-// move moves the cursor, and notes what it is on.
-func (v *View) move(by int, p *Picture) {
-	at := &v.at[v.page]
-	if !v.table() {
+// moveCursor moves the cursor, and notes what it is on.
+func (v *View) moveCursor(by int, p *Snapshot) {
+	at := &v.positions[v.page]
+	if !v.isTable() {
 		at.cursor = max(0, at.cursor+by)
 		return
 	}
-	if v.awaits(p) {
+	if v.differsFrom(p) {
 		return
 	}
 	at.cursor = max(0, min(at.cursor+by, p.Total-1))
 	at.key, at.socket = Key{}, 0
 	switch {
 	case at.cursor == 0:
-		*at = place{}
-	case at.cursor >= p.lines(): // they are to come
-	case v.page == Groups:
+		*at = position{}
+	case at.cursor >= p.cursorLines(): // they are to come
+	case v.page == PageGroups:
 		at.key = p.Groups[at.cursor].Key
-	case v.page == Connections:
+	case v.page == PageConnections:
 		at.socket = p.Connections[at.cursor].Socket
 	}
 }
 
-// Follow keeps the cursor on what it was on, in a new picture. On the first line it stays
+// FollowCursor keeps the cursor on what it was on, in a new snapshot. On the first line it stays
 // there.
-func (v *View) Follow(p *Picture) {
-	at := &v.at[v.page]
-	if !v.table() || v.awaits(p) || at.cursor == 0 || at.cursor >= p.lines() && p.lines() < p.Total {
+func (v *View) FollowCursor(p *Snapshot) {
+	at := &v.positions[v.page]
+	if !v.isTable() || v.differsFrom(p) || at.cursor == 0 || at.cursor >= p.cursorLines() && p.cursorLines() < p.Total {
 		return
 	}
-	for i := range p.lines() {
-		if v.page == Groups && p.Groups[i].Key == at.key || v.page == Connections && p.Connections[i].Socket == at.socket {
+	for i := range p.cursorLines() {
+		if v.page == PageGroups && p.Groups[i].Key == at.key || v.page == PageConnections && p.Connections[i].Socket == at.socket {
 			at.cursor = i
 			return
 		}
 	}
-	at.cursor = max(0, min(at.cursor, p.lines()-1))
+	at.cursor = max(0, min(at.cursor, p.cursorLines()-1))
 }
 
-// window moves the part of a page that is seen so that the cursor is in it, and returns its
+// scrollToCursor moves the part of a page that is seen so that the cursor is in it, and returns its
 // first line.
-func (v *View) window(lines, height int) int {
-	at := &v.at[v.page]
+func (v *View) scrollToCursor(lines, height int) int {
+	at := &v.positions[v.page]
 	at.top = max(at.top, at.cursor-height+1)
 	at.top = max(0, min(at.top, at.cursor, lines-height))
 	return at.top
 }
 
-func (m Match) same(o Match) bool {
+func (m Filter) equals(o Filter) bool {
 	if len(m.words) != len(o.words) {
 		return false
 	}
@@ -291,8 +291,8 @@ func (m Match) same(o Match) bool {
 	return true
 }
 
-// typed is the filter as it is shown.
-func (v *View) typed() string {
+// filterText returns the filter as it is shown.
+func (v *View) filterText() string {
 	if v.typing {
 		return v.filters[v.page] + "_"
 	}

@@ -18,15 +18,15 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
 
-// played is a watch that saw the scripted trace, at the pace of its own times.
+// played is a collector that saw the scripted trace, at the pace of its own times.
 type played struct {
-	*top.Watch
+	*top.Collector
 	now event.Time
 }
 
 func play() *played {
 	p := &played{now: tracetest.When(0)}
-	p.Watch = top.NewWatch(func() event.Time { return p.now })
+	p.Collector = top.NewCollector(func() event.Time { return p.now })
 	if err := tracetest.Play(p); err != nil {
 		panic(err)
 	}
@@ -44,44 +44,44 @@ func (p *played) Transition(t *event.Transition, s conn.Step) {
 		p.Flush()
 	}
 	p.now = max(p.now, t.Time)
-	p.Watch.Transition(t, s)
+	p.Collector.Transition(t, s)
 }
 
 var _ pipeline.Sink = (*played)(nil)
 
-// user looks at a watch, and presses keys.
+// user looks at a collector, and presses keys.
 type user struct {
-	watch   *played
-	view    *top.View
-	picture *top.Picture
+	collector *played
+	view      *top.View
+	snapshot  *top.Snapshot
 }
 
 func newUser(width, height int) *user {
-	u := &user{watch: play(), view: top.NewView(width, height)}
+	u := &user{collector: play(), view: top.NewView(width, height)}
 	u.look()
 	return u
 }
 
-// look gets the picture that the view asks for.
+// look gets the snapshot that the view asks for.
 func (u *user) look() {
-	u.watch.Ask(u.view.Question())
-	u.watch.Flush()
-	u.picture = <-u.watch.Pictures()
-	u.view.Follow(u.picture)
+	u.collector.SetQuery(u.view.Query())
+	u.collector.Flush()
+	u.snapshot = <-u.collector.Snapshots()
+	u.view.FollowCursor(u.snapshot)
 }
 
 func (u *user) press(keys ...rune) (quit bool) {
 	for _, k := range keys {
-		before := u.view.Question()
-		quit = u.view.Press(k, u.picture)
-		if u.view.Question() != before {
+		before := u.view.Query()
+		quit = u.view.Press(k, u.snapshot)
+		if u.view.Query() != before {
 			u.look()
 		}
 	}
 	return quit
 }
 
-func (u *user) lines() []top.Line { return top.Draw(u.view, u.picture, time.UTC) }
+func (u *user) lines() []top.Line { return top.Draw(u.view, u.snapshot, time.UTC) }
 
 func (u *user) screen() string {
 	var b strings.Builder
@@ -249,17 +249,17 @@ func TestTheCursorFollows(t *testing.T) {
 	}
 }
 
-// TestTheQuestionStays wants a text to be scrolled without another question: nobody asks it.
-func TestTheQuestionStays(t *testing.T) {
+// TestTheQueryStays wants a text to be scrolled without another query: nobody asks it.
+func TestTheQueryStays(t *testing.T) {
 	t.Parallel()
 	u := newUser(80, 24)
 	u.press('?')
-	before := u.view.Question()
+	before := u.view.Query()
 	for _, key := range []rune{top.KeyEnd, top.KeyUp, top.KeyHome, top.KeyPageDown} {
-		u.view.Press(key, u.picture)
+		u.view.Press(key, u.snapshot)
 		u.lines()
-		if u.view.Question() != before {
-			t.Errorf("key %d changes the question", key)
+		if u.view.Query() != before {
+			t.Errorf("key %d changes the query", key)
 		}
 	}
 }
