@@ -96,7 +96,7 @@ func newActCommand(app *app, role conn.Role) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: role.String(), Short: "Play the " + role.String() + " of the demo", Hidden: true, Args: refuseArguments,
 		RunE: func(*cobra.Command, []string) error {
-			return demo.Act(role, reuseaddr, os.Stdin, app.stdout)
+			return demo.RunActor(role, reuseaddr, os.Stdin, app.stdout)
 		},
 	}
 	cmd.Flags().BoolVar(&reuseaddr, demo.FlagReuseaddr, false, "set SO_REUSEADDR")

@@ -39,8 +39,8 @@ func (e CallError) Error() string {
 // Unwrap returns the error number.
 func (e CallError) Unwrap() error { return e.Errno }
 
-// called gives an error the name of the system call.
-func called(call string, err error) error {
+// nameCall gives an error the name of the system call.
+func nameCall(call string, err error) error {
 	var errno unix.Errno
 	if errors.As(err, &errno) {
 		return CallError{call, errno}
@@ -48,12 +48,12 @@ func called(call string, err error) error {
 	return err
 }
 
-// Act plays a role in the process that the demo started for it: it does what each
+// RunActor plays a role in the process that the demo started for it: it does what each
 // line of in orders, and answers it with a line on out. It returns at the end of in.
 //
 // The sockets are made by plain system calls: package net would set SO_REUSEADDR, and
 // listen on MPTCP.
-func Act(role conn.Role, reuseaddr bool, in io.Reader, out io.Writer) error {
+func RunActor(role conn.Role, reuseaddr bool, in io.Reader, out io.Writer) error {
 	// The name of the main thread is the one that a trace shows.
 	if err := os.WriteFile("/proc/self/comm", []byte(role.String()), 0); err != nil {
 		return fmt.Errorf("name the %s: %w", role, err)
@@ -61,7 +61,7 @@ func Act(role conn.Role, reuseaddr bool, in io.Reader, out io.Writer) error {
 	a := &actor{reuseaddr: reuseaddr}
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
-		if _, err := fmt.Fprintln(out, answer(a.obey(lines.Text()))); err != nil {
+		if _, err := fmt.Fprintln(out, formatAnswer(a.carryOut(lines.Text()))); err != nil {
 			return err
 		}
 	}
@@ -75,7 +75,8 @@ type actor struct {
 	connection int
 }
 
-func (a *actor) obey(order string) error {
+// carryOut does what an order says.
+func (a *actor) carryOut(order string) error {
 	switch order {
 	case orderListen:
 		return a.listen()
@@ -84,14 +85,14 @@ func (a *actor) obey(order string) error {
 	case orderAccept:
 		return a.accept()
 	case orderClose:
-		return called("close", unix.Close(a.connection))
+		return nameCall("close", unix.Close(a.connection))
 	}
 	return fmt.Errorf("unknown order %q", order)
 }
 
 func socket() (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
-	return fd, called("socket", err)
+	return fd, nameCall("socket", err)
 }
 
 func (a *actor) listen() (err error) {
@@ -100,25 +101,25 @@ func (a *actor) listen() (err error) {
 	}
 	if a.reuseaddr {
 		if err := unix.SetsockoptInt(a.listener, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-			return called("setsockopt", err)
+			return nameCall("setsockopt", err)
 		}
 	}
 	if err := unix.Bind(a.listener, serverSockaddr()); err != nil {
-		return called("bind", err)
+		return nameCall("bind", err)
 	}
-	return called("listen", unix.Listen(a.listener, 1))
+	return nameCall("listen", unix.Listen(a.listener, 1))
 }
 
 func (a *actor) connect() (err error) {
 	if a.connection, err = socket(); err != nil {
 		return err
 	}
-	return called("connect", unix.Connect(a.connection, serverSockaddr()))
+	return nameCall("connect", unix.Connect(a.connection, serverSockaddr()))
 }
 
 func (a *actor) accept() (err error) {
 	a.connection, _, err = unix.Accept4(a.listener, unix.SOCK_CLOEXEC)
-	return called("accept", err)
+	return nameCall("accept", err)
 }
 
 func serverSockaddr() unix.Sockaddr {
@@ -129,7 +130,8 @@ func serverSockaddr() unix.Sockaddr {
 // answered by the error number and the system call: "98 bind".
 const done = "done"
 
-func answer(err error) string {
+// formatAnswer writes how an order ended as a line of the answer.
+func formatAnswer(err error) string {
 	var failed CallError
 	switch {
 	case err == nil:
@@ -140,6 +142,7 @@ func answer(err error) string {
 	return err.Error()
 }
 
+// parseAnswer reads such a line.
 func parseAnswer(line string) error {
 	line = strings.TrimSuffix(line, "\n")
 	if line == done {

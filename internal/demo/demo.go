@@ -54,7 +54,7 @@ func Run(ctx context.Context, o Options) error {
 		cancel(err)
 		traced <- err
 	}()
-	err := d.play(ctx, ready)
+	err := d.playScenes(ctx, ready)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx) // whatever fails then fails for that reason
 	}
@@ -87,20 +87,20 @@ func (d *demo) trace(ctx context.Context, ready chan<- struct{}) error {
 	}, d.Text.Clock, out)
 }
 
-// play plays the scenes, each in a lab of its own. To follow TIME_WAIT to its end,
+// playScenes plays the scenes, each in a lab of its own. To follow TIME_WAIT to its end,
 // the first scene's stays until the others are over.
-func (d *demo) play(ctx context.Context, ready <-chan struct{}) error {
+func (d *demo) playScenes(ctx context.Context, ready <-chan struct{}) error {
 	select {
 	case <-ready:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if err := d.stage.say(introduce); err != nil {
+	if err := d.stage.write(writeIntroduction); err != nil {
 		return err
 	}
 	var first *performance
 	for i, s := range scenes {
-		p, err := d.perform(ctx, i, s)
+		p, err := d.performScene(ctx, i, s)
 		if err != nil {
 			return fmt.Errorf("scene %d: %w", i+1, err)
 		}
@@ -112,23 +112,25 @@ func (d *demo) play(ctx context.Context, ready <-chan struct{}) error {
 		}
 	}
 	if d.Follow {
-		if err := d.follow(first); err != nil {
+		if err := d.followTimeWait(first); err != nil {
 			return fmt.Errorf("the end of TIME_WAIT: %w", err)
 		}
 	}
-	return d.stage.say(d.dismiss)
+	return d.stage.write(d.writeFarewell)
 }
 
-func introduce(n *narrator) {
-	n.text(fmt.Sprintf("Two hosts in network namespaces of this machine, joined by veth: the server is %s, "+
+// writeIntroduction says what the demo plays.
+func writeIntroduction(n *narrator) {
+	n.writeText(fmt.Sprintf("Two hosts in network namespaces of this machine, joined by veth: the server is %s, "+
 		"the client %s. They close a connection in three ways, and each time the server starts again: "+
 		"may it bind its port?", serverAddr, clientAddr))
 }
 
-func (d *demo) dismiss(n *narrator) {
-	n.line("")
+// writeFarewell says what can be done next.
+func (d *demo) writeFarewell(n *narrator) {
+	n.writeLine("")
 	if !d.Follow {
-		n.text("To wait until a TIME_WAIT has run out: tcptrace demo --follow")
+		n.writeText("To wait until a TIME_WAIT has run out: tcptrace demo --follow")
 	}
-	n.text("To trace a server of your own: tcptrace --port PORT")
+	n.writeText("To trace a server of your own: tcptrace --port PORT")
 }

@@ -16,7 +16,7 @@ import (
 
 // outcome is how a scene ended: what the trace showed, and what bind() did.
 type outcome struct {
-	seen
+	observation
 	scene scene
 	bind  error // nil, or EADDRINUSE
 }
@@ -28,15 +28,15 @@ var errDisagree = errors.New("the trace and the programs disagree")
 func (o *outcome) check() error {
 	refused := errors.Is(o.bind, unix.EADDRINUSE)
 	switch {
-	case o.first != o.scene.first:
-		return fmt.Errorf("%w: the %s closed first, the trace says %q", errDisagree, o.scene.first, o.first)
+	case o.firstToClose != o.scene.firstToClose:
+		return fmt.Errorf("%w: the %s closed first, the trace says %q", errDisagree, o.scene.firstToClose, o.firstToClose)
 	case o.holder == 0:
 		return fmt.Errorf("%w: one side must go to TIME_WAIT, the trace shows none", errDisagree)
-	case refused && !o.holds():
+	case refused && !o.portIsHeld():
 		return fmt.Errorf("%w: the trace shows nothing that holds the port, bind() says that it is in use", errDisagree)
 	case refused && o.scene.reuseaddr:
 		return fmt.Errorf("%w: both sockets set SO_REUSEADDR, bind() says that the port is in use", errDisagree)
-	case !refused && o.holds() && !o.scene.reuseaddr:
+	case !refused && o.portIsHeld() && !o.scene.reuseaddr:
 		return fmt.Errorf("%w: the trace shows TIME_WAIT on the port, bind() passed", errDisagree)
 	}
 	return nil
@@ -49,23 +49,24 @@ type explanation struct {
 	zone  *time.Location
 }
 
-func (e explanation) tell(n *narrator) {
-	n.line("")
-	n.point("Closed first", e.closedFirst())
-	n.point("TIME_WAIT", e.timeWait())
-	n.point("bind()", e.bound())
-	n.point("What to do", e.advice())
-	if e.gaps {
-		n.point("Note", "Events were lost while this scene was traced: a line above is missing.")
+// write writes the explanation, point by point.
+func (e explanation) write(n *narrator) {
+	n.writeLine("")
+	n.writePoint("Closed first", e.closingWords())
+	n.writePoint("TIME_WAIT", e.timeWaitWords())
+	n.writePoint("bind()", e.bindWords())
+	n.writePoint("What to do", e.adviceWords())
+	if e.hasGaps {
+		n.writePoint("Note", "Events were lost while this scene was traced: a line above is missing.")
 	}
 }
 
-func (e explanation) closedFirst() string {
+func (e explanation) closingWords() string {
 	return fmt.Sprintf("The %s: process %s/%d %s.",
-		e.first, text.Printable(e.closer.Comm), e.closer.PID, acts[e.mechanism])
+		e.firstToClose, text.Printable(e.closer.Comm), e.closer.PID, actWords[e.mechanism])
 }
 
-var acts = map[event.Mechanism]string{
+var actWords = map[event.Mechanism]string{
 	event.MechanismClose:    "called close()",
 	event.MechanismShutdown: "called shutdown()",
 	event.MechanismExit:     "exited",
@@ -73,32 +74,32 @@ var acts = map[event.Mechanism]string{
 	0:                       "closed it",
 }
 
-func (e explanation) timeWait() string {
+func (e explanation) timeWaitWords() string {
 	words := fmt.Sprintf("On the %s, because it closed first. %s is held for %.0f s, until %s",
-		e.holder, e.held, e.until.Sub(e.since).Seconds(), e.time(e.until))
+		e.holder, e.heldAddr, e.until.Sub(e.since).Seconds(), e.clockTime(e.until))
 	if e.holder == conn.Server {
 		return words + ", although no process has it open."
 	}
 	return words + fmt.Sprintf(". On the server nothing is left of the connection: port %d is free.", serverAddr.Port())
 }
 
-func (e explanation) bound() string {
+func (e explanation) bindWords() string {
 	const rule = "Linux lets bind() pass over TIME_WAIT only if BOTH the old socket and the new one set SO_REUSEADDR"
 	switch {
 	case e.bind != nil:
 		return "Failed: " + rule + ". Here neither did."
-	case e.holds():
+	case e.portIsHeld():
 		return "Worked, in spite of TIME_WAIT: " + rule + ". Here both did."
 	}
 	return "Worked at once: no socket on the server is in its way, so that no option is needed."
 }
 
-func (e explanation) advice() string {
+func (e explanation) adviceWords() string {
 	switch {
 	case e.bind != nil:
 		return "Set SO_REUSEADDR before bind(), each time the server starts. It is too late for this " +
-			"connection, whose socket did not have it: wait until " + e.time(e.until) + ", or take another port."
-	case e.holds():
+			"connection, whose socket did not have it: wait until " + e.clockTime(e.until) + ", or take another port."
+	case e.portIsHeld():
 		return "Set SO_REUSEADDR on every listening socket before bind(). It is safe: a port that " +
 			"another server listens on stays refused."
 	}
@@ -106,23 +107,23 @@ func (e explanation) advice() string {
 		"a port that the client does not need again: its next connection gets another."
 }
 
-// announceEnd says what is left to wait for.
-func (e explanation) announceEnd(n *narrator) {
-	n.title("The TIME_WAIT of scene 1 runs out")
-	n.line("")
-	n.text(fmt.Sprintf("%s is held until %s. A server tries to bind it all the same.", e.held, e.time(e.until)))
-	n.line("")
+// writeWait says what is left to wait for.
+func (e explanation) writeWait(n *narrator) {
+	n.writeTitle("The TIME_WAIT of scene 1 runs out")
+	n.writeLine("")
+	n.writeText(fmt.Sprintf("%s is held until %s. A server tries to bind it all the same.", e.heldAddr, e.clockTime(e.until)))
+	n.writeLine("")
 }
 
-// tellEnd says when the port was free.
-func (e explanation) tellEnd(n *narrator) {
-	n.line("")
-	n.point("TIME_WAIT", fmt.Sprintf("Over at %s, after %.1f s: bind() works again.",
-		e.time(e.released), e.released.Sub(e.since).Seconds()))
+// writeEnd says when the port was free.
+func (e explanation) writeEnd(n *narrator) {
+	n.writeLine("")
+	n.writePoint("TIME_WAIT", fmt.Sprintf("Over at %s, after %.1f s: bind() works again.",
+		e.clockTime(e.released), e.released.Sub(e.since).Seconds()))
 }
 
 const clockFormat = "15:04:05.0"
 
-func (e explanation) time(t event.Time) string {
+func (e explanation) clockTime(t event.Time) string {
 	return e.clock.Wall(t).In(e.zone).Format(clockFormat)
 }

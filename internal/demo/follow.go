@@ -16,18 +16,18 @@ import (
 const (
 	// tryEvery is how often a server tries to bind while TIME_WAIT lasts.
 	tryEvery = 10 * time.Second
-	// lastTry is how long before the end of TIME_WAIT it tries for the last time.
-	lastTry = time.Second
+	// lastTryBefore is how long before the end of TIME_WAIT it tries for the last time.
+	lastTryBefore = time.Second
 )
 
-// follow stays until the TIME_WAIT that a scene has left behind has run out: until
+// followTimeWait stays until the TIME_WAIT that a scene has left behind has run out: until
 // then a new server's bind() must fail, from then on it must pass.
-func (d *demo) follow(p *performance) error {
-	e := d.explanation(&outcome{seen: p.view.now()})
-	p.say(e.announceEnd)
-	p.try(func() error { return p.tryUntil(e) })
-	p.say(d.stage.head)
-	p.try(func() error { return p.awaitEnd(e.until) })
+func (d *demo) followTimeWait(p *performance) error {
+	e := d.explanation(&outcome{observation: p.labView.observed()})
+	p.say(e.writeWait)
+	p.attempt(func() error { return p.bindUntilEnd(e) })
+	p.say(d.stage.writeHead)
+	p.attempt(func() error { return p.awaitEnd(e.until) })
 	p.restart()
 	if p.err != nil {
 		return p.err
@@ -35,8 +35,8 @@ func (d *demo) follow(p *performance) error {
 	if p.bind != nil {
 		return fmt.Errorf("%w: the trace shows the end of TIME_WAIT, %w", errDisagree, p.bind)
 	}
-	e.seen = p.view.now()
-	return d.stage.say(e.tellEnd)
+	e.observation = p.labView.observed()
+	return d.stage.write(e.writeEnd)
 }
 
 // awaitEnd waits for the end that the trace foretold.
@@ -44,20 +44,20 @@ func (p *performance) awaitEnd(foretold event.Time) error {
 	if err := sleep(p.ctx, foretold.Sub(host.Now())); err != nil {
 		return err
 	}
-	err := p.view.await(p.ctx, func(s *seen) bool { return s.released != 0 })
+	err := p.labView.await(p.ctx, func(s *observation) bool { return s.released != 0 })
 	if err != nil && p.ctx.Err() == nil {
 		return fmt.Errorf("%v after it was foretold: %w", host.Now().Sub(foretold), err)
 	}
 	return err
 }
 
-// tryUntil has servers try to bind until shortly before the end of TIME_WAIT.
-func (p *performance) tryUntil(e explanation) error {
+// bindUntilEnd has servers try to bind until shortly before the end of TIME_WAIT.
+func (p *performance) bindUntilEnd(e explanation) error {
 	for {
-		if err := p.tryBind(e.until.Sub(host.Now())); err != nil {
+		if err := p.bindMustFail(e.until.Sub(host.Now())); err != nil {
 			return err
 		}
-		left := e.until.Sub(host.Now()) - lastTry
+		left := e.until.Sub(host.Now()) - lastTryBefore
 		if left <= 0 {
 			return nil
 		}
@@ -67,9 +67,9 @@ func (p *performance) tryUntil(e explanation) error {
 	}
 }
 
-// tryBind has a server try to bind, which must fail.
-func (p *performance) tryBind(left time.Duration) error {
-	before := p.view.now().failed
+// bindMustFail has a server try to bind, which must fail.
+func (p *performance) bindMustFail(left time.Duration) error {
+	before := p.labView.observed().failedCalls
 	err := p.startServer()
 	if err == nil {
 		return fmt.Errorf("%w: bind() passed %v before the end of TIME_WAIT", errDisagree, left)
@@ -77,7 +77,7 @@ func (p *performance) tryBind(left time.Duration) error {
 	if !errors.Is(err, unix.EADDRINUSE) {
 		return err
 	}
-	if err := p.view.await(p.ctx, func(s *seen) bool { return s.failed > before }); err != nil {
+	if err := p.labView.await(p.ctx, func(s *observation) bool { return s.failedCalls > before }); err != nil {
 		return err
 	}
 	return p.server.exit()

@@ -41,9 +41,9 @@ func newLab(ctx context.Context) (*lab, error) {
 		return nil, fmt.Errorf("the client's host: %w", err)
 	}
 	l := &lab{server, client}
-	if err := l.join(ctx); err != nil {
+	if err := l.joinHosts(ctx); err != nil {
 		l.close()
-		return nil, fmt.Errorf("join the two hosts: %w", permission(err))
+		return nil, fmt.Errorf("join the two hosts: %w", explainPermission(err))
 	}
 	return l, nil
 }
@@ -53,9 +53,9 @@ func (l *lab) close() {
 	l.server.close()
 }
 
-// join lays a cable from host to host. It carries once both ends are up, so that
+// joinHosts connects the two hosts by a veth pair. It carries once both ends are up, so that
 // the wait comes last.
-func (l *lab) join(ctx context.Context) error {
+func (l *lab) joinHosts(ctx context.Context) error {
 	if err := l.server.do(func() error { return addVeth(l.client) }); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (l *lab) join(ctx context.Context) error {
 		node *node
 		addr netip.Addr
 	}{{l.server, serverAddr.Addr()}, {l.client, clientAddr}} {
-		if err := end.node.do(func() error { return setUp(end.addr) }); err != nil {
+		if err := end.node.do(func() error { return setUpLinks(end.addr) }); err != nil {
 			return err
 		}
 	}
@@ -84,8 +84,8 @@ func addVeth(other *node) error {
 	return nil
 }
 
-// setUp gives this thread's host its address, and sets its links up.
-func setUp(addr netip.Addr) error {
+// setUpLinks gives this thread's host its address, and sets its links up.
+func setUpLinks(addr netip.Addr) error {
 	link, err := netlink.LinkByName(linkName)
 	if err != nil {
 		return fmt.Errorf("find the link: %w", err)

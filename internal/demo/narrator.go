@@ -16,8 +16,8 @@ const (
 	red   = "\x1b[31m"
 	green = "\x1b[32m"
 
-	// readable is the longest line of running text: longer ones are hard to follow.
-	readable = 100
+	// readableWidth is the longest line of running text: longer ones are hard to follow.
+	readableWidth = 100
 	// labelWidth is the column in which the words of a point begin.
 	labelWidth = len("  Closed first  ")
 )
@@ -29,47 +29,47 @@ type narrator struct {
 	color bool
 }
 
-// title begins a scene.
-func (n *narrator) title(words string) {
-	fmt.Fprintf(n.w, "\n%s\n", n.strong(words))
+// writeTitle begins a scene.
+func (n *narrator) writeTitle(words string) {
+	fmt.Fprintf(n.w, "\n%s\n", n.emphasize(words))
 }
 
-// step announces what happens next.
-func (n *narrator) step(words string) {
-	fmt.Fprintf(n.w, "%s\n", n.strong("> "+words))
+// writeStep announces what happens next.
+func (n *narrator) writeStep(words string) {
+	fmt.Fprintf(n.w, "%s\n", n.emphasize("> "+words))
 }
 
-// line writes one line.
-func (n *narrator) line(words string) { fmt.Fprintln(n.w, words) }
+// writeLine writes one line.
+func (n *narrator) writeLine(words string) { fmt.Fprintln(n.w, words) }
 
-// text writes a paragraph.
-func (n *narrator) text(words string) {
+// writeText writes a paragraph.
+func (n *narrator) writeText(words string) {
 	for _, line := range text.Wrap(words, n.width) {
-		n.line(line)
+		n.writeLine(line)
 	}
 }
 
-// point writes a paragraph beside its label.
-func (n *narrator) point(label, words string) {
-	head := "  " + n.strong(label) + strings.Repeat(" ", labelWidth-2-len(label))
+// writePoint writes a paragraph next to its label.
+func (n *narrator) writePoint(label, words string) {
+	head := "  " + n.emphasize(label) + strings.Repeat(" ", labelWidth-2-len(label))
 	for _, line := range text.Wrap(words, n.width-labelWidth) {
-		n.line(head + line)
+		n.writeLine(head + line)
 		head = strings.Repeat(" ", labelWidth)
 	}
 }
 
-// result writes what a server said of its bind().
-func (n *narrator) result(err error) {
+// writeBindResult writes what a server said of its bind().
+func (n *narrator) writeBindResult(err error) {
 	if err != nil {
-		n.line(n.paint(bold+red, err.Error()))
+		n.writeLine(n.withColor(bold+red, err.Error()))
 		return
 	}
-	n.line(n.paint(bold+green, "bind: OK"))
+	n.writeLine(n.withColor(bold+green, "bind: OK"))
 }
 
-func (n *narrator) strong(words string) string { return n.paint(bold, words) }
+func (n *narrator) emphasize(words string) string { return n.withColor(bold, words) }
 
-func (n *narrator) paint(color, words string) string {
+func (n *narrator) withColor(color, words string) string {
 	if !n.color {
 		return words
 	}

@@ -30,15 +30,15 @@ type node struct {
 func newNode() (*node, error) {
 	n := &node{calls: make(chan func())}
 	entered := make(chan error)
-	go n.live(entered)
+	go n.runThread(entered)
 	return n, <-entered
 }
 
-// live is the life of the thread. It also has to outlive the programs that it
+// runThread runs the calls in the thread, as long as the node lives. It also has to outlive the programs that it
 // starts: they die with it (prctl(2), PR_SET_PDEATHSIG).
-func (n *node) live(entered chan<- error) {
+func (n *node) runThread(entered chan<- error) {
 	runtime.LockOSThread()
-	err := n.enter()
+	err := n.enterNamespace()
 	entered <- err
 	if err != nil {
 		return // the thread stays locked, and ends with the goroutine
@@ -48,12 +48,12 @@ func (n *node) live(entered chan<- error) {
 	}
 }
 
-func (n *node) enter() (err error) {
+func (n *node) enterNamespace() (err error) {
 	if n.home, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 		return fmt.Errorf("open the network namespace: %w", err)
 	}
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return permission(fmt.Errorf("make a network namespace: %w", err))
+		return explainPermission(fmt.Errorf("make a network namespace: %w", err))
 	}
 	if n.file, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 		return fmt.Errorf("open the new network namespace: %w", err)
@@ -74,13 +74,13 @@ func (n *node) close() {
 	for _, p := range n.programs {
 		p.kill()
 	}
-	n.calls <- n.leave
+	n.calls <- n.leaveNamespace
 	close(n.calls)
 }
 
-// leave lets the thread go home, where others may use it. If it cannot, it ends with
+// leaveNamespace lets the thread go home, where others may use it. If it cannot, it ends with
 // its goroutine.
-func (n *node) leave() {
+func (n *node) leaveNamespace() {
 	if unix.Setns(int(n.home.Fd()), unix.CLONE_NEWNET) == nil {
 		runtime.UnlockOSThread()
 	}
@@ -97,7 +97,8 @@ func (e notPermitted) Error() string {
 
 func (e notPermitted) Unwrap() []error { return []error{e.error, probe.ErrNotPermitted} }
 
-func permission(err error) error {
+// explainPermission says of an error that a right is missing, if that is its cause.
+func explainPermission(err error) error {
 	if errors.Is(err, unix.EPERM) {
 		return notPermitted{err}
 	}

@@ -24,60 +24,62 @@ type performance struct {
 	ctx            context.Context
 	stage          *stage
 	lab            *lab
-	view           *view
+	labView        *labView
 	server, client *program
 	bind           error // what the new server's bind() said
 	err            error
 }
 
-func (p *performance) play() (*outcome, error) {
-	first, second := p.first, p.first.Other()
-	p.step("The server listens"+p.option()+".", p.startServer, listening)
-	p.step("The client connects.", p.connect, established)
-	p.step(fmt.Sprintf("The %s closes.", first), p.closeEnd(first), func(s *seen) bool {
-		return s.of(first) == tcpstate.FinWait2 && s.of(second) == tcpstate.CloseWait
+// playSteps plays the steps of the scene, and returns how it ended.
+func (p *performance) playSteps() (*outcome, error) {
+	first, second := p.firstToClose, p.firstToClose.Other()
+	p.step("The server listens"+p.optionWords()+".", p.startServer, listenerOpen)
+	p.step("The client connects.", p.connect, bothEstablished)
+	p.step(fmt.Sprintf("The %s closes.", first), p.closeEnd(first), func(s *observation) bool {
+		return s.stateOf(first) == tcpstate.FinWait2 && s.stateOf(second) == tcpstate.CloseWait
 	})
-	p.step(fmt.Sprintf("The %s closes, too.", second), p.closeEnd(second), func(s *seen) bool {
-		return s.of(first) == tcpstate.TimeWait && s.of(second) == tcpstate.Close
+	p.step(fmt.Sprintf("The %s closes, too.", second), p.closeEnd(second), func(s *observation) bool {
+		return s.stateOf(first) == tcpstate.TimeWait && s.stateOf(second) == tcpstate.Close
 	})
-	p.step("The server exits.", p.exitServer, ended)
+	p.step("The server exits.", p.exitServer, listenerClosed)
 	p.restart()
-	o := &outcome{seen: p.view.now(), scene: p.scene, bind: p.bind}
+	o := &outcome{observation: p.labView.observed(), scene: p.scene, bind: p.bind}
 	if p.err != nil {
 		return nil, p.err
 	}
 	return o, o.check()
 }
 
-func listening(s *seen) bool { return s.listener == tcpstate.Listen }
+func listenerOpen(s *observation) bool { return s.listener == tcpstate.Listen }
 
-func established(s *seen) bool {
+func bothEstablished(s *observation) bool {
 	return s.server == tcpstate.Established && s.client == tcpstate.Established
 }
 
-func ended(s *seen) bool { return s.listener == tcpstate.Close }
+func listenerClosed(s *observation) bool { return s.listener == tcpstate.Close }
 
 // step says what happens, has it happen, and waits until the trace has shown it.
-func (p *performance) step(words string, act func() error, shown func(*seen) bool) {
+func (p *performance) step(words string, act func() error, shown func(*observation) bool) {
 	p.announce(words)
-	p.try(act)
+	p.attempt(act)
 	p.await(shown)
-	p.try(func() error { return sleep(p.ctx, stepPause) })
+	p.attempt(func() error { return sleep(p.ctx, stepPause) })
 }
 
 func (p *performance) announce(words string) {
-	p.say(func(n *narrator) { n.step(words) })
+	p.say(func(n *narrator) { n.writeStep(words) })
 }
 
 func (p *performance) say(words func(*narrator)) {
-	p.try(func() error { return p.stage.say(words) })
+	p.attempt(func() error { return p.stage.write(words) })
 }
 
-func (p *performance) await(shown func(*seen) bool) {
-	p.try(func() error { return p.view.await(p.ctx, shown) })
+func (p *performance) await(shown func(*observation) bool) {
+	p.attempt(func() error { return p.labView.await(p.ctx, shown) })
 }
 
-func (p *performance) try(act func() error) {
+// attempt acts, unless something failed before.
+func (p *performance) attempt(act func() error) {
 	if p.err == nil {
 		p.err = act()
 	}
@@ -87,7 +89,7 @@ func (p *performance) startServer() (err error) {
 	if p.server, err = p.newServer(); err != nil {
 		return err
 	}
-	return p.server.ask(orderListen)
+	return p.server.sendOrder(orderListen)
 }
 
 // newServer starts a server, which does nothing yet.
@@ -103,18 +105,18 @@ func (p *performance) connect() (err error) {
 	if p.client, err = p.lab.client.start(p.ctx, conn.Client); err != nil {
 		return err
 	}
-	if err := p.client.ask(orderConnect); err != nil {
+	if err := p.client.sendOrder(orderConnect); err != nil {
 		return err
 	}
-	return p.server.ask(orderAccept)
+	return p.server.sendOrder(orderAccept)
 }
 
 func (p *performance) closeEnd(role conn.Role) func() error {
 	return func() error {
 		if role == conn.Client {
-			return p.client.ask(orderClose)
+			return p.client.sendOrder(orderClose)
 		}
-		return p.server.ask(orderClose)
+		return p.server.sendOrder(orderClose)
 	}
 }
 
@@ -123,8 +125,8 @@ func (p *performance) exitServer() error { return p.server.exit() }
 // restart starts the server again, in a process of its own, and tells what its
 // bind() says.
 func (p *performance) restart() {
-	p.announce("The server starts again" + p.option() + ".")
-	p.try(func() error {
+	p.announce("The server starts again" + p.optionWords() + ".")
+	p.attempt(func() error {
 		p.bind = p.startServer()
 		if errors.Is(p.bind, unix.EADDRINUSE) {
 			return nil
@@ -132,9 +134,9 @@ func (p *performance) restart() {
 		return p.bind
 	})
 	if p.bind == nil {
-		p.await(listening)
+		p.await(listenerOpen)
 	} else {
-		p.await(func(s *seen) bool { return s.failed > 0 })
+		p.await(func(s *observation) bool { return s.failedCalls > 0 })
 	}
-	p.say(func(n *narrator) { n.result(p.bind) })
+	p.say(func(n *narrator) { n.writeBindResult(p.bind) })
 }

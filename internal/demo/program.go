@@ -41,7 +41,7 @@ func (n *node) start(ctx context.Context, role conn.Role, arguments ...string) (
 		Setpgid:   true, // Ctrl-C is for this process only, which ends the others in order
 	}
 	p := &program{name: role.String(), cmd: cmd}
-	if err := p.open(); err != nil {
+	if err := p.openPipes(); err != nil {
 		return nil, fmt.Errorf("start the %s: %w", p.name, err)
 	}
 	if err := n.do(cmd.Start); err != nil {
@@ -51,7 +51,7 @@ func (n *node) start(ctx context.Context, role conn.Role, arguments ...string) (
 	return p, nil
 }
 
-func (p *program) open() error {
+func (p *program) openPipes() error {
 	answers, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -61,22 +61,22 @@ func (p *program) open() error {
 	return err
 }
 
-// ask has the program do something. The error of a system call is a CallError.
-func (p *program) ask(order string) error {
-	defer p.hurry().Stop()
+// sendOrder has the program do something. The error of a system call is a CallError.
+func (p *program) sendOrder(order string) error {
+	defer p.killAfterPatience().Stop()
 	if _, err := fmt.Fprintln(p.orders, order); err != nil {
-		return p.lost(order, err)
+		return p.lostError(order, err)
 	}
 	answer, err := p.answers.ReadString('\n')
 	if err != nil {
-		return p.lost(order, err)
+		return p.lostError(order, err)
 	}
 	return parseAnswer(answer)
 }
 
-// lost tells of a program that went away. What the pipe says is not wrapped: it is
+// lostError returns the error for a program that went away. What the pipe says is not wrapped: it is
 // not standard output that has lost its reader.
-func (p *program) lost(order string, err error) error {
+func (p *program) lostError(order string, err error) error {
 	p.kill()
 	return fmt.Errorf("%s: the %s went away (%v): %v", order, p.name, p.cmd.ProcessState, err)
 }
@@ -84,15 +84,15 @@ func (p *program) lost(order string, err error) error {
 // exit lets the program end by itself, which closes all its sockets.
 func (p *program) exit() error {
 	p.orders.Close()
-	defer p.hurry().Stop()
+	defer p.killAfterPatience().Stop()
 	if err := p.cmd.Wait(); err != nil {
 		return fmt.Errorf("exit of the %s: %w", p.name, err)
 	}
 	return nil
 }
 
-// hurry kills the program if it takes too long.
-func (p *program) hurry() *time.Timer {
+// killAfterPatience kills the program if it takes too long.
+func (p *program) killAfterPatience() *time.Timer {
 	return time.AfterFunc(programPatience, func() { _ = p.cmd.Process.Kill() })
 }
 

@@ -12,19 +12,19 @@ import (
 
 // scene is one way to close a connection and to start the server again.
 type scene struct {
-	title     string
-	first     conn.Role // who closes first
-	reuseaddr bool      // both servers, the old and the new, set SO_REUSEADDR
+	title        string
+	firstToClose conn.Role // who closes first
+	reuseaddr    bool      // both servers, the old and the new, set SO_REUSEADDR
 }
 
 var scenes = []scene{
-	{title: "The server closes first", first: conn.Server},
-	{title: "The client closes first", first: conn.Client},
-	{title: "The server closes first, with SO_REUSEADDR", first: conn.Server, reuseaddr: true},
+	{title: "The server closes first", firstToClose: conn.Server},
+	{title: "The client closes first", firstToClose: conn.Client},
+	{title: "The server closes first, with SO_REUSEADDR", firstToClose: conn.Server, reuseaddr: true},
 }
 
-// option says how the server sets up its sockets.
-func (s scene) option() string {
+// optionWords returns the words for how the server sets up its sockets.
+func (s scene) optionWords() string {
 	if s.reuseaddr {
 		return ", with SO_REUSEADDR"
 	}
@@ -34,33 +34,34 @@ func (s scene) option() string {
 // scenePause is the time to read an explanation.
 const scenePause = 700 * time.Millisecond
 
-// perform plays a scene and explains it. Its lab is there until close.
-func (d *demo) perform(ctx context.Context, number int, s scene) (*performance, error) {
+// performScene plays a scene and explains it. Its lab is there until close.
+func (d *demo) performScene(ctx context.Context, number int, s scene) (*performance, error) {
 	l, err := newLab(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &performance{scene: s, ctx: ctx, stage: d.stage, lab: l, view: d.stage.show(l)}
-	if err := d.present(p, number); err != nil {
+	p := &performance{scene: s, ctx: ctx, stage: d.stage, lab: l, labView: d.stage.showLab(l)}
+	if err := d.playAndExplain(p, number); err != nil {
 		p.close()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (d *demo) present(p *performance, number int) error {
-	err := d.stage.say(func(n *narrator) {
-		n.title(fmt.Sprintf("%d. %s", number+1, p.title))
-		d.stage.head(n)
+// playAndExplain plays a scene and, once it is over, explains it.
+func (d *demo) playAndExplain(p *performance, number int) error {
+	err := d.stage.write(func(n *narrator) {
+		n.writeTitle(fmt.Sprintf("%d. %s", number+1, p.title))
+		d.stage.writeHead(n)
 	})
 	if err != nil {
 		return err
 	}
-	o, err := p.play()
+	o, err := p.playSteps()
 	if err != nil {
 		return err
 	}
-	if err := d.stage.say(d.explanation(o).tell); err != nil {
+	if err := d.stage.write(d.explanation(o).write); err != nil {
 		return err
 	}
 	return sleep(p.ctx, scenePause)
@@ -71,6 +72,6 @@ func (d *demo) explanation(o *outcome) explanation {
 }
 
 func (p *performance) close() {
-	p.view.hide()
+	p.labView.hide()
 	p.lab.close()
 }

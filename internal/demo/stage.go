@@ -15,11 +15,11 @@ import (
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
-// showPatience is how long the trace may take to show what was done. It passes in looks,
-// as a machine that its host stops for seconds has not waited: that is one look.
+// showPatience is how long the trace may take to show what was done. It passes in ticks,
+// as a machine that its host stops for seconds has not waited: that is one tick.
 const (
-	showPatience = 3 * time.Second
-	looks        = 30
+	showPatience  = 3 * time.Second
+	patienceTicks = 30
 )
 
 // stage is where the demo appears: the lines of the trace, as live.Run hands them
@@ -29,15 +29,15 @@ type stage struct {
 	mu    sync.Mutex
 	w     *bufio.Writer
 	lines *text.Printer
-	shown map[uint32]*view // by network namespace
+	views map[uint32]*labView // by network namespace
 }
 
-// view is the trace's view of one lab.
-type view struct {
-	stage   *stage
-	lab     *lab
-	seen    seen
-	changed chan struct{}
+// labView is the trace's view of one lab.
+type labView struct {
+	stage       *stage
+	lab         *lab
+	observation observation
+	changed     chan struct{}
 }
 
 const outputBuffer = 16 << 10
@@ -45,28 +45,28 @@ const outputBuffer = 16 << 10
 func newStage(out io.Writer, o text.Options) *stage {
 	w := bufio.NewWriterSize(out, outputBuffer)
 	return &stage{
-		narrator: narrator{w: w, width: min(o.Width, readable), color: o.Color},
+		narrator: narrator{w: w, width: min(o.Width, readableWidth), color: o.Color},
 		w:        w,
 		lines:    text.New(w, o),
-		shown:    make(map[uint32]*view),
+		views:    make(map[uint32]*labView),
 	}
 }
 
-// show makes the trace of a lab visible, until hide. The transitions of all other
+// showLab makes the trace of a lab visible, until hide. The transitions of all other
 // network namespaces are nobody's business here.
-func (s *stage) show(l *lab) *view {
+func (s *stage) showLab(l *lab) *labView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := &view{stage: s, lab: l, changed: make(chan struct{}, 1)}
-	s.shown[l.server.netns], s.shown[l.client.netns] = v, v
+	v := &labView{stage: s, lab: l, changed: make(chan struct{}, 1)}
+	s.views[l.server.netns], s.views[l.client.netns] = v, v
 	return v
 }
 
-func (v *view) hide() {
+func (v *labView) hide() {
 	v.stage.mu.Lock()
 	defer v.stage.mu.Unlock()
-	delete(v.stage.shown, v.lab.server.netns)
-	delete(v.stage.shown, v.lab.client.netns)
+	delete(v.stage.views, v.lab.server.netns)
+	delete(v.stage.views, v.lab.client.netns)
 }
 
 // Start implements pipeline.Sink. The head of the columns comes with each scene.
@@ -76,16 +76,17 @@ func (s *stage) Start(*event.Start, *conn.Tracker) {}
 func (s *stage) Transition(t *event.Transition, step conn.Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := s.shown[t.NetNS]
+	v := s.views[t.NetNS]
 	if v == nil {
 		return
 	}
 	s.lines.Transition(t, step)
-	v.seen.take(t, step)
-	v.change()
+	v.observation.addTransition(t, step)
+	v.signalChange()
 }
 
-func (v *view) change() {
+// signalChange wakes who awaits a change.
+func (v *labView) signalChange() {
 	select {
 	case v.changed <- struct{}{}:
 	default: // it is known already that something changed
@@ -99,13 +100,13 @@ func (s *stage) Found(event.Time, *conn.End, bool) {}
 func (s *stage) CallFailed(c *event.CallFailed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := s.shown[c.NetNS]
+	v := s.views[c.NetNS]
 	if v == nil {
 		return
 	}
 	s.lines.CallFailed(c)
-	v.seen.failed++
-	v.change()
+	v.observation.failedCalls++
+	v.signalChange()
 }
 
 // Sample implements pipeline.Sink.
@@ -128,14 +129,14 @@ func (s *stage) Flush() error {
 	return s.w.Flush()
 }
 
-// head writes the head of the columns; it is for say.
-func (s *stage) head(n *narrator) {
-	n.line("")
+// writeHead writes the head of the columns. It is to be called by write, which holds the lock.
+func (s *stage) writeHead(n *narrator) {
+	n.writeLine("")
 	s.lines.Head()
 }
 
-// say has the narrator speak.
-func (s *stage) say(words func(*narrator)) error {
+// write has words written by the narrator, between the lines of the trace.
+func (s *stage) write(words func(*narrator)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	words(&s.narrator)
@@ -146,11 +147,11 @@ func (s *stage) say(words func(*narrator)) error {
 }
 
 // await waits until the trace has shown enough.
-func (v *view) await(ctx context.Context, enough func(*seen) bool) error {
-	look := time.NewTicker(showPatience / looks)
+func (v *labView) await(ctx context.Context, enough func(*observation) bool) error {
+	look := time.NewTicker(showPatience / patienceTicks)
 	defer look.Stop()
-	for left := looks; ; {
-		now := v.now()
+	for left := patienceTicks; ; {
+		now := v.observed()
 		if enough(&now) {
 			return nil
 		}
@@ -167,8 +168,9 @@ func (v *view) await(ctx context.Context, enough func(*seen) bool) error {
 	}
 }
 
-func (v *view) now() seen {
+// observed returns what the trace has shown so far.
+func (v *labView) observed() observation {
 	v.stage.mu.Lock()
 	defer v.stage.mu.Unlock()
-	return v.seen
+	return v.observation
 }

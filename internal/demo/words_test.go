@@ -20,16 +20,16 @@ import (
 var inUse = CallError{"bind", unix.EADDRINUSE}
 
 func TestCheckFindsDisagreement(t *testing.T) {
-	server := scene{first: conn.Server}
-	client := scene{first: conn.Client}
-	reuse := scene{first: conn.Server, reuseaddr: true}
-	byServer := seen{first: conn.Server, holder: conn.Server}
-	byClient := seen{first: conn.Client, holder: conn.Client}
-	expired := seen{first: conn.Server, holder: conn.Server, released: 1}
+	server := scene{firstToClose: conn.Server}
+	client := scene{firstToClose: conn.Client}
+	reuse := scene{firstToClose: conn.Server, reuseaddr: true}
+	byServer := observation{firstToClose: conn.Server, holder: conn.Server}
+	byClient := observation{firstToClose: conn.Client, holder: conn.Client}
+	expired := observation{firstToClose: conn.Server, holder: conn.Server, released: 1}
 	for _, tc := range []struct {
 		name  string
 		scene scene
-		seen  seen
+		seen  observation
 		bind  error
 		agree bool
 	}{
@@ -40,12 +40,12 @@ func TestCheckFindsDisagreement(t *testing.T) {
 		{"with SO_REUSEADDR, bind passed", reuse, byServer, nil, true},
 		{"with SO_REUSEADDR, bind failed", reuse, byServer, inUse, false},
 		{"the trace names the other side", server, byClient, nil, false},
-		{"the trace names nobody", server, seen{}, inUse, false},
-		{"no TIME_WAIT", server, seen{first: conn.Server}, nil, false},
+		{"the trace names nobody", server, observation{}, inUse, false},
+		{"no TIME_WAIT", server, observation{firstToClose: conn.Server}, nil, false},
 		{"TIME_WAIT is over, bind passed", server, expired, nil, true},
 		{"TIME_WAIT is over, bind failed", server, expired, inUse, false},
 	} {
-		o := outcome{scene: tc.scene, seen: tc.seen, bind: tc.bind}
+		o := outcome{scene: tc.scene, observation: tc.seen, bind: tc.bind}
 		if err := o.check(); (err == nil) != tc.agree || err != nil && !errors.Is(err, errDisagree) {
 			t.Errorf("%s: %v, want agreement: %t", tc.name, err, tc.agree)
 		}
@@ -53,15 +53,15 @@ func TestCheckFindsDisagreement(t *testing.T) {
 }
 
 func TestExplanationFitsTheTerminal(t *testing.T) {
-	s := seen{
-		first: conn.Server, holder: conn.Server, held: serverAddr, since: 1,
+	s := observation{
+		firstToClose: conn.Server, holder: conn.Server, heldAddr: serverAddr, since: 1,
 		until: event.Time(61 * time.Second), closer: event.Process{PID: 42, Comm: "ser\x1bver"},
-		mechanism: event.MechanismExit, gaps: true,
+		mechanism: event.MechanismExit, hasGaps: true,
 	}
 	for _, width := range []int{60, 80, 100} {
 		var b strings.Builder
 		n := &narrator{w: &b, width: width}
-		explanation{outcome: &outcome{seen: s, bind: inUse}, zone: time.UTC}.tell(n)
+		explanation{outcome: &outcome{observation: s, bind: inUse}, zone: time.UTC}.write(n)
 		for line := range strings.Lines(b.String()) {
 			if len(line) > width+1 {
 				t.Errorf("width %d: %q is longer", width, line)
@@ -95,8 +95,8 @@ func TestWrap(t *testing.T) {
 func TestNarratorColours(t *testing.T) {
 	var b strings.Builder
 	n := &narrator{w: &b, width: 80, color: true}
-	n.result(inUse)
-	n.result(nil)
+	n.writeBindResult(inUse)
+	n.writeBindResult(nil)
 	want := "\x1b[1m\x1b[31mbind: Address already in use\x1b[0m\n\x1b[1m\x1b[32mbind: OK\x1b[0m\n"
 	if b.String() != want {
 		t.Errorf("got %q, want %q", b.String(), want)
@@ -104,14 +104,14 @@ func TestNarratorColours(t *testing.T) {
 }
 
 func TestAnswersKeepTheError(t *testing.T) {
-	if err := parseAnswer(answer(nil) + "\n"); err != nil {
+	if err := parseAnswer(formatAnswer(nil) + "\n"); err != nil {
 		t.Errorf("an order that was carried out: %v", err)
 	}
-	err := parseAnswer(answer(inUse) + "\n")
+	err := parseAnswer(formatAnswer(inUse) + "\n")
 	if !errors.Is(err, unix.EADDRINUSE) || err.Error() != "bind: Address already in use" {
 		t.Errorf("EADDRINUSE became %v", err)
 	}
-	err = parseAnswer(answer((&actor{}).obey("dance")))
+	err = parseAnswer(formatAnswer((&actor{}).carryOut("dance")))
 	if err == nil || err.Error() != `unknown order "dance"` {
 		t.Errorf("an unknown order became %v", err)
 	}
