@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,9 @@ const tick = 10 * time.Millisecond
 func prepareMachine() error {
 	if err := beAlone(); err != nil {
 		return err
+	}
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil && !bytes.HasPrefix(load, []byte("0.")) {
+		fmt.Fprintf(os.Stderr, "bench: the machine is busy, and its CPU a connection counts all that it does: load %s", load)
 	}
 	if err := pinToCores(); err != nil {
 		return err
