@@ -190,7 +190,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// A memory that grows is a fault, one that swings is none.
+// A memory that grows is a fault, one that swings is not.
 func TestMemory(t *testing.T) {
 	samples := func(seconds int, rss func(s int) int) []usage {
 		var all []usage

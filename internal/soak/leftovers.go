@@ -80,7 +80,7 @@ func listMounts() (found []string, err error) {
 	return found, nil
 }
 
-// freeing is how long the kernel takes to free what nobody holds any more.
+// freeing is how long the kernel takes to free what nobody holds.
 const freeing = 15 * time.Second
 
 // findLeftovers lists what the run left behind: what stays, however long one waits, as

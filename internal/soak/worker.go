@@ -117,7 +117,7 @@ func (w *worker) run(stop *atomic.Bool) error {
 
 // report writes what is true of a connection.
 func (w *worker) report(t *truth) error {
-	if w.Lie && t.Done != 0 && w.random.IntN(2000) == 0 {
+	if w.Lie && t.Done != 0 && w.random.IntN(200) == 0 {
 		lie := *t
 		lie.First, t = lie.First.other(), &lie
 	}

@@ -3,7 +3,7 @@
 // Command testvm runs the kernel's tests on other kernels: on those of Debian's releases,
 // each in a virtual machine that has nothing but the kernel, one test binary and a shell.
 // The machines are emulated, so it works where nothing can be virtualized, and without
-// root, except to install QEMU where it lacks.
+// root, except to install QEMU where it is missing.
 package main
 
 import (
@@ -122,7 +122,7 @@ func run(ctx context.Context, o options) (int, error) {
 const testLimit = 8 * time.Minute
 
 // test runs the packages' tests on one kernel, two guests at a time. What fails is tried once
-// more with nothing beside it: an emulated machine can be too slow for any patience.
+// more, alone: an emulated machine can be too slow for any patience.
 func (o options) test(ctx context.Context, k kernel, common []byte, root string, packages []string) (*results, error) {
 	dir, err := os.MkdirTemp("", "testvm-")
 	if err != nil {
@@ -144,7 +144,7 @@ func (o options) test(ctx context.Context, k kernel, common []byte, root string,
 		}
 		cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 		cmd.Dir, cmd.Env, cmd.Stderr = root, goEnv(o.arch), os.Stderr
-		return newResults(k.version, o.arch).of(ctx, cmd)
+		return newResults(k.version, o.arch).collect(ctx, cmd)
 	}
 	r, err := try(2, o.run, packages)
 	if err != nil {
@@ -161,8 +161,8 @@ func (o options) test(ctx context.Context, k kernel, common []byte, root string,
 	return r, nil
 }
 
-// of runs go test -json. That tests failed is told by the results.
-func (r *results) of(ctx context.Context, cmd *exec.Cmd) (*results, error) {
+// collect runs go test -json. The results say whether tests failed.
+func (r *results) collect(ctx context.Context, cmd *exec.Cmd) (*results, error) {
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -88,14 +88,14 @@ func (e *testEvent) name() string {
 	return strings.TrimSuffix(pkg+" "+e.Test, " ")
 }
 
-// read takes in the output of go test -json. What is no event of it is passed on.
+// read takes in the output of go test -json. What is not an event of it is passed on.
 func (r *results) read(from io.Reader) error {
 	lines := bufio.NewReader(from)
 	for {
 		line, err := lines.ReadBytes('\n')
 		var e testEvent
 		if json.Unmarshal(line, &e) == nil {
-			r.take(&e)
+			r.takeEvent(&e)
 		} else {
 			os.Stderr.Write(line)
 		}
@@ -107,7 +107,7 @@ func (r *results) read(from io.Reader) error {
 	}
 }
 
-func (r *results) take(e *testEvent) {
+func (r *results) takeEvent(e *testEvent) {
 	switch e.Action {
 	case "start", "run":
 		r.output(e.name())
@@ -116,7 +116,7 @@ func (r *results) take(e *testEvent) {
 	case "attr":
 		r.attribute(e)
 	case "pass", "skip", "fail":
-		r.end(e)
+		r.endTest(e)
 	}
 }
 
@@ -136,7 +136,7 @@ func (r *results) attribute(e *testEvent) {
 	}
 }
 
-func (r *results) end(e *testEvent) {
+func (r *results) endTest(e *testEvent) {
 	if e.Test == "" {
 		r.endPackage(e)
 		return
@@ -163,23 +163,23 @@ func (r *results) endPackage(e *testEvent) {
 	tests := e.name() + " "
 	for _, name := range slices.Sorted(maps.Keys(r.running)) {
 		if test, ok := strings.CutPrefix(name, tests); ok {
-			r.end(&testEvent{Action: "fail", Package: e.Package, Test: test})
+			r.endTest(&testEvent{Action: "fail", Package: e.Package, Test: test})
 		}
 	}
-	told := slices.ContainsFunc(r.failures, func(f failure) bool { return strings.HasPrefix(f.name, tests) })
-	if e.Action == "fail" && !told {
+	counted := slices.ContainsFunc(r.failures, func(f failure) bool { return strings.HasPrefix(f.name, tests) })
+	if e.Action == "fail" && !counted {
 		r.failed++
 		r.failures = append(r.failures, failure{e.Package, "", e.name(), r.output(e.name()).String()})
 	}
 }
 
-var toldInTest = regexp.MustCompile(`(?m)^\s+\S+\.go:\d+: (.*)$`)
+var testMessage = regexp.MustCompile(`(?m)^\s+\S+\.go:\d+: (.*)$`)
 
 // reasonOf finds what a skipped test said last.
 func reasonOf(output string) string {
-	told := toldInTest.FindAllStringSubmatch(output, -1)
-	if len(told) == 0 {
+	found := testMessage.FindAllStringSubmatch(output, -1)
+	if len(found) == 0 {
 		return "no reason told"
 	}
-	return told[len(told)-1][1]
+	return found[len(found)-1][1]
 }

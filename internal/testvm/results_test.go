@@ -67,9 +67,9 @@ func TestSecondTry(t *testing.T) {
 	if r.passed != 9 || r.again != 2 || r.failed != 1 || r.failures[0].output != "again" {
 		t.Errorf("%d passed, %d of them at the second try, %d failed; want 9, 2, 1", r.passed, r.again, r.failed)
 	}
-	var told strings.Builder
-	r.reportFailures(&told)
-	if n := strings.Count(told.String(), "failed at the first try on 5.10 amd64: "); n != 3 {
-		t.Errorf("%d first failures told, want 3: %s", n, &told)
+	var report strings.Builder
+	r.reportFailures(&report)
+	if n := strings.Count(report.String(), "failed at the first try on 5.10 amd64: "); n != 3 {
+		t.Errorf("%d first failures reported, want 3: %s", n, &report)
 	}
 }

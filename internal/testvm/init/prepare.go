@@ -52,7 +52,7 @@ func mount() error {
 	return errors.Join(os.Chmod("/tmp", 0o777|os.ModeSticky), os.Symlink("/proc/self/fd", "/dev/fd"))
 }
 
-// insert inserts the modules. One that this kernel has built in is no error.
+// insert inserts the modules. It is not an error if this kernel has one built in.
 func insert() error {
 	modules, err := filepath.Glob(guest.Modules + "/*")
 	if err != nil {
