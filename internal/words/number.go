@@ -1,0 +1,64 @@
+package words
+
+import "strconv"
+
+// Integer is what can be counted in.
+type Integer interface {
+	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
+}
+
+// Number writes an amount with its thousands separated: 412,003. What is a name and no
+// amount, such as a port, a process id or an inode number, is not written so.
+func Number[N Integer](n N) string { return string(AppendNumber(nil, n)) }
+
+// AppendNumber appends what Number writes.
+func AppendNumber[N Integer](b []byte, n N) []byte {
+	amount := uint64(n)
+	if n < 0 {
+		b = append(b, '-')
+		amount = -amount
+	}
+	var digits [len("18446744073709551615")]byte
+	all := strconv.AppendUint(digits[:0], amount, 10)
+	for i, digit := range all {
+		if i > 0 && (len(all)-i)%3 == 0 {
+			b = append(b, ',')
+		}
+		b = append(b, digit)
+	}
+	return b
+}
+
+// Count writes a number and its noun: 1 socket, 2,549 sockets.
+func Count[N Integer](n N, noun string) string { return string(AppendCount(nil, n, noun)) }
+
+// AppendCount appends what Count writes.
+func AppendCount[N Integer](b []byte, n N, noun string) []byte {
+	b = append(append(AppendNumber(b, n), ' '), noun...)
+	if n != 1 {
+		b = append(b, 's')
+	}
+	return b
+}
+
+// CountIrregular writes a number and a noun whose plural is not made by an s: 1 process,
+// 17 processes.
+func CountIrregular[N Integer](n N, noun, plural string) string {
+	if n != 1 {
+		noun = plural
+	}
+	return Number(n) + " " + noun
+}
+
+// Size writes a number of bytes: 1 byte, 999 bytes, 1.5KiB, 32.0MiB.
+func Size(bytes int64) string {
+	units := []string{"KiB", "MiB", "GiB"}
+	if bytes < 1<<10 {
+		return Count(bytes, "byte")
+	}
+	size := float64(bytes) / (1 << 10)
+	for size >= 1<<10 && len(units) > 1 {
+		size, units = size/(1<<10), units[1:]
+	}
+	return strconv.FormatFloat(size, 'f', 1, 64) + units[0]
+}

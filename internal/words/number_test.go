@@ -1,0 +1,60 @@
+package words_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/tcptrace/tcptrace/internal/words"
+)
+
+// pair is what was written, and what should have been.
+type pair struct{ got, want string }
+
+func checkPairs(t *testing.T, pairs []pair) {
+	t.Helper()
+	for _, p := range pairs {
+		if p.got != p.want {
+			t.Errorf("got %q, want %q", p.got, p.want)
+		}
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	checkPairs(t, []pair{
+		{words.Number(0), "0"},
+		{words.Number(999), "999"},
+		{words.Number(1000), "1,000"},
+		{words.Number(uint8(200)), "200"},
+		{words.Number(uint32(1_234_567)), "1,234,567"},
+		{words.Number(-1), "-1"},
+		{words.Number(int8(-128)), "-128"},
+		{words.Number(-123_456), "-123,456"},
+		{words.Number(int64(math.MinInt64)), "-9,223,372,036,854,775,808"},
+		{words.Number(uint64(math.MaxUint64)), "18,446,744,073,709,551,615"},
+	})
+}
+
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	checkPairs(t, []pair{
+		{words.Count(0, "socket"), "0 sockets"},
+		{words.Count(1, "socket"), "1 socket"},
+		{words.Count(uint64(2549), "socket"), "2,549 sockets"},
+		{words.CountIrregular(1, "process", "processes"), "1 process"},
+		{words.CountIrregular(1200, "process", "processes"), "1,200 processes"},
+	})
+}
+
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	checkPairs(t, []pair{
+		{words.Size(0), "0 bytes"},
+		{words.Size(1), "1 byte"},
+		{words.Size(1023), "1,023 bytes"},
+		{words.Size(1536), "1.5KiB"},
+		{words.Size(32 << 20), "32.0MiB"},
+		{words.Size(5 << 30), "5.0GiB"},
+		{words.Size(3 << 40), "3072.0GiB"},
+	})
+}
