@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/probe"
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 func runCheck(app *app) error {
@@ -93,9 +93,9 @@ func printOffer(w io.Writer, o probe.Offer, tried bool, width int) {
 	if o.Available {
 		return
 	}
-	say := func(name, words string) {
-		if words != "" {
-			for i, line := range text.Wrap(name+": "+words, width-9) {
+	say := func(name, sentence string) {
+		if sentence != "" {
+			for i, line := range words.Wrap(name+": "+sentence, width-9) {
 				fmt.Fprintf(w, "%*s%s\n", 7+2*min(i, 1), "", line)
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 const (
@@ -43,16 +43,16 @@ func (n *narrator) writeStep(words string) {
 func (n *narrator) writeLine(words string) { fmt.Fprintln(n.w, words) }
 
 // writeText writes a paragraph.
-func (n *narrator) writeText(words string) {
-	for _, line := range text.Wrap(words, n.width) {
+func (n *narrator) writeText(paragraph string) {
+	for _, line := range words.Wrap(paragraph, n.width) {
 		n.writeLine(line)
 	}
 }
 
 // writePoint writes a paragraph next to its label.
-func (n *narrator) writePoint(label, words string) {
+func (n *narrator) writePoint(label, paragraph string) {
 	head := "  " + n.emphasize(label) + strings.Repeat(" ", labelWidth-2-len(label))
-	for _, line := range text.Wrap(words, n.width-labelWidth) {
+	for _, line := range words.Wrap(paragraph, n.width-labelWidth) {
 		n.writeLine(head + line)
 		head = strings.Repeat(" ", labelWidth)
 	}

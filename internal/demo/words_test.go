@@ -4,11 +4,8 @@ package demo
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/tcptrace/tcptrace/internal/text"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -71,23 +68,6 @@ func TestExplanationFitsTheTerminal(t *testing.T) {
 			if text := strings.Join(strings.Fields(b.String()), " "); !strings.Contains(text, strings.Join(strings.Fields(words), " ")) {
 				t.Errorf("width %d: no %q in %s", width, words, text)
 			}
-		}
-	}
-}
-
-func TestWrap(t *testing.T) {
-	for _, tc := range []struct {
-		words string
-		width int
-		want  []string
-	}{
-		{"", 5, []string{""}},
-		{"ab cd ef", 5, []string{"ab cd", "ef"}},
-		{"ab  cd\nef", 8, []string{"ab cd ef"}},
-		{"a longword b", 4, []string{"a", "longword", "b"}},
-	} {
-		if got := text.Wrap(tc.words, tc.width); !slices.Equal(got, tc.want) {
-			t.Errorf("wrap(%q, %d) = %q, want %q", tc.words, tc.width, got, tc.want)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // The columns of a ladder: it has 100.
@@ -91,9 +92,9 @@ type markdown struct {
 	connection *connection
 }
 
-// writeParagraph writes words below each other, behind a mark.
-func (m *markdown) writeParagraph(mark, words string) {
-	for _, line := range text.Wrap(words, wordsWidth-len(mark)) {
+// writeParagraph writes the lines of a text below each other, behind a mark.
+func (m *markdown) writeParagraph(mark, text string) {
+	for _, line := range words.Wrap(text, wordsWidth-len(mark)) {
 		fmt.Fprintf(m, "%s%s\n", mark, line)
 		mark = strings.Repeat(" ", len(mark))
 	}
@@ -150,7 +151,7 @@ func (m *markdown) writeRung(r *rung) {
 	if r.has(stepFound) && r.has(stepGap) {
 		state += " or before"
 	}
-	lines := append([]string{state}, text.Wrap(m.notes(r), sideColumn)...)
+	lines := append([]string{state}, words.Wrap(m.notes(r), sideColumn)...)
 	for i, line := range lines {
 		left, middle, right := line, "", ""
 		if r.side == 1 {
@@ -228,17 +229,17 @@ func (m *markdown) writeLastState(side int, e *end) {
 		return
 	}
 	r := m.connection.recording
-	words := "still " + e.state().String()
+	state := "still " + e.state().String()
 	switch {
 	case m.connection.forgotten:
-		words = "not followed any longer"
+		state = "not followed any longer"
 	case e.overdue:
-		words = "its end was not seen"
+		state = "its end was not seen"
 	case e.until != 0:
-		words += ", until " + m.report.clockTime(r.Clock.Wall(e.until))
+		state += ", until " + m.report.clockTime(r.Clock.Wall(e.until))
 	}
 	at := m.report.exactTime(r.micros(r.last))
-	for _, line := range text.Wrap(words, sideColumn) {
+	for _, line := range words.Wrap(state, sideColumn) {
 		if side == 0 {
 			m.writeLine(at, line, "", "")
 		} else {

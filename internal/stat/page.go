@@ -8,6 +8,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // color is a Select Graphic Rendition sequence, of those that a trace is printed with.
@@ -154,10 +155,10 @@ func (p *page) wrapPhrases(phrases ...string) []line {
 	return append(lines, wrapLines(now, room)...)
 }
 
-// wrapLines breaks words into lines.
+// wrapLines breaks a text into lines.
 func wrapLines(all string, width int) []line {
 	var lines []line
-	for _, l := range text.Wrap(all, width) {
+	for _, l := range words.Wrap(all, width) {
 		lines = append(lines, plainLine(l))
 	}
 	return lines

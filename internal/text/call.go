@@ -8,6 +8,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // holdersShown is how many of the sockets in the way of a call have a line.
@@ -85,8 +86,8 @@ func OptionWords(o *event.Options) string {
 }
 
 // below prints a paragraph that belongs to the line above.
-func (p *Printer) below(words string) {
-	for i, line := range Wrap(words, p.Width-len(indent)-2) {
+func (p *Printer) below(paragraph string) {
+	for i, line := range words.Wrap(paragraph, p.Width-len(indent)-2) {
 		p.begin()
 		p.add(indent)
 		if i > 0 {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // Sample implements the output of a trace. What is found by it has a line.
@@ -54,7 +55,7 @@ func (p *Printer) findings(findings []event.Finding) {
 		if f.Count > 1 {
 			p.add(" (", strconv.Itoa(f.Count), " times)")
 		}
-		for _, line := range Wrap(f.Summary, p.Width-summaryIndent) {
+		for _, line := range words.Wrap(f.Summary, p.Width-summaryIndent) {
 			p.add("\n                   ", line)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/why"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // whyShown is how many of the sockets that have a port are told one by one.
@@ -41,7 +42,7 @@ func (p *Printer) Why(a *why.Answer) {
 func (p *Printer) headline(a *why.Answer) {
 	p.begin()
 	p.paint(bold)
-	for i, line := range Wrap(p.answer(a), p.Width) {
+	for i, line := range words.Wrap(p.answer(a), p.Width) {
 		if i > 0 {
 			p.add("\n")
 		}
@@ -122,13 +123,13 @@ func (p *Printer) section(title string) {
 	p.end()
 }
 
-func (p *Printer) item(words string) { p.point("", words) }
+func (p *Printer) item(paragraph string) { p.point("", paragraph) }
 
 // point prints a paragraph behind a mark, its lines below each other.
-func (p *Printer) point(mark, words string) {
+func (p *Printer) point(mark, paragraph string) {
 	const margin = "  "
 	head := margin + mark
-	for _, line := range Wrap(words, p.Width-len(head)) {
+	for _, line := range words.Wrap(paragraph, p.Width-len(head)) {
 		p.begin()
 		p.add(head, line)
 		p.end()

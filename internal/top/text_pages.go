@@ -10,6 +10,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // textPage shows lines that can be scrolled.
@@ -21,10 +22,10 @@ func (d *painter) textPage(lines []Line) []Line {
 	return d.layOut(d.titleLine(), lines[min(at.cursor, len(lines)):], below)
 }
 
-// paragraph breaks words into lines behind a first one of its own.
-func (d *painter) paragraph(first, rest, words string) []Line {
+// paragraph breaks a text into lines behind a first one of its own.
+func (d *painter) paragraph(first, rest, text string) []Line {
 	var lines []Line
-	for i, l := range text.Wrap(words, max(20, d.Width-max(len(first), len(rest)))) {
+	for i, l := range words.Wrap(text, max(20, d.Width-max(len(first), len(rest)))) {
 		if i == 0 {
 			lines = append(lines, Line{{first + l, Plain}})
 		} else {
