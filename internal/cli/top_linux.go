@@ -17,8 +17,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/live"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/privilege"
-	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/top"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // errNeedsTerminal is the error where standard output is not a terminal.
@@ -88,7 +88,7 @@ func (k *messageKeeper) Write(p []byte) (int, error) {
 	if k.screen == nil {
 		return k.to.Write(p)
 	}
-	k.screen.Notice(text.Printable(strings.TrimSpace(string(p))))
+	k.screen.Notice(words.EscapeMessage(strings.TrimSpace(string(p))))
 	if len(k.kept) >= messagesKept {
 		k.kept = k.kept[1:]
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // outcome is how a scene ended: what the trace showed, and what bind() did.
@@ -62,8 +62,8 @@ func (e explanation) write(n *narrator) {
 }
 
 func (e explanation) closingWords() string {
-	return fmt.Sprintf("The %s: process %s/%d %s.",
-		e.firstToClose, text.Printable(e.closer.Comm), e.closer.PID, actWords[e.mechanism])
+	return fmt.Sprintf("The %s: process %s %s.",
+		e.firstToClose, words.Process(e.closer.Comm, e.closer.PID), actWords[e.mechanism])
 }
 
 var actWords = map[event.Mechanism]string{

@@ -11,6 +11,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 const (
@@ -100,24 +101,24 @@ func closersWords(f *stat.Report) []string {
 		{"the local side", c.Local}, {"the remote side", c.Remote}, {"not known", c.Unknown},
 	}
 	closed := 0
-	var words []string
+	var shares []string
 	for _, b := range by {
 		closed += b.n
 		if b.n > 0 {
-			words = append(words, b.who+" "+text.Grouped(b.n))
+			shares = append(shares, b.who+" "+text.Grouped(b.n))
 		}
 	}
 	if closed == 0 {
 		return nil
 	}
-	lines := []string{"Who closed first, of " + text.Grouped(closed) + " that were closed: " + strings.Join(words, ", ") + "."}
+	lines := []string{"Who closed first, of " + text.Grouped(closed) + " that were closed: " + strings.Join(shares, ", ") + "."}
 	if len(f.Closers) > 0 && f.Closers[0].Comm != "" {
 		top := &f.Closers[0]
-		words := "Most often by " + text.Printable(top.Comm) + " (" + top.Side
+		phrase := "Most often by " + words.Escape(top.Comm) + " (" + top.Side
 		if top.Mechanism != "" {
-			words += ", " + top.Mechanism
+			phrase += ", " + top.Mechanism
 		}
-		lines = append(lines, words+"): "+text.Grouped(top.Connections)+".")
+		lines = append(lines, phrase+"): "+text.Grouped(top.Connections)+".")
 	}
 	return lines
 }
@@ -226,27 +227,27 @@ func (r *Report) heldWords(f *stat.Report) []string {
 	for i := range h.Most[:min(len(h.Most), portsAnswered)] {
 		ports = append(ports, r.portWords(&h.Most[i], ""))
 	}
-	words := "At the end " + text.Grouped(h.Ports) + " ports are in TIME_WAIT, as " + why + ": " + strings.Join(ports, ", ")
+	phrase := "At the end " + text.Grouped(h.Ports) + " ports are in TIME_WAIT, as " + why + ": " + strings.Join(ports, ", ")
 	if more := h.Ports - len(ports); more > 0 {
-		words += ", and " + text.Grouped(more) + " more"
+		phrase += ", and " + text.Grouped(more) + " more"
 		if !h.Until.IsZero() {
-			words += ", the last until " + r.clockTime(h.Until.Time)
+			phrase += ", the last until " + r.clockTime(h.Until.Time)
 		}
 	}
-	return []string{words + "."}
+	return []string{phrase + "."}
 }
 
 // portWords says who holds a port, and until when.
 func (r *Report) portWords(p *stat.HeldPort, held string) string {
-	words := strconv.Itoa(int(p.Port))
+	phrase := strconv.Itoa(int(p.Port))
 	if p.Role != "" {
-		words += " of the " + p.Role
+		phrase += " of the " + p.Role
 	}
-	words += held
+	phrase += held
 	if !p.Until.IsZero() {
-		words += " until " + r.clockTime(p.Until.Time)
+		phrase += " until " + r.clockTime(p.Until.Time)
 	}
-	return words + " (" + text.Grouped(p.Sockets) + " in TIME_WAIT)"
+	return phrase + " (" + text.Grouped(p.Sockets) + " in TIME_WAIT)"
 }
 
 // formerlyHeldWords says how long the only connection held its port, if that is over.
@@ -265,11 +266,11 @@ func (r *Report) formerlyHeldWords() []string {
 		if before == nil || before.to != tcpstate.TimeWait {
 			continue
 		}
-		words := "Port " + strconv.Itoa(int(e.LocalPort))
+		phrase := "Port " + strconv.Itoa(int(e.LocalPort))
 		if role := c.roleOf(i); role != 0 {
-			words += " of the " + role.String()
+			phrase += " of the " + role.String()
 		}
-		all = append(all, words+" was held by TIME_WAIT until "+r.clockTime(c.recording.Clock.Wall(last.at))+", for "+
+		all = append(all, phrase+" was held by TIME_WAIT until "+r.clockTime(c.recording.Clock.Wall(last.at))+", for "+
 			text.Duration(last.at.Sub(before.at))+": the side that closes first keeps its port.")
 	}
 	return all

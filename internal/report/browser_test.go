@@ -25,8 +25,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/report"
-	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // browserPath is where the browser is, or "".
@@ -377,7 +377,7 @@ func TestHostileNamesStayText(t *testing.T) {
 		b := open(t, r)
 		b.want(`document.querySelectorAll('img, b, iframe, object, link').length`, "0")
 		b.want(`document.scripts.length`, "2")
-		shown := text.Printable(name)
+		shown := words.Escape(name)
 		b.want(`document.body.innerText.includes(`+strconv.Quote(shown)+`)`, "true")
 		b.want(`document.querySelector('#body').textContent.includes(`+strconv.Quote(shown)+`)`, "true")
 		b.want(`/[\u202a-\u202e\u2066-\u2069\u0000-\u0008\u001b]/.test(document.documentElement.textContent)`, "false")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 //go:embed page
@@ -118,7 +119,7 @@ func (r *Report) title() string {
 	}
 	title := text.Counted(r.finalFigures().Connections.Seen, "TCP connection")
 	if hosts := r.finalFigures().Recorded.Hosts; len(hosts) == 1 {
-		title += " on " + text.Printable(hosts[0])
+		title += " on " + words.Escape(hosts[0])
 	}
 	return title
 }
@@ -137,17 +138,17 @@ func (r *Report) periodWords() string {
 
 // notListedWords says which connections are counted and not shown.
 func (r *Report) notListedWords() string {
-	words := ""
+	phrase := ""
 	if r.connectionsFull {
-		words = "Of the connections, only the first " + text.Grouped(r.connectionCount) + " are kept; all are counted. "
+		phrase = "Of the connections, only the first " + text.Grouped(r.connectionCount) + " are kept; all are counted. "
 	}
 	if r.tables.processesFull {
-		words += "Of the processes, only the first " + text.Grouped(processesKept-1) + " are named. "
+		phrase += "Of the processes, only the first " + text.Grouped(processesKept-1) + " are named. "
 	}
 	if r.tables.causesFull {
-		words += "Of the causes, only the first " + text.Grouped(causesKept-1) + " are told."
+		phrase += "Of the causes, only the first " + text.Grouped(causesKept-1) + " are told."
 	}
-	return strings.TrimSpace(words)
+	return strings.TrimSpace(phrase)
 }
 
 // folded are some of many, and the others, which are shown when asked for.
@@ -214,7 +215,7 @@ func (r *Report) recordingConditions() []condition {
 	var all []condition
 	for _, rec := range r.recordings {
 		c := condition{
-			Host: orUnknown(rec.Hostname), Kernel: orUnknown(rec.Kernel) + " " + text.Printable(rec.Arch),
+			Host: orUnknown(rec.Hostname), Kernel: orUnknown(rec.Kernel) + " " + words.Escape(rec.Arch),
 			Version: orUnknown(rec.Version), Filter: rec.filterWords(),
 			Ended: rec.stopWords(), Cut: rec.cut(), MoreLosses: rec.moreLosses,
 			When: rec.periodWords(r.zone),
@@ -226,7 +227,7 @@ func (r *Report) recordingConditions() []condition {
 			c.Sources = append(c.Sources, nameValue{s.Name, orUnknown(s.Value)})
 		}
 		for _, s := range rec.Sysctls {
-			c.Sysctls = append(c.Sysctls, nameValue{text.Printable(s.Name), text.Printable(s.Value)})
+			c.Sysctls = append(c.Sysctls, nameValue{words.Escape(s.Name), words.Escape(s.Value)})
 		}
 		for _, l := range rec.losses {
 			c.Losses = append(c.Losses, r.exactTime(rec.micros(l.Time))+": "+text.LossWords(l))

@@ -264,7 +264,7 @@ func (r *recording) periodWords(zone *time.Location) string {
 
 // filterWords says what was recorded.
 func (r *recording) filterWords() string {
-	return cmp.Or(text.Printable(r.Filter), "all TCP connections")
+	return cmp.Or(words.Escape(r.Filter), "all TCP connections")
 }
 
 // stopWords says why the recording ended.
@@ -272,10 +272,10 @@ func (r *recording) stopWords() string {
 	if r.cut() {
 		return "cut off, without a stop record"
 	}
-	return text.Printable(r.stop.Reason)
+	return words.Escape(r.stop.Reason)
 }
 
 // orUnknown returns a name to print or, where there is none, "unknown".
 func orUnknown(name string) string {
-	return cmp.Or(text.Printable(name), "unknown")
+	return cmp.Or(words.Escape(name), "unknown")
 }

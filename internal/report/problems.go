@@ -6,6 +6,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 const (
@@ -33,7 +34,7 @@ func (r *Report) addCall(c *event.CallFailed) {
 	}
 	head := string(c.Call) + "() to " + to.String() + " failed with " + c.Error.String()
 	if c.Process != nil {
-		head = text.ProcessName(c.Process) + ": " + head
+		head = words.Process(c.Process.Comm, c.Process.PID) + ": " + head
 	}
 	if c.Call != event.CallConnect {
 		head += ", " + text.OptionWords(&c.Options)

@@ -2,7 +2,7 @@ package report
 
 import (
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 const (
@@ -68,7 +68,7 @@ func (t *tables) processName(index uint32) string {
 		return ""
 	}
 	p := &t.processes[index]
-	return text.ProcessName(&event.Process{PID: p.pid, Comm: p.comm})
+	return words.Process(p.comm, p.pid)
 }
 
 // causeIndex returns the index of a cause.

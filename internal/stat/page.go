@@ -164,12 +164,7 @@ func wrapLines(all string, width int) []line {
 	return lines
 }
 
-// printable makes a text harmless that comes from a file, and bounds its length. What a
-// sentence of ours has already shown by a backslash stays as it is.
+// printable makes a text harmless that comes from a file, and bounds its length.
 func printable(s string, columns int) string {
-	pieces := strings.Split(s, `\`)
-	for i := range pieces {
-		pieces[i] = text.Printable(pieces[i])
-	}
-	return shorten(strings.Join(pieces, `\`), columns)
+	return shorten(words.EscapeMessage(s), columns)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 const (
@@ -97,7 +98,7 @@ func (r *Report) closersTitle() string {
 func (c *Closer) cells() []string {
 	name, processes, port := "not seen", "-", "-"
 	if c.Processes > 0 {
-		name, processes = cmp.Or(printable(c.Comm, nameColumns), "?"), text.Grouped(c.Processes)
+		name, processes = shortened(words.ProcessName(c.Comm), nameColumns), text.Grouped(c.Processes)
 	}
 	if c.AtLeast {
 		processes += "+"

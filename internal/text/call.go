@@ -24,8 +24,8 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 	p.begin()
 	p.layout.call(p, c)
 	p.end()
-	for _, words := range p.InTheWay(c) {
-		p.below(words)
+	for _, paragraph := range p.InTheWay(c) {
+		p.below(paragraph)
 	}
 }
 
@@ -100,7 +100,7 @@ func (p *Printer) below(paragraph string) {
 
 // holderWords says what a socket in the way is, how long it stays, and who closed it.
 func (p *Printer) holderWords(h *event.InTheWay, now event.Time) string {
-	words := []string{p.stateWords(&h.Socket, now) + ", " + OptionWords(&h.Options)}
+	parts := []string{p.stateWords(&h.Socket, now) + ", " + OptionWords(&h.Options)}
 	if h.ClosedFirst == event.Local || h.ClosedFirst == event.Both {
 		closed := h.Role.String()
 		if closed == "" {
@@ -108,30 +108,30 @@ func (p *Printer) holderWords(h *event.InTheWay, now event.Time) string {
 		}
 		closed += " closed first"
 		if h.Closer != nil {
-			closed += ": " + ProcessName(h.Closer) + " by " + h.Mechanism.String()
+			closed += ": " + processName(h.Closer) + " by " + h.Mechanism.String()
 		}
-		words = append(words, closed)
+		parts = append(parts, closed)
 	}
-	return strings.Join(words, "; ")
+	return strings.Join(parts, "; ")
 }
 
 // stateWords says a socket's state and ends, and what keeps it: a timer or processes.
 func (p *Printer) stateWords(s *event.Socket, now event.Time) string {
-	words := stateName(s) + " " + s.Local.String()
+	phrase := stateName(s) + " " + s.Local.String()
 	if s.Remote.Port() != 0 {
-		words += " to " + s.Remote.String()
+		phrase += " to " + s.Remote.String()
 	}
 	switch {
 	case s.Until != 0:
-		words += " until " + p.clockTime(s.Until, 1) + " (" + forWords(s.Until.Sub(now)) + ")"
+		phrase += " until " + p.clockTime(s.Until, 1) + " (" + forWords(s.Until.Sub(now)) + ")"
 	case len(s.Holders) > 0:
-		words += ", open in " + holderNames(s.Holders)
+		phrase += ", open in " + holderNames(s.Holders)
 	case s.Waits:
-		words += ", nobody has accepted it"
+		phrase += ", nobody has accepted it"
 	case s.Orphan:
-		words += ", no process has it; until the peer acknowledges its FIN"
+		phrase += ", no process has it; until the peer acknowledges its FIN"
 	}
-	return words
+	return phrase
 }
 
 func stateName(s *event.Socket) string {
@@ -148,23 +148,20 @@ func holderNames(holders []event.Holder) string {
 	var names []string
 	for i := range holders[:min(len(holders), namesShown)] {
 		h := &holders[i]
-		name := ProcessName(&h.Process)
+		name := processName(&h.Process)
 		if h.FD >= 0 {
 			name += " fd " + strconv.Itoa(h.FD)
 		}
 		names = append(names, name)
 	}
-	words := strings.Join(names, ", ")
+	list := strings.Join(names, ", ")
 	if more := len(holders) - namesShown; more > 0 {
-		words += " and " + strconv.Itoa(more) + " more"
+		list += " and " + strconv.Itoa(more) + " more"
 	}
-	return words
+	return list
 }
 
-// ProcessName names a process as a line does, harmless: python3/4242.
-func ProcessName(process *event.Process) string {
-	return Printable(process.Comm) + processID(process)
-}
+func processName(p *event.Process) string { return words.Process(p.Comm, p.PID) }
 
 func forWords(d time.Duration) string { return "in " + string(appendDwell(nil, max(d, 0))) }
 
@@ -177,24 +174,24 @@ func sum(counts [tcpstate.Count]int) int {
 }
 
 func stateCounts(states [tcpstate.Count]int) string {
-	var words []string
+	var counts []string
 	for state, n := range states {
 		if n > 0 {
-			words = append(words, strconv.Itoa(n)+" "+tcpstate.State(state).String())
+			counts = append(counts, strconv.Itoa(n)+" "+tcpstate.State(state).String())
 		}
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(counts, ", ")
 }
 
 // portWords says how many of the ports that the kernel chooses from are taken.
 func portWords(s *event.PortStock) string {
-	words := strconv.Itoa(s.Taken) + " of " + strconv.Itoa(s.Usable()) + " local ports (" +
+	phrase := strconv.Itoa(s.Taken) + " of " + strconv.Itoa(s.Usable()) + " local ports (" +
 		strconv.Itoa(int(s.First)) + "-" + strconv.Itoa(int(s.Last)) + ") are taken"
 	if s.Remote.IsValid() {
-		words += " for " + s.Remote.String()
+		phrase += " for " + s.Remote.String()
 	}
 	if s.Taken > 0 {
-		words += ": " + stateCounts(s.ByState)
+		phrase += ": " + stateCounts(s.ByState)
 	}
-	return words
+	return phrase
 }

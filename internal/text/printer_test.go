@@ -141,35 +141,6 @@ func checkHarmless(t *testing.T, comm, got string) {
 	}
 }
 
-func TestPrintable(t *testing.T) {
-	t.Parallel()
-	for name, want := range map[string]string{
-		"":                 "",
-		"nginx: worker":    "nginx: worker",
-		"日本語":              "日本語",
-		"\x1b[2J":          `\x1b[2J`,
-		"a\nb\x7f":         `a\x0ab\x7f`,
-		"\u202etxt":        `\xe2\x80\xaetxt`,
-		"\xffx":            `\xffx`,
-		"\u009b":           `\xc2\x9b`,
-		"\ufffd":           "\ufffd",
-		"caf\u00e9 \u20ac": "caf\u00e9 \u20ac",
-		`C:\x`:             `C:\x5cx`,
-	} {
-		if got := text.Printable(name); got != want {
-			t.Errorf("Printable(%q) = %q, want %q", name, got, want)
-		}
-	}
-}
-
-// A bare backslash must not pass for the escape of a control character.
-func TestPrintableIsUnambiguous(t *testing.T) {
-	t.Parallel()
-	if a, b := text.Printable(`\x1b`), text.Printable("\x1b"); a == b {
-		t.Errorf("two names are both shown as %q", a)
-	}
-}
-
 func TestTimesAreLocal(t *testing.T) {
 	t.Parallel()
 	o := options(120)

@@ -6,6 +6,7 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // recent has what was printed lately, as it was printed: a connection's lines come
@@ -41,8 +42,8 @@ func (r *recent) digits(unix int64, zone *time.Location) []byte {
 func (r *recent) label(p *event.Process) *labelled {
 	l := &r.processes[p.PID%16]
 	if l.process != p {
-		name := Printable(p.Comm)
-		*l = labelled{process: p, name: name, id: processID(p), width: runewidth.StringWidth(name)}
+		name := words.ProcessName(p.Comm)
+		*l = labelled{process: p, name: name, id: words.ProcessID(p.PID), width: runewidth.StringWidth(name)}
 	}
 	return l
 }

@@ -99,19 +99,19 @@ func (p *Printer) howLong(a *why.Answer, t *why.Try) string {
 
 // hasIt says what a socket is, what keeps it, and what it has set.
 func (p *Printer) hasIt(a *why.Answer, s *event.Socket) string {
-	words := p.stateWords(s, a.Time) + ", " + OptionWords(&s.Options)
+	sentence := p.stateWords(s, a.Time) + ", " + OptionWords(&s.Options)
 	switch {
 	case s.State == tcpstate.TimeWait:
-		words += ". No process has it any more. This side closed first, or both did at once"
+		sentence += ". No process has it any more. This side closed first, or both did at once"
 	case s.Timewait:
-		words += ". No process has it any more. This side closed first; the peer has not closed yet"
+		sentence += ". No process has it any more. This side closed first; the peer has not closed yet"
 	case len(s.Holders) == 0 && !s.Orphan && !s.Waits && s.State != tcpstate.SynRecv:
-		words += ". Its process is not to be seen from here"
+		sentence += ". Its process is not to be seen from here"
 	}
 	if s.Cgroup != "" && s.Cgroup != "/" {
-		words += ". Cgroup " + Printable(s.Cgroup)
+		sentence += ". Cgroup " + words.Escape(s.Cgroup)
 	}
-	return words + "."
+	return sentence + "."
 }
 
 func (p *Printer) section(title string) {

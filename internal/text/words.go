@@ -3,10 +3,7 @@ package text
 import (
 	"math"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/mattn/go-runewidth"
 
@@ -194,10 +191,6 @@ func (p *Printer) owner(process *event.Process, words int) {
 	p.paint(plain)
 }
 
-func processID(process *event.Process) string {
-	return "/" + strconv.FormatUint(uint64(process.PID), 10)
-}
-
 // process adds a name and a process id in a number of columns.
 func (p *Printer) process(process *event.Process, width int) {
 	l := p.label(process)
@@ -206,39 +199,6 @@ func (p *Printer) process(process *event.Process, width int) {
 		name = runewidth.Truncate(name, max(shortName, width-len(l.id)), "…")
 	}
 	p.add(name, l.id)
-}
-
-// Printable makes what a process calls itself harmless: nothing in it moves the
-// cursor, colours the screen or turns the direction of writing. What cannot be
-// printed is shown as in a Go string: \x1b.
-func Printable(s string) string {
-	if isPlain(s) {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, size := utf8.DecodeRuneInString(s)
-		if r == utf8.RuneError && size <= 1 || r == '\\' || !unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S, unicode.Zs) {
-			for _, c := range []byte(s[:size]) {
-				b.WriteString(`\x`)
-				b.WriteString(strconv.FormatUint(uint64(c)>>4, 16))
-				b.WriteString(strconv.FormatUint(uint64(c)&15, 16))
-			}
-		} else {
-			b.WriteRune(r)
-		}
-		s = s[size:]
-	}
-	return b.String()
-}
-
-func isPlain(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' || s[i] == '\\' {
-			return false
-		}
-	}
-	return true
 }
 
 // Duration is a duration in at most six columns: 31us, 1.20ms, 60.0s, 3m05s.

@@ -10,6 +10,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 const (
@@ -75,7 +76,7 @@ func (d *painter) titleLine() Line {
 	if d.Frozen {
 		right = "frozen at " + right
 	}
-	return bothSides("tcptrace top  "+text.Printable(scope), right, d.Width).withTone(Inverse, d.Width)
+	return bothSides("tcptrace top  "+words.Escape(scope), right, d.Width).withTone(Inverse, d.Width)
 }
 
 func (d *painter) clockTime(t event.Time) string {

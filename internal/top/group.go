@@ -7,7 +7,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // Grouping says by what connections are grouped.
@@ -66,7 +66,7 @@ func (g Grouping) groupName(k Key) string {
 	case g == ByPort:
 		return "roles not known"
 	case g == ByProcess && k.Comm != "":
-		return text.Printable(k.Comm)
+		return words.Escape(k.Comm)
 	case g == ByProcess:
 		return "no process seen"
 	case k.Addr.IsUnspecified():

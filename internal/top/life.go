@@ -2,12 +2,12 @@ package top
 
 import (
 	"net/netip"
-	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // Connection is one end of a connection, or a listener, as it is at one moment.
@@ -47,7 +47,7 @@ func processName(p *event.Process) string {
 	if p == nil {
 		return ""
 	}
-	return text.Printable(p.Comm) + "/" + strconv.FormatUint(uint64(p.PID), 10)
+	return words.Process(p.Comm, p.PID)
 }
 
 // Step is a transition in the life of a socket. From is unknown where the socket was found.
