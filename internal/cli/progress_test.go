@@ -45,3 +45,17 @@ func TestNoProgressWithoutATerminal(t *testing.T) {
 		t.Errorf("the file got %q", got)
 	}
 }
+
+// TestMessagesAreHarmless: a file may be called anything. What is escaped already stays so.
+func TestMessagesAreHarmless(t *testing.T) {
+	t.Parallel()
+	var screen bytes.Buffer
+	message := "tcptrace: \x1b[2J\u202e\xff of a\\x0ab: not a capture\ntcptrace: 日本.jsonl\n"
+	if n, err := io.WriteString(newProgress(&screen), message); n != len(message) || err != nil {
+		t.Errorf("wrote %d bytes of %d: %v", n, len(message), err)
+	}
+	want := `tcptrace: \x1b[2J\xe2\x80\xae\xff of a\x0ab: not a capture` + "\ntcptrace: 日本.jsonl\n"
+	if screen.String() != want {
+		t.Errorf("got %q, want %q", screen.String(), want)
+	}
+}
