@@ -1,14 +1,14 @@
 package stat
 
 import (
-	"github.com/mattn/go-runewidth"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // chart lays out the curves beneath each other, above one axis, in so many lines if that
 // is enough. The first curve takes what there is more.
 func (r *Report) chart(width, height int, clock func(Time) string) []line {
-	columns := width / runewidth.RuneWidth('█') // two for each in East Asian locales
+	columns := width / words.Width("█") // two for each in East Asian locales
 	if columns < 1 || len(r.Curves) == 0 {
 		return nil
 	}
@@ -16,8 +16,8 @@ func (r *Report) chart(width, height int, clock func(Time) string) []line {
 	var lines []line
 	for i := range r.Curves {
 		c := &r.Curves[i]
-		title := c.State + ", most " + text.Grouped(c.Peak) + " at " + clock(c.PeakAt)
-		lines = append(lines, line{{faint, shorten(title, width)}})
+		title := c.State + ", most " + words.Number(c.Peak) + " at " + clock(c.PeakAt)
+		lines = append(lines, line{{faint, words.Truncate(title, width)}})
 		for _, bar := range text.Bars(c.most(columns), rows) {
 			lines = append(lines, line{{curveColor[c.State], bar}})
 		}
@@ -25,7 +25,7 @@ func (r *Report) chart(width, height int, clock func(Time) string) []line {
 	}
 	first, last := clock(r.Recorded.First), clock(r.Recorded.Last)
 	if len(first)+1+len(last) > width {
-		return append(lines, line{{faint, shorten(first, width)}})
+		return append(lines, line{{faint, words.Truncate(first, width)}})
 	}
 	return append(lines, line{{faint, first}}.withAt(width-len(last), line{{faint, last}}))
 }

@@ -3,7 +3,7 @@ package stat
 import (
 	"strconv"
 
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // percent is a share: 61.0%, 3.2%, 0.04%.
@@ -22,7 +22,7 @@ func percent(share float64) string {
 // rate is a number of transitions a second.
 func rate(perSecond float64) string {
 	if perSecond >= 100 {
-		return text.Grouped(int64(perSecond+0.5)) + "/s"
+		return words.Number(int64(perSecond+0.5)) + "/s"
 	}
 	return strconv.FormatFloat(perSecond, 'g', 3, 64) + "/s"
 }

@@ -3,16 +3,11 @@ package stat
 import (
 	"strings"
 	"testing"
-
-	"github.com/tcptrace/tcptrace/internal/text"
 )
 
-func TestNumbers(t *testing.T) {
+func TestSharesAndRates(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ got, want string }{
-		{text.Grouped(0), "0"}, {text.Grouped(999), "999"}, {text.Grouped(1000), "1,000"}, {text.Grouped(-123456), "-123,456"},
-		{text.Grouped(uint64(1 << 63)), "9,223,372,036,854,775,808"},
-		{text.Counted(1, "socket"), "1 socket"}, {text.Counted(1200, "socket"), "1,200 sockets"},
 		{percent(0), "0%"}, {percent(1), "100%"}, {percent(0.9991), "99.9%"}, {percent(0.9996), "100%"},
 		{percent(0.449), "44.9%"}, {percent(0.00042), "0.04%"},
 		{rate(0.5), "0.5/s"}, {rate(14.53), "14.5/s"}, {rate(99.99), "100/s"}, {rate(512345.6), "512,346/s"},

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"strings"
 
-	"github.com/mattn/go-runewidth"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/words"
@@ -35,14 +33,14 @@ type span struct {
 // line is a line of the page without its end.
 type line []span
 
-// plainLine returns a line in the usual colour.
+// plainLine is a line in the usual colour.
 func plainLine(text string) line { return line{{plain, text}} }
 
 // width is how many columns a line takes.
 func (l line) width() int {
 	width := 0
 	for _, s := range l {
-		width += runewidth.StringWidth(s.text)
+		width += words.Width(s.text)
 	}
 	return width
 }
@@ -83,8 +81,8 @@ func (p *page) addLine(l line) {
 func cutLine(l line, columns int) line {
 	var short line
 	for _, s := range l {
-		s.text = shorten(s.text, columns)
-		columns -= runewidth.StringWidth(s.text)
+		s.text = words.Truncate(s.text, columns)
+		columns -= words.Width(s.text)
 		short = append(short, s)
 	}
 	return short
@@ -108,17 +106,6 @@ func (p *page) paint(s span) {
 		return
 	}
 	p.WriteString(string(s.color) + s.text + string(plain))
-}
-
-// shorten returns a text that has no more than so many columns.
-func shorten(s string, columns int) string {
-	switch {
-	case columns <= 0:
-		return ""
-	case runewidth.StringWidth(s) <= columns:
-		return s
-	}
-	return runewidth.Truncate(s, columns, "…")
 }
 
 // labelWidth is where the values begin, as in the summary of a trace.
@@ -146,7 +133,7 @@ func (p *page) wrapPhrases(phrases ...string) []line {
 		if i < len(phrases)-1 {
 			phrase += ","
 		}
-		if now != "" && runewidth.StringWidth(now)+1+runewidth.StringWidth(phrase) > room {
+		if now != "" && words.Width(now)+1+words.Width(phrase) > room {
 			lines = append(lines, wrapLines(now, room)...)
 			now = ""
 		}
@@ -166,5 +153,5 @@ func wrapLines(all string, width int) []line {
 
 // printable makes a text harmless that comes from a file, and bounds its length.
 func printable(s string, columns int) string {
-	return shorten(words.EscapeMessage(s), columns)
+	return words.Truncate(words.EscapeMessage(s), columns)
 }

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/mattn/go-runewidth"
-
 	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -91,14 +89,14 @@ func (r *Report) closersTitle() string {
 	if r.MoreClosers.AtLeast {
 		more = "+"
 	}
-	return "CLOSED FIRST BY (" + strconv.Itoa(closersShown) + " of " + text.Grouped(all) + more + ")"
+	return "CLOSED FIRST BY (" + strconv.Itoa(closersShown) + " of " + words.Number(all) + more + ")"
 }
 
 // cells are the closer's row. What is not known is a dash.
 func (c *Closer) cells() []string {
 	name, processes, port := "not seen", "-", "-"
 	if c.Processes > 0 {
-		name, processes = shortened(words.ProcessName(c.Comm), nameColumns), text.Grouped(c.Processes)
+		name, processes = words.Truncate(words.ProcessName(c.Comm), nameColumns), words.Number(c.Processes)
 	}
 	if c.AtLeast {
 		processes += "+"
@@ -107,7 +105,7 @@ func (c *Closer) cells() []string {
 		port = strconv.Itoa(int(c.Port))
 	}
 	return []string{
-		name, c.Side, cmp.Or(c.Mechanism, "-"), cmp.Or(c.How, "-"), port, processes, text.Grouped(c.Connections), percent(c.Share),
+		name, c.Side, cmp.Or(c.Mechanism, "-"), cmp.Or(c.How, "-"), port, processes, words.Number(c.Connections), percent(c.Share),
 	}
 }
 
@@ -148,10 +146,10 @@ func (r *Report) dwellLines(p *page) []line {
 		t.gap = 2
 	}
 	for _, d := range r.Dwells {
-		t.rows = append(t.rows, []string{d.State, text.Grouped(d.Times), durationCell(d.Median), durationCell(d.P99), durationCell(d.Max)})
+		t.rows = append(t.rows, []string{d.State, words.Number(d.Times), durationCell(d.Median), durationCell(d.P99), durationCell(d.Max)})
 	}
 	return t.lines(p.columns)
 }
 
 // durationCell writes a duration in a column that is as wide in all reports.
-func durationCell(d time.Duration) string { return runewidth.FillLeft(text.Duration(d), len("59m59s")) }
+func durationCell(d time.Duration) string { return words.PadLeft(words.Duration(d), len("59m59s")) }

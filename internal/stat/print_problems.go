@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // printProblems prints what was lost, which ports are held and which calls failed, if there is
@@ -23,16 +23,16 @@ func (r *Report) printProblems(p *page, clock func(Time) string) {
 func (l *Losses) lossPhrases() []string {
 	var phrases []string
 	if l.Events > 0 {
-		phrases = append(phrases, text.Counted(l.Events, "event")+bracketed(figurePhrases(
+		phrases = append(phrases, words.Count(l.Events, "event")+bracketed(figurePhrases(
 			figure{"ring buffer full", int(l.Ring), false}, figure{"programs skipped", int(l.Reentry), false},
 		)))
 	}
 	if l.Damages > 0 {
-		words := text.Counted(l.Damages, "part") + " of the recording"
+		phrase := words.Count(l.Damages, "part") + " of the recording"
 		if l.DamagedBytes > 0 {
-			words += " (" + text.Counted(l.DamagedBytes, "byte") + ")"
+			phrase += " (" + words.Count(l.DamagedBytes, "byte") + ")"
 		}
-		phrases = append(phrases, words)
+		phrases = append(phrases, phrase)
 	}
 	return phrases
 }
@@ -55,38 +55,38 @@ func (h *Held) heldPhrases(clock func(Time) string) []string {
 	case 0:
 		return nil
 	case 1:
-		return []string{h.Most[0].String() + until + " (" + text.Grouped(h.Sockets) + " in TIME_WAIT)"}
+		return []string{h.Most[0].String() + until + " (" + words.Number(h.Sockets) + " in TIME_WAIT)"}
 	}
 	var named []string
 	for _, port := range h.Most[:min(len(h.Most), portsShown)] {
 		if port.Sockets > 1 {
-			named = append(named, strconv.Itoa(int(port.Port))+" ("+text.Grouped(port.Sockets)+")")
+			named = append(named, strconv.Itoa(int(port.Port))+" ("+words.Number(port.Sockets)+")")
 		}
 	}
-	words := text.Grouped(h.Ports) + " ports by TIME_WAIT" + until
+	phrase := words.Number(h.Ports) + " ports by TIME_WAIT" + until
 	if len(named) == 0 {
-		return []string{words}
+		return []string{phrase}
 	}
-	named[0] = words + ": " + named[0]
+	named[0] = phrase + ": " + named[0]
 	return named
 }
 
 // String returns the port as the summary of a trace has it.
 func (p *HeldPort) String() string {
-	words := "port " + strconv.Itoa(int(p.Port))
+	phrase := "port " + strconv.Itoa(int(p.Port))
 	if p.Role != "" {
-		words += " of the " + p.Role
+		phrase += " of the " + p.Role
 	}
-	return words
+	return phrase
 }
 
 func (r *Report) failedCallPhrases() []string {
 	var phrases []string
 	for _, c := range r.FailedCalls[:min(len(r.FailedCalls), callsShown)] {
-		phrases = append(phrases, string(c.Call)+" "+c.Error+" "+text.Grouped(c.Times))
+		phrases = append(phrases, string(c.Call)+" "+c.Error+" "+words.Number(c.Times))
 	}
 	if more := len(r.FailedCalls) - callsShown; more > 0 {
-		phrases = append(phrases, "and "+text.Counted(more, "more error"))
+		phrases = append(phrases, "and "+words.Count(more, "more error"))
 	}
 	return phrases
 }
@@ -107,7 +107,7 @@ func (r *Report) printFindings(p *page) {
 		shown++
 	}
 	if more := len(r.Findings) + r.MoreFindings - shown; more > 0 {
-		p.addLabel("and "+text.Grouped(more)+" more", p.wrapPhrases(distinctCodes(r.Findings[shown:])...)...)
+		p.addLabel("and "+words.Number(more)+" more", p.wrapPhrases(distinctCodes(r.Findings[shown:])...)...)
 	}
 }
 
@@ -115,7 +115,7 @@ func (r *Report) printFindings(p *page) {
 func (f *Finding) printedLines(p *page) []line {
 	code, times := string(f.Severity)+" "+string(f.Code), ": "
 	if f.Count > 1 {
-		times = " (" + text.Grouped(f.Count) + " times): "
+		times = " (" + words.Number(f.Count) + " times): "
 	}
 	lines := wrapLines(code+times+printable(f.Summary, findingLines*p.columns), max(1, p.columns-labelWidth))
 	if len(lines) > findingLines {

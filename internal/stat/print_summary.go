@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // printRecorded says what was recorded, and when.
@@ -20,10 +20,10 @@ func (r *Report) printRecorded(p *page, zone *time.Location) {
 	}
 	var phrases []string
 	if a.Recordings > 1 {
-		phrases = append(phrases, text.Counted(a.Recordings, "recording"))
+		phrases = append(phrases, words.Count(a.Recordings, "recording"))
 	}
 	if a.Files > a.Recordings {
-		phrases = append(phrases, text.Counted(a.Files, "file"))
+		phrases = append(phrases, words.Count(a.Files, "file"))
 	}
 	if len(a.Hosts) > 0 {
 		phrases = append(phrases, namesPhrase(a.Hosts))
@@ -53,17 +53,18 @@ func namesPhrase(names []string) string {
 
 // periodPhrase says from when to when, and how long.
 func (a *Recorded) periodPhrase(zone *time.Location) string {
-	const date, clock = "2006-01-02 ", "15:04:05"
 	first, last := inZone(a.First, zone), inZone(a.Last, zone)
-	words := first.Format(date+clock) + " to "
-	if last.Format(date) != first.Format(date) {
-		words += last.Format(date)
+	phrase := words.DateClock(first, 0) + " to "
+	if last.Format(time.DateOnly) != first.Format(time.DateOnly) {
+		phrase += words.DateClock(last, 0)
+	} else {
+		phrase += words.Clock(last, 0)
 	}
-	words += last.Format(clock) + " ("
+	phrase += " ("
 	if span := last.Sub(first); span != a.Time {
-		words += text.Duration(a.Time) + " recorded of "
+		phrase += words.Duration(a.Time) + " recorded of "
 	}
-	return words + text.Duration(last.Sub(first)) + ")"
+	return phrase + words.Duration(last.Sub(first)) + ")"
 }
 
 // endPhrases says what ended the recordings.
@@ -72,7 +73,7 @@ func (a *Recorded) endPhrases() []string {
 	for _, reason := range slices.Sorted(maps.Keys(a.Ended)) {
 		number := ""
 		if a.Recordings > 1 {
-			number = text.Grouped(a.Ended[reason]) + " "
+			number = words.Number(a.Ended[reason]) + " "
 		}
 		phrases = append(phrases, number+"stop: "+cmp.Or(printable(reason, nameColumns), "unknown"))
 	}
@@ -87,7 +88,7 @@ func (a *Recorded) cutLines() []line {
 	case a.Recordings == 1:
 		return []line{{{red, "cut off: it has no stop record"}}}
 	}
-	return []line{{{red, text.Grouped(a.Cut) + " cut off: without a stop record"}}}
+	return []line{{{red, words.Number(a.Cut) + " cut off: without a stop record"}}}
 }
 
 // figure is a number with its name. One that is not always told is left out where it is 0.
@@ -101,7 +102,7 @@ func figurePhrases(all ...figure) []string {
 	var phrases []string
 	for _, f := range all {
 		if f.n != 0 || f.always {
-			phrases = append(phrases, f.name+" "+text.Grouped(f.n))
+			phrases = append(phrases, f.name+" "+words.Number(f.n))
 		}
 	}
 	return phrases
@@ -111,16 +112,16 @@ func figurePhrases(all ...figure) []string {
 func (r *Report) printConnections(p *page) {
 	p.addLabel("transitions", p.wrapPhrases(r.transitionPhrases()...)...)
 	c := &r.Connections
-	seen := text.Grouped(c.Seen)
+	seen := words.Number(c.Seen)
 	if c.BothEnds > 0 {
-		seen += " (both ends seen of " + text.Grouped(c.BothEnds) + ")"
+		seen += " (both ends seen of " + words.Number(c.BothEnds) + ")"
 	}
-	phrases := []string{seen, text.Grouped(c.Open) + " open"}
+	phrases := []string{seen, words.Number(c.Open) + " open"}
 	if c.Incomplete > 0 {
-		phrases = append(phrases, text.Grouped(c.Incomplete)+" incomplete")
+		phrases = append(phrases, words.Number(c.Incomplete)+" incomplete")
 	}
 	if c.Forgotten > 0 {
-		phrases = append(phrases, text.Counted(c.Forgotten, "socket")+" forgotten")
+		phrases = append(phrases, words.Count(c.Forgotten, "socket")+" forgotten")
 	}
 	p.addLabel("connections", p.wrapPhrases(phrases...)...)
 	f := &c.ClosedFirst
@@ -137,7 +138,7 @@ func (r *Report) printConnections(p *page) {
 }
 
 func (r *Report) transitionPhrases() []string {
-	phrases := []string{text.Grouped(r.Transitions) + " of " + text.Counted(r.Sockets, "socket")}
+	phrases := []string{words.Number(r.Transitions) + " of " + words.Count(r.Sockets, "socket")}
 	if r.PerSecond > 0 {
 		phrases = append(phrases, rate(r.PerSecond))
 	}

@@ -3,7 +3,7 @@ package stat
 import (
 	"strings"
 
-	"github.com/mattn/go-runewidth"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // table is rows of cells under a head. The first column is as narrow as it must be for
@@ -39,7 +39,7 @@ func (t *table) widths() []int {
 	widths := make([]int, len(t.head))
 	for _, row := range append([][]string{t.head}, t.rows...) {
 		for i, cell := range row {
-			widths[i] = max(widths[i], runewidth.StringWidth(cell))
+			widths[i] = max(widths[i], words.Width(cell))
 		}
 	}
 	return widths
@@ -51,8 +51,8 @@ func (t *table) row(cells []string, widths []int) string {
 		if i > 0 {
 			b.WriteString(strings.Repeat(" ", t.gap))
 		}
-		cell = shorten(cell, widths[i])
-		pad := strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell))
+		cell = words.Truncate(cell, widths[i])
+		pad := strings.Repeat(" ", widths[i]-words.Width(cell))
 		if i < t.leftAligned {
 			cell += pad
 		} else {
