@@ -10,7 +10,6 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
-	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
@@ -51,7 +50,7 @@ func (r *Report) answer() answer {
 		}
 	}
 	if more > 0 {
-		a.Held = append(a.Held, "And "+text.Counted(more, "more finding")+".")
+		a.Held = append(a.Held, "And "+words.Count(more, "more finding")+".")
 	}
 	return a
 }
@@ -80,12 +79,12 @@ func (r *Report) happenedWords(f *stat.Report) []string {
 	if c.Seen == 0 {
 		return []string{"No connection was seen."}
 	}
-	seen := text.Counted(c.Seen, "connection")
+	seen := words.Count(c.Seen, "connection")
 	if c.BothEnds > 0 {
-		seen += " (both ends seen of " + text.Grouped(c.BothEnds) + ")"
+		seen += " (both ends seen of " + words.Number(c.BothEnds) + ")"
 	}
 	if c.Open > 0 {
-		seen += ", " + text.Grouped(c.Open) + " still open at the end"
+		seen += ", " + words.Number(c.Open) + " still open at the end"
 	}
 	return append([]string{seen + "."}, closersWords(f)...)
 }
@@ -105,20 +104,20 @@ func closersWords(f *stat.Report) []string {
 	for _, b := range by {
 		closed += b.n
 		if b.n > 0 {
-			shares = append(shares, b.who+" "+text.Grouped(b.n))
+			shares = append(shares, b.who+" "+words.Number(b.n))
 		}
 	}
 	if closed == 0 {
 		return nil
 	}
-	lines := []string{"Who closed first, of " + text.Grouped(closed) + " that were closed: " + strings.Join(shares, ", ") + "."}
+	lines := []string{"Who closed first, of " + words.Number(closed) + " that were closed: " + strings.Join(shares, ", ") + "."}
 	if len(f.Closers) > 0 && f.Closers[0].Comm != "" {
 		top := &f.Closers[0]
 		phrase := "Most often by " + words.Escape(top.Comm) + " (" + top.Side
 		if top.Mechanism != "" {
 			phrase += ", " + top.Mechanism
 		}
-		lines = append(lines, phrase+"): "+text.Grouped(top.Connections)+".")
+		lines = append(lines, phrase+"): "+words.Number(top.Connections)+".")
 	}
 	return lines
 }
@@ -227,9 +226,9 @@ func (r *Report) heldWords(f *stat.Report) []string {
 	for i := range h.Most[:min(len(h.Most), portsAnswered)] {
 		ports = append(ports, r.portWords(&h.Most[i], ""))
 	}
-	phrase := "At the end " + text.Grouped(h.Ports) + " ports are in TIME_WAIT, as " + why + ": " + strings.Join(ports, ", ")
+	phrase := "At the end " + words.Number(h.Ports) + " ports are in TIME_WAIT, as " + why + ": " + strings.Join(ports, ", ")
 	if more := h.Ports - len(ports); more > 0 {
-		phrase += ", and " + text.Grouped(more) + " more"
+		phrase += ", and " + words.Number(more) + " more"
 		if !h.Until.IsZero() {
 			phrase += ", the last until " + r.clockTime(h.Until.Time)
 		}
@@ -247,7 +246,7 @@ func (r *Report) portWords(p *stat.HeldPort, held string) string {
 	if !p.Until.IsZero() {
 		phrase += " until " + r.clockTime(p.Until.Time)
 	}
-	return phrase + " (" + text.Grouped(p.Sockets) + " in TIME_WAIT)"
+	return phrase + " (" + words.Number(p.Sockets) + " in TIME_WAIT)"
 }
 
 // formerlyHeldWords says how long the only connection held its port, if that is over.
@@ -271,7 +270,7 @@ func (r *Report) formerlyHeldWords() []string {
 			phrase += " of the " + role.String()
 		}
 		all = append(all, phrase+" was held by TIME_WAIT until "+r.clockTime(c.recording.Clock.Wall(last.at))+", for "+
-			text.Duration(last.at.Sub(before.at))+": the side that closes first keeps its port.")
+			words.Duration(last.at.Sub(before.at))+": the side that closes first keeps its port.")
 	}
 	return all
 }
@@ -280,22 +279,22 @@ func (r *Report) formerlyHeldWords() []string {
 func (r *Report) missingWords(f *stat.Report) []string {
 	var all []string
 	if f.Lost.Events > 0 {
-		all = append(all, text.Counted(f.Lost.Events, "event")+" lost: there may be gaps.")
+		all = append(all, words.Count(f.Lost.Events, "event")+" lost: there may be gaps.")
 	}
 	if f.Lost.Damages > 0 {
-		all = append(all, text.Counted(f.Lost.Damages, "part")+" of the recording could not be read, or is missing.")
+		all = append(all, words.Count(f.Lost.Damages, "part")+" of the recording could not be read, or is missing.")
 	}
 	if f.Connections.Incomplete > 0 {
-		all = append(all, text.Counted(f.Connections.Incomplete, "connection")+" not seen whole.")
+		all = append(all, words.Count(f.Connections.Incomplete, "connection")+" not seen whole.")
 	}
 	if f.Recorded.Cut > 0 {
-		all = append(all, text.Counted(f.Recorded.Cut, "recording")+" cut off: without a stop record.")
+		all = append(all, words.Count(f.Recorded.Cut, "recording")+" cut off: without a stop record.")
 	}
 	if f.Connections.Forgotten > 0 {
-		all = append(all, text.Counted(f.Connections.Forgotten, "socket")+" followed no longer: there were too many.")
+		all = append(all, words.Count(f.Connections.Forgotten, "socket")+" followed no longer: there were too many.")
 	}
 	return all
 }
 
 // clockTime writes a moment to a tenth of a second, as text has the end of TIME_WAIT.
-func (r *Report) clockTime(t time.Time) string { return t.In(r.zone).Format("15:04:05.0") }
+func (r *Report) clockTime(t time.Time) string { return words.Clock(t.In(r.zone), 1) }

@@ -3,10 +3,9 @@ package report
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/stat"
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // The size of a curve's drawing.
@@ -33,7 +32,7 @@ func (r *Report) stateCurves(f *stat.Report) []curve {
 		}
 		drawn := curve{
 			Name: c.State,
-			Most: "at most " + text.Grouped(c.Peak) + " at once, first at " + r.exactTime(c.PeakAt.UnixMicro()),
+			Most: "at most " + words.Number(c.Peak) + " at once, first at " + r.exactTime(c.PeakAt.UnixMicro()),
 		}
 		drawn.drawPath(stairPoints(numbers), float64(max(1, c.Peak)))
 		drawn.First, drawn.Last = r.curveTimes()
@@ -58,8 +57,8 @@ func (r *Report) portCurves() []curve {
 		}
 		drawn := curve{
 			Name: "Ports left for " + d.name,
-			Most: fmt.Sprintf("at least %s of %s, at %s; %s", text.Grouped(least.left), text.Grouped(usable),
-				r.exactTime(least.at), text.Counted(len(d.samples), "look")),
+			Most: fmt.Sprintf("at least %s of %s, at %s; %s", words.Number(least.left), words.Number(usable),
+				r.exactTime(least.at), words.Count(len(d.samples), "look")),
 		}
 		end := points[len(points)-1][1]
 		drawn.drawPath(append(points, [2]float64{1, end}), float64(usable))
@@ -72,7 +71,7 @@ func (r *Report) portCurves() []curve {
 // curveTimes returns the times at which all curves begin and end.
 func (r *Report) curveTimes() (first, last string) {
 	f := &r.finalFigures().Recorded
-	return f.First.In(r.zone).Format(time.TimeOnly), f.Last.In(r.zone).Format(time.TimeOnly)
+	return words.Clock(f.First.In(r.zone), 0), words.Clock(f.Last.In(r.zone), 0)
 }
 
 // stairPoints returns the points of a curve of numbers, each for an equal part of the time.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // diagram is figure 5 of RFC 9293 with the edges that were taken.
@@ -95,7 +95,7 @@ func newDiagram(edges []stat.Edge) diagram {
 	}
 	for _, e := range edges {
 		d.Table = append(d.Table, edgeRow{
-			e.From.String(), e.To.String(), ways[[2]tcpstate.State{e.From, e.To}], text.Grouped(e.Times), medianWords(e),
+			e.From.String(), e.To.String(), ways[[2]tcpstate.State{e.From, e.To}], words.Number(e.Times), medianWords(e),
 		})
 	}
 	return d
@@ -107,14 +107,14 @@ func edgeWords(e stat.Edge) string {
 	case e.Times == 0:
 		return ""
 	case e.Median == 0:
-		return text.Grouped(e.Times) + "×"
+		return words.Number(e.Times) + "×"
 	}
-	return text.Grouped(e.Times) + "×, " + text.Duration(e.Median)
+	return words.Number(e.Times) + "×, " + words.Duration(e.Median)
 }
 
 func medianWords(e stat.Edge) string {
 	if e.Median == 0 {
 		return "unknown"
 	}
-	return text.Duration(e.Median)
+	return words.Duration(e.Median)
 }

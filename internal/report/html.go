@@ -117,7 +117,7 @@ func (r *Report) title() string {
 	if c := r.singleConnection(); c != nil {
 		return "TCP connection " + c.name()
 	}
-	title := text.Counted(r.finalFigures().Connections.Seen, "TCP connection")
+	title := words.Count(r.finalFigures().Connections.Seen, "TCP connection")
 	if hosts := r.finalFigures().Recorded.Hosts; len(hosts) == 1 {
 		title += " on " + words.Escape(hosts[0])
 	}
@@ -130,23 +130,22 @@ func (r *Report) periodWords() string {
 	if f.Last.IsZero() {
 		return "Nothing was recorded."
 	}
-	const layout = "2006-01-02 15:04:05.000"
 	first := f.First.In(r.zone)
-	return first.Format(layout) + " to " + f.Last.In(r.zone).Format(layout) + " (" +
-		text.Duration(f.Last.Sub(f.First.Time)) + "), times are UTC" + first.Format("-07:00")
+	return words.DateClock(first, 3) + " to " + words.DateClock(f.Last.In(r.zone), 3) + " (" +
+		words.Duration(f.Last.Sub(f.First.Time)) + "), times are UTC" + first.Format("-07:00")
 }
 
 // notListedWords says which connections are counted and not shown.
 func (r *Report) notListedWords() string {
 	phrase := ""
 	if r.connectionsFull {
-		phrase = "Of the connections, only the first " + text.Grouped(r.connectionCount) + " are kept; all are counted. "
+		phrase = "Of the connections, only the first " + words.Number(r.connectionCount) + " are kept; all are counted. "
 	}
 	if r.tables.processesFull {
-		phrase += "Of the processes, only the first " + text.Grouped(processesKept-1) + " are named. "
+		phrase += "Of the processes, only the first " + words.Number(processesKept-1) + " are named. "
 	}
 	if r.tables.causesFull {
-		phrase += "Of the causes, only the first " + text.Grouped(causesKept-1) + " are told."
+		phrase += "Of the causes, only the first " + words.Number(causesKept-1) + " are told."
 	}
 	return strings.TrimSpace(phrase)
 }
@@ -197,7 +196,7 @@ func (r *Report) exactTime(micros int64) string {
 	if micros == 0 {
 		return "at an unknown time"
 	}
-	return time.UnixMicro(micros).In(r.zone).Format("15:04:05.000000")
+	return words.Clock(time.UnixMicro(micros).In(r.zone), 6)
 }
 
 // condition is how a recording was made.

@@ -8,11 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mattn/go-runewidth"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
-	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
@@ -132,17 +129,17 @@ func (m *markdown) writeLadder() {
 // sideWords says which end it is, and what is not seen of it.
 func (m *markdown) sideWords(i int) string {
 	c := m.connection
-	words := c.address(i)
+	phrase := c.address(i)
 	if role := c.roleOf(i); role != 0 {
-		words = role.String() + " " + words
+		phrase = role.String() + " " + phrase
 	}
 	switch e := c.ends[i]; {
 	case e == nil:
-		words += ", not seen from here"
+		phrase += ", not seen from here"
 	case e.unkeptSteps > 0:
-		words += ", of which " + text.Counted(e.unkeptSteps, "transition") + " left out"
+		phrase += ", of which " + words.Count(e.unkeptSteps, "transition") + " left out"
 	}
-	return words
+	return phrase
 }
 
 func (m *markdown) writeRung(r *rung) {
@@ -170,7 +167,7 @@ func (m *markdown) writeLine(cells ...string) {
 	var b strings.Builder
 	for i, width := range []int{timeColumn, sideColumn, arrowColumn, 0} {
 		b.WriteString(cells[i])
-		b.WriteString(strings.Repeat(" ", 1+max(0, width-runewidth.StringWidth(cells[i]))))
+		b.WriteString(strings.Repeat(" ", 1+max(0, width-words.Width(cells[i]))))
 	}
 	fmt.Fprintln(m, strings.TrimRight(b.String(), " "))
 }
@@ -216,11 +213,11 @@ func (m *markdown) notes(r *rung) string {
 	if r.has(stepGap) {
 		notes = append(notes, "what was before is lost")
 	}
-	words := strings.Join(notes, ", ")
+	phrase := strings.Join(notes, ", ")
 	if r.dwell > 0 {
-		words += ", after " + text.Duration(r.dwell)
+		phrase += ", after " + words.Duration(r.dwell)
 	}
-	return words
+	return phrase
 }
 
 // writeLastState writes what is left of an end when the recording stops.
@@ -259,7 +256,8 @@ func (m *markdown) writeRecording() {
 
 // periodWords says from when on it was recorded, and for how long.
 func (r *recording) periodWords(zone *time.Location) string {
-	return r.wall(r.begin, zone).Format("2006-01-02 15:04:05 -07:00") + ", for " + text.Duration(time.Duration(r.last-r.begin))
+	begin := r.wall(r.begin, zone)
+	return words.DateClock(begin, 0) + begin.Format(" -07:00") + ", for " + words.Duration(time.Duration(r.last-r.begin))
 }
 
 // filterWords says what was recorded.
