@@ -7,17 +7,17 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
-	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // connectionsPage is the page with the sockets of a group, or all.
 func (d *painter) connectionsPage() []Line {
-	what := text.Counted(d.Total-d.ClosedLately, "socket")
+	what := words.Count(d.Total-d.ClosedLately, "socket")
 	if d.View.key != nil {
 		what += " of " + d.View.grouping.groupName(*d.View.key)
 	}
 	if d.ClosedLately > 0 {
-		what += ", and " + text.Grouped(d.ClosedLately) + " closed lately"
+		what += ", and " + words.Number(d.ClosedLately) + " closed lately"
 	}
 	above := []Line{d.headingLine(what, connectionOrders[d.orders[PageConnections].Column].name)}
 	below := []Line{d.keyLine()}
@@ -84,18 +84,15 @@ func (d *painter) timeSince(t event.Time) string {
 	if t == 0 {
 		return ""
 	}
-	return text.Duration(max(0, d.Time.Sub(t)))
+	return words.Duration(max(0, d.Time.Sub(t)))
 }
 
 // endpoint is an address and a port, the address cut off where it is too wide: the port
 // says more.
 func endpoint(a netip.AddrPort, width int) string {
-	words := a.String()
-	if a.Port() == 0 {
-		words = strings.TrimSuffix(words, "0") + "*"
-	}
-	if widths.StringWidth(words) <= width {
-		return words
+	address := words.Address(a)
+	if widths.StringWidth(address) <= width {
+		return address
 	}
 	port := ":" + strconv.Itoa(int(a.Port()))
 	if a.Port() == 0 {
@@ -104,5 +101,5 @@ func endpoint(a netip.AddrPort, width int) string {
 	if a.Addr().Is6() {
 		port = "]" + port
 	}
-	return widths.Truncate(strings.TrimSuffix(words, port), max(1, width-len(port)), "…") + port
+	return widths.Truncate(strings.TrimSuffix(address, port), max(1, width-len(port)), "…") + port
 }

@@ -80,11 +80,11 @@ func (d *painter) titleLine() Line {
 }
 
 func (d *painter) clockTime(t event.Time) string {
-	return d.Start.Clock.Wall(t).In(d.zone).Format(time.TimeOnly)
+	return words.Clock(d.Start.Clock.Wall(t).In(d.zone), 0)
 }
 
 func (d *painter) exactTime(t event.Time) string {
-	return d.Start.Clock.Wall(t).In(d.zone).Format("15:04:05.000")
+	return words.Clock(d.Start.Clock.Wall(t).In(d.zone), 3)
 }
 
 // keyLine returns the last line: what can be done here, or the filter that is typed.
@@ -113,18 +113,18 @@ func (d *painter) keyLine() Line {
 // summaryLines says in three lines what came of all connections.
 func (d *painter) summaryLines() []Line {
 	s := &d.Summary
-	first := text.Counted(s.Connections, "connection") + ": " + text.Grouped(s.Open()) + " open, " + text.Grouped(s.Closed()) + " closed"
+	first := words.Count(s.Connections, "connection") + ": " + words.Number(s.Open()) + " open, " + words.Number(s.Closed()) + " closed"
 	if s.Forgotten > 0 {
-		first += ", " + text.Counted(s.Forgotten, "socket") + " forgotten"
+		first += ", " + words.Count(s.Forgotten, "socket") + " forgotten"
 	}
 	if d.UnseenEnds > 0 {
-		first += "; not seen: the end of " + text.Counted(d.UnseenEnds, "socket") + " in TIME_WAIT"
+		first += "; not seen: the end of " + words.Count(d.UnseenEnds, "socket") + " in TIME_WAIT"
 	}
 	by := Tally{By: s.By}
 	lost := Span{"no events lost", Plain}
 	switch {
 	case d.Counts.Lost > 0:
-		lost = Span{text.Counted(d.Counts.Lost, "event") + " lost", Red}
+		lost = Span{words.Count(d.Counts.Lost, "event") + " lost", Red}
 	case d.Counts.Damaged:
 		lost = Span{"events lost, nobody knows how many", Red}
 	}
@@ -137,7 +137,7 @@ func (d *painter) summaryLines() []Line {
 
 // endingWords says how connections ended that did not by FINs, and which calls for a port failed.
 func (d *painter) endingWords() string {
-	words := ""
+	phrase := ""
 	for _, f := range []struct {
 		what string
 		n    int
@@ -146,21 +146,21 @@ func (d *painter) endingWords() string {
 		{"given up", d.Summary.Abandoned}, {"failed calls", d.Counts.FailedCalls},
 	} {
 		if f.n > 0 {
-			words += f.what + " " + text.Grouped(f.n) + "; "
+			phrase += f.what + " " + words.Number(f.n) + "; "
 		}
 	}
-	return words
+	return phrase
 }
 
 // closedByWords names who closed first, and how often.
 func (t *Tally) closedByWords() string {
-	var words []string
+	var shares []string
 	for c, n := range t.By {
 		if n > 0 || conn.ClosedBy(c) <= conn.ByClient {
-			words = append(words, conn.ClosedBy(c).String()+" "+text.Grouped(n))
+			shares = append(shares, conn.ClosedBy(c).String()+" "+words.Number(n))
 		}
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(shares, ", ")
 }
 
 // closedByShares says who closed first in how many of a hundred, the most frequent first. What is
@@ -195,7 +195,7 @@ func rate(r float64) string {
 	if r > 0 && r < 10 {
 		return strconv.FormatFloat(r, 'f', 1, 64)
 	}
-	return text.Grouped(int(r + 0.5))
+	return words.Number(int(r + 0.5))
 }
 
 var barTones = map[tcpstate.State]Tone{tcpstate.Established: Green, tcpstate.CloseWait: Red, tcpstate.TimeWait: Yellow}
@@ -214,12 +214,12 @@ func (d *painter) barLines() []Line {
 		for j := range latest {
 			numbers[j] = latest[j][i]
 		}
-		words := fmt.Sprintf("%-12s%9s ", state, text.Grouped(d.States[state]))
+		legend := fmt.Sprintf("%-12s%9s ", state, words.Number(d.States[state]))
 		for j, drawn := range text.Bars(numbers, height) {
 			if j < height-1 {
 				lines = append(lines, Line{{strings.Repeat(" ", label), Plain}, {drawn, barTones[state]}})
 			} else {
-				lines = append(lines, Line{{words, Plain}, {drawn, barTones[state]}})
+				lines = append(lines, Line{{legend, Plain}, {drawn, barTones[state]}})
 			}
 		}
 	}
@@ -231,7 +231,7 @@ func (d *painter) latestFindings() []Line {
 	if d.FindingCount == 0 {
 		return nil
 	}
-	lines := []Line{{{text.Counted(d.FindingCount, "finding") + ", f shows what to do", Bold}}}
+	lines := []Line{{{words.Count(d.FindingCount, "finding") + ", f shows what to do", Bold}}}
 	for i := len(d.Snapshot.Findings) - 1; i >= 0 && len(lines) <= findingsShown; i-- {
 		f := &d.Snapshot.Findings[i]
 		lines = append(lines, Line{{d.clockTime(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + f.Summary, Plain}})
@@ -268,9 +268,9 @@ func (d *painter) tableLines(columns []column, n, height int, cells func(i int) 
 func (d *painter) groupsPage() []Line {
 	above := append(d.summaryLines(), d.barLines()...)
 	below := append(d.latestFindings(), d.keyLine())
-	what := text.Counted(d.Total, "group") + " by " + d.View.grouping.String()
+	what := words.Count(d.Total, "group") + " by " + d.View.grouping.String()
 	if d.Ungrouped > 0 {
-		what += " (" + text.Counted(d.Ungrouped, "closed connection") + " not in them)"
+		what += " (" + words.Count(d.Ungrouped, "closed connection") + " not in them)"
 	}
 	above = append(above, d.headingLine(what, groupOrders[d.orders[PageGroups].Column].name))
 	body := d.tableLines(d.groupColumns(), len(d.Snapshot.Groups), d.Height-1-len(above)-len(below), d.groupCells)
@@ -329,7 +329,7 @@ func countSpan(n int, t Tone) Span {
 	if n == 0 {
 		return Span{"0", Faint}
 	}
-	return Span{text.Grouped(n), t}
+	return Span{words.Number(n), t}
 }
 
 // timeLeft says how long it is until a time.
@@ -337,5 +337,5 @@ func (d *painter) timeLeft(until event.Time) string {
 	if until <= d.Time {
 		return ""
 	}
-	return text.Duration(until.Sub(d.Time))
+	return words.Duration(until.Sub(d.Time))
 }

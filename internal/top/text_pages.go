@@ -9,7 +9,6 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
-	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
@@ -59,12 +58,12 @@ func (d *painter) findingsText() []Line {
 	if d.FindingCount == 0 {
 		return []Line{{{"no findings yet", Plain}}}
 	}
-	lines := []Line{{{text.Counted(d.FindingCount, "finding") + ", the latest first", Bold}}}
+	lines := []Line{{{words.Count(d.FindingCount, "finding") + ", the latest first", Bold}}}
 	for i := len(d.Snapshot.Findings) - 1; i >= 0; i-- {
 		lines = append(lines, d.findingLines(&d.Snapshot.Findings[i])...)
 	}
 	if more := d.FindingCount - len(d.Snapshot.Findings); more > 0 {
-		lines = append(lines, nil, Line{{"and " + text.Counted(more, "more finding") + " before", Plain}})
+		lines = append(lines, nil, Line{{"and " + words.Count(more, "more finding") + " before", Plain}})
 	}
 	return lines
 }
@@ -189,13 +188,13 @@ func (d *painter) stepLines(l *Life) []Line {
 		s := &l.Steps[i]
 		after := ""
 		if before != 0 {
-			after = text.Duration(max(0, time.Duration(s.Time-before)))
+			after = words.Duration(max(0, time.Duration(s.Time-before)))
 		}
 		before = s.Time
 		lines = append(lines, tableRow(columns, []Span{{d.exactTime(s.Time), Plain}, {after, Faint}, {l.endName(s.Socket), Plain}, s.transitionSpan(), {s.causeWords(), Plain}}))
 	}
 	if l.Unkept > 0 {
-		lines = append(lines, Line{{"and " + text.Counted(l.Unkept, "step") + " that are not kept", Faint}})
+		lines = append(lines, Line{{"and " + words.Count(l.Unkept, "step") + " that are not kept", Faint}})
 	}
 	return lines
 }
