@@ -122,8 +122,6 @@ func (e explanation) writeEnd(n *narrator) {
 		e.clockTime(e.released), e.released.Sub(e.since).Seconds()))
 }
 
-const clockFormat = "15:04:05.0"
-
 func (e explanation) clockTime(t event.Time) string {
-	return e.clock.Wall(t).In(e.zone).Format(clockFormat)
+	return words.Clock(e.clock.Wall(t).In(e.zone), 1)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // player makes traces of the records of captures. It takes them as jsonl.Records.
@@ -223,5 +224,5 @@ func (p *player) reportDamage(d *capture.Damage) {
 
 // formatTime returns a moment as its user sees it.
 func (p *player) formatTime(t event.Time) string {
-	return p.reader.Clock().Wall(t).In(time.Local).Format("2006-01-02 15:04:05.000")
+	return words.DateClock(p.reader.Clock().Wall(t).In(time.Local), 3)
 }
