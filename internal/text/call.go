@@ -163,7 +163,7 @@ func holderNames(holders []event.Holder) string {
 
 func processName(p *event.Process) string { return words.Process(p.Comm, p.PID) }
 
-func forWords(d time.Duration) string { return "in " + string(appendDwell(nil, max(d, 0))) }
+func forWords(d time.Duration) string { return "in " + words.Duration(max(d, 0)) }
 
 func sum(counts [tcpstate.Count]int) int {
 	n := 0

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // The widths of the columns that do not depend on the terminal's.
@@ -58,7 +59,7 @@ func (l *layout) head(p *Printer) {
 func (l *layout) start(p *Printer, at event.Time, local, remote netip.AddrPort) {
 	p.time(at, l.fraction)
 	p.add(" ")
-	p.local, p.remote = appendAddress(p.local[:0], local), appendRemote(p.remote[:0], remote)
+	p.local, p.remote = words.AppendAddress(p.local[:0], local), words.AppendRemote(p.remote[:0], remote)
 	l.address = max(l.address, min(l.most, max(len(p.local), len(p.remote))))
 	p.cell(p.local, l.address)
 	p.cell(p.remote, l.address)

@@ -2,15 +2,13 @@ package text
 
 import (
 	"bytes"
-	"net/netip"
 	"strconv"
 	"time"
-
-	"github.com/mattn/go-runewidth"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // color is a Select Graphic Rendition sequence (ECMA-48 section 8.3.117).
@@ -73,7 +71,7 @@ func (p *Printer) visible() int {
 	}
 	for _, c := range rest {
 		if c < ' ' || c > '~' {
-			return before + runewidth.StringWidth(string(rest))
+			return before + words.Width(string(rest))
 		}
 	}
 	return before + len(rest)
@@ -95,23 +93,6 @@ func (p *Printer) cell(text []byte, width int) {
 	p.add(" ")
 }
 
-// appendAddress writes an address; a port that is not chosen yet is a star.
-func appendAddress(b []byte, a netip.AddrPort) []byte {
-	b = a.AppendTo(b)
-	if a.Port() == 0 {
-		b[len(b)-1] = '*'
-	}
-	return b
-}
-
-// appendRemote writes the remote end; a listener has none.
-func appendRemote(b []byte, a netip.AddrPort) []byte {
-	if a.Port() == 0 {
-		return append(b, '*')
-	}
-	return appendAddress(b, a)
-}
-
 // edge adds the two states, or the one that the socket stays in.
 func (p *Printer) edge(t *event.Transition) {
 	p.add(t.From.String())
@@ -122,7 +103,7 @@ func (p *Printer) edge(t *event.Transition) {
 
 func (p *Printer) dwell(d time.Duration) {
 	if d > 0 {
-		p.line = appendDwell(p.line, d)
+		p.line = words.AppendDuration(p.line, d)
 	}
 }
 
@@ -135,13 +116,5 @@ func (p *Printer) time(t event.Time, fraction int) {
 func (p *Printer) appendTime(b []byte, t event.Time, fraction int) []byte {
 	ns := int64(p.Clock) + int64(t)
 	b = append(b, p.digits(ns/int64(time.Second), p.Zone)...)
-	if fraction == 0 {
-		return b
-	}
-	b = append(b, '.')
-	rest := ns % int64(time.Second)
-	for unit := int64(100_000_000); fraction > 0; fraction, unit = fraction-1, unit/10 {
-		b = append(b, '0'+byte(rest/unit%10))
-	}
-	return b
+	return words.AppendFraction(b, ns%int64(time.Second), fraction)
 }

@@ -3,8 +3,6 @@ package text
 import (
 	"time"
 
-	"github.com/mattn/go-runewidth"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -33,7 +31,7 @@ func (r *recent) digits(unix int64, zone *time.Location) []byte {
 	s := &r.seconds[unix&7]
 	if s.digits == nil || s.unix != unix {
 		s.unix = unix
-		s.digits = time.Unix(unix, 0).In(zone).AppendFormat(s.digits[:0], time.TimeOnly)
+		s.digits = words.AppendClock(s.digits[:0], time.Unix(unix, 0).In(zone), 0)
 	}
 	return s.digits
 }
@@ -43,7 +41,7 @@ func (r *recent) label(p *event.Process) *labelled {
 	l := &r.processes[p.PID%16]
 	if l.process != p {
 		name := words.ProcessName(p.Comm)
-		*l = labelled{process: p, name: name, id: words.ProcessID(p.PID), width: runewidth.StringWidth(name)}
+		*l = labelled{process: p, name: name, id: words.ProcessID(p.PID), width: words.Width(name)}
 	}
 	return l
 }

@@ -3,13 +3,11 @@ package text
 import (
 	"math"
 	"strconv"
-	"time"
-
-	"github.com/mattn/go-runewidth"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // causeWords says a cause in the words of the field.
@@ -196,47 +194,7 @@ func (p *Printer) process(process *event.Process, width int) {
 	l := p.label(process)
 	name := l.name
 	if p.Fit && l.width > width-len(l.id) {
-		name = runewidth.Truncate(name, max(shortName, width-len(l.id)), "…")
+		name = words.Truncate(name, max(shortName, width-len(l.id)))
 	}
 	p.add(name, l.id)
-}
-
-// Duration is a duration in at most six columns: 31us, 1.20ms, 60.0s, 3m05s.
-func Duration(d time.Duration) string { return string(appendDwell(nil, d)) }
-
-// appendDwell writes a duration in at most six columns: 31us, 1.20ms, 60.0s, 3m05s.
-func appendDwell(b []byte, d time.Duration) []byte {
-	switch {
-	case d < time.Millisecond:
-		return append(strconv.AppendInt(b, d.Microseconds(), 10), "us"...)
-	case d < time.Second:
-		return append(threeDigits(b, d, time.Millisecond), "ms"...)
-	case d < 100*time.Second:
-		return append(threeDigits(b, d, time.Second), 's')
-	case d < time.Hour:
-		return twoUnits(b, d/time.Second, 60, 'm', 's')
-	case d < 100*time.Hour:
-		return twoUnits(b, d/time.Minute, 60, 'h', 'm')
-	case d < 100*24*time.Hour:
-		return twoUnits(b, d/time.Hour, 24, 'd', 'h')
-	}
-	return append(strconv.AppendInt(b, int64(d/(24*time.Hour)), 10), 'd')
-}
-
-func threeDigits(b []byte, d, unit time.Duration) []byte {
-	decimals, step := 2, unit/100
-	if d >= 100*unit {
-		decimals, step = 0, unit
-	} else if d >= 10*unit {
-		decimals, step = 1, unit/10
-	}
-	return strconv.AppendFloat(b, float64(d.Truncate(step))/float64(unit), 'f', decimals, 64)
-}
-
-func twoUnits(b []byte, n, per time.Duration, big, small byte) []byte {
-	b = append(strconv.AppendInt(b, int64(n/per), 10), big)
-	if n%per < 10 {
-		b = append(b, '0')
-	}
-	return append(strconv.AppendInt(b, int64(n%per), 10), small)
 }
