@@ -78,7 +78,7 @@ func TestOutput(t *testing.T) {
 16:28:05.217141 127.0.0.1:56010 127.0.0.1:9091 CLOSE > SYN_SENT bench/29016 connect
 16:28:05.217150 127.1.0.24:20101 127.0.0.1:56010 FIN_WAIT2 > TIME_WAIT 1us port 20101 held until 16:29:06.6
 16:28:05.217160 127.1.0.24:20101 127.0.0.1:56010 TIME_WAIT > CLOSE 21us RST received
-16:28:06.217160 lost 19 events, the ring buffer was full: what follows may have gaps
+16:28:06.217160 lost 1,900 events, the ring buffer was full: what follows may have gaps
 
 events lost:       1,021 (3 connections not seen whole)
 `, output{lines: 2, lost: 1021, reported: true}},

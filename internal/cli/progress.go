@@ -50,7 +50,7 @@ func (p *progress) track(what string) func(done, all int64) {
 		if now := time.Now(); !now.Before(p.next) {
 			p.next = now.Add(progressEvery)
 			p.shown = true
-			fmt.Fprintf(p.terminal, "\r%s: %d %%\x1b[K", what, 100*min(done, all)/all)
+			fmt.Fprintf(p.terminal, "\r%s: %d%%\x1b[K", what, 100*min(done, all)/all)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func TestProgress(t *testing.T) {
 	tell(120, 100) // the file has grown
 	p.clear()
 	p.clear()
-	want := "\rreading: 50 %\x1b[K" + "\r\x1b[K" + "tcptrace: a message\n" + "\rreading: 100 %\x1b[K" + "\r\x1b[K"
+	want := "\rreading: 50%\x1b[K" + "\r\x1b[K" + "tcptrace: a message\n" + "\rreading: 100%\x1b[K" + "\r\x1b[K"
 	if screen.String() != want {
 		t.Errorf("the terminal got %q, want %q", screen.String(), want)
 	}

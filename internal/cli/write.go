@@ -14,6 +14,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/anonymize"
 	"github.com/tcptrace/tcptrace/internal/capture"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // writeOptions are the flags that say where and how to record.
@@ -100,10 +101,10 @@ func logRecording(app *app, r capture.Result) {
 	into := r.Path
 	shows := r.Path
 	if r.Files > 1 {
-		into, shows = fmt.Sprintf("%d files, the last of them %s", r.Files, r.Path), r.Pattern
+		into, shows = words.Count(r.Files, "file")+", the last of them "+r.Path, r.Pattern
 	}
 	app.log.Info(fmt.Sprintf("recorded %s of %s, %s lost, into %s (%s)",
-		count(s.Transitions, "transition"), count(s.Connections, "connection"), count(int(r.Lost), "event"), into, sizeWords(r.Bytes)))
+		words.Count(s.Transitions, "transition"), words.Count(s.Connections, "connection"), words.Count(r.Lost, "event"), into, words.Size(r.Bytes)))
 	if len(r.Findings) > 0 {
 		app.log.Info("found: " + findingWords(r.Findings))
 	}
@@ -112,7 +113,7 @@ func logRecording(app *app, r capture.Result) {
 
 // findingWords returns the names of findings, what matters most first: "error refused (74 times)".
 func findingWords(findings []event.Finding) string {
-	var words []string
+	var found []string
 	for _, severity := range slices.Backward(event.Severities) {
 		for _, f := range findings {
 			if f.Severity != severity {
@@ -120,38 +121,19 @@ func findingWords(findings []event.Finding) string {
 			}
 			word := fmt.Sprintf("%s %s", f.Severity, f.Code)
 			if f.Count > 1 {
-				word += fmt.Sprintf(" (%d times)", f.Count)
+				word += " (" + words.Count(f.Count, "time") + ")"
 			}
-			words = append(words, word)
+			found = append(found, word)
 		}
 	}
-	if more := len(words) - findingsNamed; more > 0 {
-		words = append(words[:findingsNamed], fmt.Sprintf("and %d more", more))
+	if more := len(found) - findingsNamed; more > 0 {
+		found = append(found[:findingsNamed], "and "+words.Number(more)+" more")
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(found, ", ")
 }
 
 // findingsNamed is how many findings are named when a recording ends.
 const findingsNamed = 8
-
-func count(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return strconv.Itoa(n) + " " + noun
-}
-
-func sizeWords(bytes int64) string {
-	switch {
-	case bytes < 1<<10:
-		return count(int(bytes), "byte")
-	case bytes < 1<<20:
-		return fmt.Sprintf("%.1f KiB", float64(bytes)/(1<<10))
-	case bytes < 1<<30:
-		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
-}
 
 // byteSize is a number of bytes, as a flag takes it: 500k, 100M, 1G, in powers of 1024.
 type byteSize int64

@@ -59,7 +59,7 @@ func checkScenes(t *testing.T, out string) {
 			`> The server starts again, with(out)? SO_REUSEADDR\.\n` + want.bind + `\n`,
 			`(?m)` + want.first + `/\d+ ` + want.first + ` closes first$`,
 			`\n  Closed first  The ` + want.first + `: process ` + want.first + `/\d+ called close\(\)\.\n`,
-			`\n  TIME_WAIT     On the ` + want.first + `, because it closed first\. ` + want.held + ` is held for 6[0-4] s`,
+			`\n  TIME_WAIT     On the ` + want.first + `, because it closed first\. ` + want.held + ` is held for 6[0-4]\.\ds`,
 			`\n  bind\(\)        ` + want.why + ` `,
 		} {
 			if !regexp.MustCompile(pattern).MatchString(scenes[i+1]) {
@@ -84,7 +84,7 @@ func TestFollow(t *testing.T) {
 	}
 	_, end, _ := strings.Cut(out, "\nThe TIME_WAIT of scene 1 runs out\n")
 	want := `(?s) bind EADDRINUSE .* in its way: TIME_WAIT [^\n]* \(in (?:9\d\dms|1\.0\ds)\).* TIME_WAIT > CLOSE .* TIME_WAIT expired\n` +
-		`> The server starts again.* CLOSE > LISTEN .*\nbind: OK\n.*  TIME_WAIT     Over at .* after 6[0-4]\.\d s: bind\(\) works again\.\n`
+		`> The server starts again.* CLOSE > LISTEN .*\nbind: OK\n.*  TIME_WAIT     Over at .* after 6[0-4]\.\ds: bind\(\) works again\.\n`
 	if !regexp.MustCompile(want).MatchString(end) {
 		t.Errorf("the end does not have %s:\n%s", want, end)
 	}

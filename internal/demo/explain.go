@@ -75,12 +75,12 @@ var actWords = map[event.Mechanism]string{
 }
 
 func (e explanation) timeWaitWords() string {
-	words := fmt.Sprintf("On the %s, because it closed first. %s is held for %.0f s, until %s",
-		e.holder, e.heldAddr, e.until.Sub(e.since).Seconds(), e.clockTime(e.until))
+	sentence := fmt.Sprintf("On the %s, because it closed first. %s is held for %s, until %s",
+		e.holder, e.heldAddr, words.Duration(e.until.Sub(e.since)), e.clockTime(e.until))
 	if e.holder == conn.Server {
-		return words + ", although no process has it open."
+		return sentence + ", although no process has it open."
 	}
-	return words + fmt.Sprintf(". On the server nothing is left of the connection: port %d is free.", serverAddr.Port())
+	return sentence + fmt.Sprintf(". On the server nothing is left of the connection: port %d is free.", serverAddr.Port())
 }
 
 func (e explanation) bindWords() string {
@@ -118,8 +118,8 @@ func (e explanation) writeWait(n *narrator) {
 // writeEnd says when the port was free.
 func (e explanation) writeEnd(n *narrator) {
 	n.writeLine("")
-	n.writePoint("TIME_WAIT", fmt.Sprintf("Over at %s, after %.1f s: bind() works again.",
-		e.clockTime(e.released), e.released.Sub(e.since).Seconds()))
+	n.writePoint("TIME_WAIT", fmt.Sprintf("Over at %s, after %s: bind() works again.",
+		e.clockTime(e.released), words.Duration(e.released.Sub(e.since))))
 }
 
 func (e explanation) clockTime(t event.Time) string {

@@ -64,7 +64,7 @@ func TestExplanationFitsTheTerminal(t *testing.T) {
 				t.Errorf("width %d: %q is longer", width, line)
 			}
 		}
-		for _, words := range []string{`process ser\x1bver/42 exited.`, "for 61 s,", "00:01:01.0", "Failed: Linux", "  Note          Events were lost"} {
+		for _, words := range []string{`process ser\x1bver/42 exited.`, "for 60.9s,", "00:01:01.0", "Failed: Linux", "  Note          Events were lost"} {
 			if text := strings.Join(strings.Fields(b.String()), " "); !strings.Contains(text, strings.Join(strings.Fields(words), " ")) {
 				t.Errorf("width %d: no %q in %s", width, words, text)
 			}

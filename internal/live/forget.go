@@ -3,9 +3,8 @@
 package live
 
 import (
-	"fmt"
-
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // noteForgotten asks the tracker whether it forgot a socket for the last record's, as there
@@ -16,7 +15,7 @@ func (t *trace) noteForgotten() {
 		return
 	}
 	if t.tracker.Summary.Forgotten == 1 {
-		t.Log.Warn(fmt.Sprintf("more than %d sockets at a time: those in TIME_WAIT are followed no longer, and then the oldest; trace fewer, by --port or --host", conn.MaxSockets))
+		t.Log.Warn("more than " + words.Count(conn.MaxSockets, "socket") + " at a time: those in TIME_WAIT are followed no longer, and then the oldest; trace fewer, by --port or --host")
 	}
 	t.forgotten = append(t.forgotten, f)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // findOlder looks for the sockets that are older than the trace, while what happens to
@@ -29,11 +30,11 @@ func (t *trace) findOlder() error {
 		return fmt.Errorf("find the sockets that are older than the trace: %w", err)
 	}
 	if found.UnseenNamespaces > 0 {
-		t.Log.Warn(fmt.Sprintf("%d network namespaces could not be entered: sockets in them that are older than the trace show with their first change", found.UnseenNamespaces) +
+		t.Log.Warn(words.Count(found.UnseenNamespaces, "network namespace") + " could not be entered: sockets in them that are older than the trace show with their first change" +
 			because(privilege.Namespaces.Reason(unix.EPERM)))
 	}
 	if found.OmittedTimewait > 0 {
-		t.Log.Warn(fmt.Sprintf("%d more sockets in TIME_WAIT than can be followed are older than the trace: their ends do not show", found.OmittedTimewait))
+		t.Log.Warn(words.Number(found.OmittedTimewait) + " more sockets in TIME_WAIT than can be followed are older than the trace: their ends do not show")
 	}
 	listening := make(map[uint16][]*event.Socket)
 	for i := range found.Sockets {

@@ -3,7 +3,6 @@
 package live
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 const (
@@ -93,7 +93,7 @@ func (t *trace) tooManyToSample() bool {
 	}
 	if !t.sampler.warned {
 		t.sampler.warned = true
-		t.Log.Warn(fmt.Sprintf("more than %d sockets: who has the established ones now, and how many local ports are left, is not looked for", sampleMost))
+		t.Log.Warn("more than " + words.Count(sampleMost, "socket") + ": who has the established ones now, and how many local ports are left, is not looked for")
 	}
 	return true
 }

@@ -100,7 +100,7 @@ func (p *player) Found(s *event.Socket) {
 		p.heldAtStart += len(s.Past.States)
 	}
 	if p.heldAtStart > mostHeld {
-		p.err = fmt.Errorf("%s has more than %d processes with sockets open: no machine does", p.reader.Name, mostHeld)
+		p.err = fmt.Errorf("%s has more than %s processes with sockets open: no machine does", p.reader.Name, words.Number(mostHeld))
 		return
 	}
 	p.inFound = true
@@ -218,7 +218,7 @@ func (p *player) reportDamage(d *capture.Damage) {
 		if d.After != 0 {
 			after = ", after " + p.formatTime(d.After)
 		}
-		p.Log.Warn(fmt.Sprintf("%s: %d bytes at %d cannot be read%s: %v", p.reader.Name, d.Bytes, d.Offset, after, d.Err))
+		p.Log.Warn(fmt.Sprintf("%s: %s at %d cannot be read%s: %v", p.reader.Name, words.Count(d.Bytes, "byte"), d.Offset, after, d.Err))
 	}
 }
 

@@ -32,8 +32,8 @@ func (e *NotOneError) Error() string {
 	if e.Connections == 0 {
 		return "no connection is in the capture, or none that the filter lets pass"
 	}
-	return fmt.Sprintf("a ladder is of one connection, and there are %d: select one by a filter, as in %s",
-		e.Connections, strings.Join(e.First, ", "))
+	return fmt.Sprintf("a ladder is of one connection, and there are %s: select one by a filter, as in %s",
+		words.Number(e.Connections), strings.Join(e.First, ", "))
 }
 
 // connectionsSuggested is how many connections are listed to choose from.

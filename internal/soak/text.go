@@ -11,10 +11,10 @@ import (
 
 // figureLines are the lines of the summary that have figures, with the names of these.
 var figureLines = map[*regexp.Regexp][]string{
-	regexp.MustCompile(`(?m)^(\d+) connections?(?: |$)`):                                               {"connections"},
-	regexp.MustCompile(`(?m)^closed first by: +server (\d+), client (\d+), both (\d+), neither (\d+)`): {"server", "client", "both", "neither"},
-	regexp.MustCompile(`(?m)^still open: +(\d+)$`):                                                     {"open"},
-	regexp.MustCompile(`(?m)^events lost: +(\d+)`):                                                     {"lost"},
+	regexp.MustCompile(`(?m)^([\d,]+) connections?(?: |$)`):                                                        {"connections"},
+	regexp.MustCompile(`(?m)^closed first by: +server ([\d,]+), client ([\d,]+), both ([\d,]+), neither ([\d,]+)`): {"server", "client", "both", "neither"},
+	regexp.MustCompile(`(?m)^still open: +([\d,]+)$`):                                                              {"open"},
+	regexp.MustCompile(`(?m)^events lost: +([\d,]+)`):                                                              {"lost"},
 }
 
 // parseSummary returns the figures of a summary by name, and faults where a line of it is not
@@ -28,7 +28,7 @@ func parseSummary(text string) (all map[string]int, faults []fault) {
 			continue
 		}
 		for i, name := range names {
-			all[name], _ = strconv.Atoi(found[0][1+i])
+			all[name] = figure(found[0][1+i])
 		}
 	}
 	return all, faults
@@ -73,4 +73,10 @@ func judgeWhole(text string, s *store) []fault {
 			"the tracer of the whole run says %d connections, %d of them open; %d were made and closed, and %d events lost", says, open, made, lost)})
 	}
 	return faults
+}
+
+// figure is a number of the summary, whose thousands are separated.
+func figure(digits string) int {
+	n, _ := strconv.Atoi(strings.ReplaceAll(digits, ",", ""))
+	return n
 }

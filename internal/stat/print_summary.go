@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -46,7 +45,7 @@ func namesPhrase(names []string) string {
 		return strings.Join(shown, " and ")
 	}
 	if more := len(names) - 2; more > 0 {
-		return strings.Join(shown, ", ") + " and " + strconv.Itoa(more) + " more"
+		return strings.Join(shown, ", ") + " and " + words.Number(more) + " more"
 	}
 	return strings.Join(shown, "")
 }

@@ -40,7 +40,7 @@ func (p *Printer) InTheWay(c *event.CallFailed) []string {
 		for i := range c.Holders[holdersShown:] {
 			more[c.Holders[holdersShown+i].State]++
 		}
-		all = append(all, "and "+strconv.Itoa(sum(more))+" more, "+stateCounts(more))
+		all = append(all, "and "+words.Number(sum(more))+" more, "+stateCounts(more))
 	}
 	if c.NotLooked {
 		all = append(all, "what is in its way was not looked for: too many calls fail")
@@ -156,7 +156,7 @@ func holderNames(holders []event.Holder) string {
 	}
 	list := strings.Join(names, ", ")
 	if more := len(holders) - namesShown; more > 0 {
-		list += " and " + strconv.Itoa(more) + " more"
+		list += " and " + words.Number(more) + " more"
 	}
 	return list
 }
@@ -177,7 +177,7 @@ func stateCounts(states [tcpstate.Count]int) string {
 	var counts []string
 	for state, n := range states {
 		if n > 0 {
-			counts = append(counts, strconv.Itoa(n)+" "+tcpstate.State(state).String())
+			counts = append(counts, words.Number(n)+" "+tcpstate.State(state).String())
 		}
 	}
 	return strings.Join(counts, ", ")
@@ -185,7 +185,7 @@ func stateCounts(states [tcpstate.Count]int) string {
 
 // portWords says how many of the ports that the kernel chooses from are taken.
 func portWords(s *event.PortStock) string {
-	phrase := strconv.Itoa(s.Taken) + " of " + strconv.Itoa(s.Usable()) + " local ports (" +
+	phrase := words.Number(s.Taken) + " of " + words.Number(s.Usable()) + " local ports (" +
 		strconv.Itoa(int(s.First)) + "-" + strconv.Itoa(int(s.Last)) + ") are taken"
 	if s.Remote.IsValid() {
 		phrase += " for " + s.Remote.String()

@@ -1,8 +1,6 @@
 package text
 
 import (
-	"strconv"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -53,7 +51,7 @@ func (p *Printer) findings(findings []event.Finding) {
 		p.add(string(f.Severity), " ", string(f.Code))
 		p.paint(plain)
 		if f.Count > 1 {
-			p.add(" (", strconv.Itoa(f.Count), " times)")
+			p.add(" (", words.Count(f.Count, "time"), ")")
 		}
 		for _, line := range words.Wrap(f.Summary, p.Width-summaryIndent) {
 			p.add("\n                   ", line)

@@ -2,7 +2,6 @@ package text
 
 import (
 	"bytes"
-	"strconv"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -75,14 +74,6 @@ func (p *Printer) visible() int {
 		}
 	}
 	return before + len(rest)
-}
-
-func (p *Printer) count(n int, noun string) {
-	p.line = strconv.AppendInt(p.line, int64(n), 10)
-	p.add(" ", noun)
-	if n != 1 {
-		p.add("s")
-	}
 }
 
 // cell adds text, padded to a width, and a space.

@@ -3,11 +3,11 @@ package text
 
 import (
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // Options say how to print.
@@ -86,18 +86,11 @@ func (p *Printer) Loss(l event.Loss) {
 func LossWords(l event.Loss) string {
 	switch {
 	case l.Kind != event.LossDamage:
-		return "lost " + plural(l.Lost, "event") + ", " + lossWords[l.Kind]
+		return "lost " + words.Count(l.Lost, "event") + ", " + lossWords[l.Kind]
 	case l.Bytes > 0:
-		return "damaged: " + plural(uint64(l.Bytes), "byte") + " of the capture could not be read"
+		return "damaged: " + words.Count(l.Bytes, "byte") + " of the capture could not be read"
 	}
 	return "damaged: a part of the recording is missing"
-}
-
-func plural(n uint64, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return strconv.FormatUint(n, 10) + " " + noun
 }
 
 var lossWords = map[event.LossKind]string{

@@ -223,7 +223,7 @@ func TestForgottenSocketsAreSaid(t *testing.T) {
 		p := text.New(&out, options(80))
 		p.Start(&event.Start{}, conn.NewTracker())
 		p.Stop(event.Stop{Forgotten: forgotten}, nil)
-		if said := strings.Contains(out.String(), "forgotten:         177727 sockets"); said != want {
+		if said := strings.Contains(out.String(), "forgotten:         177,727 sockets"); said != want {
 			t.Errorf("%d forgotten: %s", forgotten, out.String())
 		}
 		for line := range strings.Lines(out.String()) {

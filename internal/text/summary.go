@@ -9,6 +9,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // Stop prints the summary.
@@ -19,12 +20,11 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	if !p.Quiet {
 		p.add("\n")
 	}
-	p.count(s.Connections, "connection")
+	p.add(words.Count(s.Connections, "connection"))
 	if s.BothEnds > 0 {
-		p.add(" (both ends seen of ", strconv.Itoa(s.BothEnds), ")")
+		p.add(" (both ends seen of ", words.Number(s.BothEnds), ")")
 	}
-	p.add("\n")
-	p.add("closed first by:   ")
+	p.add("\nclosed first by:   ")
 	p.figures([]figure{
 		{"server", s.By[conn.ByServer], true}, {"client", s.By[conn.ByClient], true},
 		{"both", s.By[conn.ByBoth], true}, {"neither", s.By[conn.ByNeither], true},
@@ -35,17 +35,13 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 		{"resets", s.Resets, true}, {"timeouts", s.Timeouts, true},
 		{"refused", s.Refused, false}, {"given up", s.Abandoned, false},
 	})
-	p.add("\nstill open:        ", strconv.Itoa(s.Open()))
-	p.add("\nevents lost:       ", strconv.FormatUint(stop.Lost, 10))
+	p.add("\nstill open:        ", words.Number(s.Open()))
+	p.add("\nevents lost:       ", words.Number(stop.Lost))
 	if s.Incomplete > 0 {
-		p.add(" (")
-		p.count(s.Incomplete, "connection")
-		p.add(" not seen whole)")
+		p.add(" (", words.Count(s.Incomplete, "connection"), " not seen whole)")
 	}
 	if stop.Forgotten > 0 {
-		p.add("\nforgotten:         ")
-		p.count(int(stop.Forgotten), "socket")
-		p.add(": only ", strconv.Itoa(conn.MaxSockets), " are followed at a time")
+		p.add("\nforgotten:         ", words.Count(stop.Forgotten, "socket"), ": only ", words.Number(conn.MaxSockets), " are followed at a time")
 	}
 	if stop.Reason == event.StopCut {
 		p.add("\ncut off:           after ", p.clockTime(stop.Time, 3), ", without a stop record")
@@ -67,7 +63,7 @@ func (p *Printer) figures(figures []figure) {
 		if f.n == 0 && !f.always {
 			continue
 		}
-		p.add(separator, f.name, " ", strconv.Itoa(f.n))
+		p.add(separator, f.name, " ", words.Number(f.n))
 		separator = ", "
 	}
 }
@@ -109,13 +105,10 @@ func (p *Printer) held(at event.Time) {
 		p.holding(h)
 	}
 	if more := len(all) - portsShown; more > 0 {
-		p.add("\n                   and ")
-		p.count(more, "more port")
+		p.add("\n                   and ", words.Count(more, "more port"))
 	}
 	if unseen > 0 {
-		p.add("\nnot seen:          the end of ")
-		p.count(unseen, "socket")
-		p.add(" in TIME_WAIT")
+		p.add("\nnot seen:          the end of ", words.Count(unseen, "socket"), " in TIME_WAIT")
 	}
 }
 
@@ -127,5 +120,5 @@ func (p *Printer) holding(h *holding) {
 	if h.until != 0 {
 		p.add(" until ", p.clockTime(h.until, 1))
 	}
-	p.add(" (", strconv.Itoa(h.sockets), " in TIME_WAIT)")
+	p.add(" (", words.Number(h.sockets), " in TIME_WAIT)")
 }

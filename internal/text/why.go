@@ -68,13 +68,13 @@ func (p *Printer) answer(a *why.Answer) string {
 	case plain.Result == why.Unknown:
 		return name + " may be busy: it depends on options that cannot be seen without root."
 	}
-	words := " sockets are"
+	sockets := " sockets are"
 	if len(plain.InWay) == 1 {
-		words = "a socket is"
+		sockets = "a socket is"
 	} else {
-		words = strconv.Itoa(len(plain.InWay)) + words
+		sockets = words.Number(len(plain.InWay)) + sockets
 	}
-	return name + " cannot be bound now: " + words + " in the way, " + p.howLong(a, plain) + "."
+	return name + " cannot be bound now: " + sockets + " in the way, " + p.howLong(a, plain) + "."
 }
 
 // here limits an answer to this network namespace where the port is busy in others.
