@@ -14,7 +14,7 @@ import (
 const gzipMagic = "\x1f\x8b\x08" // with the method, which is always deflate
 
 var (
-	errGzipLimit    = errors.New("a gzip member of more than 64 MiB: tcptrace writes none; decompress it with zcat and read that")
+	errGzipLimit    = errors.New("a gzip member of more than 64MiB: tcptrace writes none; decompress it with zcat and read that")
 	errGzipChecksum = errors.New("gzip: wrong checksum")
 	errGzipHeader   = errors.New("gzip: invalid header")
 )

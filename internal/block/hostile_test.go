@@ -66,17 +66,17 @@ func TestBombs(t *testing.T) {
 		lines int
 		err   string
 	}{
-		"gzip":                 {gzipBomb(t, "\x00", 100<<20), 0, "a gzip member of more than 64 MiB: tcptrace writes none; decompress it with zcat"},
-		"gzip of lines":        {gzipBomb(t, "{}\n\n", 65<<20), 0, "a gzip member of more than 64 MiB"},
-		"gzip header":          {append([]byte("\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x00"), bytes.Repeat([]byte("x"), 70<<20)...), 0, "a gzip member of more than 64 MiB"},
-		"zstd":                 {zstdBomb(100_000, 0), 0, "a zstd frame of more than 64 MiB: tcptrace writes none; decompress it with zstdcat"},
-		"zstd, by a bit":       {zstdBomb(513, 0), 0, "a zstd frame of more than 64 MiB"},
-		"zstd that tells":      {zstdBomb(100_000, 100_000*128<<10), 0, "a zstd frame of more than 64 MiB"},
+		"gzip":                 {gzipBomb(t, "\x00", 100<<20), 0, "a gzip member of more than 64MiB: tcptrace writes none; decompress it with zcat"},
+		"gzip of lines":        {gzipBomb(t, "{}\n\n", 65<<20), 0, "a gzip member of more than 64MiB"},
+		"gzip header":          {append([]byte("\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x00"), bytes.Repeat([]byte("x"), 70<<20)...), 0, "a gzip member of more than 64MiB"},
+		"zstd":                 {zstdBomb(100_000, 0), 0, "a zstd frame of more than 64MiB: tcptrace writes none; decompress it with zstdcat"},
+		"zstd, by a bit":       {zstdBomb(513, 0), 0, "a zstd frame of more than 64MiB"},
+		"zstd that tells":      {zstdBomb(100_000, 100_000*128<<10), 0, "a zstd frame of more than 64MiB"},
 		"zstd that tells more": {zstdBomb(1, 64<<20), 0, "zstd: wrong size of the content"},
 		"zstd that tells all":  {zstdBomb(1, 1<<64-1), 0, "zstd: wrong size of the content"},
 		"zstd that tells less": {zstdBomb(512, 1), 0, "zstd: wrong size of the content"},
-		"skippable":            {append([]byte("\x50\x2a\x4d\x18\xff\xff\xff\xff"), bytes.Repeat([]byte("x"), 70<<20)...), 0, "a zstd frame of more than 64 MiB"},
-		"zstd of raw blocks":   {append([]byte("\x28\xb5\x2f\xfd\x00\x38"), make([]byte, 70<<20)...), 0, "a zstd frame of more than 64 MiB"},
+		"skippable":            {append([]byte("\x50\x2a\x4d\x18\xff\xff\xff\xff"), bytes.Repeat([]byte("x"), 70<<20)...), 0, "a zstd frame of more than 64MiB"},
+		"zstd of raw blocks":   {append([]byte("\x28\xb5\x2f\xfd\x00\x38"), make([]byte, 70<<20)...), 0, "a zstd frame of more than 64MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			last := []string{"{}\n"}

@@ -55,7 +55,7 @@ func NewReader(r io.Reader, o Options) *Reader {
 
 var (
 	errCutLine  = errors.New("a line is not whole")
-	errLongLine = errors.New("a line of more than 32 MiB: tcptrace writes none")
+	errLongLine = errors.New("a line of more than 32MiB: tcptrace writes none")
 	errNUL      = errors.New("NUL bytes: what a file system leaves where the machine lost power")
 )
 

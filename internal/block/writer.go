@@ -76,7 +76,7 @@ func NewWriter(f File, format Format) *Writer {
 
 var (
 	errNotLine   = errors.New("not a whole line")
-	errLineLimit = errors.New("a line of more than 32 MiB, which no reader takes")
+	errLineLimit = errors.New("a line of more than 32MiB, which no reader takes")
 )
 
 // Write takes whole lines, each with its '\n', of 32 MiB at most, and copies them. They

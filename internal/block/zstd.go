@@ -13,7 +13,7 @@ import (
 const zstdMagic = "\x28\xb5\x2f\xfd"
 
 var (
-	errZstdLimit  = errors.New("a zstd frame of more than 64 MiB: tcptrace writes none; decompress it with zstdcat and read that")
+	errZstdLimit  = errors.New("a zstd frame of more than 64MiB: tcptrace writes none; decompress it with zstdcat and read that")
 	errZstdHeader = errors.New("zstd: invalid header")
 	errZstdSize   = errors.New("zstd: wrong size of the content")
 )

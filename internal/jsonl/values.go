@@ -74,7 +74,7 @@ func (v *values) string(raw []byte) string {
 	}
 	b, ok := unquote(raw)
 	if !ok || len(b) > longestString {
-		v.refuse("a string of at most 4 KiB", raw)
+		v.refuse("a string of at most 4KiB", raw)
 		return ""
 	}
 	return remember(&v.strings, raw, strings.ToValidUTF8(string(b), "\ufffd"))

@@ -94,7 +94,7 @@ var allOffers = []Offer{
 		Feature: Iterators, Key: "iterators", Name: "BPF iterators", Part: Owner,
 		Purpose: "to find older sockets, and who has any", Method: "snapshots by iterators",
 		Fallback:  "snapshots by netlink and /proc",
-		LessExact: "sockets that are only bound are not found, those that are have no options, their TIME_WAIT is told too short by up to 4 s, neither their queues nor drops are told, and processes of other users may be missing",
+		LessExact: "sockets that are only bound are not found, those that are have no options, their TIME_WAIT is told too short by up to 4s, neither their queues nor drops are told, and processes of other users may be missing",
 		Since:     "5.9", Remedy: "CAP_BPF and CAP_PERFMON",
 	},
 	{
