@@ -2,11 +2,10 @@ package text
 
 import (
 	"bytes"
+	"math"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
@@ -20,20 +19,6 @@ const (
 	red    color = "\x1b[31m"
 	yellow color = "\x1b[33m"
 )
-
-// tone is the colour of a transition's notes: what a reader looks for stands out.
-func tone(t *event.Transition, step conn.Step) color {
-	switch {
-	case step.ClosesFirst:
-		return bold
-	case t.To == tcpstate.TimeWait || t.From == tcpstate.TimeWait:
-		return yellow
-	case t.Cause == event.CauseResetReceived, t.Cause == event.CauseResetSent,
-		t.Cause == event.CauseTimeout, t.Cause == "":
-		return red
-	}
-	return plain
-}
 
 func (p *Printer) paint(c color) {
 	if p.Color {
@@ -76,6 +61,14 @@ func (p *Printer) visible() int {
 	return before + len(rest)
 }
 
+// room is how many columns are left on the line.
+func (p *Printer) room() int {
+	if !p.Fit {
+		return math.MaxInt
+	}
+	return p.Width - p.visible()
+}
+
 // cell adds text, padded to a width, and a space.
 func (p *Printer) cell(text []byte, width int) {
 	start := len(p.line)
@@ -108,4 +101,9 @@ func (p *Printer) appendTime(b []byte, t event.Time, fraction int) []byte {
 	ns := int64(p.Clock) + int64(t)
 	b = append(b, p.digits(ns/int64(time.Second), p.Zone)...)
 	return words.AppendFraction(b, ns%int64(time.Second), fraction)
+}
+
+// clockTime returns the local time with a number of digits of the second.
+func (p *Printer) clockTime(t event.Time, fraction int) string {
+	return string(p.appendTime(nil, t, fraction))
 }

@@ -1,0 +1,73 @@
+package text
+
+import (
+	"strconv"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// causeWords says a cause in the words of the field.
+var causeWords = map[event.Cause]string{
+	event.CauseConnect:          "connect",
+	event.CauseListen:           "listen",
+	event.CauseSyn:              "SYN",
+	event.CauseHandshake:        "handshake",
+	event.CauseClose:            "close",
+	event.CauseShutdown:         "shutdown",
+	event.CauseExit:             "exit",
+	event.CauseSignal:           "killed by signal",
+	event.CauseFin:              "FIN",
+	event.CauseAck:              "FIN acknowledged",
+	event.CauseResetReceived:    "RST received",
+	event.CauseResetSent:        "RST sent",
+	event.CauseTimeout:          "timed out",
+	event.CauseTimewaitExpired:  "TIME_WAIT expired",
+	event.CauseTimewaitReused:   "reused by a new connection",
+	event.CauseTimewaitOverflow: "TIME_WAIT table full",
+	event.CauseAbandoned:        "given up",
+	event.CauseDestroyed:        "destroyed",
+	event.CauseNetnsGone:        "network namespace gone",
+}
+
+// byWords says by which act a process sent a RST.
+var byWords = map[event.Mechanism]string{
+	event.MechanismClose:    "RST sent by close",
+	event.MechanismShutdown: "RST sent by shutdown",
+	event.MechanismExit:     "RST sent by exit",
+	event.MechanismSignal:   "RST sent, killed by signal",
+}
+
+// Cause says why it came to a transition, as its line does: "FIN", "RST sent by close",
+// "killed by signal 9". It is "" where that is not known.
+func Cause(t *event.Transition) string { return string(appendCause(nil, t)) }
+
+// appendCause says a transition's cause and error, if they are known.
+func appendCause(b []byte, t *event.Transition) []byte {
+	start := len(b)
+	b = append(b, causeWord(t)...)
+	if t.Mechanism == event.MechanismSignal && t.Process != nil {
+		b = strconv.AppendUint(append(b, ' '), uint64(t.Process.Signal), 10)
+	}
+	if t.Error != 0 && t.Cause != event.CauseResetReceived {
+		if len(b) > start {
+			b = append(b, ' ')
+		}
+		b = append(b, t.Error.String()...)
+	}
+	return b
+}
+
+func causeWord(t *event.Transition) string {
+	switch {
+	case t.Cause == event.CauseConnect && t.To == tcpstate.Close:
+		return "connect failed"
+	case t.Cause == event.CauseListen && t.To == tcpstate.Close:
+		return "listen failed"
+	case t.Cause == event.CauseResetReceived && t.From == tcpstate.SynSent:
+		return "refused"
+	case t.Cause == event.CauseResetSent && t.Mechanism != 0:
+		return byWords[t.Mechanism]
+	}
+	return causeWords[t.Cause]
+}
