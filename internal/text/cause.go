@@ -7,8 +7,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// causeWords says a cause in the words of the field.
-var causeWords = map[event.Cause]string{
+// usualCausePhrases has a cause in the words of the field.
+var usualCausePhrases = map[event.Cause]string{
 	event.CauseConnect:          "connect",
 	event.CauseListen:           "listen",
 	event.CauseSyn:              "SYN",
@@ -30,8 +30,8 @@ var causeWords = map[event.Cause]string{
 	event.CauseNetnsGone:        "network namespace gone",
 }
 
-// byWords says by which act a process sent a RST.
-var byWords = map[event.Mechanism]string{
+// resetPhrases has by which act a process sent a RST.
+var resetPhrases = map[event.Mechanism]string{
 	event.MechanismClose:    "RST sent by close",
 	event.MechanismShutdown: "RST sent by shutdown",
 	event.MechanismExit:     "RST sent by exit",
@@ -45,7 +45,7 @@ func Cause(t *event.Transition) string { return string(appendCause(nil, t)) }
 // appendCause says a transition's cause and error, if they are known.
 func appendCause(b []byte, t *event.Transition) []byte {
 	start := len(b)
-	b = append(b, causeWord(t)...)
+	b = append(b, causePhrase(t)...)
 	if t.Mechanism == event.MechanismSignal && t.Process != nil {
 		b = strconv.AppendUint(append(b, ' '), uint64(t.Process.Signal), 10)
 	}
@@ -58,7 +58,8 @@ func appendCause(b []byte, t *event.Transition) []byte {
 	return b
 }
 
-func causeWord(t *event.Transition) string {
+// causePhrase says a cause, where the states or the act say more than usual.
+func causePhrase(t *event.Transition) string {
 	switch {
 	case t.Cause == event.CauseConnect && t.To == tcpstate.Close:
 		return "connect failed"
@@ -67,7 +68,7 @@ func causeWord(t *event.Transition) string {
 	case t.Cause == event.CauseResetReceived && t.From == tcpstate.SynSent:
 		return "refused"
 	case t.Cause == event.CauseResetSent && t.Mechanism != 0:
-		return byWords[t.Mechanism]
+		return resetPhrases[t.Mechanism]
 	}
-	return causeWords[t.Cause]
+	return usualCausePhrases[t.Cause]
 }

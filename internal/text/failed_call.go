@@ -19,13 +19,13 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 	if p.Quiet {
 		return
 	}
-	p.restOfFound()
-	p.failed = c.Time
-	p.begin()
-	p.layout.call(p, c)
-	p.end()
+	p.printOlderRest()
+	p.failedAt = c.Time
+	p.beginLine()
+	p.layout.addCall(p, c)
+	p.endLine()
 	for _, paragraph := range p.InTheWay(c) {
-		p.below(paragraph)
+		p.printBelow(paragraph)
 	}
 }
 
@@ -34,19 +34,19 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 func (p *Printer) InTheWay(c *event.CallFailed) []string {
 	var all []string
 	for i := range c.Holders[:min(len(c.Holders), holdersShown)] {
-		all = append(all, "in its way: "+p.holderWords(&c.Holders[i], c.Time))
+		all = append(all, "in its way: "+p.describeHolder(&c.Holders[i], c.Time))
 	}
 	if more := c.More; len(c.Holders) > holdersShown {
 		for i := range c.Holders[holdersShown:] {
 			more[c.Holders[holdersShown+i].State]++
 		}
-		all = append(all, "and "+words.Number(sum(more))+" more, "+stateCounts(more))
+		all = append(all, "and "+words.Number(total(more))+" more, "+listStates(more))
 	}
 	if c.NotLooked {
 		all = append(all, "what is in its way was not looked for: too many calls fail")
 	}
 	if c.Ports != nil {
-		all = append(all, portWords(c.Ports))
+		all = append(all, describePorts(c.Ports))
 	}
 	if at, ok := diagnose.FreeAt(c); ok && len(c.Holders) > 0 {
 		all = append(all, "works from "+p.clockTime(at, 1)+" on")
@@ -54,17 +54,18 @@ func (p *Printer) InTheWay(c *event.CallFailed) []string {
 	return all
 }
 
-func (l *layout) call(p *Printer, c *event.CallFailed) {
-	l.start(p, c.Time, c.Local, c.Remote)
+// addCall adds the line of a call that failed.
+func (l *layout) addCall(p *Printer, c *event.CallFailed) {
+	l.addTimeAndEnds(p, c.Time, c.Local, c.Remote)
 	start := len(p.line)
-	p.paint(red)
+	p.setColor(red)
 	p.add(string(c.Call), " ", c.Error.String())
 	if p.Color {
 		start += len(red) + len(plain)
 	}
-	p.paint(plain)
-	l.notesFrom(p, start)
-	p.process(c.Process, p.room())
+	p.setColor(plain)
+	l.skipToNotes(p, start)
+	p.addProcess(c.Process, p.roomLeft())
 	if c.Call != event.CallConnect {
 		p.add(" ", OptionWords(&c.Options))
 	}
@@ -85,22 +86,22 @@ func OptionWords(o *event.Options) string {
 	return "without SO_REUSEADDR"
 }
 
-// below prints a paragraph that belongs to the line above.
-func (p *Printer) below(paragraph string) {
+// printBelow prints a paragraph that belongs to the line above.
+func (p *Printer) printBelow(paragraph string) {
 	for i, line := range words.Wrap(paragraph, p.Width-len(indent)-2) {
-		p.begin()
+		p.beginLine()
 		p.add(indent)
 		if i > 0 {
 			p.add("  ")
 		}
 		p.add(line)
-		p.end()
+		p.endLine()
 	}
 }
 
-// holderWords says what a socket in the way is, how long it stays, and who closed it.
-func (p *Printer) holderWords(h *event.InTheWay, now event.Time) string {
-	parts := []string{p.stateWords(&h.Socket, now) + ", " + OptionWords(&h.Options)}
+// describeHolder says what a socket in the way is, how long it stays, and who closed it.
+func (p *Printer) describeHolder(h *event.InTheWay, now event.Time) string {
+	parts := []string{p.describeSocket(&h.Socket, now) + ", " + OptionWords(&h.Options)}
 	if h.ClosedFirst == event.Local || h.ClosedFirst == event.Both {
 		closed := h.Role.String()
 		if closed == "" {
@@ -115,17 +116,17 @@ func (p *Printer) holderWords(h *event.InTheWay, now event.Time) string {
 	return strings.Join(parts, "; ")
 }
 
-// stateWords says a socket's state and ends, and what keeps it: a timer or processes.
-func (p *Printer) stateWords(s *event.Socket, now event.Time) string {
-	phrase := stateName(s) + " " + s.Local.String()
+// describeSocket says a socket's state and ends, and what keeps it: a timer or processes.
+func (p *Printer) describeSocket(s *event.Socket, now event.Time) string {
+	phrase := statePhrase(s) + " " + s.Local.String()
 	if s.Remote.Port() != 0 {
 		phrase += " to " + s.Remote.String()
 	}
 	switch {
 	case s.Until != 0:
-		phrase += " until " + p.clockTime(s.Until, 1) + " (" + forWords(s.Until.Sub(now)) + ")"
+		phrase += " until " + p.clockTime(s.Until, 1) + " (" + inDuration(s.Until.Sub(now)) + ")"
 	case len(s.Holders) > 0:
-		phrase += ", open in " + holderNames(s.Holders)
+		phrase += ", open in " + listHolders(s.Holders)
 	case s.Waits:
 		phrase += ", nobody has accepted it"
 	case s.Orphan:
@@ -134,7 +135,8 @@ func (p *Printer) stateWords(s *event.Socket, now event.Time) string {
 	return phrase
 }
 
-func stateName(s *event.Socket) string {
+// statePhrase is the state of a socket, where CLOSE says too little.
+func statePhrase(s *event.Socket) string {
 	if s.State == tcpstate.Close {
 		return "bound, not listening:"
 	}
@@ -144,7 +146,8 @@ func stateName(s *event.Socket) string {
 // namesShown is how many of a socket's processes are named.
 const namesShown = 3
 
-func holderNames(holders []event.Holder) string {
+// listHolders names the processes that have a socket open.
+func listHolders(holders []event.Holder) string {
 	var names []string
 	for i := range holders[:min(len(holders), namesShown)] {
 		h := &holders[i]
@@ -161,11 +164,14 @@ func holderNames(holders []event.Holder) string {
 	return list
 }
 
+// processName names a process: python3/4242.
 func processName(p *event.Process) string { return words.Process(p.Comm, p.PID) }
 
-func forWords(d time.Duration) string { return "in " + words.Duration(max(d, 0)) }
+// inDuration says how far away a moment is: in 59.7s.
+func inDuration(d time.Duration) string { return "in " + words.Duration(max(d, 0)) }
 
-func sum(counts [tcpstate.Count]int) int {
+// total is how many sockets there are in all states.
+func total(counts [tcpstate.Count]int) int {
 	n := 0
 	for _, c := range counts {
 		n += c
@@ -173,7 +179,8 @@ func sum(counts [tcpstate.Count]int) int {
 	return n
 }
 
-func stateCounts(states [tcpstate.Count]int) string {
+// listStates says how many sockets there are in which states.
+func listStates(states [tcpstate.Count]int) string {
 	var counts []string
 	for state, n := range states {
 		if n > 0 {
@@ -183,15 +190,15 @@ func stateCounts(states [tcpstate.Count]int) string {
 	return strings.Join(counts, ", ")
 }
 
-// portWords says how many of the ports that the kernel chooses from are taken.
-func portWords(s *event.PortStock) string {
+// describePorts says how many of the ports that the kernel chooses from are taken.
+func describePorts(s *event.PortStock) string {
 	phrase := words.Number(s.Taken) + " of " + words.Number(s.Usable()) + " local ports (" +
 		strconv.Itoa(int(s.First)) + "-" + strconv.Itoa(int(s.Last)) + ") are taken"
 	if s.Remote.IsValid() {
 		phrase += " for " + s.Remote.String()
 	}
 	if s.Taken > 0 {
-		phrase += ": " + stateCounts(s.ByState)
+		phrase += ": " + listStates(s.ByState)
 	}
 	return phrase
 }

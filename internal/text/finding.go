@@ -19,37 +19,37 @@ func (p *Printer) Finding(f *event.Finding) {
 	if p.Quiet {
 		return
 	}
-	if p.failed == f.Time {
-		p.advise(f.Advice)
+	if p.failedAt == f.Time {
+		p.printAdvice(f.Advice)
 		return
 	}
-	p.restOfFound()
-	p.begin()
-	p.time(f.Time, p.layout.fraction)
+	p.printOlderRest()
+	p.beginLine()
+	p.addTime(f.Time, p.layout.fraction)
 	p.add(" ")
-	p.paint(severityColor[f.Severity])
+	p.setColor(severityColor[f.Severity])
 	p.add(string(f.Severity), " ", string(f.Code))
-	p.paint(plain)
-	p.end()
-	p.below(f.Summary)
-	p.advise(f.Advice)
+	p.setColor(plain)
+	p.endLine()
+	p.printBelow(f.Summary)
+	p.printAdvice(f.Advice)
 }
 
-// advise prints what to do, one point a paragraph.
-func (p *Printer) advise(advice []string) {
+// printAdvice prints what to do, one point a paragraph.
+func (p *Printer) printAdvice(advice []string) {
 	for _, words := range advice {
-		p.below("- " + words)
+		p.printBelow("- " + words)
 	}
 }
 
-// findings lists all findings in the summary.
-func (p *Printer) findings(findings []event.Finding) {
+// addFindings lists all findings in the summary.
+func (p *Printer) addFindings(findings []event.Finding) {
 	for i := range findings {
 		f := &findings[i]
 		p.add("\nfinding:           ")
-		p.paint(severityColor[f.Severity])
+		p.setColor(severityColor[f.Severity])
 		p.add(string(f.Severity), " ", string(f.Code))
-		p.paint(plain)
+		p.setColor(plain)
 		if f.Count > 1 {
 			p.add(" (", words.Count(f.Count, "time"), ")")
 		}

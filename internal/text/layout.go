@@ -19,14 +19,14 @@ const (
 
 // layout has the widths of the columns.
 type layout struct {
-	wide     bool
-	fraction int // digits of a second
-	address  int // width of an address column so far: it grows with the addresses
-	most     int // and this is what there is room for
+	wide         bool
+	fraction     int // digits of a second
+	addressWidth int // of an address column so far: it grows with the addresses
+	mostAddress  int // and this is what there is room for
 }
 
-// addressUsually is the width of the longest IPv4 address with its port.
-const addressUsually = len("255.255.255.255:65535")
+// usualAddressWidth is the width of the longest IPv4 address with its port.
+const usualAddressWidth = len("255.255.255.255:65535")
 
 func newLayout(width int) layout {
 	l := layout{fraction: 3}
@@ -35,77 +35,79 @@ func newLayout(width int) layout {
 		l.wide, l.fraction = true, 6
 		rest -= dwellWidth + notesWidth + 2
 	}
-	l.most = max(8, (rest-l.fraction)/2)
-	l.address = min(l.most, addressUsually)
+	l.mostAddress = max(8, (rest-l.fraction)/2)
+	l.addressWidth = min(l.mostAddress, usualAddressWidth)
 	return l
 }
 
-func (l *layout) head(p *Printer) {
-	p.paint(faint)
-	p.column("TIME", clockWidth+l.fraction)
-	p.column("LOCAL", l.address)
-	p.column("REMOTE", l.address)
+// addHead adds the heads of the columns.
+func (l *layout) addHead(p *Printer) {
+	p.setColor(faint)
+	p.addColumn("TIME", clockWidth+l.fraction)
+	p.addColumn("LOCAL", l.addressWidth)
+	p.addColumn("REMOTE", l.addressWidth)
 	if l.wide {
-		p.column("FROM > TO", edgeWidth)
-		p.column("AFTER", dwellWidth)
+		p.addColumn("FROM > TO", edgeWidth)
+		p.addColumn("AFTER", dwellWidth)
 		p.add("PROCESS AND CAUSE")
 	} else {
 		p.add("FROM > TO")
 	}
-	p.paint(plain)
+	p.setColor(plain)
 }
 
-// start has the columns that all lines begin with.
-func (l *layout) start(p *Printer, at event.Time, local, remote netip.AddrPort) {
-	p.time(at, l.fraction)
+// addTimeAndEnds adds the columns that all lines begin with.
+func (l *layout) addTimeAndEnds(p *Printer, at event.Time, local, remote netip.AddrPort) {
+	p.addTime(at, l.fraction)
 	p.add(" ")
 	p.local, p.remote = words.AppendAddress(p.local[:0], local), words.AppendRemote(p.remote[:0], remote)
-	l.address = max(l.address, min(l.most, max(len(p.local), len(p.remote))))
-	p.cell(p.local, l.address)
-	p.cell(p.remote, l.address)
+	l.addressWidth = max(l.addressWidth, min(l.mostAddress, max(len(p.local), len(p.remote))))
+	p.addAddress(p.local, l.addressWidth)
+	p.addAddress(p.remote, l.addressWidth)
 }
 
-// notesFrom goes on to the notes of a line without a dwell, whose column of states
+// skipToNotes goes on to the notes of a line without a dwell, whose column of states
 // starts at a place.
-func (l *layout) notesFrom(p *Printer, start int) {
+func (l *layout) skipToNotes(p *Printer, start int) {
 	if !l.wide {
 		p.add("\n", indent)
 		return
 	}
-	p.pad(start + edgeWidth)
+	p.padTo(start + edgeWidth)
 	p.add(" ")
-	p.pad(start + edgeWidth + 1 + dwellWidth)
+	p.padTo(start + edgeWidth + 1 + dwellWidth)
 	p.add(" ")
 }
 
-func (l *layout) transition(p *Printer, t *event.Transition, step conn.Step) {
-	l.start(p, t.Time, t.Local, t.Remote)
+// addTransition adds the line of a transition.
+func (l *layout) addTransition(p *Printer, t *event.Transition, step conn.Step) {
+	l.addTimeAndEnds(p, t.Time, t.Local, t.Remote)
 	start := len(p.line)
-	p.edge(t)
+	p.addEdge(t)
 	if !l.wide {
-		l.second(p, t, step)
+		l.addSecondLine(p, t, step)
 		return
 	}
-	p.pad(start + edgeWidth)
+	p.padTo(start + edgeWidth)
 	p.add(" ")
 	start = len(p.line)
-	p.dwell(t.Dwell)
-	p.pad(start + dwellWidth)
+	p.addDwell(t.Dwell)
+	p.padTo(start + dwellWidth)
 	p.add(" ")
 	p.ascii = len(p.line)
-	p.notes(t, step)
+	p.addNotes(t, step)
 }
 
 // indent is where the second line begins.
 const indent = "             "
 
-// second puts on a line of its own what a narrow terminal has no room for.
-func (l *layout) second(p *Printer, t *event.Transition, step conn.Step) {
+// addSecondLine puts on a line of its own what a narrow terminal has no room for.
+func (l *layout) addSecondLine(p *Printer, t *event.Transition, step conn.Step) {
 	p.add("\n", indent)
 	if t.Dwell > 0 {
 		p.add("after ")
-		p.dwell(t.Dwell)
+		p.addDwell(t.Dwell)
 		p.add("  ")
 	}
-	p.notes(t, step)
+	p.addNotes(t, step)
 }

@@ -20,35 +20,37 @@ const (
 	yellow color = "\x1b[33m"
 )
 
-func (p *Printer) paint(c color) {
+// setColor has what is added from here on in a colour, if there are colours.
+func (p *Printer) setColor(c color) {
 	if p.Color {
 		p.line = append(p.line, c...)
 	}
 }
 
-func (p *Printer) add(words ...string) {
-	for _, w := range words {
-		p.line = append(p.line, w...)
+// add adds text to the line.
+func (p *Printer) add(parts ...string) {
+	for _, part := range parts {
+		p.line = append(p.line, part...)
 	}
 }
 
-// column adds words, padded to a width, and a space.
-func (p *Printer) column(words string, width int) {
-	p.add(words)
-	for range width + 1 - len(words) {
+// addColumn adds a word, padded to a width, and a space.
+func (p *Printer) addColumn(word string, width int) {
+	p.add(word)
+	for range width + 1 - len(word) {
 		p.line = append(p.line, ' ')
 	}
 }
 
-// pad fills the line up to a length.
-func (p *Printer) pad(to int) {
+// padTo fills the line up to a length.
+func (p *Printer) padTo(to int) {
 	for len(p.line) < to {
 		p.line = append(p.line, ' ')
 	}
 }
 
-// visible is the width of the last line so far.
-func (p *Printer) visible() int {
+// visibleWidth is the width of the last line so far.
+func (p *Printer) visibleWidth() int {
 	before, rest := p.ascii, p.line[p.ascii:]
 	if i := bytes.LastIndexByte(rest, '\n'); i >= 0 {
 		before, rest = 0, rest[i+1:]
@@ -61,45 +63,46 @@ func (p *Printer) visible() int {
 	return before + len(rest)
 }
 
-// room is how many columns are left on the line.
-func (p *Printer) room() int {
+// roomLeft is how many columns are left on the line.
+func (p *Printer) roomLeft() int {
 	if !p.Fit {
 		return math.MaxInt
 	}
-	return p.Width - p.visible()
+	return p.Width - p.visibleWidth()
 }
 
-// cell adds text, padded to a width, and a space.
-func (p *Printer) cell(text []byte, width int) {
+// addAddress adds an address, padded to a width, and a space.
+func (p *Printer) addAddress(address []byte, width int) {
 	start := len(p.line)
-	p.line = append(p.line, text...)
-	p.pad(start + width)
+	p.line = append(p.line, address...)
+	p.padTo(start + width)
 	p.add(" ")
 }
 
-// edge adds the two states, or the one that the socket stays in.
-func (p *Printer) edge(t *event.Transition) {
+// addEdge adds the two states, or the one that the socket stays in.
+func (p *Printer) addEdge(t *event.Transition) {
 	p.add(t.From.String())
 	if !t.Stays() {
 		p.add(" > ", t.To.String())
 	}
 }
 
-func (p *Printer) dwell(d time.Duration) {
+// addDwell adds how long the socket was in its state, if that is known.
+func (p *Printer) addDwell(d time.Duration) {
 	if d > 0 {
 		p.line = words.AppendDuration(p.line, d)
 	}
 }
 
-// time adds the local time with a number of digits of the second.
-func (p *Printer) time(t event.Time, fraction int) {
+// addTime adds the local time with a number of digits of the second.
+func (p *Printer) addTime(t event.Time, fraction int) {
 	p.line = p.appendTime(p.line, t, fraction)
 }
 
 // appendTime writes the local time with a number of digits of the second.
 func (p *Printer) appendTime(b []byte, t event.Time, fraction int) []byte {
 	ns := int64(p.Clock) + int64(t)
-	b = append(b, p.digits(ns/int64(time.Second), p.Zone)...)
+	b = append(b, p.secondText(ns/int64(time.Second), p.Zone)...)
 	return words.AppendFraction(b, ns%int64(time.Second), fraction)
 }
 

@@ -8,31 +8,31 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// notes says who made a transition and why. On a terminal who closes first is said
+// addNotes says who made a transition and why. On a terminal who closes first is said
 // without the how, and the process's name is cut, where the line has no room.
-func (p *Printer) notes(t *event.Transition, step conn.Step) {
-	p.note = p.appendWords(p.note[:0], t, step)
-	room := p.room()
-	if t.Process != nil && step.ClosesFirst && room < p.leastProcess(t.Process)+1+len(p.note) {
-		p.note = append(p.note[:0], closesFirst(step.End)...)
+func (p *Printer) addNotes(t *event.Transition, step conn.Step) {
+	p.note = p.appendNote(p.note[:0], t, step)
+	room := p.roomLeft()
+	if t.Process != nil && step.ClosesFirst && room < p.leastProcessWidth(t.Process)+1+len(p.note) {
+		p.note = append(p.note[:0], closesFirstPhrases[step.End.ClosedBy()]...)
 	}
 	switch {
 	case t.Process == nil:
 	case t.Acts():
-		p.process(t.Process, room-1-len(p.note))
+		p.addProcess(t.Process, room-1-len(p.note))
 		p.add(" ")
 	case t.Until == 0 && t.From != tcpstate.TimeWait: // else no process has it any more
-		p.owner(t.Process, len(p.note))
+		p.addOwner(t.Process, len(p.note))
 	}
-	if c := tone(t, step); c != plain {
-		p.paint(c)
-		defer p.paint(plain)
+	if c := noteColor(t, step); c != plain {
+		p.setColor(c)
+		defer p.setColor(plain)
 	}
 	p.line = append(p.line, p.note...)
 }
 
-// tone is the colour of a transition's notes: what a reader looks for stands out.
-func tone(t *event.Transition, step conn.Step) color {
+// noteColor is the colour of a transition's notes: what a reader looks for stands out.
+func noteColor(t *event.Transition, step conn.Step) color {
 	switch {
 	case step.ClosesFirst:
 		return bold
@@ -45,17 +45,17 @@ func tone(t *event.Transition, step conn.Step) color {
 	return plain
 }
 
-// appendWords says why it came to a transition.
-func (p *Printer) appendWords(b []byte, t *event.Transition, step conn.Step) []byte {
+// appendNote says why it came to a transition.
+func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []byte {
 	if t.Stays() && t.To == tcpstate.FinWait2 {
 		return p.appendTime(append(b, "no process left, until "...), t.Until, 0)
 	}
 	if step.ClosesFirst {
-		return p.appendCloser(b, t, step.End)
+		return p.appendFirstCloser(b, t, step.End)
 	}
 	switch {
 	case t.To == tcpstate.TimeWait && t.Until != 0:
-		return p.appendHeld(b, t)
+		return p.appendHeldPort(b, t)
 	case t.To == tcpstate.Closing && step.End.ClosedFirst == conn.Both:
 		return append(b, "FINs crossed: both close"...)
 	}
@@ -72,11 +72,11 @@ func (p *Printer) appendWords(b []byte, t *event.Transition, step conn.Step) []b
 	return b
 }
 
-// appendCloser says who closes first, and besides what does not go without saying.
-func (p *Printer) appendCloser(b []byte, t *event.Transition, e *conn.End) []byte {
-	b = append(b, closesFirst(e)...)
+// appendFirstCloser says who closes first, and besides what does not go without saying.
+func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) []byte {
+	b = append(b, closesFirstPhrases[e.ClosedBy()]...)
 	if t.To == tcpstate.TimeWait {
-		return p.appendHeld(append(b, ", "...), t)
+		return p.appendHeldPort(append(b, ", "...), t)
 	}
 	if t.Cause == event.CauseClose || t.Cause == event.CauseFin {
 		return b
@@ -89,15 +89,14 @@ func (p *Printer) appendCloser(b []byte, t *event.Transition, e *conn.End) []byt
 	return b
 }
 
-func closesFirst(e *conn.End) string { return closesFirstWords[e.ClosedBy()] }
-
-var closesFirstWords = [conn.ByCount]string{
+// closesFirstPhrases has who closes first.
+var closesFirstPhrases = [conn.ByCount]string{
 	conn.ByServer: "server closes first", conn.ByClient: "client closes first",
 	conn.ByLocal: "local closes first", conn.ByRemote: "remote closes first", conn.ByBoth: "both close at once",
 }
 
-// appendHeld says how long a timewait socket holds its port.
-func (p *Printer) appendHeld(b []byte, t *event.Transition) []byte {
+// appendHeldPort says how long a timewait socket holds its port.
+func (p *Printer) appendHeldPort(b []byte, t *event.Transition) []byte {
 	b = strconv.AppendUint(append(b, "port "...), uint64(t.Local.Port()), 10)
 	return p.appendTime(append(b, " held until "...), t.Until, 1)
 }

@@ -24,17 +24,17 @@ type Options struct {
 // error of the writer stays, and ends all further output.
 type Printer struct {
 	Options
-	w       io.Writer
-	err     error
-	layout  layout
-	older   older
-	sockets *conn.Tracker
-	failed  event.Time // of the call whose lines are the last ones
-	line    []byte
-	ascii   int    // up to here the line is plain, and has one column a byte
-	local   []byte // the addresses of the line
-	remote  []byte
-	note    []byte // why it came to the transition
+	w        io.Writer
+	err      error
+	layout   layout
+	older    older
+	sockets  *conn.Tracker
+	failedAt event.Time // of the call whose lines are the last ones
+	line     []byte
+	ascii    int    // up to here the line is plain, and has one column a byte
+	local    []byte // the addresses of the line
+	remote   []byte
+	note     []byte // why it came to the transition
 	recent
 }
 
@@ -53,9 +53,9 @@ func (p *Printer) Start(s *event.Start, t *conn.Tracker) {
 
 // Head prints the head of the columns.
 func (p *Printer) Head() {
-	p.begin()
-	p.layout.head(p)
-	p.end()
+	p.beginLine()
+	p.layout.addHead(p)
+	p.endLine()
 }
 
 // Transition prints a transition on a line of its own, or on two where the
@@ -64,49 +64,52 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 	if p.Quiet {
 		return
 	}
-	p.restOfFound()
-	p.begin()
-	p.layout.transition(p, t, step)
-	p.end()
+	p.printOlderRest()
+	p.beginLine()
+	p.layout.addTransition(p, t, step)
+	p.endLine()
 }
 
 // Loss prints that events were lost: what follows may have gaps.
 func (p *Printer) Loss(l event.Loss) {
-	p.restOfFound()
-	p.begin()
-	p.paint(red)
-	p.time(l.Time, p.layout.fraction)
+	p.printOlderRest()
+	p.beginLine()
+	p.setColor(red)
+	p.addTime(l.Time, p.layout.fraction)
 	p.add(" ", LossWords(l))
 	p.add(": what follows may have gaps")
-	p.paint(plain)
-	p.end()
+	p.setColor(plain)
+	p.endLine()
 }
 
 // LossWords says what was lost, and why.
 func LossWords(l event.Loss) string {
 	switch {
 	case l.Kind != event.LossDamage:
-		return "lost " + words.Count(l.Lost, "event") + ", " + lossWords[l.Kind]
+		return "lost " + words.Count(l.Lost, "event") + ", " + lossReasons[l.Kind]
 	case l.Bytes > 0:
 		return "damaged: " + words.Count(l.Bytes, "byte") + " of the capture could not be read"
 	}
 	return "damaged: a part of the recording is missing"
 }
 
-var lossWords = map[event.LossKind]string{
+// lossReasons has why events were lost.
+var lossReasons = map[event.LossKind]string{
 	event.LossRing:    "the ring buffer was full",
 	event.LossReentry: "the kernel skipped programs of the trace",
 }
 
 // Flush returns the first error of the writer.
 func (p *Printer) Flush() error {
-	p.restOfFound()
+	p.printOlderRest()
 	return p.err
 }
 
-func (p *Printer) begin() { p.line, p.ascii = p.line[:0], 0 }
+// beginLine begins a line, or several that are written at once.
+func (p *Printer) beginLine() { p.line, p.ascii = p.line[:0], 0 }
 
-func (p *Printer) end() {
+// endLine writes what was added since it began.
+func (p *Printer) endLine() {
 	p.line = append(p.line, '\n')
 	if p.err == nil {
 		_, p.err = p.w.Write(p.line)

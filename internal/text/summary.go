@@ -15,8 +15,8 @@ import (
 // Stop prints the summary.
 func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	s := &p.sockets.Summary
-	p.restOfFound()
-	p.begin()
+	p.printOlderRest()
+	p.beginLine()
 	if !p.Quiet {
 		p.add("\n")
 	}
@@ -25,13 +25,13 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 		p.add(" (both ends seen of ", words.Number(s.BothEnds), ")")
 	}
 	p.add("\nclosed first by:   ")
-	p.figures([]figure{
+	p.addFigures([]figure{
 		{"server", s.By[conn.ByServer], true}, {"client", s.By[conn.ByClient], true},
 		{"both", s.By[conn.ByBoth], true}, {"neither", s.By[conn.ByNeither], true},
 		{"local", s.By[conn.ByLocal], false}, {"remote", s.By[conn.ByRemote], false}, {"unknown", s.By[conn.ByUnknown], false},
 	})
 	p.add("\nended by:          ")
-	p.figures([]figure{
+	p.addFigures([]figure{
 		{"resets", s.Resets, true}, {"timeouts", s.Timeouts, true},
 		{"refused", s.Refused, false}, {"given up", s.Abandoned, false},
 	})
@@ -46,18 +46,20 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	if stop.Reason == event.StopCut {
 		p.add("\ncut off:           after ", p.clockTime(stop.Time, 3), ", without a stop record")
 	}
-	p.held(stop.Time)
-	p.findings(findings)
-	p.end()
+	p.addHeldPorts(stop.Time)
+	p.addFindings(findings)
+	p.endLine()
 }
 
+// figure is a number of the summary.
 type figure struct {
 	name   string
 	n      int
 	always bool
 }
 
-func (p *Printer) figures(figures []figure) {
+// addFigures adds those that are not 0, or always wanted.
+func (p *Printer) addFigures(figures []figure) {
 	separator := ""
 	for _, f := range figures {
 		if f.n == 0 && !f.always {
@@ -68,8 +70,8 @@ func (p *Printer) figures(figures []figure) {
 	}
 }
 
-// holding is what sockets in TIME_WAIT do to one port.
-type holding struct {
+// heldPort is what sockets in TIME_WAIT do to one port.
+type heldPort struct {
 	port    uint16
 	role    conn.Role
 	sockets int
@@ -79,9 +81,9 @@ type holding struct {
 // portsShown is how many of the ports in TIME_WAIT the summary names.
 const portsShown = 3
 
-// held says which ports are still in TIME_WAIT at the end, the most held first, and until when.
-func (p *Printer) held(at event.Time) {
-	ports := make(map[uint16]*holding)
+// addHeldPorts says which ports are still in TIME_WAIT at the end, the most held first, and until when.
+func (p *Printer) addHeldPorts(at event.Time) {
+	ports := make(map[uint16]*heldPort)
 	unseen := 0
 	for _, e := range p.sockets.Open() {
 		if e.Overdue(at) {
@@ -92,17 +94,17 @@ func (p *Printer) held(at event.Time) {
 		}
 		h := ports[e.Local().Port()]
 		if h == nil {
-			h = &holding{port: e.Local().Port(), role: e.Role()}
+			h = &heldPort{port: e.Local().Port(), role: e.Role()}
 			ports[h.port] = h
 		}
 		h.sockets++
 		h.until = max(h.until, e.Until)
 	}
-	all := slices.SortedFunc(maps.Values(ports), func(a, b *holding) int {
+	all := slices.SortedFunc(maps.Values(ports), func(a, b *heldPort) int {
 		return cmp.Or(cmp.Compare(b.sockets, a.sockets), cmp.Compare(a.port, b.port))
 	})
 	for _, h := range all[:min(len(all), portsShown)] {
-		p.holding(h)
+		p.addHeldPort(h)
 	}
 	if more := len(all) - portsShown; more > 0 {
 		p.add("\n                   and ", words.Count(more, "more port"))
@@ -112,7 +114,8 @@ func (p *Printer) held(at event.Time) {
 	}
 }
 
-func (p *Printer) holding(h *holding) {
+// addHeldPort adds the line of one.
+func (p *Printer) addHeldPort(h *heldPort) {
 	p.add("\nstill held:        port ", strconv.Itoa(int(h.port)))
 	if h.role != 0 {
 		p.add(" of the ", h.role.String())

@@ -40,16 +40,16 @@ func (p *Printer) Why(a *why.Answer) {
 
 // headline says the answer in one sentence.
 func (p *Printer) headline(a *why.Answer) {
-	p.begin()
-	p.paint(bold)
+	p.beginLine()
+	p.setColor(bold)
 	for i, line := range words.Wrap(p.answer(a), p.Width) {
 		if i > 0 {
 			p.add("\n")
 		}
 		p.add(line)
 	}
-	p.paint(plain)
-	p.end()
+	p.setColor(plain)
+	p.endLine()
 }
 
 func (p *Printer) answer(a *why.Answer) string {
@@ -92,14 +92,14 @@ func (p *Printer) howLong(a *why.Answer, t *why.Try) string {
 		if !a.Exact || t.Longer {
 			earliest = "at least "
 		}
-		return earliest + "until " + p.clockTime(t.Free, 1) + " (" + forWords(t.Free.Sub(a.Time)) + ")"
+		return earliest + "until " + p.clockTime(t.Free, 1) + " (" + inDuration(t.Free.Sub(a.Time)) + ")"
 	}
 	return "until somebody lets go of the port"
 }
 
 // hasIt says what a socket is, what keeps it, and what it has set.
 func (p *Printer) hasIt(a *why.Answer, s *event.Socket) string {
-	sentence := p.stateWords(s, a.Time) + ", " + OptionWords(&s.Options)
+	sentence := p.describeSocket(s, a.Time) + ", " + OptionWords(&s.Options)
 	switch {
 	case s.State == tcpstate.TimeWait:
 		sentence += ". No process has it any more. This side closed first, or both did at once"
@@ -115,12 +115,12 @@ func (p *Printer) hasIt(a *why.Answer, s *event.Socket) string {
 }
 
 func (p *Printer) section(title string) {
-	p.begin()
+	p.beginLine()
 	p.add("\n")
-	p.paint(bold)
+	p.setColor(bold)
 	p.add(title)
-	p.paint(plain)
-	p.end()
+	p.setColor(plain)
+	p.endLine()
 }
 
 func (p *Printer) item(paragraph string) { p.point("", paragraph) }
@@ -130,9 +130,9 @@ func (p *Printer) point(mark, paragraph string) {
 	const margin = "  "
 	head := margin + mark
 	for _, line := range words.Wrap(paragraph, p.Width-len(head)) {
-		p.begin()
+		p.beginLine()
 		p.add(head, line)
-		p.end()
+		p.endLine()
 		head = strings.Repeat(" ", len(margin)+max(len(mark), 2))
 	}
 }
@@ -147,7 +147,7 @@ func (p *Printer) itemMore(sockets []*event.Socket) {
 		states[s.State]++
 		last = max(last, s.Until)
 	}
-	words := "And " + stateCounts(states)
+	words := "And " + listStates(states)
 	if last != 0 {
 		words += ", the last timer until " + p.clockTime(last, 1)
 	}
@@ -158,30 +158,30 @@ func (p *Printer) itemMore(sockets []*event.Socket) {
 func (p *Printer) tries(a *why.Answer) {
 	const column = 14
 	names := []string{"no option", "SO_REUSEADDR", "SO_REUSEPORT", "both"}
-	p.begin()
+	p.beginLine()
 	p.add("  ")
-	p.paint(faint)
-	p.column("", addressUsually)
+	p.setColor(faint)
+	p.addColumn("", usualAddressWidth)
 	for _, name := range names {
-		p.column(name, column-1)
+		p.addColumn(name, column-1)
 	}
-	p.trim()
-	p.paint(plain)
-	p.end()
+	p.trimSpaces()
+	p.setColor(plain)
+	p.endLine()
 	for i := 0; i < len(a.Tries); i += len(names) {
-		p.begin()
+		p.beginLine()
 		p.add("  ")
-		p.column(a.Tries[i].Addr.String(), addressUsually)
+		p.addColumn(a.Tries[i].Addr.String(), usualAddressWidth)
 		for j := range names {
-			p.column(string(a.Tries[i+j].Result), column-1)
+			p.addColumn(string(a.Tries[i+j].Result), column-1)
 		}
-		p.trim()
-		p.end()
+		p.trimSpaces()
+		p.endLine()
 	}
 }
 
-// trim takes the spaces at the end of the line away.
-func (p *Printer) trim() {
+// trimSpaces takes the spaces at the end of the line away.
+func (p *Printer) trimSpaces() {
 	for len(p.line) > 0 && p.line[len(p.line)-1] == ' ' {
 		p.line = p.line[:len(p.line)-1]
 	}
@@ -194,7 +194,7 @@ func (p *Printer) elsewhere(a *why.Answer) {
 	}
 	p.section("In other network namespaces, where it is not in the way")
 	for _, s := range a.Elsewhere[:min(len(a.Elsewhere), whyShown)] {
-		p.item(p.stateWords(s, a.Time) + fmt.Sprintf(" (network namespace %d).", s.NetNS))
+		p.item(p.describeSocket(s, a.Time) + fmt.Sprintf(" (network namespace %d).", s.NetNS))
 	}
 	p.itemMore(a.Elsewhere)
 }
