@@ -1,8 +1,8 @@
 package diagnose
 
 import (
-	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/bind"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -13,15 +13,13 @@ import (
 var bindFailed = &rule{
 	code: "bind_failed", severity: event.Error, of: call, key: byCall,
 	when: func(f *fact) bool { return f.call.Call == event.CallBind || f.call.Call == event.CallListen },
-	summary: func(g *group) string {
-		c := g.fact.call
-		why := list(InTheWay(c))
-		if c.Error == event.EADDRNOTAVAIL {
-			why = "no interface of its network namespace has this address ready"
+	summary: func(g *group) event.Message {
+		if g.fact.error == event.EADDRNOTAVAIL {
+			return event.Say("{failure}: no interface of its network namespace has this address ready", g.failure())
 		}
-		return callWords(g) + wrap(": ", why, "")
+		return event.Say("{failure}[: {obstacles}]", g.failure(), event.ListOf(InTheWay(g.fact.call)))
 	},
-	advice: func(g *group) []string { return Fixes(g.fact.call) },
+	advice: func(g *group) []event.Message { return Fixes(g.fact.call) },
 }
 
 // manner is how a socket has a port. The first ones do not end by themselves.
@@ -115,126 +113,124 @@ const obstaclesNamed = 3
 // InTheWay says in words what keeps a bind() or listen() from its port: who listens
 // there, which connections are left and for how long, and who closed them first. It is
 // empty where nothing was found.
-func InTheWay(c *event.CallFailed) []string {
-	var words []string
+func InTheWay(c *event.CallFailed) []event.Message {
+	var named []event.Message
 	all := obstacles(c)
 	for _, o := range all[:min(len(all), obstaclesNamed)] {
-		perhaps := ""
+		words := o.words(c)
 		if !o.sure {
-			perhaps = "perhaps "
+			words = event.Say("perhaps {obstacle}", words)
 		}
-		words = append(words, perhaps+o.words(c))
+		named = append(named, words)
 	}
 	more := 0
-	for _, o := range all[len(words):] {
+	for _, o := range all[len(named):] {
 		more += o.count
 	}
 	if more > 0 {
-		words = append(words, count(more, "more socket"))
+		named = append(named, event.Count(more, "{n} more socket", "{n} more sockets"))
 	}
-	return words
+	return named
 }
 
-func (o *obstacle) words(c *event.CallFailed) string {
-	h := o.first
-	switch who := o.who(); o.manner {
+func (o *obstacle) words(c *event.CallFailed) event.Message {
+	h, process := o.first, or(o.who(), aProcess)
+	switch o.manner {
 	case listens:
-		return fmt.Sprintf("%s listens on %s%s", or(who, "a process"), h.Local, wrap(" (", o.several("socket"), ")"))
+		return event.Say("{process} listens on {address}[ ({sockets})]", process, h.Local, o.several(event.Say("{n} sockets", o.count)))
 	case bound:
-		return fmt.Sprintf("%s has %s bound and does not listen%s", or(who, "a process"), h.Local, wrap(" (", o.several("socket"), ")"))
+		return event.Say("{process} has {address} bound and does not listen[ ({sockets})]", process, h.Local, o.several(event.Say("{n} sockets", o.count)))
 	case held:
-		return fmt.Sprintf("%s has %s open", or(who, "a process"), o.connections())
+		return event.Say("{process} has {connections} open", process, o.connections())
 	case outgoing:
-		return fmt.Sprintf("%s connects from this port to %s%s", or(who, "a process"), h.Remote, wrap(" (", o.several("connection"), ")"))
+		return event.Say("{process} connects from this port to {peer}[ ({connections})]", process, h.Remote, o.several(event.Say("{n} connections", o.count)))
 	case waits:
-		return o.connections() + wait(o.count) + " for accept()"
+		return event.SayCount(o.count, "{connection} waits for accept()", "{connections} wait for accept()", o.connections())
 	case orphan:
-		return o.connections() + wait(o.count) + " without a process for the peer to acknowledge the FIN"
+		return event.SayCount(o.count,
+			"{connection} waits without a process for the peer to acknowledge the FIN",
+			"{connections} wait without a process for the peer to acknowledge the FIN", o.connections())
 	case finWait2:
-		return o.connections() + wait(o.count) + " without a process for the peer's FIN" + o.remaining(c)
+		return event.SayCount(o.count,
+			"{connection} waits without a process for the peer's FIN[, for {time} more]",
+			"{connections} wait without a process for the peer's FIN[, the last for {time} more]", o.connections(), o.remaining(c))
 	}
 	return o.timeWait(c)
 }
 
-func (o *obstacle) timeWait(c *event.CallFailed) string {
-	h := o.first
-	verb, first := " is", ""
-	if o.count > 1 {
-		verb = " are"
+func (o *obstacle) timeWait(c *event.CallFailed) event.Message {
+	var closer any
+	switch h := o.first; h.ClosedFirst {
+	case event.Local:
+		closer = or(known(h.Closer), thisSide)
+	case event.Both:
+		return event.SayCount(o.count,
+			"{connection} is in TIME_WAIT, as both sides closed at once[, for {time} more]",
+			"{connections} are in TIME_WAIT, as both sides closed at once[, the last for {time} more]", o.connections(), o.remaining(c))
 	}
-	switch {
-	case h.ClosedFirst == event.Local && h.Closer != nil:
-		first = ", as " + name(h.Closer) + " closed first"
-	case h.ClosedFirst == event.Local:
-		first = ", as this side closed first"
-	case h.ClosedFirst == event.Both:
-		first = ", as both sides closed at once"
-	}
-	return o.connections() + verb + " in TIME_WAIT" + first + o.remaining(c)
+	return event.SayCount(o.count,
+		"{connection} is in TIME_WAIT[, as {closer} closed first][, for {time} more]",
+		"{connections} are in TIME_WAIT[, as {closer} closed first][, the last for {time} more]", o.connections(), closer, o.remaining(c))
 }
 
 // who is the process that has the obstacle, and in brackets those that have it, too, as
-// after a fork; or "".
-func (o *obstacle) who() string {
-	names := o.processes()
-	if len(names) == 0 {
-		return ""
+// after a fork; or nil.
+func (o *obstacle) who() any {
+	all := o.processes()
+	if len(all) == 0 {
+		return nil
 	}
-	return names[0] + wrap(" (and ", list(names[1:]), ")")
+	return event.Say("{process}[ (and {others})]", all[0], event.ListOf(all[1:]))
 }
 
 // processesNamed is how many processes of one socket are named.
 const processesNamed = 5
 
 // processes are those that have the first socket of the obstacle open.
-func (o *obstacle) processes() []string {
-	var names []string
+func (o *obstacle) processes() []*event.Process {
+	var all []*event.Process
 	for i := range o.first.Holders {
-		if n := name(&o.first.Holders[i].Process); !slices.Contains(names, n) && len(names) < processesNamed {
-			names = append(names, n)
+		if p := &o.first.Holders[i].Process; len(all) < processesNamed && !isAmong(all, p) {
+			all = append(all, p)
 		}
 	}
-	return names
+	return all
 }
+
+// isAmong reports whether a process is one of others.
+func isAmong(others []*event.Process, p *event.Process) bool {
+	return slices.ContainsFunc(others, func(other *event.Process) bool { return isSame(other, p) })
+}
+
+func isSame(a, b *event.Process) bool { return a.PID == b.PID && a.Comm == b.Comm }
 
 // hasIt reports whether a process has the first socket of the obstacle open.
 func (o *obstacle) hasIt(p *event.Process) bool {
 	return p != nil && slices.ContainsFunc(o.first.Holders, func(h event.Holder) bool { return h.PID == p.PID })
 }
 
-func (o *obstacle) several(noun string) string {
+// several is how many there are of what an obstacle has, or nil: one.
+func (o *obstacle) several(many event.Message) any {
 	if o.count == 1 {
-		return ""
+		return nil
 	}
-	return count(o.count, noun)
+	return many
 }
 
 // connections is one connection with its peer, or how many there are.
-func (o *obstacle) connections() string {
-	if o.count > 1 {
-		return count(o.count, "connection")
+func (o *obstacle) connections() event.Message {
+	switch {
+	case o.count > 1:
+		return event.Say("{n} connections", o.count)
+	case o.manner == timeWait:
+		return event.Say("a connection with {peer}", o.first.Remote)
 	}
-	words := "a connection with " + o.first.Remote.String()
-	if o.manner == timeWait {
-		return words
-	}
-	return words + " (" + o.first.State.String() + ")"
+	return event.Say("a connection with {peer} ({state})", o.first.Remote, o.first.State)
 }
 
-func wait(n int) string {
-	if n == 1 {
-		return " waits"
-	}
-	return " wait"
-}
-
-// remaining says how long the last one stays, from the call on.
-func (o *obstacle) remaining(c *event.CallFailed) string {
-	d := shortOf(max(0, o.until.Sub(c.Time)))
-	if o.count > 1 {
-		return wrap(", the last for ", d, " more")
-	}
-	return wrap(", for ", d, " more")
+// remaining is how long the last one stays, from the call on.
+func (o *obstacle) remaining(c *event.CallFailed) time.Duration {
+	return max(0, o.until.Sub(c.Time))
 }
 
 // ask is what the call asked for.

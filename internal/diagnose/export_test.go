@@ -5,9 +5,3 @@ func (e *Engine) Kept() int { return len(e.looks) + len(e.reset) }
 
 // Retries is how long so many retransmissions take.
 var Retries = retriesTake
-
-// Short writes a duration, Harmless a name.
-var (
-	Short    = short
-	Harmless = harmless
-)

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -45,17 +44,6 @@ func (f *fact) place() place {
 		return place{word: "to", addr: f.remote}
 	}
 	return place{word: "with", addr: netip.AddrPortFrom(f.remote.Addr(), 0)}
-}
-
-// String returns the place behind a noun: "of port 80", "to 10.0.0.9:443", "with 10.0.0.9".
-func (p place) String() string {
-	switch p.word {
-	case "of":
-		return fmt.Sprintf("of port %d", p.addr.Port())
-	case "to":
-		return "to " + p.addr.String()
-	}
-	return "with " + p.addr.Addr().String()
 }
 
 // The ways to name a group.
@@ -181,7 +169,7 @@ func (g *group) finding(at event.Time) *event.Finding {
 		Sockets: slices.Clone(g.sockets), Count: g.count,
 	}
 	if g.rest {
-		f.Summary = fmt.Sprintf("%d more, in more places than the first %d", g.count, groupsKept)
+		f.Summary = event.Say("{n} more, in more places than the first {limit}", g.count, groupsKept)
 	} else {
 		f.Summary = g.rule.summary(g)
 	}

@@ -1,7 +1,7 @@
 package diagnose
 
 import (
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -40,30 +40,32 @@ func Due(s tcpstate.State) time.Duration {
 var closeWaitHeld = &rule{
 	code: "close_wait_held", severity: event.Warning, of: socket, key: byProcess,
 	when: func(f *fact) bool { return f.state == tcpstate.CloseWait && f.age >= CloseWaitHeld },
-	summary: func(g *group) string {
-		closed, not := ": the peer closed, ", or(g.who(), "this side")+wrap(" (", g.fact.fds(), ")")+" did not"
-		if g.count > 1 {
-			closed, not = ": the peers closed, ", or(g.who(), "this side")+" did not"
+	summary: func(g *group) event.Message {
+		f, stayed := &g.fact, g.stayed()
+		switch {
+		case f.sample.Waits && g.count > 1:
+			return event.Say("{stayed}: the peers closed, no process has accepted them", stayed)
+		case f.sample.Waits:
+			return event.Say("{stayed}: the peer closed, no process has accepted it[, {bytes} unread]", stayed, f.unread())
+		case g.count > 1:
+			return event.Say("{stayed}: the peers closed, {process} did not", stayed, or(g.who(), thisSide))
 		}
-		if g.fact.sample.Waits {
-			not = "no process has accepted " + pronoun(g.count)
-		}
-		return g.each("socket") + g.stayed() + closed + not + unread(g)
+		return event.Say("{stayed}: the peer closed, {process}[ ({descriptors})] did not[, {bytes} unread]", stayed, or(g.who(), thisSide), f.fds(), f.unread())
 	},
-	advice: func(g *group) []string {
+	advice: func(g *group) []event.Message {
 		f := &g.fact
 		if f.sample.Waits {
-			return []string{"accept() is not called, or not fast enough: the connections stand in the listener's queue, and their peers have given up"}
+			return []event.Message{event.Say("accept() is not called, or not fast enough: the connections stand in the listener's queue, and their peers have given up")}
 		}
-		advice := []string{
-			"close the socket once read() returns 0: the peer has closed, and no timer and no sysctl will close this side",
-			"to be rid of it now, stop " + or(g.who(), "the process that has it open"),
+		advice := []event.Message{
+			event.Say("close the socket once read() returns 0: the peer has closed, and no timer and no sysctl will close this side"),
+			event.Say("to be rid of it now, stop {process}", or(g.who(), event.Say("the process that has it open"))),
 		}
 		if n := f.holders(); n > 1 {
-			advice = append(advice, fmt.Sprintf("%d processes have it open: the FIN leaves when the last one closes; open sockets with SOCK_CLOEXEC, or close them in the child after fork()", n))
+			advice = append(advice, event.Say("{n} processes have it open: the FIN leaves when the last one closes; open sockets with SOCK_CLOEXEC, or close them in the child after fork()", n))
 		}
 		if n := f.sample.Counters.Unread; n > 0 {
-			advice = append(advice, fmt.Sprintf("%s of the peer's have not even been read: the process waits for something else, or has lost track of the socket", count(n, "byte")))
+			advice = append(advice, event.Say("{bytes} of the peer's have not even been read: the process waits for something else, or has lost track of the socket", bytes(n)))
 		}
 		return advice
 	},
@@ -76,18 +78,16 @@ var finWait2Held = &rule{
 	when: func(f *fact) bool {
 		return f.state == tcpstate.FinWait2 && !f.sample.Orphan && !f.sample.Timewait && f.age >= FinWait2Held
 	},
-	summary: func(g *group) string {
-		peer := "the peer" + wrap(" (", peerIn(&g.fact), ")") + " has"
-		if g.count > 1 {
-			peer = "the peers have"
-		}
-		return fmt.Sprintf("%s%s: %s shut down its side and keeps %s open, %s not closed",
-			g.each("socket"), g.stayed(), or(g.who(), "a process"), pronoun(g.count), peer)
+	summary: func(g *group) event.Message {
+		return event.SayCount(g.count,
+			"{stayed}: {process} shut down its side and keeps it open, the peer[ ({peer})] has not closed",
+			"{stayed}: {process} shut down its side and keeps them open, the peers have not closed",
+			g.stayed(), or(g.who(), aProcess), peerIn(&g.fact))
 	},
-	advice: func(*group) []string {
-		return []string{
-			"close() the socket after shutdown(), at the latest when the answer has not come in time: then net.ipv4.tcp_fin_timeout ends FIN_WAIT2, which does not count while a process has the socket",
-			"or see why the peer does not close: it has our FIN, and is in CLOSE_WAIT",
+	advice: func(*group) []event.Message {
+		return []event.Message{
+			event.Say("close() the socket after shutdown(), at the latest when the answer has not come in time: then net.ipv4.tcp_fin_timeout ends FIN_WAIT2, which does not count while a process has the socket"),
+			event.Say("or see why the peer does not close: it has our FIN, and is in CLOSE_WAIT"),
 		}
 	},
 }
@@ -97,36 +97,30 @@ var finWait2Held = &rule{
 var finWait2Expired = &rule{
 	code: "fin_wait2_expired", severity: event.Info, of: closing, key: byPlace,
 	when: func(f *fact) bool { return f.state == tcpstate.FinWait2 && f.cause == event.CauseTimeout },
-	summary: func(g *group) string {
-		if g.count == 1 {
-			return g.fact.ends() + " waited" + wrap(" ", shortOf(g.fact.age), "") + " in FIN_WAIT2 for the peer's FIN, which did not come" + wrap(": it is ", peerIn(&g.fact), "")
-		}
-		return g.each("connection") + " waited in FIN_WAIT2 for the peer's FIN, which did not come"
+	summary: func(g *group) event.Message {
+		return event.SayCount(g.count,
+			"{connection} waited[ {time}] in FIN_WAIT2 for the peer's FIN, which did not come[: it is {peer}]",
+			"{connections} waited in FIN_WAIT2 for the peer's FIN, which did not come",
+			g.connections(), g.fact.age, peerIn(&g.fact))
 	},
-	advice: func(*group) []string {
-		return []string{
-			"see whether the peer closes after read() returns 0: it has our FIN, and stays in CLOSE_WAIT until it writes, and is answered by a RST",
+	advice: func(*group) []event.Message {
+		return []event.Message{
+			event.Say("see whether the peer closes after read() returns 0: it has our FIN, and stays in CLOSE_WAIT until it writes, and is answered by a RST"),
 		}
 	},
 }
 
-func pronoun(n int) string {
-	if n == 1 {
-		return "it"
-	}
-	return "them"
-}
-
-// fds are the file descriptors by which the first process has the socket open.
-func (f *fact) fds() string {
+// fds are the file descriptors by which the first process has the socket open, or nil.
+func (f *fact) fds() any {
 	if len(f.sample.Holders) == 0 {
-		return ""
+		return nil
 	}
-	words := fmt.Sprintf("fd %d", f.sample.Holders[0].FD)
-	if more := f.holders() - 1; more > 0 {
-		words += ", and " + count(more, "other") + " with it open"
+	fd := event.Literal(strconv.Itoa(f.sample.Holders[0].FD))
+	more := f.holders() - 1
+	if more == 0 {
+		return event.Say("fd {fd}", fd)
 	}
-	return words
+	return event.SayCount(more, "fd {fd}, and {n} other with it open", "fd {fd}, and {n} others with it open", fd, more)
 }
 
 // holders counts the processes that have the socket open.
@@ -138,19 +132,22 @@ func (f *fact) holders() int {
 	return len(pids)
 }
 
-func unread(g *group) string {
-	n := g.fact.sample.Counters.Unread
-	if n == 0 || g.count > 1 {
-		return ""
+// unread is how much of the peer's data no process has read, or nil.
+func (f *fact) unread() any {
+	n := f.sample.Counters.Unread
+	if n == 0 {
+		return nil
 	}
-	return ", " + count(n, "byte") + " unread"
+	return bytes(n)
 }
 
-// peerIn is the state of the other end and its process, where it was seen on this machine.
-func peerIn(f *fact) string {
+func bytes(n uint32) event.Message { return event.Count(int(n), "{n} byte", "{n} bytes") }
+
+// peerIn is the state of the other end and its process, where it was seen on this machine, or nil.
+func peerIn(f *fact) any {
 	p := f.peer
 	if p == nil || p.State == tcpstate.Close {
-		return ""
+		return nil
 	}
-	return "in " + p.State.String() + wrap(" at ", name(p.Process), "")
+	return event.Say("in {state}[ at {process}]", p.State, p.Process)
 }

@@ -85,7 +85,7 @@ func TestCloseWaitAdvice(t *testing.T) {
 		"close the socket once read(": func(*event.Socket) {},
 	} {
 		s := play(accepts, leaves, seen(time.Minute, server, "CLOSE_WAIT", l))
-		if len(s.found) != 1 || !strings.Contains(strings.Join(s.found[0].Advice, "\n"), want) {
+		if len(s.found) != 1 || !strings.Contains(strings.Join(texts(s.found[0].Advice), "\n"), want) {
 			t.Errorf("no advice with %q: %+v", want, s.found)
 		}
 	}

@@ -1,8 +1,6 @@
 package diagnose
 
 import (
-	"fmt"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -19,20 +17,20 @@ var listenOverflow = &rule{
 		}
 		return max(1, int(f.lost))
 	},
-	summary: func(g *group) string {
+	summary: func(g *group) event.Message {
 		f, c := &g.fact, &g.fact.sample.Counters
-		did := "has no room for connections"
-		if f.dropped > 0 {
-			did = fmt.Sprintf("had no room for %s in %s", count(f.dropped, "segment"), short(f.since))
+		waiting := event.Count(int(c.Backlog), "{n} connection waits for accept()", "{n} connections wait for accept()")
+		if f.dropped == 0 {
+			return event.Say("{listener}[ of {process}] has no room for connections: {waiting}, {limit} may", f.local, g.who(), waiting, int(c.BacklogMax))
 		}
-		return fmt.Sprintf("%s%s %s: %s for accept(), %d may", f.local, wrap(" of ", g.who(), ""), did,
-			count(c.Backlog, "connection")+wait(int(c.Backlog)), c.BacklogMax)
+		return event.Say("{listener}[ of {process}] had no room for {segments} in {time}: {waiting}, {limit} may",
+			f.local, g.who(), event.Count(int(f.dropped), "{n} segment", "{n} segments"), f.since, waiting, int(c.BacklogMax))
 	},
-	advice: func(g *group) []string {
-		return []string{
-			"let " + or(g.who(), "the process") + " call accept() more often: it is busy, or blocked, or out of file descriptors; more processes can share the port by SO_REUSEPORT",
-			"for short bursts, raise the backlog of listen(), and net.core.somaxconn, which limits it; the process must call listen() again",
-			"see TcpExtListenOverflows and TcpExtListenDrops in nstat for the whole network namespace; clients see a connect() that takes 1, 3 or 7 s, or times out",
+	advice: func(g *group) []event.Message {
+		return []event.Message{
+			event.Say("let {process} call accept() more often: it is busy, or blocked, or out of file descriptors; more processes can share the port by SO_REUSEPORT", or(g.who(), event.Say("the process"))),
+			event.Say("for short bursts, raise the backlog of listen(), and net.core.somaxconn, which limits it; the process must call listen() again"),
+			event.Say("see TcpExtListenOverflows and TcpExtListenDrops in nstat for the whole network namespace; clients see a connect() that takes 1, 3 or 7 s, or times out"),
 		}
 	},
 }

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -26,17 +25,17 @@ var synUnanswered = &rule{
 		}
 		return f.cause == event.CauseTimeout || f.cause == event.CauseAbandoned && f.age >= synPatience
 	},
-	summary: func(g *group) string {
-		by, waited := wrap(" of ", g.who(), ""), wrap(" for ", shortOf(g.fact.age), "")
+	summary: func(g *group) event.Message {
 		if g.count == 1 {
-			return fmt.Sprintf("%s did not answer the SYN%s%s", g.fact.remote, by, waited)
+			return event.Say("{peer} did not answer the SYN[ of {process}][ for {time}]", g.fact.remote, g.who(), g.fact.age)
 		}
-		return fmt.Sprintf("%s did not answer the SYNs of %d connections%s%s%s", g.fact.remote, g.count, by, g.within(), wrap(", the longest", waited, ""))
+		return event.Say("{peer} did not answer the SYNs of {n} connections[ of {process}][ within {time}][, the longest for {longest}]",
+			g.fact.remote, g.count, g.who(), g.within(), g.fact.age)
 	},
-	advice: func(g *group) []string {
-		return []string{
-			fmt.Sprintf("see whether %s is up and routed to, and whether a firewall on the way or there drops SYNs to port %d: a host without a listener would have refused", g.fact.remote.Addr(), g.fact.remote.Port()),
-			"a listener whose accept queue is full drops SYNs as well: on the server, see Recv-Q and Send-Q of ss -tln",
+	advice: func(g *group) []event.Message {
+		return []event.Message{
+			event.Say("see whether {host} is up and routed to, and whether a firewall on the way or there drops SYNs to port {port}: a host without a listener would have refused", g.fact.remote.Addr(), g.fact.remote.Port()),
+			event.Say("a listener whose accept queue is full drops SYNs as well: on the server, see Recv-Q and Send-Q of ss -tln"),
 		}
 	},
 }
@@ -48,16 +47,16 @@ var refused = &rule{
 	when: func(f *fact) bool {
 		return f.state == tcpstate.SynSent && (f.cause == event.CauseResetReceived || f.error == event.ECONNREFUSED)
 	},
-	summary: func(g *group) string {
+	summary: func(g *group) event.Message {
 		if g.count == 1 {
-			return fmt.Sprintf("%s refused a connection%s", g.fact.remote, wrap(" of ", g.who(), ""))
+			return event.Say("{peer} refused a connection[ of {process}]", g.fact.remote, g.who())
 		}
-		return fmt.Sprintf("%s refused %d connections%s%s", g.fact.remote, g.count, wrap(" of ", g.who(), ""), g.within())
+		return event.Say("{peer} refused {n} connections[ of {process}][ within {time}]", g.fact.remote, g.count, g.who(), g.within())
 	},
-	advice: func(g *group) []string {
-		return []string{
-			fmt.Sprintf("start what should listen on %s, or correct the address: nothing listens there, or not on that address or in that network namespace", g.fact.remote),
-			"a firewall that rejects instead of dropping looks the same",
+	advice: func(g *group) []event.Message {
+		return []event.Message{
+			event.Say("start what should listen on {peer}, or correct the address: nothing listens there, or not on that address or in that network namespace", g.fact.remote),
+			event.Say("a firewall that rejects instead of dropping looks the same"),
 		}
 	},
 }
@@ -75,10 +74,10 @@ var unreachable = &rule{
 		}
 		return false
 	},
-	summary: func(g *group) string {
-		return fmt.Sprintf("%s could not be reached%s%s (%v)", g.fact.remote, wrap(" by ", g.who(), ""), g.times(), g.fact.error)
+	summary: func(g *group) event.Message {
+		return event.Say("{peer} could not be reached[ by {process}][ {times}] ({error})", g.fact.remote, g.who(), g.times(), g.fact.error)
 	},
-	advice: func(g *group) []string {
-		return []string{fmt.Sprintf("see ip route get %s: no route leads there, or the last hop finds no such host, or a firewall answers so", g.fact.remote.Addr())}
+	advice: func(g *group) []event.Message {
+		return []event.Message{event.Say("see ip route get {host}: no route leads there, or the last hop finds no such host, or a firewall answers so", g.fact.remote.Addr())}
 	},
 }

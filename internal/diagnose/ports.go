@@ -2,7 +2,7 @@ package diagnose
 
 import (
 	"cmp"
-	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -26,11 +26,9 @@ const (
 // EADDRNOTAVAIL, bind() to port 0 with EADDRINUSE (inet_csk_find_open_port()).
 var portsExhausted = &rule{
 	code: "ports_exhausted", severity: event.Error, of: call, key: byCall,
-	when: func(f *fact) bool { return noPort(f.call) },
-	summary: func(g *group) string {
-		return callWords(g) + g.fact.shortage()
-	},
-	advice: func(g *group) []string { return Fixes(g.fact.call) },
+	when:    func(f *fact) bool { return noPort(f.call) },
+	summary: func(g *group) event.Message { return g.shortage() },
+	advice:  func(g *group) []event.Message { return Fixes(g.fact.call) },
 }
 
 // portsLow is a destination for which few local ports are left.
@@ -43,23 +41,24 @@ var portsLow = &rule{
 		}
 		return 1
 	},
-	summary: func(g *group) string {
+	summary: func(g *group) event.Message {
 		f := &g.fact
-		return fmt.Sprintf("%d of %s are left for %s%s%s", f.ports.Left(), count(f.ports.Usable(), "local port"),
-			destinationWords(f.remote), f.lastingFor(), wrap(": ", statesWords(f.ports), ""))
+		return event.Say("{left} of {ports} are left for {destination}[, enough for about {time} at {rate} more a second][: {states}]",
+			f.ports.Left(), localPorts(f.ports.Usable()), destinationWords(f.remote), f.lastingFor(), int(math.RoundToEven(f.growth)), statesWords(f.ports))
 	},
-	advice: func(g *group) []string { return portFixes(g.fact.ports, event.CallConnect) },
+	advice: func(g *group) []event.Message { return portFixes(g.fact.ports, event.CallConnect) },
 }
 
-// lastingFor says how long the ports that are left last, or "".
-func (f *fact) lastingFor() string {
+// lastingFor is how long the ports that are left last, or 0.
+func (f *fact) lastingFor() time.Duration {
 	n := f.ports.Left()
 	if f.growth < 1 || n == 0 {
-		return ""
+		return 0
 	}
-	enough := time.Duration(float64(n) / f.growth * float64(time.Second))
-	return fmt.Sprintf(", enough for about %s at %.0f more a second", short(max(enough, time.Second)), f.growth)
+	return max(time.Duration(float64(n)/f.growth*float64(time.Second)), time.Second)
 }
+
+func localPorts(n int) event.Message { return event.Count(n, "{n} local port", "{n} local ports") }
 
 // destination is where ports are taken for.
 type destination struct {
@@ -109,42 +108,44 @@ func noPort(c *event.CallFailed) bool {
 
 func gone(p *event.PortStock) bool { return p.Left()*100 <= p.Usable()*portsGoneBelow }
 
-// callWords is the call and how it failed: "connect() of curl/12 to 10.0.0.9:443 failed
+// failure is the call and how it failed: "connect() of curl/12 to 10.0.0.9:443 failed
 // with EADDRNOTAVAIL".
-func callWords(g *group) string {
+func (g *group) failure() event.Message {
 	c := g.fact.call
-	at := map[event.Call]string{
-		event.CallConnect: " to " + c.Remote.String(),
-		event.CallBind:    " to " + c.Local.String(),
-		event.CallListen:  " on " + c.Local.String(),
-	}[c.Call]
-	return fmt.Sprintf("%s()%s%s failed%s with %v", c.Call, wrap(" of ", g.who(), ""), at, g.times(), c.Error)
+	switch c.Call {
+	case event.CallConnect:
+		return event.Say("connect()[ of {process}] to {peer} failed[ {times}] with {error}", g.who(), c.Remote, g.times(), c.Error)
+	case event.CallListen:
+		return event.Say("listen()[ of {process}] on {address} failed[ {times}] with {error}", g.who(), c.Local, g.times(), c.Error)
+	}
+	return event.Say("bind()[ of {process}] to {address} failed[ {times}] with {error}", g.who(), c.Local, g.times(), c.Error)
 }
 
-func destinationWords(a netip.AddrPort) string {
+func destinationWords(a netip.AddrPort) any {
 	if !a.IsValid() {
-		return "all destinations together"
+		return event.Say("all destinations together")
 	}
-	return a.String()
+	return a
 }
 
-// shortage is how many ports are taken, and by which sockets, or "".
-func (f *fact) shortage() string {
-	p, there := f.ports, ""
-	if f.call.Call == event.CallConnect {
-		there = " for that destination"
-	}
+// shortage is the failed call, how many ports are taken, and by which sockets.
+func (g *group) shortage() event.Message {
+	p, oneDestination := g.fact.ports, g.fact.call.Call == event.CallConnect
 	switch {
 	case p == nil:
-		return ""
+		return g.failure()
+	case !gone(p) && oneDestination:
+		return event.Say("{failure}, although {left} of {ports} are left for that destination a moment later", g.failure(), p.Left(), localPorts(p.Usable()))
 	case !gone(p):
-		return fmt.Sprintf(", although %d of %s are left%s a moment later", p.Left(), count(p.Usable(), "local port"), there)
+		return event.Say("{failure}, although {left} of {ports} are left a moment later", g.failure(), p.Left(), localPorts(p.Usable()))
+	case oneDestination:
+		return event.Say("{failure}: {taken} of {ports} are taken for that destination[, {states}]", g.failure(), p.Taken, localPorts(p.Usable()), statesWords(p))
 	}
-	return fmt.Sprintf(": %d of %s are taken%s%s", p.Taken, count(p.Usable(), "local port"), there, wrap(", ", statesWords(p), ""))
+	return event.Say("{failure}: {taken} of {ports} are taken[, {states}]", g.failure(), p.Taken, localPorts(p.Usable()), statesWords(p))
 }
 
 // statesWords is in which states the ports are taken, the most frequent first.
-func statesWords(p *event.PortStock) string {
+func statesWords(p *event.PortStock) event.List {
 	var states []tcpstate.State
 	for s, n := range p.ByState {
 		if n > 0 {
@@ -152,11 +153,11 @@ func statesWords(p *event.PortStock) string {
 		}
 	}
 	slices.SortStableFunc(states, func(a, b tcpstate.State) int { return cmp.Compare(p.ByState[b], p.ByState[a]) })
-	var words []string
+	var words event.List
 	for _, s := range states[:min(len(states), 3)] {
-		words = append(words, fmt.Sprintf("%d in %v", p.ByState[s], s))
+		words = append(words, event.Say("{n} in {state}", p.ByState[s], s))
 	}
-	return list(words)
+	return words
 }
 
 // connectFailed is a connect() that got no local address and port although there are
@@ -164,17 +165,17 @@ func statesWords(p *event.PortStock) string {
 var connectFailed = &rule{
 	code: "connect_failed", severity: event.Error, of: call, key: byCall,
 	when: func(f *fact) bool { return f.call.Call == event.CallConnect },
-	summary: func(g *group) string {
+	summary: func(g *group) event.Message {
 		c := g.fact.call
 		switch {
 		case sameTuple(c):
-			return callWords(g) + ": there is a connection from " + c.Local.String() + " to it already"
+			return event.Say("{failure}: there is a connection from {local} to it already", g.failure(), c.Local)
 		case c.Local.Port() == 0 && c.Ports != nil:
-			return callWords(g) + ", although " + count(c.Ports.Left(), "local port") + " are left for it"
+			return event.Say("{failure}, although {ports} are left for it", g.failure(), localPorts(c.Ports.Left()))
 		}
-		return callWords(g)
+		return g.failure()
 	},
-	advice: func(g *group) []string { return Fixes(g.fact.call) },
+	advice: func(g *group) []event.Message { return Fixes(g.fact.call) },
 }
 
 // sameTuple reports whether connect() failed because its four-tuple is taken: the socket was

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -26,13 +25,16 @@ var resetUnaccepted = &rule{
 		return f.cause == event.CauseResetSent && f.reason == tcpState && f.mechanism == 0 &&
 			f.process != nil && f.process.Source == event.SourceListener
 	},
-	summary: func(g *group) string {
-		return g.each("connection") + g.was() + " reset" + g.within() + " before " + or(g.who(), "the server") + " accepted " + pronoun(g.count) + ", as the listener closed"
+	summary: func(g *group) event.Message {
+		return event.SayCount(g.count,
+			"{connection} was reset[ within {time}] before {server} accepted it, as the listener closed",
+			"{connections} were reset[ within {time}] before {server} accepted them, as the listener closed",
+			g.connections(), g.within(), or(g.who(), event.Say("the server")))
 	},
-	advice: func(*group) []string {
-		return []string{
-			"accept and close what is in the queue before closing the listener, or hand the listening socket over to the next process (socket activation, SCM_RIGHTS)",
-			"with SO_REUSEPORT, net.ipv4.tcp_migrate_req=1 moves the queue to another listener of the port",
+	advice: func(*group) []event.Message {
+		return []event.Message{
+			event.Say("accept and close what is in the queue before closing the listener, or hand the listening socket over to the next process (socket activation, SCM_RIGHTS)"),
+			event.Say("with SO_REUSEPORT, net.ipv4.tcp_migrate_req=1 moves the queue to another listener of the port"),
 		}
 	},
 }
@@ -48,16 +50,16 @@ var resetLinger = &rule{
 		closed := f.mechanism != 0 && f.mechanism != event.MechanismShutdown
 		return f.reason == tcpState && closed || f.reason == abortOnLinger
 	},
-	summary: func(g *group) string {
-		option := "with SO_LINGER 0"
+	summary: func(g *group) event.Message {
+		process := or(g.who(), thisSide)
 		if g.fact.reason == abortOnLinger {
-			option = "with TCP_LINGER2 below 0"
+			return event.Say("{process} reset {connections}[ within {time}]: closed with TCP_LINGER2 below 0", process, g.connections(), g.within())
 		}
-		return fmt.Sprintf("%s reset %s%s: closed %s", or(g.who(), "this side"), g.each("connection"), g.within(), option)
+		return event.Say("{process} reset {connections}[ within {time}]: closed with SO_LINGER 0", process, g.connections(), g.within())
 	},
-	advice: func(*group) []string {
-		return []string{
-			"if it is meant to avoid TIME_WAIT: data that was not sent yet is lost, and the peer reads ECONNRESET instead of the end; to bind the port again at once, SO_REUSEADDR on the server's socket is enough",
+	advice: func(*group) []event.Message {
+		return []event.Message{
+			event.Say("if it is meant to avoid TIME_WAIT: data that was not sent yet is lost, and the peer reads ECONNRESET instead of the end; to bind the port again at once, SO_REUSEADDR on the server's socket is enough"),
 		}
 	},
 }
@@ -69,17 +71,17 @@ var resetUnread = &rule{
 	when: func(f *fact) bool {
 		return f.cause == event.CauseResetSent && (f.reason == abortOnClose || afterClose(f))
 	},
-	summary: func(g *group) string {
-		why := "closed with unread data of the peer"
+	summary: func(g *group) event.Message {
+		process := or(g.who(), thisSide)
 		if afterClose(&g.fact) {
-			why = "the peer sent data after the close"
+			return event.Say("{process} reset {connections}[ within {time}]: the peer sent data after the close", process, g.connections(), g.within())
 		}
-		return fmt.Sprintf("%s reset %s%s: %s", or(g.who(), "this side"), g.each("connection"), g.within(), why)
+		return event.Say("{process} reset {connections}[ within {time}]: closed with unread data of the peer", process, g.connections(), g.within())
 	},
-	advice: func(*group) []string {
-		return []string{
-			"shutdown(SHUT_WR), then read until read() returns 0, then close(): a RST may also take from the peer what it has not read yet of the answer",
-			"see that both sides agree on who ends the conversation: the peer still had something to say",
+	advice: func(*group) []event.Message {
+		return []event.Message{
+			event.Say("shutdown(SHUT_WR), then read until read() returns 0, then close(): a RST may also take from the peer what it has not read yet of the answer"),
+			event.Say("see that both sides agree on who ends the conversation: the peer still had something to say"),
 		}
 	},
 }
@@ -95,21 +97,21 @@ func afterClose(f *fact) bool {
 var resetSent = &rule{
 	code: "reset_sent", severity: event.Warning, of: closing, key: byReason,
 	when: func(f *fact) bool { return f.cause == event.CauseResetSent },
-	summary: func(g *group) string {
-		return fmt.Sprintf("%s reset %s%s%s", or(g.actor(), "this side"), g.each("connection"), g.within(), wrap(": ", g.fact.why(), ""))
+	summary: func(g *group) event.Message {
+		return event.Say("{process} reset {connections}[ within {time}][: {reason}]", or(g.actor(), thisSide), g.connections(), g.within(), g.fact.why())
 	},
-	advice: func(g *group) []string {
+	advice: func(g *group) []event.Message {
 		switch {
 		case g.fact.reason == "" && g.fact.mechanism != 0:
-			return []string{"see how the process closes: with SO_LINGER 0, or before it has read all that the peer sent; the kernel tells which one from 6.12 on"}
+			return []event.Message{event.Say("see how the process closes: with SO_LINGER 0, or before it has read all that the peer sent; the kernel tells which one from 6.12 on")}
 		case g.fact.reason == "":
-			return []string{"the kernel tells why from 6.12 on"}
+			return []event.Message{event.Say("the kernel tells why from 6.12 on")}
 		case g.fact.reason == "TCP_ABORT_ON_MEMORY":
-			return []string{"see TCPAbortOnMemory in nstat: raise net.ipv4.tcp_max_orphans or net.ipv4.tcp_mem, or see why so many sockets are left without a process"}
+			return []event.Message{event.Say("see TCPAbortOnMemory in nstat: raise net.ipv4.tcp_max_orphans or net.ipv4.tcp_mem, or see why so many sockets are left without a process")}
 		case g.fact.reason == tcpState:
-			return []string{"see why the process disconnects an open connection by connect() with AF_UNSPEC: close() ends it in order"}
+			return []event.Message{event.Say("see why the process disconnects an open connection by connect() with AF_UNSPEC: close() ends it in order")}
 		}
-		return []string{"see what the peer sends, or what changes it on the way (a firewall, NAT, a host that reused the address): the kernel answers a segment that does not fit the connection"}
+		return []event.Message{event.Say("see what the peer sends, or what changes it on the way (a firewall, NAT, a host that reused the address): the kernel answers a segment that does not fit the connection")}
 	},
 }
 
@@ -126,57 +128,60 @@ var resetReceived = &rule{
 		}
 		return true
 	},
-	summary: func(g *group) string {
-		return fmt.Sprintf("%s%s reset by the peer in %v%s%s", g.each("connection"), g.was(), g.fact.state, g.within(), wrap(" (", g.who(), ")"))
+	summary: func(g *group) event.Message {
+		return event.SayCount(g.count,
+			"{connection} was reset by the peer in {state}[ within {time}][ ({process})]",
+			"{connections} were reset by the peer in {state}[ within {time}][ ({process})]",
+			g.connections(), g.fact.state, g.within(), g.who())
 	},
-	advice: func(g *group) []string {
+	advice: func(g *group) []event.Message {
 		switch g.fact.state {
 		case tcpstate.CloseWait, tcpstate.LastAck:
-			return []string{"do not write after read() returned 0 unless the peer only shut down its sending side: it had closed, and answers data with a RST"}
+			return []event.Message{event.Say("do not write after read() returned 0 unless the peer only shut down its sending side: it had closed, and answers data with a RST")}
 		case tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.Closing:
-			return []string{"the connection was being closed here: the peer's process ended, or closed without reading all that was sent"}
+			return []event.Message{event.Say("the connection was being closed here: the peer's process ended, or closed without reading all that was sent")}
 		}
-		return []string{
-			"look at the peer: its process ended or closed without reading all that was sent, or the host has forgotten the connection",
-			"if the peer did not do it, a firewall, load balancer or NAT on the way did, often after a time without traffic",
+		return []event.Message{
+			event.Say("look at the peer: its process ended or closed without reading all that was sent, or the host has forgotten the connection"),
+			event.Say("if the peer did not do it, a firewall, load balancer or NAT on the way did, often after a time without traffic"),
 		}
 	},
 }
 
-// actor is the process that made the RST, or "": often a segment did.
-func (g *group) actor() string {
+// actor is the process that made the RST, or nil: often a segment did.
+func (g *group) actor() any {
 	if g.fact.mechanism == 0 {
-		return ""
+		return nil
 	}
 	return g.who()
 }
 
 // reasons says in words why the kernel sent a RST.
-var reasons = map[string]string{
-	"NO_SOCKET":                "no socket had the connection any more",
-	"TCP_INVALID_ACK_SEQUENCE": "a segment acknowledged what was never sent",
-	"TCP_ACK_UNSENT_DATA":      "a segment acknowledged what was never sent",
-	"TCP_TOO_OLD_ACK":          "a segment's acknowledgement was too old",
-	"TCP_OLD_ACK":              "a segment's acknowledgement was too old",
-	"TCP_RFC7323_PAWS":         "a segment's timestamp was too old",
-	"TCP_FLAGS":                "a segment's flags did not fit the state",
-	"INVALID_SYN":              "a SYN came in the middle of the connection",
-	"TCP_TIMEWAIT_SOCKET":      "a segment did not fit the timewait socket",
-	"TCP_ABORT_ON_MEMORY":      "too many sockets without a process, or too little memory for sockets",
-	tcpState:                   "it disconnected the open connection",
-	"TCP_KEEPALIVE_TIMEOUT":    "the peer did not answer keepalives",
-	"TCP_DISCONNECT_WITH_DATA": "it disconnected with unsent data",
+var reasons = map[string]event.Message{
+	"NO_SOCKET":                event.Say("no socket had the connection any more"),
+	"TCP_INVALID_ACK_SEQUENCE": event.Say("a segment acknowledged what was never sent"),
+	"TCP_ACK_UNSENT_DATA":      event.Say("a segment acknowledged what was never sent"),
+	"TCP_TOO_OLD_ACK":          event.Say("a segment's acknowledgement was too old"),
+	"TCP_OLD_ACK":              event.Say("a segment's acknowledgement was too old"),
+	"TCP_RFC7323_PAWS":         event.Say("a segment's timestamp was too old"),
+	"TCP_FLAGS":                event.Say("a segment's flags did not fit the state"),
+	"INVALID_SYN":              event.Say("a SYN came in the middle of the connection"),
+	"TCP_TIMEWAIT_SOCKET":      event.Say("a segment did not fit the timewait socket"),
+	"TCP_ABORT_ON_MEMORY":      event.Say("too many sockets without a process, or too little memory for sockets"),
+	tcpState:                   event.Say("it disconnected the open connection"),
+	"TCP_KEEPALIVE_TIMEOUT":    event.Say("the peer did not answer keepalives"),
+	"TCP_DISCONNECT_WITH_DATA": event.Say("it disconnected with unsent data"),
 }
 
-// why is the reason of a RST in words, with the kernel's own, or "".
-func (f *fact) why() string {
-	own := harmless(f.reason)
-	words := reasons[f.reason]
-	if strings.HasPrefix(f.reason, "MPTCP_") {
-		words = "the MPTCP connection that it belonged to ended"
+// why is the reason of a RST in words, with the kernel's own name for it. That may be "".
+func (f *fact) why() any {
+	name := event.Literal(f.reason)
+	words, known := reasons[f.reason]
+	switch {
+	case strings.HasPrefix(f.reason, "MPTCP_"):
+		words = event.Say("the MPTCP connection that it belonged to ended")
+	case !known:
+		return name
 	}
-	if words == "" {
-		return own
-	}
-	return words + " (" + own + ")"
+	return event.Say("{reason} ({name})", words, name)
 }

@@ -145,7 +145,7 @@ func TestResetAdviceKnowsTheReason(t *testing.T) {
 		"TCP_STATE":           "AF_UNSPEC",
 	} {
 		s := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset(reason)))
-		if len(s.found) != 1 || !strings.Contains(s.found[0].Advice[0], want) {
+		if len(s.found) != 1 || !strings.Contains(s.found[0].Advice[0].String(), want) {
 			t.Errorf("%q: %+v, want %q", reason, s.found, want)
 		}
 	}
@@ -154,7 +154,7 @@ func TestResetAdviceKnowsTheReason(t *testing.T) {
 func TestResetAdviceOfAnOldKernel(t *testing.T) {
 	t.Parallel()
 	s := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset(""), by(nginx, event.MechanismClose)))
-	if advice := s.found[0].Advice[0]; !strings.Contains(advice, "with SO_LINGER 0, or before it has read") {
+	if advice := s.found[0].Advice[0]; !strings.Contains(advice.String(), "with SO_LINGER 0, or before it has read") {
 		t.Errorf("advice %q", advice)
 	}
 }

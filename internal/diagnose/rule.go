@@ -10,12 +10,12 @@ import (
 type rule struct {
 	code     event.Code
 	severity event.Severity
-	of       kind                  // of which records
-	when     func(*fact) bool      // its condition
-	key      func(*fact) key       // what makes findings one group
-	many     func(*fact) int       // how many things happened; nil: one
-	summary  func(*group) string   // its evidence, in one sentence
-	advice   func(*group) []string // what helps soonest first
+	of       kind                         // of which records
+	when     func(*fact) bool             // its condition
+	key      func(*fact) key              // what makes findings one group
+	many     func(*fact) int              // how many things happened; nil: one
+	summary  func(*group) event.Message   // its evidence, in one sentence
+	advice   func(*group) []event.Message // what helps soonest first
 }
 
 // rules is the table. Of several that hold of one record, the first one counts.

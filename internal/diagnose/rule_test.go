@@ -104,12 +104,12 @@ func checkFindings(t *testing.T, code event.Code, found []event.Finding) {
 		t.Fatalf("found %v, want one %s", said(found), code)
 	}
 	f := found[0]
-	checkWords(t, f.Summary)
+	checkWords(t, f.Summary.String())
 	if len(f.Advice) == 0 {
 		t.Error("no advice")
 	}
 	for _, a := range f.Advice {
-		checkWords(t, a)
+		checkWords(t, a.String())
 	}
 	if !slices.Contains(event.Severities, f.Severity) || f.Count < 1 || f.Time == 0 {
 		t.Errorf("severity %q, count %d, time %d", f.Severity, f.Count, f.Time)

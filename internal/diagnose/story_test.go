@@ -81,6 +81,15 @@ func said(found []event.Finding) []string {
 	return lines
 }
 
+// texts has messages in English.
+func texts(messages []event.Message) []string {
+	var all []string
+	for _, m := range messages {
+		all = append(all, m.String())
+	}
+	return all
+}
+
 // scene is a story and what is found in it.
 type scene struct {
 	name  string

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -21,27 +20,27 @@ var finUnacknowledged = &rule{
 		}
 		return f.sample.Counters.Timeouts > 0 || f.stuck()
 	},
-	summary: func(g *group) string {
+	summary: func(g *group) event.Message {
 		f := &g.fact
 		switch {
 		case g.count > 1:
-			return g.each("connection") + " waited for the peer to acknowledge the FIN" + wrap(", the longest for ", shortOf(f.age), "")
+			return event.Say("{connections} waited for the peer to acknowledge the FIN[, the longest for {time}]", g.connections(), f.age)
 		case f.of == closing:
-			return f.ends() + " was given up in " + f.state.String() + wrap(" after ", shortOf(f.age), "") + ": the peer did not acknowledge the FIN"
+			return event.Say("{connection} was given up in {state}[ after {time}]: the peer did not acknowledge the FIN", f.ends(), f.state, f.age)
 		}
-		return f.ends() + g.stayed() + ": the peer " + f.waiting()
+		return g.waiting()
 	},
-	advice: func(g *group) []string {
+	advice: func(g *group) []event.Message {
 		f := &g.fact
 		if f.stuck() {
-			return []string{
-				"see why the peer's process does not read: its receive window is full, and no FIN can pass it",
-				"the kernel keeps trying as long as the peer acknowledges; ss -K ends the connection now, and what was not sent is lost",
+			return []event.Message{
+				event.Say("see why the peer's process does not read: its receive window is full, and no FIN can pass it"),
+				event.Say("the kernel keeps trying as long as the peer acknowledges; ss -K ends the connection now, and what was not sent is lost"),
 			}
 		}
-		return []string{
-			"see whether the peer is up and reachable: it may have gone without a FIN (power, network, a firewall or NAT that forgot the connection)",
-			"nothing needs to be done here" + wrap(": the kernel gives up by itself, ", f.givingUp(), ""),
+		return []event.Message{
+			event.Say("see whether the peer is up and reachable: it may have gone without a FIN (power, network, a firewall or NAT that forgot the connection)"),
+			event.Say("nothing needs to be done here[: the kernel gives up by itself, {when}]", f.givingUp()),
 		}
 	},
 }
@@ -53,14 +52,14 @@ var timedOut = &rule{
 	when: func(f *fact) bool {
 		return f.cause == event.CauseTimeout && (f.state == tcpstate.Established || f.state == tcpstate.CloseWait)
 	},
-	summary: func(g *group) string {
-		return fmt.Sprintf("%s timed out in %v%s: the peer acknowledged neither data nor keepalives",
-			g.each("connection"), g.fact.state, g.within())
+	summary: func(g *group) event.Message {
+		return event.Say("{connections} timed out in {state}[ within {time}]: the peer acknowledged neither data nor keepalives",
+			g.connections(), g.fact.state, g.within())
 	},
-	advice: func(*group) []string {
-		return []string{
-			"see whether the peer is up and reachable: it may have gone without a FIN (power, network), or a firewall or NAT on the way has forgotten the connection",
-			"a connection that is idle for long needs keepalives that come sooner than such a device forgets: SO_KEEPALIVE, TCP_KEEPIDLE",
+	advice: func(*group) []event.Message {
+		return []event.Message{
+			event.Say("see whether the peer is up and reachable: it may have gone without a FIN (power, network), or a firewall or NAT on the way has forgotten the connection"),
+			event.Say("a connection that is idle for long needs keepalives that come sooner than such a device forgets: SO_KEEPALIVE, TCP_KEEPIDLE"),
 		}
 	},
 }
@@ -73,36 +72,36 @@ func (f *fact) stuck() bool {
 }
 
 // waiting says what the peer does not do.
-func (f *fact) waiting() string {
-	c := &f.sample.Counters
-	data := ""
+func (g *group) waiting() event.Message {
+	f, c := &g.fact, &g.fact.sample.Counters
+	var data event.Message
 	if c.Unsent > 1 { // the FIN counts as one
-		data = count(c.Unsent-1, "byte")
+		data = bytes(c.Unsent - 1)
 	}
-	if f.stuck() {
-		return "takes no more data, " + wrap("", data, " and ") + "the FIN have to wait"
+	again := event.Count(int(c.Timeouts), "{n} time", "{n} times")
+	switch {
+	case f.stuck():
+		return event.Say("{stayed}: the peer takes no more data, [{bytes} and ]the FIN have to wait", g.stayed(), data)
+	case c.Unsent > 1:
+		return event.Say("{stayed}: the peer acknowledges neither {bytes} nor the FIN, sent again {times}[, given up {when}]", g.stayed(), data, again, f.givingUp())
 	}
-	words := "does not acknowledge the FIN"
-	if data != "" {
-		words = "acknowledges neither " + data + " nor the FIN"
-	}
-	return words + ", sent again " + count(int(c.Timeouts), "time") + wrap(", given up ", f.givingUp(), "")
+	return event.Say("{stayed}: the peer does not acknowledge the FIN, sent again {times}[, given up {when}]", g.stayed(), again, f.givingUp())
 }
 
-// givingUp says when the kernel gives up, or "".
-func (f *fact) givingUp() string {
-	setting := "net.ipv4.tcp_retries2"
+// givingUp says when the kernel gives up, or nil.
+func (f *fact) givingUp() any {
+	setting := event.Literal("net.ipv4.tcp_retries2")
 	if f.sample != nil && f.sample.Orphan {
 		setting = "net.ipv4.tcp_orphan_retries"
 	}
-	retries, known := f.settings[setting]
+	retries, known := f.settings[string(setting)]
 	switch {
 	case f.sample == nil, !known:
-		return ""
+		return nil
 	case f.sample.Orphan && retries == 0:
 		retries = orphanRetries
 	}
-	return "about " + short(retriesTake(retries)) + " after the first time (" + setting + ")"
+	return event.Say("about {time} after the first time ({setting})", retriesTake(retries), setting)
 }
 
 // The kernel's figures: net/ipv4/tcp_timer.c, include/net/tcp.h.

@@ -76,7 +76,7 @@ func TestGivingUpIsNotGuessed(t *testing.T) {
 			s.Start(&event.Start{Time: base, Sysctls: []event.Sysctl{{Name: "net.ipv4.tcp_orphan_retries", Value: value}}})
 		}
 		s.play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE_WAIT"), at(2*time.Second, server, "CLOSE_WAIT>LAST_ACK"), sample)
-		if len(s.found) != 1 || !strings.HasSuffix(s.found[0].Summary, want) {
+		if len(s.found) != 1 || !strings.HasSuffix(s.found[0].Summary.String(), want) {
 			t.Errorf("tcp_orphan_retries %q: %q, want %q", value, said(s.found), want)
 		}
 	}
@@ -107,7 +107,7 @@ func TestSettingsAreOfOneNamespace(t *testing.T) {
 		f := e.Sample(&event.Sample{Time: base.Add(time.Minute), NetNS: netns, Socket: &event.Socket{
 			Socket: 1, NetNS: netns, State: tcpstate.FinWait1, Orphan: true, Counters: event.Counters{Timeouts: 2, Unsent: 1},
 		}})
-		if f == nil || strings.Contains(f.Summary, "given up about") != tc.known {
+		if f == nil || strings.Contains(f.Summary.String(), "given up about") != tc.known {
 			t.Errorf("settings of %d, a socket of %d: %+v", tc.netns, netns, f)
 		}
 	}

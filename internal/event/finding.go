@@ -31,8 +31,8 @@ type Finding struct {
 	Time     Time
 	Code     Code
 	Severity Severity
-	Summary  string   // one sentence: what, where, how many, since when
-	Advice   []string // what to do, what helps soonest first
-	Sockets  []ID     // some of those it is about
-	Count    int      // how many times, or connections; at least 1
+	Summary  Message   // one sentence: what, where, how many, since when
+	Advice   []Message // what to do, what helps soonest first
+	Sockets  []ID      // some of those it is about
+	Count    int       // how many times, or connections; at least 1
 }

@@ -240,10 +240,10 @@ func (w *Writer) Finding(f *event.Finding) {
 	o := w.beginLine(kindFinding, f.Time)
 	o.str(keyCode, string(f.Code))
 	o.str(keySeverity, string(f.Severity))
-	o.str(keySummary, f.Summary)
+	o.str(keySummary, f.Summary.String())
 	o.openArray(keyAdvice)
-	for _, words := range f.Advice {
-		o.elementStr(words)
+	for _, advice := range f.Advice {
+		o.elementStr(advice.String())
 	}
 	o.closeArray()
 	o.openArray(keySockets)

@@ -66,7 +66,7 @@ func TestManyInTheWayAreCounted(t *testing.T) {
 	if at, ok := diagnose.FreeAt(&c); !ok || at.Sub(last).Abs() > 10*time.Millisecond { // a jiffy at HZ=100
 		t.Errorf("free at %v, %v; the last TIME_WAIT ends at %v", at, ok, last)
 	}
-	if words := strings.Join(diagnose.InTheWay(&c), ", "); !strings.Contains(words, fmt.Sprintf("%d connections", waiting)) {
+	if words := fmt.Sprint(diagnose.InTheWay(&c)); !strings.Contains(words, fmt.Sprintf("%d connections", waiting)) {
 		t.Errorf("in its way: %s", words)
 	}
 }

@@ -39,7 +39,7 @@ func (r *recorder) awaitFinding(t *testing.T, code event.Code, within time.Durat
 func says(t *testing.T, f event.Finding, words ...string) {
 	t.Helper()
 	for _, w := range words {
-		if !strings.Contains(f.Summary, w) {
+		if !strings.Contains(f.Summary.String(), w) {
 			t.Errorf("%s: %q, want %q in it", f.Code, f.Summary, w)
 		}
 	}

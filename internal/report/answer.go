@@ -42,10 +42,10 @@ func (r *Report) answer() answer {
 			continue
 		}
 		told++
-		a.Held = append(a.Held, f.Summary+".")
+		a.Held = append(a.Held, f.Summary.String()+".")
 		for _, advice := range f.Advice {
-			if !slices.Contains(a.Do, advice) {
-				a.Do = append(a.Do, advice)
+			if words := advice.String(); !slices.Contains(a.Do, words) {
+				a.Do = append(a.Do, words)
 			}
 		}
 	}

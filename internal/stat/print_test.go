@@ -42,9 +42,9 @@ func poisoned(t *testing.T, name string) *stat.Report {
 	begin := start(name)
 	begin.Kernel, begin.Filter, begin.Version, begin.BootID = name, name, name, name
 	w.tell(stream, begin)
-	st.Finding(&event.Finding{Severity: event.Error, Code: "told", Summary: name + " " + name, Count: 2})
+	st.Finding(&event.Finding{Severity: event.Error, Code: "told", Summary: event.Plain(name + " " + name), Count: 2})
 	findings := []event.Finding{
-		{Severity: event.Error, Code: "c", Summary: name, Count: 1}, {Severity: event.Info, Code: "d", Summary: "x " + name, Count: 1},
+		{Severity: event.Error, Code: "c", Summary: event.Plain(name), Count: 1}, {Severity: event.Info, Code: "d", Summary: event.Plain("x " + name), Count: 1},
 	}
 	st.Stop(event.Stop{Time: tracetest.When(4 * s), Reason: name}, findings)
 	return st.Report()

@@ -92,27 +92,36 @@ const findingsKept = 2000
 
 // findings are those of recordings, each once, in the order in which they came.
 type findings struct {
-	list []event.Finding
+	list []keptFinding
 	more int // that were not kept
 }
 
+// keptFinding is a finding and its summary in words, by which it is compared.
+type keptFinding struct {
+	event.Finding
+	summary string
+}
+
+func newKeptFinding(f *event.Finding) keptFinding { return keptFinding{*f, f.Summary.String()} }
+
 // sameFinding reports whether two findings are about the same. Of one recording that is so where
 // their first sockets are the same, although the words differ as more is found.
-func sameFinding(a, b *event.Finding) bool {
+func sameFinding(a, b *keptFinding) bool {
 	if a.Code != b.Code {
 		return false
 	}
-	return a.Summary == b.Summary || len(a.Sockets) > 0 && len(b.Sockets) > 0 && a.Sockets[0] == b.Sockets[0]
+	return a.summary == b.summary || len(a.Sockets) > 0 && len(b.Sockets) > 0 && a.Sockets[0] == b.Sockets[0]
 }
 
 // add takes a finding that may have been told before, when it was less.
-func (f *findings) add(found *event.Finding) {
-	known := slices.IndexFunc(f.list, func(k event.Finding) bool { return sameFinding(&k, found) })
+func (f *findings) add(finding *event.Finding) {
+	found := newKeptFinding(finding)
+	known := slices.IndexFunc(f.list, func(k keptFinding) bool { return sameFinding(&k, &found) })
 	switch {
 	case known >= 0:
-		f.list[known] = *found
+		f.list[known] = found
 	case len(f.list) < findingsKept:
-		f.list = append(f.list, *found)
+		f.list = append(f.list, found)
 	default:
 		f.more++
 	}
@@ -125,21 +134,21 @@ func (f *findings) merge(others []event.Finding) {
 		index[findingKey(&f.list[i])] = i
 	}
 	for i := range others {
-		other := &others[i]
-		known, ok := index[findingKey(other)]
+		other := newKeptFinding(&others[i])
+		known, ok := index[findingKey(&other)]
 		switch {
 		case ok:
 			f.list[known].Count += other.Count
 		case len(f.list) < findingsKept:
-			index[findingKey(other)] = len(f.list)
-			f.list = append(f.list, *other)
+			index[findingKey(&other)] = len(f.list)
+			f.list = append(f.list, other)
 		default:
 			f.more++
 		}
 	}
 }
 
-func findingKey(f *event.Finding) [2]string { return [2]string{string(f.Code), f.Summary} }
+func findingKey(f *keptFinding) [2]string { return [2]string{string(f.Code), f.summary} }
 
 // worstFirst returns all of them, the worst first.
 func (f *findings) worstFirst() []Finding {
@@ -147,7 +156,7 @@ func (f *findings) worstFirst() []Finding {
 	for i := range f.list {
 		found := &f.list[i]
 		all = append(all, Finding{
-			Severity: found.Severity, Code: found.Code, Count: found.Count, Summary: clipText(found.Summary),
+			Severity: found.Severity, Code: found.Code, Count: found.Count, Summary: clipText(found.summary),
 		})
 	}
 	rank := func(s event.Severity) int { return slices.Index(event.Severities, s) }

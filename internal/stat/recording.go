@@ -72,7 +72,11 @@ func (r *recording) allFindings() []event.Finding {
 	if r.stopped {
 		return r.stopFindings
 	}
-	return r.foundSoFar.list
+	var found []event.Finding
+	for _, kept := range r.foundSoFar.list {
+		found = append(found, kept.Finding)
+	}
+	return found
 }
 
 func addSummary(to, s *conn.Summary) {

@@ -210,11 +210,11 @@ func TestFindingsOfACutRecording(t *testing.T) {
 	stream := pipeline.New(st)
 	stream.Start(&begin)
 	told := []event.Finding{
-		{Code: "refused", Severity: event.Error, Summary: "one", Sockets: []event.ID{4}, Count: 1},
-		{Code: "reset_linger", Severity: event.Info, Summary: "another", Count: 2},
-		{Code: "refused", Severity: event.Error, Summary: "ten", Sockets: []event.ID{4, 5}, Count: 10},
-		{Code: "refused", Severity: event.Error, Summary: "elsewhere", Sockets: []event.ID{6}, Count: 1},
-		{Code: "ports_low", Severity: event.Warning, Summary: "few", Count: 1},
+		{Code: "refused", Severity: event.Error, Summary: event.Plain("one"), Sockets: []event.ID{4}, Count: 1},
+		{Code: "reset_linger", Severity: event.Info, Summary: event.Plain("another"), Count: 2},
+		{Code: "refused", Severity: event.Error, Summary: event.Plain("ten"), Sockets: []event.ID{4, 5}, Count: 10},
+		{Code: "refused", Severity: event.Error, Summary: event.Plain("elsewhere"), Sockets: []event.ID{6}, Count: 1},
+		{Code: "ports_low", Severity: event.Warning, Summary: event.Plain("few"), Count: 1},
 	}
 	for i := range told {
 		st.Finding(&told[i])
@@ -262,7 +262,7 @@ func TestBounds(t *testing.T) {
 		}
 		var findings []event.Finding
 		for j := range 20 {
-			findings = append(findings, event.Finding{Severity: event.Info, Code: "code", Summary: fmt.Sprint(i, j), Count: 1})
+			findings = append(findings, event.Finding{Severity: event.Info, Code: "code", Summary: event.Plain(fmt.Sprint(i, j)), Count: 1})
 		}
 		st.Stop(event.Stop{Time: begin.Time, Reason: fmt.Sprint("reason", i)}, findings)
 	}

@@ -31,15 +31,20 @@ func (p *Printer) Finding(f *event.Finding) {
 	p.add(string(f.Severity), " ", string(f.Code))
 	p.setColor(plain)
 	p.endLine()
-	p.printBelow(f.Summary)
+	p.printBelow(p.say(f.Summary))
 	p.printAdvice(f.Advice)
 }
 
 // printAdvice prints what to do, one point a paragraph.
-func (p *Printer) printAdvice(advice []string) {
-	for _, words := range advice {
-		p.printBelow("- " + words)
+func (p *Printer) printAdvice(advice []event.Message) {
+	for _, m := range advice {
+		p.printBelow("- " + p.say(m))
 	}
+}
+
+// say puts a message into words, with moments as this printer's clock shows them.
+func (p *Printer) say(m event.Message) string {
+	return m.In(event.Language{Moment: func(t event.Time) string { return p.clockTime(t, 1) }})
 }
 
 // addFindings lists all findings in the summary.
@@ -53,7 +58,7 @@ func (p *Printer) addFindings(findings []event.Finding) {
 		if f.Count > 1 {
 			p.add(" (", words.Count(f.Count, "time"), ")")
 		}
-		for _, line := range words.Wrap(f.Summary, p.Width-summaryIndent) {
+		for _, line := range words.Wrap(p.say(f.Summary), p.Width-summaryIndent) {
 			p.add("\n                   ", line)
 		}
 	}

@@ -30,8 +30,8 @@ func (p *Printer) Why(a *why.Answer) {
 	}
 	if advice := a.Advice(); len(advice) > 0 {
 		p.section("What helps, soonest first")
-		for i, words := range advice {
-			p.point(strconv.Itoa(i+1)+". ", words)
+		for i, m := range advice {
+			p.point(strconv.Itoa(i+1)+". ", p.say(m))
 		}
 	}
 	p.elsewhere(a)
@@ -42,7 +42,7 @@ func (p *Printer) Why(a *why.Answer) {
 func (p *Printer) headline(a *why.Answer) {
 	p.beginLine()
 	p.setColor(bold)
-	for i, line := range words.Wrap(p.answer(a), p.Width) {
+	for i, line := range words.Wrap(p.say(a.Headline()), p.Width) {
 		if i > 0 {
 			p.add("\n")
 		}
@@ -50,51 +50,6 @@ func (p *Printer) headline(a *why.Answer) {
 	}
 	p.setColor(plain)
 	p.endLine()
-}
-
-func (p *Printer) answer(a *why.Answer) string {
-	name := "Port " + strconv.Itoa(int(a.Port))
-	if a.Addr.IsValid() {
-		name = why.Target(a.Addr, a.Port)
-	}
-	plain := a.Plain()
-	switch {
-	case a.Foreign:
-		return name + " cannot be bound: " + a.Addr.String() + " is no address of this network namespace."
-	case plain.Result == why.Works && len(a.Here) == 0:
-		return name + " is free" + here(a) + ": no socket has it."
-	case plain.Result == why.Works:
-		return name + " can be bound now: nothing that has the port is in the way."
-	case plain.Result == why.Unknown:
-		return name + " may be busy: it depends on options that cannot be seen without root."
-	}
-	sockets := " sockets are"
-	if len(plain.InWay) == 1 {
-		sockets = "a socket is"
-	} else {
-		sockets = words.Number(len(plain.InWay)) + sockets
-	}
-	return name + " cannot be bound now: " + sockets + " in the way, " + p.howLong(a, plain) + "."
-}
-
-// here limits an answer to this network namespace where the port is busy in others.
-func here(a *why.Answer) string {
-	if len(a.Elsewhere) > 0 {
-		return " here"
-	}
-	return ""
-}
-
-// howLong says for how long a bind without options fails.
-func (p *Printer) howLong(a *why.Answer, t *why.Try) string {
-	if t.Free != 0 {
-		earliest := ""
-		if !a.Exact || t.Longer {
-			earliest = "at least "
-		}
-		return earliest + "until " + p.clockTime(t.Free, 1) + " (" + inDuration(t.Free.Sub(a.Time)) + ")"
-	}
-	return "until somebody lets go of the port"
 }
 
 // hasIt says what a socket is, what keeps it, and what it has set.
@@ -206,7 +161,7 @@ func (p *Printer) remarks(a *why.Answer) {
 		return
 	}
 	p.section("To know")
-	for _, words := range remarks {
-		p.item(words)
+	for _, m := range remarks {
+		p.item(p.say(m))
 	}
 }

@@ -234,7 +234,7 @@ func (d *painter) latestFindings() []Line {
 	lines := []Line{{{words.Count(d.FindingCount, "finding") + ", f shows what to do", Bold}}}
 	for i := len(d.Snapshot.Findings) - 1; i >= 0 && len(lines) <= findingsShown; i-- {
 		f := &d.Snapshot.Findings[i]
-		lines = append(lines, Line{{d.clockTime(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + f.Summary, Plain}})
+		lines = append(lines, Line{{d.clockTime(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + f.Summary.String(), Plain}})
 	}
 	return lines
 }

@@ -70,9 +70,9 @@ func (d *painter) findingsText() []Line {
 
 func (d *painter) findingLines(f *event.Finding) []Line {
 	lines := []Line{nil, {{d.clockTime(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + string(f.Code), Bold}}}
-	lines = append(lines, d.paragraph("", "", f.Summary)...)
+	lines = append(lines, d.paragraph("", "", f.Summary.String())...)
 	for _, advice := range f.Advice {
-		lines = append(lines, d.paragraph("  - ", "    ", advice)...)
+		lines = append(lines, d.paragraph("  - ", "    ", advice.String())...)
 	}
 	return lines
 }

@@ -1,7 +1,6 @@
 package why
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/tcptrace/tcptrace/internal/diagnose"
@@ -10,7 +9,7 @@ import (
 )
 
 // Advice is what helps, soonest first; none where the port is free.
-func (a *Answer) Advice() []string {
+func (a *Answer) Advice() []event.Message {
 	if a.Foreign {
 		return diagnose.Fixes(&event.CallFailed{
 			Time: a.Time, Call: event.CallBind, NetNS: a.NetNS, Local: netip.AddrPortFrom(a.Addr, a.Port),
@@ -59,29 +58,29 @@ func inTheWay(sockets []*event.Socket) []event.InTheWay {
 }
 
 // Remarks is what else decides, and what could not be seen.
-func (a *Answer) Remarks() []string {
-	var remarks []string
-	add := func(format string, args ...any) { remarks = append(remarks, fmt.Sprintf(format, args...)) }
+func (a *Answer) Remarks() []event.Message {
+	var remarks []event.Message
+	add := func(m event.Message) { remarks = append(remarks, m) }
 	if a.Port < a.Settings.Unprivileged {
-		add("Ports below %d need root or CAP_NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start).", a.Settings.Unprivileged)
+		add(event.Say("Ports below {port} need root or CAP_NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start).", a.Settings.Unprivileged))
 	}
 	if r := a.Settings.Range; r.First <= a.Port && a.Port <= r.Last {
 		if a.Settings.Reserved.Has(a.Port) {
-			add("The port is in net.ipv4.ip_local_reserved_ports: no outgoing connection gets it by chance.")
+			add(event.Say("The port is in net.ipv4.ip_local_reserved_ports: no outgoing connection gets it by chance."))
 		} else {
-			add("The port is one of those that the kernel gives to outgoing connections (net.ipv4.ip_local_port_range %d-%d): "+
-				"any of them may take it. To keep it for a server, add it to net.ipv4.ip_local_reserved_ports.", r.First, r.Last)
+			add(event.Say("The port is one of those that the kernel gives to outgoing connections (net.ipv4.ip_local_port_range {first}-{last}): "+
+				"any of them may take it. To keep it for a server, add it to net.ipv4.ip_local_reserved_ports.", r.First, r.Last))
 		}
 	}
 	if a.shared() {
-		add("SO_REUSEPORT counts between sockets of the same user alone.")
+		add(event.Say("SO_REUSEPORT counts between sockets of the same user alone."))
 	}
 	if !a.Exact {
-		add("Without root neither the options of sockets can be seen, nor the processes of other users, nor sockets " +
-			"that are only bound, nor other network namespaces; and a timer may fire up to 4 s later than told. Run it with sudo to know.")
+		add(event.Say("Without root neither the options of sockets can be seen, nor the processes of other users, nor sockets " +
+			"that are only bound, nor other network namespaces; and a timer may fire up to 4 s later than told. Run it with sudo to know."))
 	}
 	if a.Unseen > 0 {
-		add("%d network namespaces could not be entered.", a.Unseen)
+		add(event.Say("{n} network namespaces could not be entered.", a.Unseen))
 	}
 	return remarks
 }
@@ -95,6 +94,3 @@ func (a *Answer) shared() bool {
 	}
 	return false
 }
-
-// Target names an address with its port as it is asked for: 127.0.0.1:9091.
-func Target(addr netip.Addr, port uint16) string { return netip.AddrPortFrom(addr, port).String() }

@@ -1,0 +1,108 @@
+package event
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/words"
+)
+
+// The arguments of a message are
+//
+//	int             a number
+//	uint16          a port
+//	time.Duration   how long something took, in at most two units
+//	Wait            how long to wait, to a tenth of a second
+//	Precise         how long something takes, to three digits
+//	Time            a moment
+//	*Process        its name and its number
+//	Literal         what is the same in every language, shown harmless
+//	Message         a phrase within the sentence
+//	List            several of them: "a, b and c"
+//	nil             what is not known
+//
+// and what has its name in every language: addresses, states and errors. Of all but numbers
+// and ports the zero value is not known, either.
+
+// Literal is a command, a setting, or a name that the kernel or a process has given.
+type Literal string
+
+// Wait is how long to wait for something.
+type Wait time.Duration
+
+// Precise is a duration of which the fraction matters.
+type Precise time.Duration
+
+// List is several arguments of one place.
+type List []any
+
+// ListOf returns the list of all items.
+func ListOf[T any](items []T) List {
+	var l List
+	for _, item := range items {
+		l = append(l, item)
+	}
+	return l
+}
+
+// text returns an argument in words, and whether it is known.
+func (l Language) text(arg any) (text string, known bool) {
+	switch a := arg.(type) {
+	case nil:
+		return "?", false
+	case int:
+		return strconv.Itoa(a), true
+	case uint16:
+		return strconv.Itoa(int(a)), true
+	case time.Duration:
+		return words.ShortDuration(a), a != 0
+	case Wait:
+		return words.WaitDuration(time.Duration(a)), a > 0
+	case Precise:
+		return words.Duration(time.Duration(a)), a != 0
+	case Time:
+		return l.moment(a), a != 0
+	case *Process:
+		return processName(a), a != nil
+	case Literal:
+		return harmless(string(a)), a != ""
+	case Message:
+		return a.In(l), a.Format != ""
+	case List:
+		return l.list(a), len(a) > 0
+	}
+	if a, ok := arg.(fmt.Stringer); ok {
+		return a.String(), true
+	}
+	return fmt.Sprintf("%%!(%T)", arg), true
+}
+
+func (l Language) moment(t Time) string {
+	if l.Moment == nil {
+		return words.ShortDuration(time.Duration(t)) + " after boot"
+	}
+	return l.Moment(t)
+}
+
+// list returns "a", "a and b", "a, b and c".
+func (l Language) list(items List) string {
+	all := ""
+	for i, item := range items {
+		text, _ := l.text(item)
+		switch {
+		case i == 0:
+			all = text
+		case i < len(items)-1:
+			all = Say("{items}, {item}", raw(all), raw(text)).In(l)
+		default:
+			all = Say("{items} and {item}", raw(all), raw(text)).In(l)
+		}
+	}
+	return all
+}
+
+// raw is an argument that is in words already.
+type raw string
+
+func (r raw) String() string { return string(r) }
