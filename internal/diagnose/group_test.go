@@ -83,7 +83,7 @@ func TestGroupsAreLimited(t *testing.T) {
 		t.Fatalf("%d groups, want 1000 and the rest", len(all))
 	}
 	rest := all[1000]
-	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4000 more, in more places than the first 1000"})
+	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4,000 more, in more places than the first 1,000"})
 	s.play(at(0, 9, "ESTABLISHED>CLOSE", because(event.CauseTimeout)), refusals(1, same))
 	if n := len(s.Findings()); n != 1002 {
 		t.Errorf("%d groups, want a rest for each code", n)

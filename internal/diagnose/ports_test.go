@@ -41,19 +41,19 @@ func TestPortsExhausted(t *testing.T) {
 	run(t, []scene{
 		{
 			"connect", []step{fail(0, connect("0.0.0.0:0", gone))},
-			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: 28232 of 28232 local ports are taken for that destination, 28000 in TIME_WAIT, 231 in ESTABLISHED and 1 in CLOSE"},
+			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: 28,232 of 28,232 local ports are taken for that destination, 28,000 in TIME_WAIT, 231 in ESTABLISHED and 1 in CLOSE"},
 		},
 		{
 			"some are free again by the time of the look", []step{fail(0, connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10})))},
-			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: 25409 of 28232 local ports are taken for that destination, 25409 in TIME_WAIT"},
+			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: 25,409 of 28,232 local ports are taken for that destination, 25,409 in TIME_WAIT"},
 		},
 		{
 			"IPv4 lacks nothing else", []step{fail(0, connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10 - 1})))},
-			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL, although 2824 of 28232 local ports are left for that destination a moment later"},
+			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL, although 2,824 of 28,232 local ports are left for that destination a moment later"},
 		},
 		{
 			"IPv6", []step{fail(0, connect6("[::]:0", gone))},
-			[]string{"ports_exhausted: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL: 28232 of 28232 local ports are taken for that destination, 28000 in TIME_WAIT, 231 in ESTABLISHED and 1 in CLOSE"},
+			[]string{"ports_exhausted: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL: 28,232 of 28,232 local ports are taken for that destination, 28,000 in TIME_WAIT, 231 in ESTABLISHED and 1 in CLOSE"},
 		},
 		{
 			"nobody looked", []step{fail(0, connect("0.0.0.0:0", nil))},
@@ -61,7 +61,7 @@ func TestPortsExhausted(t *testing.T) {
 		},
 		{
 			"bind to port 0", []step{fail(0, bound)},
-			[]string{"ports_exhausted: bind() of curl/43 to 0.0.0.0:0 failed with EADDRINUSE: 28232 of 28232 local ports are taken, 28232 in ESTABLISHED"},
+			[]string{"ports_exhausted: bind() of curl/43 to 0.0.0.0:0 failed with EADDRINUSE: 28,232 of 28,232 local ports are taken, 28,232 in ESTABLISHED"},
 		},
 		{
 			"bind to port 0, and nobody looked", []step{fail(0, unseen)},
@@ -74,7 +74,7 @@ func TestPortsExhausted(t *testing.T) {
 				}
 				s.found = s.found[1:]
 			}},
-			[]string{"10 ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed 10 times within 9s with EADDRNOTAVAIL: 28232 of 28232 local ports are taken for that destination, 28000 in TIME_WAIT, 231 in ESTABLISHED and 1 in CLOSE"},
+			[]string{"10 ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed 10 times within 9s with EADDRNOTAVAIL: 28,232 of 28,232 local ports are taken for that destination, 28,000 in TIME_WAIT, 231 in ESTABLISHED and 1 in CLOSE"},
 		},
 	})
 }
@@ -84,7 +84,7 @@ func TestConnectFailed(t *testing.T) {
 	run(t, []scene{
 		{
 			"ports are left, and IPv6 may lack an address", []step{fail(0, connect6("[::]:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10 - 1})))},
-			[]string{"connect_failed: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL, although 2824 local ports are left for it"},
+			[]string{"connect_failed: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL, although 2,824 local ports are left for it"},
 		},
 		{
 			"the four-tuple is taken", []step{fail(0, connect("10.0.0.2:6001", taken(dest, states{tcpstate.TimeWait: usable})))},
@@ -109,19 +109,19 @@ func TestPortsLow(t *testing.T) {
 		{"80 %", []step{ports(0, low(most))}, nil},
 		{
 			"above", []step{ports(0, low(most+1))},
-			[]string{"ports_low: 5646 of 28232 local ports are left for 10.0.0.9:443: 22586 in TIME_WAIT"},
+			[]string{"ports_low: 5,646 of 28,232 local ports are left for 10.0.0.9:443: 22,586 in TIME_WAIT"},
 		},
 		{
 			"and it goes fast", []step{ports(0, low(most-2000)), ports(10*time.Second, low(most+1000))},
-			[]string{"ports_low: 4647 of 28232 local ports are left for 10.0.0.9:443, enough for about 15s at 300 more a second: 23585 in TIME_WAIT"},
+			[]string{"ports_low: 4,647 of 28,232 local ports are left for 10.0.0.9:443, enough for about 15s at 300 more a second: 23,585 in TIME_WAIT"},
 		},
 		{
 			"it goes down", []step{ports(0, low(most+1000)), ports(10*time.Second, low(most+500)), func(s *story) { s.found = append(s.found, s.Stop(base)...) }},
-			[]string{"ports_low: 4647 of 28232 local ports are left for 10.0.0.9:443: 23585 in TIME_WAIT"},
+			[]string{"ports_low: 4,647 of 28,232 local ports are left for 10.0.0.9:443: 23,585 in TIME_WAIT"},
 		},
 		{
 			"twice", []step{ports(0, low(most+1)), ports(time.Second, low(most)), ports(2*time.Second, low(most+1)), func(s *story) { s.found = s.Stop(base) }},
-			[]string{"2 ports_low: 5646 of 28232 local ports are left for 10.0.0.9:443, enough for about 1h34m at 1 more a second: 22586 in TIME_WAIT"},
+			[]string{"2 ports_low: 5,646 of 28,232 local ports are left for 10.0.0.9:443, enough for about 1h34m at 1 more a second: 22,586 in TIME_WAIT"},
 		},
 	})
 }

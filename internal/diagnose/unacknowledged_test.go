@@ -23,7 +23,7 @@ func TestFinUnacknowledged(t *testing.T) {
 		},
 		{
 			"a process has it, and data waits", []step{accepts, first, seen(11*time.Second, server, "FIN_WAIT1", held(7, nginx), retried(1), unsent(1201))},
-			[]string{"fin_unacknowledged: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT1 for 10s: the peer acknowledges neither 1200 bytes nor the FIN, sent again 1 time, given up about 15m24s after the first time (net.ipv4.tcp_retries2)"},
+			[]string{"fin_unacknowledged: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT1 for 10s: the peer acknowledges neither 1,200 bytes nor the FIN, sent again 1 time, given up about 15m24s after the first time (net.ipv4.tcp_retries2)"},
 		},
 		{
 			"both closed", []step{accepts, first, at(2*time.Second, server, "FIN_WAIT1>CLOSING"), seen(12*time.Second, server, "CLOSING", orphaned, retried(2), unsent(1))},
@@ -34,7 +34,7 @@ func TestFinUnacknowledged(t *testing.T) {
 				accepts, first, seen(4*time.Second, server, "FIN_WAIT1", orphaned, unsent(1201)),
 				seen(7*time.Second, server, "FIN_WAIT1", orphaned, unsent(1201)),
 			},
-			[]string{"fin_unacknowledged: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT1 for 6s: the peer takes no more data, 1200 bytes and the FIN have to wait"},
+			[]string{"fin_unacknowledged: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT1 for 6s: the peer takes no more data, 1,200 bytes and the FIN have to wait"},
 		},
 		{
 			"it gets on, if slowly", []step{

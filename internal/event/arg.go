@@ -52,7 +52,7 @@ func (l Language) text(arg any) (text string, known bool) {
 	case nil:
 		return "?", false
 	case int:
-		return strconv.Itoa(a), true
+		return words.Number(a), true
 	case uint16:
 		return strconv.Itoa(int(a)), true
 	case time.Duration:
@@ -64,9 +64,12 @@ func (l Language) text(arg any) (text string, known bool) {
 	case Time:
 		return l.moment(a), a != 0
 	case *Process:
-		return processName(a), a != nil
+		if a == nil {
+			return "?", false
+		}
+		return words.Process(a.Comm, a.PID), true
 	case Literal:
-		return harmless(string(a)), a != ""
+		return words.Escape(string(a)), a != ""
 	case Message:
 		return a.In(l), a.Format != ""
 	case List:

@@ -53,7 +53,7 @@ func TestMessages(t *testing.T) {
 		{event.Count(0, "{n} socket", "{n} sockets"), "0 sockets"},
 		{event.SayCount(1, "{connection} waits", "{connections} wait", address), "10.0.0.1:80 waits"},
 		{event.SayCount(2, "{connection} waits", "{connections} wait", waits), "17 in TIME_WAIT wait"},
-		{event.Plain("as it {was}\n"), `as it {was}\n`},
+		{event.Plain("as it {was}\n"), `as it {was}\x0a`},
 		{event.Say("{what}", "a string"), "%!(string)"},
 	} {
 		if got := tc.message.String(); got != tc.want {
