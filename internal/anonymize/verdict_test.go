@@ -44,7 +44,7 @@ func TestConflictsStay(t *testing.T) {
 	for range 20000 {
 		s, other := anySocket(r), anySocket(r)
 		image := m.Socket(&s)
-		ask := bind.Ask{Addr: other.Local, Options: other.Options, UID: other.UID}
+		ask := bind.Request{Addr: other.Local, Options: other.Options, UID: other.UID}
 		want := bind.Conflicts(ask, &s)
 		ask.Addr = m.AddrPort(ask.Addr)
 		if got := bind.Conflicts(ask, image); got != want {

@@ -30,10 +30,10 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Ask is what a socket asks for by bind(), or by listen(), which asks again for the
+// Request is what a socket asks for by bind(), or by listen(), which asks again for the
 // port that the socket has: others may listen on it by now (inet_csk_listen_start in
 // net/ipv4/inet_connection_sock.c). The rule is the same.
-type Ask struct {
+type Request struct {
 	// Addr has a port that is not 0, and no zone. Of an IPv4 address on a socket of
 	// AF_INET6, ::ffff:127.0.0.1, it has the IPv4 address.
 	Addr    netip.AddrPort
@@ -55,9 +55,9 @@ const (
 // and those that may, as their options were not seen. The call fails if there is one
 // that does, and succeeds if both are empty. The sockets are all of the asking one's
 // network namespace and not itself: nothing is in its own way.
-func Blockers(ask Ask, sockets []event.Socket) (sure, maybe []event.Socket) {
+func Blockers(request Request, sockets []event.Socket) (sure, maybe []event.Socket) {
 	for i := range sockets {
-		switch Conflicts(ask, &sockets[i]) {
+		switch Conflicts(request, &sockets[i]) {
 		case Yes:
 			sure = append(sure, sockets[i])
 		case Unknown:
@@ -69,88 +69,91 @@ func Blockers(ask Ask, sockets []event.Socket) (sure, maybe []event.Socket) {
 
 // Conflicts reports whether the old socket, another one of the same network namespace,
 // keeps the asking one from its port.
-func Conflicts(ask Ask, old *event.Socket) Answer {
+func Conflicts(request Request, old *event.Socket) Answer {
 	switch {
-	case !holds(old, ask.Addr.Port()):
+	case !holdsPort(old, request.Addr.Port()):
 		return No
 	case old.Options.Known:
-		return answer(collides(ask, old))
+		return answerOf(conflictsWithKnown(request, old))
 	}
-	return guess(ask, old)
+	return conflictsWithUnknown(request, old)
 }
 
-func answer(yes bool) Answer {
+func answerOf(yes bool) Answer {
 	if yes {
 		return Yes
 	}
 	return No
 }
 
-// holds reports whether the socket is in the kernel's table of ports, which all sockets
+// holdsPort reports whether the socket is in the kernel's table of ports, which all sockets
 // are but requests for a connection: they share their listener's port. SYN_RECV is also
 // a state of full sockets, in a simultaneous open or a fast open, for one round trip;
 // nothing tells them from a request, and they are taken for one.
-func holds(old *event.Socket, port uint16) bool {
+func holdsPort(old *event.Socket, port uint16) bool {
 	return old.Local.Port() == port && old.State != tcpstate.SynRecv
 }
 
-// guess takes the old socket's options for those that keep out most, and for those
-// that keep out least: no option that is set keeps out more.
-func guess(ask Ask, old *event.Socket) Answer {
+// conflictsWithUnknown answers for a socket whose options were not seen. It takes them for
+// those that keep out most, and for those that keep out least: no option that is set keeps
+// out more.
+func conflictsWithUnknown(request Request, old *event.Socket) Answer {
 	most, least := *old, *old
 	most.Options = event.Options{}
 	least.Options = event.Options{
 		V6Only: true, Reuseaddr: true, Reuseport: true,
-		Interface: ask.Options.Interface + 1, // another one
+		Interface: request.Options.Interface + 1, // another one
 	}
 	switch {
-	case !collides(ask, &most):
+	case !conflictsWithKnown(request, &most):
 		return No
-	case collides(ask, &least):
+	case conflictsWithKnown(request, &least):
 		return Yes
 	}
 	return Unknown
 }
 
-func collides(ask Ask, old *event.Socket) bool {
-	return meet(ask.Options.Interface, old.Options.Interface) &&
-		!share(ask, old) && overlap(ask, old)
+// conflictsWithKnown reports whether a socket keeps the asking one out, by its options.
+func conflictsWithKnown(request Request, old *event.Socket) bool {
+	return sharesInterface(request.Options.Interface, old.Options.Interface) &&
+		!maySharePort(request, old) && addressesOverlap(request, old)
 }
 
-// meet reports whether two sockets can get segments of the same interface: 0 is any.
-func meet(a, b uint32) bool { return a == 0 || b == 0 || a == b }
+// sharesInterface reports whether two sockets can get segments of the same interface: 0 is
+// any.
+func sharesInterface(a, b uint32) bool { return a == 0 || b == 0 || a == b }
 
-// share reports whether options let both sockets have the port, whatever their addresses
-// (inet_bind_conflict in net/ipv4/inet_connection_sock.c). Both sockets must have set
-// the same one. A timewait socket has the options of the socket that it stands for, and
+// maySharePort reports whether options let both sockets have the port, whatever their
+// addresses (inet_bind_conflict in net/ipv4/inet_connection_sock.c). Both sockets must have
+// set the same one. A timewait socket has the options of the socket that it stands for, and
 // no user.
-func share(ask Ask, old *event.Socket) bool {
-	if ask.Options.Reuseaddr && old.Options.Reuseaddr && old.State != tcpstate.Listen {
+func maySharePort(request Request, old *event.Socket) bool {
+	if request.Options.Reuseaddr && old.Options.Reuseaddr && old.State != tcpstate.Listen {
 		return true
 	}
-	return ask.Options.Reuseport && old.Options.Reuseport && (old.Timewait || ask.UID == old.UID)
+	return request.Options.Reuseport && old.Options.Reuseport && (old.Timewait || request.UID == old.UID)
 }
 
-// overlap reports whether the two addresses have one in common, as the kernel sees it
-// (inet_rcv_saddr_equal and ipv6_rcv_saddr_equal in net/ipv4/inet_connection_sock.c).
-func overlap(ask Ask, old *event.Socket) bool {
-	a, b := ask.Addr.Addr(), old.Local.Addr()
+// addressesOverlap reports whether the two addresses have one in common, as the kernel sees
+// it (inet_rcv_saddr_equal and ipv6_rcv_saddr_equal in net/ipv4/inet_connection_sock.c).
+func addressesOverlap(request Request, old *event.Socket) bool {
+	a, b := request.Addr.Addr(), old.Local.Addr()
 	switch {
 	case a.Is4() == b.Is4():
 		return a == b || a.IsUnspecified() || b.IsUnspecified()
 	case b.Is4():
-		return a.IsUnspecified() && !ask.Options.V6Only
+		return a.IsUnspecified() && !request.Options.V6Only
 	}
-	return !old.Options.V6Only && (b.IsUnspecified() || greedy(ask))
+	return !old.Options.V6Only && (b.IsUnspecified() || overlapsIPv6Loopback(request))
 }
 
-// greedy reports whether the asking socket is one of AF_INET with 0.0.0.0. It overlaps
+// overlapsIPv6Loopback reports whether the asking socket is one of AF_INET with 0.0.0.0. It overlaps
 // with ::1, too: the kernel gives each socket with an IPv6 address an IPv4 address that
 // means nothing (LOOPBACK4_IPV6), and 0.0.0.0 takes it for one of its own. So a
 // connection to ::1 that is left of a server on [::] keeps out one on 0.0.0.0, although
 // not one on 127.0.0.1. A socket that was bound to ::1 does not: bind() made it
 // IPV6_V6ONLY (__inet6_bind in net/ipv6/af_inet6.c). And 0.0.0.0 of AF_INET6, which is
 // ::ffff:0.0.0.0, is compared as IPv6 and has no such overlap.
-func greedy(ask Ask) bool {
-	return !ask.Options.IPv6 && ask.Addr.Addr().IsUnspecified()
+func overlapsIPv6Loopback(request Request) bool {
+	return !request.Options.IPv6 && request.Addr.Addr().IsUnspecified()
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // asks and has make the two sides of a question.
-func asks(addr string, options event.Options) bind.Ask {
-	return bind.Ask{Addr: netip.MustParseAddrPort(addr), Options: options, UID: 1000}
+func asks(addr string, options event.Options) bind.Request {
+	return bind.Request{Addr: netip.MustParseAddrPort(addr), Options: options, UID: 1000}
 }
 
 func has(state tcpstate.State, addr string, options event.Options) event.Socket {
@@ -49,7 +49,7 @@ func TestConflicts(t *testing.T) {
 	eth0, eth1 := event.Options{Interface: 2}, event.Options{Interface: 3}
 	for _, c := range []struct {
 		name string
-		ask  bind.Ask
+		ask  bind.Request
 		old  event.Socket
 		want bind.Answer
 	}{
@@ -120,7 +120,7 @@ func TestUnseen(t *testing.T) {
 	ipv6, v6only := event.Options{IPv6: true}, event.Options{IPv6: true, V6Only: true}
 	for _, c := range []struct {
 		name string
-		ask  bind.Ask
+		ask  bind.Request
 		old  event.Socket
 		want bind.Answer
 	}{

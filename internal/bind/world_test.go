@@ -66,8 +66,8 @@ func (w wish) of(uid uint32) wish {
 	return w
 }
 
-func (w wish) ask(port uint16) bind.Ask {
-	return bind.Ask{Addr: netip.AddrPortFrom(w.addr, port), Options: w.options, UID: w.uid}
+func (w wish) ask(port uint16) bind.Request {
+	return bind.Request{Addr: netip.AddrPortFrom(w.addr, port), Options: w.options, UID: w.uid}
 }
 
 func inet(addr, peer string) wish {

@@ -234,8 +234,8 @@ func (o *obstacle) remaining(c *event.CallFailed) time.Duration {
 }
 
 // ask is what the call asked for.
-func ask(c *event.CallFailed) bind.Ask {
-	a := bind.Ask{Addr: c.Local, Options: c.Options}
+func ask(c *event.CallFailed) bind.Request {
+	a := bind.Request{Addr: c.Local, Options: c.Options}
 	if c.Process != nil {
 		a.UID = c.Process.UID
 	}

@@ -241,7 +241,7 @@ func asSocket(e *conn.End, now event.Time) event.Socket {
 // inTheWay picks the sockets that the kernel's rule lets a call fail for, and says who
 // closed them first where the trace saw it.
 func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.Socket) []event.InTheWay {
-	ask := bind.Ask{Addr: c.Local, Options: c.Options, UID: k.UID}
+	ask := bind.Request{Addr: c.Local, Options: c.Options, UID: k.UID}
 	own := t.correlator.IDAt(k.Sock)
 	var others []event.Socket
 	for _, s := range sockets {

@@ -156,7 +156,7 @@ func (p *Printer) elsewhere(a *why.Answer) {
 
 // remarks says what else decides, and what could not be seen.
 func (p *Printer) remarks(a *why.Answer) {
-	remarks := a.Remarks()
+	remarks := a.Notes()
 	if len(remarks) == 0 {
 		return
 	}

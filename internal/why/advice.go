@@ -22,12 +22,12 @@ func (a *Answer) Advice() []event.Message {
 	}
 	return diagnose.Fixes(&event.CallFailed{
 		Time: a.Time, Call: event.CallBind, NetNS: a.NetNS, Local: plain.Addr,
-		Error: event.EADDRINUSE, Options: plain.Options, Holders: inTheWay(plain.InWay),
+		Error: event.EADDRINUSE, Options: plain.Options, Holders: onePerClass(plain.InWay),
 	})
 }
 
-// class is what sockets have in common for whom the same helps.
-type class struct {
+// socketClass is what sockets have in common for whom the same helps.
+type socketClass struct {
 	state    tcpstate.State
 	timewait bool
 	options  event.Options
@@ -35,13 +35,13 @@ type class struct {
 	process  uint32
 }
 
-// inTheWay has of each class of sockets the one that stays longest: of a hundred thousand
+// onePerClass has of each class of sockets the one that stays longest: of a hundred thousand
 // in TIME_WAIT the last says all.
-func inTheWay(sockets []*event.Socket) []event.InTheWay {
+func onePerClass(sockets []*event.Socket) []event.InTheWay {
 	var holders []event.InTheWay
-	index := make(map[class]int)
+	index := make(map[socketClass]int)
 	for _, s := range sockets {
-		c := class{state: s.State, timewait: s.Timewait, options: s.Options, local: s.Local.Addr()}
+		c := socketClass{state: s.State, timewait: s.Timewait, options: s.Options, local: s.Local.Addr()}
 		if len(s.Holders) > 0 {
 			c.process = s.Holders[0].PID
 		}
@@ -57,10 +57,10 @@ func inTheWay(sockets []*event.Socket) []event.InTheWay {
 	return holders
 }
 
-// Remarks is what else decides, and what could not be seen.
-func (a *Answer) Remarks() []event.Message {
-	var remarks []event.Message
-	add := func(m event.Message) { remarks = append(remarks, m) }
+// Notes is what else decides, and what could not be seen.
+func (a *Answer) Notes() []event.Message {
+	var notes []event.Message
+	add := func(m event.Message) { notes = append(notes, m) }
 	if a.Port < a.Settings.Unprivileged {
 		add(event.Say("Ports below {port} need root or CAP_NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start).", a.Settings.Unprivileged))
 	}
@@ -72,7 +72,7 @@ func (a *Answer) Remarks() []event.Message {
 				"any of them may take it. To keep it for a server, add it to net.ipv4.ip_local_reserved_ports.", r.First, r.Last))
 		}
 	}
-	if a.shared() {
+	if a.reuseportMatters() {
 		add(event.Say("SO_REUSEPORT counts between sockets of the same user alone."))
 	}
 	if !a.Exact {
@@ -82,11 +82,11 @@ func (a *Answer) Remarks() []event.Message {
 	if a.Unseen > 0 {
 		add(event.Say("{n} network namespaces could not be entered.", a.Unseen))
 	}
-	return remarks
+	return notes
 }
 
-// shared reports whether SO_REUSEPORT has a say.
-func (a *Answer) shared() bool {
+// reuseportMatters reports whether SO_REUSEPORT has a say.
+func (a *Answer) reuseportMatters() bool {
 	for _, s := range a.Here {
 		if s.Options.Reuseport && !s.Timewait {
 			return true

@@ -8,7 +8,7 @@ import (
 
 // Headline is the answer in one sentence.
 func (a *Answer) Headline() event.Message {
-	port, plain := a.target(), a.Plain()
+	port, plain := a.targetPhrase(), a.Plain()
 	switch {
 	case a.Foreign:
 		return event.Say("{port} cannot be bound: {address} is no address of this network namespace.", port, a.Addr)
@@ -22,25 +22,25 @@ func (a *Answer) Headline() event.Message {
 		return event.Say("{port} may be busy: it depends on options that cannot be seen without root.", port)
 	}
 	inWay := event.Count(len(plain.InWay), "a socket is in the way", "{n} sockets are in the way")
-	return event.Say("{port} cannot be bound now: {sockets}, {until}.", port, inWay, a.failsUntil(plain))
+	return event.Say("{port} cannot be bound now: {sockets}, {until}.", port, inWay, a.untilPhrase(plain))
 }
 
-// target is what is asked for: a port, or one of an address.
-func (a *Answer) target() any {
+// targetPhrase is what is asked for: a port, or one of an address.
+func (a *Answer) targetPhrase() any {
 	if a.Addr.IsValid() {
 		return netip.AddrPortFrom(a.Addr, a.Port)
 	}
 	return event.Say("Port {port}", a.Port)
 }
 
-// failsUntil is until when the call fails.
-func (a *Answer) failsUntil(t *Try) event.Message {
-	left := max(t.Free.Sub(a.Time), 0)
+// untilPhrase is until when the call fails.
+func (a *Answer) untilPhrase(t *Try) event.Message {
+	left := max(t.FreeAt.Sub(a.Time), 0)
 	switch {
-	case t.Free == 0:
+	case t.FreeAt == 0:
 		return event.Say("until somebody lets go of the port")
-	case !a.Exact || t.Longer:
-		return event.Say("at least until {time} (in {left})", t.Free, event.Precise(left))
+	case !a.Exact || t.MayTakeLonger:
+		return event.Say("at least until {time} (in {left})", t.FreeAt, event.Precise(left))
 	}
-	return event.Say("until {time} (in {left})", t.Free, event.Precise(left))
+	return event.Say("until {time} (in {left})", t.FreeAt, event.Precise(left))
 }

@@ -274,15 +274,15 @@ func TestTheEndIsExact(t *testing.T) {
 	time.Sleep(3 * time.Second) // the timer has gone on: what is left is read, and not 60 s
 	a := answer(t, d, ns, at.Addr(), at.Port())
 	plain := a.Plain()
-	if plain.Result != why.Fails || plain.Free == 0 {
+	if plain.Result != why.Fails || plain.FreeAt == 0 {
 		t.Fatalf("a port in TIME_WAIT: %+v", plain)
 	}
-	time.Sleep(plain.Free.Add(-margin).Sub(host.Now()))
+	time.Sleep(plain.FreeAt.Add(-margin).Sub(host.Now()))
 	if err := bind(t, ns, plain); err == nil {
-		t.Errorf("bind works %v before the end", plain.Free.Sub(host.Now()))
+		t.Errorf("bind works %v before the end", plain.FreeAt.Sub(host.Now()))
 	}
-	time.Sleep(plain.Free.Add(margin).Sub(host.Now()))
+	time.Sleep(plain.FreeAt.Add(margin).Sub(host.Now()))
 	if err := bind(t, ns, plain); err != nil {
-		t.Errorf("bind %v after the end: %v", host.Now().Sub(plain.Free), err)
+		t.Errorf("bind %v after the end: %v", host.Now().Sub(plain.FreeAt), err)
 	}
 }

@@ -36,12 +36,12 @@ type Answer struct {
 
 // Try is what bind() would do now.
 type Try struct {
-	Addr    netip.AddrPort
-	Options event.Options
-	Result  Result
-	InWay   []*event.Socket // those in the way, or maybe in the way
-	Free    event.Time      // when all of them will have gone by themselves; 0: unknown, or never
-	Longer  bool            // Free may come later: FIN_WAIT2 becomes TIME_WAIT if the peer closes
+	Addr          netip.AddrPort
+	Options       event.Options
+	Result        Result
+	InWay         []*event.Socket // those in the way, or maybe in the way
+	FreeAt        event.Time      // when all of them will have gone by themselves; 0: unknown, or never
+	MayTakeLonger bool            // FreeAt may come later: FIN_WAIT2 becomes TIME_WAIT if the peer closes
 }
 
 // Result reports whether a call would succeed.
@@ -65,39 +65,39 @@ func Find(q Question) *Answer {
 			a.Elsewhere = append(a.Elsewhere, s)
 		}
 	}
-	for _, addr := range q.addresses() {
-		for _, options := range combinations {
+	for _, addr := range q.addressesToTry() {
+		for _, options := range optionCombinations {
 			options.IPv6 = addr.Is6()
-			a.Tries = append(a.Tries, a.try(addr, options))
+			a.Tries = append(a.Tries, a.tryBind(addr, options))
 		}
 	}
-	slices.SortStableFunc(a.Here, a.order)
+	slices.SortStableFunc(a.Here, a.comparePriority)
 	return a
 }
 
-// addresses are those that servers bind: the one that is asked for, or else the
+// addressesToTry are those that servers bind: the one that is asked for, or else the
 // wildcards, of which the IPv6 one takes IPv4 as well.
-func (q *Question) addresses() []netip.Addr {
+func (q *Question) addressesToTry() []netip.Addr {
 	if q.Addr.IsValid() {
 		return []netip.Addr{q.Addr}
 	}
 	return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 }
 
-// combinations has what a server may set, the plain one first.
-var combinations = []event.Options{
+// optionCombinations has what a server may set, the plain one first.
+var optionCombinations = []event.Options{
 	{Known: true},
 	{Known: true, Reuseaddr: true},
 	{Known: true, Reuseport: true},
 	{Known: true, Reuseaddr: true, Reuseport: true},
 }
 
-// try asks the kernel's rule. The server's user is taken for that of each old socket's,
+// tryBind asks the kernel's rule. The server's user is taken for that of each old socket,
 // which matters for SO_REUSEPORT alone.
-func (a *Answer) try(addr netip.Addr, options event.Options) Try {
+func (a *Answer) tryBind(addr netip.Addr, options event.Options) Try {
 	t := Try{Addr: netip.AddrPortFrom(addr, a.Port), Options: options, Result: Works}
 	for _, old := range a.Here {
-		switch bind.Conflicts(bind.Ask{Addr: t.Addr, Options: options, UID: old.UID}, old) {
+		switch bind.Conflicts(bind.Request{Addr: t.Addr, Options: options, UID: old.UID}, old) {
 		case bind.Yes:
 			t.Result = Fails
 			t.InWay = append(t.InWay, old)
@@ -108,13 +108,13 @@ func (a *Answer) try(addr netip.Addr, options event.Options) Try {
 			t.InWay = append(t.InWay, old)
 		}
 	}
-	t.Free = free(t.InWay)
-	t.Longer = slices.ContainsFunc(t.InWay, func(s *event.Socket) bool { return s.State == tcpstate.FinWait2 })
+	t.FreeAt = freeFrom(t.InWay)
+	t.MayTakeLonger = slices.ContainsFunc(t.InWay, func(s *event.Socket) bool { return s.State == tcpstate.FinWait2 })
 	return t
 }
 
-// free is when the last of the sockets goes by itself, or 0 if one of them does not.
-func free(sockets []*event.Socket) event.Time {
+// freeFrom is when the last of the sockets goes by itself, or 0 if one of them does not.
+func freeFrom(sockets []*event.Socket) event.Time {
 	var last event.Time
 	for _, s := range sockets {
 		if s.Until == 0 {
@@ -125,14 +125,14 @@ func free(sockets []*event.Socket) event.Time {
 	return last
 }
 
-// rank orders states by how much they tell: who listens explains more than what is left
-// of a connection.
-var rank = [tcpstate.Count]int{tcpstate.Listen: -3, tcpstate.Close: -2, tcpstate.TimeWait: 1, tcpstate.SynRecv: 2}
+// stateRank orders states by how much they explain: a listener explains more than what is
+// left of a connection.
+var stateRank = [tcpstate.Count]int{tcpstate.Listen: -3, tcpstate.Close: -2, tcpstate.TimeWait: 1, tcpstate.SynRecv: 2}
 
-// order puts first what is in the way longest. Of a hundred thousand sockets, few need
-// more than two comparisons.
-func (a *Answer) order(x, y *event.Socket) int {
-	if c := cmp.Or(cmp.Compare(rank[x.State], rank[y.State]), cmp.Compare(y.Until, x.Until)); c != 0 {
+// comparePriority puts first what is in the way longest. Of a hundred thousand sockets, few
+// need more than two comparisons.
+func (a *Answer) comparePriority(x, y *event.Socket) int {
+	if c := cmp.Or(cmp.Compare(stateRank[x.State], stateRank[y.State]), cmp.Compare(y.Until, x.Until)); c != 0 {
 		return c
 	}
 	return cmp.Or(x.Local.Compare(y.Local), x.Remote.Compare(y.Remote))
