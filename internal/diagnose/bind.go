@@ -11,68 +11,68 @@ import (
 
 // bindFailed is a bind() to a port by number, or a listen(), that failed.
 var bindFailed = &rule{
-	code: "bind_failed", severity: event.Error, of: call, key: byCall,
-	when: func(f *fact) bool { return f.call.Call == event.CallBind || f.call.Call == event.CallListen },
+	code: "bind_failed", severity: event.Error, kinds: failedCall, groupKey: byCall,
+	holds: func(f *fact) bool { return f.call.Call == event.CallBind || f.call.Call == event.CallListen },
 	summary: func(g *group) event.Message {
 		if g.fact.error == event.EADDRNOTAVAIL {
-			return event.Say("{failure}: no interface of its network namespace has this address ready", g.failure())
+			return event.Say("{failure}: no interface of its network namespace has this address ready", g.failurePhrase())
 		}
-		return event.Say("{failure}[: {obstacles}]", g.failure(), event.ListOf(InTheWay(g.fact.call)))
+		return event.Say("{failure}[: {obstacles}]", g.failurePhrase(), event.ListOf(InTheWay(g.fact.call)))
 	},
-	advice: func(g *group) []event.Message { return Fixes(g.fact.call) },
+	advice: func(g *group) []event.Message { return CallAdvice(g.fact.call) },
 }
 
-// manner is how a socket has a port. The first ones do not end by themselves.
-type manner uint8
+// holdKind is how a socket has a port. The first ones do not end by themselves.
+type holdKind uint8
 
 const (
-	listens  manner = iota
-	bound           // and neither listens nor is connected
-	held            // a connection that a process has open
-	outgoing        // the same, and this machine opened it: it happens to have the port
-	waits           // a connection that no process has accepted
-	orphan          // a connection that no process has any more
-	finWait2        // the same, with an end in sight
-	timeWait
+	listening  holdKind = iota
+	boundOnly           // and neither listens nor is connected
+	open                // a connection that a process has open
+	outgoing            // the same, and this machine opened it: it happens to have the port
+	unaccepted          // a connection that no process has accepted
+	orphaned            // a connection that no process has any more
+	inFinWait2          // the same, with an end in sight
+	inTimeWait
 )
 
-func mannerOf(s *event.Socket) manner {
+func holdKindOf(s *event.Socket) holdKind {
 	switch {
 	case s.State == tcpstate.Listen:
-		return listens
+		return listening
 	case s.State == tcpstate.TimeWait:
-		return timeWait
+		return inTimeWait
 	case s.Timewait:
-		return finWait2
+		return inFinWait2
 	case s.State == tcpstate.Close:
-		return bound
+		return boundOnly
 	case s.Orphan:
-		return orphan
+		return orphaned
 	case s.Waits:
-		return waits
+		return unaccepted
 	case s.Role == event.Client:
 		return outgoing
 	}
-	return held
+	return open
 }
 
 // obstacle is the sockets in the way that one process has in one manner.
 type obstacle struct {
-	manner manner
+	kind   holdKind
 	pid    uint32
 	first  *event.InTheWay
 	count  int
 	until  event.Time // when the last one ends; 0: unknown, or never
-	sure   bool       // one is: its options are known
+	isSure bool       // one is: its options are known
 }
 
-// obstacles puts together what is in the way, those first that do not end by themselves.
-func obstacles(c *event.CallFailed) []*obstacle {
+// findObstacles puts together what is in the way, those first that do not end by themselves.
+func findObstacles(c *event.CallFailed) []*obstacle {
 	var all []*obstacle
-	for m := listens; m <= timeWait; m++ {
+	for m := listening; m <= inTimeWait; m++ {
 		for i := range c.Holders {
-			if h := &c.Holders[i]; mannerOf(&h.Socket) == m {
-				all = gather(all, m, h, bind.Conflicts(ask(c), &h.Socket) != bind.Unknown)
+			if h := &c.Holders[i]; holdKindOf(&h.Socket) == m {
+				all = addObstacle(all, m, h, bind.Conflicts(bindRequest(c), &h.Socket) != bind.Unknown)
 			}
 		}
 	}
@@ -85,22 +85,22 @@ func obstacles(c *event.CallFailed) []*obstacle {
 	return all
 }
 
-func gather(all []*obstacle, m manner, h *event.InTheWay, sure bool) []*obstacle {
+func addObstacle(all []*obstacle, m holdKind, h *event.InTheWay, sure bool) []*obstacle {
 	var pid uint32
 	if len(h.Holders) > 0 {
 		pid = h.Holders[0].PID
 	}
 	for _, o := range all {
-		if o.manner == m && o.pid == pid {
-			o.count, o.sure, o.until = o.count+1, o.sure || sure, later(o.until, h.Until)
+		if o.kind == m && o.pid == pid {
+			o.count, o.isSure, o.until = o.count+1, o.isSure || sure, laterEnd(o.until, h.Until)
 			return all
 		}
 	}
-	return append(all, &obstacle{manner: m, pid: pid, first: h, count: 1, until: h.Until, sure: sure})
+	return append(all, &obstacle{kind: m, pid: pid, first: h, count: 1, until: h.Until, isSure: sure})
 }
 
-// later is the later of two ends, or unknown if one is.
-func later(a, b event.Time) event.Time {
+// laterEnd is the later of two ends, or unknown if one is.
+func laterEnd(a, b event.Time) event.Time {
 	if a == 0 || b == 0 {
 		return 0
 	}
@@ -115,10 +115,10 @@ const obstaclesNamed = 3
 // empty where nothing was found.
 func InTheWay(c *event.CallFailed) []event.Message {
 	var named []event.Message
-	all := obstacles(c)
+	all := findObstacles(c)
 	for _, o := range all[:min(len(all), obstaclesNamed)] {
-		words := o.words(c)
-		if !o.sure {
+		words := o.phrase(c)
+		if !o.isSure {
 			words = event.Say("perhaps {obstacle}", words)
 		}
 		named = append(named, words)
@@ -133,49 +133,49 @@ func InTheWay(c *event.CallFailed) []event.Message {
 	return named
 }
 
-func (o *obstacle) words(c *event.CallFailed) event.Message {
-	h, process := o.first, or(o.who(), aProcess)
-	switch o.manner {
-	case listens:
-		return event.Say("{process} listens on {address}[ ({sockets})]", process, h.Local, o.several(event.Say("{n} sockets", o.count)))
-	case bound:
-		return event.Say("{process} has {address} bound and does not listen[ ({sockets})]", process, h.Local, o.several(event.Say("{n} sockets", o.count)))
-	case held:
-		return event.Say("{process} has {connections} open", process, o.connections())
+func (o *obstacle) phrase(c *event.CallFailed) event.Message {
+	h, process := o.first, firstKnown(o.processPhrase(), aProcess)
+	switch o.kind {
+	case listening:
+		return event.Say("{process} listens on {address}[ ({sockets})]", process, h.Local, o.countPhrase(event.Say("{n} sockets", o.count)))
+	case boundOnly:
+		return event.Say("{process} has {address} bound and does not listen[ ({sockets})]", process, h.Local, o.countPhrase(event.Say("{n} sockets", o.count)))
+	case open:
+		return event.Say("{process} has {connections} open", process, o.connectionsPhrase())
 	case outgoing:
-		return event.Say("{process} connects from this port to {peer}[ ({connections})]", process, h.Remote, o.several(event.Say("{n} connections", o.count)))
-	case waits:
-		return event.SayCount(o.count, "{connection} waits for accept()", "{connections} wait for accept()", o.connections())
-	case orphan:
+		return event.Say("{process} connects from this port to {peer}[ ({connections})]", process, h.Remote, o.countPhrase(event.Say("{n} connections", o.count)))
+	case unaccepted:
+		return event.SayCount(o.count, "{connection} waits for accept()", "{connections} wait for accept()", o.connectionsPhrase())
+	case orphaned:
 		return event.SayCount(o.count,
 			"{connection} waits without a process for the peer to acknowledge the FIN",
-			"{connections} wait without a process for the peer to acknowledge the FIN", o.connections())
-	case finWait2:
+			"{connections} wait without a process for the peer to acknowledge the FIN", o.connectionsPhrase())
+	case inFinWait2:
 		return event.SayCount(o.count,
 			"{connection} waits without a process for the peer's FIN[, for {time} more]",
-			"{connections} wait without a process for the peer's FIN[, the last for {time} more]", o.connections(), o.remaining(c))
+			"{connections} wait without a process for the peer's FIN[, the last for {time} more]", o.connectionsPhrase(), o.timeLeft(c))
 	}
-	return o.timeWait(c)
+	return o.timeWaitPhrase(c)
 }
 
-func (o *obstacle) timeWait(c *event.CallFailed) event.Message {
+func (o *obstacle) timeWaitPhrase(c *event.CallFailed) event.Message {
 	var closer any
 	switch h := o.first; h.ClosedFirst {
 	case event.Local:
-		closer = or(known(h.Closer), thisSide)
+		closer = firstKnown(processOrNil(h.Closer), thisSide)
 	case event.Both:
 		return event.SayCount(o.count,
 			"{connection} is in TIME_WAIT, as both sides closed at once[, for {time} more]",
-			"{connections} are in TIME_WAIT, as both sides closed at once[, the last for {time} more]", o.connections(), o.remaining(c))
+			"{connections} are in TIME_WAIT, as both sides closed at once[, the last for {time} more]", o.connectionsPhrase(), o.timeLeft(c))
 	}
 	return event.SayCount(o.count,
 		"{connection} is in TIME_WAIT[, as {closer} closed first][, for {time} more]",
-		"{connections} are in TIME_WAIT[, as {closer} closed first][, the last for {time} more]", o.connections(), closer, o.remaining(c))
+		"{connections} are in TIME_WAIT[, as {closer} closed first][, the last for {time} more]", o.connectionsPhrase(), closer, o.timeLeft(c))
 }
 
-// who is the process that has the obstacle, and in brackets those that have it, too, as
+// processPhrase is the process that has the obstacle, and in brackets those that have it, too, as
 // after a fork; or nil.
-func (o *obstacle) who() any {
+func (o *obstacle) processPhrase() any {
 	all := o.processes()
 	if len(all) == 0 {
 		return nil
@@ -190,51 +190,51 @@ const processesNamed = 5
 func (o *obstacle) processes() []*event.Process {
 	var all []*event.Process
 	for i := range o.first.Holders {
-		if p := &o.first.Holders[i].Process; len(all) < processesNamed && !isAmong(all, p) {
+		if p := &o.first.Holders[i].Process; len(all) < processesNamed && !containsProcess(all, p) {
 			all = append(all, p)
 		}
 	}
 	return all
 }
 
-// isAmong reports whether a process is one of others.
-func isAmong(others []*event.Process, p *event.Process) bool {
-	return slices.ContainsFunc(others, func(other *event.Process) bool { return isSame(other, p) })
+// containsProcess reports whether a process is one of others.
+func containsProcess(others []*event.Process, p *event.Process) bool {
+	return slices.ContainsFunc(others, func(other *event.Process) bool { return isSameProcess(other, p) })
 }
 
-func isSame(a, b *event.Process) bool { return a.PID == b.PID && a.Comm == b.Comm }
+func isSameProcess(a, b *event.Process) bool { return a.PID == b.PID && a.Comm == b.Comm }
 
-// hasIt reports whether a process has the first socket of the obstacle open.
-func (o *obstacle) hasIt(p *event.Process) bool {
+// isHeldBy reports whether a process has the first socket of the obstacle open.
+func (o *obstacle) isHeldBy(p *event.Process) bool {
 	return p != nil && slices.ContainsFunc(o.first.Holders, func(h event.Holder) bool { return h.PID == p.PID })
 }
 
-// several is how many there are of what an obstacle has, or nil: one.
-func (o *obstacle) several(many event.Message) any {
+// countPhrase is how many there are of what an obstacle has, or nil: one.
+func (o *obstacle) countPhrase(many event.Message) any {
 	if o.count == 1 {
 		return nil
 	}
 	return many
 }
 
-// connections is one connection with its peer, or how many there are.
-func (o *obstacle) connections() event.Message {
+// connectionsPhrase is one connection with its peer, or how many there are.
+func (o *obstacle) connectionsPhrase() event.Message {
 	switch {
 	case o.count > 1:
 		return event.Say("{n} connections", o.count)
-	case o.manner == timeWait:
+	case o.kind == inTimeWait:
 		return event.Say("a connection with {peer}", o.first.Remote)
 	}
 	return event.Say("a connection with {peer} ({state})", o.first.Remote, o.first.State)
 }
 
-// remaining is how long the last one stays, from the call on.
-func (o *obstacle) remaining(c *event.CallFailed) time.Duration {
+// timeLeft is how long the last one stays, from the call on.
+func (o *obstacle) timeLeft(c *event.CallFailed) time.Duration {
 	return max(0, o.until.Sub(c.Time))
 }
 
-// ask is what the call asked for.
-func ask(c *event.CallFailed) bind.Request {
+// bindRequest is what the call asked for.
+func bindRequest(c *event.CallFailed) bind.Request {
 	a := bind.Request{Addr: c.Local, Options: c.Options}
 	if c.Process != nil {
 		a.UID = c.Process.UID

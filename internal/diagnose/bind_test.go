@@ -235,7 +235,7 @@ func TestFixes(t *testing.T) {
 func TestSoonestFirst(t *testing.T) {
 	t.Parallel()
 	c := binds(way("TIME_WAIT", until(31*time.Second)), way("LISTEN", has(nginx)), way("FIN_WAIT1", orphans))
-	fixes := texts(diagnose.Fixes(&c))
+	fixes := texts(diagnose.CallAdvice(&c))
 	equal(t, []string{fixes[0][:13], fixes[1][:10], fixes[2][:10], fixes[3][:12]}, []string{"stop nginx/42", "wait 31.0s", "wait until", "SO_REUSEADDR"})
 }
 
@@ -273,7 +273,7 @@ func TestEveryHolderIsToBeStopped(t *testing.T) {
 			Holders: []event.Holder{holder(42), holder(43), holder(42)},
 		}}},
 	}
-	if got := diagnose.Fixes(&c)[0].String(); got != "stop nginx/42 and nginx/43, or take another port" {
+	if got := diagnose.CallAdvice(&c)[0].String(); got != "stop nginx/42 and nginx/43, or take another port" {
 		t.Errorf("%q", got)
 	}
 	if got := diagnose.InTheWay(&c)[0].String(); got != "nginx/42 (and nginx/43) listens on 0.0.0.0:8080" {
@@ -281,7 +281,7 @@ func TestEveryHolderIsToBeStopped(t *testing.T) {
 	}
 	c.Process = &event.Process{PID: 43, Comm: "nginx"}
 	want := []string{"nginx/43 has the port itself: close its own socket first, or do not bind a second one", "stop nginx/42, or take another port"}
-	if got := texts(diagnose.Fixes(&c)[:2]); !slices.Equal(got, want) {
+	if got := texts(diagnose.CallAdvice(&c)[:2]); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 }

@@ -26,13 +26,13 @@ type Engine struct {
 	// transition that nothing is found at must not cost an allocation.
 	fact fact
 
-	looks  map[event.ID]look // at sockets that stay in the state in which they were sampled
-	stocks map[destination]supply
-	// reset has the sockets whose other end, seen as well, sent a RST: the finding is
+	histories map[event.ID]history // at sockets that stay in the state in which they were sampled
+	portsSeen map[destination]portsLook
+	// resetByPeer has the sockets whose other end, seen as well, sent a RST: the finding is
 	// that end's.
-	reset map[event.ID]bool
+	resetByPeer map[event.ID]bool
 
-	groups map[key]*group
+	groups map[groupKey]*group
 	order  []*group // as they came
 }
 
@@ -44,8 +44,8 @@ type settings map[string]int
 func New(t *conn.Tracker) *Engine {
 	return &Engine{
 		tracker: t, settings: make(settings),
-		looks: make(map[event.ID]look), stocks: make(map[destination]supply), reset: make(map[event.ID]bool),
-		groups: make(map[key]*group),
+		histories: make(map[event.ID]history), portsSeen: make(map[destination]portsLook), resetByPeer: make(map[event.ID]bool),
+		groups: make(map[groupKey]*group),
 	}
 }
 
@@ -60,8 +60,8 @@ func (e *Engine) Start(s *event.Start) {
 	}
 }
 
-// of returns the settings of a network namespace: those of others are not known.
-func (e *Engine) of(netns uint32) settings {
+// settingsOf returns the settings of a network namespace: those of others are not known.
+func (e *Engine) settingsOf(netns uint32) settings {
 	if netns != e.netns && e.netns != 0 {
 		return nil
 	}
@@ -73,30 +73,30 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) *event.Finding 
 	if t.Stays() {
 		return nil
 	}
-	before, looked := look{}, false
-	if len(e.looks) > 0 {
-		before, looked = e.looks[t.Socket]
+	before, looked := history{}, false
+	if len(e.histories) > 0 {
+		before, looked = e.histories[t.Socket]
 	}
 	if looked {
-		delete(e.looks, t.Socket)
+		delete(e.histories, t.Socket)
 	}
 	if t.To != tcpstate.Close {
 		return nil
 	}
-	e.passed(t, step.End, before)
-	return e.judge(&e.fact)
+	e.takeTransition(t, step.End, before)
+	return e.applyRules(&e.fact)
 }
 
 // Forget drops what is known of a socket that is followed no longer.
 func (e *Engine) Forget(id event.ID) {
-	delete(e.looks, id)
-	delete(e.reset, id)
+	delete(e.histories, id)
+	delete(e.resetByPeer, id)
 }
 
 // CallFailed returns what is found at a call that failed, or nil.
 func (e *Engine) CallFailed(c *event.CallFailed) *event.Finding {
-	e.called(c)
-	return e.judge(&e.fact)
+	e.takeFailedCall(c)
+	return e.applyRules(&e.fact)
 }
 
 // Sample returns what is found at a sample, or nil. The sample of a socket without a name
@@ -104,21 +104,21 @@ func (e *Engine) CallFailed(c *event.CallFailed) *event.Finding {
 func (e *Engine) Sample(s *event.Sample) *event.Finding {
 	switch {
 	case s.Socket != nil && s.Socket.Socket != 0:
-		e.seen(s)
+		e.takeSocketSample(s)
 	case s.Ports != nil:
-		e.counted(s)
+		e.takePortSample(s)
 	default:
 		return nil
 	}
-	return e.judge(&e.fact)
+	return e.applyRules(&e.fact)
 }
 
 // Stop returns the groups that grew since they were told.
 func (e *Engine) Stop(at event.Time) []event.Finding {
 	var found []event.Finding
 	for _, g := range e.order {
-		if g.count > g.told {
-			found = append(found, *g.tell(at))
+		if g.count > g.reported {
+			found = append(found, *g.report(at))
 		}
 	}
 	return found
@@ -138,7 +138,7 @@ func (e *Engine) Findings() []event.Finding {
 func (e *Engine) Found(words ...string) bool {
 	for _, g := range e.order {
 		for _, word := range words {
-			if g.rule.named(word) {
+			if g.rule.matches(word) {
 				return true
 			}
 		}
@@ -146,11 +146,11 @@ func (e *Engine) Found(words ...string) bool {
 	return false
 }
 
-// judge finds the first rule of the table that holds.
-func (e *Engine) judge(f *fact) *event.Finding {
+// applyRules finds the first rule of the table that holds.
+func (e *Engine) applyRules(f *fact) *event.Finding {
 	for _, r := range rules {
-		if r.of&f.of != 0 && r.when(f) {
-			return e.add(r, f)
+		if r.kinds&f.kind != 0 && r.holds(f) {
+			return e.addFinding(r, f)
 		}
 	}
 	return nil

@@ -1,7 +1,7 @@
 package diagnose
 
 // Kept is the number of entries that the engine keeps of sockets.
-func (e *Engine) Kept() int { return len(e.looks) + len(e.reset) }
+func (e *Engine) Kept() int { return len(e.histories) + len(e.resetByPeer) }
 
 // Retries is how long so many retransmissions take.
-var Retries = retriesTake
+var Retries = retriesDuration

@@ -10,17 +10,17 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Fixes says what helps against a call for a port that failed, what helps soonest first.
+// CallAdvice says what helps against a call for a port that failed, what helps soonest first.
 // What an option would change is asked of the kernel's rule, over the sockets that are in
 // the way.
-func Fixes(c *event.CallFailed) []event.Message {
+func CallAdvice(c *event.CallFailed) []event.Message {
 	switch {
-	case noPort(c):
-		return portFixes(c.Ports, c.Call)
+	case lacksPort(c):
+		return portAdvice(c.Ports, c.Call)
 	case c.Call == event.CallConnect:
-		return connectFixes(c)
+		return connectAdvice(c)
 	case c.Error == event.EADDRINUSE:
-		return inUseFixes(c)
+		return inUseAdvice(c)
 	case c.Error == event.EACCES:
 		return []event.Message{
 			event.Say("a port below net.ipv4.ip_unprivileged_port_start (1024 unless set) needs CAP_NET_BIND_SERVICE: give it to the program (setcap cap_net_bind_service=ep, AmbientCapabilities= of its unit), or lower the setting to {port}", c.Local.Port()),
@@ -43,9 +43,9 @@ func Fixes(c *event.CallFailed) []event.Message {
 
 // option is one that a new socket may set.
 type option struct {
-	name  event.Literal
-	of    func(*event.Options) *bool
-	helps event.Message // said where it does
+	name   event.Literal
+	field  func(*event.Options) *bool
+	advice event.Message // said where it does
 }
 
 var reuseaddr = option{
@@ -53,7 +53,7 @@ var reuseaddr = option{
 	event.Say("set SO_REUSEADDR on the new socket before bind(): with it the same call succeeds now"),
 }
 
-var options = []option{
+var newSocketOptions = []option{
 	reuseaddr,
 	{
 		"IPV6_V6ONLY", func(o *event.Options) *bool { return &o.V6Only },
@@ -65,21 +65,21 @@ var options = []option{
 	},
 }
 
-// verdict is what the kernel's rule says to a bind().
-type verdict uint8
+// optionVerdict is what the kernel's rule says to a bind().
+type optionVerdict uint8
 
 const (
-	refuses verdict = iota
-	mayPass         // it depends on options that were not seen
+	refuses optionVerdict = iota
+	mayPass               // it depends on options that were not seen
 	passes
 )
 
-// would asks the kernel's rule about a bind() with one more option, over some of the
+// tryOption asks the kernel's rule about a bind() with one more option, over some of the
 // sockets in the way.
-func would(c *event.CallFailed, o option, among func(*event.Socket) bool) verdict {
-	a := ask(c)
-	set := o.of(&a.Options)
-	if *set || !o.fits(c) {
+func tryOption(c *event.CallFailed, o option, among func(*event.Socket) bool) optionVerdict {
+	a := bindRequest(c)
+	set := o.field(&a.Options)
+	if *set || !o.appliesTo(c) {
 		return refuses
 	}
 	*set = true
@@ -98,9 +98,9 @@ func would(c *event.CallFailed, o option, among func(*event.Socket) bool) verdic
 	return passes
 }
 
-// fits reports whether the option is one for the asking socket. SO_REUSEPORT goes by the
+// appliesTo reports whether the option is one for the asking socket. SO_REUSEPORT goes by the
 // user: whose it is must be known.
-func (o *option) fits(c *event.CallFailed) bool {
+func (o *option) appliesTo(c *event.CallFailed) bool {
 	switch o.name {
 	case "IPV6_V6ONLY":
 		return c.Options.IPv6
@@ -110,12 +110,12 @@ func (o *option) fits(c *event.CallFailed) bool {
 	return true
 }
 
-func every(*event.Socket) bool { return true }
+func anySocket(*event.Socket) bool { return true }
 
-func leftBehind(s *event.Socket) bool { return s.State != tcpstate.Listen }
+func isNotListening(s *event.Socket) bool { return s.State != tcpstate.Listen }
 
-// inUseFixes is about EADDRINUSE.
-func inUseFixes(c *event.CallFailed) []event.Message {
+// inUseAdvice is about EADDRINUSE.
+func inUseAdvice(c *event.CallFailed) []event.Message {
 	if c.NotLooked {
 		return []event.Message{event.Say("see what has the port: tcptrace why {port}", c.Local.Port())}
 	}
@@ -123,35 +123,35 @@ func inUseFixes(c *event.CallFailed) []event.Message {
 		return []event.Message{event.Say("try again: nothing that keeps the port was found a moment later")}
 	}
 	var fixes []event.Message
-	for _, o := range options {
-		switch would(c, o, every) {
+	for _, o := range newSocketOptions {
+		switch tryOption(c, o, anySocket) {
 		case passes:
-			fixes = append(fixes, o.helps)
+			fixes = append(fixes, o.advice)
 		case mayPass:
 			fixes = append(fixes, event.Say("set {option} on the new socket before bind(): it may succeed then; the options of what is in the way are not all known", o.name))
 		}
 	}
-	fixes = append(fixes, stopFixes(c)...)
-	fixes = append(fixes, waitFixes(c)...)
-	return append(fixes, reuseFixes(c)...)
+	fixes = append(fixes, stopAdvice(c)...)
+	fixes = append(fixes, waitAdvice(c)...)
+	return append(fixes, reuseAdvice(c)...)
 }
 
-// stopFixes is about sockets that a process has.
-func stopFixes(c *event.CallFailed) []event.Message {
+// stopAdvice is about sockets that a process has.
+func stopAdvice(c *event.CallFailed) []event.Message {
 	var fixes []event.Message
 	var others []*event.Process
 	own := false
-	for _, o := range obstacles(c) {
-		if o.manner > outgoing {
+	for _, o := range findObstacles(c) {
+		if o.kind > outgoing {
 			continue
 		}
-		own = own || o.hasIt(c.Process)
+		own = own || o.isHeldBy(c.Process)
 		for _, p := range o.processes() {
-			if (c.Process == nil || !isSame(p, c.Process)) && !isAmong(others, p) {
+			if (c.Process == nil || !isSameProcess(p, c.Process)) && !containsProcess(others, p) {
 				others = append(others, p)
 			}
 		}
-		if o.manner == outgoing {
+		if o.kind == outgoing {
 			fixes = append(fixes, event.Say("keep the kernel from choosing the port for outgoing connections: net.ipv4.ip_local_reserved_ports={port}", c.Local.Port()))
 		}
 	}
@@ -164,32 +164,32 @@ func stopFixes(c *event.CallFailed) []event.Message {
 	return fixes
 }
 
-// waitFixes is about sockets that no process has.
-func waitFixes(c *event.CallFailed) []event.Message {
+// waitAdvice is about sockets that no process has.
+func waitAdvice(c *event.CallFailed) []event.Message {
 	var fixes []event.Message
-	if timed := endNow(c, finWait2, timeWait); timed != "" {
-		fixes = append(fixes, waitFix(c, timed))
+	if timed := endCommand(c, inFinWait2, inTimeWait); timed != "" {
+		fixes = append(fixes, timewaitAdvice(c, timed))
 	}
-	if untimed := endNow(c, orphan); untimed != "" {
+	if untimed := endCommand(c, orphaned); untimed != "" {
 		fixes = append(fixes, event.Say("wait until the peers acknowledge the FIN, or the kernel gives up (net.ipv4.tcp_orphan_retries); or reset them at once, as root: {command}", untimed))
 	}
 	return fixes
 }
 
-// waitFix is about timewait sockets. FIN_WAIT2 may last longer than its timer.
-func waitFix(c *event.CallFailed, command event.Literal) event.Message {
-	wait := event.Wait(lastEnd(c).Sub(c.Time))
-	if slices.ContainsFunc(obstacles(c), func(o *obstacle) bool { return o.manner == finWait2 }) {
+// timewaitAdvice is about timewait sockets. FIN_WAIT2 may last longer than its timer.
+func timewaitAdvice(c *event.CallFailed, command event.Literal) event.Message {
+	wait := event.Wait(lastTimewaitEnd(c).Sub(c.Time))
+	if slices.ContainsFunc(findObstacles(c), func(o *obstacle) bool { return o.kind == inFinWait2 }) {
 		return event.Say("wait[ {time}], or longer, if a peer closes in the meantime: then TIME_WAIT begins; or end them at once, as root: {command}", wait, command)
 	}
 	return event.Say("wait[ {time}]; or end them at once, as root: {command}", wait, command)
 }
 
-// lastEnd is when the last of the timewait sockets ends, or 0.
-func lastEnd(c *event.CallFailed) event.Time {
+// lastTimewaitEnd is when the last of the timewait sockets ends, or 0.
+func lastTimewaitEnd(c *event.CallFailed) event.Time {
 	var last event.Time
-	for _, o := range obstacles(c) {
-		if o.manner != finWait2 && o.manner != timeWait {
+	for _, o := range findObstacles(c) {
+		if o.kind != inFinWait2 && o.kind != inTimeWait {
 			continue
 		}
 		if o.until == 0 {
@@ -206,13 +206,13 @@ var stateFilters = map[tcpstate.State]string{
 	tcpstate.TimeWait: " state time-wait", tcpstate.LastAck: " state last-ack", tcpstate.Closing: " state closing",
 }
 
-// endNow is the command that ends the sockets of some manners (tcp_abort() in
+// endCommand is the command that ends the sockets of some manners (tcp_abort() in
 // net/ipv4/tcp.c), or "" if there are none.
-func endNow(c *event.CallFailed, manners ...manner) event.Literal {
+func endCommand(c *event.CallFailed, manners ...holdKind) event.Literal {
 	filters := ""
 	for i := range c.Holders {
 		h := &c.Holders[i]
-		if filter := stateFilters[h.State]; slices.Contains(manners, mannerOf(&h.Socket)) && !strings.Contains(filters, filter) {
+		if filter := stateFilters[h.State]; slices.Contains(manners, holdKindOf(&h.Socket)) && !strings.Contains(filters, filter) {
 			filters += filter
 		}
 	}
@@ -222,8 +222,8 @@ func endNow(c *event.CallFailed, manners ...manner) event.Literal {
 	return event.Literal(fmt.Sprintf("ss -tK%s sport = :%d", filters, c.Local.Port()))
 }
 
-// reuseFixes is about SO_REUSEADDR, of which most believe that the new socket's is enough.
-func reuseFixes(c *event.CallFailed) []event.Message {
+// reuseAdvice is about SO_REUSEADDR, of which most believe that the new socket's is enough.
+func reuseAdvice(c *event.CallFailed) []event.Message {
 	lacking, listening := false, false
 	for i := range c.Holders {
 		h := &c.Holders[i]
@@ -235,14 +235,14 @@ func reuseFixes(c *event.CallFailed) []event.Message {
 		return []event.Message{event.Say("SO_REUSEADDR is set on the new socket, and does not help: the old ones were made without it, and Linux wants it on both; a server that sets it before each bind() is not kept out of its port again")}
 	case lacking:
 		return []event.Message{event.Say("SO_REUSEADDR on the new socket alone does not help: the old ones were made without it, and Linux wants it on both; set it before each bind() from now on, then the next start is not kept out")}
-	case listening && would(c, reuseaddr, leftBehind) == passes:
+	case listening && tryOption(c, reuseaddr, isNotListening) == passes:
 		return []event.Message{event.Say("set SO_REUSEADDR on the new socket as well: it then passes over the connections that the listener leaves behind")}
 	}
 	return nil
 }
 
-// connectFixes is about a connect() that got no local address or port.
-func connectFixes(c *event.CallFailed) []event.Message {
+// connectAdvice is about a connect() that got no local address or port.
+func connectAdvice(c *event.CallFailed) []event.Message {
 	if sameTuple(c) {
 		return []event.Message{
 			event.Say("do not bind the socket to a port before connect(), or close the other connection first: the four-tuple is taken, in TIME_WAIT as well"),
@@ -255,8 +255,8 @@ func connectFixes(c *event.CallFailed) []event.Message {
 	}
 }
 
-// portFixes is about a lack of local ports.
-func portFixes(p *event.PortStock, asks event.Call) []event.Message {
+// portAdvice is about a lack of local ports.
+func portAdvice(p *event.PortStock, asks event.Call) []event.Message {
 	var fixes []event.Message
 	now := event.Literal("")
 	if p != nil {
@@ -266,7 +266,7 @@ func portFixes(p *event.PortStock, asks event.Call) []event.Message {
 		fixes = append(fixes, event.Say("set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second; 2, the default, allows it on loopback only"))
 	}
 	fixes = append(fixes, event.Say("widen net.ipv4.ip_local_port_range[ ({range})]", now))
-	if p != nil && !gone(p) && !low(p) {
+	if p != nil && !isUsedUp(p) && !isLow(p) {
 		fixes = append(fixes, event.Say("see whether the socket may choose from few ports only (IP_LOCAL_PORT_RANGE), or many processes ask at once"))
 	}
 	if p != nil && p.ByState[tcpstate.CloseWait] > 0 {

@@ -13,59 +13,59 @@ const (
 	groupsKept = 1000
 	// socketsNamed is how many sockets a finding has as examples.
 	socketsNamed = 8
-	// tellAgain is how much a group must grow to be told again.
-	tellAgain = 10
+	// reportAgain is how much a group must grow to be told again.
+	reportAgain = 10
 )
 
-// key is what makes findings one group. Which of it counts is the rule's to say.
-type key struct {
-	code   event.Code
-	netns  uint32
-	pid    uint32
-	place  place
-	reason string
-	error  event.Errno
-	rest   bool // all of a code, beyond the groups that are kept
+// groupKey is what makes findings one group. Which of it counts is the rule's to say.
+type groupKey struct {
+	code     event.Code
+	netns    uint32
+	pid      uint32
+	location location
+	reason   string
+	error    event.Errno
+	rest     bool // all of a code, beyond the groups that are kept
 }
 
-// place is where something happened, as its user knows it: a port of this machine's, or
+// location is where something happened, as its user knows it: a port of this machine's, or
 // an address elsewhere. Where neither side is known to be the server, it is the other
 // host.
-type place struct {
+type location struct {
 	word string
 	addr netip.AddrPort
 }
 
-func (f *fact) place() place {
+func (f *fact) location() location {
 	switch f.role {
 	case event.Server:
-		return place{word: "of", addr: netip.AddrPortFrom(netip.Addr{}, f.local.Port())}
+		return location{word: "of", addr: netip.AddrPortFrom(netip.Addr{}, f.local.Port())}
 	case event.Client:
-		return place{word: "to", addr: f.remote}
+		return location{word: "to", addr: f.remote}
 	}
-	return place{word: "with", addr: netip.AddrPortFrom(f.remote.Addr(), 0)}
+	return location{word: "with", addr: netip.AddrPortFrom(f.remote.Addr(), 0)}
 }
 
 // The ways to name a group.
-func byPlace(f *fact) key       { return key{place: f.place()} }
-func byReason(f *fact) key      { return key{place: f.place(), reason: f.reason} }
-func byDestination(f *fact) key { return key{place: place{word: "to", addr: f.remote}} }
-func byAddress(f *fact) key     { return key{place: place{addr: f.local}} }
-func byNetns(*fact) key         { return key{} }
+func byLocation(f *fact) groupKey    { return groupKey{location: f.location()} }
+func byReason(f *fact) groupKey      { return groupKey{location: f.location(), reason: f.reason} }
+func byDestination(f *fact) groupKey { return groupKey{location: location{word: "to", addr: f.remote}} }
+func byAddress(f *fact) groupKey     { return groupKey{location: location{addr: f.local}} }
+func byNetns(*fact) groupKey         { return groupKey{} }
 
 // byState parts what happened to open connections from what happened to closing ones.
-func byState(f *fact) key { return key{place: f.place(), reason: f.state.String()} }
+func byState(f *fact) groupKey { return groupKey{location: f.location(), reason: f.state.String()} }
 
-func byCall(f *fact) key {
-	k := key{place: place{addr: f.local}, reason: string(f.call.Call), error: f.error}
+func byCall(f *fact) groupKey {
+	k := groupKey{location: location{addr: f.local}, reason: string(f.call.Call), error: f.error}
 	if f.call.Call == event.CallConnect {
-		k.place.addr = f.remote
+		k.location.addr = f.remote
 	}
 	return k
 }
 
-func byProcess(f *fact) key {
-	k := byPlace(f)
+func byProcess(f *fact) groupKey {
+	k := byLocation(f)
 	if f.process != nil {
 		k.pid = f.process.PID
 	}
@@ -74,40 +74,40 @@ func byProcess(f *fact) key {
 
 // group is what was found in one place.
 type group struct {
-	rule        *rule
-	fact        fact // that the words are about
-	rest        bool
-	first, last event.Time
-	count, told int
-	others      bool // not only the fact's process had a part in it
-	sockets     []event.ID
+	rule            *rule
+	fact            fact // that the words are about
+	rest            bool
+	first, last     event.Time
+	count, reported int
+	otherProcesses  bool // not only the fact's process had a part in it
+	sockets         []event.ID
 }
 
-// add takes what a rule found, and returns the finding if it is to be told.
-func (e *Engine) add(r *rule, f *fact) *event.Finding {
-	if f.of == socket {
-		seen := e.looks[f.socket]
-		seen.finding = r
-		e.looks[f.socket] = seen
+// addFinding takes what a rule found, and returns the finding if it is to be told.
+func (e *Engine) addFinding(r *rule, f *fact) *event.Finding {
+	if f.kind == socketSample {
+		seen := e.histories[f.socket]
+		seen.countedBy = r
+		e.histories[f.socket] = seen
 	}
-	g := e.group(r, f)
-	g.take(f)
-	if g.told == 0 || g.count >= g.told*tellAgain {
-		return g.tell(f.at)
+	g := e.groupOf(r, f)
+	g.addFact(f)
+	if g.reported == 0 || g.count >= g.reported*reportAgain {
+		return g.report(f.at)
 	}
 	return nil
 }
 
-// group returns the group that a fact belongs to.
-func (e *Engine) group(r *rule, f *fact) *group {
-	k := r.key(f)
+// groupOf returns the group that a fact belongs to.
+func (e *Engine) groupOf(r *rule, f *fact) *group {
+	k := r.groupKey(f)
 	k.code, k.netns = r.code, f.netns
 	if g := e.groups[k]; g != nil {
 		return g
 	}
 	rest := len(e.order) >= groupsKept
 	if rest {
-		k = key{code: r.code, rest: true}
+		k = groupKey{code: r.code, rest: true}
 		if g := e.groups[k]; g != nil {
 			return g
 		}
@@ -118,48 +118,48 @@ func (e *Engine) group(r *rule, f *fact) *group {
 	return g
 }
 
-// count is how many things a fact tells of. What stays as it was is counted once.
-func (r *rule) count(f *fact) int {
+// countOf is how many things a fact tells of. What stays as it was is counted once.
+func (r *rule) countOf(f *fact) int {
 	switch {
-	case r.many != nil:
-		return r.many(f)
-	case f.before.finding == r:
+	case r.occurrences != nil:
+		return r.occurrences(f)
+	case f.history.countedBy == r:
 		return 0
 	}
 	return 1
 }
 
-// take adds a fact to the group. Words are about the oldest socket, as the worst of them,
+// addFact adds a fact to the group. Words are about the oldest socket, as the worst of them,
 // or the latest call, as what is in its way changes.
-func (g *group) take(f *fact) {
+func (g *group) addFact(f *fact) {
 	// At least 1: what was counted may by now be known to be in another place.
-	g.count = max(g.count+g.rule.count(f), 1)
+	g.count = max(g.count+g.rule.countOf(f), 1)
 	g.last = f.at
 	if g.fact.process != nil && f.process != nil && g.fact.process.PID != f.process.PID {
-		g.others = true
+		g.otherProcesses = true
 	}
 	blind := f.call != nil && f.call.NotLooked // it tells less than the call before
-	if g.fact.of == 0 || f.age > g.fact.age || f.of&(call|stock) != 0 && !blind {
+	if g.fact.kind == 0 || f.age > g.fact.age || f.kind&(failedCall|portSample) != 0 && !blind {
 		g.fact = *f
-		g.fact.keep()
+		g.fact.cloneRecords()
 	}
-	g.example(f.socket)
+	g.addExample(f.socket)
 	if f.call != nil {
 		for i := range f.call.Holders {
-			g.example(f.call.Holders[i].Socket.Socket)
+			g.addExample(f.call.Holders[i].Socket.Socket)
 		}
 	}
 }
 
-// example names a socket, if there is room.
-func (g *group) example(id event.ID) {
+// addExample names a socket, if there is room.
+func (g *group) addExample(id event.ID) {
 	if id != 0 && len(g.sockets) < socketsNamed && !slices.Contains(g.sockets, id) {
 		g.sockets = append(g.sockets, id)
 	}
 }
 
-func (g *group) tell(at event.Time) *event.Finding {
-	g.told = g.count
+func (g *group) report(at event.Time) *event.Finding {
+	g.reported = g.count
 	return g.finding(at)
 }
 

@@ -38,19 +38,19 @@ func Due(s tcpstate.State) time.Duration {
 // closeWaitHeld is a socket whose process does not close it: the peer's FIN came, and
 // CLOSE_WAIT has no timer (RFC 9293 section 3.6).
 var closeWaitHeld = &rule{
-	code: "close_wait_held", severity: event.Warning, of: socket, key: byProcess,
-	when: func(f *fact) bool { return f.state == tcpstate.CloseWait && f.age >= CloseWaitHeld },
+	code: "close_wait_held", severity: event.Warning, kinds: socketSample, groupKey: byProcess,
+	holds: func(f *fact) bool { return f.state == tcpstate.CloseWait && f.age >= CloseWaitHeld },
 	summary: func(g *group) event.Message {
-		f, stayed := &g.fact, g.stayed()
+		f, stayed := &g.fact, g.stayedPhrase()
 		switch {
 		case f.sample.Waits && g.count > 1:
 			return event.Say("{stayed}: the peers closed, no process has accepted them", stayed)
 		case f.sample.Waits:
-			return event.Say("{stayed}: the peer closed, no process has accepted it[, {bytes} unread]", stayed, f.unread())
+			return event.Say("{stayed}: the peer closed, no process has accepted it[, {bytes} unread]", stayed, f.unreadPhrase())
 		case g.count > 1:
-			return event.Say("{stayed}: the peers closed, {process} did not", stayed, or(g.who(), thisSide))
+			return event.Say("{stayed}: the peers closed, {process} did not", stayed, firstKnown(g.processPhrase(), thisSide))
 		}
-		return event.Say("{stayed}: the peer closed, {process}[ ({descriptors})] did not[, {bytes} unread]", stayed, or(g.who(), thisSide), f.fds(), f.unread())
+		return event.Say("{stayed}: the peer closed, {process}[ ({descriptors})] did not[, {bytes} unread]", stayed, firstKnown(g.processPhrase(), thisSide), f.descriptorsPhrase(), f.unreadPhrase())
 	},
 	advice: func(g *group) []event.Message {
 		f := &g.fact
@@ -59,13 +59,13 @@ var closeWaitHeld = &rule{
 		}
 		advice := []event.Message{
 			event.Say("close the socket once read() returns 0: the peer has closed, and no timer and no sysctl will close this side"),
-			event.Say("to be rid of it now, stop {process}", or(g.who(), event.Say("the process that has it open"))),
+			event.Say("to be rid of it now, stop {process}", firstKnown(g.processPhrase(), event.Say("the process that has it open"))),
 		}
-		if n := f.holders(); n > 1 {
+		if n := f.countHolders(); n > 1 {
 			advice = append(advice, event.Say("{n} processes have it open: the FIN leaves when the last one closes; open sockets with SOCK_CLOEXEC, or close them in the child after fork()", n))
 		}
 		if n := f.sample.Counters.Unread; n > 0 {
-			advice = append(advice, event.Say("{bytes} of the peer's have not even been read: the process waits for something else, or has lost track of the socket", bytes(n)))
+			advice = append(advice, event.Say("{bytes} of the peer's have not even been read: the process waits for something else, or has lost track of the socket", bytesPhrase(n)))
 		}
 		return advice
 	},
@@ -74,15 +74,15 @@ var closeWaitHeld = &rule{
 // finWait2Held is a half-closed socket that its process keeps. The timer of
 // net.ipv4.tcp_fin_timeout is for sockets without a process (tcp_close in net/ipv4/tcp.c).
 var finWait2Held = &rule{
-	code: "fin_wait2_held", severity: event.Warning, of: socket, key: byProcess,
-	when: func(f *fact) bool {
+	code: "fin_wait2_held", severity: event.Warning, kinds: socketSample, groupKey: byProcess,
+	holds: func(f *fact) bool {
 		return f.state == tcpstate.FinWait2 && !f.sample.Orphan && !f.sample.Timewait && f.age >= FinWait2Held
 	},
 	summary: func(g *group) event.Message {
 		return event.SayCount(g.count,
 			"{stayed}: {process} shut down its side and keeps it open, the peer[ ({peer})] has not closed",
 			"{stayed}: {process} shut down its side and keeps them open, the peers have not closed",
-			g.stayed(), or(g.who(), aProcess), peerIn(&g.fact))
+			g.stayedPhrase(), firstKnown(g.processPhrase(), aProcess), peerPhrase(&g.fact))
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
@@ -95,13 +95,13 @@ var finWait2Held = &rule{
 // finWait2Expired is a socket without a process whose peer did not close before
 // net.ipv4.tcp_fin_timeout was over.
 var finWait2Expired = &rule{
-	code: "fin_wait2_expired", severity: event.Info, of: closing, key: byPlace,
-	when: func(f *fact) bool { return f.state == tcpstate.FinWait2 && f.cause == event.CauseTimeout },
+	code: "fin_wait2_expired", severity: event.Info, kinds: closeRecord, groupKey: byLocation,
+	holds: func(f *fact) bool { return f.state == tcpstate.FinWait2 && f.cause == event.CauseTimeout },
 	summary: func(g *group) event.Message {
 		return event.SayCount(g.count,
 			"{connection} waited[ {time}] in FIN_WAIT2 for the peer's FIN, which did not come[: it is {peer}]",
 			"{connections} waited in FIN_WAIT2 for the peer's FIN, which did not come",
-			g.connections(), g.fact.age, peerIn(&g.fact))
+			g.connectionsPhrase(), g.fact.age, peerPhrase(&g.fact))
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
@@ -110,21 +110,21 @@ var finWait2Expired = &rule{
 	},
 }
 
-// fds are the file descriptors by which the first process has the socket open, or nil.
-func (f *fact) fds() any {
+// descriptorsPhrase are the file descriptors by which the first process has the socket open, or nil.
+func (f *fact) descriptorsPhrase() any {
 	if len(f.sample.Holders) == 0 {
 		return nil
 	}
 	fd := event.Literal(strconv.Itoa(f.sample.Holders[0].FD))
-	more := f.holders() - 1
+	more := f.countHolders() - 1
 	if more == 0 {
 		return event.Say("fd {fd}", fd)
 	}
 	return event.SayCount(more, "fd {fd}, and {n} other with it open", "fd {fd}, and {n} others with it open", fd, more)
 }
 
-// holders counts the processes that have the socket open.
-func (f *fact) holders() int {
+// countHolders counts the processes that have the socket open.
+func (f *fact) countHolders() int {
 	pids := make(map[uint32]bool)
 	for i := range f.sample.Holders {
 		pids[f.sample.Holders[i].PID] = true
@@ -132,19 +132,19 @@ func (f *fact) holders() int {
 	return len(pids)
 }
 
-// unread is how much of the peer's data no process has read, or nil.
-func (f *fact) unread() any {
+// unreadPhrase is how much of the peer's data no process has read, or nil.
+func (f *fact) unreadPhrase() any {
 	n := f.sample.Counters.Unread
 	if n == 0 {
 		return nil
 	}
-	return bytes(n)
+	return bytesPhrase(n)
 }
 
-func bytes(n uint32) event.Message { return event.Count(int(n), "{n} byte", "{n} bytes") }
+func bytesPhrase(n uint32) event.Message { return event.Count(int(n), "{n} byte", "{n} bytes") }
 
-// peerIn is the state of the other end and its process, where it was seen on this machine, or nil.
-func peerIn(f *fact) any {
+// peerPhrase is the state of the other end and its process, where it was seen on this machine, or nil.
+func peerPhrase(f *fact) any {
 	p := f.peer
 	if p == nil || p.State == tcpstate.Close {
 		return nil

@@ -8,27 +8,27 @@ import (
 // listenOverflow is a listener that has no room for connections: its accept queue is full
 // (sk_acceptq_is_full() in include/net/sock.h), or it has dropped SYNs or ACKs.
 var listenOverflow = &rule{
-	code: "listen_overflow", severity: event.Error, of: socket,
-	key:  byAddress,
-	when: func(f *fact) bool { return f.state == tcpstate.Listen && (f.lost > 0 || queueFull(f.sample)) },
-	many: func(f *fact) int {
-		if f.lost == 0 && f.before.full {
+	code: "listen_overflow", severity: event.Error, kinds: socketSample,
+	groupKey: byAddress,
+	holds:    func(f *fact) bool { return f.state == tcpstate.Listen && (f.newDrops > 0 || queueFull(f.sample)) },
+	occurrences: func(f *fact) int {
+		if f.newDrops == 0 && f.history.queueWasFull {
 			return 0
 		}
-		return max(1, int(f.lost))
+		return max(1, int(f.newDrops))
 	},
 	summary: func(g *group) event.Message {
 		f, c := &g.fact, &g.fact.sample.Counters
 		waiting := event.Count(int(c.Backlog), "{n} connection waits for accept()", "{n} connections wait for accept()")
-		if f.dropped == 0 {
-			return event.Say("{listener}[ of {process}] has no room for connections: {waiting}, {limit} may", f.local, g.who(), waiting, int(c.BacklogMax))
+		if f.drops == 0 {
+			return event.Say("{listener}[ of {process}] has no room for connections: {waiting}, {limit} may", f.local, g.processPhrase(), waiting, int(c.BacklogMax))
 		}
 		return event.Say("{listener}[ of {process}] had no room for {segments} in {time}: {waiting}, {limit} may",
-			f.local, g.who(), event.Count(int(f.dropped), "{n} segment", "{n} segments"), f.since, waiting, int(c.BacklogMax))
+			f.local, g.processPhrase(), event.Count(int(f.drops), "{n} segment", "{n} segments"), f.dropsWithin, waiting, int(c.BacklogMax))
 	},
 	advice: func(g *group) []event.Message {
 		return []event.Message{
-			event.Say("let {process} call accept() more often: it is busy, or blocked, or out of file descriptors; more processes can share the port by SO_REUSEPORT", or(g.who(), event.Say("the process"))),
+			event.Say("let {process} call accept() more often: it is busy, or blocked, or out of file descriptors; more processes can share the port by SO_REUSEPORT", firstKnown(g.processPhrase(), event.Say("the process"))),
 			event.Say("for short bursts, raise the backlog of listen(), and net.core.somaxconn, which limits it; the process must call listen() again"),
 			event.Say("see TcpExtListenOverflows and TcpExtListenDrops in nstat for the whole network namespace; clients see a connect() that takes 1, 3 or 7 s, or times out"),
 		}

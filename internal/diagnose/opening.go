@@ -15,22 +15,22 @@ const synPatience = time.Second
 // synUnanswered is a SYN without an answer: the kernel gave up (net.ipv4.tcp_syn_retries),
 // or the process did, or they still wait.
 var synUnanswered = &rule{
-	code: "syn_unanswered", severity: event.Error, of: closing | socket, key: byDestination,
-	when: func(f *fact) bool {
+	code: "syn_unanswered", severity: event.Error, kinds: closeRecord | socketSample, groupKey: byDestination,
+	holds: func(f *fact) bool {
 		switch {
 		case f.state != tcpstate.SynSent:
 			return false
-		case f.of == socket:
+		case f.kind == socketSample:
 			return f.sample.Counters.Timeouts > 0
 		}
 		return f.cause == event.CauseTimeout || f.cause == event.CauseAbandoned && f.age >= synPatience
 	},
 	summary: func(g *group) event.Message {
 		if g.count == 1 {
-			return event.Say("{peer} did not answer the SYN[ of {process}][ for {time}]", g.fact.remote, g.who(), g.fact.age)
+			return event.Say("{peer} did not answer the SYN[ of {process}][ for {time}]", g.fact.remote, g.processPhrase(), g.fact.age)
 		}
 		return event.Say("{peer} did not answer the SYNs of {n} connections[ of {process}][ within {time}][, the longest for {longest}]",
-			g.fact.remote, g.count, g.who(), g.within(), g.fact.age)
+			g.fact.remote, g.count, g.processPhrase(), g.span(), g.fact.age)
 	},
 	advice: func(g *group) []event.Message {
 		return []event.Message{
@@ -43,15 +43,15 @@ var synUnanswered = &rule{
 // refused is a connection that the destination refused: by a RST to the SYN (RFC 9293
 // section 3.10.7.1), or by ICMP.
 var refused = &rule{
-	code: "refused", severity: event.Error, of: closing, key: byDestination,
-	when: func(f *fact) bool {
+	code: "refused", severity: event.Error, kinds: closeRecord, groupKey: byDestination,
+	holds: func(f *fact) bool {
 		return f.state == tcpstate.SynSent && (f.cause == event.CauseResetReceived || f.error == event.ECONNREFUSED)
 	},
 	summary: func(g *group) event.Message {
 		if g.count == 1 {
-			return event.Say("{peer} refused a connection[ of {process}]", g.fact.remote, g.who())
+			return event.Say("{peer} refused a connection[ of {process}]", g.fact.remote, g.processPhrase())
 		}
-		return event.Say("{peer} refused {n} connections[ of {process}][ within {time}]", g.fact.remote, g.count, g.who(), g.within())
+		return event.Say("{peer} refused {n} connections[ of {process}][ within {time}]", g.fact.remote, g.count, g.processPhrase(), g.span())
 	},
 	advice: func(g *group) []event.Message {
 		return []event.Message{
@@ -63,8 +63,8 @@ var refused = &rule{
 
 // unreachable is a SYN that a router, or the missing answer to ARP, said cannot arrive.
 var unreachable = &rule{
-	code: "unreachable", severity: event.Error, of: closing, key: byDestination,
-	when: func(f *fact) bool {
+	code: "unreachable", severity: event.Error, kinds: closeRecord, groupKey: byDestination,
+	holds: func(f *fact) bool {
 		if f.state != tcpstate.SynSent {
 			return false
 		}
@@ -75,7 +75,7 @@ var unreachable = &rule{
 		return false
 	},
 	summary: func(g *group) event.Message {
-		return event.Say("{peer} could not be reached[ by {process}][ {times}] ({error})", g.fact.remote, g.who(), g.times(), g.fact.error)
+		return event.Say("{peer} could not be reached[ by {process}][ {times}] ({error})", g.fact.remote, g.processPhrase(), g.timesPhrase(), g.fact.error)
 	},
 	advice: func(g *group) []event.Message {
 		return []event.Message{event.Say("see ip route get {host}: no route leads there, or the last hop finds no such host, or a firewall answers so", g.fact.remote.Addr())}

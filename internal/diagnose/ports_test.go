@@ -200,7 +200,7 @@ func TestPortFixes(t *testing.T) {
 // checkFixes looks for words in what Fixes says.
 func checkFixes(t *testing.T, name string, c *event.CallFailed, has, lacks []string) {
 	t.Helper()
-	fixes := strings.Join(texts(diagnose.Fixes(c)), "\n")
+	fixes := strings.Join(texts(diagnose.CallAdvice(c)), "\n")
 	for _, word := range has {
 		if !strings.Contains(fixes, word) {
 			t.Errorf("%s: not said: %q, but\n%s", name, word, fixes)

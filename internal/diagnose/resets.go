@@ -20,8 +20,8 @@ const (
 // closed (inet_csk_listen_stop() in net/ipv4/inet_connection_sock.c). No process had the
 // socket, and so none made the RST.
 var resetUnaccepted = &rule{
-	code: "reset_unaccepted", severity: event.Warning, of: closing, key: byPlace,
-	when: func(f *fact) bool {
+	code: "reset_unaccepted", severity: event.Warning, kinds: closeRecord, groupKey: byLocation,
+	holds: func(f *fact) bool {
 		return f.cause == event.CauseResetSent && f.reason == tcpState && f.mechanism == 0 &&
 			f.process != nil && f.process.Source == event.SourceListener
 	},
@@ -29,7 +29,7 @@ var resetUnaccepted = &rule{
 		return event.SayCount(g.count,
 			"{connection} was reset[ within {time}] before {server} accepted it, as the listener closed",
 			"{connections} were reset[ within {time}] before {server} accepted them, as the listener closed",
-			g.connections(), g.within(), or(g.who(), event.Say("the server")))
+			g.connectionsPhrase(), g.span(), firstKnown(g.processPhrase(), event.Say("the server")))
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
@@ -42,8 +42,8 @@ var resetUnaccepted = &rule{
 // resetLinger is a close with SO_LINGER and a time of 0, which asks for a RST. __tcp_close
 // in net/ipv4/tcp.c then disconnects: the reason is the state, not the option.
 var resetLinger = &rule{
-	code: "reset_linger", severity: event.Info, of: closing, key: byPlace,
-	when: func(f *fact) bool {
+	code: "reset_linger", severity: event.Info, kinds: closeRecord, groupKey: byLocation,
+	holds: func(f *fact) bool {
 		if f.cause != event.CauseResetSent {
 			return false
 		}
@@ -51,11 +51,11 @@ var resetLinger = &rule{
 		return f.reason == tcpState && closed || f.reason == abortOnLinger
 	},
 	summary: func(g *group) event.Message {
-		process := or(g.who(), thisSide)
+		process := firstKnown(g.processPhrase(), thisSide)
 		if g.fact.reason == abortOnLinger {
-			return event.Say("{process} reset {connections}[ within {time}]: closed with TCP_LINGER2 below 0", process, g.connections(), g.within())
+			return event.Say("{process} reset {connections}[ within {time}]: closed with TCP_LINGER2 below 0", process, g.connectionsPhrase(), g.span())
 		}
-		return event.Say("{process} reset {connections}[ within {time}]: closed with SO_LINGER 0", process, g.connections(), g.within())
+		return event.Say("{process} reset {connections}[ within {time}]: closed with SO_LINGER 0", process, g.connectionsPhrase(), g.span())
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
@@ -67,16 +67,16 @@ var resetLinger = &rule{
 // resetUnread is a close that lost data: some of the peer's was not read (RFC 9293 section
 // 3.6.1, RFC 2525 section 2.17), or came after close().
 var resetUnread = &rule{
-	code: "reset_unread", severity: event.Warning, of: closing, key: byReason,
-	when: func(f *fact) bool {
-		return f.cause == event.CauseResetSent && (f.reason == abortOnClose || afterClose(f))
+	code: "reset_unread", severity: event.Warning, kinds: closeRecord, groupKey: byReason,
+	holds: func(f *fact) bool {
+		return f.cause == event.CauseResetSent && (f.reason == abortOnClose || cameAfterClose(f))
 	},
 	summary: func(g *group) event.Message {
-		process := or(g.who(), thisSide)
-		if afterClose(&g.fact) {
-			return event.Say("{process} reset {connections}[ within {time}]: the peer sent data after the close", process, g.connections(), g.within())
+		process := firstKnown(g.processPhrase(), thisSide)
+		if cameAfterClose(&g.fact) {
+			return event.Say("{process} reset {connections}[ within {time}]: the peer sent data after the close", process, g.connectionsPhrase(), g.span())
 		}
-		return event.Say("{process} reset {connections}[ within {time}]: closed with unread data of the peer", process, g.connections(), g.within())
+		return event.Say("{process} reset {connections}[ within {time}]: closed with unread data of the peer", process, g.connectionsPhrase(), g.span())
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
@@ -86,19 +86,19 @@ var resetUnread = &rule{
 	},
 }
 
-// afterClose reports whether data came to a socket that its process had closed. A timewait
+// cameAfterClose reports whether data came to a socket that its process had closed. A timewait
 // socket in FIN_WAIT2 answers with a RST as well, without a reason
 // (tcp_timewait_state_process() in net/ipv4/tcp_minisocks.c).
-func afterClose(f *fact) bool {
+func cameAfterClose(f *fact) bool {
 	return f.reason == abortOnData || f.state == tcpstate.FinWait2 && f.reason == "" && f.mechanism == 0
 }
 
 // resetSent is any other RST of this side.
 var resetSent = &rule{
-	code: "reset_sent", severity: event.Warning, of: closing, key: byReason,
-	when: func(f *fact) bool { return f.cause == event.CauseResetSent },
+	code: "reset_sent", severity: event.Warning, kinds: closeRecord, groupKey: byReason,
+	holds: func(f *fact) bool { return f.cause == event.CauseResetSent },
 	summary: func(g *group) event.Message {
-		return event.Say("{process} reset {connections}[ within {time}][: {reason}]", or(g.actor(), thisSide), g.connections(), g.within(), g.fact.why())
+		return event.Say("{process} reset {connections}[ within {time}][: {reason}]", firstKnown(g.resetterPhrase(), thisSide), g.connectionsPhrase(), g.span(), g.fact.reasonPhrase())
 	},
 	advice: func(g *group) []event.Message {
 		switch {
@@ -118,10 +118,10 @@ var resetSent = &rule{
 // resetReceived is a RST of the peer's. Where the peer is seen as well, the finding is at
 // the end that sent it.
 var resetReceived = &rule{
-	code: "reset_received", severity: event.Warning, of: closing, key: byState,
-	when: func(f *fact) bool {
+	code: "reset_received", severity: event.Warning, kinds: closeRecord, groupKey: byState,
+	holds: func(f *fact) bool {
 		switch {
-		case f.cause != event.CauseResetReceived, f.peerTells:
+		case f.cause != event.CauseResetReceived, f.peerReports:
 			return false
 		case f.state == tcpstate.SynRecv, f.state == tcpstate.TimeWait:
 			return false // it never was a connection, or is none any more
@@ -132,7 +132,7 @@ var resetReceived = &rule{
 		return event.SayCount(g.count,
 			"{connection} was reset by the peer in {state}[ within {time}][ ({process})]",
 			"{connections} were reset by the peer in {state}[ within {time}][ ({process})]",
-			g.connections(), g.fact.state, g.within(), g.who())
+			g.connectionsPhrase(), g.fact.state, g.span(), g.processPhrase())
 	},
 	advice: func(g *group) []event.Message {
 		switch g.fact.state {
@@ -148,12 +148,12 @@ var resetReceived = &rule{
 	},
 }
 
-// actor is the process that made the RST, or nil: often a segment did.
-func (g *group) actor() any {
+// resetterPhrase is the process that made the RST, or nil: often a segment did.
+func (g *group) resetterPhrase() any {
 	if g.fact.mechanism == 0 {
 		return nil
 	}
-	return g.who()
+	return g.processPhrase()
 }
 
 // reasons says in words why the kernel sent a RST.
@@ -173,8 +173,8 @@ var reasons = map[string]event.Message{
 	"TCP_DISCONNECT_WITH_DATA": event.Say("it disconnected with unsent data"),
 }
 
-// why is the reason of a RST in words, with the kernel's own name for it. That may be "".
-func (f *fact) why() any {
+// reasonPhrase is the reason of a RST in words, with the kernel's own name for it. That may be "".
+func (f *fact) reasonPhrase() any {
 	name := event.Literal(f.reason)
 	words, known := reasons[f.reason]
 	switch {

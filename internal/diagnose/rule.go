@@ -8,14 +8,14 @@ import (
 
 // rule is one kind of finding.
 type rule struct {
-	code     event.Code
-	severity event.Severity
-	of       kind                         // of which records
-	when     func(*fact) bool             // its condition
-	key      func(*fact) key              // what makes findings one group
-	many     func(*fact) int              // how many things happened; nil: one
-	summary  func(*group) event.Message   // its evidence, in one sentence
-	advice   func(*group) []event.Message // what helps soonest first
+	code        event.Code
+	severity    event.Severity
+	kinds       recordKind                   // of which records
+	holds       func(*fact) bool             // its condition
+	groupKey    func(*fact) groupKey         // what makes findings one group
+	occurrences func(*fact) int              // how many things happened; nil: one
+	summary     func(*group) event.Message   // its evidence, in one sentence
+	advice      func(*group) []event.Message // what helps soonest first
 }
 
 // rules is the table. Of several that hold of one record, the first one counts.
@@ -65,8 +65,8 @@ func Known(word string) bool {
 	return slices.Contains(event.Severities, event.Severity(word)) || slices.Contains(Codes(), event.Code(word))
 }
 
-// named reports whether a word names the rule: its code, or a severity up to its own.
-func (r *rule) named(word string) bool {
+// matches reports whether a word names the rule: its code, or a severity up to its own.
+func (r *rule) matches(word string) bool {
 	least := slices.Index(event.Severities, event.Severity(word))
 	return string(r.code) == word || least >= 0 && least <= slices.Index(event.Severities, r.severity)
 }

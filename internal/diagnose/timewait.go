@@ -9,18 +9,18 @@ import (
 // timewaitOverflow is a connection that got no timewait socket, as there were too many
 // (net.ipv4.tcp_max_tw_buckets, tcp_time_wait() in net/ipv4/tcp_minisocks.c).
 var timewaitOverflow = &rule{
-	code: "timewait_overflow", severity: event.Warning, of: closing,
-	key:  byNetns, // whose limit it is
-	when: func(f *fact) bool { return f.cause == event.CauseTimewaitOverflow },
+	code: "timewait_overflow", severity: event.Warning, kinds: closeRecord,
+	groupKey: byNetns, // whose limit it is
+	holds:    func(f *fact) bool { return f.cause == event.CauseTimewaitOverflow },
 	summary: func(g *group) event.Message {
 		limit := event.Literal("")
 		if n, known := g.fact.settings["net.ipv4.tcp_max_tw_buckets"]; known {
 			limit = event.Literal(strconv.Itoa(n))
 		}
 		if g.count == 1 {
-			return event.Say("{connection} was closed without TIME_WAIT[ within {time}]: net.ipv4.tcp_max_tw_buckets[ ({limit})] is reached", g.fact.ends(), g.within(), limit)
+			return event.Say("{connection} was closed without TIME_WAIT[ within {time}]: net.ipv4.tcp_max_tw_buckets[ ({limit})] is reached", g.fact.endsPhrase(), g.span(), limit)
 		}
-		return event.Say("{n} connections were closed without TIME_WAIT[ within {time}]: net.ipv4.tcp_max_tw_buckets[ ({limit})] is reached", g.count, g.within(), limit)
+		return event.Say("{n} connections were closed without TIME_WAIT[ within {time}]: net.ipv4.tcp_max_tw_buckets[ ({limit})] is reached", g.count, g.span(), limit)
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{

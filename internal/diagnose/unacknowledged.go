@@ -10,29 +10,29 @@ import (
 // finUnacknowledged is a FIN that the peer does not acknowledge: it is sent again and
 // again, or cannot leave, as the peer takes no more data.
 var finUnacknowledged = &rule{
-	code: "fin_unacknowledged", severity: event.Warning, of: socket | closing, key: byPlace,
-	when: func(f *fact) bool {
+	code: "fin_unacknowledged", severity: event.Warning, kinds: socketSample | closeRecord, groupKey: byLocation,
+	holds: func(f *fact) bool {
 		switch {
 		case f.state != tcpstate.FinWait1 && f.state != tcpstate.LastAck && f.state != tcpstate.Closing:
 			return false
-		case f.of == closing:
+		case f.kind == closeRecord:
 			return f.cause == event.CauseTimeout
 		}
-		return f.sample.Counters.Timeouts > 0 || f.stuck()
+		return f.sample.Counters.Timeouts > 0 || f.isStuck()
 	},
 	summary: func(g *group) event.Message {
 		f := &g.fact
 		switch {
 		case g.count > 1:
-			return event.Say("{connections} waited for the peer to acknowledge the FIN[, the longest for {time}]", g.connections(), f.age)
-		case f.of == closing:
-			return event.Say("{connection} was given up in {state}[ after {time}]: the peer did not acknowledge the FIN", f.ends(), f.state, f.age)
+			return event.Say("{connections} waited for the peer to acknowledge the FIN[, the longest for {time}]", g.connectionsPhrase(), f.age)
+		case f.kind == closeRecord:
+			return event.Say("{connection} was given up in {state}[ after {time}]: the peer did not acknowledge the FIN", f.endsPhrase(), f.state, f.age)
 		}
-		return g.waiting()
+		return g.waitingSummary()
 	},
 	advice: func(g *group) []event.Message {
 		f := &g.fact
-		if f.stuck() {
+		if f.isStuck() {
 			return []event.Message{
 				event.Say("see why the peer's process does not read: its receive window is full, and no FIN can pass it"),
 				event.Say("the kernel keeps trying as long as the peer acknowledges; ss -K ends the connection now, and what was not sent is lost"),
@@ -40,7 +40,7 @@ var finUnacknowledged = &rule{
 		}
 		return []event.Message{
 			event.Say("see whether the peer is up and reachable: it may have gone without a FIN (power, network, a firewall or NAT that forgot the connection)"),
-			event.Say("nothing needs to be done here[: the kernel gives up by itself, {when}]", f.givingUp()),
+			event.Say("nothing needs to be done here[: the kernel gives up by itself, {when}]", f.givingUpPhrase()),
 		}
 	},
 }
@@ -48,13 +48,13 @@ var finUnacknowledged = &rule{
 // timedOut is an open connection that the kernel gave up, as nothing that it sent was
 // acknowledged: data (net.ipv4.tcp_retries2) or keepalives.
 var timedOut = &rule{
-	code: "timed_out", severity: event.Warning, of: closing, key: byState,
-	when: func(f *fact) bool {
+	code: "timed_out", severity: event.Warning, kinds: closeRecord, groupKey: byState,
+	holds: func(f *fact) bool {
 		return f.cause == event.CauseTimeout && (f.state == tcpstate.Established || f.state == tcpstate.CloseWait)
 	},
 	summary: func(g *group) event.Message {
 		return event.Say("{connections} timed out in {state}[ within {time}]: the peer acknowledged neither data nor keepalives",
-			g.connections(), g.fact.state, g.within())
+			g.connectionsPhrase(), g.fact.state, g.span())
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
@@ -64,32 +64,32 @@ var timedOut = &rule{
 	},
 }
 
-// stuck reports whether the send queue has stood still although no retransmission timer ran
+// isStuck reports whether the send queue has stood still although no retransmission timer ran
 // out: nothing is on its way, as the peer's receive window is full (tcp_probe_timer in
 // net/ipv4/tcp_timer.c).
-func (f *fact) stuck() bool {
-	return f.of == socket && f.sample.Counters.Timeouts == 0 && f.sample.Counters.Unsent > 0 && f.still >= Unacknowledged
+func (f *fact) isStuck() bool {
+	return f.kind == socketSample && f.sample.Counters.Timeouts == 0 && f.sample.Counters.Unsent > 0 && f.unsentFor >= Unacknowledged
 }
 
-// waiting says what the peer does not do.
-func (g *group) waiting() event.Message {
+// waitingSummary says what the peer does not do.
+func (g *group) waitingSummary() event.Message {
 	f, c := &g.fact, &g.fact.sample.Counters
 	var data event.Message
 	if c.Unsent > 1 { // the FIN counts as one
-		data = bytes(c.Unsent - 1)
+		data = bytesPhrase(c.Unsent - 1)
 	}
 	again := event.Count(int(c.Timeouts), "{n} time", "{n} times")
 	switch {
-	case f.stuck():
-		return event.Say("{stayed}: the peer takes no more data, [{bytes} and ]the FIN have to wait", g.stayed(), data)
+	case f.isStuck():
+		return event.Say("{stayed}: the peer takes no more data, [{bytes} and ]the FIN have to wait", g.stayedPhrase(), data)
 	case c.Unsent > 1:
-		return event.Say("{stayed}: the peer acknowledges neither {bytes} nor the FIN, sent again {times}[, given up {when}]", g.stayed(), data, again, f.givingUp())
+		return event.Say("{stayed}: the peer acknowledges neither {bytes} nor the FIN, sent again {times}[, given up {when}]", g.stayedPhrase(), data, again, f.givingUpPhrase())
 	}
-	return event.Say("{stayed}: the peer does not acknowledge the FIN, sent again {times}[, given up {when}]", g.stayed(), again, f.givingUp())
+	return event.Say("{stayed}: the peer does not acknowledge the FIN, sent again {times}[, given up {when}]", g.stayedPhrase(), again, f.givingUpPhrase())
 }
 
-// givingUp says when the kernel gives up, or nil.
-func (f *fact) givingUp() any {
+// givingUpPhrase says when the kernel gives up, or nil.
+func (f *fact) givingUpPhrase() any {
 	setting := event.Literal("net.ipv4.tcp_retries2")
 	if f.sample != nil && f.sample.Orphan {
 		setting = "net.ipv4.tcp_orphan_retries"
@@ -101,7 +101,7 @@ func (f *fact) givingUp() any {
 	case f.sample.Orphan && retries == 0:
 		retries = orphanRetries
 	}
-	return event.Say("about {time} after the first time ({setting})", retriesTake(retries), setting)
+	return event.Say("about {time} after the first time ({setting})", retriesDuration(retries), setting)
 }
 
 // The kernel's figures: net/ipv4/tcp_timer.c, include/net/tcp.h.
@@ -112,9 +112,9 @@ const (
 	doublings     = 9 // of the minimum RTO that fit in the maximum
 )
 
-// retriesTake is how long so many retransmissions take at the minimum RTO, by which the
+// retriesDuration is how long so many retransmissions take at the minimum RTO, by which the
 // kernel measures them, whatever the RTO really is (tcp_model_timeout()).
-func retriesTake(n int) time.Duration {
+func retriesDuration(n int) time.Duration {
 	doubled := min(max(n, 0), doublings)
 	return (2<<doubled-1)*minimumRTO + time.Duration(max(n-doublings, 0))*maximumRTO
 }

@@ -6,16 +6,16 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// or is the first of two arguments of a message that is known.
-func or(a, b any) any {
+// firstKnown is the first of two arguments of a message that is known.
+func firstKnown(a, b any) any {
 	if a != nil {
 		return a
 	}
 	return b
 }
 
-// known is a process as an argument of a message.
-func known(p *event.Process) any {
+// processOrNil is a process as an argument of a message.
+func processOrNil(p *event.Process) any {
 	if p == nil {
 		return nil
 	}
@@ -27,8 +27,8 @@ var (
 	aProcess = event.Say("a process")
 )
 
-// ends is the connection: "10.0.0.1:80 from 10.0.0.2:40000".
-func (f *fact) ends() event.Message {
+// endsPhrase is the connection: "10.0.0.1:80 from 10.0.0.2:40000".
+func (f *fact) endsPhrase() event.Message {
 	switch f.role {
 	case event.Server:
 		return event.Say("{local} from {remote}", f.local, f.remote)
@@ -38,20 +38,20 @@ func (f *fact) ends() event.Message {
 	return event.Say("{local} with {remote}", f.local, f.remote)
 }
 
-// who is the process that had a part in the group, or nil.
-func (g *group) who() any {
-	if g.others && g.fact.process != nil {
+// processPhrase is the process that had a part in the group, or nil.
+func (g *group) processPhrase() any {
+	if g.otherProcesses && g.fact.process != nil {
 		return event.Say("{process} and others", g.fact.process)
 	}
-	return known(g.fact.process)
+	return processOrNil(g.fact.process)
 }
 
-// connections is the one connection of the group, or how many there are and where.
-func (g *group) connections() event.Message {
+// connectionsPhrase is the one connection of the group, or how many there are and where.
+func (g *group) connectionsPhrase() event.Message {
 	if g.count == 1 {
-		return g.fact.ends()
+		return g.fact.endsPhrase()
 	}
-	switch p := g.fact.place(); p.word {
+	switch p := g.fact.location(); p.word {
 	case "of":
 		return event.Say("{n} connections of port {port}", g.count, p.addr.Port())
 	case "to":
@@ -62,11 +62,11 @@ func (g *group) connections() event.Message {
 }
 
 // sockets is the one connection of the group, or how many sockets there are and where.
-func (g *group) socketsAt() event.Message {
+func (g *group) socketsPhrase() event.Message {
 	if g.count == 1 {
-		return g.fact.ends()
+		return g.fact.endsPhrase()
 	}
-	switch p := g.fact.place(); p.word {
+	switch p := g.fact.location(); p.word {
 	case "of":
 		return event.Say("{n} sockets of port {port}", g.count, p.addr.Port())
 	case "to":
@@ -76,33 +76,33 @@ func (g *group) socketsAt() event.Message {
 	}
 }
 
-// stayed says in which state the group's sockets have been, and how long the longest of
+// stayedPhrase says in which state the group's sockets have been, and how long the longest of
 // them: "10.0.0.1:80 from 10.0.0.2:40000 has stayed in CLOSE_WAIT for 31s".
-func (g *group) stayed() event.Message {
+func (g *group) stayedPhrase() event.Message {
 	return event.SayCount(g.count,
 		"{socket} has stayed in {state}[ for {time}]",
 		"{sockets} have stayed in {state}[, the longest for {time}]",
-		g.socketsAt(), g.fact.state, g.fact.ageWords())
+		g.socketsPhrase(), g.fact.state, g.fact.agePhrase())
 }
 
-// ageWords is how long the socket has been in its state, or at least, or nil.
-func (f *fact) ageWords() any {
-	if f.atLeast && f.age != 0 {
+// agePhrase is how long the socket has been in its state, or at least, or nil.
+func (f *fact) agePhrase() any {
+	if f.ageIsLeast && f.age != 0 {
 		return event.Say("at least {time}", f.age)
 	}
 	return f.age
 }
 
-// times is how often a call failed, and in which time: "17 times within 31s", or nil.
-func (g *group) times() any {
+// timesPhrase is how often a call failed, and in which time: "17 times within 31s", or nil.
+func (g *group) timesPhrase() any {
 	if g.count == 1 {
 		return nil
 	}
-	return event.Say("{n} times[ within {time}]", g.count, g.within())
+	return event.Say("{n} times[ within {time}]", g.count, g.span())
 }
 
-// within is in which time several things happened, or 0.
-func (g *group) within() time.Duration {
+// span is in which time several things happened, or 0.
+func (g *group) span() time.Duration {
 	if d := g.last.Sub(g.first); d >= time.Millisecond {
 		return d
 	}

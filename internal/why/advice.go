@@ -11,7 +11,7 @@ import (
 // Advice is what helps, soonest first; none where the port is free.
 func (a *Answer) Advice() []event.Message {
 	if a.Foreign {
-		return diagnose.Fixes(&event.CallFailed{
+		return diagnose.CallAdvice(&event.CallFailed{
 			Time: a.Time, Call: event.CallBind, NetNS: a.NetNS, Local: netip.AddrPortFrom(a.Addr, a.Port),
 			Error: event.EADDRNOTAVAIL, Options: event.Options{Known: true},
 		})
@@ -20,7 +20,7 @@ func (a *Answer) Advice() []event.Message {
 	if plain.Result != Fails {
 		return nil
 	}
-	return diagnose.Fixes(&event.CallFailed{
+	return diagnose.CallAdvice(&event.CallFailed{
 		Time: a.Time, Call: event.CallBind, NetNS: a.NetNS, Local: plain.Addr,
 		Error: event.EADDRINUSE, Options: plain.Options, Holders: onePerClass(plain.InWay),
 	})
