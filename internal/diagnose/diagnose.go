@@ -4,8 +4,8 @@
 // advice.
 //
 // An engine sees the record stream in its order, and nothing else: a replay comes to the
-// same findings. What happens a thousand times in one place is one group. It is told when
-// it begins, again when it has grown tenfold, and when the trace ends.
+// same findings. What happens a thousand times in one place is one group. It is reported
+// when it begins, again when it has grown tenfold, and when the trace ends.
 package diagnose
 
 import (
@@ -26,7 +26,7 @@ type Engine struct {
 	// transition that nothing is found at must not cost an allocation.
 	fact fact
 
-	histories map[event.ID]history // at sockets that stay in the state in which they were sampled
+	histories map[event.ID]history // of sockets that stay in the state in which they were sampled
 	portsSeen map[destination]portsLook
 	// resetByPeer has the sockets whose other end, seen as well, sent a RST: the finding is
 	// that end's.
@@ -100,7 +100,7 @@ func (e *Engine) CallFailed(c *event.CallFailed) *event.Finding {
 }
 
 // Sample returns what is found at a sample, or nil. The sample of a socket without a name
-// is passed over: nothing would tell it from the next.
+// is ignored: nothing would distinguish it from the next.
 func (e *Engine) Sample(s *event.Sample) *event.Finding {
 	switch {
 	case s.Socket != nil && s.Socket.Socket != 0:
@@ -113,7 +113,7 @@ func (e *Engine) Sample(s *event.Sample) *event.Finding {
 	return e.applyRules(&e.fact)
 }
 
-// Stop returns the groups that grew since they were told.
+// Stop returns the groups that have grown since they were reported.
 func (e *Engine) Stop(at event.Time) []event.Finding {
 	var found []event.Finding
 	for _, g := range e.order {

@@ -10,7 +10,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// recordKind says of what record a fact is; a rule may be about several.
+// recordKind says of what record a fact is. A rule may be about several.
 type recordKind uint8
 
 const (
@@ -21,7 +21,7 @@ const (
 )
 
 // fact is what a record says, together with what is known of its socket: a rule's
-// condition and words need no more. What is not known has its zero value.
+// condition and messages need no more. What is not known has its zero value.
 type fact struct {
 	kind          recordKind
 	at            event.Time
@@ -30,30 +30,30 @@ type fact struct {
 	local, remote netip.AddrPort
 	role          event.Role
 	process       *event.Process // who acts, or has the socket
-	state         tcpstate.State // closing: that it left
+	state         tcpstate.State // closeRecord: that it left
 	age           time.Duration  // in state
-	ageIsLeast    bool           // it came to state before the trace
-	history       history        // at the socket
+	ageIsLeast    bool           // it came to state before the trace, or unseen
+	history       history        // of the socket, before this sample
 	settings      settings
 
-	// closing
+	// closeRecord
 	cause       event.Cause
 	mechanism   event.Mechanism
 	error       event.Errno
 	reason      string
-	peer        *conn.End // where it was seen; socket, too
+	peer        *conn.End // where it was seen; socketSample, too
 	peerReports bool      // the RST that came is the other end's finding
 
-	// socket
+	// socketSample
 	sample      *event.Socket
-	newDrops    uint32        // LISTEN: drops since the look before
-	drops       uint32        // LISTEN: in all that was seen
-	dropsWithin time.Duration // that dropped counts
-	unsentFor   time.Duration // that nothing left the send queue
+	newDrops    uint32        // LISTEN: since the sample before
+	drops       uint32        // LISTEN: in all samples
+	dropsWithin time.Duration // in which time drops has grown
+	unsentFor   time.Duration // since when nothing has left the send queue
 
-	ports   *event.PortStock // stock, call
-	wereLow bool             // stock: at the last look
-	growth  float64          // stock: ports a second since then
+	ports   *event.PortStock // portSample, failedCall
+	wereLow bool             // portSample: at the last one
+	growth  float64          // portSample: ports a second since then
 
 	call *event.CallFailed
 }
@@ -96,11 +96,11 @@ func (e *Engine) takeTransition(t *event.Transition, end *conn.End, before histo
 	e.fact.peerReports = e.peerReportsReset(t, e.fact.peer)
 }
 
-// peerReportsReset reports whether a RST that came is told of at the end that sent it, if that end
-// is seen as well. An open end goes to CLOSE before it sends a RST, and was told of. One
-// that is closing sends it as the answer to a segment, and may be told of after this.
+// peerReportsReset reports whether a RST that came is a finding of the end that sent it, as
+// that end is seen as well. An open end goes to CLOSE before it sends a RST: its finding is
+// there. One that is closing sends it as the answer to a segment: its finding may come later.
 func (e *Engine) peerReportsReset(t *event.Transition, peer *conn.End) bool {
-	told := e.resetByPeer[t.Socket]
+	reported := e.resetByPeer[t.Socket]
 	delete(e.resetByPeer, t.Socket)
 	if peer == nil {
 		return false
@@ -112,7 +112,7 @@ func (e *Engine) peerReportsReset(t *event.Transition, peer *conn.End) bool {
 	case tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.Closing, tcpstate.LastAck:
 		return true
 	}
-	return told
+	return reported
 }
 
 // takeFailedCall makes the fact of a call that failed.
@@ -121,17 +121,6 @@ func (e *Engine) takeFailedCall(c *event.CallFailed) {
 		kind: failedCall, at: c.Time, netns: c.NetNS, local: c.Local, remote: c.Remote, process: c.Process,
 		settings: e.settingsOf(c.NetNS), error: c.Error, ports: c.Ports, call: c,
 	}
-}
-
-// history is what was seen of a socket by the samples before.
-type history struct {
-	state                 tcpstate.State
-	first                 event.Time // of them, or when it came to LISTEN
-	firstDrops, lastDrops uint32     // drops then, and at the last look
-	queueWasFull          bool       // its accept queue was, at the last look
-	unsent                uint32
-	unsentSince           event.Time // nothing left the send queue
-	countedBy             *rule      // that it was counted by
 }
 
 // takeSocketSample makes the fact of a socket's sample.
@@ -155,48 +144,19 @@ func (e *Engine) takeSocketSample(s *event.Sample) {
 	e.updateHistory(f, end)
 }
 
-// updateHistory sets a sample beside those before, and remembers it.
-func (e *Engine) updateHistory(f *fact, end *conn.End) {
-	now, again := e.histories[f.socket]
-	if !again || now.state != f.state {
-		now = newHistory(f, end)
+// takePortSample makes the fact of a sample of ports.
+func (e *Engine) takePortSample(s *event.Sample) {
+	to := destination{s.NetNS, s.Ports.Remote}
+	old := e.portsSeen[to]
+	e.fact = fact{
+		kind: portSample, at: s.Time, netns: s.NetNS, remote: s.Ports.Remote,
+		ports: s.Ports, wereLow: old.low, settings: e.settingsOf(s.NetNS),
 	}
-	f.history = now
-	f.age, f.ageIsLeast = e.stateAge(f, end)
-	counters := &f.sample.Counters
-	f.newDrops, f.drops = growthOf(counters.Drops, now.lastDrops), growthOf(counters.Drops, now.firstDrops)
-	f.dropsWithin = f.at.Sub(now.first)
-	if now.unsent != counters.Unsent {
-		now.unsent, now.unsentSince = counters.Unsent, f.at
+	if passed := s.Time.Sub(old.at); passed >= paceOver {
+		e.fact.growth = float64(s.Ports.Taken-old.taken) / passed.Seconds()
 	}
-	f.unsentFor = f.at.Sub(now.unsentSince)
-	now.lastDrops, now.queueWasFull = counters.Drops, queueFull(f.sample)
-	e.histories[f.socket] = now
-}
-
-// growthOf is how much a counter has grown, which never shrinks.
-func growthOf(now, before uint32) uint32 { return max(now, before) - before }
-
-// newHistory is what the first sample of a state is set beside: itself, and of a listener
-// that was seen from the beginning, its beginning.
-func newHistory(f *fact, end *conn.End) history {
-	c := &f.sample.Counters
-	first := history{state: f.state, first: f.at, firstDrops: c.Drops, lastDrops: c.Drops, unsent: c.Unsent, unsentSince: f.at}
-	if f.state == tcpstate.Listen && end != nil && end.State == tcpstate.Listen && end.Since != 0 {
-		first.first, first.firstDrops, first.lastDrops = end.Since, 0, 0
+	if len(e.portsSeen) >= groupsKept {
+		clear(e.portsSeen) // costs no more than a growth that is not known
 	}
-	return first
-}
-
-// stateAge is how long a socket has been in its state. Of one that came to it before the
-// trace, or unseen, it is known for how long at least.
-func (e *Engine) stateAge(f *fact, end *conn.End) (age time.Duration, atLeast bool) {
-	same := end != nil && end.State == f.state
-	switch {
-	case same && end.Since != 0:
-		return max(0, f.at.Sub(end.Since)), false
-	case same && e.began != 0:
-		return max(0, f.at.Sub(e.began)), true
-	}
-	return max(0, f.at.Sub(f.history.first)), true
+	e.portsSeen[to] = portsLook{s.Time, s.Ports.Taken, isLow(s.Ports)}
 }

@@ -11,9 +11,9 @@ const (
 	// groupsKept is how many groups are kept apart. What is found beyond them is
 	// counted by its code alone.
 	groupsKept = 1000
-	// socketsNamed is how many sockets a finding has as examples.
-	socketsNamed = 8
-	// reportAgain is how much a group must grow to be told again.
+	// examplesKept is how many sockets a finding has as examples.
+	examplesKept = 8
+	// reportAgain is how much a group must grow to be reported again.
 	reportAgain = 10
 )
 
@@ -32,24 +32,33 @@ type groupKey struct {
 // an address elsewhere. Where neither side is known to be the server, it is the other
 // host.
 type location struct {
-	word string
+	kind locationKind
 	addr netip.AddrPort
 }
+
+// locationKind says what counts of a location's address.
+type locationKind uint8
+
+const (
+	ofPort   locationKind = iota + 1 // a port of this machine's
+	toPeer                           // the address and port of a server
+	withHost                         // the address of a host
+)
 
 func (f *fact) location() location {
 	switch f.role {
 	case event.Server:
-		return location{word: "of", addr: netip.AddrPortFrom(netip.Addr{}, f.local.Port())}
+		return location{ofPort, netip.AddrPortFrom(netip.Addr{}, f.local.Port())}
 	case event.Client:
-		return location{word: "to", addr: f.remote}
+		return location{toPeer, f.remote}
 	}
-	return location{word: "with", addr: netip.AddrPortFrom(f.remote.Addr(), 0)}
+	return location{withHost, netip.AddrPortFrom(f.remote.Addr(), 0)}
 }
 
-// The ways to name a group.
+// The ways to tell groups apart.
 func byLocation(f *fact) groupKey    { return groupKey{location: f.location()} }
 func byReason(f *fact) groupKey      { return groupKey{location: f.location(), reason: f.reason} }
-func byDestination(f *fact) groupKey { return groupKey{location: location{word: "to", addr: f.remote}} }
+func byDestination(f *fact) groupKey { return groupKey{location: location{toPeer, f.remote}} }
 func byAddress(f *fact) groupKey     { return groupKey{location: location{addr: f.local}} }
 func byNetns(*fact) groupKey         { return groupKey{} }
 
@@ -75,7 +84,7 @@ func byProcess(f *fact) groupKey {
 // group is what was found in one place.
 type group struct {
 	rule            *rule
-	fact            fact // that the words are about
+	fact            fact // that the summary is about
 	rest            bool
 	first, last     event.Time
 	count, reported int
@@ -83,12 +92,12 @@ type group struct {
 	sockets         []event.ID
 }
 
-// addFinding takes what a rule found, and returns the finding if it is to be told.
+// addFinding takes what a rule found, and returns the finding if it is to be reported.
 func (e *Engine) addFinding(r *rule, f *fact) *event.Finding {
 	if f.kind == socketSample {
-		seen := e.histories[f.socket]
-		seen.countedBy = r
-		e.histories[f.socket] = seen
+		h := e.histories[f.socket]
+		h.countedBy = r
+		e.histories[f.socket] = h
 	}
 	g := e.groupOf(r, f)
 	g.addFact(f)
@@ -118,7 +127,7 @@ func (e *Engine) groupOf(r *rule, f *fact) *group {
 	return g
 }
 
-// countOf is how many things a fact tells of. What stays as it was is counted once.
+// countOf is how many things a fact is about. What stays as it was is counted once.
 func (r *rule) countOf(f *fact) int {
 	switch {
 	case r.occurrences != nil:
@@ -129,8 +138,8 @@ func (r *rule) countOf(f *fact) int {
 	return 1
 }
 
-// addFact adds a fact to the group. Words are about the oldest socket, as the worst of them,
-// or the latest call, as what is in its way changes.
+// addFact adds a fact to the group. Its summary is about the oldest socket, as the worst of
+// them, or the latest call, as what is in its way changes.
 func (g *group) addFact(f *fact) {
 	// At least 1: what was counted may by now be known to be in another place.
 	g.count = max(g.count+g.rule.countOf(f), 1)
@@ -138,7 +147,7 @@ func (g *group) addFact(f *fact) {
 	if g.fact.process != nil && f.process != nil && g.fact.process.PID != f.process.PID {
 		g.otherProcesses = true
 	}
-	blind := f.call != nil && f.call.NotLooked // it tells less than the call before
+	blind := f.call != nil && f.call.NotLooked // less is known of it than of the call before
 	if g.fact.kind == 0 || f.age > g.fact.age || f.kind&(failedCall|portSample) != 0 && !blind {
 		g.fact = *f
 		g.fact.cloneRecords()
@@ -151,18 +160,20 @@ func (g *group) addFact(f *fact) {
 	}
 }
 
-// addExample names a socket, if there is room.
+// addExample adds a socket to the examples, if there is room.
 func (g *group) addExample(id event.ID) {
-	if id != 0 && len(g.sockets) < socketsNamed && !slices.Contains(g.sockets, id) {
+	if id != 0 && len(g.sockets) < examplesKept && !slices.Contains(g.sockets, id) {
 		g.sockets = append(g.sockets, id)
 	}
 }
 
+// report returns the finding, and remembers how much it has reported.
 func (g *group) report(at event.Time) *event.Finding {
 	g.reported = g.count
 	return g.finding(at)
 }
 
+// finding returns the finding that the group is by now.
 func (g *group) finding(at event.Time) *event.Finding {
 	f := &event.Finding{
 		Time: at, Code: g.rule.code, Severity: g.rule.severity, Advice: g.rule.advice(g),

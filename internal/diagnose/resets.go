@@ -86,8 +86,8 @@ var resetUnread = &rule{
 	},
 }
 
-// cameAfterClose reports whether data came to a socket that its process had closed. A timewait
-// socket in FIN_WAIT2 answers with a RST as well, without a reason
+// cameAfterClose reports whether data came to a socket that its process had closed. A
+// timewait socket in FIN_WAIT2 answers with a RST as well, without a reason
 // (tcp_timewait_state_process() in net/ipv4/tcp_minisocks.c).
 func cameAfterClose(f *fact) bool {
 	return f.reason == abortOnData || f.state == tcpstate.FinWait2 && f.reason == "" && f.mechanism == 0
@@ -156,7 +156,7 @@ func (g *group) resetterPhrase() any {
 	return g.processPhrase()
 }
 
-// reasons says in words why the kernel sent a RST.
+// reasons says why the kernel sent a RST.
 var reasons = map[string]event.Message{
 	"NO_SOCKET":                event.Say("no socket had the connection any more"),
 	"TCP_INVALID_ACK_SEQUENCE": event.Say("a segment acknowledged what was never sent"),
@@ -173,7 +173,7 @@ var reasons = map[string]event.Message{
 	"TCP_DISCONNECT_WITH_DATA": event.Say("it disconnected with unsent data"),
 }
 
-// reasonPhrase is the reason of a RST in words, with the kernel's own name for it. That may be "".
+// reasonPhrase is the reason of a RST, with the kernel's own name for it, which may be "".
 func (f *fact) reasonPhrase() any {
 	name := event.Literal(f.reason)
 	words, known := reasons[f.reason]

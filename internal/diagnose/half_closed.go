@@ -2,38 +2,10 @@ package diagnose
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
-
-// How long a socket may stay in its state before it is worth a look, and a finding if
-// nothing has changed. A program may well need seconds to close, and may leave one
-// direction open for a long answer.
-const (
-	CloseWaitHeld  = 10 * time.Second
-	FinWait2Held   = time.Minute
-	Unacknowledged = 3 * time.Second // two retransmissions at the least RTO's pace, one of a SYN
-	ListenChecked  = 10 * time.Second
-)
-
-// Due says how long after it came to a state a socket is to be sampled for the first
-// time, or 0: never. From then on it is at twice its age each time, and a socket in LISTEN
-// at the same pace.
-func Due(s tcpstate.State) time.Duration {
-	switch s {
-	case tcpstate.CloseWait:
-		return CloseWaitHeld
-	case tcpstate.FinWait2:
-		return FinWait2Held
-	case tcpstate.SynSent, tcpstate.FinWait1, tcpstate.LastAck, tcpstate.Closing:
-		return Unacknowledged
-	case tcpstate.Listen:
-		return ListenChecked
-	}
-	return 0
-}
 
 // closeWaitHeld is a socket whose process does not close it: the peer's FIN came, and
 // CLOSE_WAIT has no timer (RFC 9293 section 3.6).
@@ -110,7 +82,8 @@ var finWait2Expired = &rule{
 	},
 }
 
-// descriptorsPhrase are the file descriptors by which the first process has the socket open, or nil.
+// descriptorsPhrase is the file descriptor by which the first process has the socket open, and
+// how many other processes have it open; or nil.
 func (f *fact) descriptorsPhrase() any {
 	if len(f.sample.Holders) == 0 {
 		return nil
@@ -143,7 +116,8 @@ func (f *fact) unreadPhrase() any {
 
 func bytesPhrase(n uint32) event.Message { return event.Count(int(n), "{n} byte", "{n} bytes") }
 
-// peerPhrase is the state of the other end and its process, where it was seen on this machine, or nil.
+// peerPhrase is the state of the other end and its process, where it was seen on this
+// machine; or nil.
 func peerPhrase(f *fact) any {
 	p := f.peer
 	if p == nil || p.State == tcpstate.Close {

@@ -9,19 +9,6 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// bindFailed is a bind() to a port by number, or a listen(), that failed.
-var bindFailed = &rule{
-	code: "bind_failed", severity: event.Error, kinds: failedCall, groupKey: byCall,
-	holds: func(f *fact) bool { return f.call.Call == event.CallBind || f.call.Call == event.CallListen },
-	summary: func(g *group) event.Message {
-		if g.fact.error == event.EADDRNOTAVAIL {
-			return event.Say("{failure}: no interface of its network namespace has this address ready", g.failurePhrase())
-		}
-		return event.Say("{failure}[: {obstacles}]", g.failurePhrase(), event.ListOf(InTheWay(g.fact.call)))
-	},
-	advice: func(g *group) []event.Message { return CallAdvice(g.fact.call) },
-}
-
 // holdKind is how a socket has a port. The first ones do not end by themselves.
 type holdKind uint8
 
@@ -56,7 +43,7 @@ func holdKindOf(s *event.Socket) holdKind {
 	return open
 }
 
-// obstacle is the sockets in the way that one process has in one manner.
+// obstacle is the sockets in the way that one process has in one way.
 type obstacle struct {
 	kind   holdKind
 	pid    uint32
@@ -66,7 +53,7 @@ type obstacle struct {
 	isSure bool       // one is: its options are known
 }
 
-// findObstacles puts together what is in the way, those first that do not end by themselves.
+// findObstacles returns what is in the way, first what does not end by itself.
 func findObstacles(c *event.CallFailed) []*obstacle {
 	var all []*obstacle
 	for m := listening; m <= inTimeWait; m++ {
@@ -107,10 +94,10 @@ func laterEnd(a, b event.Time) event.Time {
 	return max(a, b)
 }
 
-// obstaclesNamed is how many obstacles a sentence names.
+// obstaclesNamed is how many obstacles a summary names.
 const obstaclesNamed = 3
 
-// InTheWay says in words what keeps a bind() or listen() from its port: who listens
+// InTheWay returns what keeps a bind() or listen() from its port: who listens
 // there, which connections are left and for how long, and who closed them first. It is
 // empty where nothing was found.
 func InTheWay(c *event.CallFailed) []event.Message {
@@ -173,8 +160,8 @@ func (o *obstacle) timeWaitPhrase(c *event.CallFailed) event.Message {
 		"{connections} are in TIME_WAIT[, as {closer} closed first][, the last for {time} more]", o.connectionsPhrase(), closer, o.timeLeft(c))
 }
 
-// processPhrase is the process that has the obstacle, and in brackets those that have it, too, as
-// after a fork; or nil.
+// processPhrase is the process that has the first socket of the obstacle, and in brackets
+// the others that have it open, as after a fork; or nil.
 func (o *obstacle) processPhrase() any {
 	all := o.processes()
 	if len(all) == 0 {
@@ -209,7 +196,7 @@ func (o *obstacle) isHeldBy(p *event.Process) bool {
 	return p != nil && slices.ContainsFunc(o.first.Holders, func(h event.Holder) bool { return h.PID == p.PID })
 }
 
-// countPhrase is how many there are of what an obstacle has, or nil: one.
+// countPhrase is how many sockets the obstacle has, or nil if it has one.
 func (o *obstacle) countPhrase(many event.Message) any {
 	if o.count == 1 {
 		return nil
@@ -231,28 +218,4 @@ func (o *obstacle) connectionsPhrase() event.Message {
 // timeLeft is how long the last one stays, from the call on.
 func (o *obstacle) timeLeft(c *event.CallFailed) time.Duration {
 	return max(0, o.until.Sub(c.Time))
-}
-
-// bindRequest is what the call asked for.
-func bindRequest(c *event.CallFailed) bind.Request {
-	a := bind.Request{Addr: c.Local, Options: c.Options}
-	if c.Process != nil {
-		a.UID = c.Process.UID
-	}
-	return a
-}
-
-// FreeAt says when a bind() or listen() would succeed if nobody does anything: when the
-// last of the sockets in its way ends, if each of them has a time for it. FIN_WAIT2 has
-// none: if the peer's FIN comes before its time, TIME_WAIT begins.
-func FreeAt(c *event.CallFailed) (event.Time, bool) {
-	var at event.Time
-	for i := range c.Holders {
-		h := &c.Holders[i]
-		if h.Until == 0 || h.State == tcpstate.FinWait2 {
-			return 0, false
-		}
-		at = max(at, h.Until)
-	}
-	return at, at != 0
 }

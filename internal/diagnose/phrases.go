@@ -22,6 +22,7 @@ func processOrNil(p *event.Process) any {
 	return p
 }
 
+// What a message has in place of a process that is not known.
 var (
 	thisSide = event.Say("this side")
 	aProcess = event.Say("a process")
@@ -51,33 +52,33 @@ func (g *group) connectionsPhrase() event.Message {
 	if g.count == 1 {
 		return g.fact.endsPhrase()
 	}
-	switch p := g.fact.location(); p.word {
-	case "of":
+	switch p := g.fact.location(); p.kind {
+	case ofPort:
 		return event.Say("{n} connections of port {port}", g.count, p.addr.Port())
-	case "to":
+	case toPeer:
 		return event.Say("{n} connections to {peer}", g.count, p.addr)
 	default:
 		return event.Say("{n} connections with {host}", g.count, p.addr.Addr())
 	}
 }
 
-// sockets is the one connection of the group, or how many sockets there are and where.
+// socketsPhrase is the one connection of the group, or how many sockets there are and where.
 func (g *group) socketsPhrase() event.Message {
 	if g.count == 1 {
 		return g.fact.endsPhrase()
 	}
-	switch p := g.fact.location(); p.word {
-	case "of":
+	switch p := g.fact.location(); p.kind {
+	case ofPort:
 		return event.Say("{n} sockets of port {port}", g.count, p.addr.Port())
-	case "to":
+	case toPeer:
 		return event.Say("{n} sockets to {peer}", g.count, p.addr)
 	default:
 		return event.Say("{n} sockets with {host}", g.count, p.addr.Addr())
 	}
 }
 
-// stayedPhrase says in which state the group's sockets have been, and how long the longest of
-// them: "10.0.0.1:80 from 10.0.0.2:40000 has stayed in CLOSE_WAIT for 31s".
+// stayedPhrase says in which state the group's sockets have been, and how long the longest
+// of them: "10.0.0.1:80 from 10.0.0.2:40000 has stayed in CLOSE_WAIT for 31s".
 func (g *group) stayedPhrase() event.Message {
 	return event.SayCount(g.count,
 		"{socket} has stayed in {state}[ for {time}]",

@@ -5,14 +5,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tcptrace/tcptrace/internal/bind"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// CallAdvice says what helps against a call for a port that failed, what helps soonest first.
-// What an option would change is asked of the kernel's rule, over the sockets that are in
-// the way.
+// CallAdvice returns what helps where a call for a port failed, what helps soonest first.
+// What an option would change follows from the kernel's rule and the sockets in the way.
 func CallAdvice(c *event.CallFailed) []event.Message {
 	switch {
 	case lacksPort(c):
@@ -41,79 +39,6 @@ func CallAdvice(c *event.CallFailed) []event.Message {
 	return []event.Message{event.Say("see {call}(2) for {error}; a security module or a BPF program of the cgroup may refuse the call", event.Literal(c.Call), c.Error)}
 }
 
-// option is one that a new socket may set.
-type option struct {
-	name   event.Literal
-	field  func(*event.Options) *bool
-	advice event.Message // said where it does
-}
-
-var reuseaddr = option{
-	"SO_REUSEADDR", func(o *event.Options) *bool { return &o.Reuseaddr },
-	event.Say("set SO_REUSEADDR on the new socket before bind(): with it the same call succeeds now"),
-}
-
-var newSocketOptions = []option{
-	reuseaddr,
-	{
-		"IPV6_V6ONLY", func(o *event.Options) *bool { return &o.V6Only },
-		event.Say("set IPV6_V6ONLY on the new socket before bind(): with it the same call succeeds now, for IPv6 alone"),
-	},
-	{
-		"SO_REUSEPORT", func(o *event.Options) *bool { return &o.Reuseport },
-		event.Say("set SO_REUSEPORT on the new socket before bind(): with it the same call succeeds now; what listens there already then gets only its share of the connections"),
-	},
-}
-
-// optionVerdict is what the kernel's rule says to a bind().
-type optionVerdict uint8
-
-const (
-	refuses optionVerdict = iota
-	mayPass               // it depends on options that were not seen
-	passes
-)
-
-// tryOption asks the kernel's rule about a bind() with one more option, over some of the
-// sockets in the way.
-func tryOption(c *event.CallFailed, o option, among func(*event.Socket) bool) optionVerdict {
-	a := bindRequest(c)
-	set := o.field(&a.Options)
-	if *set || !o.appliesTo(c) {
-		return refuses
-	}
-	*set = true
-	var sockets []event.Socket
-	for i := range c.Holders {
-		if among(&c.Holders[i].Socket) {
-			sockets = append(sockets, c.Holders[i].Socket)
-		}
-	}
-	switch sure, maybe := bind.Blockers(a, sockets); {
-	case len(sure) > 0 || len(sockets) == 0 || len(maybe) > 0 && o.name != reuseaddr.name:
-		return refuses
-	case len(maybe) > 0:
-		return mayPass
-	}
-	return passes
-}
-
-// appliesTo reports whether the option is one for the asking socket. SO_REUSEPORT goes by the
-// user: whose it is must be known.
-func (o *option) appliesTo(c *event.CallFailed) bool {
-	switch o.name {
-	case "IPV6_V6ONLY":
-		return c.Options.IPv6
-	case "SO_REUSEPORT":
-		return c.Process != nil
-	}
-	return true
-}
-
-func anySocket(*event.Socket) bool { return true }
-
-func isNotListening(s *event.Socket) bool { return s.State != tcpstate.Listen }
-
 // inUseAdvice is about EADDRINUSE.
 func inUseAdvice(c *event.CallFailed) []event.Message {
 	if c.NotLooked {
@@ -122,23 +47,23 @@ func inUseAdvice(c *event.CallFailed) []event.Message {
 	if len(c.Holders) == 0 {
 		return []event.Message{event.Say("try again: nothing that keeps the port was found a moment later")}
 	}
-	var fixes []event.Message
+	var advice []event.Message
 	for _, o := range newSocketOptions {
 		switch tryOption(c, o, anySocket) {
 		case passes:
-			fixes = append(fixes, o.advice)
+			advice = append(advice, o.advice)
 		case mayPass:
-			fixes = append(fixes, event.Say("set {option} on the new socket before bind(): it may succeed then; the options of what is in the way are not all known", o.name))
+			advice = append(advice, event.Say("set {option} on the new socket before bind(): it may succeed then; the options of what is in the way are not all known", o.name))
 		}
 	}
-	fixes = append(fixes, stopAdvice(c)...)
-	fixes = append(fixes, waitAdvice(c)...)
-	return append(fixes, reuseAdvice(c)...)
+	advice = append(advice, stopAdvice(c)...)
+	advice = append(advice, waitAdvice(c)...)
+	return append(advice, reuseAdvice(c)...)
 }
 
 // stopAdvice is about sockets that a process has.
 func stopAdvice(c *event.CallFailed) []event.Message {
-	var fixes []event.Message
+	var advice []event.Message
 	var others []*event.Process
 	own := false
 	for _, o := range findObstacles(c) {
@@ -152,28 +77,28 @@ func stopAdvice(c *event.CallFailed) []event.Message {
 			}
 		}
 		if o.kind == outgoing {
-			fixes = append(fixes, event.Say("keep the kernel from choosing the port for outgoing connections: net.ipv4.ip_local_reserved_ports={port}", c.Local.Port()))
+			advice = append(advice, event.Say("keep the kernel from choosing the port for outgoing connections: net.ipv4.ip_local_reserved_ports={port}", c.Local.Port()))
 		}
 	}
 	if len(others) > 0 {
-		fixes = slices.Insert(fixes, 0, event.Say("stop {processes}, or take another port", event.ListOf(others)))
+		advice = slices.Insert(advice, 0, event.Say("stop {processes}, or take another port", event.ListOf(others)))
 	}
 	if own {
-		fixes = slices.Insert(fixes, 0, event.Say("{process} has the port itself: close its own socket first, or do not bind a second one", c.Process))
+		advice = slices.Insert(advice, 0, event.Say("{process} has the port itself: close its own socket first, or do not bind a second one", c.Process))
 	}
-	return fixes
+	return advice
 }
 
 // waitAdvice is about sockets that no process has.
 func waitAdvice(c *event.CallFailed) []event.Message {
-	var fixes []event.Message
+	var advice []event.Message
 	if timed := endCommand(c, inFinWait2, inTimeWait); timed != "" {
-		fixes = append(fixes, timewaitAdvice(c, timed))
+		advice = append(advice, timewaitAdvice(c, timed))
 	}
 	if untimed := endCommand(c, orphaned); untimed != "" {
-		fixes = append(fixes, event.Say("wait until the peers acknowledge the FIN, or the kernel gives up (net.ipv4.tcp_orphan_retries); or reset them at once, as root: {command}", untimed))
+		advice = append(advice, event.Say("wait until the peers acknowledge the FIN, or the kernel gives up (net.ipv4.tcp_orphan_retries); or reset them at once, as root: {command}", untimed))
 	}
-	return fixes
+	return advice
 }
 
 // timewaitAdvice is about timewait sockets. FIN_WAIT2 may last longer than its timer.
@@ -206,13 +131,13 @@ var stateFilters = map[tcpstate.State]string{
 	tcpstate.TimeWait: " state time-wait", tcpstate.LastAck: " state last-ack", tcpstate.Closing: " state closing",
 }
 
-// endCommand is the command that ends the sockets of some manners (tcp_abort() in
+// endCommand is the command that ends the sockets that have the port in some ways (tcp_abort() in
 // net/ipv4/tcp.c), or "" if there are none.
-func endCommand(c *event.CallFailed, manners ...holdKind) event.Literal {
+func endCommand(c *event.CallFailed, kinds ...holdKind) event.Literal {
 	filters := ""
 	for i := range c.Holders {
 		h := &c.Holders[i]
-		if filter := stateFilters[h.State]; slices.Contains(manners, holdKindOf(&h.Socket)) && !strings.Contains(filters, filter) {
+		if filter := stateFilters[h.State]; slices.Contains(kinds, holdKindOf(&h.Socket)) && !strings.Contains(filters, filter) {
 			filters += filter
 		}
 	}
@@ -222,7 +147,7 @@ func endCommand(c *event.CallFailed, manners ...holdKind) event.Literal {
 	return event.Literal(fmt.Sprintf("ss -tK%s sport = :%d", filters, c.Local.Port()))
 }
 
-// reuseAdvice is about SO_REUSEADDR, of which most believe that the new socket's is enough.
+// reuseAdvice is about SO_REUSEADDR. Many believe that it is enough on the new socket.
 func reuseAdvice(c *event.CallFailed) []event.Message {
 	lacking, listening := false, false
 	for i := range c.Holders {
@@ -257,25 +182,25 @@ func connectAdvice(c *event.CallFailed) []event.Message {
 
 // portAdvice is about a lack of local ports.
 func portAdvice(p *event.PortStock, asks event.Call) []event.Message {
-	var fixes []event.Message
+	var advice []event.Message
 	now := event.Literal("")
 	if p != nil {
 		now = event.Literal(fmt.Sprintf("%d %d", p.First, p.Last))
 	}
 	if asks == event.CallConnect && (p == nil || p.ByState[tcpstate.TimeWait] > 0) {
-		fixes = append(fixes, event.Say("set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second; 2, the default, allows it on loopback only"))
+		advice = append(advice, event.Say("set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second; 2, the default, allows it on loopback only"))
 	}
-	fixes = append(fixes, event.Say("widen net.ipv4.ip_local_port_range[ ({range})]", now))
+	advice = append(advice, event.Say("widen net.ipv4.ip_local_port_range[ ({range})]", now))
 	if p != nil && !isUsedUp(p) && !isLow(p) {
-		fixes = append(fixes, event.Say("see whether the socket may choose from few ports only (IP_LOCAL_PORT_RANGE), or many processes ask at once"))
+		advice = append(advice, event.Say("see whether the socket may choose from few ports only (IP_LOCAL_PORT_RANGE), or many processes ask at once"))
 	}
 	if p != nil && p.ByState[tcpstate.CloseWait] > 0 {
-		fixes = append(fixes, event.Say("close what the peers have closed: {n} of the ports are in CLOSE_WAIT", p.ByState[tcpstate.CloseWait]))
+		advice = append(advice, event.Say("close what the peers have closed: {n} of the ports are in CLOSE_WAIT", p.ByState[tcpstate.CloseWait]))
 	}
 	if asks == event.CallBind {
-		fixes = append(fixes, event.Say("do not bind() before connect(), or set IP_BIND_ADDRESS_NO_PORT: a port that connect() chooses need be free for one destination only"))
+		advice = append(advice, event.Say("do not bind() before connect(), or set IP_BIND_ADDRESS_NO_PORT: a port that connect() chooses need be free for one destination only"))
 	}
-	return append(fixes,
+	return append(advice,
 		event.Say("keep connections open and use them again (keep-alive, a pool): the side that closes first has its port in TIME_WAIT for a minute"),
 		event.Say("let the other side close first: it then has TIME_WAIT, at its own port"),
 		event.Say("connect to more addresses or ports of the destination, or from more addresses of this machine: each pair has all ports"),
