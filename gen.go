@@ -16,7 +16,8 @@
 //	           gives each transition its process
 //	pipeline   leads it through the next two, and all to a sink
 //	conn       follows connections: who opened, who closed first, how, by whom
-//	diagnose   finds what is wrong with them: a table of rules
+//	diagnose   finds what is wrong with them: a table of rules, which return messages: an
+//	           English format and typed arguments, of which each output makes sentences
 //	text       prints transitions, findings and the summary for people
 //	jsonl      prints the record stream for programs, and reads it
 //	capture    keeps that stream in files, by block: in blocks that stand alone

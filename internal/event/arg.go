@@ -22,8 +22,8 @@ import (
 //	List            several of them: "a, b and c"
 //	nil             what is not known
 //
-// and what has its name in every language: addresses, states and errors. Of all but numbers
-// and ports the zero value is not known, either.
+// and addresses, states and errors, which are the same in every language. The zero value of
+// the others is not known, except of a number and a port. A message keeps its arguments.
 
 // Literal is a command, a setting, or a name that the kernel or a process has given.
 type Literal string
@@ -46,7 +46,7 @@ func ListOf[T any](items []T) List {
 	return l
 }
 
-// text returns an argument in words, and whether it is known.
+// text returns an argument in words, and reports whether it is known.
 func (l Language) text(arg any) (text string, known bool) {
 	switch a := arg.(type) {
 	case nil:
@@ -83,7 +83,7 @@ func (l Language) text(arg any) (text string, known bool) {
 
 func (l Language) moment(t Time) string {
 	if l.Moment == nil {
-		return words.ShortDuration(time.Duration(t)) + " after boot"
+		return Say("{time} after boot", time.Duration(t)).In(l)
 	}
 	return l.Moment(t)
 }
@@ -105,7 +105,7 @@ func (l Language) list(items List) string {
 	return all
 }
 
-// raw is an argument that is in words already.
+// raw is an argument that is a text already.
 type raw string
 
 func (r raw) String() string { return string(r) }

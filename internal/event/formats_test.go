@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +20,8 @@ type said struct {
 	formats []event.Format
 	args    int
 }
+
+var placeholder = regexp.MustCompile(`^[a-z]+$`)
 
 // maker makes messages of the formats that others give it.
 var maker = filepath.Join("..", "event", "message.go")
@@ -145,6 +148,11 @@ func checkFormat(t *testing.T, at token.Position, f string) {
 	}
 	if depth != 0 || strings.Count(f, "{") != strings.Count(f, "}") {
 		t.Errorf("%v: %q is not in pairs", at, f)
+	}
+	for _, name := range event.Format(f).Names() {
+		if !placeholder.MatchString(name) {
+			t.Errorf("%v: %q has a place without a name", at, f)
+		}
 	}
 	if f == "" || f != strings.TrimSpace(f) || strings.ContainsAny(f[:1], ",;:.)") || strings.ContainsAny(f[len(f)-1:], ",;:(") || strings.Contains(f, "%") {
 		t.Errorf("%v: %q is not a phrase", at, f)

@@ -1,10 +1,12 @@
 package event
 
-// Message is what people read of a rule: a format in English, and what stands in it. It is
-// not a sentence yet, so that each reader can have it in their own language.
+import "cmp"
+
+// Message is what a rule has to say: a format in English, and its arguments. Whoever shows
+// it makes a sentence of it, in the reader's language.
 type Message struct {
 	Format Format
-	Args   []any // see arg.go
+	Args   []any // their types are in arg.go
 }
 
 // Format is the pattern of a whole sentence, or of a phrase that is an argument of one:
@@ -40,7 +42,8 @@ func Plain(text string) Message { return Say("{text}", Literal(text)) }
 
 // Language is how a reader wants messages. The zero value is English, without a clock.
 type Language struct {
-	// Translate returns what stands for an English format, with the same names in it.
+	// Translate returns the format that stands for an English one, with the same names in it,
+	// or "" if there is none: then it stays English.
 	Translate func(Format) Format
 	// Moment returns a moment as the reader's clock shows it.
 	Moment func(Time) string
@@ -48,13 +51,16 @@ type Language struct {
 
 // In returns the message in a language.
 func (m Message) In(l Language) string {
-	f := m.Format
-	if l.Translate != nil {
-		f = l.Translate(f)
+	r := renderer{language: l, names: m.Format.Names(), args: m.Args, rest: string(l.translate(m.Format))}
+	text, _ := r.section(false)
+	return text
+}
+
+func (l Language) translate(f Format) Format {
+	if l.Translate == nil {
+		return f
 	}
-	r := renderer{language: l, names: m.Format.Names(), args: m.Args, rest: string(f)}
-	words, _ := r.section(false)
-	return words
+	return cmp.Or(l.Translate(f), f)
 }
 
 // String returns the message in English.

@@ -83,7 +83,8 @@ func TestMessagesInAnotherLanguage(t *testing.T) {
 		"Auf 10.0.0.1:80 lauscht nginx/42":              event.Say("{process} listens on {address}[ since {time}]", nginx, address, event.Time(0)),
 		"Auf 10.0.0.1:80 lauscht seit Tag 2ns nginx/42": event.Say("{process} listens on {address}[ since {time}]", nginx, address, event.Time(3)),
 		"alle beenden: 2 Sockets; 2 Sockets und 7":      event.Say("stop all {sockets}", event.List{two, two, 7}),
-		"2 tun es": event.Say("{n} wait, {m} do so", 1, 2),
+		"2 tun es":  event.Say("{n} wait, {m} do so", 1, 2),
+		"no German": event.Say("no {what}", event.Literal("German")),
 	} {
 		if got := m.In(l); got != want {
 			t.Errorf("%q is %q, want %q", m.Format, got, want)

@@ -1,6 +1,7 @@
 // Package event has the typed records that pass through tcptrace: what the
 // kernel's side writes (Kernel), and what is true of the connections (the
-// others, which are the record stream's).
+// others, which are the record stream's). It has the messages that rules return
+// (Message), too.
 package event
 
 import (
