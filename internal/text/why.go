@@ -16,30 +16,30 @@ const whyShown = 8
 
 // Why prints why a port cannot be bound.
 func (p *Printer) Why(a *why.Answer) {
-	p.headline(a)
+	p.printHeadline(a)
 	if len(a.Here) > 0 {
-		p.section("What has it")
+		p.printSection("What has it")
 		for _, s := range a.Here[:min(len(a.Here), whyShown)] {
-			p.item(p.hasIt(a, s))
+			p.printItem(p.describeUse(a, s))
 		}
-		p.itemMore(a.Here)
+		p.printMoreItems(a.Here)
 	}
 	if !a.Foreign {
-		p.section("What bind() would do now")
-		p.tries(a)
+		p.printSection("What bind() would do now")
+		p.printTries(a)
 	}
 	if advice := a.Advice(); len(advice) > 0 {
-		p.section("What helps, soonest first")
+		p.printSection("What helps, soonest first")
 		for i, m := range advice {
-			p.point(strconv.Itoa(i+1)+". ", p.say(m))
+			p.printPoint(strconv.Itoa(i+1)+". ", p.say(m))
 		}
 	}
-	p.elsewhere(a)
-	p.remarks(a)
+	p.printElsewhere(a)
+	p.printNotes(a)
 }
 
-// headline says the answer in one sentence.
-func (p *Printer) headline(a *why.Answer) {
+// printHeadline prints the answer in one sentence.
+func (p *Printer) printHeadline(a *why.Answer) {
 	p.beginLine()
 	p.setColor(bold)
 	for i, line := range words.Wrap(p.say(a.Headline()), p.Width) {
@@ -52,8 +52,8 @@ func (p *Printer) headline(a *why.Answer) {
 	p.endLine()
 }
 
-// hasIt says what a socket is, what keeps it, and what it has set.
-func (p *Printer) hasIt(a *why.Answer, s *event.Socket) string {
+// describeUse says what a socket is, what keeps it, and what it has set.
+func (p *Printer) describeUse(a *why.Answer, s *event.Socket) string {
 	sentence := p.describeSocket(s, a.Time) + ", " + OptionWords(&s.Options)
 	switch {
 	case s.State == tcpstate.TimeWait:
@@ -69,7 +69,8 @@ func (p *Printer) hasIt(a *why.Answer, s *event.Socket) string {
 	return sentence + "."
 }
 
-func (p *Printer) section(title string) {
+// printSection prints the title of a section.
+func (p *Printer) printSection(title string) {
 	p.beginLine()
 	p.add("\n")
 	p.setColor(bold)
@@ -78,10 +79,11 @@ func (p *Printer) section(title string) {
 	p.endLine()
 }
 
-func (p *Printer) item(paragraph string) { p.point("", paragraph) }
+// printItem prints a paragraph of a section.
+func (p *Printer) printItem(paragraph string) { p.printPoint("", paragraph) }
 
-// point prints a paragraph behind a mark, its lines below each other.
-func (p *Printer) point(mark, paragraph string) {
+// printPoint prints a paragraph behind a mark, its lines below each other.
+func (p *Printer) printPoint(mark, paragraph string) {
 	const margin = "  "
 	head := margin + mark
 	for _, line := range words.Wrap(paragraph, p.Width-len(head)) {
@@ -92,7 +94,8 @@ func (p *Printer) point(mark, paragraph string) {
 	}
 }
 
-func (p *Printer) itemMore(sockets []*event.Socket) {
+// printMoreItems says how many sockets are not told one by one.
+func (p *Printer) printMoreItems(sockets []*event.Socket) {
 	if len(sockets) <= whyShown {
 		return
 	}
@@ -106,11 +109,11 @@ func (p *Printer) itemMore(sockets []*event.Socket) {
 	if last != 0 {
 		words += ", the last timer until " + p.clockTime(last, 1)
 	}
-	p.item(words + ".")
+	p.printItem(words + ".")
 }
 
-// tries prints a table: a line for each address, a column for what the server sets.
-func (p *Printer) tries(a *why.Answer) {
+// printTries prints a table: a line for each address, a column for what the server sets.
+func (p *Printer) printTries(a *why.Answer) {
 	const column = 14
 	names := []string{"no option", "SO_REUSEADDR", "SO_REUSEPORT", "both"}
 	p.beginLine()
@@ -142,26 +145,26 @@ func (p *Printer) trimSpaces() {
 	}
 }
 
-// elsewhere says who has the port where it does not matter.
-func (p *Printer) elsewhere(a *why.Answer) {
+// printElsewhere prints who has the port where it does not matter.
+func (p *Printer) printElsewhere(a *why.Answer) {
 	if len(a.Elsewhere) == 0 {
 		return
 	}
-	p.section("In other network namespaces, where it is not in the way")
+	p.printSection("In other network namespaces, where it is not in the way")
 	for _, s := range a.Elsewhere[:min(len(a.Elsewhere), whyShown)] {
-		p.item(p.describeSocket(s, a.Time) + fmt.Sprintf(" (network namespace %d).", s.NetNS))
+		p.printItem(p.describeSocket(s, a.Time) + fmt.Sprintf(" (network namespace %d).", s.NetNS))
 	}
-	p.itemMore(a.Elsewhere)
+	p.printMoreItems(a.Elsewhere)
 }
 
-// remarks says what else decides, and what could not be seen.
-func (p *Printer) remarks(a *why.Answer) {
-	remarks := a.Notes()
-	if len(remarks) == 0 {
+// printNotes prints what else decides, and what could not be seen.
+func (p *Printer) printNotes(a *why.Answer) {
+	notes := a.Notes()
+	if len(notes) == 0 {
 		return
 	}
-	p.section("To know")
-	for _, m := range remarks {
-		p.item(p.say(m))
+	p.printSection("To know")
+	for _, m := range notes {
+		p.printItem(p.say(m))
 	}
 }
