@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -27,6 +26,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/goldentest"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/replay"
@@ -232,8 +232,6 @@ func TestTheManualInventsNoFigures(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the manual's examples anew")
-
 // exampleWidth is the width of the terminal that the examples are of.
 const exampleWidth = 72
 
@@ -254,7 +252,7 @@ func TestTheManualsExamplesAreReal(t *testing.T) {
 		"$ tcptrace -r restart.jsonl\n" + trace.String(),
 		"$ sudo tcptrace why 80\n" + answer.String(),
 	}
-	if *update {
+	if goldentest.Update() {
 		writeDisplays(t, "tcptrace.1", program)
 		return
 	}

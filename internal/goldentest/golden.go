@@ -11,6 +11,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+// Update reports whether the test is to write what it compares with, instead of comparing.
+func Update() bool { return *update }
+
 // Check wants these bytes to be those of testdata/NAME.golden.
 func Check(t *testing.T, name string, got []byte) {
 	t.Helper()
