@@ -12,6 +12,7 @@ CLANG_FORMAT := clang-format-19
 BASE ?=
 BENCH_FLAGS ?=
 MINUTES ?= 10
+FUZZTIME ?= 20s
 SOAK_FLAGS ?=
 KERNELS ?= 5.10 6.1 6.12 7
 ARCH ?= amd64
@@ -22,7 +23,7 @@ DESTDIR ?=
 SHARE = $(DESTDIR)$(PREFIX)/share
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo browser test test-vm bench soak lint generate generated cross install packages clean
+.PHONY: help build demo browser test race fuzz test-vm bench soak lint generate generated cross install packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,19 @@ demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10 s)
 test: lint cross ## Run all tests, those of the real kernel among them (root, 4 min)
 	@go tool gotestsum --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 \
 		--rerun-fails-run-root-test --packages ./... -- -p 1 -parallel 8
+
+# The detector needs cgo. It makes a trace so slow that events are lost: -short leaves out what
+# needs the kernel.
+race: ## Run the tests that need no kernel with the race detector (needs a C compiler)
+	@CGO_ENABLED=1 go test -race -short ./...
+
+fuzz: ## Fuzz each target (FUZZTIME=20s)
+	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
 
 browser: ## Install the browser that tests look at the page of report with (apt-get)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; } >/dev/null

@@ -6,6 +6,7 @@
 package kerneltest
 
 import (
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -18,16 +19,24 @@ import (
 )
 
 // RequireRoot ends the test without root: as skipped on a developer's machine, as
-// failed where CI says that root is there.
+// failed where CI says that root is there. -short skips it as well.
 func RequireRoot(tb TB) {
 	tb.Helper()
 	switch {
+	case short():
+		tb.Skip("needs the kernel, which -short leaves out")
 	case os.Geteuid() == 0:
 	case os.Getenv("CI") == "true":
 		tb.Fatal("not root: CI must run the kernel's tests")
 	default:
 		tb.Skip("needs root: run 'make test' as root")
 	}
+}
+
+// short reports whether a test runs with -short. testing.Short cannot be asked by programs.
+func short() bool {
+	f := flag.Lookup("test.short")
+	return f != nil && f.Value.String() == "true"
 }
 
 // NetNS is a network namespace that ends with its test. Loopback is up in it.
