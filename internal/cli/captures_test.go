@@ -35,8 +35,7 @@ func TestCaptures(t *testing.T) {
 			again, anonymous := filepath.Join(dir, "again.jsonl.zst"), filepath.Join(dir, "anonymous.jsonl.gz")
 			stream := run(t, slices.Concat([]string{"--json", "-w", again, "-r"}, files)...)
 			verdicts := verdictsOf(t, stream.out)
-			stat := run(t, slices.Concat([]string{"stat", "--json"}, files)...)
-			figures := figuresOf(t, stat)
+			figures := figuresOf(t, stream.code, run(t, slices.Concat([]string{"stat", "--json"}, files)...))
 			goldentest.Check(t, filepath.Join("captures", name), fmt.Appendf(nil, "exit code %d\n%v%s", stream.code, figures, verdicts))
 
 			sameVerdicts(t, "written anew", verdicts, verdictsOf(t, run(t, "--json", "-r", again).out))
@@ -181,11 +180,11 @@ type figures struct {
 	Findings []struct{ Code, Severity string }
 }
 
-func figuresOf(t *testing.T, stat reading) figures {
+func figuresOf(t *testing.T, code int, stat reading) figures {
 	t.Helper()
 	var f figures
-	if err := json.Unmarshal(stat.out, &f); err != nil {
-		t.Fatalf("stat: exit code %d: %v", stat.code, err)
+	if err := json.Unmarshal(stat.out, &f); err != nil || stat.code != code {
+		t.Fatalf("stat: exit code %d, want %d: %v", stat.code, code, err)
 	}
 	return f
 }
