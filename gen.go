@@ -40,9 +40,10 @@
 //
 // live leads an event along this way, cli turns the command line into it, demo plays
 // it on two hosts made of network namespaces, host tells about the machine, tcpstate
-// has the states, words the one way to write a number, a time or a hostile name. kerneltest gives tests a piece of the real kernel, terminaltest a terminal,
-// schematest the stream's schema, tracetest a scripted trace, goldentest files to compare with;
-// bench measures, soak runs for long and judges, testvm runs the tests on other kernels.
+// has the states, words the one way to write a number, a time or a hostile name.
+// kerneltest gives tests a piece of the real kernel, terminaltest a terminal, schematest the
+// stream's schema, tracetest a scripted trace, goldentest files to compare with; bench
+// measures, soak runs for long and judges, testvm runs the tests on other kernels.
 // packaging has the manual pages and what packages are made of, docs the README's pictures.
 // Everything from event on builds and tests without Linux. imports_test.go says for each
 // package what it may import.
