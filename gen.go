@@ -48,6 +48,29 @@
 // Everything from event on builds and tests without Linux. imports_test.go says for each
 // package what it may import.
 //
+// # One record, file by file
+//
+// A server calls close() on an open connection. From the ring to the screen:
+//
+//	bpf/tcptrace.bpf.c              state_changed runs: ESTABLISHED > FIN_WAIT1. bpf/filter.h
+//	                                decides whether it is wanted, bpf/record.h and bpf/process.h
+//	                                fill in struct event (bpf/event.h), bpf/ring.h sends it
+//	internal/probe/read.go          Read takes it out of the ring
+//	internal/event/kernel.go        Decode makes an event.Kernel of its bytes
+//	internal/live/live.go           takeRecord hands it on
+//	internal/correlate/correlate.go Add leads it through the next four:
+//	internal/correlate/registry.go  which socket it is about, by address, four-tuple or cookie
+//	internal/correlate/full.go      the rule of a full socket makes an event.Transition of it:
+//	                                cause close, by the process whose call it was
+//	internal/correlate/emit.go      lets it out, or holds it back behind what still waits:
+//	internal/correlate/queue.go     the transitions that wait, in the ring's order
+//	internal/pipeline/pipeline.go   Transition hands it to the tracker, the rules and the sinks
+//	internal/conn/tracker.go        moves the connection's end on, and finds the other end
+//	internal/conn/verdict.go        concludes that the server closed first
+//	internal/diagnose/diagnose.go   asks the rules whether it is a finding: it is not
+//	internal/text/printer.go        Transition prints it, in the columns of layout.go, with the
+//	                                notes of notes.go: "python3/4242 server closes first"
+//
 // # What the kernel hides
 //
 // inet_sock_set_state sees full sockets only. When a connection enters TIME_WAIT, or

@@ -42,7 +42,7 @@ func Plain(text string) Message { return Say("{text}", Literal(text)) }
 
 // Language is how a reader wants messages. The zero value is English, without a clock.
 type Language struct {
-	// Translate returns the format that stands for an English one, with the same names in it,
+	// Translate returns the format for an English one, with the same names in it,
 	// or "" if there is none: then it stays English.
 	Translate func(Format) Format
 	// Moment returns a moment as the reader's clock shows it.

@@ -8,7 +8,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// addNotes says who made a transition and why. On a terminal who closes first is said
+// addNotes adds the process and the cause of a transition. On a terminal the first closer is said
 // without the how, and the process's name is cut, where the line has no room.
 func (p *Printer) addNotes(t *event.Transition, step conn.Step) {
 	p.note = p.appendNote(p.note[:0], t, step)
@@ -21,7 +21,7 @@ func (p *Printer) addNotes(t *event.Transition, step conn.Step) {
 	case t.Acts():
 		p.addProcess(t.Process, room-1-len(p.note))
 		p.add(" ")
-	case t.Until == 0 && t.From != tcpstate.TimeWait: // else no process has it any more
+	case t.Until == 0 && t.From != tcpstate.TimeWait: // else no process uses it
 		p.addOwner(t.Process, len(p.note))
 	}
 	if c := noteColor(t, step); c != plain {
@@ -72,7 +72,7 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 	return b
 }
 
-// appendFirstCloser says who closes first, and besides what does not go without saying.
+// appendFirstCloser adds who closes first, and the cause where it is not the usual one.
 func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) []byte {
 	b = append(b, closesFirstPhrases[e.ClosedBy()]...)
 	if t.To == tcpstate.TimeWait {
@@ -89,7 +89,7 @@ func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) 
 	return b
 }
 
-// closesFirstPhrases has who closes first.
+// closesFirstPhrases has a phrase for each first closer.
 var closesFirstPhrases = [conn.ByCount]string{
 	conn.ByServer: "server closes first", conn.ByClient: "client closes first",
 	conn.ByLocal: "local closes first", conn.ByRemote: "remote closes first", conn.ByBoth: "both close at once",

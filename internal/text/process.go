@@ -13,8 +13,8 @@ func (p *Printer) leastProcessWidth(process *event.Process) int {
 	return leastNameWidth + len(p.labelOf(process).id)
 }
 
-// addOwner adds in brackets who has a connection in whose transition the network acts, if
-// there is room for it beside the note.
+// addOwner adds in brackets the process of a connection in whose transition the network acts, if
+// there is room for it next to the note.
 func (p *Printer) addOwner(process *event.Process, noteWidth int) {
 	l := p.labelOf(process)
 	left := p.Width - p.visibleWidth() - noteWidth - len("() ") - len(l.id)

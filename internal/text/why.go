@@ -11,7 +11,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
-// whyShown is how many of the sockets that have a port are told one by one.
+// whyShown is how many of the sockets at a port get an item each.
 const whyShown = 8
 
 // Why prints why a port cannot be bound.
@@ -94,7 +94,7 @@ func (p *Printer) printPoint(mark, paragraph string) {
 	}
 }
 
-// printMoreItems says how many sockets are not told one by one.
+// printMoreItems says how many sockets have no item.
 func (p *Printer) printMoreItems(sockets []*event.Socket) {
 	if len(sockets) <= whyShown {
 		return
