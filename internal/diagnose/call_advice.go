@@ -180,7 +180,7 @@ func connectAdvice(c *event.CallFailed) []event.Message {
 	}
 }
 
-// portAdvice is about a lack of local ports.
+// portAdvice is about local ports that are used up.
 func portAdvice(p *event.PortStock, asks event.Call) []event.Message {
 	var advice []event.Message
 	now := event.Literal("")

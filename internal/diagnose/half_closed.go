@@ -83,7 +83,7 @@ var finWait2Expired = &rule{
 }
 
 // descriptorsPhrase is the file descriptor by which the first process has the socket open, and
-// how many other processes have it open; or nil.
+// how many other processes use it; or nil.
 func (f *fact) descriptorsPhrase() any {
 	if len(f.sample.Holders) == 0 {
 		return nil
@@ -105,7 +105,7 @@ func (f *fact) countHolders() int {
 	return len(pids)
 }
 
-// unreadPhrase is how much of the peer's data no process has read, or nil.
+// unreadPhrase is how much data has come that no process has read, or nil.
 func (f *fact) unreadPhrase() any {
 	n := f.sample.Counters.Unread
 	if n == 0 {

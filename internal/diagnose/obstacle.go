@@ -18,7 +18,7 @@ const (
 	open                // a connection that a process has open
 	outgoing            // the same, and this machine opened it: it happens to have the port
 	unaccepted          // a connection that no process has accepted
-	orphaned            // a connection that no process has any more
+	orphaned            // a connection that its last process has closed
 	inFinWait2          // the same, with an end in sight
 	inTimeWait
 )
@@ -161,7 +161,7 @@ func (o *obstacle) timeWaitPhrase(c *event.CallFailed) event.Message {
 }
 
 // processPhrase is the process that has the first socket of the obstacle, and in brackets
-// the others that have it open, as after a fork; or nil.
+// the other processes that use it, as after a fork; or nil.
 func (o *obstacle) processPhrase() any {
 	all := o.processes()
 	if len(all) == 0 {
