@@ -28,7 +28,7 @@ var phrases = []phrase{
 	{"says whether", `\b(says|say|tells|tell|answers) (whether|if)\b`, "held says whether it is open", "held reports whether it is open", ""},
 	{"of the peer's", `\bof the (peer|server|client|kernel)'s\b`, "96042 bytes of the peer's", "96,042 received bytes", ""},
 	{"lacks", `\black(s|ed|ing)?\b`, "where a privilege lacks", "where a privilege is missing", ""},
-	{"stands", `\bst(ands?|ood|anding) (in|at|on|by|before|behind|beside|alone|there|first|for|next)\b`, "the flag stands beside it", "the flag is next to it", ""},
+	{"stands", `\bst(ands?|ood|anding) (in|at|on|by|before|behind|beside|alone|there|first|next)\b`, "the flag stands beside it", "the flag is next to it", ""},
 	{"beside", `\bbesides?\b`, "beside other tools", "next to other tools", ""},
 	{"goes without saying", `\bgo(es)? without saying\b`, "that goes without saying", "that is always so", ""},
 	{"want of", `\b(in|for) want of\b`, "less exact for want of a right", "less exact without a privilege", ""},
