@@ -318,15 +318,15 @@ func TestWhatEachCapabilityIsFor(t *testing.T) {
 		{"no CAP_SYSLOG, two others for it", append(but(unix.CAP_SYSLOG), unix.CAP_NET_ADMIN), 0, nil},
 		{"no CAP_SYS_ADMIN", but(admin), 0, []string{
 			"less exact: failed binds are not seen, and who accepts a connection is found once a second: .*CAP_SYS_ADMIN is missing",
-			"network namespaces could not be entered: .*: CAP_SYS_ADMIN is missing: run it with sudo",
+			"network namespaces? could not be entered: .*: CAP_SYS_ADMIN is missing: run it with sudo",
 		}},
 		{"no CAP_SYS_PTRACE", but(unix.CAP_SYS_PTRACE), 0, []string{
-			"network namespaces could not be entered: .*: CAP_SYS_PTRACE is missing: run it with sudo",
+			"network namespaces? could not be entered: .*: CAP_SYS_PTRACE is missing: run it with sudo",
 		}},
 		{"no CAP_DAC_READ_SEARCH", but(unix.CAP_DAC_READ_SEARCH), 0, []string{"failed binds are not seen, .*permission denied"}},
 		{"no CAP_SYS_NICE", but(unix.CAP_SYS_NICE), 0, []string{"the reader has no preference, .*: CAP_SYS_NICE is missing: "}},
 		{"three alone", []uintptr{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYSLOG}, 0, []string{
-			"failed binds .*", "network namespaces could not be entered: .*: CAP_SYS_ADMIN and CAP_SYS_PTRACE are missing: ", "the reader has no preference, .*",
+			"failed binds .*", "network namespaces? could not be entered: .*: CAP_SYS_ADMIN and CAP_SYS_PTRACE are missing: ", "the reader has no preference, .*",
 		}},
 	} {
 		if tc.name == "no CAP_SYSLOG" && !hidden {
