@@ -60,7 +60,7 @@ func (c *Correlator) Add(k *event.Kernel) {
 	}
 	sock := c.registry.at(k.Sock)
 	if sock != nil && !sock.fits(k) {
-		c.evict(sock, k.Sock)
+		c.evictSocket(sock, k.Sock)
 		sock = nil
 	}
 	switch k.Kind {
@@ -112,10 +112,10 @@ func (c *Correlator) Forget(tuple event.Tuple, id event.ID) {
 // changeFull takes a change of a full socket's state.
 func (c *Correlator) changeFull(sock *socket, k *event.Kernel) {
 	if opensChild(k) {
-		c.begin(c.registry.child(k))
+		c.beginFull(c.registry.childSocket(k))
 		return
 	}
-	found := c.registry.full(sock, k)
+	found := c.registry.fullSocket(sock, k)
 	sock = found.sock
 	switch {
 	case sock == nil:
@@ -125,11 +125,11 @@ func (c *Correlator) changeFull(sock *socket, k *event.Kernel) {
 		c.apply(sock, c.rules.handOver(sock, c.queue.get(sock.held), k))
 		return
 	}
-	c.begin(found)
-	if !c.locate(sock, k) {
+	c.beginFull(found)
+	if !c.locatePort(sock, k) {
 		return
 	}
-	c.settle(sock)
+	c.releaseHeld(sock)
 	if sock.id == 0 { // that was its end, and this is another's beginning
 		c.changeFull(nil, k)
 		return
@@ -138,24 +138,24 @@ func (c *Correlator) changeFull(sock *socket, k *event.Kernel) {
 	c.registry.register(sock, k)
 }
 
-// begin makes of a socket's first record as a full socket what its identity says.
-func (c *Correlator) begin(found identity) {
+// beginFull makes of a socket's first record as a full socket what its identity says.
+func (c *Correlator) beginFull(found identity) {
 	switch found.as {
 	case adopted:
-		c.drop(found.sock) // the request did not end
+		c.dropHeld(found.sock) // the request did not end
 	case born:
 		c.apply(found.sock, c.rules.openUnseen(found.sock, found.since))
 	}
 }
 
-// locate notes the local port of a socket that connects, once it is chosen, and lets out what
+// locatePort notes the local port of a socket that connects, once it is chosen, and lets out what
 // waited for it. It reports whether the filter wants the socket.
-func (c *Correlator) locate(sock *socket, k *event.Kernel) bool {
+func (c *Correlator) locatePort(sock *socket, k *event.Kernel) bool {
 	if sock.state != tcpstate.SynSent {
 		return true
 	}
-	deferred := sock.now().deferred
-	if !c.registry.locate(sock, k) {
+	deferred := sock.readMoment().deferred
+	if !c.registry.locatePort(sock, k) {
 		return true
 	}
 	if deferred != nil {
@@ -169,7 +169,7 @@ func (c *Correlator) locate(sock *socket, k *event.Kernel) bool {
 	}
 	if t := c.queue.get(sock.held); t != nil {
 		t.Local = k.Local()
-		c.settle(sock)
+		c.releaseHeld(sock)
 	}
 	return true
 }
@@ -178,13 +178,13 @@ func (c *Correlator) locate(sock *socket, k *event.Kernel) bool {
 // once more.
 func (c *Correlator) receiveSyn(sock *socket, k *event.Kernel) {
 	if sock != nil {
-		c.drop(sock) // it did not expire
+		c.dropHeld(sock) // it did not expire
 		return
 	}
 	if old := c.registry.withTuple(&k.Tuple); old != nil {
-		c.apply(old, c.rules.reuse(old, c.queue.get(old.held)))
+		c.apply(old, c.rules.reuseTimewait(old, c.queue.get(old.held)))
 	}
-	sock, listener := c.registry.request(k)
+	sock, listener := c.registry.requestSocket(k)
 	if sock != nil {
 		c.apply(sock, c.rules.receiveSyn(sock, listener, k))
 	}
@@ -208,7 +208,7 @@ func (c *Correlator) dropReset(k *event.Kernel) {
 	switch {
 	case sock == nil:
 	case sock.kind == timewait:
-		c.apply(sock, swallow(c.queue.get(sock.held), event.TCPRst))
+		c.apply(sock, completeEnd(c.queue.get(sock.held), event.TCPRst))
 	case sock.kind == request:
 		c.apply(sock, c.rules.resetRequest(sock, k))
 	}
@@ -216,11 +216,11 @@ func (c *Correlator) dropReset(k *event.Kernel) {
 
 // armTimewait takes the start of a timewait socket's timer: a birth, or a life that goes on.
 func (c *Correlator) armTimewait(sock *socket, k *event.Kernel) {
-	found := c.registry.timewait(sock, k)
+	found := c.registry.timewaitSocket(sock, k)
 	switch sock = found.sock; {
 	case sock == nil:
 	case found.as == known:
-		c.apply(sock, c.rules.rearm(sock, c.queue.get(sock.held), k))
+		c.apply(sock, c.rules.rearmTimewait(sock, c.queue.get(sock.held), k))
 	case found.as == adopted:
 		c.apply(sock, c.rules.enterTimewait(sock, c.queue.get(sock.held), k))
 	default:
@@ -265,7 +265,7 @@ func (c *Correlator) receiveReset(sock *socket, k *event.Kernel) {
 
 // accept takes accept(): from now on the connection is that process's.
 func (c *Correlator) accept(sock *socket, k *event.Kernel) {
-	if sock != nil && sock.kind == full && sock.same(k) && sock.state != tcpstate.Close {
+	if sock != nil && sock.kind == full && sock.matches(k) && sock.state != tcpstate.Close {
 		c.rules.accept(sock, k)
 	}
 }
@@ -278,12 +278,12 @@ func (c *Correlator) failListen(sock *socket, k *event.Kernel) {
 	c.putOther(k)
 }
 
-// evict takes a socket off an address that is another's now.
-func (c *Correlator) evict(sock *socket, address uint64) {
+// evictSocket takes a socket off an address that is another's now.
+func (c *Correlator) evictSocket(sock *socket, address uint64) {
 	if sock.replaced() == address {
 		c.registry.handOver(sock) // it is only a timewait socket from now on
 		return
 	}
-	c.settle(sock)
+	c.releaseHeld(sock)
 	c.registry.forget(sock)
 }

@@ -10,9 +10,9 @@ import (
 func (c *Correlator) apply(sock *socket, made outcome) {
 	switch made.held {
 	case goesOut:
-		c.settle(sock)
+		c.releaseHeld(sock)
 	case isDropped:
-		c.drop(sock)
+		c.dropHeld(sock)
 	}
 	switch {
 	case !made.makes || sock.id == 0:
@@ -31,7 +31,7 @@ func (c *Correlator) put(sock *socket, t *event.Transition) {
 	} else {
 		c.queue.put(t, sock)
 	}
-	c.finish(sock, t.To)
+	c.finishWait(sock, t.To)
 }
 
 // putOther lets a record out that is no transition, once it is its turn: what is told of a
@@ -44,17 +44,17 @@ func (c *Correlator) putOther(k *event.Kernel) {
 	c.queue.putOther(k)
 }
 
-// settle lets the transition out that a socket holds back, if it holds one.
-func (c *Correlator) settle(sock *socket) {
+// releaseHeld lets the transition out that a socket holds back, if it holds one.
+func (c *Correlator) releaseHeld(sock *socket) {
 	if t := c.queue.get(sock.held); t != nil {
-		c.queue.settle(sock.held)
-		c.finish(sock, t.To)
+		c.queue.confirm(sock.held)
+		c.finishWait(sock, t.To)
 		c.flush(0)
 	}
 }
 
-// drop takes the transition back that a socket holds back, if it holds one.
-func (c *Correlator) drop(sock *socket) {
+// dropHeld takes the transition back that a socket holds back, if it holds one.
+func (c *Correlator) dropHeld(sock *socket) {
 	if c.queue.get(sock.held) != nil {
 		c.queue.drop(sock.held)
 		sock.held = 0
@@ -62,8 +62,8 @@ func (c *Correlator) drop(sock *socket) {
 	}
 }
 
-// finish ends the wait of a socket's transition, and forgets the socket if that is its end.
-func (c *Correlator) finish(sock *socket, to tcpstate.State) {
+// finishWait ends the wait of a socket's transition, and forgets the socket if that is its end.
+func (c *Correlator) finishWait(sock *socket, to tcpstate.State) {
 	sock.held = 0
 	if to == tcpstate.Close {
 		c.registry.forget(sock)
@@ -74,7 +74,7 @@ func (c *Correlator) finish(sock *socket, to tcpstate.State) {
 func (c *Correlator) flush(now event.Time) {
 	for e := c.queue.due(now); e != nil; e = c.queue.due(now) {
 		if e.state == held && e.sock.id == e.transition.Socket { // else its socket is gone
-			c.finish(e.sock, e.transition.To)
+			c.finishWait(e.sock, e.transition.To)
 		}
 		switch {
 		case e.other != nil:

@@ -10,7 +10,7 @@ import (
 // AddFound takes a socket that was found, and is older than the trace. It returns the
 // socket's name, or 0 if the filter does not want it, and whether it was unknown before.
 func (c *Correlator) AddFound(f *event.Socket) (id event.ID, fresh bool) {
-	sock, fresh := c.registry.add(f)
+	sock, fresh := c.registry.addFound(f)
 	if sock == nil {
 		return 0, false
 	}
@@ -23,7 +23,7 @@ func (c *Correlator) AddFound(f *event.Socket) (id event.ID, fresh bool) {
 // UpdateOwner takes who has a socket open now: where the owner that is known has let go of it,
 // it was handed on. It reports whether that is so.
 func (c *Correlator) UpdateOwner(f *event.Socket) bool {
-	sock := c.registry.found(f)
+	sock := c.registry.foundSocket(f)
 	if sock == nil || len(f.Holders) == 0 {
 		return false
 	}
@@ -46,7 +46,7 @@ func (c *Correlator) IDAt(address uint64) event.ID {
 
 // IDOf returns the name of a socket that was found, or 0.
 func (c *Correlator) IDOf(f *event.Socket) event.ID {
-	if sock := c.registry.found(f); sock != nil {
+	if sock := c.registry.foundSocket(f); sock != nil {
 		return sock.id
 	}
 	return 0

@@ -14,7 +14,7 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) outcome {
 	if k.To == tcpstate.Close {
 		return r.closeFull(sock, k)
 	}
-	t := r.change(sock, k.Time, k.From, k.To, segmentCause(k))
+	t := r.changeState(sock, k.Time, k.From, k.To, segmentCause(k))
 	t.FinUnsent = k.Has(event.FinUnsent)
 	switch k.To {
 	case tcpstate.SynSent, tcpstate.Listen:
@@ -25,7 +25,7 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) outcome {
 	}
 	sock.nameProcess(&t)
 	if k.To == tcpstate.FinWait2 && k.Has(event.Orphan) {
-		return heldFor(patience, t) // a timewait socket may take over, and tell until when
+		return holdFor(patience, t) // a timewait socket may take over, and tell until when
 	}
 	return whenLocated(sock, t, k)
 }
@@ -34,14 +34,14 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) outcome {
 // where the answer comes from this machine. One that the filter has not decided on yet waits
 // at the socket.
 func whenLocated(sock *socket, t event.Transition, k *event.Kernel) outcome {
-	switch deferred := sock.now().deferred; {
+	switch deferred := sock.readMoment().deferred; {
 	case k.LocalPort != 0:
-		return now(t)
+		return emitNow(t)
 	case deferred != nil:
 		*deferred = t
 		return outcome{}
 	}
-	return heldFor(portPatience, t)
+	return holdFor(portPatience, t)
 }
 
 // segmentCause is the cause of a transition that a segment or a call makes on the way
@@ -84,9 +84,9 @@ func mechanism(k *event.Kernel) event.Mechanism {
 // openUnseen makes the child of a SYN that was not seen: a SYN cookie or TCP Fast Open, or a
 // SYN older than the trace. When the SYN came is not known.
 func (r *rules) openUnseen(sock *socket, at event.Time) outcome {
-	t := r.change(sock, at, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
+	t := r.changeState(sock, at, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
 	sock.since = 0
-	return now(t)
+	return emitNow(t)
 }
 
 // closeFull finds out why a full socket went to CLOSE.
@@ -94,8 +94,8 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) outcome {
 	if k.From != tcpstate.Listen {
 		sock.totals = k.Totals
 	}
-	resetReceived, resetSent := sock.during(sock.now().resetReceived), sock.endsByReset(k.Time)
-	t := r.change(sock, k.Time, k.From, tcpstate.Close, "")
+	resetReceived, resetSent := sock.happenedInState(sock.readMoment().resetReceived), sock.endsByReset(k.Time)
+	t := r.changeState(sock, k.Time, k.From, tcpstate.Close, "")
 	t.Error = k.Error
 	switch {
 	case k.From == tcpstate.Listen:
@@ -108,7 +108,7 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) outcome {
 		t.Cause = event.CauseResetReceived
 		if closedBefore(k) { // or data came, which we answer by a RST
 			sock.nameProcess(&t)
-			return heldFor(patience, t)
+			return holdFor(patience, t)
 		}
 	case resetSent:
 		t.Cause, t.Reason = event.CauseResetSent, r.ResetReason(sock.moment.resetReason)
@@ -117,12 +117,12 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) outcome {
 	case k.From == tcpstate.LastAck:
 		t.Cause = event.CauseAck
 	case k.From == tcpstate.SynSent && k.Has(event.ByProcess):
-		r.abandon(&t, k)
+		r.abandonConnect(&t, k)
 	default:
 		return r.awaitReset(sock, t, k)
 	}
 	sock.nameProcess(&t)
-	return now(t)
+	return emitNow(t)
 }
 
 // closedBefore reports whether the process had closed the socket, and the peer had not.
@@ -135,10 +135,10 @@ func (r *rules) closeListener(sock *socket, t event.Transition, k *event.Kernel)
 	t.Process, t.Mechanism = r.process(k), mechanism(k)
 	t.Cause = event.Cause(t.Mechanism.String())
 	if t.Dwell < patience && k.Has(event.FileOpen) {
-		return heldFor(patience, t)
+		return holdFor(patience, t)
 	}
 	sock.nameProcess(&t)
-	return now(t)
+	return emitNow(t)
 }
 
 // failListen completes the CLOSE of a socket whose listen() failed: it was in LISTEN for a
@@ -151,9 +151,9 @@ func failListen(held *event.Transition) outcome {
 	return outcome{held: goesOut}
 }
 
-// abandon takes the end of a socket in SYN_SENT by its process. Without a local port connect()
+// abandonConnect takes the end of a socket in SYN_SENT by its process. Without a local port connect()
 // itself failed.
-func (r *rules) abandon(t *event.Transition, k *event.Kernel) {
+func (r *rules) abandonConnect(t *event.Transition, k *event.Kernel) {
 	t.Process, t.Mechanism, t.Cause = r.process(k), mechanism(k), event.CauseAbandoned
 	if k.LocalPort == 0 {
 		t.Mechanism, t.Cause = 0, event.CauseConnect
@@ -167,24 +167,24 @@ func (r *rules) awaitReset(sock *socket, t event.Transition, k *event.Kernel) ou
 		t.Cause = event.CauseTimewaitOverflow
 	}
 	if k.Has(event.ByProcess) {
-		m := r.moments.of(sock)
+		m := r.moments.open(sock)
 		m.abort.process, m.abort.mechanism = r.process(k), mechanism(k)
 	}
 	sock.nameProcess(&t)
 	if r.Resets && (k.From == tcpstate.Established || k.From == tcpstate.CloseWait) {
-		return heldFor(abortPatience, t)
+		return holdFor(abortPatience, t)
 	}
-	return heldFor(patience, t)
+	return holdFor(patience, t)
 }
 
 // endsByReset reports whether the RST that a socket sent last goes with its end. While it
 // connects it may answer a segment by one, and go on (RFC 9293 section 3.10.7.3).
 func (sock *socket) endsByReset(end event.Time) bool {
-	sent := sock.now().resetSent
+	sent := sock.readMoment().resetSent
 	if sock.state == tcpstate.SynSent || sock.state == tcpstate.SynRecv {
-		return recent(sent, end)
+		return isRecent(sent, end)
 	}
-	return sock.during(sent)
+	return sock.happenedInState(sent)
 }
 
 // sendReset takes a RST that this side sent. It makes a process the actor only if
@@ -194,12 +194,12 @@ func (r *rules) sendReset(sock *socket, held *event.Transition, k *event.Kernel)
 	case sock.state == tcpstate.Listen:
 		return outcome{}
 	case held == nil || sock.state != tcpstate.Close:
-		m := r.moments.of(sock)
+		m := r.moments.open(sock)
 		m.resetSent, m.resetReason = k.Time, k.Reason
 		return outcome{}
 	}
 	held.Cause, held.Reason = event.CauseResetSent, r.ResetReason(k.Reason)
-	if abort := sock.now().abort; k.Has(event.ResetActive) && abort.mechanism != 0 {
+	if abort := sock.readMoment().abort; k.Has(event.ResetActive) && abort.mechanism != 0 {
 		held.Process, held.Mechanism = abort.process, abort.mechanism
 	}
 	return outcome{held: goesOut}
@@ -208,5 +208,5 @@ func (r *rules) sendReset(sock *socket, held *event.Transition, k *event.Kernel)
 // receiveReset takes tcp_reset(), which always ends in CLOSE: that change comes next, however
 // long it takes a guest that its host lets wait.
 func (r *rules) receiveReset(sock *socket, k *event.Kernel) {
-	r.moments.of(sock).resetReceived = k.Time
+	r.moments.open(sock).resetReceived = k.Time
 }

@@ -68,8 +68,8 @@ func (q *queue) get(t ticket) *event.Transition {
 	return nil
 }
 
-// settle makes the transition that is held under a ticket certain.
-func (q *queue) settle(t ticket) { q.heldEntry(t).state = certain }
+// confirm makes the transition that is held under a ticket certain.
+func (q *queue) confirm(t ticket) { q.heldEntry(t).state = certain }
 
 // drop takes the transition back that is held under a ticket: it did not happen.
 func (q *queue) drop(t ticket) { q.heldEntry(t).state = dropped }

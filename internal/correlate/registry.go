@@ -80,9 +80,9 @@ func (r *registry) withTuple(tuple *event.Tuple) *socket { return r.tuples.get(t
 // wants reports whether the filter wants a socket.
 func (r *registry) wants(sock *socket) bool { return r.filter.Match(&sock.tuple) }
 
-// full identifies the socket of a change of a full socket's state. A socket at its address may
+// fullSocket identifies the socket of a change of a full socket's state. A socket at its address may
 // be known.
-func (r *registry) full(here *socket, k *event.Kernel) identity {
+func (r *registry) fullSocket(here *socket, k *event.Kernel) identity {
 	if here != nil {
 		here.learnCookie(k)
 		if here.replaced() == k.Sock {
@@ -102,15 +102,15 @@ func (r *registry) full(here *socket, k *event.Kernel) identity {
 	if sock := r.adoptFound(k, full); sock != nil {
 		return identity{sock: sock}
 	}
-	if sock := r.withTuple(&k.Tuple); sock != nil && sock.kind == timewait && k.To == tcpstate.Close && sock.same(k) {
+	if sock := r.withTuple(&k.Tuple); sock != nil && sock.kind == timewait && k.To == tcpstate.Close && sock.matches(k) {
 		return identity{sock: sock, as: replaced}
 	}
 	return identity{sock: r.create(k, k.From, full), as: created}
 }
 
-// child identifies the full socket that a listener's SYN made. Up to 6.12 it knows its remote
+// childSocket identifies the full socket that a listener's SYN made. Up to 6.12 it knows its remote
 // end only at its next record, and is identified then.
-func (r *registry) child(k *event.Kernel) identity {
+func (r *registry) childSocket(k *event.Kernel) identity {
 	if k.RemotePort == 0 {
 		r.children[k.Sock] = k.Time
 		return identity{}
@@ -144,9 +144,9 @@ func (r *registry) knownFull(here *socket, k *event.Kernel) *socket {
 	return here
 }
 
-// request makes the request socket of a SYN, and returns its listener besides, if that is known.
+// requestSocket makes the request socket of a SYN, and returns its listener besides, if that is known.
 // One that netlink found has a cookie, and no address. The record's cookie is the listener's.
-func (r *registry) request(k *event.Kernel) (sock, listener *socket) {
+func (r *registry) requestSocket(k *event.Kernel) (sock, listener *socket) {
 	if listener = r.at(k.Listener); listener == nil || listener.state != tcpstate.Listen {
 		listener = r.listeners[k.Cookie]
 	}
@@ -154,18 +154,18 @@ func (r *registry) request(k *event.Kernel) (sock, listener *socket) {
 	return r.create(k, tcpstate.Listen, request), listener
 }
 
-// timewait identifies the timewait socket whose timer starts. It may take a full socket's place,
+// timewaitSocket identifies the timewait socket whose timer starts. It may take a full socket's place,
 // or that of a request whose full socket was not seen.
-func (r *registry) timewait(here *socket, k *event.Kernel) identity {
+func (r *registry) timewaitSocket(here *socket, k *event.Kernel) identity {
 	if sock := r.knownTimewait(here, k); sock != nil {
 		return identity{sock: sock}
 	}
 	sock := r.withTuple(&k.Tuple)
-	if sock == nil || sock.kind == timewait || !sock.same(k) {
+	if sock == nil || sock.kind == timewait || !sock.matches(k) {
 		return identity{sock: r.create(k, k.To, timewait), as: created}
 	}
 	if sock.kind == full {
-		r.moments.of(sock).full = sock.address
+		r.moments.open(sock).full = sock.address
 	} else {
 		delete(r.addresses, sock.address)
 	}
@@ -202,7 +202,7 @@ func (r *registry) create(k *event.Kernel, state tcpstate.State, as kind) *socke
 	sock := r.pool.get()
 	sock.kind, sock.address, sock.tuple, sock.cookie, sock.state = as, k.Sock, k.Tuple, k.Cookie, state
 	if !wanted {
-		r.moments.of(sock).deferred = &event.Transition{} // decided when the local port is known
+		r.moments.open(sock).deferred = &event.Transition{} // decided when the local port is known
 	}
 	r.lastID++
 	sock.id = r.lastID
@@ -215,10 +215,10 @@ func (r *registry) create(k *event.Kernel, state tcpstate.State, as kind) *socke
 	return sock
 }
 
-// add makes the socket that was found, if it is not known, and reports whether it did. It
+// addFound makes the socket that was found, if it is not known, and reports whether it did. It
 // returns nil if the filter does not want it.
-func (r *registry) add(f *event.Socket) (sock *socket, fresh bool) {
-	if sock = r.found(f); sock == nil {
+func (r *registry) addFound(f *event.Socket) (sock *socket, fresh bool) {
+	if sock = r.foundSocket(f); sock == nil {
 		k := event.Kernel{Tuple: event.NewTuple(f.NetNS, f.Local, f.Remote), Sock: f.Address, Cookie: f.Cookie}
 		if !r.filter.Match(&k.Tuple) {
 			return nil, false
@@ -232,9 +232,9 @@ func (r *registry) add(f *event.Socket) (sock *socket, fresh bool) {
 	return sock, fresh
 }
 
-// found returns the socket that was found, if it is known. One that connects may be
+// foundSocket returns the socket that was found, if it is known. One that connects may be
 // known without its local port, and one that netlink found without its address.
-func (r *registry) found(f *event.Socket) *socket {
+func (r *registry) foundSocket(f *event.Socket) *socket {
 	tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
 	sock := r.at(f.Address)
 	if f.Address == 0 {
@@ -242,7 +242,7 @@ func (r *registry) found(f *event.Socket) *socket {
 			sock = r.listeners[f.Cookie]
 		}
 	}
-	if sock == nil || sock.state == tcpstate.Close || !sock.is(f.Cookie, &tuple) {
+	if sock == nil || sock.state == tcpstate.Close || !sock.mayBe(f.Cookie, &tuple) {
 		return nil
 	}
 	return sock
@@ -267,7 +267,7 @@ func (r *registry) adoptFound(k *event.Kernel, as kind) *socket {
 	if k.RemotePort == 0 {
 		sock = r.listeners[k.Cookie]
 	}
-	if sock == nil || sock.address != 0 || sock.kind != as || !sock.same(k) {
+	if sock == nil || sock.address != 0 || sock.kind != as || !sock.matches(k) {
 		return nil
 	}
 	r.move(sock, as, k.Sock)
@@ -290,9 +290,9 @@ func (r *registry) handOver(sock *socket) {
 	r.endMoment(sock)
 }
 
-// locate notes the local port of a socket that connects no longer, and reports whether it was
+// locatePort notes the local port of a socket that connects no longer, and reports whether it was
 // not known before. A RST that came before goes with a CLOSE, and is kept.
-func (r *registry) locate(sock *socket, k *event.Kernel) bool {
+func (r *registry) locatePort(sock *socket, k *event.Kernel) bool {
 	r.disconnect(sock)
 	if k.To != tcpstate.Close {
 		r.endMoment(sock)
@@ -313,7 +313,7 @@ func (r *registry) register(sock *socket, k *event.Kernel) {
 	case k.To == tcpstate.Listen && sock.cookie != 0:
 		r.listeners[sock.cookie] = sock
 	case k.To == tcpstate.SynSent:
-		m := r.moments.of(sock)
+		m := r.moments.open(sock)
 		m.caller, sock.isConnecting = callerOf(k), true
 		r.connecting[m.caller] = sock
 	}
@@ -336,7 +336,7 @@ func (r *registry) disconnect(sock *socket) {
 // endMoment ends a socket's moment.
 func (r *registry) endMoment(sock *socket) {
 	r.disconnect(sock)
-	r.moments.end(sock)
+	r.moments.close(sock)
 }
 
 // forget drops all that refers to a socket. It may be forgotten already.

@@ -14,33 +14,33 @@ func (r *rules) receiveSyn(sock, listener *socket, k *event.Kernel) outcome {
 	if listener != nil {
 		sock.owner = r.processes.listening(listener.owner)
 	}
-	t := r.change(sock, k.Time, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
+	t := r.changeState(sock, k.Time, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
 	sock.nameProcess(&t)
-	return now(t)
+	return emitNow(t)
 }
 
 // stopRequest takes the stop of the timer: the handshake is complete, or the timer
 // ran out, or the request is given up. Only what follows tells; if nothing does, the
 // records of a completed handshake were lost, and the socket's next one shows it.
-func (r *rules) stopRequest(sock *socket, k *event.Kernel) { r.moments.of(sock).stopped = k.Time }
+func (r *rules) stopRequest(sock *socket, k *event.Kernel) { r.moments.open(sock).stopped = k.Time }
 
 // expireRequest takes the timer's end: nobody acknowledged the SYN+ACK, unless the
 // timer is started again for another try.
 func (r *rules) expireRequest(sock *socket, k *event.Kernel) outcome {
-	t := r.closing(sock, k.Time, tcpstate.SynRecv)
+	t := r.closeUncertain(sock, k.Time, tcpstate.SynRecv)
 	t.Cause = event.CauseTimeout
 	sock.nameProcess(&t)
-	return heldFor(patience, t)
+	return holdFor(patience, t)
 }
 
 // resetRequest takes a RST at the listener, which ends the request whose timer was stopped
 // just before.
 func (r *rules) resetRequest(sock *socket, k *event.Kernel) outcome {
-	if !recent(sock.now().stopped, k.Time) {
+	if !isRecent(sock.readMoment().stopped, k.Time) {
 		return outcome{}
 	}
-	t := r.closing(sock, k.Time, tcpstate.SynRecv)
+	t := r.closeUncertain(sock, k.Time, tcpstate.SynRecv)
 	t.Cause = event.CauseResetReceived
 	sock.nameProcess(&t)
-	return now(t)
+	return emitNow(t)
 }

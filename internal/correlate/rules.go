@@ -47,16 +47,16 @@ const (
 	isDropped // it did not happen
 )
 
-// now makes a transition that is certain.
-func now(t event.Transition) outcome { return outcome{makes: true, transition: t} }
+// emitNow makes a transition that is certain.
+func emitNow(t event.Transition) outcome { return outcome{makes: true, transition: t} }
 
-// heldFor makes a transition that a later record may still explain.
-func heldFor(wait time.Duration, t event.Transition) outcome {
+// holdFor makes a transition that a later record may still explain.
+func holdFor(wait time.Duration, t event.Transition) outcome {
 	return outcome{makes: true, transition: t, wait: wait}
 }
 
-// change moves a socket from a state to another, and returns the transition.
-func (r *rules) change(sock *socket, at event.Time, from, to tcpstate.State, cause event.Cause) event.Transition {
+// changeState moves a socket from a state to another, and returns the transition.
+func (r *rules) changeState(sock *socket, at event.Time, from, to tcpstate.State, cause event.Cause) event.Transition {
 	t := event.Transition{
 		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
 		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
@@ -75,15 +75,15 @@ func (r *rules) change(sock *socket, at event.Time, from, to tcpstate.State, cau
 	return t
 }
 
-// closing is the transition to CLOSE of a timewait or request socket, which leaves its state
+// closeUncertain returns the transition to CLOSE of a timewait or request socket, which leaves its state
 // only when that is certain.
-func (r *rules) closing(sock *socket, at event.Time, from tcpstate.State) event.Transition {
+func (r *rules) closeUncertain(sock *socket, at event.Time, from tcpstate.State) event.Transition {
 	copied := *sock
-	return r.change(&copied, at, from, tcpstate.Close, "")
+	return r.changeState(&copied, at, from, tcpstate.Close, "")
 }
 
-// recent reports whether something happened so shortly before a record that they
+// isRecent reports whether something happened so shortly before a record that they
 // belong together.
-func recent(what, now event.Time) bool {
+func isRecent(what, now event.Time) bool {
 	return what != 0 && now.Sub(what) < patience
 }

@@ -38,15 +38,15 @@ const (
 	timewait
 )
 
-// same reports whether a record is of this socket: by its cookie, or else as far as the ends
+// matches reports whether a record is of this socket: by its cookie, or else as far as the ends
 // tell. Without cookies, whoever leaves CLOSE is another one: this one's end was lost.
-func (sock *socket) same(k *event.Kernel) bool {
+func (sock *socket) matches(k *event.Kernel) bool {
 	begins := k.Kind == event.SocketTransition && k.From == tcpstate.Close
-	return sock.is(k.Cookie, &k.Tuple) && (!begins || sock.cookie != 0 && k.Cookie != 0)
+	return sock.mayBe(k.Cookie, &k.Tuple) && (!begins || sock.cookie != 0 && k.Cookie != 0)
 }
 
-// is reports whether a cookie and a four-tuple may be this socket's.
-func (sock *socket) is(cookie uint64, tuple *event.Tuple) bool {
+// mayBe reports whether a cookie and a four-tuple may be this socket's.
+func (sock *socket) mayBe(cookie uint64, tuple *event.Tuple) bool {
 	if sock.cookie != 0 && cookie != 0 {
 		return sock.cookie == cookie
 	}
@@ -58,13 +58,13 @@ func (sock *socket) is(cookie uint64, tuple *event.Tuple) bool {
 func (sock *socket) fits(k *event.Kernel) bool {
 	switch k.Kind {
 	case event.SocketTransition:
-		return !opensChild(k) && sock.same(k) && sock.state != tcpstate.Close
+		return !opensChild(k) && sock.matches(k) && sock.state != tcpstate.Close
 	case event.ResetReceived:
-		return sock.same(k) && sock.state != tcpstate.Close
+		return sock.matches(k) && sock.state != tcpstate.Close
 	case event.SynReceived:
 		return sock.kind == request && sock.tuple == k.Tuple
 	case event.TimewaitArmed, event.TimewaitStopped, event.TimewaitExpired, event.SegmentSwallowed:
-		return sock.kind == timewait && sock.tuple == k.Tuple && sock.same(k)
+		return sock.kind == timewait && sock.tuple == k.Tuple && sock.matches(k)
 	}
 	return true
 }
@@ -86,11 +86,11 @@ func (sock *socket) takeSettings(k *event.Kernel) {
 	}
 }
 
-// during reports whether something happened in the state that a socket is still in.
-func (sock *socket) during(what event.Time) bool { return what != 0 && what >= sock.since }
+// happenedInState reports whether something happened in the state that a socket is still in.
+func (sock *socket) happenedInState(what event.Time) bool { return what != 0 && what >= sock.since }
 
-// now returns a socket's moment to read.
-func (sock *socket) now() *moment {
+// readMoment returns a socket's moment to read.
+func (sock *socket) readMoment() *moment {
 	if sock.moment == nil {
 		return &noMoment
 	}
@@ -98,7 +98,7 @@ func (sock *socket) now() *moment {
 }
 
 // replaced returns the address of the full socket whose CLOSE is still to come, or 0.
-func (sock *socket) replaced() uint64 { return sock.now().full }
+func (sock *socket) replaced() uint64 { return sock.readMoment().full }
 
 // moment is what a socket has for a short part of its life: while it connects, is asked
 // for, is handed over, or is being reset.
@@ -122,8 +122,8 @@ var noMoment moment
 // moments has moments to use again.
 type moments struct{ free *moment }
 
-// of returns a socket's moment to write.
-func (m *moments) of(sock *socket) *moment {
+// open returns a socket's moment to write.
+func (m *moments) open(sock *socket) *moment {
 	if sock.moment != nil {
 		return sock.moment
 	}
@@ -137,8 +137,8 @@ func (m *moments) of(sock *socket) *moment {
 	return sock.moment
 }
 
-// end takes a socket's moment back.
-func (m *moments) end(sock *socket) {
+// close takes a socket's moment back.
+func (m *moments) close(sock *socket) {
 	if old := sock.moment; old != nil {
 		old.next, m.free, sock.moment = m.free, old, nil
 	}

@@ -17,7 +17,7 @@ func (r *rules) expiry(k *event.Kernel) event.Time {
 
 // enterTimewait takes the birth of a timewait socket that takes a socket's place.
 func (r *rules) enterTimewait(sock *socket, held *event.Transition, k *event.Kernel) outcome {
-	return r.enter(sock, held, k.Time, sock.state, k.To, r.expiry(k))
+	return r.enterState(sock, held, k.Time, sock.state, k.To, r.expiry(k))
 }
 
 // awaitFull takes the birth of a timewait socket whose full one is not known: that one's CLOSE
@@ -34,7 +34,7 @@ func (r *rules) handOver(sock *socket, held *event.Transition, k *event.Kernel) 
 	switch {
 	case sock.unreported:
 		sock.unreported = false
-		return r.enter(sock, held, sock.since, k.From, sock.state, sock.until)
+		return r.enterState(sock, held, sock.since, k.From, sock.state, sock.until)
 	case held == nil:
 		return outcome{}
 	case held.From != k.From && held.To != k.From:
@@ -44,21 +44,21 @@ func (r *rules) handOver(sock *socket, held *event.Transition, k *event.Kernel) 
 	return outcome{held: goesOut}
 }
 
-// enter makes the transition that a birth makes, if it makes one. If the last
+// enterState makes the transition that a birth makes, if it makes one. If the last
 // known state cannot lead to it, a record between was lost: the full socket's CLOSE
 // may still tell which.
-func (r *rules) enter(sock *socket, held *event.Transition, at event.Time, from, to tcpstate.State, until event.Time) outcome {
+func (r *rules) enterState(sock *socket, held *event.Transition, at event.Time, from, to tcpstate.State, until event.Time) outcome {
 	if from == to {
-		return r.stayOnEntry(sock, held, at, until)
+		return r.extendOnEntry(sock, held, at, until)
 	}
 	sock.until = until
-	t := r.change(sock, at, from, to, entryCause(from))
+	t := r.changeState(sock, at, from, to, entryCause(from))
 	t.Until = until
 	if !tcpstate.Legal(from, to) {
 		t.Dwell = 0 // the time in the lost state is in it
 	}
 	sock.nameProcess(&t)
-	made := now(t)
+	made := emitNow(t)
 	if sock.replaced() != 0 || sock.unreported {
 		made.wait = patience // the full socket's CLOSE has what it counted
 	}
@@ -66,10 +66,10 @@ func (r *rules) enter(sock *socket, held *event.Transition, at event.Time, from,
 	return made
 }
 
-// stayOnEntry takes a birth in the state that the full socket was in: only the timer is new.
-func (r *rules) stayOnEntry(sock *socket, held *event.Transition, at, until event.Time) outcome {
+// extendOnEntry takes a birth in the state that the full socket was in: only the timer is new.
+func (r *rules) extendOnEntry(sock *socket, held *event.Transition, at, until event.Time) outcome {
 	if held == nil {
-		return r.stay(sock, at, until)
+		return r.extend(sock, at, until)
 	}
 	held.Until, sock.until = until, until
 	return outcome{held: goesOut}
@@ -86,10 +86,10 @@ func entryCause(from tcpstate.State) event.Cause {
 	return ""
 }
 
-// rearm takes the start of a living timewait socket's timer. What was taken for its end was
+// rearmTimewait takes the start of a living timewait socket's timer. What was taken for its end was
 // none.
-func (r *rules) rearm(sock *socket, held *event.Transition, k *event.Kernel) outcome {
-	made := r.goOn(sock, k)
+func (r *rules) rearmTimewait(sock *socket, held *event.Transition, k *event.Kernel) outcome {
+	made := r.continueTimewait(sock, k)
 	made.held = fateOfEnd(held, isDropped)
 	return made
 }
@@ -103,27 +103,27 @@ func fateOfEnd(held *event.Transition, end fate) fate {
 	return goesOut
 }
 
-// goOn takes what a record tells of a living timewait socket: the state that it
+// continueTimewait takes what a record tells of a living timewait socket: the state that it
 // stands for, and when its timer fires.
-func (r *rules) goOn(sock *socket, k *event.Kernel) outcome {
+func (r *rules) continueTimewait(sock *socket, k *event.Kernel) outcome {
 	if sock.state != tcpstate.FinWait2 || k.To != tcpstate.TimeWait {
-		return r.stay(sock, k.Time, r.expiry(k))
+		return r.extend(sock, k.Time, r.expiry(k))
 	}
 	sock.until = r.expiry(k)
-	t := r.change(sock, k.Time, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin)
+	t := r.changeState(sock, k.Time, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin)
 	t.Until = sock.until
 	sock.nameProcess(&t)
-	return now(t)
+	return emitNow(t)
 }
 
-// stay tells that a socket stays in its state until another time than was told. The
-// same end, told twice, differs by the jiffy that had begun.
-func (r *rules) stay(sock *socket, at, until event.Time) outcome {
+// extend makes a transition from a state to itself: it ends at another time than was reported.
+// The same end, reported twice, differs by the jiffy that had begun.
+func (r *rules) extend(sock *socket, at, until event.Time) outcome {
 	if until.Sub(sock.until).Abs() <= r.Jiffy && sock.until != 0 {
 		return outcome{}
 	}
 	sock.until = until
-	return now(event.Transition{
+	return emitNow(event.Transition{
 		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
 		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
 		From: sock.state, To: sock.state, Until: until,
@@ -134,9 +134,9 @@ func (r *rules) stay(sock *socket, at, until event.Time) outcome {
 // before each new start as well: what it means is told by the next record. A connect() in
 // progress to the same peer takes the socket over (net.ipv4.tcp_tw_reuse).
 func (r *rules) stopTimewait(sock *socket, held *event.Transition, k *event.Kernel, connects bool) outcome {
-	t := r.closing(sock, k.Time, k.To)
+	t := r.closeUncertain(sock, k.Time, k.To)
 	switch {
-	case sock.during(sock.now().resetSent):
+	case sock.happenedInState(sock.readMoment().resetSent):
 		t.Cause, t.Reason = event.CauseResetSent, r.ResetReason(sock.moment.resetReason)
 	case k.Has(event.NetnsDying):
 		t.Cause = event.CauseNetnsGone
@@ -144,26 +144,26 @@ func (r *rules) stopTimewait(sock *socket, held *event.Transition, k *event.Kern
 		t.Cause = event.CauseTimewaitReused
 	}
 	sock.nameProcess(&t)
-	made := heldFor(patience, t)
+	made := holdFor(patience, t)
 	made.held = fateOfEnd(held, waitsOn)
 	return made
 }
 
 // expireTimewait takes the end that was foreseen.
 func (r *rules) expireTimewait(sock *socket, held *event.Transition, k *event.Kernel) outcome {
-	t := r.closing(sock, k.Time, k.To)
+	t := r.closeUncertain(sock, k.Time, k.To)
 	t.Cause = event.CauseTimewaitExpired
 	if k.To == tcpstate.FinWait2 {
 		t.Cause = event.CauseTimeout
 	}
 	sock.nameProcess(&t)
-	made := now(t)
+	made := emitNow(t)
 	made.held = fateOfEnd(held, isDropped)
 	return made
 }
 
-// reuse ends a timewait socket whose timer was stopped for a new connection.
-func (r *rules) reuse(sock *socket, held *event.Transition) outcome {
+// reuseTimewait ends a timewait socket whose timer was stopped for a new connection.
+func (r *rules) reuseTimewait(sock *socket, held *event.Transition) outcome {
 	if held == nil || sock.kind != timewait {
 		return outcome{}
 	}
@@ -175,17 +175,17 @@ func (r *rules) reuse(sock *socket, held *event.Transition) outcome {
 // TIME_WAIT of FIN_WAIT2, or a RST that ends it.
 func (r *rules) swallowSegment(sock *socket, held *event.Transition, k *event.Kernel) outcome {
 	if held != nil && held.To == tcpstate.Close {
-		return swallow(held, k.TCPFlags)
+		return completeEnd(held, k.TCPFlags)
 	}
-	made := r.goOn(sock, k)
+	made := r.continueTimewait(sock, k)
 	made.held = goesOut
 	return made
 }
 
-// swallow completes the end of a timewait socket whose timer had been stopped when a segment
+// completeEnd completes the end of a timewait socket whose timer had been stopped when a segment
 // came. A RST ends the socket; so does data in FIN_WAIT2, which is answered by a RST that
 // older kernels do not tell (tcp_timewait_state_process()). A birth goes out as it is.
-func swallow(held *event.Transition, flags uint8) outcome {
+func completeEnd(held *event.Transition, flags uint8) outcome {
 	switch {
 	case held == nil || held.To != tcpstate.Close || held.Cause != "":
 	case flags&event.TCPRst != 0:
