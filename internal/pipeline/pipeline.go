@@ -31,26 +31,26 @@ type Sink interface {
 type Stream struct {
 	Tracker *conn.Tracker
 	out     Sink
-	doctor  *diagnose.Engine
+	engine  *diagnose.Engine
 	lost    uint64
 }
 
 // New returns a stream that leads to a sink.
 func New(out Sink) *Stream {
 	tracker := conn.NewTracker()
-	return &Stream{Tracker: tracker, out: out, doctor: diagnose.New(tracker)}
+	return &Stream{Tracker: tracker, out: out, engine: diagnose.New(tracker)}
 }
 
 // forget drops what is known of the socket that the tracker forgot for the last record's.
 func (s *Stream) forget() {
 	if f, some := s.Tracker.Forgot(); some {
-		s.doctor.Forget(f.Socket)
+		s.engine.Forget(f.Socket)
 	}
 }
 
 // Start takes the first record.
 func (s *Stream) Start(start *event.Start) {
-	s.doctor.Start(start)
+	s.engine.Start(start)
 	s.out.Start(start, s.Tracker)
 }
 
@@ -69,20 +69,20 @@ func (s *Stream) Transition(t *event.Transition) {
 	s.forget()
 	if step.End != nil {
 		s.out.Transition(t, step)
-		s.found(s.doctor.Transition(t, step))
+		s.found(s.engine.Transition(t, step))
 	}
 }
 
 // CallFailed takes a call for a port that failed.
 func (s *Stream) CallFailed(c *event.CallFailed) {
 	s.out.CallFailed(c)
-	s.found(s.doctor.CallFailed(c))
+	s.found(s.engine.CallFailed(c))
 }
 
 // Sample takes what had to be looked for.
 func (s *Stream) Sample(sample *event.Sample) {
 	s.out.Sample(sample)
-	s.found(s.doctor.Sample(sample))
+	s.found(s.engine.Sample(sample))
 }
 
 func (s *Stream) found(f *event.Finding) {
@@ -106,16 +106,16 @@ func (s *Stream) Held(id event.ID, holders []event.Holder) { s.Tracker.SetHolder
 // Stop takes the end of the trace. What it counts is counted anew, but for losses, of
 // which the record of one may be lost itself.
 func (s *Stream) Stop(stop event.Stop) {
-	for _, f := range s.doctor.Stop(stop.Time) {
+	for _, f := range s.engine.Stop(stop.Time) {
 		s.out.Finding(&f)
 	}
 	summary := &s.Tracker.Summary
 	stop.Transitions, stop.Connections = uint64(summary.Transitions), uint64(summary.Connections)
 	stop.Open, stop.Lost = uint64(summary.Open()), max(stop.Lost, s.lost)
 	stop.Forgotten = uint64(summary.Forgotten)
-	s.out.Stop(stop, s.doctor.Findings())
+	s.out.Stop(stop, s.engine.Findings())
 }
 
 // Detected reports whether anything was found that one of the words names: a code, or a
 // severity, which stands for those above it as well.
-func (s *Stream) Detected(words ...string) bool { return s.doctor.Found(words...) }
+func (s *Stream) Detected(words ...string) bool { return s.engine.Found(words...) }
