@@ -13,7 +13,7 @@ trap 'rm -rf "$STAGE"' EXIT
 rm -rf dist
 mkdir dist
 
-# A binary has to come with the licence of each module in it, and of Go.
+# A binary has to come with the licence of each module in it, of libbpf, and of Go.
 licences() {
     cat LICENSE
     GOOS=linux go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}' ./cmd/tcptrace | sort -u |
@@ -21,6 +21,8 @@ licences() {
             printf '\n%s is part of the binary, under this licence:\n\n' "$module"
             cat "$dir"/L[Ii][Cc][Ee][Nn][Ss][Ee]*
         done
+    printf '\nHeaders of libbpf are compiled into the BPF programs, under this licence:\n\n'
+    cat headers/bpf/LICENSE.BSD-2-Clause
     printf '\nThe Go library is part of the binary, under the licence of golang.org/x/sys.\n'
 }
 licences >dist/LICENSES.txt
