@@ -43,8 +43,8 @@ test: lint cross ## Run all tests, those of the real kernel among them (root, 4 
 	@go tool gotestsum --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 \
 		--rerun-fails-run-root-test --packages ./... -- -p 1 -parallel 8
 
-# The detector needs cgo. It makes a trace so slow that events are lost: -short leaves out what
-# needs the kernel.
+# The detector needs cgo. It makes a trace so slow that events are lost: -short leaves out the
+# tests that need the kernel or measure time.
 race: ## Run the tests that need no kernel with the race detector (needs a C compiler)
 	@CGO_ENABLED=1 go test -race -short ./...
 

@@ -180,6 +180,9 @@ func TestMemory(t *testing.T) {
 // does not grow with the square of the size.
 func TestWork(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("measures time, of which the race detector takes too much")
+	}
 	const size = 8 << 20
 	chain := func(unit string) []byte { return bytes.Repeat([]byte(unit), size/len(unit)) }
 	short := func(unit string) []byte { return chain(unit)[:1<<20/len(unit)*len(unit)] }
