@@ -27,7 +27,6 @@ type Correlator struct {
 	registry registry
 	rules    rules
 	queue    queue
-	direct   event.Transition // goes out at once: here, so that none is allocated
 
 	emit  func(*event.Transition)
 	other func(*event.Kernel)
@@ -208,7 +207,7 @@ func (c *Correlator) dropReset(k *event.Kernel) {
 	switch {
 	case sock == nil:
 	case sock.kind == timewait:
-		c.apply(sock, completeEnd(c.queue.get(sock.held), event.TCPRst))
+		c.apply(sock, c.rules.completeEnd(c.queue.get(sock.held), event.TCPRst))
 	case sock.kind == request:
 		c.apply(sock, c.rules.resetRequest(sock, k))
 	}
@@ -273,7 +272,7 @@ func (c *Correlator) accept(sock *socket, k *event.Kernel) {
 // failListen takes a listen() that failed.
 func (c *Correlator) failListen(sock *socket, k *event.Kernel) {
 	if sock != nil {
-		c.apply(sock, failListen(c.queue.get(sock.held)))
+		c.apply(sock, c.rules.failListen(c.queue.get(sock.held)))
 	}
 	c.putOther(k)
 }

@@ -7,7 +7,7 @@ import (
 
 // apply carries out what a rule made of a record: what becomes of the transition that the
 // socket holds back, and then the transition that it makes, unless the first was its end.
-func (c *Correlator) apply(sock *socket, made outcome) {
+func (c *Correlator) apply(sock *socket, made *outcome) {
 	switch made.held {
 	case goesOut:
 		c.releaseHeld(sock)
@@ -26,8 +26,7 @@ func (c *Correlator) apply(sock *socket, made outcome) {
 // put lets a transition out that is certain, once it is its turn.
 func (c *Correlator) put(sock *socket, t *event.Transition) {
 	if c.queue.empty() {
-		c.direct = *t
-		c.emit(&c.direct)
+		c.emit(t)
 	} else {
 		c.queue.put(t, sock)
 	}

@@ -8,7 +8,7 @@ import (
 // The rules for full sockets.
 
 // changeFull takes a change of a full socket's state.
-func (r *rules) changeFull(sock *socket, k *event.Kernel) outcome {
+func (r *rules) changeFull(sock *socket, k *event.Kernel) *outcome {
 	sock.excuseBystander(k)
 	sock.takeSettings(k)
 	if k.To == tcpstate.Close {
@@ -23,25 +23,25 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) outcome {
 		t.Process, t.Mechanism = r.process(k), mechanism(k)
 		t.Cause = event.Cause(t.Mechanism.String())
 	}
-	sock.nameProcess(&t)
+	sock.nameProcess(t)
 	if k.To == tcpstate.FinWait2 && k.Has(event.Orphan) {
-		return holdFor(patience, t) // a timewait socket may take over, and tell until when
+		return r.holdFor(patience) // a timewait socket may take over, and tell until when
 	}
-	return whenLocated(sock, t, k)
+	return r.whenLocated(sock, t, k)
 }
 
 // whenLocated lets a transition out once the local port is known, which the next record has
 // where the answer comes from this machine. One that the filter has not decided on yet waits
 // at the socket.
-func whenLocated(sock *socket, t event.Transition, k *event.Kernel) outcome {
+func (r *rules) whenLocated(sock *socket, t *event.Transition, k *event.Kernel) *outcome {
 	switch deferred := sock.readMoment().deferred; {
 	case k.LocalPort != 0:
-		return emitNow(t)
+		return r.emitNow()
 	case deferred != nil:
-		*deferred = t
-		return outcome{}
+		*deferred = *t
+		return r.makeNone(waitsOn)
 	}
-	return holdFor(portPatience, t)
+	return r.holdFor(portPatience)
 }
 
 // segmentCause is the cause of a transition that a segment or a call makes on the way
@@ -83,14 +83,14 @@ func mechanism(k *event.Kernel) event.Mechanism {
 
 // openUnseen makes the child of a SYN that was not seen: a SYN cookie or TCP Fast Open, or a
 // SYN older than the trace. When the SYN came is not known.
-func (r *rules) openUnseen(sock *socket, at event.Time) outcome {
-	t := r.changeState(sock, at, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
+func (r *rules) openUnseen(sock *socket, at event.Time) *outcome {
+	r.changeState(sock, at, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
 	sock.since = 0
-	return emitNow(t)
+	return r.emitNow()
 }
 
 // closeFull finds out why a full socket went to CLOSE.
-func (r *rules) closeFull(sock *socket, k *event.Kernel) outcome {
+func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 	if k.From != tcpstate.Listen {
 		sock.totals = k.Totals
 	}
@@ -107,8 +107,8 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) outcome {
 	case resetReceived:
 		t.Cause = event.CauseResetReceived
 		if closedBefore(k) { // or data came, which we answer by a RST
-			sock.nameProcess(&t)
-			return holdFor(patience, t)
+			sock.nameProcess(t)
+			return r.holdFor(patience)
 		}
 	case resetSent:
 		t.Cause, t.Reason = event.CauseResetSent, r.ResetReason(sock.moment.resetReason)
@@ -117,12 +117,12 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) outcome {
 	case k.From == tcpstate.LastAck:
 		t.Cause = event.CauseAck
 	case k.From == tcpstate.SynSent && k.Has(event.ByProcess):
-		r.abandonConnect(&t, k)
+		r.abandonConnect(t, k)
 	default:
 		return r.awaitReset(sock, t, k)
 	}
-	sock.nameProcess(&t)
-	return emitNow(t)
+	sock.nameProcess(t)
+	return r.emitNow()
 }
 
 // closedBefore reports whether the process had closed the socket, and the peer had not.
@@ -131,24 +131,24 @@ func closedBefore(k *event.Kernel) bool {
 }
 
 // closeListener takes LISTEN>CLOSE. If it comes at once, listen() itself may have failed.
-func (r *rules) closeListener(sock *socket, t event.Transition, k *event.Kernel) outcome {
+func (r *rules) closeListener(sock *socket, t *event.Transition, k *event.Kernel) *outcome {
 	t.Process, t.Mechanism = r.process(k), mechanism(k)
 	t.Cause = event.Cause(t.Mechanism.String())
 	if t.Dwell < patience && k.Has(event.FileOpen) {
-		return holdFor(patience, t)
+		return r.holdFor(patience)
 	}
-	sock.nameProcess(&t)
-	return emitNow(t)
+	sock.nameProcess(t)
+	return r.emitNow()
 }
 
 // failListen completes the CLOSE of a socket whose listen() failed: it was in LISTEN for a
 // moment only.
-func failListen(held *event.Transition) outcome {
+func (r *rules) failListen(held *event.Transition) *outcome {
 	if held == nil || held.From != tcpstate.Listen {
-		return outcome{}
+		return r.makeNone(waitsOn)
 	}
 	held.Cause, held.Mechanism = event.CauseListen, 0
-	return outcome{held: goesOut}
+	return r.makeNone(goesOut)
 }
 
 // abandonConnect takes the end of a socket in SYN_SENT by its process. Without a local port connect()
@@ -162,7 +162,7 @@ func (r *rules) abandonConnect(t *event.Transition, k *event.Kernel) {
 
 // awaitReset holds a CLOSE back for the RST that an abort sends. If none comes, a full table of
 // timewait sockets is the reason, or the reason is unknown.
-func (r *rules) awaitReset(sock *socket, t event.Transition, k *event.Kernel) outcome {
+func (r *rules) awaitReset(sock *socket, t *event.Transition, k *event.Kernel) *outcome {
 	if k.Has(event.TimewaitFull) && (closedBefore(k) || k.From == tcpstate.Closing) {
 		t.Cause = event.CauseTimewaitOverflow
 	}
@@ -170,11 +170,11 @@ func (r *rules) awaitReset(sock *socket, t event.Transition, k *event.Kernel) ou
 		m := r.moments.open(sock)
 		m.abort.process, m.abort.mechanism = r.process(k), mechanism(k)
 	}
-	sock.nameProcess(&t)
+	sock.nameProcess(t)
 	if r.Resets && (k.From == tcpstate.Established || k.From == tcpstate.CloseWait) {
-		return holdFor(abortPatience, t)
+		return r.holdFor(abortPatience)
 	}
-	return holdFor(patience, t)
+	return r.holdFor(patience)
 }
 
 // endsByReset reports whether the RST that a socket sent last goes with its end. While it
@@ -189,20 +189,20 @@ func (sock *socket) endsByReset(end event.Time) bool {
 
 // sendReset takes a RST that this side sent. It makes a process the actor only if
 // it answers no segment of the peer's.
-func (r *rules) sendReset(sock *socket, held *event.Transition, k *event.Kernel) outcome {
+func (r *rules) sendReset(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	switch {
 	case sock.state == tcpstate.Listen:
-		return outcome{}
+		return r.makeNone(waitsOn)
 	case held == nil || sock.state != tcpstate.Close:
 		m := r.moments.open(sock)
 		m.resetSent, m.resetReason = k.Time, k.Reason
-		return outcome{}
+		return r.makeNone(waitsOn)
 	}
 	held.Cause, held.Reason = event.CauseResetSent, r.ResetReason(k.Reason)
 	if abort := sock.readMoment().abort; k.Has(event.ResetActive) && abort.mechanism != 0 {
 		held.Process, held.Mechanism = abort.process, abort.mechanism
 	}
-	return outcome{held: goesOut}
+	return r.makeNone(goesOut)
 }
 
 // receiveReset takes tcp_reset(), which always ends in CLOSE: that change comes next, however

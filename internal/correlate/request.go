@@ -10,13 +10,13 @@ import (
 
 // receiveSyn takes the SYN of a new connection. Until somebody accepts it, it is the
 // listener's process's.
-func (r *rules) receiveSyn(sock, listener *socket, k *event.Kernel) outcome {
+func (r *rules) receiveSyn(sock, listener *socket, k *event.Kernel) *outcome {
 	if listener != nil {
 		sock.owner = r.processes.listening(listener.owner)
 	}
 	t := r.changeState(sock, k.Time, tcpstate.Listen, tcpstate.SynRecv, event.CauseSyn)
-	sock.nameProcess(&t)
-	return emitNow(t)
+	sock.nameProcess(t)
+	return r.emitNow()
 }
 
 // stopRequest takes the stop of the timer: the handshake is complete, or the timer
@@ -26,21 +26,21 @@ func (r *rules) stopRequest(sock *socket, k *event.Kernel) { r.moments.open(sock
 
 // expireRequest takes the timer's end: nobody acknowledged the SYN+ACK, unless the
 // timer is started again for another try.
-func (r *rules) expireRequest(sock *socket, k *event.Kernel) outcome {
+func (r *rules) expireRequest(sock *socket, k *event.Kernel) *outcome {
 	t := r.closeUncertain(sock, k.Time, tcpstate.SynRecv)
 	t.Cause = event.CauseTimeout
-	sock.nameProcess(&t)
-	return holdFor(patience, t)
+	sock.nameProcess(t)
+	return r.holdFor(patience)
 }
 
 // resetRequest takes a RST at the listener, which ends the request whose timer was stopped
 // just before.
-func (r *rules) resetRequest(sock *socket, k *event.Kernel) outcome {
+func (r *rules) resetRequest(sock *socket, k *event.Kernel) *outcome {
 	if !isRecent(sock.readMoment().stopped, k.Time) {
-		return outcome{}
+		return r.makeNone(waitsOn)
 	}
 	t := r.closeUncertain(sock, k.Time, tcpstate.SynRecv)
 	t.Cause = event.CauseResetReceived
-	sock.nameProcess(&t)
-	return emitNow(t)
+	sock.nameProcess(t)
+	return r.emitNow()
 }

@@ -12,6 +12,7 @@ import (
 // holds back. It returns the rest, and touches neither queue nor registry.
 type rules struct {
 	Kernel
+	made      outcome // of the last rule: here, as copies of a transition take longer than a rule
 	moments   *moments
 	processes processes
 }
@@ -30,7 +31,7 @@ const (
 	portPatience = 20 * time.Millisecond
 )
 
-// outcome is what a rule makes of a record. The zero value is nothing.
+// outcome is what a rule makes of a record. It is the rules', until the next one.
 type outcome struct {
 	held       fate
 	makes      bool          // transition is one
@@ -47,17 +48,25 @@ const (
 	isDropped // it did not happen
 )
 
-// emitNow makes a transition that is certain.
-func emitNow(t event.Transition) outcome { return outcome{makes: true, transition: t} }
+// emitNow returns the transition that was made last: it is certain.
+func (r *rules) emitNow() *outcome { return r.holdFor(0) }
 
-// holdFor makes a transition that a later record may still explain.
-func holdFor(wait time.Duration, t event.Transition) outcome {
-	return outcome{makes: true, transition: t, wait: wait}
+// holdFor returns the transition that was made last, which a later record may still explain.
+func (r *rules) holdFor(wait time.Duration) *outcome {
+	r.made.held, r.made.makes, r.made.wait = waitsOn, true, wait
+	return &r.made
+}
+
+// makeNone returns no transition, and what becomes of the one that the socket holds back.
+func (r *rules) makeNone(held fate) *outcome {
+	r.made.held, r.made.makes = held, false
+	return &r.made
 }
 
 // changeState moves a socket from a state to another, and returns the transition.
-func (r *rules) changeState(sock *socket, at event.Time, from, to tcpstate.State, cause event.Cause) event.Transition {
-	t := event.Transition{
+func (r *rules) changeState(sock *socket, at event.Time, from, to tcpstate.State, cause event.Cause) *event.Transition {
+	t := &r.made.transition
+	*t = event.Transition{
 		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
 		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
 		From: from, To: to, Cause: cause, Totals: sock.totals,
@@ -77,7 +86,7 @@ func (r *rules) changeState(sock *socket, at event.Time, from, to tcpstate.State
 
 // closeUncertain returns the transition to CLOSE of a timewait or request socket, which leaves its state
 // only when that is certain.
-func (r *rules) closeUncertain(sock *socket, at event.Time, from tcpstate.State) event.Transition {
+func (r *rules) closeUncertain(sock *socket, at event.Time, from tcpstate.State) *event.Transition {
 	copied := *sock
 	return r.changeState(&copied, at, from, tcpstate.Close, "")
 }

@@ -16,7 +16,7 @@ func (r *rules) expiry(k *event.Kernel) event.Time {
 }
 
 // enterTimewait takes the birth of a timewait socket that takes a socket's place.
-func (r *rules) enterTimewait(sock *socket, held *event.Transition, k *event.Kernel) outcome {
+func (r *rules) enterTimewait(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	return r.enterState(sock, held, k.Time, sock.state, k.To, r.expiry(k))
 }
 
@@ -29,25 +29,25 @@ func (r *rules) awaitFull(sock *socket, k *event.Kernel) {
 // handOver takes the CLOSE of a full socket whose timewait socket is born. It is no
 // transition. It tells what the full socket had counted, and from which state it came, where
 // the birth did not know.
-func (r *rules) handOver(sock *socket, held *event.Transition, k *event.Kernel) outcome {
+func (r *rules) handOver(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	sock.totals = k.Totals
 	switch {
 	case sock.unreported:
 		sock.unreported = false
 		return r.enterState(sock, held, sock.since, k.From, sock.state, sock.until)
 	case held == nil:
-		return outcome{}
+		return r.makeNone(waitsOn)
 	case held.From != k.From && held.To != k.From:
 		held.From, held.Dwell, held.Cause = k.From, 0, entryCause(k.From)
 	}
 	held.Totals = k.Totals
-	return outcome{held: goesOut}
+	return r.makeNone(goesOut)
 }
 
 // enterState makes the transition that a birth makes, if it makes one. If the last
 // known state cannot lead to it, a record between was lost: the full socket's CLOSE
 // may still tell which.
-func (r *rules) enterState(sock *socket, held *event.Transition, at event.Time, from, to tcpstate.State, until event.Time) outcome {
+func (r *rules) enterState(sock *socket, held *event.Transition, at event.Time, from, to tcpstate.State, until event.Time) *outcome {
 	if from == to {
 		return r.extendOnEntry(sock, held, at, until)
 	}
@@ -57,8 +57,8 @@ func (r *rules) enterState(sock *socket, held *event.Transition, at event.Time, 
 	if !tcpstate.Legal(from, to) {
 		t.Dwell = 0 // the time in the lost state is in it
 	}
-	sock.nameProcess(&t)
-	made := emitNow(t)
+	sock.nameProcess(t)
+	made := r.emitNow()
 	if sock.replaced() != 0 || sock.unreported {
 		made.wait = patience // the full socket's CLOSE has what it counted
 	}
@@ -67,12 +67,12 @@ func (r *rules) enterState(sock *socket, held *event.Transition, at event.Time, 
 }
 
 // extendOnEntry takes a birth in the state that the full socket was in: only the timer is new.
-func (r *rules) extendOnEntry(sock *socket, held *event.Transition, at, until event.Time) outcome {
+func (r *rules) extendOnEntry(sock *socket, held *event.Transition, at, until event.Time) *outcome {
 	if held == nil {
 		return r.extend(sock, at, until)
 	}
 	held.Until, sock.until = until, until
-	return outcome{held: goesOut}
+	return r.makeNone(goesOut)
 }
 
 // entryCause is the segment that leads from a state into a timewait socket.
@@ -88,7 +88,7 @@ func entryCause(from tcpstate.State) event.Cause {
 
 // rearmTimewait takes the start of a living timewait socket's timer. What was taken for its end was
 // none.
-func (r *rules) rearmTimewait(sock *socket, held *event.Transition, k *event.Kernel) outcome {
+func (r *rules) rearmTimewait(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	made := r.continueTimewait(sock, k)
 	made.held = fateOfEnd(held, isDropped)
 	return made
@@ -105,35 +105,36 @@ func fateOfEnd(held *event.Transition, end fate) fate {
 
 // continueTimewait takes what a record tells of a living timewait socket: the state that it
 // stands for, and when its timer fires.
-func (r *rules) continueTimewait(sock *socket, k *event.Kernel) outcome {
+func (r *rules) continueTimewait(sock *socket, k *event.Kernel) *outcome {
 	if sock.state != tcpstate.FinWait2 || k.To != tcpstate.TimeWait {
 		return r.extend(sock, k.Time, r.expiry(k))
 	}
 	sock.until = r.expiry(k)
 	t := r.changeState(sock, k.Time, tcpstate.FinWait2, tcpstate.TimeWait, event.CauseFin)
 	t.Until = sock.until
-	sock.nameProcess(&t)
-	return emitNow(t)
+	sock.nameProcess(t)
+	return r.emitNow()
 }
 
 // extend makes a transition from a state to itself: it ends at another time than was reported.
 // The same end, reported twice, differs by the jiffy that had begun.
-func (r *rules) extend(sock *socket, at, until event.Time) outcome {
+func (r *rules) extend(sock *socket, at, until event.Time) *outcome {
 	if until.Sub(sock.until).Abs() <= r.Jiffy && sock.until != 0 {
-		return outcome{}
+		return r.makeNone(waitsOn)
 	}
 	sock.until = until
-	return emitNow(event.Transition{
+	r.made.transition = event.Transition{
 		Time: at, Socket: sock.id, NetNS: sock.tuple.NetNS,
 		Local: sock.tuple.Local(), Remote: sock.tuple.Remote(),
 		From: sock.state, To: sock.state, Until: until,
-	})
+	}
+	return r.emitNow()
 }
 
 // stopTimewait takes the stop of the timer, which comes before its expiry and
 // before each new start as well: what it means is told by the next record. A connect() in
 // progress to the same peer takes the socket over (net.ipv4.tcp_tw_reuse).
-func (r *rules) stopTimewait(sock *socket, held *event.Transition, k *event.Kernel, connects bool) outcome {
+func (r *rules) stopTimewait(sock *socket, held *event.Transition, k *event.Kernel, connects bool) *outcome {
 	t := r.closeUncertain(sock, k.Time, k.To)
 	switch {
 	case sock.happenedInState(sock.readMoment().resetSent):
@@ -143,39 +144,39 @@ func (r *rules) stopTimewait(sock *socket, held *event.Transition, k *event.Kern
 	case connects:
 		t.Cause = event.CauseTimewaitReused
 	}
-	sock.nameProcess(&t)
-	made := holdFor(patience, t)
+	sock.nameProcess(t)
+	made := r.holdFor(patience)
 	made.held = fateOfEnd(held, waitsOn)
 	return made
 }
 
 // expireTimewait takes the end that was foreseen.
-func (r *rules) expireTimewait(sock *socket, held *event.Transition, k *event.Kernel) outcome {
+func (r *rules) expireTimewait(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	t := r.closeUncertain(sock, k.Time, k.To)
 	t.Cause = event.CauseTimewaitExpired
 	if k.To == tcpstate.FinWait2 {
 		t.Cause = event.CauseTimeout
 	}
-	sock.nameProcess(&t)
-	made := emitNow(t)
+	sock.nameProcess(t)
+	made := r.emitNow()
 	made.held = fateOfEnd(held, isDropped)
 	return made
 }
 
 // reuseTimewait ends a timewait socket whose timer was stopped for a new connection.
-func (r *rules) reuseTimewait(sock *socket, held *event.Transition) outcome {
+func (r *rules) reuseTimewait(sock *socket, held *event.Transition) *outcome {
 	if held == nil || sock.kind != timewait {
-		return outcome{}
+		return r.makeNone(waitsOn)
 	}
 	held.Cause = event.CauseTimewaitReused
-	return outcome{held: goesOut}
+	return r.makeNone(goesOut)
 }
 
 // swallowSegment takes a segment that a timewait socket took in: a FIN that makes
 // TIME_WAIT of FIN_WAIT2, or a RST that ends it.
-func (r *rules) swallowSegment(sock *socket, held *event.Transition, k *event.Kernel) outcome {
+func (r *rules) swallowSegment(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	if held != nil && held.To == tcpstate.Close {
-		return completeEnd(held, k.TCPFlags)
+		return r.completeEnd(held, k.TCPFlags)
 	}
 	made := r.continueTimewait(sock, k)
 	made.held = goesOut
@@ -185,7 +186,7 @@ func (r *rules) swallowSegment(sock *socket, held *event.Transition, k *event.Ke
 // completeEnd completes the end of a timewait socket whose timer had been stopped when a segment
 // came. A RST ends the socket; so does data in FIN_WAIT2, which is answered by a RST that
 // older kernels do not tell (tcp_timewait_state_process()). A birth goes out as it is.
-func completeEnd(held *event.Transition, flags uint8) outcome {
+func (r *rules) completeEnd(held *event.Transition, flags uint8) *outcome {
 	switch {
 	case held == nil || held.To != tcpstate.Close || held.Cause != "":
 	case flags&event.TCPRst != 0:
@@ -193,5 +194,5 @@ func completeEnd(held *event.Transition, flags uint8) outcome {
 	case flags&event.TCPSyn == 0 && held.From == tcpstate.FinWait2:
 		held.Cause = event.CauseResetSent
 	}
-	return outcome{held: goesOut}
+	return r.makeNone(goesOut)
 }
