@@ -93,8 +93,9 @@ func refuseCapset() error {
 	return nil
 }
 
-// patience is when what must have happened has not.
-const patience = 30 * time.Second
+// patience is when what must have happened has not. An emulated machine starts eight traces at
+// once, and may be slow.
+const patience = 2 * time.Minute
 
 // nobody is a user that the tests' machine has no files of.
 const nobody = 54321
