@@ -81,7 +81,7 @@ func on(ns *kerneltest.NetNS, from, to tcpstate.State) func(*event.Transition) b
 	return func(t *event.Transition) bool { return t.NetNS == ns.Inode && t.From == from && t.To == to }
 }
 
-const soon = 30 * time.Second
+const soon = time.Minute
 
 // TestSynRecvBeginsWithTheSyn shows a connection between SYN and ACK at once, and not
 // when the handshake is over.
