@@ -45,7 +45,7 @@ func TestRound(t *testing.T) {
 	}
 }
 
-// Workers hold connections and talk on others, as they are told.
+// Workers hold connections and talk on others, on command.
 func TestWorker(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	n, w, err := startNetwork()

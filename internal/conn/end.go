@@ -59,7 +59,7 @@ type End struct {
 	closing    *closing // nil: it does not close yet, or both verdicts are out
 	extras     *extras  // nil: nothing
 	connection event.ID // see Connection
-	peerID     event.ID // of the other end, where Peer is not, or not any more
+	peerID     event.ID // of the other end, if Peer is not set, or no longer
 	next       *End     // with the same pair of addresses
 	before     Dwell    // closing == nil: the state that it was in before this one
 

@@ -58,7 +58,7 @@ func (t *Tracker) addOlder(s *event.Socket) *End {
 }
 
 // resumeEnd goes on with a socket whose life so far is in another file. A connection that is
-// counted there is not counted here. An end that is closed is told of for the other one.
+// counted there is not counted here. A closed end is in the file for the other one.
 func (t *Tracker) resumeEnd(e *End, s *event.Socket) {
 	t.restorePast(e, s)
 	if e.State != tcpstate.Close {
@@ -79,7 +79,7 @@ func (t *Tracker) resumeEnd(e *End, s *event.Socket) {
 		t.linkEnds(e, peer)
 	}
 	if e.State == tcpstate.Close && e.Peer == nil {
-		t.lastEnd = e // nothing rests on it once it is told
+		t.lastEnd = e // nothing needs it once it is reported
 	}
 }
 

@@ -35,9 +35,9 @@ type Correlator struct {
 // Kernel is what a correlator must know of the kernel.
 type Kernel struct {
 	Jiffy       time.Duration       // the length of a tick of its timers
-	Resets      bool                // it tells of RSTs
+	Resets      bool                // it reports RSTs
 	ResetReason func(uint8) string  // names why it sends a RST; "" where it does not tell
-	Cgroup      func(uint64) string // the path of the cgroup with an id; "" where there is none
+	Cgroup      func(uint64) string // the path of the cgroup with an id, or ""
 }
 
 // New returns a correlator that hands each transition to emit, and to other each call that
@@ -90,7 +90,7 @@ func (c *Correlator) Add(k *event.Kernel) {
 	}
 }
 
-// Advance tells that no record came until now: what waited long enough goes out.
+// Advance takes the time until which no record came: what waited long enough goes out.
 func (c *Correlator) Advance(now event.Time) { c.flush(now) }
 
 // Waiting reports whether transitions are held back.
@@ -100,7 +100,7 @@ func (c *Correlator) Waiting() bool { return !c.queue.empty() }
 func (c *Correlator) Close() { c.flush(event.Time(1<<63 - 1)) }
 
 // Forget drops a socket that is followed no longer. One whose next transition is on its way
-// stays until then. What a forgotten timewait socket does is told of no more.
+// stays until then. What a forgotten timewait socket does is no longer reported.
 func (c *Correlator) Forget(tuple event.Tuple, id event.ID) {
 	if sock := c.registry.withTuple(&tuple); sock != nil && sock.id == id && sock.held == 0 {
 		c.registry.forgetsOpen = true

@@ -20,8 +20,8 @@ func (c *Correlator) AddFound(f *event.Socket) (id event.ID, fresh bool) {
 	return sock.id, fresh
 }
 
-// UpdateOwner takes who has a socket open now: where the owner that is known has let go of it,
-// it was handed on. It reports whether that is so.
+// UpdateOwner takes the processes that have a socket open now. If the known owner is not one of
+// them, the socket was handed on. UpdateOwner reports whether it was.
 func (c *Correlator) UpdateOwner(f *event.Socket) bool {
 	sock := c.registry.foundSocket(f)
 	if sock == nil || len(f.Holders) == 0 {

@@ -192,7 +192,7 @@ func (r *registry) endingTimewait(here *socket, k *event.Kernel) *socket {
 	return sock
 }
 
-// create makes a socket that no record has told of before, in the state that it
+// create makes a socket that no record was about before, in the state that it
 // had before the record. It returns nil if the filter does not want it.
 func (r *registry) create(k *event.Kernel, state tcpstate.State, as kind) *socket {
 	wanted := r.filter.Match(&k.Tuple)
@@ -260,8 +260,8 @@ func (r *registry) adoptRequest(k *event.Kernel) *socket {
 	return sock
 }
 
-// adoptFound returns the socket that netlink found, which tells no kernel address, and
-// whose first record this is; or nil.
+// adoptFound returns the socket that netlink found, without a kernel address, if this is its
+// first record; else nil.
 func (r *registry) adoptFound(k *event.Kernel, as kind) *socket {
 	sock := r.withTuple(&k.Tuple)
 	if k.RemotePort == 0 {

@@ -5,8 +5,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// The rules for request sockets. A connection between SYN and ACK is one. Its timer tells of
-// the SYN; the kernel reports LISTEN>SYN_RECV only when the ACK has come.
+// The rules for request sockets. A connection between SYN and ACK is one. Its timer shows the
+// SYN; the kernel reports LISTEN>SYN_RECV only when the ACK has come.
 
 // receiveSyn takes the SYN of a new connection. Until somebody accepts it, it is the
 // listener's process's.
@@ -20,7 +20,7 @@ func (r *rules) receiveSyn(sock, listener *socket, k *event.Kernel) *outcome {
 }
 
 // stopRequest takes the stop of the timer: the handshake is complete, or the timer
-// ran out, or the request is given up. Only what follows tells; if nothing does, the
+// ran out, or the request is given up. Only the next record shows which; if none comes, the
 // records of a completed handshake were lost, and the socket's next one shows it.
 func (r *rules) stopRequest(sock *socket, k *event.Kernel) { r.moments.open(sock).stopped = k.Time }
 

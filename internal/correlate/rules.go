@@ -26,8 +26,8 @@ const (
 	// it, as it nearly always does: a process may lose the processor in between, and a guest's
 	// processor the host's.
 	abortPatience = 200 * time.Millisecond
-	// portPatience is how long a connect waits for its local port, which the answer to
-	// the SYN tells. It keeps the output prompt where no answer comes.
+	// portPatience is how long a connect waits for its local port, which comes with the answer
+	// to the SYN. It keeps the output prompt where no answer comes.
 	portPatience = 20 * time.Millisecond
 )
 

@@ -21,14 +21,14 @@ func (r *rules) enterTimewait(sock *socket, held *event.Transition, k *event.Ker
 }
 
 // awaitFull takes the birth of a timewait socket whose full one is not known: that one's CLOSE
-// comes directly after, and tells from which state.
+// comes directly after, and shows the state before.
 func (r *rules) awaitFull(sock *socket, k *event.Kernel) {
 	sock.unreported, sock.until, sock.since = true, r.expiry(k), k.Time
 }
 
 // handOver takes the CLOSE of a full socket whose timewait socket is born. It is no
-// transition. It tells what the full socket had counted, and from which state it came, where
-// the birth did not know.
+// transition. It has what the full socket had counted, and the state before, if the birth did not
+// know that.
 func (r *rules) handOver(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	sock.totals = k.Totals
 	switch {
@@ -103,8 +103,8 @@ func fateOfEnd(held *event.Transition, end fate) fate {
 	return goesOut
 }
 
-// continueTimewait takes what a record tells of a living timewait socket: the state that it
-// stands for, and when its timer fires.
+// continueTimewait takes what a record says about a living timewait socket: its state, and when
+// its timer fires.
 func (r *rules) continueTimewait(sock *socket, k *event.Kernel) *outcome {
 	if sock.state != tcpstate.FinWait2 || k.To != tcpstate.TimeWait {
 		return r.extend(sock, k.Time, r.expiry(k))
@@ -132,7 +132,7 @@ func (r *rules) extend(sock *socket, at, until event.Time) *outcome {
 }
 
 // stopTimewait takes the stop of the timer, which comes before its expiry and
-// before each new start as well: what it means is told by the next record. A connect() in
+// before each new start as well: the next record shows what it means. A connect() in
 // progress to the same peer takes the socket over (net.ipv4.tcp_tw_reuse).
 func (r *rules) stopTimewait(sock *socket, held *event.Transition, k *event.Kernel, connects bool) *outcome {
 	t := r.closeUncertain(sock, k.Time, k.To)

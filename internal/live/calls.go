@@ -218,7 +218,7 @@ func (t *trace) mergeKnown(q sockdiag.Query, found []event.Socket, now event.Tim
 	return sockets
 }
 
-// asSocket is a socket as the trace knows it. A process that has it is known where its
+// asSocket is a socket as the trace knows it. Its process is known where its
 // state needs one.
 func asSocket(e *conn.End, now event.Time) event.Socket {
 	s := event.Socket{
@@ -262,15 +262,15 @@ func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.S
 	return holders
 }
 
-// What a record of a failed call tells of what is in its way: a port can have 100,000
+// Bounds of what a record of a failed call has of the sockets in its way: a port can have 100,000
 // sockets in TIME_WAIT, and each call that fails has a record.
 const (
 	inTheWayMost  = 200
 	processesMost = 16 // of each
 )
 
-// limitHolders counts the sockets in the way beyond those that are told. What has no end of its
-// own is told first, and then what lasts longest.
+// limitHolders keeps those sockets in the way that have no end of their own, and then those that
+// last longest. It counts the rest.
 func limitHolders(c *event.CallFailed) {
 	for i := range c.Holders {
 		h := &c.Holders[i]

@@ -75,7 +75,7 @@ type trace struct {
 	ctx        context.Context // ends when the trace is to stop
 	cancel     context.CancelCauseFunc
 	diag       *sockdiag.Scanner
-	older      []*event.Socket // found when the trace began and not told yet, by time
+	older      []*event.Socket // found when the trace began and not reported yet, by time
 	callLooks  callLooks
 	sampler    sampler
 	checked    event.Time       // when the loss counters were read
@@ -232,7 +232,7 @@ func (t *trace) pause(d time.Duration) error {
 	return nil
 }
 
-// flush makes visible what there is. What is older than the trace is told together.
+// flush makes visible what there is. Sockets older than the trace are reported together.
 func (t *trace) flush() error {
 	if len(t.older) > 0 {
 		return nil

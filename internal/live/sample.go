@@ -42,12 +42,12 @@ type sampler struct {
 	looks    chan lookResult // has the look that is done; nil: none is under way
 	looking  sync.WaitGroup
 	sockets  map[event.ID]sampled
-	stocks   map[destination]int // percent taken when last told
+	stocks   map[destination]int // percent taken when last reported
 	settings map[uint32]event.PortSettings
 	warned   bool // that the looks leave sockets out
 }
 
-// sampled is what was told of a socket last.
+// sampled is what was reported of a socket last.
 type sampled struct {
 	state    tcpstate.State
 	age      time.Duration
@@ -62,7 +62,7 @@ type destination struct {
 	remote netip.AddrPort
 }
 
-// sample looks at the sockets from time to time, for what no event tells: who has
+// sample looks at the sockets from time to time, for what no event has: who has
 // them, what waits in their queues, how many ports are left.
 func (t *trace) sample() {
 	if t.sampler.looks != nil {
@@ -117,7 +117,7 @@ func (t *trace) startLook(q sockdiag.Query) {
 	})
 }
 
-// takeLook takes a look that is done. One that failed is told, and the trace goes on.
+// takeLook takes a look that is done. If it failed, takeLook warns, and the trace goes on.
 func (t *trace) takeLook(l lookResult) {
 	t.sampler.looks = nil
 	now := host.Now()
@@ -166,7 +166,7 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 	}
 }
 
-// worthASample reports whether a socket shows something that was not told before, or has waited
+// worthASample reports whether a socket shows something that was not reported before, or has waited
 // long enough to be looked at again.
 func (t *trace) worthASample(s *event.Socket, end *conn.End, last *sampled) bool {
 	c := &s.Counters
@@ -183,7 +183,7 @@ func (t *trace) worthASample(s *event.Socket, end *conn.End, last *sampled) bool
 	return changed
 }
 
-// sampleStocks counts the local ports for each destination, and tells of those that
+// sampleStocks counts the local ports for each destination, and reports those that
 // run low.
 func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 	counts := make(map[destination]int)

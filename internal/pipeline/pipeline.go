@@ -62,8 +62,7 @@ func (s *Stream) Found(socket *event.Socket) {
 	s.out.Found(socket.Time, end, known)
 }
 
-// Transition takes the next transition. Of a socket that was never seen, it is none to
-// stay in its state.
+// Transition takes the next transition. If an unknown socket stays in its state, it is ignored.
 func (s *Stream) Transition(t *event.Transition) {
 	step := s.Tracker.Add(t)
 	s.forget()
@@ -94,7 +93,7 @@ func (s *Stream) found(f *event.Finding) {
 // Loss takes that events were lost.
 func (s *Stream) Loss(l event.Loss) {
 	s.lost += l.Lost
-	if l.Kind != event.LossReentry { // of which only what does not fit together can be told
+	if l.Kind != event.LossReentry { // which shows only where transitions do not fit together
 		s.Tracker.Lost(l.Time)
 	}
 	s.out.Loss(l)
@@ -117,5 +116,5 @@ func (s *Stream) Stop(stop event.Stop) {
 }
 
 // Detected reports whether anything was found that one of the words names: a code, or a
-// severity, which stands for those above it as well.
+// severity, which includes those above it.
 func (s *Stream) Detected(words ...string) bool { return s.engine.Found(words...) }
