@@ -30,22 +30,9 @@ func AppendNumber[N Integer](b []byte, n N) []byte {
 }
 
 // Count writes a number and its noun: 1 socket, 2,549 sockets.
-func Count[N Integer](n N, noun string) string { return string(AppendCount(nil, n, noun)) }
-
-// AppendCount appends what Count writes.
-func AppendCount[N Integer](b []byte, n N, noun string) []byte {
-	b = append(append(AppendNumber(b, n), ' '), noun...)
+func Count[N Integer](n N, noun string) string {
 	if n != 1 {
-		b = append(b, 's')
-	}
-	return b
-}
-
-// CountIrregular writes a number and a noun whose plural is not made by an s: 1 process,
-// 17 processes.
-func CountIrregular[N Integer](n N, noun, plural string) string {
-	if n != 1 {
-		noun = plural
+		noun += "s"
 	}
 	return Number(n) + " " + noun
 }

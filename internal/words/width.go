@@ -16,8 +16,5 @@ func Truncate(s string, columns int) string {
 	return runewidth.Truncate(s, columns, "…")
 }
 
-// PadRight puts spaces behind a text, up to a number of columns.
-func PadRight(s string, columns int) string { return runewidth.FillRight(s, columns) }
-
 // PadLeft puts spaces before a text, up to a number of columns.
 func PadLeft(s string, columns int) string { return runewidth.FillLeft(s, columns) }
