@@ -25,6 +25,8 @@ enum kind {
 	LISTEN_FAILED = 14,
 	CONNECT_FAILED = 15, /* for lack of a local port; remote: where to */
 	RING_GAP = 16,       /* the ring was full, and records before this one are lost; cookie: how many so far */
+	RESET_ANSWERED = 17, /* a RST was sent that no connection sent: it answers a segment for an unknown socket, a
+				listener or a request. Its ends are those of the answered segment */
 };
 
 /* What else is true. */
@@ -32,7 +34,7 @@ enum flag {
 	BY_PROCESS = 1 << 0,    /* a system call of the task in pid, uid and comm */
 	FILE_OPEN = 1 << 1,     /* the socket's file lives on: shutdown(), not close() */
 	EXITING = 1 << 2,       /* the task is ending; signal says whether it was killed */
-	FIN_UNSENT = 1 << 3,    /* data waits to be sent: our FIN has not left */
+	FIN_UNSENT = 1 << 3,    /* to FIN_WAIT1 or LAST_ACK: our FIN may have to wait; from them: it has not left */
 	TIMEWAIT_FULL = 1 << 4, /* net.ipv4.tcp_max_tw_buckets is reached */
 	NETNS_DYING = 1 << 5,   /* the network namespace has no user left */
 	RESET_ACTIVE = 1 << 6,  /* the RST answers no segment */
@@ -44,6 +46,7 @@ enum flag {
 	IPV6 = 1 << 12,      /* it is of AF_INET6, whatever its addresses */
 	BYSTANDER = 1 << 13, /* another process may have closed the socket; this task only released it last */
 	AGAIN = 1 << 14,     /* TRANSITION, RESET_*: reported by a follower (take_over.h), perhaps a second time */
+	SEQUENCED = 1 << 15, /* TRANSITION that ends the handshake: the sequence numbers are there */
 };
 
 struct event {
@@ -69,8 +72,17 @@ struct event {
 		__u64 listener; /* SYN_RECEIVED: kernel address of the socket that the SYN is for */
 	};
 	__u64 cgroup;     /* TRANSITION: the id of the socket's cgroup; 0: unknown */
-	__u64 bytes_sent; /* COUNTED, as the next two: payload, each byte once */
-	__u64 bytes_received;
+	union {
+		__u64 bytes_sent; /* COUNTED, as the next two: payload, each byte once */
+		struct {
+			__u32 isn_local;  /* SEQUENCED: our initial sequence number; one more than it at an accepted socket */
+			__u32 isn_remote; /* SEQUENCED: the peer's */
+		};
+	};
+	union {
+		__u64 bytes_received;
+		__u64 unacknowledged; /* to CLOSE_WAIT or CLOSING: bytes of ours that the peer had not acknowledged */
+	};
 	union {
 		__u32 retransmits; /* COUNTED: segments sent again */
 		__u32 interface;   /* otherwise: index of the interface that the socket is bound to, or 0 */

@@ -56,15 +56,11 @@ static __always_inline struct event *socket_event(enum kind kind, struct sock *s
 	return e;
 }
 
-static __always_inline void put_counters(struct event *e, struct sock *sk)
+static __always_inline void put_counters(struct event *e, const struct tcp_sock *tp, unsigned long sk_flags)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-
-	if (!tp)
-		return;
 	e->flags |= COUNTED;
 	e->bytes_sent = tp->bytes_sent - tp->bytes_retrans;
-	e->bytes_received = received_payload(tp->bytes_received, sk->__sk_common.skc_flags);
+	e->bytes_received = received_payload(tp->bytes_received, sk_flags);
 	e->retransmits = tp->total_retrans;
 }
 

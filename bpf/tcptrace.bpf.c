@@ -32,16 +32,40 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 const volatile __u64 timewait_function;
 const volatile __u64 request_function;
 
-static __always_inline bool fin_unsent(struct sock *sk)
+/* Reports whether our FIN has not left yet. At the change that sends it, it is not in write_seq yet:
+ * then this reports whether it may have to wait, behind data or because the peer's window is full.
+ * At each later change snd_nxt is write_seq if the FIN left at least once. */
+static __always_inline bool fin_unsent(const struct tcp_sock *tp, int from)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	if (tp->snd_nxt != tp->write_seq)
+		return true;
+	return (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT || from == TCP_SYN_RECV) &&
+	       tp->snd_una + tp->snd_wnd == tp->snd_nxt;
+}
 
-	return tp && tp->snd_nxt != tp->write_seq;
+/* Reports whether a change is between states in which our FIN is sent or waits to be sent. */
+static __always_inline bool concerns_fin(int from, int to)
+{
+	return to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK || from == TCP_FIN_WAIT1 || from == TCP_CLOSING ||
+	       from == TCP_LAST_ACK;
+}
+
+/* Writes what a change other than to CLOSE says of the sequence numbers. */
+static __always_inline void put_numbers(struct event *e, const struct tcp_sock *tp, int from, int to)
+{
+	if (from == TCP_SYN_RECV || from == TCP_SYN_SENT) {
+		e->flags |= SEQUENCED;
+		e->isn_local = tp->snd_una - (__u32)tp->bytes_acked;
+		e->isn_remote = tp->rcv_nxt - (__u32)tp->bytes_received - 1;
+	}
+	if (to == TCP_CLOSE_WAIT || to == TCP_CLOSING)
+		e->unacknowledged = tp->snd_nxt - tp->snd_una;
 }
 
 /* MPTCP sockets, which have protocol 262, come through the same tracepoint. */
 static __always_inline void report_transition(struct sock *sk, int from, int to, __u16 how)
 {
+	struct tcp_sock *tp;
 	struct event *e;
 	__u16 local;
 
@@ -59,16 +83,20 @@ static __always_inline void report_transition(struct sock *sk, int from, int to,
 	put_options(e, &sk->__sk_common);
 	if (sk->sk_lock.owned && made_by_call(sk, from, to))
 		put_process(e, sk);
-	if ((to == TCP_FIN_WAIT1 || to == TCP_CLOSING) && fin_unsent(sk))
-		e->flags |= FIN_UNSENT;
 	if (!sk->sk_socket)
 		e->flags |= ORPHAN;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp && concerns_fin(from, to) && fin_unsent(tp, from))
+		e->flags |= FIN_UNSENT;
 	if (to == TCP_CLOSE) {
 		if (timewait_table_full(sk->__sk_common.skc_net.net))
 			e->flags |= TIMEWAIT_FULL;
-		put_counters(e, sk);
+		if (tp)
+			put_counters(e, tp, sk->__sk_common.skc_flags);
 	} else {
 		e->cgroup = cgroup_id(sk);
+		if (tp)
+			put_numbers(e, tp, from, to);
 	}
 	submit_event(e);
 }
@@ -206,15 +234,16 @@ static __always_inline int report_timewait_segment(const struct segment *segment
 	return 0;
 }
 
-static __always_inline int report_dropped_reset(const struct segment *segment, __u32 netns)
+/* Reports something about a segment that was received, and belongs to no full or timewait socket. */
+static __always_inline int report_segment(enum kind kind, const struct segment *segment, __u32 netns)
 {
 	struct event *e;
 
-	if (!(segment->flags & TCP_RST) || !ports_wanted(segment->local_port, segment->remote_port))
+	if (!ports_wanted(segment->local_port, segment->remote_port))
 		return 0;
 	if (filter_netns && netns != filter_netns)
 		return 0;
-	e = reserve_event(RESET_DROPPED);
+	e = reserve_event(kind);
 	if (!e)
 		return 0;
 	e->sock = 0;
@@ -225,6 +254,11 @@ static __always_inline int report_dropped_reset(const struct segment *segment, _
 	put_segment_addresses(e->local, e->remote, segment);
 	submit_event(e);
 	return 0;
+}
+
+static __always_inline int report_dropped_reset(const struct segment *segment, __u32 netns)
+{
+	return segment->flags & TCP_RST ? report_segment(RESET_DROPPED, segment, netns) : 0;
 }
 
 /* A segment at a timewait socket, and a RST at a listener, are dropped after they had their effect.
@@ -278,9 +312,21 @@ static __always_inline void report_reset(enum kind kind, struct sock *sk, __u16 
 	submit_event(e);
 }
 
-/* From 6.12 on the kernel also traces a RST that no socket sends. An active RST answers no segment. */
-static __always_inline void report_sent_reset(struct sock *sk, const void *skb, __u16 how, __u64 reason)
+/* Reports a RST that answers a segment for which there is no connection. */
+static __always_inline void report_answered_reset(const struct sk_buff *skb)
 {
+	struct segment segment;
+
+	if (skb && skb->dev && read_segment(&segment, skb))
+		report_segment(RESET_ANSWERED, &segment, skb->dev->nd_net.net->ns.inum);
+}
+
+/* From 6.12 on the kernel also traces a RST that no socket sends. One for a request is traced with
+ * the listener. An active RST answers no segment. */
+static __always_inline void report_sent_reset(struct sock *sk, const struct sk_buff *skb, __u16 how, __u64 reason)
+{
+	if (!sk || sk->__sk_common.skc_state == TCP_LISTEN)
+		report_answered_reset(skb);
 	if (!sk)
 		return;
 	report_reset(RESET_SENT, sk, skb ? how : how | RESET_ACTIVE, reason);
@@ -289,15 +335,20 @@ static __always_inline void report_sent_reset(struct sock *sk, const void *skb, 
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(reset_sent, struct sock *sk, struct sk_buff *skb)
 {
+	const void *of = sk ? (void *)sk : skb;
+
 	report_sent_reset(sk, skb, 0, have_reset_reason ? ctx[2] : 0);
-	mark_reported(RESET_SENT, sk ? (void *)sk : skb, 0, 0);
+	if (of)
+		mark_reported(RESET_SENT, of, 0, 0);
 	return 0;
 }
 
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(reset_sent_next, struct sock *sk, struct sk_buff *skb)
 {
-	if (take_over_unreported(RESET_SENT, sk ? (void *)sk : skb, 0, 0))
+	const void *of = sk ? (void *)sk : skb;
+
+	if (of && take_over_unreported(RESET_SENT, of, 0, 0))
 		report_sent_reset(sk, skb, AGAIN, have_reset_reason ? ctx[2] : 0);
 	return 0;
 }

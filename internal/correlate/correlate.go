@@ -79,6 +79,8 @@ func (c *Correlator) Add(k *event.Kernel) {
 		c.swallowSegment(sock, k)
 	case event.ResetSent:
 		c.sendReset(sock, k)
+	case event.ResetAnswered:
+		c.rules.answeredResets.add(k)
 	case event.ResetReceived:
 		c.receiveReset(sock, k)
 	case event.Accepted:
@@ -207,7 +209,7 @@ func (c *Correlator) dropReset(k *event.Kernel) {
 	switch {
 	case sock == nil:
 	case sock.kind == timewait:
-		c.apply(sock, c.rules.completeEnd(c.queue.get(sock.held), event.TCPRst))
+		c.apply(sock, c.rules.completeEnd(sock, c.queue.get(sock.held), event.TCPRst))
 	case sock.kind == request:
 		c.apply(sock, c.rules.resetRequest(sock, k))
 	}

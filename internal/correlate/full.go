@@ -15,7 +15,8 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) *outcome {
 		return r.closeFull(sock, k)
 	}
 	t := r.changeState(sock, k.Time, k.From, k.To, segmentCause(k))
-	t.FinUnsent = k.Has(event.FinUnsent)
+	t.FinUnsent, t.Unacknowledged = k.Has(event.FinUnsent), k.Unacknowledged
+	t.Numbers = sock.numbers(k)
 	switch k.To {
 	case tcpstate.SynSent, tcpstate.Listen:
 		t.Process = r.process(k)
@@ -97,6 +98,12 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 	resetReceived, resetSent := sock.happenedInState(sock.readMoment().resetReceived), sock.endsByReset(k.Time)
 	t := r.changeState(sock, k.Time, k.From, tcpstate.Close, "")
 	t.Error = k.Error
+	if finPending(k.From) {
+		t.FinUnsent = k.Has(event.FinUnsent)
+		t.FinSent = !t.FinUnsent
+	}
+	t.ResetByHost = resetReceived && r.answeredResets.reached(&sock.tuple, k.Time)
+	t.ResetSent = resetSent
 	switch {
 	case k.From == tcpstate.Listen:
 		return r.closeListener(sock, t, k)
@@ -111,6 +118,7 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 			return r.holdFor(patience)
 		}
 	case resetSent:
+		t.ResetSent = false
 		t.Cause, t.Reason = event.CauseResetSent, r.ResetReason(sock.moment.resetReason)
 	case k.Error != 0:
 		// neither a RST nor a timer: the error is all that is known
@@ -123,6 +131,24 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 	}
 	sock.nameProcess(t)
 	return r.emitNow()
+}
+
+// finPending reports whether a socket in this state has sent its FIN, or waits to send it.
+func finPending(state tcpstate.State) bool {
+	return state == tcpstate.FinWait1 || state == tcpstate.Closing || state == tcpstate.LastAck
+}
+
+// numbers returns the initial sequence numbers that a transition at the end of the handshake has,
+// if it is known whether the socket was accepted.
+func (sock *socket) numbers(k *event.Kernel) event.Numbers {
+	n := k.Numbers
+	switch {
+	case k.To == tcpstate.SynRecv || !sock.isAccepted && !sock.isConnector:
+		return event.Numbers{}
+	case sock.isAccepted && n.Known:
+		n.Local--
+	}
+	return n
 }
 
 // closedBefore reports whether the process had closed the socket, and the peer had not.
@@ -199,6 +225,7 @@ func (r *rules) sendReset(sock *socket, held *event.Transition, k *event.Kernel)
 		return r.makeNone(waitsOn)
 	}
 	held.Cause, held.Reason = event.CauseResetSent, r.ResetReason(k.Reason)
+	held.ResetByHost = false
 	if abort := sock.readMoment().abort; k.Has(event.ResetActive) && abort.mechanism != 0 {
 		held.Process, held.Mechanism = abort.process, abort.mechanism
 	}

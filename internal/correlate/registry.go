@@ -127,6 +127,7 @@ func (r *registry) grownChild(k *event.Kernel, since event.Time) identity {
 	if sock == nil {
 		return identity{}
 	}
+	sock.isAccepted = true
 	return identity{sock: sock, as: born, since: since}
 }
 
@@ -256,7 +257,7 @@ func (r *registry) adoptRequest(k *event.Kernel) *socket {
 	}
 	r.move(sock, full, k.Sock)
 	r.endMoment(sock)
-	sock.cookie = k.Cookie
+	sock.cookie, sock.isAccepted = k.Cookie, true
 	return sock
 }
 
@@ -313,6 +314,7 @@ func (r *registry) register(sock *socket, k *event.Kernel) {
 	case k.To == tcpstate.Listen && sock.cookie != 0:
 		r.listeners[sock.cookie] = sock
 	case k.To == tcpstate.SynSent:
+		sock.isConnector = true
 		m := r.moments.open(sock)
 		m.caller, sock.isConnecting = callerOf(k), true
 		r.connecting[m.caller] = sock

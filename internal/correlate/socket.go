@@ -27,6 +27,8 @@ type socket struct {
 	unreported   bool // timewait: the transition into state is still to be made
 	indexed      bool // in registry.tuples
 	isConnecting bool // in registry.connecting
+	isConnector  bool // connect() was called on it
+	isAccepted   bool // it came of a SYN at a listener
 }
 
 // kind is what the kernel keeps a socket as.

@@ -176,7 +176,7 @@ func (r *rules) reuseTimewait(sock *socket, held *event.Transition) *outcome {
 // TIME_WAIT of FIN_WAIT2, or a RST that ends it.
 func (r *rules) swallowSegment(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	if held != nil && held.To == tcpstate.Close {
-		return r.completeEnd(held, k.TCPFlags)
+		return r.completeEnd(sock, held, k.TCPFlags)
 	}
 	made := r.continueTimewait(sock, k)
 	made.held = goesOut
@@ -186,11 +186,12 @@ func (r *rules) swallowSegment(sock *socket, held *event.Transition, k *event.Ke
 // completeEnd completes the end of a timewait socket whose timer had been stopped when a segment
 // came. A RST ends the socket; so does data in FIN_WAIT2, which is answered by a RST that
 // older kernels do not tell (tcp_timewait_state_process()). A birth goes out as it is.
-func (r *rules) completeEnd(held *event.Transition, flags uint8) *outcome {
+func (r *rules) completeEnd(sock *socket, held *event.Transition, flags uint8) *outcome {
 	switch {
 	case held == nil || held.To != tcpstate.Close || held.Cause != "":
 	case flags&event.TCPRst != 0:
 		held.Cause = event.CauseResetReceived
+		held.ResetByHost = r.answeredResets.reached(&sock.tuple, held.Time)
 	case flags&event.TCPSyn == 0 && held.From == tcpstate.FinWait2:
 		held.Cause = event.CauseResetSent
 	}

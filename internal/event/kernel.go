@@ -30,6 +30,7 @@ const (
 	ListenFailed
 	ConnectFailed
 	RingGap
+	ResetAnswered
 )
 
 // Flags is what is true besides: enum flag of bpf/event.h.
@@ -52,6 +53,7 @@ const (
 	IPv6
 	Bystander
 	Again
+	Sequenced
 )
 
 // The bits of the flags byte in a TCP header (RFC 9293 section 3.1).
@@ -131,8 +133,11 @@ type Kernel struct {
 	Left     int64  // jiffies until a timewait socket's timer fires
 	Cgroup   uint64 // 0: none, or not said
 	Totals   Totals // Counted
-	Signal   uint8  // Exiting: the signal that killed the process, or 0
-	Reason   uint8  // ResetSent: the kernel's enum sk_rst_reason, or 0
+	Numbers  Numbers
+	// Unacknowledged: to CLOSE_WAIT or CLOSING, bytes of ours that the peer had not acknowledged.
+	Unacknowledged uint32
+	Signal         uint8 // Exiting: the signal that killed the process, or 0
+	Reason         uint8 // ResetSent: the kernel's enum sk_rst_reason, or 0
 	// Interface is the index of the one that the socket is bound to, or 0. It is not told
 	// where Totals are.
 	Interface uint32
@@ -171,6 +176,13 @@ func (k *Kernel) Decode(b []byte) error {
 	}
 	k.Cgroup = order.Uint64(b[96:])
 	k.Totals, k.Interface = Totals{}, order.Uint32(b[120:])
+	k.Numbers, k.Unacknowledged = Numbers{}, 0
+	if k.Has(Sequenced) {
+		k.Numbers = Numbers{Known: true, Local: order.Uint32(b[104:]), Remote: order.Uint32(b[108:])}
+	}
+	if k.Kind == SocketTransition && (k.To == tcpstate.CloseWait || k.To == tcpstate.Closing) {
+		k.Unacknowledged = uint32(order.Uint64(b[112:]))
+	}
 	if k.Has(Counted) {
 		k.Interface = 0
 		k.Totals = Totals{
@@ -180,7 +192,7 @@ func (k *Kernel) Decode(b []byte) error {
 	}
 	k.Signal = b[124]
 	k.Reason = b[125]
-	if k.Kind == 0 || k.Kind > RingGap {
+	if k.Kind == 0 || k.Kind > ResetAnswered {
 		return fmt.Errorf("kernel record of unknown kind %d", k.Kind)
 	}
 	return nil

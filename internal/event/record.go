@@ -110,14 +110,31 @@ type Transition struct {
 	Dwell         time.Duration // in From; 0: unknown
 	Cause         Cause
 	Mechanism     Mechanism // of the process, where one closed
-	FinUnsent     bool      // FIN_WAIT1, CLOSING: our FIN waits behind unsent data
-	Error         Errno
-	Until         Time     // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
-	Process       *Process // who made it, or else who has, or had last, the connection
-	Reason        string   // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
-	Cgroup        string   // path of the socket's cgroup of version 2, once for each socket
-	Options       Options  // of the socket, where they are not those that were told before
-	Totals        Totals   // to TIME_WAIT and CLOSE: over the whole life
+	// FinUnsent: to FIN_WAIT1 or LAST_ACK, our FIN may have to wait behind data or for room in the
+	// peer's window. From FIN_WAIT1, CLOSING or LAST_ACK, it has not left yet.
+	FinUnsent bool
+	FinSent   bool // from one of these to CLOSE: our FIN left at least once
+	// ResetSent: to CLOSE for another cause, but we sent a RST with it.
+	ResetSent bool
+	// ResetByHost: CauseResetReceived, and the peer's host was seen to send a RST to our end for
+	// which it had no connection.
+	ResetByHost bool
+	Numbers     Numbers // that ends the handshake
+	// Unacknowledged: to CLOSE_WAIT or CLOSING, bytes of ours that the peer had not acknowledged.
+	Unacknowledged uint32
+	Error          Errno
+	Until          Time     // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
+	Process        *Process // who made it, or else who has, or had last, the connection
+	Reason         string   // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
+	Cgroup         string   // path of the socket's cgroup of version 2, once for each socket
+	Options        Options  // of the socket, where they are not those that were told before
+	Totals         Totals   // to TIME_WAIT and CLOSE: over the whole life
+}
+
+// Numbers has the initial sequence numbers of both sides (RFC 9293 section 3.4.1).
+type Numbers struct {
+	Local, Remote uint32
+	Known         bool
 }
 
 // Stays reports whether the socket stays in its state, and only Until is new.

@@ -99,7 +99,7 @@ func TestKindsAndFlagsAreThoseOfTheHeader(t *testing.T) {
 		"LISTEN_FAILED": int(event.ListenFailed), "CONNECT_FAILED": int(event.ConnectFailed),
 		"COUNTED": int(event.Counted), "REUSEADDR": int(event.Reuseaddr), "REUSEPORT": int(event.Reuseport),
 		"V6ONLY": int(event.V6Only), "IPV6": int(event.IPv6), "BYSTANDER": int(event.Bystander),
-		"AGAIN":    int(event.Again),
+		"AGAIN": int(event.Again), "SEQUENCED": int(event.Sequenced), "RESET_ANSWERED": int(event.ResetAnswered),
 		"RING_GAP": int(event.RingGap),
 	}
 	if !maps.Equal(got, want) {
