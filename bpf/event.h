@@ -71,11 +71,11 @@ struct event {
 		__s64 left;     /* TIMEWAIT_ARMED, SEGMENT_SWALLOWED: jiffies until the timer fires */
 		__u64 listener; /* SYN_RECEIVED: kernel address of the socket that the SYN is for */
 	};
-	__u64 cgroup;     /* TRANSITION: the id of the socket's cgroup; 0: unknown */
+	__u64 cgroup; /* TRANSITION: the id of the socket's cgroup; 0: unknown */
 	union {
 		__u64 bytes_sent; /* COUNTED, as the next two: payload, each byte once */
 		struct {
-			__u32 isn_local;  /* SEQUENCED: our initial sequence number; one more than it at an accepted socket */
+			__u32 isn_local; /* SEQUENCED: our initial sequence number; one more than it at an accepted socket */
 			__u32 isn_remote; /* SEQUENCED: the peer's */
 		};
 	};
