@@ -3,6 +3,7 @@ package anonymize_test
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -138,7 +139,7 @@ func verdicts(m *anonymize.Mapper) []verdict {
 		e := step.End
 		v := verdict{
 			socket: e.Socket, connection: e.Connection(), closedFirst: e.ClosedFirst, role: e.Role(), mechanism: e.Mechanism,
-			told: step.Verdict, announced: step.ClosesFirst,
+			told: slices.Contains(tracker.Verdicts(), step.End), announced: step.ClosesFirst,
 		}
 		if e.Peer != nil {
 			v.peer = e.Peer.Socket

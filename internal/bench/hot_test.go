@@ -25,6 +25,7 @@ type nowhere struct{ pipeline.Sink }
 
 func (nowhere) Start(*event.Start, *conn.Tracker)       {}
 func (nowhere) Transition(*event.Transition, conn.Step) {}
+func (nowhere) Verdict(event.Time, *conn.End)           {}
 
 // file counts what is written to it.
 type file struct{ bytes int64 }

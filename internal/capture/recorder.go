@@ -154,6 +154,13 @@ func (r *Recorder) Transition(t *event.Transition, step conn.Step) {
 	}
 }
 
+// Verdict implements pipeline.Sink.
+func (r *Recorder) Verdict(at event.Time, e *conn.End) {
+	if r.err == nil {
+		r.lines.Verdict(at, e)
+	}
+}
+
 // CallFailed implements pipeline.Sink.
 func (r *Recorder) CallFailed(c *event.CallFailed) {
 	if r.err == nil {

@@ -11,20 +11,23 @@ const (
 	ByRemote
 	ByBoth
 	ByNeither
+	ByReset // a RST came in the other end's name, and nobody saw who sent it
 	ByUnknown
 
 	// ByCount is one more than the last: the length of a table.
 	ByCount = iota
 )
 
-// String is the word for it: server, client, local, remote, both, neither or unknown.
+// String is the word for it: server, client, local, remote, both, neither, RST received or unknown.
 func (b ClosedBy) String() string {
-	return [ByCount]string{"server", "client", "local", "remote", "both", "neither", "unknown"}[b]
+	return [ByCount]string{"server", "client", "local", "remote", "both", "neither", "RST received", "unknown"}[b]
 }
 
 // ClosedBy says who closed the end's connection first, as far as it is known now.
 func (e *End) ClosedBy() ClosedBy {
 	switch role := e.RoleOf(e.ClosedFirst); {
+	case e.unprovenReset():
+		return ByReset
 	case e.ClosedFirst == Both:
 		return ByBoth
 	case e.ClosedFirst == Neither:

@@ -67,10 +67,13 @@ type End struct {
 	Error   event.Errno
 	State   tcpstate.State
 
+	Numbers event.Numbers // initial sequence numbers
+
 	Opener      Side // who sent the first SYN
 	ClosedFirst Side
 	How         How
 	Ended       How // where it ended otherwise than it began to close
+	ResetBy     event.Sender
 	Mechanism   event.Mechanism
 
 	// Incomplete: not all of its transitions were seen, it is older than the trace
@@ -82,18 +85,24 @@ type End struct {
 	hasListener      bool // a listener on its port was found: it is the server
 	orderUnsure      bool // what it did first was lost
 	hasVerdict       bool // its verdict is out
+	isOlder          bool // it was open when the trace began
+	isWaiting        bool // its verdict waits for what the other end does
 	indexed          bool // it can be found by its addresses
 	announced        bool // it was said who closes first, at either end
 	counted          bool // the connection is in the summary
+	countsConnection bool // by this end's verdict
 	countedElsewhere bool // in that of the file before
 }
 
 // closing is what an end has while it closes, until the verdicts on both ends are out.
 type closing struct {
-	states []Dwell            // in order; the state it is in is not among them
-	few    [usualStates]Dwell // room for them
-	act    event.Act          // its own first FIN or RST, if the other end's had not come before
-	totals event.Totals
+	states                   []Dwell            // in order; the state it is in is not among them
+	few                      [usualStates]Dwell // room for them
+	act                      event.Act          // its own first FIN or RST, if the other end's had not come before
+	totals                   event.Totals
+	resetSent, resetReceived event.Time   // when a RST went, or came; 0: none did
+	resetFrom                event.Sender // remote: the peer's host was seen to send the one that came
+	peerSeenOpen             bool         // the other end was open after one came, and had sent none
 	// When TIME_WAIT was, where it is over.
 	timeWaitSince, timeWaitUntil event.Time
 	next                         *closing // to use again
@@ -215,6 +224,13 @@ func (e *End) RoleOf(side Side) Role {
 	}
 	return 0
 }
+
+// CountsConnection reports whether the connection is in the summary by this end's verdict, and not
+// by that on the other end.
+func (e *End) CountsConnection() bool { return e.countsConnection }
+
+// Self reports whether the socket is connected to itself: it has both ends of the connection.
+func (e *End) Self() bool { return e.Mirrors(&e.Tuple) }
 
 // Listener reports whether the socket listens: it is no end of a connection.
 func (e *End) Listener() bool { return e.RemotePort == 0 }

@@ -57,10 +57,16 @@ func (t *Tracker) forgetEnd(e *End) {
 	delete(t.ends, e.Socket)
 	t.pairs.drop(e)
 	if peer := e.Peer; peer != nil {
+		if peer.isWaiting {
+			t.giveVerdict(peer)
+		}
 		peer.role, peer.peerID, peer.Peer = peer.Role(), e.Socket, nil
 		if peer.State == tcpstate.Close && t.ends[peer.Socket] != peer {
-			t.releaseEnd(peer)
+			t.done = append(t.done, peer)
 		}
+	}
+	if e.isWaiting {
+		delete(t.waiting, e)
 	}
 	t.pool.putEnd(e)
 }

@@ -90,7 +90,7 @@ func TestForgottenPeer(t *testing.T) {
 	tracker.Add(&last)
 	last.From, last.To = tcpstate.CloseWait, tcpstate.Close
 	step := tracker.Add(&last)
-	if !step.Verdict || step.End.ClosedFirst != Remote || step.End.Peer != nil || step.End.Role() != Server {
+	if len(tracker.Verdicts()) != 1 || step.End.ClosedFirst != Remote || step.End.Peer != nil || step.End.Role() != Server {
 		t.Errorf("%+v, want the server's verdict that the other side closed first", step.End)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // TIME_WAIT has closed first, unless both did. Of a socket whose past was seen, that is
 // known as well.
 func (t *Tracker) AddFound(s *event.Socket) *End {
-	t.forgot = Forgotten{}
+	t.beginRecord()
 	e := t.ends[s.Socket]
 	if e == nil {
 		e = t.addOlder(s)
@@ -30,7 +30,6 @@ func (t *Tracker) AddFound(s *event.Socket) *End {
 }
 
 func (t *Tracker) addOlder(s *event.Socket) *End {
-	t.releaseLast()
 	e := t.newEnd(s.Socket, event.NewTuple(s.NetNS, s.Local, s.Remote), s.State)
 	e.Until = s.Until
 	if s.Past != nil {
@@ -47,9 +46,11 @@ func (t *Tracker) addOlder(s *event.Socket) *End {
 		return e
 	case tcpstate.SynSent:
 		e.Opener = Local
-	case tcpstate.SynRecv, tcpstate.Established:
+	case tcpstate.SynRecv:
+	case tcpstate.Established:
+		e.isOlder = true
 	default:
-		e.Incomplete = true
+		e.Incomplete, e.isOlder = true, true
 		e.learnFromState(e.State)
 	}
 	t.Summary.Connections++
@@ -79,7 +80,18 @@ func (t *Tracker) resumeEnd(e *End, s *event.Socket) {
 		t.linkEnds(e, peer)
 	}
 	if e.State == tcpstate.Close && e.Peer == nil {
-		t.lastEnd = e // nothing needs it once it is reported
+		t.done = append(t.done, e) // nothing needs it once it is reported
+	}
+	t.awaitAgain(e)
+}
+
+// awaitAgain has the verdicts wait that waited in the file before.
+func (t *Tracker) awaitAgain(e *End) {
+	for _, end := range []*End{e, e.Peer} {
+		if end != nil && !end.hasVerdict && end.isOver() && end.Peer != nil {
+			end.isWaiting = true
+			t.waiting[end] = true
+		}
 	}
 }
 
@@ -91,12 +103,16 @@ func (t *Tracker) restorePast(e *End, s *event.Socket) {
 	e.ClosedFirst, e.How, e.Ended = p.ClosedFirst, p.How, p.Ended
 	e.Mechanism, e.Closer = p.Mechanism, p.Closer
 	e.Process, e.hasVerdict, e.Incomplete, e.peerID = p.Process, p.Judged, p.Incomplete, p.Peer
-	if p.Act != nil || len(p.States) > 0 {
+	e.Numbers, e.ResetBy = p.Numbers, p.ResetBy
+	if p.Act != nil || len(p.States) > 0 || p.ResetSent != 0 || p.ResetReceived != 0 {
 		t.pool.beginClosing(e)
 		e.closing.states = append(e.closing.states, p.States[:min(len(p.States), maxStates)]...)
 	}
 	if p.Act != nil {
 		e.closing.act = *p.Act
+	}
+	if c := e.closing; c != nil {
+		c.resetSent, c.resetReceived, c.resetFrom = p.ResetSent, p.ResetReceived, p.ResetFrom
 	}
 	switch {
 	case s.Role == Client:
@@ -119,6 +135,7 @@ func (e *End) past() *event.Past {
 	p := &event.Past{
 		Since: e.Since, Opened: e.Opened, Closed: e.Closed,
 		ClosedFirst: e.ClosedFirst, How: e.How, Ended: e.Ended, Mechanism: e.Mechanism, Closer: e.Closer,
+		ResetBy: e.ResetBy, Numbers: e.Numbers,
 		Peer: e.peerID, Judged: e.hasVerdict, Counted: e.counted, Incomplete: e.Incomplete,
 	}
 	if e.Peer != nil {
@@ -130,6 +147,9 @@ func (e *End) past() *event.Past {
 	p.States, p.Process = e.States(), e.Process
 	if act := e.firstAct(); act.Time != 0 {
 		p.Act = &act
+	}
+	if c := e.closing; c != nil {
+		p.ResetSent, p.ResetReceived, p.ResetFrom = c.resetSent, c.resetReceived, c.resetFrom
 	}
 	return p
 }

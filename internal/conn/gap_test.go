@@ -37,7 +37,7 @@ func TestAGapIsInTheVerdict(t *testing.T) {
 				if i == tc.after {
 					tracker.Lost(base.Add(tc.gap))
 				}
-				if step := tracker.Add(&life[i]); step.Verdict {
+				if step := tracker.Add(&life[i]); hasVerdict(tracker, step.End) {
 					incomplete = step.End.Incomplete
 				}
 			}

@@ -16,7 +16,7 @@ func TestStayingMovesTheEndOnly(t *testing.T) {
 	before := tracker.Add(&edge)
 	stay := event.Transition{Time: base.Add(ms), Socket: 1, From: tcpstate.TimeWait, To: tcpstate.TimeWait, Until: base.Add(2 * time.Minute)}
 	step := tracker.Add(&stay)
-	if step.End != before.End || step.Verdict || step.ClosesFirst {
+	if step.End != before.End || hasVerdict(tracker, step.End) || step.ClosesFirst {
 		t.Errorf("step %+v, want the end and no verdict", step)
 	}
 	e := step.End

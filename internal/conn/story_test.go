@@ -112,11 +112,19 @@ func (t *teller) add(tr *event.Transition) {
 	if step.ClosesFirst {
 		t.first = append(t.first, fmt.Sprintf("%d %v %s", tr.Socket, tr.To, step.End.ClosedFirst))
 	}
-	if step.Verdict {
-		t.order = append(t.order, tr.Socket)
-		t.verdicts[tr.Socket] = verdict(step.End)
+	t.noteVerdicts()
+}
+
+// noteVerdicts keeps the verdicts that came with the last record.
+func (t *teller) noteVerdicts() {
+	for _, e := range t.Verdicts() {
+		t.order = append(t.order, e.Socket)
+		t.verdicts[e.Socket] = verdict(e)
 	}
 }
+
+// hasVerdict reports whether the last record brought the verdict on an end.
+func hasVerdict(t *conn.Tracker, e *conn.End) bool { return slices.Contains(t.Verdicts(), e) }
 
 // verdict says an end's: "server local fin ended reset by close of 42". What is
 // unknown is left out.

@@ -36,12 +36,22 @@ func (s *Summary) countJoined(a, b *End) {
 	}
 }
 
+// countSplit takes back that two ends were counted as one connection.
+func (s *Summary) countSplit(a, b *End) {
+	if !a.countedElsewhere || !b.countedElsewhere {
+		s.Connections++
+	}
+	if !a.countedElsewhere && !b.countedElsewhere {
+		s.BothEnds--
+	}
+}
+
 // countVerdict takes the verdict of the first end of a connection that has one.
 func (s *Summary) countVerdict(e *End) {
 	if e.counted {
 		return
 	}
-	e.counted = true
+	e.counted, e.countsConnection = true, true
 	if e.Peer != nil {
 		e.Peer.counted = true
 	}

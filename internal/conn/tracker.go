@@ -15,11 +15,13 @@ type Tracker struct {
 	Summary   Summary
 	pool      pool
 	ends      map[event.ID]*End
-	pairs     pairs      // those whose other end may still come
-	lastEnd   *End       // of the last step
-	lostUntil event.Time // the end of the last one in the stream; 0: there was none
-	forgot    Forgotten  // by the last record
-	limit     int        // ends
+	pairs     pairs         // those whose other end may still come
+	done      []*End        // those that the last record may have been the last to need
+	verdicts  []*End        // that the last record brought
+	waiting   map[*End]bool // those whose verdict waits for what the other end does
+	lostUntil event.Time    // the end of the last one in the stream; 0: there was none
+	forgot    Forgotten     // by the last record
+	limit     int           // ends
 }
 
 // MaxSockets is how many sockets are followed at a time. They take some 200 MiB.
@@ -37,7 +39,7 @@ const (
 
 // NewTracker returns a tracker without connections.
 func NewTracker() *Tracker {
-	return &Tracker{ends: make(map[event.ID]*End), pairs: newPairs(), limit: MaxSockets}
+	return &Tracker{ends: make(map[event.ID]*End), waiting: make(map[*End]bool), pairs: newPairs(), limit: MaxSockets}
 }
 
 // Lost takes that records are missing, of whatever sockets, up to a time: the verdict on an
@@ -53,15 +55,16 @@ type Step struct {
 	// ClosesFirst: this transition shows for the first time who closes first, and
 	// End.ClosedFirst has the side.
 	ClosesFirst bool
-	// Verdict: the end's verdict stands from now on.
-	Verdict bool
 }
+
+// Verdicts returns the ends whose verdicts stand since the last record. They are good until the
+// next one.
+func (t *Tracker) Verdicts() []*End { return t.verdicts }
 
 // Add takes the next transition. The step's end is nil where a socket that was never
 // seen stays in its state.
 func (t *Tracker) Add(tr *event.Transition) Step {
-	t.releaseLast()
-	t.forgot = Forgotten{}
+	t.beginRecord()
 	if tr.Stays() {
 		return Step{End: t.updateUntil(tr)}
 	}
@@ -74,8 +77,9 @@ func (t *Tracker) Add(tr *event.Transition) Step {
 			e.learnSides(tr)
 		}
 		t.joinPeer(e)
-		step.Verdict = t.issueVerdict(e)
-		if step.ClosesFirst = e.hasFirstCloser() && !e.announced; step.ClosesFirst {
+		e.showByTransition(tr)
+		t.issueVerdicts(e)
+		if step.ClosesFirst = e.canAnnounce() && !e.announced; step.ClosesFirst {
 			e.announce(true)
 		}
 	}
@@ -83,8 +87,31 @@ func (t *Tracker) Add(tr *event.Transition) Step {
 		delete(t.ends, e.Socket)
 		t.pairs.drop(e)
 	}
-	t.lastEnd = e
+	t.done = append(t.done, e)
 	return step
+}
+
+// beginRecord takes back what the last record was the last to need.
+func (t *Tracker) beginRecord() {
+	for _, e := range t.done {
+		t.release(e)
+	}
+	t.done, t.verdicts, t.forgot = t.done[:0], t.verdicts[:0], Forgotten{}
+}
+
+// canAnnounce reports whether it is certain enough for a line who closes first. A RST does not say
+// who sent it, and what came after the verdict on the other end does not change that.
+func (e *End) canAnnounce() bool {
+	if p := e.Peer; p != nil && p.hasVerdict && p.ClosedFirst != 0 && p.ClosedFirst != e.ClosedFirst.Other() {
+		return false
+	}
+	return e.hasFirstCloser() && !e.unprovenReset()
+}
+
+// unprovenReset reports whether all that is known of the first close is that a RST came in the
+// other end's name.
+func (e *End) unprovenReset() bool {
+	return e.ClosedFirst == Remote && e.How == Reset && e.ResetBy == 0
 }
 
 // announce notes whether it was said who closes first.
@@ -95,12 +122,10 @@ func (e *End) announce(said bool) {
 	}
 }
 
-// releaseLast takes back what the last step was the last one to need.
-func (t *Tracker) releaseLast() {
-	e := t.lastEnd
-	t.lastEnd = nil
+// release takes back what nobody needs any more of an end, or of both ends.
+func (t *Tracker) release(e *End) {
 	switch {
-	case e == nil:
+	case e.Socket == 0: // with its other end
 	case e.verdictsOut():
 		t.unlinkEnds(e)
 	case e.State == tcpstate.Close && e.Peer == nil:
@@ -139,18 +164,55 @@ func (t *Tracker) updateUntil(tr *event.Transition) *End {
 	return e
 }
 
-// issueVerdict reports whether the end's verdict stands from this transition on.
-func (t *Tracker) issueVerdict(e *End) bool {
-	if e.hasVerdict || e.State != tcpstate.TimeWait && e.State != tcpstate.Close {
-		return false
+// issueVerdicts makes the verdicts that stand from an end's transition on: its own, and that of the
+// other end if it waited for this one.
+func (t *Tracker) issueVerdicts(e *End) {
+	if p := e.Peer; p != nil && p.isWaiting {
+		t.issueVerdict(p)
 	}
-	e.hasVerdict = true
+	t.issueVerdict(e)
+}
+
+// issueVerdict makes the verdict on an end if it is due.
+func (t *Tracker) issueVerdict(e *End) {
+	switch {
+	case e.hasVerdict || !e.isOver():
+	case e.awaitsPeer():
+		e.isWaiting = true
+		t.waiting[e] = true
+	default:
+		t.giveVerdict(e)
+	}
+}
+
+// giveVerdict makes the verdict on an end of what is known.
+func (t *Tracker) giveVerdict(e *End) {
+	gaps := t.mayHaveLost(e) || e.Peer != nil && (t.mayHaveLost(e.Peer) || e.Peer.Incomplete)
 	if t.mayHaveLost(e) {
 		e.Incomplete = true
 	}
-	e.agreeWithPeer()
+	e.judge(gaps || e.Incomplete)
+	if e.isWaiting {
+		e.isWaiting = false
+		delete(t.waiting, e)
+	}
+	e.hasVerdict = true
 	t.Summary.countVerdict(e)
-	return true
+	t.verdicts = append(t.verdicts, e)
+	t.done = append(t.done, e)
+}
+
+// Waiting returns the ends that are over, and whose verdict waits for what the other end does.
+func (t *Tracker) Waiting() []*End {
+	return slices.SortedFunc(maps.Keys(t.waiting), func(a, b *End) int { return cmp.Compare(a.Socket, b.Socket) })
+}
+
+// Finish makes the verdicts that waited, of what is known at the end of the trace: see Verdicts.
+func (t *Tracker) Finish() {
+	t.beginRecord()
+	for _, e := range t.Waiting() {
+		t.giveVerdict(e)
+	}
 }
 
 // hasFirstCloser reports whether it is known which side closed first, and one did.
@@ -181,9 +243,13 @@ func (t *Tracker) endOf(tr *event.Transition) *End {
 
 // moveEnd moves the end from its state into the next.
 func (t *Tracker) moveEnd(e *End, tr *event.Transition) {
-	if tr.From != e.State || !tcpstate.Legal(tr.From, tr.To) {
+	switch {
+	case tr.From != e.State || !tcpstate.Legal(tr.From, tr.To):
 		e.Incomplete = true // a transition between was lost
 		e.doubtOrder(tr.From)
+	case tr.Cause == event.CauseFound:
+		e.Incomplete = true // as may have others before it
+		e.doubtOrder(tr.To)
 	}
 	if !e.hasVerdict && !isOpening(tr.To) {
 		t.pool.beginClosing(e)
@@ -211,6 +277,9 @@ func (t *Tracker) moveEnd(e *End, tr *event.Transition) {
 	}
 	if tr.Options.Known {
 		e.Options = tr.Options
+	}
+	if tr.Numbers.Known {
+		e.Numbers = tr.Numbers
 	}
 	if tr.Reason != "" {
 		e.ensureExtras().reason = tr.Reason
@@ -244,7 +313,10 @@ func (t *Tracker) addState(e *End, d Dwell) {
 // mirrored four-tuple, in the same network namespace or else in the only other one
 // that has it.
 func (t *Tracker) joinPeer(e *End) {
-	if e.Peer != nil || e.hasVerdict || e.LocalPort == 0 || e.State == tcpstate.Close {
+	if e.Peer != nil && !e.numbersMatch(e.Peer) {
+		t.splitEnds(e)
+	}
+	if e.Peer != nil || e.hasVerdict || e.LocalPort == 0 || e.State == tcpstate.Close || e.Self() {
 		return
 	}
 	first := t.pairs.first(e)
@@ -268,8 +340,35 @@ func (t *Tracker) linkEnds(e, peer *End) {
 	peer.connection, peer.announced, peer.counted, peer.countedElsewhere = e.connection, e.announced, e.counted, e.countedElsewhere
 }
 
-// findPeer returns the one socket of those with the same pair of addresses that can be the
-// other end, or nil. Loopback addresses do not leave their network namespace.
+// splitEnds makes two connections of two ends that turn out to belong to different ones.
+func (t *Tracker) splitEnds(e *End) {
+	peer := e.Peer
+	e.Peer, peer.Peer = nil, nil
+	e.connection, peer.connection = e.Socket, peer.Socket
+	t.Summary.countSplit(e, peer)
+	if peer.State != tcpstate.Close && !peer.hasVerdict {
+		t.pairs.put(peer, t.pairs.first(peer))
+	}
+}
+
+// numbersMatch reports whether two ends may be of one connection by their initial sequence numbers.
+func (e *End) numbersMatch(p *End) bool {
+	if !e.Numbers.Known || !p.Numbers.Known {
+		return true
+	}
+	return e.Numbers.Local == p.Numbers.Remote && e.Numbers.Remote == p.Numbers.Local
+}
+
+// provesPeer reports whether the initial sequence numbers prove that two ends are of one connection.
+func (e *End) provesPeer(p *End) bool { return e.Numbers.Known && p.Numbers.Known && e.numbersMatch(p) }
+
+// isStale reports whether an end belonged to another connection before this one began: it was open
+// when the trace found it, and this one's beginning was seen later.
+func (p *End) isStale(e *End) bool { return p.isOlder && e.Opener != 0 && e.Socket > p.Socket }
+
+// findPeer returns the one socket of those with the same pair of addresses that can be the other
+// end, or nil. Initial sequence numbers decide if both are known. Loopback addresses do not leave
+// their network namespace.
 func findPeer(e, first *End) *End {
 	var elsewhere *End
 	several := false
@@ -278,6 +377,9 @@ func findPeer(e, first *End) *End {
 		case p == e || !p.Mirrors(&e.Tuple) || p.Opener != 0 && p.Opener == e.Opener && p.Opener != Both:
 		case p.State == tcpstate.TimeWait && e.State != tcpstate.TimeWait:
 			// an older connection's: at this end it cannot still be open
+		case !e.numbersMatch(p), p.isStale(e), e.isStale(p):
+		case e.provesPeer(p):
+			return p
 		case p.NetNS == e.NetNS:
 			return p
 		case elsewhere != nil:

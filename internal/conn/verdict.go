@@ -1,9 +1,14 @@
 package conn
 
 import (
+	"time"
+
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
+
+// What the transitions of one end say about who opened and who closed. judge.go makes the verdict
+// of what both ends have seen.
 
 // learnSides takes from a transition what it says about who opened and who closed.
 func (e *End) learnSides(tr *event.Transition) {
@@ -26,6 +31,8 @@ func (e *End) learnSides(tr *event.Transition) {
 		e.learnFromState(tr.From)
 	case tcpstate.Close:
 		e.learnFromState(tr.From)
+		e.learnWhetherFinLeft(tr)
+		e.learnResets(tr)
 		e.learnEnding(tr)
 	}
 }
@@ -74,16 +81,53 @@ func (e *End) learnFromState(state tcpstate.State) {
 }
 
 // crossFins takes FIN_WAIT1>CLOSING: the peer's FIN came before it acknowledged ours.
-// Both closed first only if ours was on its way by then.
+// Both closed first only if ours was on its way by then. A socket that is connected to itself gets
+// its own FIN.
 func (e *End) crossFins(tr *event.Transition) {
-	if tr.FinUnsent {
-		// Our FIN waited for its turn although no data did: what was said is taken back.
-		e.announce(e.announced && e.ClosedFirst == 0)
-		e.closing.act, e.ClosedFirst = event.Act{}, 0
+	switch {
+	case e.Self():
+	case tr.FinUnsent:
+		e.retractFin()
+		e.closing.act = event.Act{}
 		e.noteFirstClose(Remote, Fin, tr.Time)
-		return
+	default:
+		e.ClosedFirst, e.How = Both, Fin
 	}
-	e.ClosedFirst, e.How = Both, Fin
+}
+
+// learnWhetherFinLeft takes what a socket that sent its FIN, or was to send it, says about that in
+// the end.
+func (e *End) learnWhetherFinLeft(tr *event.Transition) {
+	act := &e.closing.act
+	switch {
+	case act.How != Fin:
+	case tr.FinSent && act.Unsent: // it waited, and left
+		act.Unsent = false
+		e.noteFirstClose(Local, Fin, act.Time)
+	case tr.FinUnsent:
+		e.retractFin()
+		act.Unsent = true
+	}
+}
+
+// retractFin takes back that this end closed first by its FIN, and what was said about it: the FIN
+// never left.
+func (e *End) retractFin() {
+	if e.ClosedFirst == Local && e.How == Fin {
+		e.ClosedFirst, e.How, e.Closed = 0, 0, 0
+		e.announce(false)
+	}
+}
+
+// learnResets notes the RSTs that go with a change to CLOSE.
+func (e *End) learnResets(tr *event.Transition) {
+	switch {
+	case tr.Cause == event.CauseResetSent || tr.ResetBy == event.SentLocal:
+		e.closing.resetSent = tr.Time
+	case tr.Cause == event.CauseResetReceived:
+		e.closing.resetReceived = tr.Time
+		e.closing.resetFrom = tr.ResetBy
+	}
 }
 
 // noteFirstClose notes the side that closed first, if none did before.
@@ -112,12 +156,21 @@ func (e *End) learnEnding(tr *event.Transition) {
 		e.Ended = how
 		return
 	}
+	act := &e.closing.act
 	if side == Local {
-		e.closing.act = event.Act{Time: tr.Time, How: how, Mechanism: tr.Mechanism, Process: actingProcess(tr)}
+		// Who called close() did it, also if the kernel sends a RST for the FIN that never left.
+		closer := *act
+		*act = event.Act{Time: tr.Time, How: how, Mechanism: tr.Mechanism, Process: actingProcess(tr)}
+		if act.Process == nil && act.Mechanism == 0 {
+			act.Mechanism, act.Process = closer.Mechanism, closer.Process
+		}
 	}
 	e.noteFirstClose(side, how, tr.Time)
-	if how == Abandoned {
+	switch {
+	case how == Abandoned:
 		e.Mechanism, e.Closer = tr.Mechanism, tr.Process
+	case side == Neither && act.Unsent:
+		e.Mechanism, e.Closer = act.Mechanism, act.Process
 	}
 }
 
@@ -152,56 +205,6 @@ func whoEnded(tr *event.Transition) (Side, How) {
 	return Neither, 0 // unreachable: the error says how
 }
 
-// agreeWithPeer makes the verdict one with what the other end saw, and names who closed.
-// Where both acted before either heard of it, FINs crossed, or the earlier was first.
-func (e *End) agreeWithPeer() {
-	if p := e.Peer; p != nil {
-		e.compareActs(p)
-	}
-	first := e
-	if e.ClosedFirst == Remote {
-		first = e.Peer
-	}
-	if first != nil && e.hasFirstCloser() {
-		act := first.firstAct()
-		e.Mechanism, e.Closer = act.Mechanism, act.Process
-	}
-}
-
-// trustPeer takes from the other end what it knows better.
-func (e *End) trustPeer(p *End) {
-	if e.ClosedFirst == 0 && !p.orderUnsure {
-		e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
-	}
-}
-
-func (e *End) compareActs(p *End) {
-	own, other := e.firstAct(), p.firstAct()
-	if own.Unsent {
-		own = event.Act{}
-	}
-	if other.Unsent {
-		other = event.Act{}
-	}
-	ended := e.How
-	switch {
-	case e.ClosedFirst == Both:
-		// this end saw that FINs crossed, whatever is known of the other one's
-	case e.orderUnsure || p.orderUnsure:
-		e.trustPeer(p)
-	case own.Time != 0 && other.Time != 0 && own.How == Fin && other.How == Fin:
-		e.ClosedFirst, e.How = Both, Fin
-	case own.Time != 0 && (other.Time == 0 || own.Time <= other.Time):
-		e.ClosedFirst, e.How = Local, own.How
-	case other.Time != 0:
-		e.ClosedFirst, e.How = Remote, other.How
-	case e.ClosedFirst == 0 && p.ClosedFirst != 0:
-		e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
-	}
-	if e.Ended == 0 && ended != Fin {
-		e.Ended = ended // what this end saw came after what the other end did
-	}
-	if e.Ended == e.How {
-		e.Ended = 0
-	}
-}
+// resetDelay is how much later than it arrives a RST may show at the end that sent it: the kernel
+// may report it once it is on its way, and a guest's processor may have to wait.
+const resetDelay = 200 * time.Millisecond

@@ -115,7 +115,7 @@ func TestVerdictOfOneEnd(t *testing.T) {
 			"our FIN never left", []event.Transition{
 				at(5*ms, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose), unsent),
 				at(6*ms, server, "FIN_WAIT1>CLOSE", because(event.CauseTimeout), fails(event.ETIMEDOUT)),
-			}, "server neither timeout ETIMEDOUT",
+			}, "server neither timeout by close of 42 ETIMEDOUT",
 		},
 		{
 			"a RST that ends TIME_WAIT is no other end", []event.Transition{

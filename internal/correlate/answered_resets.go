@@ -32,13 +32,14 @@ func (r *answeredResets) add(k *event.Kernel) {
 	r.next = (r.next + 1) % recentResets
 }
 
-// reached reports whether one of them may be the RST that a socket with these ends received.
-func (r *answeredResets) reached(ends *event.Tuple, at event.Time) bool {
+// senderTo returns that the peer's host sent the RST that a socket with these ends received, if it
+// was seen to send one.
+func (r *answeredResets) senderTo(ends *event.Tuple, at event.Time) event.Sender {
 	for i := range r.last {
 		sent := &r.last[i]
 		if sent.at != 0 && sent.at <= at && at.Sub(sent.at) < resetFlight && sent.ends.Mirrors(ends) {
-			return true
+			return event.SentRemote
 		}
 	}
-	return false
+	return 0
 }

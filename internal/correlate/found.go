@@ -62,3 +62,18 @@ func kindOf(f *event.Socket) kind {
 	}
 	return full
 }
+
+// Correct takes that a look found a socket in another state than the last record of it left it in:
+// the kernel did not report the change. CLOSE: it is gone.
+func (c *Correlator) Correct(id event.ID, f *event.Socket, at event.Time) {
+	sock := c.registry.foundSocket(f)
+	if f.State == tcpstate.Close {
+		tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
+		sock = c.registry.withTuple(&tuple)
+	}
+	if sock == nil || sock.id != id || sock.held != 0 || sock.state == f.State {
+		return
+	}
+	c.registry.replace(sock, f)
+	c.apply(sock, c.rules.correct(sock, f, at))
+}

@@ -102,23 +102,22 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 		t.FinUnsent = k.Has(event.FinUnsent)
 		t.FinSent = !t.FinUnsent
 	}
-	t.ResetByHost = resetReceived && r.answeredResets.reached(&sock.tuple, k.Time)
-	t.ResetSent = resetSent
 	switch {
 	case k.From == tcpstate.Listen:
 		return r.closeListener(sock, t, k)
 	case k.Error == event.ETIMEDOUT:
+		t.ResetBy = sentIf(resetSent)
 		t.Cause = event.CauseTimeout // a keepalive that gives up sends a RST as well
 	case k.Error == event.ECONNABORTED:
+		t.ResetBy = sentIf(resetSent)
 		t.Cause = event.CauseDestroyed
 	case resetReceived:
-		t.Cause = event.CauseResetReceived
+		t.Cause, t.ResetBy = event.CauseResetReceived, r.answeredResets.senderTo(&sock.tuple, k.Time)
 		if closedBefore(k) { // or data came, which we answer by a RST
 			sock.nameProcess(t)
 			return r.holdFor(patience)
 		}
 	case resetSent:
-		t.ResetSent = false
 		t.Cause, t.Reason = event.CauseResetSent, r.ResetReason(sock.moment.resetReason)
 	case k.Error != 0:
 		// neither a RST nor a timer: the error is all that is known
@@ -149,6 +148,14 @@ func (sock *socket) numbers(k *event.Kernel) event.Numbers {
 		n.Local--
 	}
 	return n
+}
+
+// sentIf returns that this end sent a RST, if it did.
+func sentIf(sent bool) event.Sender {
+	if sent {
+		return event.SentLocal
+	}
+	return 0
 }
 
 // closedBefore reports whether the process had closed the socket, and the peer had not.
@@ -225,7 +232,7 @@ func (r *rules) sendReset(sock *socket, held *event.Transition, k *event.Kernel)
 		return r.makeNone(waitsOn)
 	}
 	held.Cause, held.Reason = event.CauseResetSent, r.ResetReason(k.Reason)
-	held.ResetByHost = false
+	held.ResetBy = 0
 	if abort := sock.readMoment().abort; k.Has(event.ResetActive) && abort.mechanism != 0 {
 		held.Process, held.Mechanism = abort.process, abort.mechanism
 	}

@@ -275,6 +275,14 @@ func (r *registry) adoptFound(k *event.Kernel, as kind) *socket {
 	return sock
 }
 
+// replace makes the kernel object that was found stand for a socket.
+func (r *registry) replace(sock *socket, f *event.Socket) {
+	if f.State != tcpstate.Close && f.Address != 0 && f.Address != sock.address {
+		r.endMoment(sock)
+		r.move(sock, kindOf(f), f.Address)
+	}
+}
+
 // move makes another kernel object stand for a socket.
 func (r *registry) move(sock *socket, as kind, address uint64) {
 	delete(r.addresses, sock.address)

@@ -41,7 +41,7 @@ func (r *rules) resetRequest(sock *socket, k *event.Kernel) *outcome {
 	}
 	t := r.closeUncertain(sock, k.Time, tcpstate.SynRecv)
 	t.Cause = event.CauseResetReceived
-	t.ResetByHost = r.answeredResets.reached(&sock.tuple, k.Time)
+	t.ResetBy = r.answeredResets.senderTo(&sock.tuple, k.Time)
 	sock.nameProcess(t)
 	return r.emitNow()
 }

@@ -85,6 +85,16 @@ func (r *rules) changeState(sock *socket, at event.Time, from, to tcpstate.State
 	return t
 }
 
+// correct makes the transition to the state that a socket was found in. When it came to it is not
+// known.
+func (r *rules) correct(sock *socket, f *event.Socket, at event.Time) *outcome {
+	t := r.changeState(sock, at, sock.state, f.State, event.CauseFound)
+	t.Dwell, t.Until = 0, f.Until
+	sock.since, sock.until = 0, f.Until
+	sock.nameProcess(t)
+	return r.emitNow()
+}
+
 // closeUncertain returns the transition to CLOSE of a timewait or request socket, which leaves its state
 // only when that is certain.
 func (r *rules) closeUncertain(sock *socket, at event.Time, from tcpstate.State) *event.Transition {

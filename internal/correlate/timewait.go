@@ -191,7 +191,7 @@ func (r *rules) completeEnd(sock *socket, held *event.Transition, flags uint8) *
 	case held == nil || held.To != tcpstate.Close || held.Cause != "":
 	case flags&event.TCPRst != 0:
 		held.Cause = event.CauseResetReceived
-		held.ResetByHost = r.answeredResets.reached(&sock.tuple, held.Time)
+		held.ResetBy = r.answeredResets.senderTo(&sock.tuple, held.Time)
 	case flags&event.TCPSyn == 0 && held.From == tcpstate.FinWait2:
 		held.Cause = event.CauseResetSent
 	}

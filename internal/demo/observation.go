@@ -42,9 +42,6 @@ func (s *observation) addTransition(t *event.Transition, step conn.Step) {
 		s.client = t.To
 	}
 	s.hasGaps = s.hasGaps || end.Incomplete
-	if step.Verdict {
-		s.addVerdict(end)
-	}
 	if t.To == tcpstate.TimeWait {
 		s.holder, s.heldAddr, s.since, s.until = end.Role(), t.Local, t.Time, t.Until
 	}

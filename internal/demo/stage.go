@@ -85,6 +85,16 @@ func (s *stage) Transition(t *event.Transition, step conn.Step) {
 	v.signalChange()
 }
 
+// Verdict implements pipeline.Sink.
+func (s *stage) Verdict(_ event.Time, e *conn.End) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.views[e.NetNS]; v != nil {
+		v.observation.addVerdict(e)
+		v.signalChange()
+	}
+}
+
 // signalChange wakes who awaits a change.
 func (v *labView) signalChange() {
 	select {

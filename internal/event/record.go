@@ -84,6 +84,7 @@ const (
 	CauseAbandoned        Cause = "abandoned"         // given up in SYN_SENT
 	CauseDestroyed        Cause = "destroyed"         // ss -K
 	CauseNetnsGone        Cause = "netns_gone"
+	CauseFound            Cause = "found" // a look found it so: the kernel did not report the change
 )
 
 // Mechanism says by which act of a process a side closed. The zero value stands for
@@ -114,12 +115,11 @@ type Transition struct {
 	// peer's window. From FIN_WAIT1, CLOSING or LAST_ACK, it has not left yet.
 	FinUnsent bool
 	FinSent   bool // from one of these to CLOSE: our FIN left at least once
-	// ResetSent: to CLOSE for another cause, but we sent a RST with it.
-	ResetSent bool
-	// ResetByHost: CauseResetReceived, and the peer's host was seen to send a RST to our end for
+	// ResetBy says about a RST what Cause does not: local with another cause, that we sent one;
+	// remote with CauseResetReceived, that the peer's host was seen to send one to our end, for
 	// which it had no connection.
-	ResetByHost bool
-	Numbers     Numbers // that ends the handshake
+	ResetBy Sender
+	Numbers Numbers // that ends the handshake
 	// Unacknowledged: to CLOSE_WAIT or CLOSING, bytes of ours that the peer had not acknowledged.
 	Unacknowledged uint32
 	Error          Errno
@@ -159,6 +159,17 @@ const (
 	Remote
 	Both
 	Neither
+)
+
+// Sender says who sent the RST that closed or ended a connection. The zero value stands for
+// unknown: a RST carries the peer's address, which proves nothing.
+type Sender uint8
+
+// The senders.
+const (
+	SentLocal   Sender = iota + 1 // this end, or its host
+	SentRemote                    // the other end, or its host, was seen to send it
+	SentBetween                   // neither: something between them sent it in the peer's name
 )
 
 // Role is the part of an end: the passive opener is the server, the active opener the

@@ -42,9 +42,14 @@ type Past struct {
 	States         []Dwell   // before the one that it is in, in order
 	Process        *Process  // who has the connection, or had it last
 	Peer           ID        // the other end, where it was seen; 0: it was not
-	Judged         bool      // its verdict is out
-	Counted        bool      // its connection is, by the verdict on either end
-	Incomplete     bool      // not all of its transitions were seen
+	ResetBy        Sender
+	ResetSent      Time    // when it sent a RST; 0: it did not
+	ResetReceived  Time    // when a RST came; 0: none did
+	ResetFrom      Sender  // remote: and the peer's host was seen to send it
+	Numbers        Numbers // initial sequence numbers
+	Judged         bool    // its verdict is out
+	Counted        bool    // its connection is, by the verdict on either end
+	Incomplete     bool    // not all of its transitions were seen
 }
 
 // Act is the first thing that an end did to close its connection.

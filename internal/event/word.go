@@ -7,6 +7,7 @@ var (
 	sides      = [...]string{"", "local", "remote", "both", "neither"}
 	roles      = [...]string{"", "server", "client"}
 	hows       = [...]string{"", "fin", "reset", "timeout", "refused", "abandoned", "destroyed"}
+	senders    = [...]string{"", "local", "remote", "between"}
 	mechanisms = [...]string{"", "close", "shutdown", "exit", "signal"}
 )
 
@@ -20,6 +21,20 @@ func (s Side) Other() Side {
 		return Remote
 	case Remote:
 		return Local
+	}
+	return s
+}
+
+// String returns the word, or "" for unknown.
+func (s Sender) String() string { return senders[s] }
+
+// Other is the sender as seen from the other end.
+func (s Sender) Other() Sender {
+	switch s {
+	case SentLocal:
+		return SentRemote
+	case SentRemote:
+		return SentLocal
 	}
 	return s
 }

@@ -59,6 +59,10 @@ func (v *values) side(raw []byte) event.Side {
 	return wordValue(v, raw, event.Local, event.Remote, event.Both, event.Neither)
 }
 
+func (v *values) sender(raw []byte) event.Sender {
+	return wordValue(v, raw, event.SentLocal, event.SentRemote, event.SentBetween)
+}
+
 func (v *values) how(raw []byte) event.How {
 	return wordValue(v, raw, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed)
 }
@@ -94,13 +98,33 @@ func (v *values) holders(raw []byte) []event.Holder {
 // past reads what was seen of a socket in the file before.
 func (d *Decoder) past() *event.Past {
 	f := &d.fields
-	return &event.Past{
+	p := &event.Past{
 		Since: d.values.time(f.get(keySince)), Opened: d.values.time(f.get(keyOpened)), Closed: d.values.time(f.get(keyClosed)),
 		ClosedFirst: d.side(f.get(keyClosedFirst)), How: d.how(f.get(keyHow)), Ended: d.how(f.get(keyEnded)),
 		Mechanism: d.mechanism(f.get(keyMechanism)), Closer: d.process(f.get(keyCloser)), Process: d.process(f.get(keyProcess)),
+		ResetBy: d.sender(f.get(keyResetBy)), Numbers: d.numbers(),
 		Act: d.act(f.get(keyAct)), States: d.states(f.get(keyStates)),
 		Peer: d.id(f.get(keyPeer)), Judged: d.bool(f.get(keyJudged)), Counted: d.bool(f.get(keyCounted)), Incomplete: d.bool(f.get(keyIncomplete)),
 	}
+	d.rst(f.get(keyRST), p)
+	return p
+}
+
+// rst reads the RSTs of a connection.
+func (v *values) rst(raw []byte, p *event.Past) {
+	if raw == nil {
+		return
+	}
+	v.object(raw, func(k key, value []byte) {
+		switch k {
+		case keySent:
+			p.ResetSent = v.time(value)
+		case keyReceived:
+			p.ResetReceived = v.time(value)
+		case keyResetBy:
+			p.ResetFrom = v.sender(value)
+		}
+	})
 }
 
 func (v *values) act(raw []byte) *event.Act {

@@ -217,8 +217,10 @@ func (d *Decoder) readTransition(to Records) error {
 		From: d.state(f.get(keyFrom)), To: d.state(f.get(keyTo)), Dwell: d.duration(f.get(keyDwell)),
 		Cause: event.Cause(d.word(f.get(keyCause))), FinUnsent: d.bool(f.get(keyFinUnsent)), Error: d.errno(f.get(keyError)),
 		Until: d.values.time(f.get(keyUntil)), Process: d.process(f.get(keyProcess)),
+		Unacknowledged: d.uint32(f.get(keyUnacknowledged)), ResetBy: d.sender(f.get(keyResetBy)), Numbers: d.numbers(),
 		Reason: d.word(f.get(keyReason)), Cgroup: d.string(f.get(keyCgroup)), Options: d.options(f), Totals: d.totals(),
 	}
+	t.FinSent = len(f.get(keyFinUnsent)) > 0 && !t.FinUnsent
 	if t.Mechanism = d.mechanism(f.get(keyMechanism)); t.Mechanism == 0 {
 		t.Mechanism = d.mechanism(f.get(keyCause)) // the cause is the act, and not said again
 	}
@@ -235,6 +237,15 @@ func (d *Decoder) readTransition(to Records) error {
 // mechanism reads by which act a process closed.
 func (v *values) mechanism(raw []byte) event.Mechanism {
 	return wordValue(v, raw, event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal)
+}
+
+// numbers reads the initial sequence numbers, where they are known.
+func (d *Decoder) numbers() event.Numbers {
+	local, remote := d.fields.get(keyISNLocal), d.fields.get(keyISNRemote)
+	if local == nil || remote == nil {
+		return event.Numbers{}
+	}
+	return event.Numbers{Known: true, Local: d.uint32(local), Remote: d.uint32(remote)}
 }
 
 // totals reads what a socket counted, where that is known.

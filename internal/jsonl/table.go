@@ -107,10 +107,14 @@ var (
 		{"server", "the passive opener"}, {"client", "the active opener"},
 	}}
 	aSide = value{name: "word", def: "side", words: []word{
-		{"local", ""}, {"remote", ""}, {"both", "their FINs crossed"}, {"neither", "timeout, refusal or abandonment"},
+		{"local", ""}, {"remote", ""}, {"both", "their FINs crossed"}, {"neither", "timeout, refusal, abandonment, or a RST from something between them"},
 	}}
 	aHow = value{name: "word", def: "how", words: []word{
 		{"fin", ""}, {"reset", ""}, {"timeout", ""}, {"refused", ""}, {"abandoned", ""}, {"destroyed", ""},
+	}}
+	aSender = value{name: "word", def: "sender", words: []word{
+		{"local", "this end, or its host"}, {"remote", "the other end, or its host, was seen to send it"},
+		{"between", "neither end: something between them sent it"},
 	}}
 	aMechanism = value{name: "word", def: "mechanism", words: []word{
 		{"close", ""}, {"shutdown", ""}, {"exit", "the process ended by itself"}, {"signal", "a signal killed the process"},

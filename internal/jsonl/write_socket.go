@@ -68,6 +68,9 @@ func (w *Writer) writePast(p *event.Past) {
 	o.optionalTime(keyClosed, w.clock, p.Closed)
 	o.optionalStr(keyHow, p.How.String())
 	o.optionalStr(keyEnded, p.Ended.String())
+	o.optionalStr(keyResetBy, p.ResetBy.String())
+	w.writeNumbers(&p.Numbers)
+	w.writeRST(p)
 	o.optionalStr(keyMechanism, p.Mechanism.String())
 	w.writeProcess(keyCloser, p.Closer, true)
 	w.writeProcess(keyProcess, p.Process, true)
@@ -97,4 +100,17 @@ func (w *Writer) writePast(p *event.Past) {
 	if p.Incomplete {
 		o.bool(keyIncomplete, true)
 	}
+}
+
+// writeRST writes the RSTs that the verdict still depends on.
+func (w *Writer) writeRST(p *event.Past) {
+	if p.ResetSent == 0 && p.ResetReceived == 0 {
+		return
+	}
+	o := &w.line
+	o.openObject(keyRST)
+	o.optionalTime(keySent, w.clock, p.ResetSent)
+	o.optionalTime(keyReceived, w.clock, p.ResetReceived)
+	o.optionalStr(keyResetBy, p.ResetFrom.String())
+	o.closeObject()
 }

@@ -80,9 +80,8 @@ func (w *Writer) Start(s *event.Start, t *conn.Tracker) {
 	w.endLine()
 }
 
-// Transition writes a transition and, where an end's verdict stands with it, the
-// connection record behind it. A socket that stays in its state, to another end than
-// was told, has a socket record instead.
+// Transition writes a transition. A socket that stays in its state until another time than reported
+// before has a socket record instead.
 func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	if t.Stays() {
 		w.writeSocket(t.Time, whenChange, step.End)
@@ -102,9 +101,14 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	if word := t.Mechanism.String(); word != string(t.Cause) {
 		o.optionalStr(keyMechanism, word)
 	}
-	if t.FinUnsent {
-		o.bool(keyFinUnsent, true)
+	if t.FinUnsent || t.FinSent {
+		o.bool(keyFinUnsent, t.FinUnsent)
 	}
+	if t.Unacknowledged > 0 {
+		o.uint(keyUnacknowledged, uint64(t.Unacknowledged))
+	}
+	o.optionalStr(keyResetBy, t.ResetBy.String())
+	w.writeNumbers(&t.Numbers)
 	if t.Error != 0 {
 		o.str(keyError, t.Error.String())
 	}
@@ -115,8 +119,13 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	o.optionalTime(keyUntil, w.clock, t.Until)
 	w.writeProcess(keyProcess, t.Process, true)
 	w.endLine()
-	if step.Verdict {
-		w.writeConnection(t.Time, step.End)
+}
+
+// writeNumbers writes the initial sequence numbers, where they are known.
+func (w *Writer) writeNumbers(n *event.Numbers) {
+	if n.Known {
+		w.line.uint(keyISNLocal, uint64(n.Local))
+		w.line.uint(keyISNRemote, uint64(n.Remote))
 	}
 }
 
@@ -176,8 +185,8 @@ func (w *Writer) writeProcesses(holders []event.Holder) {
 	o.closeArray()
 }
 
-// writeConnection writes the verdict on one end.
-func (w *Writer) writeConnection(at event.Time, e *conn.End) {
+// Verdict writes the verdict on one end.
+func (w *Writer) Verdict(at event.Time, e *conn.End) {
 	o := w.beginLine(kindConnection, at)
 	o.id(keyConnection, e.Connection())
 	o.id(keySocket, e.Socket)
@@ -194,12 +203,14 @@ func (w *Writer) writeConnection(at event.Time, e *conn.End) {
 	o.optionalStr(keyClosedFirst, e.ClosedFirst.String())
 	o.optionalStr(keyHow, e.How.String())
 	o.optionalStr(keyEnded, e.Ended.String())
+	o.optionalStr(keyResetBy, e.ResetBy.String())
 	o.optionalStr(keyMechanism, e.Mechanism.String())
 	o.optionalStr(keyReason, e.Reason())
 	if e.Error != 0 {
 		o.str(keyError, e.Error.String())
 	}
 	w.writeProcess(keyCloser, e.Closer, false)
+	w.writeNumbers(&e.Numbers)
 	w.writeTimewait(e)
 	w.writeStates(e.States())
 	totals := e.Totals()

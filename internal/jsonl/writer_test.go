@@ -140,7 +140,10 @@ func TestUnknownValuesAreLeftOut(t *testing.T) {
 	t.Parallel()
 	tr := at(0, 6, tcpstate.Established, tcpstate.Close, "") // nothing but the edge is known
 	records := written(t, func(w pipeline.Sink) error {
-		w.Transition(&tr, conn.NewTracker().Add(&tr))
+		tracker := conn.NewTracker()
+		step := tracker.Add(&tr)
+		w.Transition(&tr, step)
+		w.Verdict(tr.Time, step.End)
 		return w.Flush()
 	})
 	want := []string{

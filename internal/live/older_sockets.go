@@ -70,7 +70,12 @@ func (t *trace) refreshHolders() {
 		e.SetHolders(nil) // those from the beginning
 	}
 	for i := range found.Sockets {
-		t.records.Held(t.correlator.IDOf(&found.Sockets[i]), found.Sockets[i].Holders)
+		s := &found.Sockets[i]
+		s.Socket = t.correlator.IDOf(s)
+		if end := t.tracker.End(s.Socket); end != nil && end.IsAwaited() {
+			t.records.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
+		}
+		t.records.Held(s.Socket, s.Holders)
 	}
 }
 

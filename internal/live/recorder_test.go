@@ -116,7 +116,7 @@ func (r *recorder) stop(t *testing.T) {
 
 func (r *recorder) Start(s *event.Start, t *conn.Tracker) { r.start, r.tracker = s, t }
 
-func (r *recorder) Transition(tr *event.Transition, step conn.Step) {
+func (r *recorder) Transition(tr *event.Transition, _ conn.Step) {
 	r.mutex.Lock()
 	blocked := r.blocked
 	r.mutex.Unlock()
@@ -129,11 +129,17 @@ func (r *recorder) Transition(tr *event.Transition, step conn.Step) {
 		return
 	}
 	r.transitions = append(r.transitions, *tr)
-	if step.Verdict {
-		r.verdicts[tr.Socket] = step.End.Clone()
-		r.verdictsOf[tr.Socket]++
-	}
 	r.news.Broadcast()
+}
+
+func (r *recorder) Verdict(_ event.Time, e *conn.End) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.mine(e.NetNS) {
+		r.verdicts[e.Socket] = e.Clone()
+		r.verdictsOf[e.Socket]++
+		r.news.Broadcast()
+	}
 }
 
 func (r *recorder) mine(netns uint32) bool {

@@ -45,6 +45,7 @@ type sampler struct {
 	stocks   map[destination]int // percent taken when last reported
 	settings map[uint32]event.PortSettings
 	warned   bool // that the looks leave sockets out
+	doubts   map[event.ID]doubt
 }
 
 // sampled is what was reported of a socket last.
@@ -101,6 +102,7 @@ func (t *trace) tooManyToSample() bool {
 // lookResult is what came of a look.
 type lookResult struct {
 	query sockdiag.Query
+	began event.Time
 	found *sockdiag.Snapshot
 	took  time.Duration
 	err   error
@@ -113,7 +115,7 @@ func (t *trace) startLook(q sockdiag.Query) {
 	t.sampler.looking.Go(func() {
 		start := host.Now()
 		found, err := t.diag.Scan(q)
-		done <- lookResult{q, found, host.Now().Sub(start), err}
+		done <- lookResult{q, start, found, host.Now().Sub(start), err}
 	})
 }
 
@@ -127,17 +129,19 @@ func (t *trace) takeLook(l lookResult) {
 		return
 	}
 	t.sampleSockets(l.found.Sockets)
+	t.correctStates(l)
 	if !l.query.SkipCommonStates {
 		t.sampleStocks(l.found.Sockets, now)
 	}
 }
 
 // openNamespaces returns the network namespaces with sockets that processes have: what is in
-// TIME_WAIT needs no look.
+// TIME_WAIT needs no look until it should be over.
 func (t *trace) openNamespaces() []uint32 {
 	var namespaces []uint32
+	now := host.Now()
 	for e := range t.tracker.Ends() {
-		if e.State != tcpstate.TimeWait && !slices.Contains(namespaces, e.NetNS) {
+		if (e.State != tcpstate.TimeWait || e.Overdue(now)) && !slices.Contains(namespaces, e.NetNS) {
 			namespaces = append(namespaces, e.NetNS)
 		}
 	}
@@ -159,7 +163,7 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 			before = sampled{state: s.State}
 		}
 		changed := t.correlator.UpdateOwner(s)
-		if t.worthASample(s, end, &before) || changed {
+		if t.worthASample(s, end, &before) || changed || end.IsAwaited() {
 			t.records.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
 		}
 		t.sampler.sockets[s.Socket] = before

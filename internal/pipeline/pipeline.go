@@ -17,6 +17,8 @@ type Sink interface {
 	// seen before it was found: it is known then.
 	Found(at event.Time, e *conn.End, known bool)
 	Transition(*event.Transition, conn.Step)
+	// Verdict takes the verdict on an end, behind the record that it came with.
+	Verdict(at event.Time, e *conn.End)
 	CallFailed(*event.CallFailed)
 	Sample(*event.Sample)
 	Finding(*event.Finding)
@@ -60,6 +62,14 @@ func (s *Stream) Found(socket *event.Socket) {
 	end := s.Tracker.AddFound(socket)
 	s.forget()
 	s.out.Found(socket.Time, end, known)
+	s.issueVerdicts(socket.Time)
+}
+
+// issueVerdicts hands on the verdicts that came with the last record.
+func (s *Stream) issueVerdicts(at event.Time) {
+	for _, e := range s.Tracker.Verdicts() {
+		s.out.Verdict(at, e)
+	}
 }
 
 // Transition takes the next transition. If an unknown socket stays in its state, it is ignored.
@@ -68,6 +78,7 @@ func (s *Stream) Transition(t *event.Transition) {
 	s.forget()
 	if step.End != nil {
 		s.out.Transition(t, step)
+		s.issueVerdicts(t.Time)
 		s.found(s.engine.Transition(t, step))
 	}
 }
@@ -80,7 +91,9 @@ func (s *Stream) CallFailed(c *event.CallFailed) {
 
 // Sample takes what had to be looked for.
 func (s *Stream) Sample(sample *event.Sample) {
+	s.Tracker.Check(sample)
 	s.out.Sample(sample)
+	s.issueVerdicts(sample.Time)
 	s.found(s.engine.Sample(sample))
 }
 
@@ -105,6 +118,8 @@ func (s *Stream) Held(id event.ID, holders []event.Holder) { s.Tracker.SetHolder
 // Stop takes the end of the trace. What it counts is counted anew, but for losses, of
 // which the record of one may be lost itself.
 func (s *Stream) Stop(stop event.Stop) {
+	s.Tracker.Finish()
+	s.issueVerdicts(stop.Time)
 	for _, f := range s.engine.Stop(stop.Time) {
 		s.out.Finding(&f)
 	}

@@ -29,6 +29,13 @@ func (all Sinks) Transition(t *event.Transition, step conn.Step) {
 	}
 }
 
+// Verdict implements Sink.
+func (all Sinks) Verdict(at event.Time, e *conn.End) {
+	for _, o := range all {
+		o.Verdict(at, e)
+	}
+}
+
 // CallFailed implements Sink.
 func (all Sinks) CallFailed(c *event.CallFailed) {
 	for _, o := range all {

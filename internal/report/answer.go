@@ -97,7 +97,7 @@ func closersWords(f *stat.Report) []string {
 		n   int
 	}{
 		{"the server", c.Server}, {"the client", c.Client}, {"both at once", c.Both}, {"neither side", c.Neither},
-		{"the local side", c.Local}, {"the remote side", c.Remote}, {"not known", c.Unknown},
+		{"the local side", c.Local}, {"the remote side", c.Remote}, {"not known, as a RST arrived and its sender was not seen", c.ResetReceived}, {"not known", c.Unknown},
 	}
 	closed := 0
 	var shares []string
@@ -128,6 +128,13 @@ func (r *Report) closingWords(c *connection) string {
 	switch who := c.closingSide(); {
 	case c.closedFirst == event.Both:
 		words = "Both ends closed at once: their FINs crossed"
+	case c.closedFirst == event.Neither && c.resetSender == event.SentBetween:
+		words = "Neither end closed it: something between them sent a RST in the name of one of them"
+	case c.closedFirst == event.Neither && c.how == event.Timeout && c.mechanism != 0:
+		words = "Neither end closed it: " + cmp.Or(r.tables.processName(c.closer), "a process") + " " + closedBy[c.mechanism] +
+			", but its FIN never left, as the peer took no more data, and the kernel gave up"
+	case c.senderUnknown():
+		words = "A RST closed it. It carried the address of the " + c.closingSide() + ", but nobody saw who sent it"
 	case c.closedFirst == event.Neither:
 		words = "Neither end closed it" + neitherWords(c.how)
 	case c.closedBeforeRecording():
@@ -149,6 +156,17 @@ func (r *Report) closingWords(c *connection) string {
 		words += ". It was followed no longer at the end: there were too many"
 	}
 	return words + "."
+}
+
+// closedBy says what a process did.
+var closedBy = [...]string{
+	event.MechanismClose: "called close()", event.MechanismShutdown: "called shutdown()",
+	event.MechanismExit: "ended", event.MechanismSignal: "was killed by a signal",
+}
+
+// senderUnknown reports whether all that is known of the first close is a RST that arrived.
+func (c *connection) senderUnknown() bool {
+	return c.how == event.Reset && c.resetSender == 0 && c.closedFirst != event.Neither && c.closer == 0
 }
 
 // closingSide returns which side closed first: server or client, or local or remote where the

@@ -24,6 +24,7 @@ type connection struct {
 	role        event.Role
 	closedFirst event.Side
 	how, ended  event.How
+	resetSender event.Sender // as seen from the first end
 	mechanism   event.Mechanism
 	closer      uint32 // of the table of processes
 	judged      bool
@@ -189,6 +190,10 @@ func (c *connection) noteClosing(e *conn.End, own *end, t *tables) {
 		c.role, c.closedFirst = c.role.Other(), c.closedFirst.Other()
 	}
 	c.how, c.ended, c.mechanism = e.How, e.Ended, e.Mechanism
+	c.resetSender = e.ResetBy
+	if own == c.ends[1] {
+		c.resetSender = c.resetSender.Other()
+	}
 	c.closer = t.processIndex(e.Closer)
 	c.incomplete = c.incomplete || e.Incomplete
 }

@@ -96,8 +96,13 @@ func (r *Report) Transition(t *event.Transition, s conn.Step) {
 		own.addStep(r.newStep(t, s))
 	}
 	r.joinEnds(s.End, own)
-	if s.Verdict {
-		own.connection.addVerdict(s.End, own, &r.tables)
+}
+
+// Verdict takes the verdict on an end.
+func (r *Report) Verdict(at event.Time, e *conn.End) {
+	r.stat.Verdict(at, e)
+	if own := r.current.ends[e.Socket]; own != nil && own.connection != nil {
+		own.connection.addVerdict(e, own, &r.tables)
 	}
 }
 

@@ -61,7 +61,7 @@ func (s *Stat) countConnections() Connections {
 		Seen: sum.Connections, BothEnds: sum.BothEnds, Open: sum.Open(), Incomplete: sum.Incomplete, Forgotten: sum.Forgotten,
 		ClosedFirst: ClosedFirst{
 			Server: sum.By[conn.ByServer], Client: sum.By[conn.ByClient], Both: sum.By[conn.ByBoth], Neither: sum.By[conn.ByNeither],
-			Local: sum.By[conn.ByLocal], Remote: sum.By[conn.ByRemote], Unknown: sum.By[conn.ByUnknown],
+			Local: sum.By[conn.ByLocal], Remote: sum.By[conn.ByRemote], ResetReceived: sum.By[conn.ByReset], Unknown: sum.By[conn.ByUnknown],
 		},
 		Ended: Ended{
 			Fin: s.fin, Resets: sum.Resets, Timeouts: sum.Timeouts, Refused: sum.Refused, Abandoned: sum.Abandoned,

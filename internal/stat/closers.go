@@ -109,7 +109,7 @@ func closingKindOf(e *conn.End) (c closingKind, pid uint32) {
 
 func closingSide(e *conn.End) string {
 	by := e.ClosedBy()
-	if by == conn.ByNeither || by == conn.ByUnknown {
+	if by == conn.ByNeither || by == conn.ByReset || by == conn.ByUnknown {
 		return ""
 	}
 	return by.String()

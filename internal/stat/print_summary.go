@@ -127,7 +127,8 @@ func (r *Report) printConnections(p *page) {
 	p.addLabel("closed first by", p.wrapPhrases(figurePhrases(
 		figure{"server", f.Server, true}, figure{"client", f.Client, true},
 		figure{"both", f.Both, true}, figure{"neither", f.Neither, true},
-		figure{"local", f.Local, false}, figure{"remote", f.Remote, false}, figure{"unknown", f.Unknown, false},
+		figure{"local", f.Local, false}, figure{"remote", f.Remote, false},
+		figure{"unknown (RST received)", f.ResetReceived, false}, figure{"unknown", f.Unknown, false},
 	)...)...)
 	e := &c.Ended
 	p.addLabel("ended by", p.wrapPhrases(figurePhrases(

@@ -94,7 +94,9 @@ type ClosedFirst struct {
 	Neither int `json:"neither"`
 	Local   int `json:"local"`
 	Remote  int `json:"remote"`
-	Unknown int `json:"unknown"`
+	// ResetReceived has those that a RST closed whose sender is not known.
+	ResetReceived int `json:"reset_received"`
+	Unknown       int `json:"unknown"`
 }
 
 // Ended counts the same connections by how they ended.

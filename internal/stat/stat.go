@@ -76,16 +76,11 @@ func (s *Stat) Transition(t *event.Transition, step conn.Step) {
 	if t.To == tcpstate.Close {
 		s.sockets++
 	}
-	if step.Verdict && r.tracker != nil {
-		s.addVerdict(step.End)
-	}
 }
 
-// addVerdict takes the verdict of an end. The tracker counts the first one of a connection.
-func (s *Stat) addVerdict(e *conn.End) {
-	closed := s.current.tracker.Summary.Closed()
-	first := closed != s.current.closed
-	s.current.closed = closed
+// Verdict takes the verdict on an end. The first one of a connection counts it.
+func (s *Stat) Verdict(_ event.Time, e *conn.End) {
+	first := e.CountsConnection()
 	if first && e.How == conn.Fin && e.Ended == 0 {
 		s.fin++
 	}

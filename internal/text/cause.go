@@ -28,6 +28,7 @@ var usualCausePhrases = map[event.Cause]string{
 	event.CauseAbandoned:        "given up",
 	event.CauseDestroyed:        "destroyed",
 	event.CauseNetnsGone:        "network namespace gone",
+	event.CauseFound:            "found so, the change was not reported",
 }
 
 // resetPhrases has by which act a process sent a RST.

@@ -65,7 +65,11 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 	case t.To == tcpstate.FinWait2 && t.Until != 0:
 		return p.appendTime(append(b, ", until "...), t.Until, 0)
 	case t.To == tcpstate.FinWait1 && t.FinUnsent:
-		return append(b, ", FIN waits behind unsent data"...)
+		return append(b, ", FIN may have to wait"...)
+	case t.To == tcpstate.Close && t.FinUnsent:
+		return append(b, ", FIN was never sent"...)
+	case t.Cause == event.CauseResetReceived && t.From != tcpstate.SynSent && step.End.Peer == nil:
+		return t.Remote.Addr().AppendTo(append(b, " from "...))
 	case len(b) == start:
 		return append(b, "cause unknown"...)
 	}
@@ -74,6 +78,9 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 
 // appendFirstCloser adds who closes first, and the cause where it is not the usual one.
 func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) []byte {
+	if e.Self() {
+		return append(appendCause(b, t), ", connected to itself"...)
+	}
 	b = append(b, closesFirstPhrases[e.ClosedBy()]...)
 	if t.To == tcpstate.TimeWait {
 		return p.appendHeldPort(append(b, ", "...), t)
@@ -84,7 +91,10 @@ func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) 
 	before := len(b)
 	b = appendCause(append(b, ", "...), t)
 	if len(b) == before+len(", ") {
-		return b[:before]
+		b = b[:before]
+	}
+	if t.To == tcpstate.Close && t.FinUnsent {
+		return append(b, ", own FIN was never sent"...)
 	}
 	return b
 }

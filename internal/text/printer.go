@@ -70,6 +70,9 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 	p.endLine()
 }
 
+// Verdict prints nothing: the lines of the transitions have it, and the summary.
+func (p *Printer) Verdict(event.Time, *conn.End) {}
+
 // Loss prints that events were lost: what follows may have gaps.
 func (p *Printer) Loss(l event.Loss) {
 	p.printOlderRest()

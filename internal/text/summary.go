@@ -28,7 +28,8 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	p.addFigures([]figure{
 		{"server", s.By[conn.ByServer], true}, {"client", s.By[conn.ByClient], true},
 		{"both", s.By[conn.ByBoth], true}, {"neither", s.By[conn.ByNeither], true},
-		{"local", s.By[conn.ByLocal], false}, {"remote", s.By[conn.ByRemote], false}, {"unknown", s.By[conn.ByUnknown], false},
+		{"local", s.By[conn.ByLocal], false}, {"remote", s.By[conn.ByRemote], false},
+		{"unknown (RST received)", s.By[conn.ByReset], false}, {"unknown", s.By[conn.ByUnknown], false},
 	})
 	p.add("\nended by:          ")
 	p.addFigures([]figure{

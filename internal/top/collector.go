@@ -107,17 +107,13 @@ func (w *Collector) Transition(t *event.Transition, step conn.Step) {
 		return
 	}
 	w.lives.addTransition(t, step)
-	if step.Verdict {
-		w.addVerdict(step.End)
-	}
 }
 
-// addVerdict counts the verdict of an end in its groups. A group that both ends are in counts
-// the connection once, by the first of them.
-func (w *Collector) addVerdict(e *conn.End) {
-	closed := w.tracker.Summary.Closed()
-	first := closed != w.closed
-	w.closed = closed
+// Verdict counts the verdict on an end in its groups. A group that both ends are in counts the
+// connection once, by the first of them.
+func (w *Collector) Verdict(_ event.Time, e *conn.End) {
+	w.lives.addVerdict(e)
+	first := e.CountsConnection()
 	for i := range w.tallies {
 		g := Grouping(i)
 		k := g.keyOf(e)

@@ -155,6 +155,13 @@ func (l *keptLives) addTransition(t *event.Transition, s conn.Step) {
 	}
 }
 
+// addVerdict takes the verdict on a socket's connection, which may come after its last step.
+func (l *keptLives) addVerdict(e *conn.End) {
+	if own := l.bySocket[e.Socket]; own != nil && own.closed {
+		own.last = connectionOf(e)
+	}
+}
+
 // toStep returns the step in words.
 func (s *keptStep) toStep(id event.ID) Step {
 	t := event.Transition{

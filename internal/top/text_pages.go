@@ -142,6 +142,8 @@ func (d *painter) verdictLines(c *Connection) []Line {
 	switch {
 	case c.Judged && c.Closer == conn.ByUnknown:
 		words = "it is not known who closed first"
+	case c.Judged && c.Closer == conn.ByReset:
+		words = "a RST arrived, and it is not known who sent it"
 	case c.Judged && c.Closer == conn.ByNeither:
 		words = "neither side closed it"
 	case c.Judged && c.Closer == conn.ByBoth:

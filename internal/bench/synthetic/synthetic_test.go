@@ -29,15 +29,14 @@ func (c *counter) Loss(event.Loss)                             {}
 func (c *counter) Flush() error                                { return nil }
 func (c *counter) Stop(s event.Stop, findings []event.Finding) { c.stop, c.findings = s, findings }
 
+func (c *counter) Verdict(event.Time, *conn.End) { c.verdicts++ }
+
 func (c *counter) Transition(t *event.Transition, step conn.Step) {
 	if t.Time < c.last {
 		c.backward++
 	}
 	c.last = t.Time
 	c.transitions++
-	if step.Verdict {
-		c.verdicts++
-	}
 	c.alive, c.open = max(c.alive, c.tracker.Len()), max(c.open, c.tracker.Summary.Open())
 }
 

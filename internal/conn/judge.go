@@ -1,0 +1,200 @@
+package conn
+
+import (
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// The verdict on a connection. It is made once, when the first end of it is in TIME_WAIT or closed
+// and the other one has no more to say about who closed first. The other end gets the same one.
+
+// isOver reports whether the end's verdict is due.
+func (e *End) isOver() bool {
+	return e.State == tcpstate.TimeWait || e.State == tcpstate.Close
+}
+
+// awaitsPeer reports whether the verdict on an end that is over has to wait for what the other
+// end does: its FIN may still leave, or it may turn out to be open although a RST came in its name.
+func (e *End) awaitsPeer() bool {
+	p := e.Peer
+	if p == nil || p.hasVerdict || p.isOver() {
+		return false
+	}
+	return p.firstAct().Unsent || e.mayBeFromBetween()
+}
+
+// mayBeFromBetween reports whether a RST came that the other end, which is still open, is not known
+// to have sent.
+func (e *End) mayBeFromBetween() bool {
+	c, p := e.closing, e.Peer
+	switch {
+	case c == nil || c.resetReceived == 0 || c.resetFrom == event.SentRemote || c.peerSeenOpen:
+		return false
+	case p == nil || p.Until != 0: // only a timewait socket is left of it
+		return false
+	}
+	return p.closing == nil || p.closing.resetSent == 0
+}
+
+// IsAwaited reports whether the verdict on the other end waits for what this one does.
+func (e *End) IsAwaited() bool { return e.Peer != nil && e.Peer.isWaiting }
+
+// showOpen notes for the other end of an end that this one was open at a time, and had not sent a
+// RST until then.
+func (e *End) showOpen(at event.Time) {
+	p := e.Peer
+	if p == nil || p.closing == nil || p.hasVerdict {
+		return
+	}
+	if c := p.closing; c.resetReceived != 0 && at > c.resetReceived {
+		c.peerSeenOpen = true
+	}
+}
+
+// showByTransition notes for the other end what a transition of this one shows: it was open until
+// then, unless it goes to CLOSE with the RST that has just arrived there.
+func (e *End) showByTransition(tr *event.Transition) {
+	sent := tr.Cause == event.CauseResetSent || tr.ResetBy == event.SentLocal
+	if tr.To == tcpstate.Close && sent {
+		e.showOpen(tr.Time.Add(-resetDelay))
+		return
+	}
+	e.showOpen(tr.Time)
+}
+
+// judge makes the verdict on an end. If the other one's is out, it is the same. gaps: records of
+// the connection may be missing.
+func (e *End) judge(gaps bool) {
+	if p := e.Peer; p != nil && p.hasVerdict && p.ClosedFirst != 0 {
+		e.adoptVerdict(p)
+		e.findResetSender(gaps)
+		return
+	}
+	if e.Peer != nil {
+		e.compareActs(e.Peer)
+	}
+	e.findResetSender(gaps)
+	first := e
+	if e.ClosedFirst == Remote {
+		first = e.Peer
+	}
+	if first != nil && e.hasFirstCloser() {
+		act := first.firstAct()
+		e.Mechanism, e.Closer = act.Mechanism, act.Process
+	}
+}
+
+// adoptVerdict takes the verdict on the other end. How this end ended, if not like that, it has
+// seen itself.
+func (e *End) adoptVerdict(p *End) {
+	own := e.How
+	e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
+	if e.Mechanism, e.Closer = p.Mechanism, p.Closer; e.ClosedFirst == Both { // each end by its own process
+		act := e.firstAct()
+		e.Mechanism, e.Closer = act.Mechanism, act.Process
+	}
+	e.keepEnding(own)
+	if e.How == Reset {
+		e.ResetBy = p.ResetBy.Other()
+	}
+}
+
+// keepEnding keeps how an end saw the connection end, as that came after the first close.
+func (e *End) keepEnding(seen How) {
+	if e.Ended == 0 && seen != Fin {
+		e.Ended = seen
+	}
+	if e.Ended == e.How {
+		e.Ended = 0
+	}
+}
+
+// trustPeer takes from the other end what it knows better.
+func (e *End) trustPeer(p *End) {
+	if e.ClosedFirst == 0 && !p.orderUnsure {
+		e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
+	}
+}
+
+// compareActs makes the verdict of what both ends did. Where both acted before either heard of it,
+// FINs crossed, or the earlier was first.
+func (e *End) compareActs(p *End) {
+	own, other := e.firstAct(), p.firstAct()
+	if own.Unsent {
+		own = event.Act{}
+	}
+	if other.Unsent {
+		other = event.Act{}
+	}
+	seen := e.How
+	switch {
+	case e.ClosedFirst == Both:
+		// this end saw that FINs crossed, whatever is known of the other one's
+	case e.orderUnsure || p.orderUnsure:
+		e.trustPeer(p)
+	case e.ClosedFirst == Neither && e.How == Timeout && (other.Time == 0 || other.Time > e.Closed):
+		// it was given up before the other end did anything
+	case own.Time != 0 && other.Time != 0 && own.How == Fin && other.How == Fin:
+		e.ClosedFirst, e.How = Both, Fin
+	case own.Time != 0 && (other.Time == 0 || own.Time <= other.Time):
+		e.ClosedFirst, e.How = Local, own.How
+	case other.Time != 0:
+		e.ClosedFirst, e.How = Remote, other.How
+	case e.ClosedFirst == 0 && p.ClosedFirst != 0:
+		e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
+	}
+	e.keepEnding(seen)
+}
+
+// findResetSender finds out who sent the RST by which the connection was closed, or ended at this
+// end. If it was neither end, neither closed first.
+func (e *End) findResetSender(gaps bool) {
+	if e.ResetBy != 0 || e.How != Reset && e.Ended != Reset {
+		return
+	}
+	c, p := e.closing, e.Peer
+	switch {
+	case c.resetSent != 0:
+		e.ResetBy = event.SentLocal
+	case c.resetFrom == event.SentRemote, c.resetReceived != 0 && p.hasSentReset():
+		e.ResetBy = event.SentRemote
+	case c.resetReceived != 0 && c.peerSeenOpen && !gaps:
+		e.ResetBy = event.SentBetween
+		if e.How == Reset && e.ClosedFirst == Remote {
+			e.ClosedFirst, e.Mechanism, e.Closer = Neither, 0, nil
+		}
+	case c.resetReceived == 0 && e.How == Reset && p != nil:
+		e.ResetBy = p.senderOfOwnReset().Other()
+	}
+}
+
+// hasSentReset reports whether an end was seen to send a RST.
+func (e *End) hasSentReset() bool {
+	return e != nil && e.closing != nil && e.closing.resetSent != 0
+}
+
+// senderOfOwnReset returns who sent the RST that closed the connection at an end.
+func (e *End) senderOfOwnReset() event.Sender {
+	switch {
+	case e.ResetBy != 0:
+		return e.ResetBy
+	case e.hasSentReset():
+		return event.SentLocal
+	}
+	return 0
+}
+
+// Check takes what a look found: a socket that is still open when its connection's verdict waits
+// for it.
+func (t *Tracker) Check(s *event.Sample) {
+	t.beginRecord()
+	if s.Socket == nil || s.Socket.Timewait {
+		return
+	}
+	e := t.ends[s.Socket.Socket]
+	if e == nil || e.State != s.Socket.State || e.isOver() {
+		return
+	}
+	e.showOpen(s.Time)
+	t.issueVerdicts(e)
+}

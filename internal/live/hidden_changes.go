@@ -1,0 +1,100 @@
+//go:build linux
+
+package live
+
+import (
+	"slices"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Some kernels run no tracing program at times (README, Caveats), and a record may be lost: then
+// a socket has changed, and no record says so. The looks at the sockets find that out.
+
+// doubt is that a look found a socket in another state than the records say. If the next look
+// finds the same, and no record came in between, the records miss a change.
+type doubt struct {
+	known, found tcpstate.State // found is CLOSE: it is gone
+	since        event.Time
+}
+
+// correctStates corrects the state of each socket that two looks in a row found in another one.
+func (t *trace) correctStates(l lookResult) {
+	before := t.sampler.doubts
+	t.sampler.doubts = make(map[event.ID]doubt)
+	found := t.doubtful(l.found.Sockets)
+	scanned := scannedNamespaces(l)
+	for _, e := range t.checkable(l, scanned) {
+		s := found[e.Socket]
+		if s != nil && s.State == e.State {
+			continue
+		}
+		if s == nil {
+			if _, same := t.sampler.sockets[e.Socket]; same {
+				continue
+			}
+			s = &event.Socket{Socket: e.Socket, NetNS: e.NetNS, Local: e.Local(), Remote: e.Remote(), State: tcpstate.Close}
+		}
+		now := doubt{e.State, s.State, e.Since}
+		if before[e.Socket] == now {
+			t.correlator.Correct(e.Socket, s, host.Now())
+			continue
+		}
+		t.sampler.doubts[e.Socket] = now
+	}
+}
+
+// doubtful returns the sockets of a look that are not in the state that the records say, and the
+// timewait sockets of those that should have gone.
+func (t *trace) doubtful(sockets []event.Socket) map[event.ID]*event.Socket {
+	found := make(map[event.ID]*event.Socket)
+	for i := range sockets {
+		s := &sockets[i]
+		if e := t.tracker.End(s.Socket); e != nil && (e.State != s.State || s.Timewait && shouldHaveMoved(e, s.Time)) {
+			found[s.Socket] = s
+		}
+	}
+	return found
+}
+
+// shouldHaveMoved reports whether a socket is in a state that usually does not last. One in
+// TIME_WAIT has an end that is known.
+func shouldHaveMoved(e *conn.End, now event.Time) bool {
+	switch e.State {
+	case tcpstate.SynSent, tcpstate.SynRecv, tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.LastAck, tcpstate.Closing:
+		return true
+	}
+	return e.Overdue(now)
+}
+
+// checkable returns the ends that a look must have found where they are.
+func (t *trace) checkable(l lookResult, scanned func(uint32) bool) []*conn.End {
+	var ends []*conn.End
+	now := host.Now()
+	for e := range t.tracker.Ends() {
+		usual := e.State == tcpstate.Established || e.State == tcpstate.CloseWait
+		switch {
+		case e.Listener() || e.LocalPort == 0 || !scanned(e.NetNS):
+		case l.query.SkipCommonStates && (e.State == tcpstate.Established || e.State == tcpstate.TimeWait):
+		case e.Since >= l.began: // it changed since
+		case usual || shouldHaveMoved(e, now):
+			ends = append(ends, e)
+		}
+	}
+	return ends
+}
+
+// scannedNamespaces returns whether a look is sure to have seen the sockets of a network namespace.
+func scannedNamespaces(l lookResult) func(netns uint32) bool {
+	if l.found.UnseenNamespaces == 0 {
+		return func(netns uint32) bool { return slices.Contains(l.query.NetNS, netns) }
+	}
+	seen := make(map[uint32]bool)
+	for i := range l.found.Sockets {
+		seen[l.found.Sockets[i].NetNS] = true
+	}
+	return func(netns uint32) bool { return seen[netns] }
+}
