@@ -122,7 +122,7 @@ func (e *End) announce(said bool) {
 	}
 }
 
-// release takes back what nobody needs any more of an end, or of both ends.
+// release takes back what is no longer needed of an end, or of both ends.
 func (t *Tracker) release(e *End) {
 	switch {
 	case e.Socket == 0: // with its other end

@@ -17,11 +17,13 @@ import (
 // Wire joins two network namespaces by two TUN devices whose packets pass through
 // the test: it can hold them, to let them cross, and drop them.
 type Wire struct {
-	mutex sync.Mutex
-	news  *sync.Cond
-	ends  [2]*os.File
-	held  [2][][]byte // packets on the way to each end
-	mode  mode
+	mutex     sync.Mutex
+	news      *sync.Cond
+	ends      [2]*os.File
+	held      [2][][]byte // packets on the way to each end
+	mode      mode
+	tap       func(from int, packet []byte) // nil: nobody looks
+	impairing *impairing                    // nil: it is a good wire
 }
 
 type mode int
@@ -149,9 +151,12 @@ func (w *Wire) carry(from int) {
 func (w *Wire) pass(to int, packet []byte) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
+	if w.tap != nil {
+		w.tap(1-to, packet)
+	}
 	switch w.mode {
 	case passing:
-		w.ends[to].Write(packet)
+		w.send(to, packet)
 	case holding:
 		w.held[to] = append(w.held[to], append([]byte(nil), packet...))
 		w.news.Broadcast()

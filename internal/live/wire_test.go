@@ -144,8 +144,8 @@ func TestResetBetweenSynAndAck(t *testing.T) {
 	l.wire.Pass()
 	end := l.trace.await(t, "the server's end", soon, on(l.far, tcpstate.SynRecv, tcpstate.Close))
 	v := l.trace.verdicts[end.Socket]
-	if end.Cause != event.CauseResetReceived || v.ClosedFirst != conn.Remote || v.How != conn.Reset {
-		t.Errorf("ended by %q, closed first by %q, how %q, want a RST of the remote end", end.Cause, v.ClosedFirst, v.How)
+	if end.Cause != event.CauseResetReceived || v.ClosedFirst != conn.Neither || v.How != conn.Abandoned || v.Ended != conn.Reset {
+		t.Errorf("ended by %q, closed first by %q, how %q, ended %q; want the client's verdict, and a RST in the end", end.Cause, v.ClosedFirst, v.How, v.Ended)
 	}
 }
 
