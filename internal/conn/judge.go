@@ -78,8 +78,10 @@ func (e *End) judge(gaps bool) {
 	if e.ClosedFirst == Remote {
 		first = e.Peer
 	}
-	if first != nil && e.hasFirstCloser() {
-		act := first.firstAct()
+	if first == nil || !e.hasFirstCloser() {
+		return
+	}
+	if act := first.firstAct(); first == e || !e.wasOverBefore(act) {
 		e.Mechanism, e.Closer = act.Mechanism, act.Process
 	}
 }
@@ -123,7 +125,7 @@ func (e *End) compareActs(p *End) {
 	if own.Unsent {
 		own = event.Act{}
 	}
-	if other.Unsent {
+	if other.Unsent || e.wasOverBefore(other) {
 		other = event.Act{}
 	}
 	seen := e.How
@@ -146,6 +148,16 @@ func (e *End) compareActs(p *End) {
 	e.keepEnding(seen)
 }
 
+// wasOverBefore reports whether a RST had come to this end before the other one acted. A RST may show
+// at its sender a moment after it came.
+func (e *End) wasOverBefore(act event.Act) bool {
+	c := e.closing
+	if c == nil || c.resetReceived == 0 {
+		return false
+	}
+	return act.How == Fin && act.Time > c.resetReceived || act.Time > c.resetReceived.Add(resetDelay)
+}
+
 // findResetSender finds out who sent the RST by which the connection was closed, or ended at this
 // end. If it was neither end, neither closed first.
 func (e *End) findResetSender(gaps bool) {
@@ -156,7 +168,7 @@ func (e *End) findResetSender(gaps bool) {
 	switch {
 	case c.resetSent != 0:
 		e.ResetBy = event.SentLocal
-	case c.resetFrom == event.SentRemote, c.resetReceived != 0 && p.hasSentReset():
+	case c.resetFrom == event.SentRemote, c.resetReceived != 0 && p.hasSentReset(c.resetReceived):
 		e.ResetBy = event.SentRemote
 	case c.resetReceived != 0 && c.peerSeenOpen && !gaps:
 		e.ResetBy = event.SentBetween
@@ -168,9 +180,9 @@ func (e *End) findResetSender(gaps bool) {
 	}
 }
 
-// hasSentReset reports whether an end was seen to send a RST.
-func (e *End) hasSentReset() bool {
-	return e != nil && e.closing != nil && e.closing.resetSent != 0
+// hasSentReset reports whether an end was seen to send a RST that may have come at a time.
+func (e *End) hasSentReset(came event.Time) bool {
+	return e != nil && e.closing != nil && e.closing.resetSent != 0 && e.closing.resetSent <= came.Add(resetDelay)
 }
 
 // senderOfOwnReset returns who sent the RST that closed the connection at an end.
@@ -178,7 +190,7 @@ func (e *End) senderOfOwnReset() event.Sender {
 	switch {
 	case e.ResetBy != 0:
 		return e.ResetBy
-	case e.hasSentReset():
+	case e.closing != nil && e.closing.resetSent != 0:
 		return event.SentLocal
 	}
 	return 0

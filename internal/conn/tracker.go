@@ -105,7 +105,7 @@ func (e *End) canAnnounce() bool {
 	if p := e.Peer; p != nil && p.hasVerdict && p.ClosedFirst != 0 && p.ClosedFirst != e.ClosedFirst.Other() {
 		return false
 	}
-	return e.hasFirstCloser() && !e.unprovenReset()
+	return e.hasFirstCloser() && !e.unprovenReset() && !e.isWaiting
 }
 
 // unprovenReset reports whether all that is known of the first close is that a RST came in the
