@@ -312,13 +312,21 @@ static __always_inline void report_reset(enum kind kind, struct sock *sk, __u16 
 	submit_event(e);
 }
 
-/* Reports a RST that answers a segment for which there is no connection. */
-static __always_inline void report_answered_reset(const struct sk_buff *skb)
+/* Reports a RST that answers a segment for which there is no connection. A listener's segment has lost
+ * its device by then. */
+static __always_inline void report_answered_reset(const struct sock *listener, const struct sk_buff *skb)
 {
+	const struct net *net = NULL;
 	struct segment segment;
 
-	if (skb && skb->dev && read_segment(&segment, skb))
-		report_segment(RESET_ANSWERED, &segment, skb->dev->nd_net.net->ns.inum);
+	if (!skb || !read_segment(&segment, skb))
+		return;
+	if (listener)
+		net = listener->__sk_common.skc_net.net;
+	else if (skb->dev)
+		net = skb->dev->nd_net.net;
+	if (net)
+		report_segment(RESET_ANSWERED, &segment, net->ns.inum);
 }
 
 /* From 6.12 on the kernel also traces a RST that no socket sends. One for a request is traced with
@@ -326,7 +334,7 @@ static __always_inline void report_answered_reset(const struct sk_buff *skb)
 static __always_inline void report_sent_reset(struct sock *sk, const struct sk_buff *skb, __u16 how, __u64 reason)
 {
 	if (!sk || sk->__sk_common.skc_state == TCP_LISTEN)
-		report_answered_reset(skb);
+		report_answered_reset(sk, skb);
 	if (!sk)
 		return;
 	report_reset(RESET_SENT, sk, skb ? how : how | RESET_ACTIVE, reason);

@@ -13,24 +13,35 @@ import (
 // SendStray sends an IPv4 ACK out of nowhere, with sequence numbers that fit no
 // connection. A timewait socket acknowledges it (RFC 9293 section 3.10.7.4), to a peer
 // that is closed by then and answers by a RST.
-func SendStray(from, to netip.AddrPort) error {
+func SendStray(from, to netip.AddrPort) error { return sendRaw(to, segment(from, to, 0, 0x10)) }
+
+// SendReset sends an IPv4 RST in the name of an end, past its socket, as a firewall or a NAT gateway
+// does. It fits the connection if seq is the number of the next byte that the end sends.
+func SendReset(from, to netip.AddrPort, seq uint32) error {
+	return sendRaw(to, segment(from, to, seq, 0x04))
+}
+
+// sendRaw sends a segment to an address past the kernel's TCP.
+func sendRaw(to netip.AddrPort, segment []byte) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	if err != nil {
 		return fmt.Errorf("open a raw socket: %w", err)
 	}
 	defer unix.Close(fd)
-	if err := unix.Sendto(fd, straySegment(from, to), 0, &unix.SockaddrInet4{Addr: to.Addr().As4()}); err != nil {
-		return fmt.Errorf("send a stray segment: %w", err)
+	if err := unix.Sendto(fd, segment, 0, &unix.SockaddrInet4{Addr: to.Addr().As4()}); err != nil {
+		return fmt.Errorf("send a segment past TCP: %w", err)
 	}
 	return nil
 }
 
-func straySegment(from, to netip.AddrPort) []byte {
+// segment makes a segment without data.
+func segment(from, to netip.AddrPort, seq uint32, flags byte) []byte {
 	segment := make([]byte, 20)
 	binary.BigEndian.PutUint16(segment[0:], from.Port())
 	binary.BigEndian.PutUint16(segment[2:], to.Port())
+	binary.BigEndian.PutUint32(segment[4:], seq)
 	segment[12] = 5 << 4 // header length in words
-	segment[13] = 0x10   // ACK
+	segment[13] = flags
 	binary.BigEndian.PutUint16(segment[16:], checksum(from, to, segment))
 	return segment
 }
