@@ -238,6 +238,9 @@ func (r *registry) addFound(f *event.Socket) (sock *socket, fresh bool) {
 func (r *registry) foundSocket(f *event.Socket) *socket {
 	tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
 	sock := r.at(f.Address)
+	if sock == nil && f.Timewait { // its birth was not reported
+		sock = r.withTuple(&tuple)
+	}
 	if f.Address == 0 {
 		if sock = r.withTuple(&tuple); sock == nil && f.State == tcpstate.Listen {
 			sock = r.listeners[f.Cookie]
