@@ -170,9 +170,11 @@ func TestCorrect(t *testing.T) {
 				found.Address, found.Timewait = timewaitSock, true
 			}
 			id := all[0].Socket
-			c.Correct(id+1, &found, start.Add(time.Second)) // another socket's
-			c.Correct(id, &found, start.Add(time.Second))
-			c.Correct(id, &found, start.Add(2*time.Second)) // it is so already
+			c.Correct(id, tcpstate.FinWait1, &found, start.Add(time.Second))
+			if to == tcpstate.TimeWait {
+				c.Correct(id, to, &found, start.Add(2*time.Second))   // it is so already
+				c.Correct(id+1, to, &found, start.Add(2*time.Second)) // another socket's
+			}
 			if len(all) != 2 || all[1].From != tcpstate.FinWait1 || all[1].To != to || all[1].Cause != event.CauseFound || all[1].Dwell != 0 {
 				t.Fatalf("%+v, want one more transition, to %v", all, to)
 			}
@@ -186,5 +188,22 @@ func TestCorrect(t *testing.T) {
 				t.Errorf("%+v, want the end of TIME_WAIT of socket %d", last, id)
 			}
 		})
+	}
+}
+
+// TestCorrectForgotten: the end of a socket was lost, and its address is another's by now.
+func TestCorrectForgotten(t *testing.T) {
+	t.Parallel()
+	var all []event.Transition
+	c := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { all = append(all, *t) }, func(*event.Kernel) {})
+	first := change(0, "ESTABLISHED>FIN_WAIT1", by(42))
+	second := change(ms, "CLOSE>SYN_SENT", by(42), cookied(cookie+1), between("10.0.0.1:90", "10.0.0.2:40001"))
+	c.Add(&first)
+	c.Add(&second)
+	c.Correct(all[0].Socket, tcpstate.FinWait1, &event.Socket{NetNS: netns, Local: ours, Remote: peers, State: tcpstate.Close}, start.Add(time.Second))
+	c.Close()
+	last := all[len(all)-1]
+	if last.Socket != all[0].Socket || last.From != tcpstate.FinWait1 || last.To != tcpstate.Close || last.Cause != event.CauseFound {
+		t.Errorf("%+v, want the end of socket %d", last, all[0].Socket)
 	}
 }

@@ -64,16 +64,33 @@ func kindOf(f *event.Socket) kind {
 }
 
 // Correct takes that a look found a socket in another state than the last record of it left it in:
-// the kernel did not report the change. CLOSE: it is gone.
-func (c *Correlator) Correct(id event.ID, f *event.Socket, at event.Time) {
+// the kernel did not report the change. CLOSE: it is gone. Its address, or its four-tuple, may be
+// another socket's by then, for which it was forgotten here.
+func (c *Correlator) Correct(id event.ID, known tcpstate.State, f *event.Socket, at event.Time) {
 	sock := c.registry.foundSocket(f)
 	if f.State == tcpstate.Close {
 		tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
 		sock = c.registry.withTuple(&tuple)
 	}
-	if sock == nil || sock.id != id || sock.held != 0 || sock.state == f.State {
+	switch {
+	case (sock == nil || sock.id != id) && f.State == tcpstate.Close:
+		c.endForgotten(id, known, f, at)
+	case sock == nil || sock.id != id || sock.held != 0 || sock.state == f.State:
+	default:
+		c.registry.replace(sock, f)
+		c.apply(sock, c.rules.correct(sock, f, at))
+	}
+}
+
+// endForgotten lets the end of a socket out that is no longer known.
+func (c *Correlator) endForgotten(id event.ID, known tcpstate.State, f *event.Socket, at event.Time) {
+	t := event.Transition{
+		Time: at, Socket: id, NetNS: f.NetNS, Local: f.Local, Remote: f.Remote,
+		From: known, To: tcpstate.Close, Cause: event.CauseFound,
+	}
+	if c.queue.empty() {
+		c.emit(&t)
 		return
 	}
-	c.registry.replace(sock, f)
-	c.apply(sock, c.rules.correct(sock, f, at))
+	c.queue.put(&t, nil)
 }

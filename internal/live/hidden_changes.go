@@ -40,7 +40,7 @@ func (t *trace) correctStates(l lookResult) {
 		}
 		now := doubt{e.State, s.State, e.Since}
 		if before[e.Socket] == now {
-			t.correlator.Correct(e.Socket, s, host.Now())
+			t.correlator.Correct(e.Socket, e.State, s, host.Now())
 			continue
 		}
 		t.sampler.doubts[e.Socket] = now
