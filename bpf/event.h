@@ -49,6 +49,16 @@ enum flag {
 	SEQUENCED = 1 << 15, /* TRANSITION that ends the handshake: the sequence numbers are there */
 };
 
+/* By which system call the task in pid changed the socket, where the flags do not say it. */
+enum call {
+	EXEC_CALL = 1,       /* execve() closed what is close-on-exec; comm: of the program before, if it is known */
+	DISCONNECT_CALL = 2, /* connect() to AF_UNSPEC */
+	CONNECT_CALL = 3,    /* connect() to an address: it fails */
+	DESTROY_CALL = 4,    /* a request by netlink, as ss -K makes it. TIMEWAIT_STOPPED, REQUEST_STOPPED: perhaps */
+	UNKNOWN_CALL = 5,    /* shutdown() or one of the last three: this kernel does not tell */
+	LISTENER_CALL = 6,   /* the call closed the listener in whose accept queue the socket was */
+};
+
 struct event {
 	__u64 time;     /* ns since boot, including suspend */
 	__u64 sock;     /* kernel address of the full, timewait or request socket */
@@ -89,7 +99,8 @@ struct event {
 	};
 	__u8 signal; /* EXITING: the signal that killed the process; 0: it exited */
 	__u8 reason; /* RESET_SENT: enum sk_rst_reason; 0 if the kernel does not have it */
-	__u16 unused;
+	__u8 call;   /* enum call */
+	__u8 silent; /* to CLOSE: TCP_REPAIR is set, so that the socket sends nothing */
 };
 
 _Static_assert(sizeof(struct event) == 128, "the wire layout is 128 bytes, as internal/event reads it");

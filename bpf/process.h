@@ -8,7 +8,9 @@
 #include "compat.h"
 #include "descriptor.h"
 #include "event.h"
+#include "exec.h"
 #include "kernel.h"
+#include "system_call.h"
 
 /* Reports whether a system call may have made this transition of a socket whose lock a process
  * owns. Segments that waited for the lock are processed under it, too, so only transitions that no
@@ -58,51 +60,13 @@ static __always_inline void put_caller(struct event *e)
 	BPF_CORE_READ_INTO(&e->comm, current_task(), group_leader, comm);
 }
 
-/* System calls on amd64 and arm64. */
-enum {
-	READ_AMD64 = 0,
-	STAT_AMD64 = 4,
-	READLINK_AMD64 = 89,
-	NEWFSTATAT_AMD64 = 262,
-	READLINKAT_AMD64 = 267,
-	STATX_AMD64 = 332,
-	READ_ARM64 = 63,
-	READLINKAT_ARM64 = 78,
-	NEWFSTATAT_ARM64 = 79,
-	STATX_ARM64 = 291,
-};
-
-/* Returns the number of the system call with these registers, or -1. */
-static __always_inline int call_number(const void *regs)
-{
-	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
-		return BPF_CORE_READ((const struct pt_regs___amd64 *)regs, orig_ax);
-	if (bpf_core_field_exists(struct pt_regs___arm64, syscallno))
-		return BPF_CORE_READ((const struct pt_regs___arm64 *)regs, syscallno);
-	return -1;
-}
-
-static __always_inline bool is_read_call(int call)
-{
-	return call == (bpf_core_field_exists(struct pt_regs___amd64, orig_ax) ? READ_AMD64 : READ_ARM64);
-}
-
-/* Reports whether a system call only asks where a link leads, or what a file is: it never closes a
- * socket of its own. */
-static __always_inline bool is_lookup_call(int call)
-{
-	if (bpf_core_field_exists(struct pt_regs___amd64, orig_ax))
-		return call == STAT_AMD64 || call == READLINK_AMD64 || call == NEWFSTATAT_AMD64 ||
-		       call == READLINKAT_AMD64 || call == STATX_AMD64;
-	return call == READLINKAT_ARM64 || call == NEWFSTATAT_ARM64 || call == STATX_ARM64;
-}
-
 /* Reports whether the task may release a socket that another process closed. A task that asks for
  * the file of a descriptor, by the links of /proc/PID/fd or by an iterator over files, has a
  * reference to that file for a moment. If the owner closes it in that moment, the socket is
- * released at the end of the asking task's system call. A thread that reads from a socket while
- * another thread of its process closes it is not such a task: its descriptor is closed by now, or
- * belongs to another file. User space knows whose socket it is, and decides. */
+ * released at the end of the asking task's system call. So does a task that receives a message
+ * with a socket in it and has no room for the socket: it never had it. A thread that reads from a
+ * socket while another thread of its process closes it is not such a task: its descriptor is
+ * closed by now, or belongs to another file. User space knows whose socket it is, and decides. */
 static __always_inline bool may_be_bystander(void)
 {
 	const void *regs;
@@ -115,12 +79,52 @@ static __always_inline bool may_be_bystander(void)
 	call = call_number(regs);
 	if (is_lookup_call(call))
 		return true;
-	if (!is_read_call(call))
+	if (!is_read_call(call) && !is_receive_call(call))
 		return false;
 	fd = call_argument(regs, 0);
 	return file_of_descriptor(fd) && !tcp_socket_of_descriptor(fd);
 }
 
+/* Returns by which call the task changed a socket whose file stays open, if it was not shutdown(). */
+static __always_inline enum call call_on_open_file(void)
+{
+	const void *regs;
+	__u16 family;
+	int call;
+
+	if (!have_call_registers)
+		return UNKNOWN_CALL;
+	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	call = call_number(regs);
+	if (is_connect_call(call)) {
+		if (bpf_probe_read_user(&family, sizeof(family), (const void *)call_argument(regs, 1)))
+			return UNKNOWN_CALL;
+		return family == AF_UNSPEC ? DISCONNECT_CALL : CONNECT_CALL;
+	}
+	return sends_netlink(regs, call) ? DESTROY_CALL : 0;
+}
+
+/* Reports whether the task sends a request by netlink just now. It may be one to destroy a socket;
+ * or the task was interrupted. */
+static __always_inline bool may_destroy(void)
+{
+	struct task_struct *task = current_task();
+	const void *regs;
+
+	if (!have_call_registers || BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		return false;
+	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	return sends_netlink(regs, call_number(regs));
+}
+
+/* Writes that the task ends, and how. */
+static __always_inline void put_exit(struct event *e, struct task_struct *task)
+{
+	e->flags |= EXITING;
+	e->signal = killing_signal(task);
+}
+
+/* Writes who closed a socket, or let go of it last, and by which call. */
 static __always_inline void put_process(struct event *e, const struct sock *sk)
 {
 	struct task_struct *task = current_task();
@@ -130,14 +134,37 @@ static __always_inline void put_process(struct event *e, const struct sock *sk)
 	if (flags & PF_KTHREAD)
 		return; /* a kworker releases a socket that was on its way to another process */
 	put_caller(e);
-	if (!open && sk->sk_socket && !(flags & PF_EXITING) && may_be_bystander())
-		e->flags |= BYSTANDER;
 	if (open)
 		e->flags |= FILE_OPEN;
-	if (flags & PF_EXITING) {
-		e->flags |= EXITING;
-		e->signal = killing_signal(task);
-	}
+	if (flags & PF_EXITING)
+		put_exit(e, task);
+	else if (open)
+		e->call = e->to == TCP_CLOSE ? call_on_open_file() : 0;
+	else if (sk->sk_socket && !put_exec(e) && may_be_bystander())
+		e->flags |= BYSTANDER;
+}
+
+/* Reports whether a socket waits in an accept queue: no process has had it open yet. */
+static __always_inline bool is_unaccepted(const struct sock *sk)
+{
+	return !sk->sk_socket && !(sk->__sk_common.skc_flags & 1 << SOCK_DEAD);
+}
+
+/* Writes who closed the listener in whose accept queue a socket is. Without an error, nothing else
+ * ends such a socket. */
+static __always_inline void put_closer_of_listener(struct event *e)
+{
+	struct task_struct *task = current_task();
+	unsigned int flags = BPF_CORE_READ(task, flags);
+
+	if (flags & PF_KTHREAD)
+		return;
+	put_caller(e);
+	if (flags & PF_EXITING)
+		put_exit(e, task);
+	else
+		put_exec(e);
+	e->call = LISTENER_CALL;
 }
 
 #endif

@@ -61,6 +61,8 @@ static __always_inline struct event *reserve_event(enum kind kind)
 	e->uid = 0;
 	e->cgroup = 0;
 	e->reason = 0;
+	e->call = 0;
+	e->silent = 0;
 	return e;
 }
 

@@ -82,16 +82,22 @@ static __always_inline const struct sock *tcp_socket_behind(const struct sock *s
 	return NULL;
 }
 
-/* Returns the TCP socket behind a file, or NULL. The file may be of any kind; only that of a socket
- * has a struct socket that points back to it. */
-static __always_inline const struct sock *tcp_socket_of_file(struct file *file)
+/* Returns the socket behind a file, or NULL. The file may be of any kind; only that of a socket has
+ * a struct socket that points back to it. */
+static __always_inline const struct sock *socket_of_file(struct file *file)
 {
 	struct socket *socket = BPF_CORE_READ(file, private_data);
-	struct sock *sk;
 
 	if (!socket || BPF_CORE_READ(socket, file) != file)
 		return NULL;
-	sk = BPF_CORE_READ(socket, sk);
+	return BPF_CORE_READ(socket, sk);
+}
+
+/* Returns the TCP socket behind a file, or NULL. */
+static __always_inline const struct sock *tcp_socket_of_file(struct file *file)
+{
+	const struct sock *sk = socket_of_file(file);
+
 	return sk ? tcp_socket_behind(sk) : NULL;
 }
 

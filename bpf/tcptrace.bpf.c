@@ -19,6 +19,8 @@
 #include "filter.h"
 #include "process.h"
 #include "call.h"
+#include "exec.h"
+#include "mptcp.h"
 #include "ring.h"
 #include "record.h"
 #include "take_over.h"
@@ -62,15 +64,34 @@ static __always_inline void put_numbers(struct event *e, const struct tcp_sock *
 		e->unacknowledged = tp->snd_nxt - tp->snd_una;
 }
 
-/* MPTCP sockets, which have protocol 262, come through the same tracepoint. */
+/* Writes which process made a change, if one did. A subflow of MPTCP is closed under a lock that
+ * has no owner. */
+static __always_inline void put_actor(struct event *e, struct sock *sk, const struct tcp_sock *tp, int from, int to)
+{
+	bool subflow = tp && carries_mptcp(tp);
+
+	if (subflow && is_close(from, to))
+		put_mptcp_closer(e, tp);
+	if (e->flags & BY_PROCESS)
+		return;
+	if (sk->sk_lock.owned && made_by_call(sk, from, to))
+		put_process(e, sk);
+	else if (to == TCP_CLOSE && !sk->sk_err && !subflow && is_unaccepted(sk))
+		put_closer_of_listener(e);
+}
+
+/* MPTCP sockets, which have protocol 262, come through the same tracepoint: they are not reported,
+ * but tell who closes. */
 static __always_inline void report_transition(struct sock *sk, int from, int to, __u16 how)
 {
 	struct tcp_sock *tp;
 	struct event *e;
 	__u16 local;
 
-	if (sk->sk_protocol != IPPROTO_TCP)
+	if (sk->sk_protocol != IPPROTO_TCP) {
+		note_mptcp_closer(sk, from, to);
 		return;
+	}
 	local = to == TCP_CLOSE ? last_port(sk) : sk->__sk_common.skc_num;
 	if (!local && !unchosen_port_wanted(sk->__sk_common.skc_net.net, bpf_ntohs(sk->__sk_common.skc_dport)))
 		return;
@@ -81,18 +102,19 @@ static __always_inline void report_transition(struct sock *sk, int from, int to,
 	e->from = from;
 	e->to = to;
 	put_options(e, &sk->__sk_common);
-	if (sk->sk_lock.owned && made_by_call(sk, from, to))
-		put_process(e, sk);
+	tp = bpf_skc_to_tcp_sock(sk);
+	put_actor(e, sk, tp, from, to);
 	if (!sk->sk_socket)
 		e->flags |= ORPHAN;
-	tp = bpf_skc_to_tcp_sock(sk);
 	if (tp && concerns_fin(from, to) && fin_unsent(tp, from))
 		e->flags |= FIN_UNSENT;
 	if (to == TCP_CLOSE) {
 		if (timewait_table_full(sk->__sk_common.skc_net.net))
 			e->flags |= TIMEWAIT_FULL;
-		if (tp)
+		if (tp) {
 			put_counters(e, tp, sk->__sk_common.skc_flags);
+			e->silent = BPF_CORE_READ_BITFIELD(tp, repair);
+		}
 	} else {
 		e->cgroup = cgroup_id(sk);
 		if (tp)
@@ -144,6 +166,8 @@ static __always_inline int report_timewait_timer(enum kind kind, struct timer_li
 		e->pid = bpf_get_current_pid_tgid() >> 32;
 		if (netns_dying(seen->__tw_common.skc_net.net))
 			e->flags |= NETNS_DYING;
+		if (may_destroy())
+			e->call = DESTROY_CALL;
 	}
 	submit_event(e);
 	return 0;
@@ -166,6 +190,8 @@ static __always_inline int report_request_timer(enum kind kind, struct timer_lis
 		e->listener = (__u64)listener;
 		e->cookie = BPF_CORE_READ(listener, __sk_common.skc_cookie.counter);
 	}
+	if (kind == REQUEST_STOPPED && may_destroy())
+		e->call = DESTROY_CALL;
 	submit_event(e);
 	return 0;
 }
@@ -374,6 +400,21 @@ int BPF_PROG(reset_received_next, struct sock *sk)
 {
 	if (take_over_unreported(RESET_RECEIVED, sk, 0, 0))
 		report_reset(RESET_RECEIVED, sk, AGAIN, 0);
+	return 0;
+}
+
+/* A task gets another name, as it does in execve(). */
+SEC("tp_btf/task_rename")
+int BPF_PROG(task_renamed, struct task_struct *task)
+{
+	note_name(task);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(exec_done, struct task_struct *task)
+{
+	note_exec(task);
 	return 0;
 }
 

@@ -196,6 +196,7 @@ struct inet_sock {
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	__u8 icsk_retransmits;
+	void *icsk_ulp_data;
 };
 
 struct tcp_sock {
@@ -211,6 +212,7 @@ struct tcp_sock {
 	__u64 bytes_retrans;
 	__u64 bytes_received;
 	__u64 bytes_acked;
+	unsigned char repair : 1;
 };
 
 /* with CONFIG_MPTCP */
@@ -221,6 +223,11 @@ struct tcp_sock___mptcp {
 /* net/mptcp/protocol.h: the socket of a process whose bytes TCP sockets carry */
 struct mptcp_sock {
 	struct sock *first;
+};
+
+/* What a TCP socket that carries bytes of an MPTCP socket has in icsk_ulp_data. */
+struct mptcp_subflow_context {
+	struct sock *conn; /* the MPTCP socket */
 };
 
 struct hlist_node {
@@ -283,6 +290,8 @@ struct task_struct {
 	int pid; /* of the thread */
 	int tgid;
 	char comm[16];
+	unsigned long min_flt; /* page faults */
+	unsigned long maj_flt;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct files_struct *files;
@@ -342,8 +351,10 @@ enum {
 	SOCK_DONE = 1, /* the peer's FIN came */
 };
 
+#define AF_UNSPEC 0
 #define AF_INET 2
 #define AF_INET6 10
+#define AF_NETLINK 16
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
 

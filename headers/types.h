@@ -26,5 +26,6 @@ typedef _Bool bool;
 
 /* of bpf_map_update_elem() */
 #define BPF_ANY 0
+#define BPF_NOEXIST 1
 
 #endif

@@ -56,6 +56,20 @@ const (
 	Sequenced
 )
 
+// SystemCall is the call by which a process changed a socket, where the flags do not say it: enum
+// call of bpf/event.h.
+type SystemCall uint8
+
+// The calls, as bpf/event.h explains them.
+const (
+	ExecCall SystemCall = iota + 1
+	DisconnectCall
+	ConnectCall
+	DestroyCall
+	UnknownCall
+	ListenerCall
+)
+
 // The bits of the flags byte in a TCP header (RFC 9293 section 3.1).
 const (
 	TCPFin = 1 << iota
@@ -138,6 +152,8 @@ type Kernel struct {
 	Unacknowledged uint32
 	Signal         uint8 // Exiting: the signal that killed the process, or 0
 	Reason         uint8 // ResetSent: the kernel's enum sk_rst_reason, or 0
+	Call           SystemCall
+	Silent         bool // to CLOSE: TCP_REPAIR is set, so that the socket sends nothing
 	// Interface is the index of the one that the socket is bound to, or 0. It is not told
 	// where Totals are.
 	Interface uint32
@@ -192,6 +208,8 @@ func (k *Kernel) Decode(b []byte) error {
 	}
 	k.Signal = b[124]
 	k.Reason = b[125]
+	k.Call = SystemCall(b[126])
+	k.Silent = b[127] != 0
 	if k.Kind == 0 || k.Kind > ResetAnswered {
 		return fmt.Errorf("kernel record of unknown kind %d", k.Kind)
 	}

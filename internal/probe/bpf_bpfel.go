@@ -53,7 +53,14 @@ type bpfEvent struct {
 	Retransmits   uint32
 	Signal        uint8
 	Reason        uint8
-	Unused        uint16
+	Call          uint8
+	Silent        uint8
+}
+
+type bpfExec struct {
+	_      structs.HostLayout
+	Faults uint64
+	Comm   [16]int8
 }
 
 // Names of all BPF objects in the ELF.
@@ -62,6 +69,8 @@ type bpfEvent struct {
 const (
 	bpfMapBegunCalls         = "begun_calls"
 	bpfMapEvents             = "events"
+	bpfMapExecs              = "execs"
+	bpfMapMptcpClosers       = "mptcp_closers"
 	bpfMapTimewaitByEnds     = "timewait_by_ends"
 	bpfProgAccept4Done       = "accept4_done"
 	bpfProgAcceptDone        = "accept_done"
@@ -70,6 +79,7 @@ const (
 	bpfProgBindDone          = "bind_done"
 	bpfProgConnectBegun      = "connect_begun"
 	bpfProgConnectDone       = "connect_done"
+	bpfProgExecDone          = "exec_done"
 	bpfProgListenBegun       = "listen_begun"
 	bpfProgListenDone        = "listen_done"
 	bpfProgResetReceived     = "reset_received"
@@ -79,6 +89,7 @@ const (
 	bpfProgSegmentDropped    = "segment_dropped"
 	bpfProgStateChanged      = "state_changed"
 	bpfProgStateChangedNext  = "state_changed_next"
+	bpfProgTaskRenamed       = "task_renamed"
 	bpfProgTimerExpired      = "timer_expired"
 	bpfProgTimerStarted      = "timer_started"
 	bpfProgTimerStopped      = "timer_stopped"
@@ -160,6 +171,7 @@ type bpfProgramSpecs struct {
 	BindDone          *ebpf.ProgramSpec `ebpf:"bind_done"`
 	ConnectBegun      *ebpf.ProgramSpec `ebpf:"connect_begun"`
 	ConnectDone       *ebpf.ProgramSpec `ebpf:"connect_done"`
+	ExecDone          *ebpf.ProgramSpec `ebpf:"exec_done"`
 	ListenBegun       *ebpf.ProgramSpec `ebpf:"listen_begun"`
 	ListenDone        *ebpf.ProgramSpec `ebpf:"listen_done"`
 	ResetReceived     *ebpf.ProgramSpec `ebpf:"reset_received"`
@@ -169,6 +181,7 @@ type bpfProgramSpecs struct {
 	SegmentDropped    *ebpf.ProgramSpec `ebpf:"segment_dropped"`
 	StateChanged      *ebpf.ProgramSpec `ebpf:"state_changed"`
 	StateChangedNext  *ebpf.ProgramSpec `ebpf:"state_changed_next"`
+	TaskRenamed       *ebpf.ProgramSpec `ebpf:"task_renamed"`
 	TimerExpired      *ebpf.ProgramSpec `ebpf:"timer_expired"`
 	TimerStarted      *ebpf.ProgramSpec `ebpf:"timer_started"`
 	TimerStopped      *ebpf.ProgramSpec `ebpf:"timer_stopped"`
@@ -180,6 +193,8 @@ type bpfProgramSpecs struct {
 type bpfMapSpecs struct {
 	BegunCalls     *ebpf.MapSpec `ebpf:"begun_calls"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
+	Execs          *ebpf.MapSpec `ebpf:"execs"`
+	MptcpClosers   *ebpf.MapSpec `ebpf:"mptcp_closers"`
 	TimewaitByEnds *ebpf.MapSpec `ebpf:"timewait_by_ends"`
 }
 
@@ -238,6 +253,8 @@ func (o *bpfObjects) Close() error {
 type bpfMaps struct {
 	BegunCalls     *ebpf.Map `ebpf:"begun_calls"`
 	Events         *ebpf.Map `ebpf:"events"`
+	Execs          *ebpf.Map `ebpf:"execs"`
+	MptcpClosers   *ebpf.Map `ebpf:"mptcp_closers"`
 	TimewaitByEnds *ebpf.Map `ebpf:"timewait_by_ends"`
 }
 
@@ -245,6 +262,8 @@ func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.BegunCalls,
 		m.Events,
+		m.Execs,
+		m.MptcpClosers,
 		m.TimewaitByEnds,
 	)
 }
@@ -293,6 +312,7 @@ type bpfPrograms struct {
 	BindDone          *ebpf.Program `ebpf:"bind_done"`
 	ConnectBegun      *ebpf.Program `ebpf:"connect_begun"`
 	ConnectDone       *ebpf.Program `ebpf:"connect_done"`
+	ExecDone          *ebpf.Program `ebpf:"exec_done"`
 	ListenBegun       *ebpf.Program `ebpf:"listen_begun"`
 	ListenDone        *ebpf.Program `ebpf:"listen_done"`
 	ResetReceived     *ebpf.Program `ebpf:"reset_received"`
@@ -302,6 +322,7 @@ type bpfPrograms struct {
 	SegmentDropped    *ebpf.Program `ebpf:"segment_dropped"`
 	StateChanged      *ebpf.Program `ebpf:"state_changed"`
 	StateChangedNext  *ebpf.Program `ebpf:"state_changed_next"`
+	TaskRenamed       *ebpf.Program `ebpf:"task_renamed"`
 	TimerExpired      *ebpf.Program `ebpf:"timer_expired"`
 	TimerStarted      *ebpf.Program `ebpf:"timer_started"`
 	TimerStopped      *ebpf.Program `ebpf:"timer_stopped"`
@@ -316,6 +337,7 @@ func (p *bpfPrograms) Close() error {
 		p.BindDone,
 		p.ConnectBegun,
 		p.ConnectDone,
+		p.ExecDone,
 		p.ListenBegun,
 		p.ListenDone,
 		p.ResetReceived,
@@ -325,6 +347,7 @@ func (p *bpfPrograms) Close() error {
 		p.SegmentDropped,
 		p.StateChanged,
 		p.StateChangedNext,
+		p.TaskRenamed,
 		p.TimerExpired,
 		p.TimerStarted,
 		p.TimerStopped,

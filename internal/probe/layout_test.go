@@ -25,7 +25,7 @@ func TestDecodeReadsWhatTheKernelsSideWrites(t *testing.T) {
 		Time: 1<<56 | 1, Sock: 1<<56 | 2, Cookie: 1<<56 | 3,
 		Local: words(local), Remote: words(remote),
 		LocalPort: 0x1234, RemotePort: 0x5678, Netns: 0x9abcdef0,
-		Kind: uint8(event.TimewaitArmed), From: 1, To: 4, Flags: 0x181, TcpFlags: 0x11, Signal: 9, Reason: 3,
+		Kind: uint8(event.TimewaitArmed), From: 1, To: 4, Flags: 0x181, TcpFlags: 0x11, Signal: 9, Reason: 3, Call: 4, Silent: 1,
 		Cgroup: 1<<56 | 4, BytesSent: 1<<56 | 5, BytesReceived: 1<<56 | 6, Retransmits: 1<<24 | 7,
 		Error: 0x7a69, Pid: 0x13579bdf, Uid: 0x2468ace0,
 	}
@@ -42,7 +42,7 @@ func TestDecodeReadsWhatTheKernelsSideWrites(t *testing.T) {
 		Tuple: event.NewTuple(0x9abcdef0, netip.AddrPortFrom(local, 0x1234), netip.AddrPortFrom(remote, 0x5678)),
 		Time:  1<<56 | 1, Sock: 1<<56 | 2, Cookie: 1<<56 | 3,
 		Kind: event.TimewaitArmed, From: tcpstate.Established, To: tcpstate.FinWait1,
-		Flags: event.ByProcess | event.Orphan | event.Counted, TCPFlags: 0x11, Signal: 9, Reason: 3,
+		Flags: event.ByProcess | event.Orphan | event.Counted, TCPFlags: 0x11, Signal: 9, Reason: 3, Call: event.DestroyCall, Silent: true,
 		Cgroup: 1<<56 | 4,
 		Totals: event.Totals{Known: true, BytesSent: 1<<56 | 5, BytesReceived: 1<<56 | 6, Retransmits: 1<<24 | 7},
 		Error:  0x7a69, PID: 0x13579bdf, UID: 0x2468ace0,
@@ -65,13 +65,13 @@ func TestRecordHasNoPadding(t *testing.T) {
 	if size := unsafe.Sizeof(e); size != event.KernelSize {
 		t.Errorf("the kernel's side writes %d bytes, event reads %d", size, event.KernelSize)
 	}
-	if end := unsafe.Offsetof(e.Unused) + unsafe.Sizeof(e.Unused); end != event.KernelSize {
+	if end := unsafe.Offsetof(e.Silent) + unsafe.Sizeof(e.Silent); end != event.KernelSize {
 		t.Errorf("the last field ends at %d of %d bytes", end, event.KernelSize)
 	}
 }
 
-// The kinds and flags are named in C and in Go: the same number means the same thing.
-func TestKindsAndFlagsAreThoseOfTheHeader(t *testing.T) {
+// The kinds, flags and calls are named in C and in Go: the same number means the same thing.
+func TestWordsOfTheHeaderAreThoseOfTheEvents(t *testing.T) {
 	t.Parallel()
 	header, err := os.ReadFile("../../bpf/event.h")
 	if err != nil {
@@ -100,7 +100,9 @@ func TestKindsAndFlagsAreThoseOfTheHeader(t *testing.T) {
 		"COUNTED": int(event.Counted), "REUSEADDR": int(event.Reuseaddr), "REUSEPORT": int(event.Reuseport),
 		"V6ONLY": int(event.V6Only), "IPV6": int(event.IPv6), "BYSTANDER": int(event.Bystander),
 		"AGAIN": int(event.Again), "SEQUENCED": int(event.Sequenced), "RESET_ANSWERED": int(event.ResetAnswered),
-		"RING_GAP": int(event.RingGap),
+		"RING_GAP": int(event.RingGap), "EXEC_CALL": int(event.ExecCall), "DISCONNECT_CALL": int(event.DisconnectCall),
+		"CONNECT_CALL": int(event.ConnectCall), "DESTROY_CALL": int(event.DestroyCall),
+		"UNKNOWN_CALL": int(event.UnknownCall), "LISTENER_CALL": int(event.ListenerCall),
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("bpf/event.h has %v\npackage event has %v", got, want)

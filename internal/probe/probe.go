@@ -27,7 +27,7 @@ import (
 // their programs.
 var attachOrder = []string{
 	"timer_started", "timer_stopped", "timer_expired", "segment_dropped", "any_dropped",
-	"reset_sent", "reset_received", "state_changed",
+	"task_renamed", "exec_done", "reset_sent", "reset_received", "state_changed",
 }
 
 // followedPrograms has the programs that have followers (bpf/take_over.h).

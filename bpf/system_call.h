@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Copyright (c) 2026 The tcptrace authors */
+/* Which system call a task is in, by its registers, on amd64 and arm64. A program of 32 bits has
+ * other numbers: none of what is asked here is true of it. */
+#ifndef TCPTRACE_SYSTEM_CALL_H
+#define TCPTRACE_SYSTEM_CALL_H
+
+#include "descriptor.h"
+#include "kernel.h"
+
+enum {
+	READ_AMD64 = 0,
+	STAT_AMD64 = 4,
+	CONNECT_AMD64 = 42,
+	SENDTO_AMD64 = 44,
+	SENDMSG_AMD64 = 46,
+	RECVMSG_AMD64 = 47,
+	READLINK_AMD64 = 89,
+	NEWFSTATAT_AMD64 = 262,
+	READLINKAT_AMD64 = 267,
+	RECVMMSG_AMD64 = 299,
+	STATX_AMD64 = 332,
+	READ_ARM64 = 63,
+	READLINKAT_ARM64 = 78,
+	NEWFSTATAT_ARM64 = 79,
+	CONNECT_ARM64 = 203,
+	SENDTO_ARM64 = 206,
+	SENDMSG_ARM64 = 211,
+	RECVMSG_ARM64 = 212,
+	RECVMMSG_ARM64 = 243,
+	STATX_ARM64 = 291,
+};
+
+static __always_inline bool on_amd64(void)
+{
+	return bpf_core_field_exists(struct pt_regs___amd64, orig_ax);
+}
+
+/* Returns the number of the system call with these registers, or -1. */
+static __always_inline int call_number(const void *regs)
+{
+	if (on_amd64())
+		return BPF_CORE_READ((const struct pt_regs___amd64 *)regs, orig_ax);
+	if (bpf_core_field_exists(struct pt_regs___arm64, syscallno))
+		return BPF_CORE_READ((const struct pt_regs___arm64 *)regs, syscallno);
+	return -1;
+}
+
+static __always_inline bool is_read_call(int call)
+{
+	return call == (on_amd64() ? READ_AMD64 : READ_ARM64);
+}
+
+/* Reports whether a system call receives messages, in which there may be files. */
+static __always_inline bool is_receive_call(int call)
+{
+	if (on_amd64())
+		return call == RECVMSG_AMD64 || call == RECVMMSG_AMD64;
+	return call == RECVMSG_ARM64 || call == RECVMMSG_ARM64;
+}
+
+static __always_inline bool is_connect_call(int call)
+{
+	return call == (on_amd64() ? CONNECT_AMD64 : CONNECT_ARM64);
+}
+
+/* Reports whether a system call only asks where a link leads, or what a file is: it never closes a
+ * socket of its own. */
+static __always_inline bool is_lookup_call(int call)
+{
+	if (on_amd64())
+		return call == STAT_AMD64 || call == READLINK_AMD64 || call == NEWFSTATAT_AMD64 ||
+		       call == READLINKAT_AMD64 || call == STATX_AMD64;
+	return call == READLINKAT_ARM64 || call == NEWFSTATAT_ARM64 || call == STATX_ARM64;
+}
+
+/* Reports whether a system call with these registers sends a message by netlink. */
+static __always_inline bool sends_netlink(const void *regs, int call)
+{
+	const struct sock *sk;
+	struct file *file;
+
+	if (on_amd64() ? call != SENDTO_AMD64 && call != SENDMSG_AMD64 : call != SENDTO_ARM64 && call != SENDMSG_ARM64)
+		return false;
+	file = file_of_descriptor(call_argument(regs, 0));
+	sk = file ? socket_of_file(file) : NULL;
+	return sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_NETLINK;
+}
+
+#endif
