@@ -117,7 +117,7 @@ func (s *teller) next(to jsonl.Records, at event.Time) {
 func explain(t *event.Transition, words []string) {
 	t.Cause = event.Cause(words[0])
 	for _, word := range words {
-		for _, m := range []event.Mechanism{event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal} {
+		for m := event.MechanismClose; m < event.MechanismCount; m++ {
 			if word == m.String() {
 				t.Mechanism = m
 			}

@@ -30,12 +30,13 @@ const (
 	Server = event.Server
 	Client = event.Client
 
-	Fin       = event.Fin
-	Reset     = event.Reset
-	Timeout   = event.Timeout
-	Refused   = event.Refused
-	Abandoned = event.Abandoned
-	Destroyed = event.Destroyed
+	Fin         = event.Fin
+	Reset       = event.Reset
+	Timeout     = event.Timeout
+	Refused     = event.Refused
+	Abandoned   = event.Abandoned
+	Destroyed   = event.Destroyed
+	Unreachable = event.Unreachable
 )
 
 // End is one end of a connection: one socket, from its first transition to CLOSE. There

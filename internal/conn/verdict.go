@@ -197,12 +197,14 @@ func whoEnded(tr *event.Transition) (Side, How) {
 		return Neither, 0 // connect() failed on this machine
 	}
 	switch {
-	case tr.From != tcpstate.SynSent || tr.Error == 0:
-		return 0, 0
-	case tr.Error == event.ECONNREFUSED:
+	case tr.From == tcpstate.SynSent && tr.Error == event.ECONNREFUSED:
 		return Neither, Refused // told by ICMP
+	case tr.Error.Unreachable():
+		return Neither, Unreachable
+	case tr.From == tcpstate.SynSent && tr.Error != 0:
+		return Neither, 0 // the error says how
 	}
-	return Neither, 0 // unreachable: the error says how
+	return 0, 0
 }
 
 // resetDelay is how much later than it arrives a RST may show at the end that sent it: the kernel

@@ -177,7 +177,7 @@ func TestVerdictOfAConnectThatFails(t *testing.T) {
 		},
 		{
 			"no route", at(ms, client, "SYN_SENT>CLOSE", fails(event.EHOSTUNREACH)),
-			"client neither - EHOSTUNREACH",
+			"client neither unreachable EHOSTUNREACH",
 		},
 		{
 			"no port", at(ms, client, "SYN_SENT>CLOSE", because(event.CauseConnect), by(curl, 0),

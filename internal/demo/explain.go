@@ -67,11 +67,13 @@ func (e explanation) closingWords() string {
 }
 
 var actWords = map[event.Mechanism]string{
-	event.MechanismClose:    "called close()",
-	event.MechanismShutdown: "called shutdown()",
-	event.MechanismExit:     "exited",
-	event.MechanismSignal:   "was killed",
-	0:                       "closed it",
+	event.MechanismClose:      "called close()",
+	event.MechanismShutdown:   "called shutdown()",
+	event.MechanismExit:       "exited",
+	event.MechanismSignal:     "was killed",
+	event.MechanismExec:       "called execve()",
+	event.MechanismDisconnect: "called connect() to disconnect",
+	0:                         "closed it",
 }
 
 func (e explanation) timeWaitWords() string {

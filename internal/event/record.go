@@ -69,12 +69,14 @@ const (
 	CauseListen           Cause = "listen"
 	CauseSyn              Cause = "syn"
 	CauseHandshake        Cause = "handshake"
-	CauseClose            Cause = "close"    // close(2)
-	CauseShutdown         Cause = "shutdown" // shutdown(2)
-	CauseExit             Cause = "exit"     // the process ended by itself
-	CauseSignal           Cause = "signal"   // a signal killed the process
-	CauseFin              Cause = "fin"      // the peer's FIN came
-	CauseAck              Cause = "ack"      // our FIN was acknowledged
+	CauseClose            Cause = "close"      // close(2)
+	CauseShutdown         Cause = "shutdown"   // shutdown(2)
+	CauseExit             Cause = "exit"       // the process ended by itself
+	CauseSignal           Cause = "signal"     // a signal killed the process
+	CauseExec             Cause = "exec"       // execve(2)
+	CauseDisconnect       Cause = "disconnect" // connect(2) to AF_UNSPEC
+	CauseFin              Cause = "fin"        // the peer's FIN came
+	CauseAck              Cause = "ack"        // our FIN was acknowledged
 	CauseResetReceived    Cause = "reset_received"
 	CauseResetSent        Cause = "reset_sent"
 	CauseTimeout          Cause = "timeout"
@@ -97,6 +99,11 @@ const (
 	MechanismShutdown
 	MechanismExit
 	MechanismSignal
+	MechanismExec       // execve() closed it: the process is the program before
+	MechanismDisconnect // connect() to AF_UNSPEC
+
+	// MechanismCount is one more than the last.
+	MechanismCount = iota + 1
 )
 
 // Transition is one edge of one socket, as it is true of the connection: a full
@@ -144,7 +151,7 @@ func (t *Transition) Stays() bool { return t.From == t.To }
 // where a kernel thread did its work. Otherwise the network or a timer made it.
 func (t *Transition) Acts() bool {
 	switch t.Cause {
-	case CauseConnect, CauseListen, CauseClose, CauseShutdown, CauseExit, CauseSignal, CauseAbandoned:
+	case CauseConnect, CauseListen, CauseClose, CauseShutdown, CauseExit, CauseSignal, CauseExec, CauseDisconnect, CauseAbandoned:
 		return true
 	}
 	return t.Mechanism != 0
@@ -191,8 +198,9 @@ const (
 	Reset
 	Timeout
 	Refused
-	Abandoned // the application gave up in SYN_SENT
-	Destroyed // ss -K
+	Abandoned   // the application gave up in SYN_SENT
+	Destroyed   // ss -K
+	Unreachable // the network said that it cannot reach the peer
 )
 
 // Dwell is the time that an end spent in a state.
@@ -269,8 +277,13 @@ const (
 	EACCES        Errno = 13
 	EINVAL        Errno = 22
 	EPIPE         Errno = 32
+	ENONET        Errno = 64
+	EPROTO        Errno = 71
+	ENOPROTOOPT   Errno = 92
+	EOPNOTSUPP    Errno = 95
 	EADDRINUSE    Errno = 98
 	EADDRNOTAVAIL Errno = 99
+	ENETDOWN      Errno = 100
 	ENETUNREACH   Errno = 101
 	ECONNABORTED  Errno = 103
 	ECONNRESET    Errno = 104
@@ -283,11 +296,21 @@ const (
 var errnoNames = map[Errno]string{
 	1: "EPERM", 9: "EBADF", EACCES: "EACCES", 14: "EFAULT", EINVAL: "EINVAL", EPIPE: "EPIPE",
 	88: "ENOTSOCK", 97: "EAFNOSUPPORT", EADDRINUSE: "EADDRINUSE", EADDRNOTAVAIL: "EADDRNOTAVAIL",
-	71: "EPROTO", 92: "ENOPROTOOPT",
-	90: "EMSGSIZE", 95: "EOPNOTSUPP", 100: "ENETDOWN", ENETUNREACH: "ENETUNREACH",
-	ECONNABORTED: "ECONNABORTED", ECONNRESET: "ECONNRESET", 64: "ENONET",
+	EPROTO: "EPROTO", ENOPROTOOPT: "ENOPROTOOPT",
+	90: "EMSGSIZE", EOPNOTSUPP: "EOPNOTSUPP", ENETDOWN: "ENETDOWN", ENETUNREACH: "ENETUNREACH",
+	ECONNABORTED: "ECONNABORTED", ECONNRESET: "ECONNRESET", ENONET: "ENONET",
 	ETIMEDOUT: "ETIMEDOUT", ECONNREFUSED: "ECONNREFUSED",
 	EHOSTDOWN: "EHOSTDOWN", EHOSTUNREACH: "EHOSTUNREACH",
+}
+
+// Unreachable reports whether the network said with an error that it cannot reach the peer. A socket
+// gets such an error from ICMP (RFC 1122 section 3.2.2.1) or from its own routes.
+func (e Errno) Unreachable() bool {
+	switch e {
+	case EACCES, ENONET, EPROTO, ENOPROTOOPT, EOPNOTSUPP, ENETDOWN, ENETUNREACH, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH:
+		return true
+	}
+	return false
 }
 
 // String returns the error's name, or "errno N".

@@ -6,9 +6,9 @@ package event
 var (
 	sides      = [...]string{"", "local", "remote", "both", "neither"}
 	roles      = [...]string{"", "server", "client"}
-	hows       = [...]string{"", "fin", "reset", "timeout", "refused", "abandoned", "destroyed"}
+	hows       = [...]string{"", "fin", "reset", "timeout", "refused", "abandoned", "destroyed", "unreachable"}
 	senders    = [...]string{"", "local", "remote", "between"}
-	mechanisms = [...]string{"", "close", "shutdown", "exit", "signal"}
+	mechanisms = [...]string{"", "close", "shutdown", "exit", "signal", "exec", "disconnect"}
 )
 
 // String returns the word, or "" for unknown.

@@ -64,7 +64,7 @@ func (v *values) sender(raw []byte) event.Sender {
 }
 
 func (v *values) how(raw []byte) event.How {
-	return wordValue(v, raw, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed)
+	return wordValue(v, raw, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed, event.Unreachable)
 }
 
 // options reads what decides who may share a port, where that is known.

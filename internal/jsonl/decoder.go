@@ -236,7 +236,8 @@ func (d *Decoder) readTransition(to Records) error {
 
 // mechanism reads by which act a process closed.
 func (v *values) mechanism(raw []byte) event.Mechanism {
-	return wordValue(v, raw, event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal)
+	return wordValue(v, raw, event.MechanismClose, event.MechanismShutdown, event.MechanismExit, event.MechanismSignal,
+		event.MechanismExec, event.MechanismDisconnect)
 }
 
 // numbers reads the initial sequence numbers, where they are known.

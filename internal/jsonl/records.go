@@ -119,6 +119,7 @@ func transitionRecord() record {
 				{string(event.CauseSyn), "a SYN arrived"}, {string(event.CauseHandshake), "the three-way handshake went on"},
 				{string(event.CauseClose), ""}, {string(event.CauseShutdown), ""},
 				{string(event.CauseExit), "the process ended by itself"}, {string(event.CauseSignal), "a signal killed the process"},
+				{string(event.CauseExec), "execve() closed it"}, {string(event.CauseDisconnect), "connect() to AF_UNSPEC"},
 				{string(event.CauseFin), "the peer's FIN arrived"}, {string(event.CauseAck), "the peer acknowledged the FIN of this end"},
 				{string(event.CauseResetReceived), ""}, {string(event.CauseResetSent), ""}, {string(event.CauseTimeout), ""},
 				{string(event.CauseTimewaitExpired), ""}, {string(event.CauseTimewaitReused), "a new connection took its addresses and ports"},

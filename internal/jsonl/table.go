@@ -111,6 +111,7 @@ var (
 	}}
 	aHow = value{name: "word", def: "how", words: []word{
 		{"fin", ""}, {"reset", ""}, {"timeout", ""}, {"refused", ""}, {"abandoned", ""}, {"destroyed", ""},
+		{"unreachable", "the network said that it cannot reach the peer"},
 	}}
 	aSender = value{name: "word", def: "sender", words: []word{
 		{"local", "this end, or its host"}, {"remote", "the other end, or its host, was seen to send it"},
@@ -118,5 +119,6 @@ var (
 	}}
 	aMechanism = value{name: "word", def: "mechanism", words: []word{
 		{"close", ""}, {"shutdown", ""}, {"exit", "the process ended by itself"}, {"signal", "a signal killed the process"},
+		{"exec", "execve() closed it; the process is the program before"}, {"disconnect", "connect() to AF_UNSPEC"},
 	}}
 )

@@ -225,6 +225,8 @@ func howWords(how event.How) string {
 		return "a refusal"
 	case event.Abandoned:
 		return "being given up"
+	case event.Unreachable:
+		return "an unreachable peer"
 	}
 	return "being destroyed"
 }

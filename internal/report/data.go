@@ -244,10 +244,10 @@ func verdictWords() map[string][]string {
 	for _, r := range []event.Role{0, event.Server, event.Client} {
 		all["roles"] = append(all["roles"], r.String())
 	}
-	for _, h := range []event.How{0, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed} {
+	for _, h := range []event.How{0, event.Fin, event.Reset, event.Timeout, event.Refused, event.Abandoned, event.Destroyed, event.Unreachable} {
 		all["hows"] = append(all["hows"], h.String())
 	}
-	for m := range event.MechanismSignal + 1 {
+	for m := range event.Mechanism(event.MechanismCount) {
 		all["mechanisms"] = append(all["mechanisms"], m.String())
 	}
 	return all

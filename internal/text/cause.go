@@ -17,6 +17,8 @@ var usualCausePhrases = map[event.Cause]string{
 	event.CauseShutdown:         "shutdown",
 	event.CauseExit:             "exit",
 	event.CauseSignal:           "killed by signal",
+	event.CauseExec:             "exec",
+	event.CauseDisconnect:       "disconnect",
 	event.CauseFin:              "FIN",
 	event.CauseAck:              "FIN acknowledged",
 	event.CauseResetReceived:    "RST received",
@@ -33,10 +35,12 @@ var usualCausePhrases = map[event.Cause]string{
 
 // resetPhrases has by which act a process sent a RST.
 var resetPhrases = map[event.Mechanism]string{
-	event.MechanismClose:    "RST sent by close",
-	event.MechanismShutdown: "RST sent by shutdown",
-	event.MechanismExit:     "RST sent by exit",
-	event.MechanismSignal:   "RST sent, killed by signal",
+	event.MechanismClose:      "RST sent by close",
+	event.MechanismShutdown:   "RST sent by shutdown",
+	event.MechanismExit:       "RST sent by exit",
+	event.MechanismSignal:     "RST sent, killed by signal",
+	event.MechanismExec:       "RST sent by exec",
+	event.MechanismDisconnect: "RST sent by disconnect",
 }
 
 // Cause says why it came to a transition, as its line does: "FIN", "RST sent by close",
@@ -49,6 +53,9 @@ func appendCause(b []byte, t *event.Transition) []byte {
 	b = append(b, causePhrase(t)...)
 	if t.Mechanism == event.MechanismSignal && t.Process != nil {
 		b = strconv.AppendUint(append(b, ' '), uint64(t.Process.Signal), 10)
+	}
+	if isSilent(t) {
+		b = append(b, ", nothing sent"...)
 	}
 	if t.Error != 0 && t.Cause != event.CauseResetReceived {
 		if len(b) > start {
@@ -70,6 +77,13 @@ func causePhrase(t *event.Transition) string {
 		return "refused"
 	case t.Cause == event.CauseResetSent && t.Mechanism != 0:
 		return resetPhrases[t.Mechanism]
+	case t.Cause == event.CauseAbandoned && t.Mechanism == event.MechanismSignal:
+		return "given up, killed by signal"
 	}
 	return usualCausePhrases[t.Cause]
+}
+
+// isSilent reports whether a process closed a connection without a FIN or a RST, as TCP_REPAIR has it.
+func isSilent(t *event.Transition) bool {
+	return t.To == tcpstate.Close && t.From != tcpstate.Listen && t.Mechanism != 0 && string(t.Cause) == t.Mechanism.String()
 }

@@ -200,6 +200,14 @@ func TestWordsForACause(t *testing.T) {
 		{at(0, 7, established, closed, event.CauseTimeout, fails(event.ETIMEDOUT)), 0, "timed out ETIMEDOUT"},
 		{at(0, 7, established, closed, "", fails(event.EHOSTUNREACH)), 0, "EHOSTUNREACH"},
 		{at(0, 7, established, closed, event.CauseResetSent, by(1, "x", event.MechanismClose)), conn.Remote, "x/1 RST sent by close"},
+		{at(0, 7, established, finWait1, event.CauseExec, by(1, "x", event.MechanismExec)), conn.Local, "x/1 exec"},
+		{at(0, 7, established, closed, event.CauseResetSent, by(1, "x", event.MechanismExec)), conn.Remote, "x/1 RST sent by exec"},
+		{at(0, 7, established, closed, event.CauseResetSent, by(1, "x", event.MechanismDisconnect)), conn.Remote, "x/1 RST sent by disconnect"},
+		{at(0, 7, tcpstate.Listen, closed, event.CauseDisconnect, by(1, "x", event.MechanismDisconnect)), 0, "x/1 disconnect"},
+		{at(0, 7, tcpstate.SynSent, closed, event.CauseAbandoned, by(1, "x", event.MechanismSignal)), 0, "x/1 given up, killed by signal 9"},
+		{at(0, 7, tcpstate.SynSent, closed, event.CauseAbandoned, by(1, "x", event.MechanismClose)), 0, "x/1 given up"},
+		{at(0, 7, established, closed, event.CauseClose, by(1, "x", event.MechanismClose)), 0, "x/1 close, nothing sent"},
+		{at(0, 7, established, closed, event.CauseSignal, by(1, "x", event.MechanismSignal)), 0, "x/1 killed by signal 9, nothing sent"},
 		{at(0, 7, tcpstate.TimeWait, closed, event.CauseTimewaitReused), conn.Local, "reused by a new connection"},
 	} {
 		var out bytes.Buffer

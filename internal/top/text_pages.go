@@ -174,7 +174,7 @@ func (d *painter) verdictLines(c *Connection) []Line {
 // howWords has how a connection was closed.
 var howWords = map[conn.How]string{
 	conn.Fin: "FIN", conn.Reset: "RST", conn.Timeout: "timed out", conn.Refused: "refused",
-	conn.Abandoned: "given up", conn.Destroyed: "destroyed",
+	conn.Abandoned: "given up", conn.Destroyed: "destroyed", conn.Unreachable: "unreachable",
 }
 
 // stepLines draws the steps of both ends in the order of time.
