@@ -196,7 +196,7 @@ func (c *Correlator) endRequest(sock *socket, k *event.Kernel) {
 	switch {
 	case sock == nil || sock.kind != request || sock.tuple != k.Tuple:
 	case k.Kind == event.RequestStopped:
-		c.rules.stopRequest(sock, k)
+		c.apply(sock, c.rules.stopRequest(sock, k))
 	default:
 		c.apply(sock, c.rules.expireRequest(sock, k))
 	}

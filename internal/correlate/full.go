@@ -65,23 +65,6 @@ func segmentCause(k *event.Kernel) event.Cause {
 	return ""
 }
 
-// mechanism returns by which act a side closed. It is known of kernel threads too,
-// which release the sockets that were in flight between processes, but not of who closed
-// while somebody else looked at the socket.
-func mechanism(k *event.Kernel) event.Mechanism {
-	switch {
-	case k.Has(event.Bystander):
-		return 0
-	case k.Has(event.Exiting) && k.Signal != 0:
-		return event.MechanismSignal
-	case k.Has(event.Exiting):
-		return event.MechanismExit
-	case k.Has(event.FileOpen):
-		return event.MechanismShutdown
-	}
-	return event.MechanismClose
-}
-
 // openUnseen makes the child of a SYN that was not seen: a SYN cookie or TCP Fast Open, or a
 // SYN older than the trace. When the SYN came is not known.
 func (r *rules) openUnseen(sock *socket, at event.Time) *outcome {
@@ -125,6 +108,9 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 		t.Cause = event.CauseAck
 	case k.From == tcpstate.SynSent && k.Has(event.ByProcess):
 		r.abandonConnect(t, k)
+	case k.Silent && k.Has(event.ByProcess): // no RST is to come
+		t.Process, t.Mechanism = r.process(k), mechanism(k)
+		t.Cause = event.Cause(t.Mechanism.String())
 	default:
 		return r.awaitReset(sock, t, k)
 	}
@@ -163,17 +149,6 @@ func closedBefore(k *event.Kernel) bool {
 	return k.From == tcpstate.FinWait1 || k.From == tcpstate.FinWait2
 }
 
-// closeListener takes LISTEN>CLOSE. If it comes at once, listen() itself may have failed.
-func (r *rules) closeListener(sock *socket, t *event.Transition, k *event.Kernel) *outcome {
-	t.Process, t.Mechanism = r.process(k), mechanism(k)
-	t.Cause = event.Cause(t.Mechanism.String())
-	if t.Dwell < patience && k.Has(event.FileOpen) {
-		return r.holdFor(patience)
-	}
-	sock.nameProcess(t)
-	return r.emitNow()
-}
-
 // failListen completes the CLOSE of a socket whose listen() failed: it was in LISTEN for a
 // moment only.
 func (r *rules) failListen(held *event.Transition) *outcome {
@@ -184,11 +159,11 @@ func (r *rules) failListen(held *event.Transition) *outcome {
 	return r.makeNone(goesOut)
 }
 
-// abandonConnect takes the end of a socket in SYN_SENT by its process. Without a local port connect()
-// itself failed.
+// abandonConnect takes the end of a socket in SYN_SENT by its process. connect() itself may have
+// failed, as it does without a local port.
 func (r *rules) abandonConnect(t *event.Transition, k *event.Kernel) {
 	t.Process, t.Mechanism, t.Cause = r.process(k), mechanism(k), event.CauseAbandoned
-	if k.LocalPort == 0 {
+	if k.LocalPort == 0 || k.Call == event.ConnectCall {
 		t.Mechanism, t.Cause = 0, event.CauseConnect
 	}
 }
@@ -201,7 +176,7 @@ func (r *rules) awaitReset(sock *socket, t *event.Transition, k *event.Kernel) *
 	}
 	if k.Has(event.ByProcess) {
 		m := r.moments.open(sock)
-		m.abort.process, m.abort.mechanism = r.process(k), mechanism(k)
+		m.abort.process, m.abort.mechanism = r.aborter(k)
 	}
 	sock.nameProcess(t)
 	if r.Resets && (k.From == tcpstate.Established || k.From == tcpstate.CloseWait) {

@@ -80,11 +80,11 @@ func TestOwners(t *testing.T) {
 			"ESTABLISHED>FIN_WAIT1 44 current", "FIN_WAIT1>FIN_WAIT2 44 current",
 			"FIN_WAIT2>TIME_WAIT 44 current", "TIME_WAIT>CLOSE 44 current",
 		}},
-		{"a kernel thread acts without a name, and then nobody else has acted", []event.Kernel{
+		{"a kernel thread acts: who had the connection is named, and is not said to have acted", []event.Kernel{
 			accepted(3*ms, 43),
 			change(4*ms, "ESTABLISHED>FIN_WAIT1"),
 			change(5*ms, "FIN_WAIT1>FIN_WAIT2"),
-		}, []string{"ESTABLISHED>FIN_WAIT1", "FIN_WAIT1>FIN_WAIT2 43 accept"}},
+		}, []string{"ESTABLISHED>FIN_WAIT1 43 accept", "FIN_WAIT1>FIN_WAIT2 43 accept"}},
 		{"a RST that the network makes us send is not the process's act", []event.Kernel{
 			accepted(3*ms, 43),
 			resetSent(4*ms, from(tcpstate.Established)),

@@ -22,7 +22,7 @@ func (sock *socket) excuseBystander(k *event.Kernel) {
 	if !k.Has(event.Bystander) {
 		return
 	}
-	if sock.owner != nil && sock.owner.PID == k.PID {
+	if sock.belongsTo(k.PID) {
 		k.Flags &^= event.Bystander
 	} else {
 		k.Flags &^= event.ByProcess

@@ -21,8 +21,17 @@ func (r *rules) receiveSyn(sock, listener *socket, k *event.Kernel) *outcome {
 
 // stopRequest takes the stop of the timer: the handshake is complete, or the timer
 // ran out, or the request is given up. Only the next record shows which; if none comes, the
-// records of a completed handshake were lost, and the socket's next one shows it.
-func (r *rules) stopRequest(sock *socket, k *event.Kernel) { r.moments.open(sock).stopped = k.Time }
+// records of a completed handshake were lost, and the socket's next one shows it. ss -K stops it, too.
+func (r *rules) stopRequest(sock *socket, k *event.Kernel) *outcome {
+	r.moments.open(sock).stopped = k.Time
+	if k.Call != event.DestroyCall {
+		return r.makeNone(waitsOn)
+	}
+	t := r.closeUncertain(sock, k.Time, tcpstate.SynRecv)
+	t.Cause = event.CauseDestroyed
+	sock.nameProcess(t)
+	return r.holdFor(patience)
+}
 
 // expireRequest takes the timer's end: nobody acknowledged the SYN+ACK, unless the
 // timer is started again for another try.
@@ -30,7 +39,9 @@ func (r *rules) expireRequest(sock *socket, k *event.Kernel) *outcome {
 	t := r.closeUncertain(sock, k.Time, tcpstate.SynRecv)
 	t.Cause = event.CauseTimeout
 	sock.nameProcess(t)
-	return r.holdFor(patience)
+	made := r.holdFor(patience)
+	made.held = isDropped
+	return made
 }
 
 // resetRequest takes a RST at the listener, which ends the request whose timer was stopped
@@ -43,5 +54,7 @@ func (r *rules) resetRequest(sock *socket, k *event.Kernel) *outcome {
 	t.Cause = event.CauseResetReceived
 	t.ResetBy = r.answeredResets.senderTo(&sock.tuple, k.Time)
 	sock.nameProcess(t)
-	return r.emitNow()
+	made := r.emitNow()
+	made.held = isDropped
+	return made
 }

@@ -12,10 +12,11 @@ import (
 // holds back. It returns the rest, and touches neither queue nor registry.
 type rules struct {
 	Kernel
-	made           outcome // of the last rule: here, as copies of a transition take longer than a rule
-	moments        *moments
-	processes      processes
-	answeredResets answeredResets
+	made            outcome // of the last rule: here, as copies of a transition take longer than a rule
+	moments         *moments
+	processes       processes
+	answeredResets  answeredResets
+	closedListeners closedListeners
 }
 
 const (

@@ -143,6 +143,8 @@ func (r *rules) stopTimewait(sock *socket, held *event.Transition, k *event.Kern
 		t.Cause = event.CauseNetnsGone
 	case connects:
 		t.Cause = event.CauseTimewaitReused
+	case k.Call == event.DestroyCall:
+		t.Cause = event.CauseDestroyed // unless a segment explains it: the task may have been interrupted
 	}
 	sock.nameProcess(t)
 	made := r.holdFor(patience)
@@ -188,7 +190,7 @@ func (r *rules) swallowSegment(sock *socket, held *event.Transition, k *event.Ke
 // older kernels do not tell (tcp_timewait_state_process()). A birth goes out as it is.
 func (r *rules) completeEnd(sock *socket, held *event.Transition, flags uint8) *outcome {
 	switch {
-	case held == nil || held.To != tcpstate.Close || held.Cause != "":
+	case held == nil || held.To != tcpstate.Close || held.Cause != "" && held.Cause != event.CauseDestroyed:
 	case flags&event.TCPRst != 0:
 		held.Cause = event.CauseResetReceived
 		held.ResetBy = r.answeredResets.senderTo(&sock.tuple, held.Time)
