@@ -78,6 +78,7 @@ var Closings = []Closing{
 	{"half-closed, data goes on", halfClose, Orderly("shutdown"), halfClosedSends},
 	{"RST by SO_LINGER 0", lingerReset, ResetBy("close"), 0},
 	{"RST by unread data", unreadReset, ResetBy("close"), 0},
+	{"connect() to AF_UNSPEC", disconnectFirst, ResetBy("disconnect"), 0},
 	{"data after close", dataAfterClose, Outcome{
 		How: "fin", Ended: "reset", Mechanism: "close",
 		A: []string{"ESTABLISHED FIN_WAIT1 FIN_WAIT2 CLOSE", "ESTABLISHED FIN_WAIT1 CLOSE"},
@@ -141,6 +142,15 @@ func unreadReset(a, b int) (int, error) {
 		return 0, err
 	}
 	unix.Close(a)
+	return self, AwaitReset(b)
+}
+
+func disconnectFirst(a, b int) (int, error) {
+	defer unix.Close(b)
+	defer unix.Close(a)
+	if err := Disconnect(a); err != nil {
+		return 0, err
+	}
 	return self, AwaitReset(b)
 }
 

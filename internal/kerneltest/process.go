@@ -76,7 +76,13 @@ const (
 	OrderDiscard = "discard" // what came: a read() takes no sockets
 	OrderClose   = "close"   // what it accepted or received
 	OrderLeave   = "leave"   // the first thread ends, and the others go on
+	OrderIgnore  = "ignore"  // what came: a recvmsg() without room for sockets
+	OrderExec    = "exec"    // the program itself, which has no longer what it was given
 )
+
+// NameBeforeExec is the name of a process that is about to carry out OrderExec. It has another one
+// after that.
+const NameBeforeExec = "before exec"
 
 // given is the file descriptor of what a child was given: the first of
 // exec.Cmd.ExtraFiles.
@@ -92,6 +98,10 @@ func obey(order string, socket *int) string {
 		*socket, err = receive(given)
 	case OrderDiscard:
 		_, err = unix.Read(given, make([]byte, 1))
+	case OrderIgnore:
+		_, _, _, _, err = unix.Recvmsg(given, make([]byte, 1), nil, 0)
+	case OrderExec:
+		err = execSelf()
 	case OrderClose:
 		err = unix.Close(*socket)
 	default:
@@ -101,6 +111,15 @@ func obey(order string, socket *int) string {
 		return order + ": " + err.Error()
 	}
 	return "ready"
+}
+
+// execSelf has this process begin anew, without what it was given.
+func execSelf() error {
+	if err := os.WriteFile("/proc/self/comm", []byte(NameBeforeExec), 0); err != nil {
+		return err
+	}
+	unix.CloseOnExec(given)
+	return unix.Exec("/proc/self/exe", os.Args, os.Environ())
 }
 
 // receive takes a file descriptor out of a Unix socket (unix(7), SCM_RIGHTS).

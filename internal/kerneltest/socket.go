@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,6 +101,16 @@ func Dial(to netip.AddrPort) (int, error) {
 		return -1, fmt.Errorf("connect to %v: %w", to, err)
 	}
 	return fd, nil
+}
+
+// Disconnect dissolves a socket's connection (connect(2): AF_UNSPEC).
+func Disconnect(fd int) error {
+	unspecified := unix.RawSockaddr{Family: unix.AF_UNSPEC}
+	_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&unspecified)), unsafe.Sizeof(unspecified))
+	if errno != 0 {
+		return fmt.Errorf("disconnect: %w", errno)
+	}
+	return nil
 }
 
 func awaitConnected(fd int) error {

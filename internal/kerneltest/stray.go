@@ -50,14 +50,5 @@ func segment(from, to netip.AddrPort, seq uint32, flags byte) []byte {
 func checksum(from, to netip.AddrPort, segment []byte) uint16 {
 	a, b := from.Addr().As4(), to.Addr().As4()
 	pseudo := append(append(a[:], b[:]...), 0, unix.IPPROTO_TCP, 0, byte(len(segment)))
-	var sum uint32
-	for _, part := range [][]byte{pseudo, segment} {
-		for i := 0; i < len(part); i += 2 {
-			sum += uint32(binary.BigEndian.Uint16(part[i:]))
-		}
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
+	return internetChecksum(append(pseudo, segment...))
 }

@@ -3,6 +3,7 @@
 package kerneltest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/netip"
@@ -214,4 +215,45 @@ func (w *Wire) deliver() {
 			w.ends[to].Write(packet)
 		}
 	}
+}
+
+// AnswerUnreachable loses the packets of IPv4 that are held on the way to an end, and tells their sender by
+// ICMP that the host is unreachable, as a router does.
+func (w *Wire) AnswerUnreachable(to int) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	for _, packet := range w.held[to] {
+		w.ends[1-to].Write(hostUnreachable(packet))
+	}
+	w.held[to] = nil
+}
+
+// hostUnreachable makes the answer to a packet of IPv4 (RFC 792): type 3, code 1, with the packet's
+// header and 8 bytes.
+func hostUnreachable(packet []byte) []byte {
+	const ipHeader, icmpHeader = 20, 8
+	quoted := packet[:int(packet[0]&0xf)*4+8]
+	answer := make([]byte, ipHeader+icmpHeader, ipHeader+icmpHeader+len(quoted))
+	answer = append(answer, quoted...)
+	ip, icmp := answer[:ipHeader], answer[ipHeader:]
+	ip[0], ip[8], ip[9] = 0x45, 64, unix.IPPROTO_ICMP // version and length, time to live, protocol
+	binary.BigEndian.PutUint16(ip[2:], uint16(len(answer)))
+	copy(ip[12:16], packet[16:20])
+	copy(ip[16:20], packet[12:16])
+	binary.BigEndian.PutUint16(ip[10:], internetChecksum(ip))
+	icmp[0], icmp[1] = 3, 1
+	binary.BigEndian.PutUint16(icmp[2:], internetChecksum(icmp))
+	return answer
+}
+
+// internetChecksum is that of the Internet protocols (RFC 1071), of an even number of bytes.
+func internetChecksum(b []byte) uint16 {
+	sum := uint32(0)
+	for ; len(b) > 1; b = b[2:] {
+		sum += uint32(binary.BigEndian.Uint16(b))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
 }

@@ -17,6 +17,7 @@ import (
 var closings = append(slices.Clip(kerneltest.Closings),
 	kerneltest.Closing{Name: "the process exits", Run: processExits, Outcome: kerneltest.Orderly("exit")},
 	kerneltest.Closing{Name: "the process is killed", Run: processKilled, Outcome: kerneltest.Orderly("").ByKill()},
+	kerneltest.Closing{Name: "execve()", Run: processExecs, Outcome: kerneltest.Orderly("exec")},
 	kerneltest.Closing{Name: "a dup held by a child", Run: heldByChild, Outcome: kerneltest.Orderly("exit")},
 )
 
@@ -40,6 +41,18 @@ func processKilled(a, b int) (int, error) {
 		return 0, err
 	}
 	withoutForks(child.Kill)
+	return child.PID, kerneltest.CloseAfterEOF(b)
+}
+
+func processExecs(a, b int) (int, error) {
+	child, err := holder(a)
+	if err != nil {
+		return 0, err
+	}
+	defer withoutForks(child.Exit)
+	if err := child.Order(kerneltest.OrderExec); err != nil {
+		return 0, err
+	}
 	return child.PID, kerneltest.CloseAfterEOF(b)
 }
 
