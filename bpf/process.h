@@ -63,10 +63,12 @@ static __always_inline void put_caller(struct event *e)
 /* Reports whether the task may release a socket that another process closed. A task that asks for
  * the file of a descriptor, by the links of /proc/PID/fd or by an iterator over files, has a
  * reference to that file for a moment. If the owner closes it in that moment, the socket is
- * released at the end of the asking task's system call. So does a task that receives a message
- * with a socket in it and has no room for the socket: it never had it. A thread that reads from a
- * socket while another thread of its process closes it is not such a task: its descriptor is
- * closed by now, or belongs to another file. User space knows whose socket it is, and decides. */
+ * released at the end of the asking task's system call. A task may release a socket that it never
+ * had, too, if it receives a message with that in it and has no room, or closes the Unix socket
+ * that the message waits in: close() itself is over then, if it releases its own file before. A
+ * thread that reads from a socket while another thread of its process closes it is not such a task:
+ * its descriptor is closed by now, or belongs to another file. User space knows whose socket it is,
+ * and decides. */
 static __always_inline bool may_be_bystander(void)
 {
 	const void *regs;
@@ -77,7 +79,7 @@ static __always_inline bool may_be_bystander(void)
 		return false;
 	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	call = call_number(regs);
-	if (is_lookup_call(call))
+	if (is_lookup_call(call) || (have_prompt_close && is_close_call(call) && has_returned(regs)))
 		return true;
 	if (!is_read_call(call) && !is_receive_call(call))
 		return false;

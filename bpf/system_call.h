@@ -10,6 +10,7 @@
 
 enum {
 	READ_AMD64 = 0,
+	CLOSE_AMD64 = 3,
 	STAT_AMD64 = 4,
 	CONNECT_AMD64 = 42,
 	SENDTO_AMD64 = 44,
@@ -20,6 +21,7 @@ enum {
 	READLINKAT_AMD64 = 267,
 	RECVMMSG_AMD64 = 299,
 	STATX_AMD64 = 332,
+	CLOSE_ARM64 = 57,
 	READ_ARM64 = 63,
 	READLINKAT_ARM64 = 78,
 	NEWFSTATAT_ARM64 = 79,
@@ -49,6 +51,21 @@ static __always_inline int call_number(const void *regs)
 static __always_inline bool is_read_call(int call)
 {
 	return call == (on_amd64() ? READ_AMD64 : READ_ARM64);
+}
+
+static __always_inline bool is_close_call(int call)
+{
+	return call == (on_amd64() ? CLOSE_AMD64 : CLOSE_ARM64);
+}
+
+/* Reports whether a system call with these registers, which returns 0, is over: the task is on its way
+ * back to user space. The register of the result has another value until then: -ENOSYS, or the first
+ * argument. */
+static __always_inline bool has_returned(const void *regs)
+{
+	if (on_amd64())
+		return !BPF_CORE_READ((const struct pt_regs___amd64 *)regs, ax);
+	return !BPF_CORE_READ((const struct pt_regs___arm64 *)regs, regs[0]) && call_argument(regs, 0);
 }
 
 /* Reports whether a system call receives messages, in which there may be files. */

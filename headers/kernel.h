@@ -300,6 +300,7 @@ struct task_struct {
 
 /* arch/x86/include/asm/ptrace.h, arch/arm64/include/asm/ptrace.h */
 struct pt_regs___amd64 {
+	unsigned long ax;
 	unsigned long si;
 	unsigned long di;
 	unsigned long orig_ax;

@@ -107,6 +107,7 @@ const (
 	bpfVarHaveCgroups        = "have_cgroups"
 	bpfVarHaveCookies        = "have_cookies"
 	bpfVarHaveDroppedSocket  = "have_dropped_socket"
+	bpfVarHavePromptClose    = "have_prompt_close"
 	bpfVarHaveResetReason    = "have_reset_reason"
 	bpfVarHaveTimerBucket    = "have_timer_bucket"
 	bpfVarHostAddr           = "host_addr"
@@ -216,6 +217,7 @@ type bpfVariableSpecs struct {
 	HaveCgroups       *ebpf.VariableSpec `ebpf:"have_cgroups"`
 	HaveCookies       *ebpf.VariableSpec `ebpf:"have_cookies"`
 	HaveDroppedSocket *ebpf.VariableSpec `ebpf:"have_dropped_socket"`
+	HavePromptClose   *ebpf.VariableSpec `ebpf:"have_prompt_close"`
 	HaveResetReason   *ebpf.VariableSpec `ebpf:"have_reset_reason"`
 	HaveTimerBucket   *ebpf.VariableSpec `ebpf:"have_timer_bucket"`
 	HostAddr          *ebpf.VariableSpec `ebpf:"host_addr"`
@@ -286,6 +288,7 @@ type bpfVariables struct {
 	HaveCgroups       *ebpf.Variable `ebpf:"have_cgroups"`
 	HaveCookies       *ebpf.Variable `ebpf:"have_cookies"`
 	HaveDroppedSocket *ebpf.Variable `ebpf:"have_dropped_socket"`
+	HavePromptClose   *ebpf.Variable `ebpf:"have_prompt_close"`
 	HaveResetReason   *ebpf.Variable `ebpf:"have_reset_reason"`
 	HaveTimerBucket   *ebpf.Variable `ebpf:"have_timer_bucket"`
 	HostAddr          *ebpf.Variable `ebpf:"host_addr"`

@@ -39,6 +39,8 @@ func (t *Types) Without(f Feature) *Types { return &Types{t.cache, t.without | f
 type kernelInfo struct {
 	available    Feature
 	resetReasons map[uint8]string // of tcp_send_reset; nil: it has no reason
+	// promptClose: close() releases the file before it returns.
+	promptClose bool
 	// preemptive: a task may be preempted inside a program (7.0).
 	preemptive bool
 }
@@ -106,6 +108,8 @@ func kernelOf(types *btf.Spec) (kernelInfo, error) {
 	}
 	// If tracepoints are freed by SRCU, their programs can be preempted (tracepoint_guard()).
 	found.preemptive = hasMember(types, "tp_transition_snapshot", "srcu_gp")
+	// Since 6.6, and the function is of 6.8: those between are taken for older ones.
+	found.promptClose = hasFunction(types, "file_close_fd")
 	if found.available&ResetReasons != 0 {
 		found.resetReasons = resetReasonNames(types)
 	}

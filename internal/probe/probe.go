@@ -134,7 +134,7 @@ func (p *Probe) prepareSpec(o Options) (*ebpf.CollectionSpec, error) {
 		bpfVarTimewaitFunction: functions.timewait, bpfVarRequestFunction: functions.request,
 		bpfVarHaveCookies: p.Has(Cookies), bpfVarHaveCgroups: p.Has(Cgroups), bpfVarHaveCallRegisters: p.Has(CallRegisters),
 		bpfVarHaveTimerBucket: p.Has(BucketExpiry), bpfVarHaveDroppedSocket: p.Has(DroppedSocket),
-		bpfVarHaveResetReason: p.Has(ResetReasons), bpfVarFollowerCount: uint8(p.kernel.followerCount()),
+		bpfVarHaveResetReason: p.Has(ResetReasons), bpfVarHavePromptClose: p.kernel.promptClose, bpfVarFollowerCount: uint8(p.kernel.followerCount()),
 	}); err != nil {
 		return nil, err
 	}

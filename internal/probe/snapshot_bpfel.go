@@ -61,6 +61,7 @@ const (
 	snapshotVarHaveCgroups       = "have_cgroups"
 	snapshotVarHaveCookies       = "have_cookies"
 	snapshotVarHaveDroppedSocket = "have_dropped_socket"
+	snapshotVarHavePromptClose   = "have_prompt_close"
 	snapshotVarHaveResetReason   = "have_reset_reason"
 	snapshotVarHaveTimerBucket   = "have_timer_bucket"
 	snapshotVarNextFd            = "next_fd"
@@ -133,6 +134,7 @@ type snapshotVariableSpecs struct {
 	HaveCgroups       *ebpf.VariableSpec `ebpf:"have_cgroups"`
 	HaveCookies       *ebpf.VariableSpec `ebpf:"have_cookies"`
 	HaveDroppedSocket *ebpf.VariableSpec `ebpf:"have_dropped_socket"`
+	HavePromptClose   *ebpf.VariableSpec `ebpf:"have_prompt_close"`
 	HaveResetReason   *ebpf.VariableSpec `ebpf:"have_reset_reason"`
 	HaveTimerBucket   *ebpf.VariableSpec `ebpf:"have_timer_bucket"`
 	NextFd            *ebpf.VariableSpec `ebpf:"next_fd"`
@@ -181,6 +183,7 @@ type snapshotVariables struct {
 	HaveCgroups       *ebpf.Variable `ebpf:"have_cgroups"`
 	HaveCookies       *ebpf.Variable `ebpf:"have_cookies"`
 	HaveDroppedSocket *ebpf.Variable `ebpf:"have_dropped_socket"`
+	HavePromptClose   *ebpf.Variable `ebpf:"have_prompt_close"`
 	HaveResetReason   *ebpf.Variable `ebpf:"have_reset_reason"`
 	HaveTimerBucket   *ebpf.Variable `ebpf:"have_timer_bucket"`
 	NextFd            *ebpf.Variable `ebpf:"next_fd"`
