@@ -77,6 +77,7 @@ const (
 	OrderClose   = "close"   // what it accepted or received
 	OrderLeave   = "leave"   // the first thread ends, and the others go on
 	OrderIgnore  = "ignore"  // what came: a recvmsg() without room for sockets
+	OrderDrop    = "drop"    // closes what it was given
 	OrderExec    = "exec"    // the program itself, which has no longer what it was given
 )
 
@@ -100,6 +101,8 @@ func obey(order string, socket *int) string {
 		_, err = unix.Read(given, make([]byte, 1))
 	case OrderIgnore:
 		_, _, _, _, err = unix.Recvmsg(given, make([]byte, 1), nil, 0)
+	case OrderDrop:
+		err = unix.Close(given)
 	case OrderExec:
 		err = execSelf()
 	case OrderClose:

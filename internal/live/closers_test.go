@@ -127,16 +127,29 @@ func TestDeathInTheAcceptQueue(t *testing.T) {
 }
 
 // TestNobodyClosesByReceiving has a connection in flight between processes released by a process that has
-// no room for it.
+// no room for it, or that closes the Unix socket in which it waits.
 func TestNobodyClosesByReceiving(t *testing.T) {
 	t.Parallel()
-	needs(t, probe.CallRegisters)
+	for _, order := range []string{kerneltest.OrderIgnore, kerneltest.OrderDrop} {
+		t.Run(order, func(t *testing.T) {
+			t.Parallel()
+			needs(t, probe.CallRegisters)
+			if order == kerneltest.OrderDrop && olderThan(t, "6.8") {
+				t.Skip("it is not known when this kernel's close() releases a file")
+			}
+			loseInFlight(t, order)
+		})
+	}
+}
+
+// loseInFlight sends a connection to a process that carries an order out, and does not take it.
+func loseInFlight(t *testing.T, order string) {
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
 	p := connected(t, ns)
 	child := sendAway(t, p.Server)
 	closeNow(t, p.Server)
-	must(t, p, child.Order(kerneltest.OrderIgnore))
+	must(t, p, child.Order(order))
 	must(t, p, kerneltest.AwaitEOF(p.Client))
 	closeNow(t, p.Client)
 	r.awaitVerdicts(t, 2, soon)
