@@ -60,7 +60,8 @@ func (sock *socket) belongsTo(pid uint32) bool { return sock.owner != nil && soc
 // aborter returns the process that ends a socket by a RST, and by which act.
 func (r *rules) aborter(k *event.Kernel) (*event.Process, event.Mechanism) {
 	if k.Call == event.ListenerCall {
-		return r.closedListeners.closer(k)
+		process, mechanism := r.closedListeners.closer(k)
+		return r.processes.listening(process), mechanism
 	}
 	return r.process(k), mechanism(k)
 }

@@ -85,6 +85,11 @@ func TestOwners(t *testing.T) {
 			change(4*ms, "ESTABLISHED>FIN_WAIT1"),
 			change(5*ms, "FIN_WAIT1>FIN_WAIT2"),
 		}, []string{"ESTABLISHED>FIN_WAIT1 43 accept", "FIN_WAIT1>FIN_WAIT2 43 accept"}},
+		{"who closes the listener resets what nobody accepted", []event.Kernel{
+			change(3*ms, "LISTEN>CLOSE", sock(listenerSock), cookied(listenerCookie), between("0.0.0.0:80", "0.0.0.0:0"), by(42)),
+			change(4*ms, "ESTABLISHED>CLOSE", by(42), call(event.ListenerCall)),
+			resetSent(4*ms+us, has(event.ResetActive)),
+		}, []string{"LISTEN>CLOSE 42 current", "ESTABLISHED>CLOSE 42 listener"}},
 		{"a RST that the network makes us send is not the process's act", []event.Kernel{
 			accepted(3*ms, 43),
 			resetSent(4*ms, from(tcpstate.Established)),

@@ -65,7 +65,7 @@ func (p processes) of(k *event.Kernel, source event.Source) *event.Process {
 	})
 }
 
-// listening returns a listener's process as that of a connection that nobody has accepted.
+// listening returns a listener's process as that of a connection that nobody has accepted, or nil.
 func (p processes) listening(owner *event.Process) *event.Process {
 	if owner == nil {
 		return nil

@@ -17,12 +17,11 @@ const (
 )
 
 // resetUnaccepted is a connection that stood in the accept queue of a listener that
-// closed (inet_csk_listen_stop() in net/ipv4/inet_connection_sock.c). No process had the
-// socket, and so none made the RST.
+// closed (inet_csk_listen_stop() in net/ipv4/inet_connection_sock.c). The process is the listener's.
 var resetUnaccepted = &rule{
 	code: "reset_unaccepted", severity: event.Warning, kinds: closeRecord, groupKey: byLocation,
 	holds: func(f *fact) bool {
-		return f.cause == event.CauseResetSent && f.reason == tcpState && f.mechanism == 0 &&
+		return f.cause == event.CauseResetSent && f.reason == tcpState &&
 			f.process != nil && f.process.Source == event.SourceListener
 	},
 	summary: func(g *group) event.Message {
@@ -47,7 +46,7 @@ var resetLinger = &rule{
 		if f.cause != event.CauseResetSent {
 			return false
 		}
-		closed := f.mechanism != 0 && f.mechanism != event.MechanismShutdown
+		closed := f.mechanism != 0 && f.mechanism != event.MechanismShutdown && f.mechanism != event.MechanismDisconnect
 		return f.reason == tcpState && closed || f.reason == abortOnLinger
 	},
 	summary: func(g *group) event.Message {

@@ -28,6 +28,14 @@ func TestResetsOfThisSide(t *testing.T) {
 			[]string{"reset_sent: curl/43 reset 10.0.0.2:40000 to 10.0.0.1:80: it disconnected the open connection (TCP_STATE)"},
 		},
 		{
+			"connect() with AF_UNSPEC, told as such", []step{connects, at(time.Second, client, "ESTABLISHED>CLOSE", reset("TCP_STATE"), by(curl, event.MechanismDisconnect))},
+			[]string{"reset_sent: curl/43 reset 10.0.0.2:40000 to 10.0.0.1:80: it disconnected the open connection (TCP_STATE)"},
+		},
+		{
+			"nobody had accepted it, and the listener's process closed", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset("TCP_STATE"), by(&byListener, closes))},
+			[]string{"reset_unaccepted: 10.0.0.1:80 from 10.0.0.2:40000 was reset before nginx/42 accepted it, as the listener closed"},
+		},
+		{
 			"nobody had accepted it", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset("TCP_STATE"), of(&byListener))},
 			[]string{"reset_unaccepted: 10.0.0.1:80 from 10.0.0.2:40000 was reset before nginx/42 accepted it, as the listener closed"},
 		},

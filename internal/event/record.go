@@ -42,8 +42,8 @@ type ID uint64
 // Source says how a transition's process is known.
 type Source string
 
-// The sources. A process of one of the last three does not act in the transition: it
-// has the connection.
+// The sources. A process of one of the last three does not act in the transition: it has the
+// connection. But a listener's acts where it closes the listener, and resets who waits in its queue.
 const (
 	SourceCurrent  Source = "current"  // its own system call on the socket
 	SourceAccept   Source = "accept"   // it accepted the connection
