@@ -217,8 +217,8 @@ func (w *Wire) deliver() {
 	}
 }
 
-// AnswerUnreachable loses the packets of IPv4 that are held on the way to an end, and tells their sender by
-// ICMP that the host is unreachable, as a router does.
+// AnswerUnreachable loses the packets of IPv4 that are held on the way to an end, and answers them by ICMP: the
+// host is unreachable, as a router says it.
 func (w *Wire) AnswerUnreachable(to int) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
