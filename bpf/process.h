@@ -69,17 +69,13 @@ static __always_inline void put_caller(struct event *e)
  * thread that reads from a socket while another thread of its process closes it is not such a task:
  * its descriptor is closed by now, or belongs to another file. User space knows whose socket it is,
  * and decides. */
-static __always_inline bool may_be_bystander(void)
+static __always_inline bool may_be_bystander(const void *regs, int call)
 {
-	const void *regs;
 	__u32 fd;
-	int call;
 
-	if (!have_call_registers)
-		return false;
-	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	call = call_number(regs);
-	if (is_lookup_call(call) || (have_prompt_close && is_close_call(call) && has_returned(regs)))
+	if (is_close_call(call))
+		return have_prompt_close && has_returned(regs);
+	if (is_lookup_call(call))
 		return true;
 	if (!is_read_call(call) && !is_receive_call(call))
 		return false;
@@ -110,10 +106,9 @@ static __always_inline enum call call_on_open_file(void)
  * or the task was interrupted. */
 static __always_inline bool may_destroy(void)
 {
-	struct task_struct *task = current_task();
 	const void *regs;
 
-	if (!have_call_registers || BPF_CORE_READ(task, flags) & PF_KTHREAD)
+	if (!have_call_registers)
 		return false;
 	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	return sends_netlink(regs, call_number(regs));
@@ -124,6 +119,24 @@ static __always_inline void put_exit(struct event *e, struct task_struct *task)
 {
 	e->flags |= EXITING;
 	e->signal = killing_signal(task);
+}
+
+/* Writes by which call the task released a socket, if it was not close(). */
+static __always_inline void put_release(struct event *e)
+{
+	const void *regs;
+	int call;
+
+	if (!have_call_registers) {
+		put_exec(e);
+		return;
+	}
+	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	call = call_number(regs);
+	if (may_be_exec_call(call) && put_exec(e))
+		return;
+	if (may_be_bystander(regs, call))
+		e->flags |= BYSTANDER;
 }
 
 /* Writes who closed a socket, or let go of it last, and by which call. */
@@ -142,8 +155,8 @@ static __always_inline void put_process(struct event *e, const struct sock *sk)
 		put_exit(e, task);
 	else if (open)
 		e->call = e->to == TCP_CLOSE ? call_on_open_file() : 0;
-	else if (sk->sk_socket && !put_exec(e) && may_be_bystander())
-		e->flags |= BYSTANDER;
+	else if (sk->sk_socket)
+		put_release(e);
 }
 
 /* Reports whether a socket waits in an accept queue: no process has had it open yet. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
 /* Which system call a task is in, by its registers, on amd64 and arm64. A program of 32 bits has
- * other numbers: none of what is asked here is true of it. */
+ * other numbers, which are not known here, except for execve(). */
 #ifndef TCPTRACE_SYSTEM_CALL_H
 #define TCPTRACE_SYSTEM_CALL_H
 
@@ -15,11 +15,13 @@ enum {
 	CONNECT_AMD64 = 42,
 	SENDTO_AMD64 = 44,
 	SENDMSG_AMD64 = 46,
+	EXECVE_AMD64 = 59,
 	RECVMSG_AMD64 = 47,
 	READLINK_AMD64 = 89,
 	NEWFSTATAT_AMD64 = 262,
 	READLINKAT_AMD64 = 267,
 	RECVMMSG_AMD64 = 299,
+	EXECVEAT_AMD64 = 322,
 	STATX_AMD64 = 332,
 	CLOSE_ARM64 = 57,
 	READ_ARM64 = 63,
@@ -28,9 +30,15 @@ enum {
 	CONNECT_ARM64 = 203,
 	SENDTO_ARM64 = 206,
 	SENDMSG_ARM64 = 211,
+	EXECVE_ARM64 = 221,
 	RECVMSG_ARM64 = 212,
 	RECVMMSG_ARM64 = 243,
+	EXECVEAT_ARM64 = 281,
 	STATX_ARM64 = 291,
+	/* of programs of 32 bits */
+	EXECVE_32 = 11,
+	EXECVEAT_X86_32 = 358,
+	EXECVEAT_ARM_32 = 387,
 };
 
 static __always_inline bool on_amd64(void)
@@ -89,6 +97,15 @@ static __always_inline bool is_lookup_call(int call)
 		return call == STAT_AMD64 || call == READLINK_AMD64 || call == NEWFSTATAT_AMD64 ||
 		       call == READLINKAT_AMD64 || call == STATX_AMD64;
 	return call == READLINKAT_ARM64 || call == NEWFSTATAT_ARM64 || call == STATX_ARM64;
+}
+
+/* Reports whether a system call may be execve(), also that of a program of 32 bits, whose numbers are
+ * those of other calls else. */
+static __always_inline bool may_be_exec_call(int call)
+{
+	if (on_amd64())
+		return call == EXECVE_AMD64 || call == EXECVEAT_AMD64 || call == EXECVE_32 || call == EXECVEAT_X86_32;
+	return call == EXECVE_ARM64 || call == EXECVEAT_ARM64 || call == EXECVE_32 || call == EXECVEAT_ARM_32;
 }
 
 /* Reports whether a system call with these registers sends a message by netlink. */
