@@ -64,7 +64,6 @@ func TestFastOpenChildIsKilledByICMP(t *testing.T) {
 	t.Cleanup(func() { unix.Close(fd) })
 	l.wire.AwaitHeld(kerneltest.Far)
 	l.wire.Deliver()
-	l.trace.await(t, "SYN_RECV", soon, on(l.far, tcpstate.Listen, synRecv))
 	l.wire.AwaitHeld(kerneltest.Near)
 	l.wire.AnswerUnreachable(kerneltest.Near)
 	l.checkUnreachable(t, l.far, synRecv)
