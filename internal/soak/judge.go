@@ -270,8 +270,7 @@ func (e *endOf) checkActs() {
 	e.want("how", r.How, o.How)
 	e.want("ended", r.Ended, o.Ended)
 	otherEnd := e.own != t.First && t.First != nobody && r.Peer == ""
-	nobodys := t.Way == wayUnaccepted && r.Mechanism == "" && r.Closer == nil // the RST is that of a socket that no process ever had
-	if otherEnd || nobodys {
+	if otherEnd {
 		return // what the other end did is not seen
 	}
 	e.want("mechanism", r.Mechanism, o.Mechanism)
