@@ -19,6 +19,11 @@ enum found_socket_flag {
 	HAS_PROCESS = 1 << 7, /* a process made or accepted it, or may have done so */
 };
 
+/* What is true about a process that has a socket open. */
+enum holder_flag {
+	IS_STOPPED = 1 << 0, /* by SIGSTOP or a kin of it: state T */
+};
+
 struct found_socket {
 	__u64 time;     /* ns since boot, including suspend */
 	__u64 sock;     /* kernel address */
@@ -31,7 +36,7 @@ struct found_socket {
 	__u8 state;  /* IS_TIMEWAIT: FIN_WAIT2 or TIME_WAIT */
 	__u8 flags;
 	__u8 timeouts; /* how often the retransmission timer expired since the last ACK */
-	__u8 unused;
+	__u8 holder_flags;
 	__u32 uid;
 	__u32 interface; /* index of the interface that it is bound to, or 0 */
 	__u32 pid;       /* the process that has it open, not the thread; 0: this record does not say */
@@ -48,6 +53,19 @@ struct found_socket {
 	__u32 backlog_max;
 	__u32 drops;
 	__u32 holder_uid;
+	__u32 in_flight;     /* bytes, and the FIN, that were sent and not acknowledged */
+	__u32 window;        /* bytes that the peer has room for */
+	__u32 rto;           /* jiffies; retransmissions have doubled it, window probes have not */
+	__u32 rto_max;       /* jiffies; 0: the kernel has a constant for it */
+	__u32 user_timeout;  /* TCP_USER_TIMEOUT in ms */
+	__u32 waited;        /* ms since the oldest data in flight was first sent, if timeouts is not 0 */
+	__u32 probing;       /* jiffies since the first window probe; 0: none, or unknown */
+	__s32 next;          /* jiffies until the timer of retransmissions and window probes fires */
+	__u8 probes;         /* window probes since the last ACK */
+	__u8 backoff;        /* how often the interval was doubled */
+	__u8 retries;        /* net.ipv4.tcp_retries2 */
+	__u8 orphan_retries; /* net.ipv4.tcp_orphan_retries */
+	__u32 has_timer;     /* 1: next is known */
 	char comm[16];
 };
 

@@ -65,6 +65,61 @@ static __always_inline bool put_timewait(struct found_socket *f, const struct in
 	return true;
 }
 
+/* Writes for how long data has been in flight. The unit of the kernel's stamp differs. */
+static __always_inline void put_waited(struct found_socket *f, const struct tcp_sock *tp)
+{
+	const struct tcp_sock___micros *micros = (const void *)tp;
+	__u32 stamp = BPF_CORE_READ(tp, retrans_stamp);
+
+	if (bpf_core_field_exists(micros->tcp_usec_ts) && BPF_CORE_READ_BITFIELD_PROBED(micros, tcp_usec_ts))
+		f->waited = ((__u32)(bpf_ktime_get_ns() / 1000) - stamp) / 1000;
+	else
+		f->waited = (__u32)(bpf_ktime_get_ns() / 1000000) - stamp;
+}
+
+/* Writes when the timer of retransmissions and window probes fires. */
+static __always_inline void put_timer(struct found_socket *f, const struct tcp_sock *tp, __u32 now)
+{
+	const struct inet_connection_sock___timer *here = (const void *)tp;
+	const struct sock___timer *later = (const void *)tp;
+
+	f->has_timer = 1;
+	if (bpf_core_field_exists(here->icsk_retransmit_timer))
+		f->next = (__u32)BPF_CORE_READ(here, icsk_retransmit_timer.expires) - now;
+	else if (bpf_core_field_exists(later->tcp_retransmit_timer))
+		f->next = (__u32)BPF_CORE_READ(later, tcp_retransmit_timer.expires) - now;
+	else
+		f->has_timer = 0;
+}
+
+/* Writes what decides until when the kernel tries to send what the peer does not acknowledge. */
+static __always_inline void put_sending(struct found_socket *f, const struct tcp_sock *tp)
+{
+	const struct inet_connection_sock___probes *probes = (const void *)tp;
+	const struct inet_connection_sock___longest *longest = (const void *)tp;
+	const struct netns_ipv4___retries *settings =
+		(const void *)&BPF_CORE_READ((const struct sock *)tp, __sk_common.skc_net.net)->ipv4;
+	__u32 now = bpf_jiffies64(), stamp;
+
+	f->in_flight = BPF_CORE_READ(tp, snd_nxt) - BPF_CORE_READ(tp, snd_una);
+	f->window = BPF_CORE_READ(tp, snd_wnd);
+	f->rto = BPF_CORE_READ(tp, inet_conn.icsk_rto);
+	if (bpf_core_field_exists(longest->icsk_rto_max))
+		f->rto_max = BPF_CORE_READ(longest, icsk_rto_max);
+	f->user_timeout = BPF_CORE_READ(tp, inet_conn.icsk_user_timeout);
+	f->probes = BPF_CORE_READ(tp, inet_conn.icsk_probes_out);
+	f->backoff = BPF_CORE_READ(tp, inet_conn.icsk_backoff);
+	f->retries = BPF_CORE_READ_BITFIELD_PROBED(settings, sysctl_tcp_retries2);
+	f->orphan_retries = BPF_CORE_READ_BITFIELD_PROBED(settings, sysctl_tcp_orphan_retries);
+	if (f->timeouts)
+		put_waited(f, tp);
+	if (!bpf_core_field_exists(probes->icsk_probes_tstamp))
+		return;
+	stamp = BPF_CORE_READ(probes, icsk_probes_tstamp);
+	if (stamp)
+		f->probing = now - stamp;
+}
+
 static __always_inline void put_connection(struct found_socket *f, const struct tcp_sock *tp, unsigned long flags)
 {
 	__u32 unread = BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq);
@@ -75,6 +130,10 @@ static __always_inline void put_connection(struct found_socket *f, const struct 
 	f->retransmits = BPF_CORE_READ(tp, total_retrans);
 	f->bytes_sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
 	f->bytes_received = received_payload(BPF_CORE_READ(tp, bytes_received), flags);
+	if (!f->unsent)
+		return;
+	put_sending(f, tp);
+	put_timer(f, tp, bpf_jiffies64());
 }
 
 static __always_inline void put_full(struct found_socket *f, const struct sock *sk)
@@ -162,6 +221,7 @@ static struct {
 	struct files_struct *files;
 	__u32 pid;
 	__u32 uid;
+	__u8 flags; /* enum holder_flag */
 	char comm[16];
 } owner;
 
@@ -189,6 +249,7 @@ __noinline int add_holder(__u64 slot, __u64 address, __u32 fd)
 	f->fd = fd;
 	f->pid = owner.pid;
 	f->holder_uid = owner.uid;
+	f->holder_flags = owner.flags;
 	__builtin_memcpy(f->comm, owner.comm, sizeof(f->comm));
 	batch_length = count + 1;
 	return 0;
@@ -262,6 +323,7 @@ static __always_inline void set_owner(struct task_struct *task)
 	owner.files = BPF_CORE_READ(task, files);
 	owner.pid = task->tgid;
 	owner.uid = task->cred->uid.val;
+	owner.flags = BPF_CORE_READ(task, signal, flags) & SIGNAL_STOP_STOPPED ? IS_STOPPED : 0;
 	bpf_probe_read_kernel(owner.comm, sizeof(owner.comm), task->group_leader->comm);
 	if (next_thread != task->pid)
 		next_fd = 0;

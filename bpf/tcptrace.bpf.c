@@ -353,6 +353,19 @@ static __always_inline void report_answered_reset(const struct sock *listener, c
 		report_segment(RESET_ANSWERED, &segment, net->ns.inum);
 }
 
+/* Returns why a RST is sent. If TCP_LINGER2 is below 0, the ACK of the FIN ends the connection after
+ * close(): the kernel gives the reason of data after close() then, but leaves no error. */
+static __always_inline __u64 reset_reason(struct sock *sk, __u64 reason)
+{
+	struct tcp_sock *tp;
+
+	if (!sk || reason != bpf_core_enum_value(enum sk_rst_reason, SK_RST_REASON_TCP_ABORT_ON_DATA) || sk->sk_err)
+		return reason;
+	tp = bpf_skc_to_tcp_sock(sk);
+	return tp && tp->linger2 < 0 ? bpf_core_enum_value(enum sk_rst_reason, SK_RST_REASON_TCP_ABORT_ON_LINGER)
+				     : reason;
+}
+
 /* From 6.12 on the kernel also traces a RST that no socket sends. One for a request is traced with
  * the listener. An active RST answers no segment. */
 static __always_inline void report_sent_reset(struct sock *sk, const struct sk_buff *skb, __u16 how, __u64 reason)
@@ -369,7 +382,7 @@ int BPF_PROG(reset_sent, struct sock *sk, struct sk_buff *skb)
 {
 	const void *of = sk ? (void *)sk : skb;
 
-	report_sent_reset(sk, skb, 0, have_reset_reason ? ctx[2] : 0);
+	report_sent_reset(sk, skb, 0, have_reset_reason ? reset_reason(sk, ctx[2]) : 0);
 	if (of)
 		mark_reported(RESET_SENT, of, 0, 0);
 	return 0;
@@ -381,7 +394,7 @@ int BPF_PROG(reset_sent_next, struct sock *sk, struct sk_buff *skb)
 	const void *of = sk ? (void *)sk : skb;
 
 	if (of && take_over_unreported(RESET_SENT, of, 0, 0))
-		report_sent_reset(sk, skb, AGAIN, have_reset_reason ? ctx[2] : 0);
+		report_sent_reset(sk, skb, AGAIN, have_reset_reason ? reset_reason(sk, ctx[2]) : 0);
 	return 0;
 }
 

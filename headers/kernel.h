@@ -85,6 +85,12 @@ struct netns_ipv4___two {
 	struct local_ports___two ip_local_ports;
 };
 
+/* Bytes from 5.13 on, int before. */
+struct netns_ipv4___retries {
+	__u8 sysctl_tcp_retries2;
+	__u8 sysctl_tcp_orphan_retries;
+};
+
 struct net {
 	struct ns_common ns;
 	struct netns_ipv4 ipv4;
@@ -197,10 +203,25 @@ struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	__u8 icsk_retransmits;
 	void *icsk_ulp_data;
+	__u8 icsk_backoff;
+	__u8 icsk_probes_out;
+	__u32 icsk_rto;
+	__u32 icsk_user_timeout;
+};
+
+/* from 5.11 on */
+struct inet_connection_sock___probes {
+	__u32 icsk_probes_tstamp;
+};
+
+/* from 6.15 on */
+struct inet_connection_sock___longest {
+	__u32 icsk_rto_max;
 };
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	__u32 retrans_stamp;
 	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 snd_una;
@@ -213,6 +234,12 @@ struct tcp_sock {
 	__u64 bytes_received;
 	__u64 bytes_acked;
 	unsigned char repair : 1;
+	int linger2; /* TCP_LINGER2 in jiffies; -1: no FIN_WAIT2 after close() */
+};
+
+/* from 6.7 on */
+struct tcp_sock___micros {
+	__u8 tcp_usec_ts : 1;
 };
 
 /* with CONFIG_MPTCP */
@@ -239,6 +266,15 @@ struct timer_list {
 	unsigned long expires;
 	void (*function)(struct timer_list *);
 	__u32 flags;
+};
+
+/* The timer of retransmissions and window probes: up to 6.18, and after it. */
+struct inet_connection_sock___timer {
+	struct timer_list icsk_retransmit_timer;
+};
+
+struct sock___timer {
+	struct timer_list tcp_retransmit_timer;
 };
 
 /* include/net/inet_timewait_sock.h: what the kernel keeps of a socket in
@@ -268,6 +304,7 @@ struct sk_buff {
 };
 
 struct signal_struct {
+	unsigned int flags;
 	int group_exit_code;
 };
 
@@ -353,6 +390,12 @@ enum {
 };
 
 #define AF_UNSPEC 0
+/* include/net/rstreason.h, from 6.12 on; the numbers are those of the running kernel */
+enum sk_rst_reason {
+	SK_RST_REASON_TCP_ABORT_ON_DATA = 1,
+	SK_RST_REASON_TCP_ABORT_ON_LINGER = 2,
+};
+
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_NETLINK 16
@@ -368,6 +411,9 @@ enum {
 
 #define EADDRINUSE 98
 #define EADDRNOTAVAIL 99
+
+/* include/linux/sched/signal.h: of signal_struct.flags */
+#define SIGNAL_STOP_STOPPED 0x00000001
 
 /* include/linux/sched.h */
 #define PF_EXITING 0x00000004

@@ -29,6 +29,8 @@ type Code string
 // Finding is something that is wrong, or will be, with its evidence and what to do.
 type Finding struct {
 	Time     Time
+	ID       ID   // the same in all records of one finding
+	Resolved bool // what was wrong is over, and ended well
 	Code     Code
 	Severity Severity
 	Summary  Message   // one sentence: what, where, how many, since when

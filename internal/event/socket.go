@@ -2,6 +2,7 @@ package event
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -23,6 +24,7 @@ type Socket struct {
 	UID           uint32   // of who made it; of a timewait socket unknown
 	Holders       []Holder // the processes that have it open
 	Counters      Counters
+	Sending       Sending
 	Role          Role // server where a local listener has its port; "": unknown
 	// Waits: it is connected, and no process has accepted it yet.
 	Waits bool
@@ -136,7 +138,8 @@ const HoldersMost = 1000
 // Holder is a process that has a socket open, by one of its file descriptors.
 type Holder struct {
 	Process
-	FD int // -1: not known
+	FD      int  // -1: not known
+	Stopped bool // by a signal such as SIGSTOP: it does nothing until SIGCONT
 }
 
 // Totals is what a full socket counts over its life. All are 0 where nothing is known.
@@ -155,7 +158,29 @@ type Counters struct {
 	Unsent     uint32 // bytes, and the FIN, that the peer has not acknowledged
 	Backlog    uint32 // LISTEN: connections that wait for accept()
 	BacklogMax uint32 // LISTEN: how many may
-	Drops      uint32 // LISTEN: SYNs and ACKs that found no room
+	Drops      uint32 // LISTEN: segments that it dropped, for whatever reason
+	// OverflowsKnown: LISTEN: it is known how many connections found its accept queue full.
+	OverflowsKnown bool
+	Overflows      uint32 // LISTEN: so many, since the last sample
+	OverflowOneOf  uint8  // LISTEN: it or another one of so many listeners had the overflows; 0: it had them
+}
+
+// Sending is what decides until when the kernel tries to send what the peer has not acknowledged
+// (net/ipv4/tcp_timer.c).
+type Sending struct {
+	Known         bool
+	InFlight      uint32        // bytes, and the FIN, that were sent; the others wait for room in the window
+	Window        uint32        // bytes that the peer has room for
+	Waited        time.Duration // since the oldest data in flight was first sent; 0: it was not sent again yet
+	Probing       time.Duration // since the first window probe; 0: none, or unknown
+	Probes        uint8         // window probes since the last ACK
+	Backoff       uint8         // how often the interval between probes was doubled
+	RTO, RTOMax   time.Duration // the interval of retransmissions, and how long it may become
+	UserTimeout   time.Duration // TCP_USER_TIMEOUT; 0: not set
+	HasTimer      bool          // Next is known
+	Next          time.Duration // until the timer of retransmissions and probes fires
+	Retries       uint8         // net.ipv4.tcp_retries2 of its network namespace
+	OrphanRetries uint8         // net.ipv4.tcp_orphan_retries of its network namespace
 }
 
 // PortSettings is what a network namespace says of its ports (ip-sysctl, section "IP

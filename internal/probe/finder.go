@@ -4,6 +4,7 @@ package probe
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -235,6 +236,9 @@ const (
 	hasProcess
 )
 
+// isStopped is the holder flag of bpf/found_socket.h.
+const isStopped = 1 << 0
+
 // fillSocket makes a socket of a record.
 func (f *Finder) fillSocket(s *event.Socket, found *snapshotFoundSocket) {
 	has := func(flag uint8) bool { return found.Flags&flag != 0 }
@@ -254,6 +258,9 @@ func (f *Finder) fillSocket(s *event.Socket, found *snapshotFoundSocket) {
 		s.Until = s.Time.Add(time.Duration(found.Left) * f.jiffy)
 	} else if !has(isRequest) {
 		s.Counters = countersOf(found)
+		if s.Counters.Unsent > 0 {
+			s.Sending = f.sendingOf(found)
+		}
 	}
 	s.Waits = found.Flags&(isTimewait|isRequest|isDead) == 0 && !has(hasProcess) && s.Remote.Port() != 0
 	if found.Pid != 0 {
@@ -272,9 +279,24 @@ func countersOf(found *snapshotFoundSocket) event.Counters {
 	}
 }
 
+// longestRTO is TCP_RTO_MAX in include/net/tcp.h: up to 6.14 no setting changes it.
+const longestRTO = 2 * time.Minute
+
+func (f *Finder) sendingOf(found *snapshotFoundSocket) event.Sending {
+	jiffies := func(n uint32) time.Duration { return time.Duration(n) * f.jiffy }
+	millis := func(n uint32) time.Duration { return time.Duration(n) * time.Millisecond }
+	return event.Sending{
+		Known: true, InFlight: found.InFlight, Window: found.Window,
+		Waited: millis(found.Waited), Probing: jiffies(found.Probing), Probes: found.Probes, Backoff: found.Backoff,
+		RTO: jiffies(found.Rto), RTOMax: cmp.Or(jiffies(found.RtoMax), longestRTO), UserTimeout: millis(found.UserTimeout),
+		HasTimer: found.HasTimer != 0, Next: max(0, time.Duration(found.Next)*f.jiffy),
+		Retries: found.Retries, OrphanRetries: found.OrphanRetries,
+	}
+}
+
 func holderOf(found *snapshotFoundSocket) event.Holder {
 	comm := unsafe.Slice((*byte)(unsafe.Pointer(&found.Comm)), len(found.Comm))
-	return event.Holder{FD: int(found.Fd), Process: event.Process{
+	return event.Holder{FD: int(found.Fd), Stopped: found.HolderFlags&isStopped != 0, Process: event.Process{
 		PID: found.Pid, UID: found.HolderUid, Comm: unix.ByteSliceToString(comm), Source: event.SourceSnapshot,
 	}}
 }

@@ -26,7 +26,7 @@ type snapshotFoundSocket struct {
 	State         uint8
 	Flags         uint8
 	Timeouts      uint8
-	Unused        uint8
+	HolderFlags   uint8
 	Uid           uint32
 	Interface     uint32
 	Pid           uint32
@@ -43,6 +43,19 @@ type snapshotFoundSocket struct {
 	BacklogMax    uint32
 	Drops         uint32
 	HolderUid     uint32
+	InFlight      uint32
+	Window        uint32
+	Rto           uint32
+	RtoMax        uint32
+	UserTimeout   uint32
+	Waited        uint32
+	Probing       uint32
+	Next          int32
+	Probes        uint8
+	Backoff       uint8
+	Retries       uint8
+	OrphanRetries uint8
+	HasTimer      uint32
 	Comm          [16]int8
 }
 
