@@ -31,9 +31,15 @@ type Engine struct {
 	// resetByPeer has the sockets whose other end, seen as well, sent a RST: the finding is
 	// that end's.
 	resetByPeer map[event.ID]bool
+	// crossed has how many bytes of a socket were unacknowledged when the peer's FIN came.
+	crossed map[event.ID]uint32
+	// peerEnds has how the other end of a socket ended, before it.
+	peerEnds map[event.ID]ending
 
-	groups map[groupKey]*group
-	order  []*group // as they came
+	groups   map[groupKey]*group
+	order    []*group              // as they came
+	standing map[event.ID][]*group // the conditions that stand for a socket
+	found    []event.Finding       // at the record that is looked at
 }
 
 // settings has those sysctls that are one number, by name.
@@ -45,7 +51,8 @@ func New(t *conn.Tracker) *Engine {
 	return &Engine{
 		tracker: t, settings: make(settings),
 		histories: make(map[event.ID]history), portsSeen: make(map[destination]portsLook), resetByPeer: make(map[event.ID]bool),
-		groups: make(map[groupKey]*group),
+		crossed: make(map[event.ID]uint32), peerEnds: make(map[event.ID]ending),
+		groups: make(map[groupKey]*group), standing: make(map[event.ID][]*group),
 	}
 }
 
@@ -68,10 +75,15 @@ func (e *Engine) settingsOf(netns uint32) settings {
 	return e.settings
 }
 
-// Transition returns what is found at a transition, or nil.
-func (e *Engine) Transition(t *event.Transition, step conn.Step) *event.Finding {
+// Transition returns what is found at a transition, and what it has resolved. What is returned is
+// valid until the next record.
+func (e *Engine) Transition(t *event.Transition, step conn.Step) []event.Finding {
+	e.found = e.found[:0]
+	if len(e.standing) > 0 {
+		e.endConditions(t)
+	}
 	if t.Stays() {
-		return nil
+		return e.found
 	}
 	before, looked := history{}, false
 	if len(e.histories) > 0 {
@@ -80,65 +92,82 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) *event.Finding 
 	if looked {
 		delete(e.histories, t.Socket)
 	}
+	if t.Unacknowledged > 0 {
+		e.crossed[t.Socket] = t.Unacknowledged
+	}
 	if t.To != tcpstate.Close {
-		return nil
+		return e.found
 	}
 	e.takeTransition(t, step.End, before)
-	return e.applyRules(&e.fact)
+	e.applyRules(&e.fact)
+	return e.found
 }
 
-// Forget drops what is known of a socket that is followed no longer.
+// Forget drops what is known of a socket that is followed no longer. What was wrong with it stands.
 func (e *Engine) Forget(id event.ID) {
 	delete(e.histories, id)
 	delete(e.resetByPeer, id)
+	delete(e.crossed, id)
+	delete(e.peerEnds, id)
+	e.settle(id, 0, func(*rule) outcome { return failed })
 }
 
-// CallFailed returns what is found at a call that failed, or nil.
-func (e *Engine) CallFailed(c *event.CallFailed) *event.Finding {
+// CallFailed returns what is found at a call that failed.
+func (e *Engine) CallFailed(c *event.CallFailed) []event.Finding {
+	e.found = e.found[:0]
 	e.takeFailedCall(c)
-	return e.applyRules(&e.fact)
+	e.applyRules(&e.fact)
+	return e.found
 }
 
-// Sample returns what is found at a sample, or nil. The sample of a socket without a name
-// is ignored: nothing would distinguish it from the next.
-func (e *Engine) Sample(s *event.Sample) *event.Finding {
+// Sample returns what is found at a sample, and what it has resolved. The sample of a socket
+// without a name is ignored: nothing would distinguish it from the next.
+func (e *Engine) Sample(s *event.Sample) []event.Finding {
+	e.found = e.found[:0]
 	switch {
 	case s.Socket != nil && s.Socket.Socket != 0:
 		e.takeSocketSample(s)
+		e.checkConditions(&e.fact)
 	case s.Ports != nil:
 		e.takePortSample(s)
+		if !isLow(s.Ports) {
+			e.resolvePorts(&e.fact)
+		}
 	default:
 		return nil
 	}
-	return e.applyRules(&e.fact)
+	e.applyRules(&e.fact)
+	return e.found
 }
 
 // Stop returns the groups that have grown since they were reported.
 func (e *Engine) Stop(at event.Time) []event.Finding {
 	var found []event.Finding
 	for _, g := range e.order {
-		if g.count > g.reported {
+		if g.count > g.reported && !g.resolved() {
 			found = append(found, *g.report(at))
 		}
 	}
 	return found
 }
 
-// Findings returns all groups as they stand, those that came first first.
+// Findings returns all groups that stand, those that came first first.
 func (e *Engine) Findings() []event.Finding {
 	var found []event.Finding
 	for _, g := range e.order {
-		found = append(found, *g.finding(g.last))
+		if !g.resolved() {
+			found = append(found, *g.finding(g.last))
+		}
 	}
 	return found
 }
 
-// Found reports whether anything was found that one of the words names: a code, or a
+// Found reports whether anything stands that one of the words names: a code, or a
 // severity, which stands for those above it as well.
 func (e *Engine) Found(words ...string) bool {
 	for _, g := range e.order {
 		for _, word := range words {
-			if g.rule.matches(word) {
+			if g.rule.matches(word) && !g.resolved() {
 				return true
 			}
 		}
@@ -146,12 +175,12 @@ func (e *Engine) Found(words ...string) bool {
 	return false
 }
 
-// applyRules finds the first rule of the table that holds.
-func (e *Engine) applyRules(f *fact) *event.Finding {
+// applyRules adds what the first rule of the table that holds has found.
+func (e *Engine) applyRules(f *fact) {
 	for _, r := range rules {
 		if r.kinds&f.kind != 0 && r.holds(f) {
-			return e.addFinding(r, f)
+			e.addFinding(r, f)
+			return
 		}
 	}
-	return nil
 }

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -13,6 +14,7 @@ const (
 	CloseWaitHeld  = 10 * time.Second
 	FinWait2Held   = time.Minute
 	Unacknowledged = 3 * time.Second // two retransmissions at the least RTO's pace, one of a SYN
+	WindowClosed   = 10 * time.Second
 	ListenChecked  = 10 * time.Second
 )
 
@@ -31,4 +33,35 @@ func Due(s tcpstate.State) time.Duration {
 		return ListenChecked
 	}
 	return 0
+}
+
+// Waiting returns for how long the peer has not acknowledged data, or has taken no more, if that is
+// long enough for a finding, or 0.
+func Waiting(s *event.Socket) time.Duration {
+	switch {
+	case isUnacknowledged(s) && s.Sending.Waited >= Unacknowledged:
+		return s.Sending.Waited
+	case isBlocked(s) && s.Sending.Probing >= patienceWith(s.State):
+		return s.Sending.Probing
+	}
+	return 0
+}
+
+// patienceWith is how long a peer may take no data before it is a finding. A process that reads
+// slowly is nothing unusual, until there is a FIN to read.
+func patienceWith(s tcpstate.State) time.Duration {
+	if takesData(s) {
+		return WindowClosed
+	}
+	return Unacknowledged
+}
+
+// isUnacknowledged reports whether data was sent, and again, and not acknowledged.
+func isUnacknowledged(s *event.Socket) bool {
+	return s.Sending.Known && s.Sending.InFlight > 0 && s.Counters.Timeouts > 0
+}
+
+// isBlocked reports whether data waits for the peer to have room, and nothing is on its way.
+func isBlocked(s *event.Socket) bool {
+	return s.Sending.Known && s.Sending.InFlight == 0 && s.Counters.Unsent > 0
 }

@@ -41,15 +41,17 @@ type fact struct {
 	mechanism   event.Mechanism
 	error       event.Errno
 	reason      string
-	peer        *conn.End // where it was seen; socketSample, too
-	peerReports bool      // the RST that came is the other end's finding
+	finUnsent   bool           // the FIN had not left when the socket was closed
+	peer        *conn.End      // where it was seen; socketSample, too
+	peerReports bool           // the RST that came is the other end's finding
+	crossed     uint32         // bytes that the peer had not acknowledged when its FIN came
+	peerEnding  ending         // how the other end ended, before this one
+	firstCloser *event.Process // of the peer, if it closed first
 
 	// socketSample
-	sample      *event.Socket
-	newDrops    uint32        // LISTEN: since the sample before
-	drops       uint32        // LISTEN: in all samples
-	dropsWithin time.Duration // in which time drops has grown
-	unsentFor   time.Duration // since when nothing has left the send queue
+	sample    *event.Socket
+	overflows uint32        // LISTEN: connections that found no room since the sample before
+	unsentFor time.Duration // since when nothing has left the send queue
 
 	ports   *event.PortStock // portSample, failedCall
 	wereLow bool             // portSample: at the last one
@@ -88,11 +90,15 @@ func (e *Engine) takeTransition(t *event.Transition, end *conn.End, before histo
 	e.fact = fact{
 		kind: closeRecord, at: t.Time, netns: t.NetNS, socket: t.Socket, local: t.Local, remote: t.Remote,
 		process: t.Process, state: t.From, age: t.Dwell, history: before, settings: e.settingsOf(t.NetNS),
-		cause: t.Cause, mechanism: t.Mechanism, error: t.Error, reason: t.Reason,
+		cause: t.Cause, mechanism: t.Mechanism, error: t.Error, reason: t.Reason, finUnsent: t.FinUnsent,
 	}
 	if end != nil {
 		e.fact.role, e.fact.peer = end.Role(), end.Peer
+		if end.ClosedFirst == event.Remote {
+			e.fact.firstCloser = end.Closer
+		}
 	}
+	e.noteEnding(t, e.fact.peer)
 	e.fact.peerReports = e.peerReportsReset(t, e.fact.peer)
 }
 

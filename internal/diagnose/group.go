@@ -3,6 +3,7 @@ package diagnose
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 )
@@ -88,29 +89,46 @@ type group struct {
 	rest            bool
 	first, last     event.Time
 	count, reported int
+	id              event.ID
+	standing        int  // for how many sockets the condition stands
+	failed          bool // it did not end well for one
+	wasResolved     bool // when it was last reported
+	factOver        bool // what the fact shows is over: the next one takes its place
 	otherProcesses  bool // not only the fact's process had a part in it
 	sockets         []event.ID
 }
 
-// addFinding takes what a rule found, and returns the finding if it is to be reported.
-func (e *Engine) addFinding(r *rule, f *fact) *event.Finding {
+// addFinding takes what a rule found, and notes the finding if it is to be reported.
+func (e *Engine) addFinding(r *rule, f *fact) {
 	if f.kind == socketSample {
 		h := e.histories[f.socket]
 		h.countedBy = r
 		e.histories[f.socket] = h
 	}
 	g := e.groupOf(r, f)
-	g.addFact(f)
-	if g.reported == 0 || g.count >= g.reported*reportAgain {
-		return g.report(f.at)
+	g.addFact(f, e.noteCondition(g, f))
+	if g.reported == 0 || g.count >= g.reported*reportAgain || g.wasResolved {
+		e.found = append(e.found, *g.report(f.at))
 	}
-	return nil
+}
+
+// noteCondition notes that a condition stands, and reports whether it did so before.
+func (e *Engine) noteCondition(g *group, f *fact) (already bool) {
+	switch {
+	case g.rule.condition == nil:
+	case f.kind == socketSample:
+		return e.standOf(f.socket, g)
+	case f.kind == portSample:
+		g.standing = 1
+	default: // the socket is closed
+		g.failed = true
+	}
+	return false
 }
 
 // groupOf returns the group that a fact belongs to.
 func (e *Engine) groupOf(r *rule, f *fact) *group {
-	k := r.groupKey(f)
-	k.code, k.netns = r.code, f.netns
+	k := e.keyOf(r, f)
 	if g := e.groups[k]; g != nil {
 		return g
 	}
@@ -121,18 +139,25 @@ func (e *Engine) groupOf(r *rule, f *fact) *group {
 			return g
 		}
 	}
-	g := &group{rule: r, rest: rest, first: f.at}
+	g := &group{rule: r, rest: rest, first: f.at, id: event.ID(len(e.order) + 1)}
 	e.groups[k] = g
 	e.order = append(e.order, g)
 	return g
 }
 
+// keyOf returns the key of the group that a fact belongs to, if there is room for it.
+func (e *Engine) keyOf(r *rule, f *fact) groupKey {
+	k := r.groupKey(f)
+	k.code, k.netns = r.code, f.netns
+	return k
+}
+
 // countOf is how many things a fact is about. What stays as it was is counted once.
-func (r *rule) countOf(f *fact) int {
+func (r *rule) countOf(f *fact, already bool) int {
 	switch {
 	case r.occurrences != nil:
 		return r.occurrences(f)
-	case f.history.countedBy == r:
+	case already, f.history.countedBy == r:
 		return 0
 	}
 	return 1
@@ -140,16 +165,16 @@ func (r *rule) countOf(f *fact) int {
 
 // addFact adds a fact to the group. Its summary is about the oldest socket, as the worst of
 // them, or the latest call, as what is in its way changes.
-func (g *group) addFact(f *fact) {
+func (g *group) addFact(f *fact, already bool) {
 	// At least 1: what was counted may by now be known to be in another place.
-	g.count = max(g.count+g.rule.countOf(f), 1)
+	g.count = max(g.count+g.rule.countOf(f, already), 1)
 	g.last = f.at
 	if g.fact.process != nil && f.process != nil && g.fact.process.PID != f.process.PID {
 		g.otherProcesses = true
 	}
 	blind := f.call != nil && f.call.NotLooked // less is known of it than of the call before
-	if g.fact.kind == 0 || f.age > g.fact.age || f.kind&(failedCall|portSample) != 0 && !blind {
-		g.fact = *f
+	if g.fact.kind == 0 || g.factOver || g.rule.measureOf(f) > g.rule.measureOf(&g.fact) || f.kind&(failedCall|portSample) != 0 && !blind {
+		g.fact, g.factOver = *f, false
 		g.fact.cloneRecords()
 	}
 	g.addExample(f.socket)
@@ -158,6 +183,14 @@ func (g *group) addFact(f *fact) {
 			g.addExample(f.call.Holders[i].Socket.Socket)
 		}
 	}
+}
+
+// measureOf is how bad a fact is.
+func (r *rule) measureOf(f *fact) time.Duration {
+	if r.measure != nil {
+		return r.measure(f)
+	}
+	return f.age
 }
 
 // addExample adds a socket to the examples, if there is room.
@@ -169,20 +202,25 @@ func (g *group) addExample(id event.ID) {
 
 // report returns the finding, and remembers how much it has reported.
 func (g *group) report(at event.Time) *event.Finding {
-	g.reported = g.count
+	g.reported, g.wasResolved = g.count, g.resolved()
 	return g.finding(at)
 }
 
 // finding returns the finding that the group is by now.
 func (g *group) finding(at event.Time) *event.Finding {
 	f := &event.Finding{
-		Time: at, Code: g.rule.code, Severity: g.rule.severity, Advice: g.rule.advice(g),
+		Time: at, ID: g.id, Resolved: g.resolved(), Code: g.rule.code, Severity: g.rule.severity,
 		Sockets: slices.Clone(g.sockets), Count: g.count,
 	}
-	if g.rest {
+	switch {
+	case g.rest:
 		f.Summary = event.Say("{n} more, in more places than the first {limit}", g.count, groupsKept)
-	} else {
+	case f.Resolved:
+		f.Summary = g.rule.condition.resolved(g)
+		return f
+	default:
 		f.Summary = g.rule.summary(g)
 	}
+	f.Advice = g.rule.advice(g)
 	return f
 }

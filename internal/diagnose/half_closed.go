@@ -14,34 +14,46 @@ var closeWaitHeld = &rule{
 	holds: func(f *fact) bool { return f.state == tcpstate.CloseWait && f.age >= CloseWaitHeld },
 	summary: func(g *group) event.Message {
 		f, stayed := &g.fact, g.stayedPhrase()
+		process := firstKnown(g.processPhrase(), thisSide)
 		switch {
 		case f.sample.Waits && g.count > 1:
 			return event.Say("{stayed}: the peers closed, no process has accepted them", stayed)
 		case f.sample.Waits:
 			return event.Say("{stayed}: the peer closed, no process has accepted it[, {bytes} unread]", stayed, f.unreadPhrase())
+		case f.isStopped() && g.count > 1:
+			return event.Say("{stayed}: the peers closed, {process} is stopped (state T)", stayed, process)
+		case f.isStopped():
+			return event.Say("{stayed}: the peer closed, {process}[ ({descriptors})] is stopped (state T)[, {bytes} unread]", stayed, process, f.descriptorsPhrase(), f.unreadPhrase())
 		case g.count > 1:
-			return event.Say("{stayed}: the peers closed, {process} did not", stayed, firstKnown(g.processPhrase(), thisSide))
+			return event.Say("{stayed}: the peers closed, {process} did not", stayed, process)
 		}
-		return event.Say("{stayed}: the peer closed, {process}[ ({descriptors})] did not[, {bytes} unread]", stayed, firstKnown(g.processPhrase(), thisSide), f.descriptorsPhrase(), f.unreadPhrase())
+		return event.Say("{stayed}: the peer closed, {process}[ ({descriptors})] did not[, {bytes} unread]", stayed, process, f.descriptorsPhrase(), f.unreadPhrase())
 	},
 	advice: func(g *group) []event.Message {
 		f := &g.fact
 		if f.sample.Waits {
-			return []event.Message{event.Say("accept() is not called, or not fast enough: the connections stand in the listener's queue, and their peers have given up")}
+			return []event.Message{event.Say("let the listener's process call accept() and close what it gets: the connections are in its accept queue, and their peers have closed")}
 		}
-		advice := []event.Message{
+		var advice []event.Message
+		if f.isStopped() {
+			advice = append(advice, event.Say("to let {process} continue, run kill -CONT {pid}", f.process, event.Literal(strconv.FormatUint(uint64(f.process.PID), 10))))
+		}
+		advice = append(advice,
 			event.Say("close the socket once read() returns 0: the peer has closed, and no timer and no sysctl will close this side"),
-			event.Say("to be rid of it now, stop {process}", firstKnown(g.processPhrase(), event.Say("the process that has it open"))),
-		}
+			event.Say("to end the connection now, stop {process}", firstKnown(g.processPhrase(), event.Say("the process that has it open"))),
+		)
 		if n := f.countHolders(); n > 1 {
-			advice = append(advice, event.Say("{n} processes have it open: the FIN leaves when the last one closes; open sockets with SOCK_CLOEXEC, or close them in the child after fork()", n))
-		}
-		if n := f.sample.Counters.Unread; n > 0 {
-			advice = append(advice, event.Say("{bytes} of the peer's have not even been read: the process waits for something else, or has lost track of the socket", bytesPhrase(n)))
+			advice = append(advice, event.Say("{n} processes have the socket open, and the FIN leaves when the last one closes it: open sockets with SOCK_CLOEXEC, or close them in the child after fork()", n))
 		}
 		return advice
 	},
+	condition: &condition{at: leaving, resolved: func(g *group) event.Message {
+		return event.SayCount(g.count, "{socket} is no longer in CLOSE_WAIT", "{sockets} are no longer in CLOSE_WAIT", g.socketsPhrase())
+	}},
 }
+
+// isStopped reports whether a signal has stopped the first process that has the socket open.
+func (f *fact) isStopped() bool { return len(f.sample.Holders) > 0 && f.sample.Holders[0].Stopped }
 
 // finWait2Held is a half-closed socket that its process keeps. The timer of
 // net.ipv4.tcp_fin_timeout is for sockets without a process (tcp_close in net/ipv4/tcp.c).
@@ -58,10 +70,13 @@ var finWait2Held = &rule{
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
-			event.Say("close() the socket after shutdown(), at the latest when the answer has not come in time: then net.ipv4.tcp_fin_timeout ends FIN_WAIT2, which does not count while a process has the socket"),
-			event.Say("or see why the peer does not close: it has our FIN, and is in CLOSE_WAIT"),
+			event.Say("close() the socket after shutdown(), at the latest when the answer has not come in time: net.ipv4.tcp_fin_timeout then ends FIN_WAIT2, but not while a process has the socket open"),
+			event.Say("or let the peer close: it has received this side's FIN, and is in CLOSE_WAIT"),
 		}
 	},
+	condition: &condition{at: leaving, resolved: func(g *group) event.Message {
+		return event.SayCount(g.count, "{socket}: no process keeps it in FIN_WAIT2 any longer", "{sockets}: no process keeps them in FIN_WAIT2 any longer", g.socketsPhrase())
+	}},
 }
 
 // finWait2Expired is a socket without a process whose peer did not close before
@@ -77,7 +92,7 @@ var finWait2Expired = &rule{
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
-			event.Say("see whether the peer closes after read() returns 0: it has our FIN, and stays in CLOSE_WAIT until it writes, and is answered by a RST"),
+			event.Say("let the peer close after read() returns 0: it has received this side's FIN, and what it sends now is answered with a RST"),
 		}
 	},
 }

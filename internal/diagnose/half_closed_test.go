@@ -30,6 +30,10 @@ func TestCloseWaitHeld(t *testing.T) {
 			[]string{"close_wait_held: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in CLOSE_WAIT for 59s: the peer closed, nginx/42 (fd 7, and 1 other with it open) did not"},
 		},
 		{
+			"a signal has stopped it", []step{accepts, leaves, seen(time.Minute, server, "CLOSE_WAIT", held(7, nginx), stopped)},
+			[]string{"close_wait_held: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in CLOSE_WAIT for 59s: the peer closed, nginx/42 (fd 7) is stopped (state T)"},
+		},
+		{
 			"nobody accepts", []step{accepts, leaves, seen(time.Minute, server, "CLOSE_WAIT", waiting)},
 			[]string{"close_wait_held: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in CLOSE_WAIT for 59s: the peer closed, no process has accepted it"},
 		},
@@ -80,14 +84,21 @@ func TestCloseWaitAdvice(t *testing.T) {
 	for want, l := range map[string]look{
 		"stop nginx/42":               held(7, nginx),
 		"SOCK_CLOEXEC":                held(7, nginx, curl),
-		"120 bytes of the peer's":     unread(120),
-		"accept() is not called":      waiting,
+		"call accept() and close":     waiting,
 		"close the socket once read(": func(*event.Socket) {},
 	} {
 		s := play(accepts, leaves, seen(time.Minute, server, "CLOSE_WAIT", l))
 		if len(s.found) != 1 || !strings.Contains(strings.Join(texts(s.found[0].Advice), "\n"), want) {
 			t.Errorf("no advice with %q: %+v", want, s.found)
 		}
+	}
+}
+
+func TestStoppedProcessIsContinued(t *testing.T) {
+	t.Parallel()
+	s := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE_WAIT"), seen(time.Minute, server, "CLOSE_WAIT", held(7, nginx), stopped))
+	if first := s.found[0].Advice[0].String(); !strings.Contains(first, "kill -CONT 42") {
+		t.Errorf("the first advice is %q", first)
 	}
 }
 

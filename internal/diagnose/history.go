@@ -10,13 +10,12 @@ import (
 
 // history is what earlier samples have shown of a socket in its state.
 type history struct {
-	state                 tcpstate.State
-	first                 event.Time // sample, or when it came to LISTEN
-	firstDrops, lastDrops uint32     // drops then, and at the last sample
-	queueWasFull          bool       // at the last sample
-	unsent                uint32
-	unsentSince           event.Time // when it last changed
-	countedBy             *rule      // whose finding it is part of
+	state       tcpstate.State
+	first       event.Time // sample, or when it came to LISTEN
+	lastDrops   uint32     // at the last sample
+	unsent      uint32
+	unsentSince event.Time // when it last changed
+	countedBy   *rule      // whose finding it is part of
 }
 
 // updateHistory compares a sample with those before, and remembers it.
@@ -28,13 +27,12 @@ func (e *Engine) updateHistory(f *fact, end *conn.End) {
 	f.history = now
 	f.age, f.ageIsLeast = e.stateAge(f, end)
 	counters := &f.sample.Counters
-	f.newDrops, f.drops = growthOf(counters.Drops, now.lastDrops), growthOf(counters.Drops, now.firstDrops)
-	f.dropsWithin = f.at.Sub(now.first)
+	f.overflows = overflowsOf(f.sample, growthOf(counters.Drops, now.lastDrops))
 	if now.unsent != counters.Unsent {
 		now.unsent, now.unsentSince = counters.Unsent, f.at
 	}
 	f.unsentFor = f.at.Sub(now.unsentSince)
-	now.lastDrops, now.queueWasFull = counters.Drops, queueFull(f.sample)
+	now.lastDrops = counters.Drops
 	e.histories[f.socket] = now
 }
 
@@ -45,9 +43,9 @@ func growthOf(now, before uint32) uint32 { return max(now, before) - before }
 // that was seen from its beginning, the beginning.
 func newHistory(f *fact, end *conn.End) history {
 	c := &f.sample.Counters
-	first := history{state: f.state, first: f.at, firstDrops: c.Drops, lastDrops: c.Drops, unsent: c.Unsent, unsentSince: f.at}
+	first := history{state: f.state, first: f.at, lastDrops: c.Drops, unsent: c.Unsent, unsentSince: f.at}
 	if f.state == tcpstate.Listen && end != nil && end.State == tcpstate.Listen && end.Since != 0 {
-		first.first, first.firstDrops, first.lastDrops = end.Since, 0, 0
+		first.first, first.lastDrops = end.Since, 0
 	}
 	return first
 }

@@ -1,38 +1,58 @@
 package diagnose
 
 import (
+	"time"
+
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// listenOverflow is a listener that has no room for connections: its accept queue is full
-// (sk_acceptq_is_full() in include/net/sock.h), or it has dropped SYNs or ACKs.
+// listenOverflow is a listener whose accept queue had no room for a connection. Its sk_drops does
+// not prove that: it grows as well with a RST, a scan, an ACK that TCP_DEFER_ACCEPT waits with, a
+// missing MD5 signature. The samples have what the namespace's ListenOverflows proves.
 var listenOverflow = &rule{
 	code: "listen_overflow", severity: event.Error, kinds: socketSample,
-	groupKey: byAddress,
-	holds:    func(f *fact) bool { return f.state == tcpstate.Listen && (f.newDrops > 0 || queueFull(f.sample)) },
-	occurrences: func(f *fact) int {
-		if f.newDrops == 0 && f.history.queueWasFull {
-			return 0
-		}
-		return max(1, int(f.newDrops))
-	},
+	groupKey:    byAddress,
+	holds:       func(f *fact) bool { return f.overflows > 0 },
+	occurrences: func(f *fact) int { return int(f.overflows) },
 	summary: func(g *group) event.Message {
 		f, c := &g.fact, &g.fact.sample.Counters
 		waiting := event.Count(int(c.Backlog), "{n} connection waits for accept()", "{n} connections wait for accept()")
-		if f.drops == 0 {
-			return event.Say("{listener}[ of {process}] has no room for connections: {waiting}, {limit} may", f.local, g.processPhrase(), waiting, int(c.BacklogMax))
+		turnedAway := event.Count(g.count, "{n} connection", "{n} connections")
+		if c.OverflowOneOf > 1 {
+			return event.Say("{listener}[ of {process}], or another one of {n} listeners, had no room for {connections}[ within {time}]: {waiting}, {limit} may",
+				f.local, g.processPhrase(), int(c.OverflowOneOf), turnedAway, g.span(), waiting, int(c.BacklogMax))
 		}
-		return event.Say("{listener}[ of {process}] had no room for {segments} in {time}: {waiting}, {limit} may",
-			f.local, g.processPhrase(), event.Count(int(f.drops), "{n} segment", "{n} segments"), f.dropsWithin, waiting, int(c.BacklogMax))
+		return event.Say("{listener}[ of {process}] had no room for {connections}[ within {time}]: {waiting}, {limit} may",
+			f.local, g.processPhrase(), turnedAway, g.span(), waiting, int(c.BacklogMax))
+	},
+	// The worst is the longest queue.
+	measure: func(f *fact) time.Duration {
+		if f.sample == nil {
+			return 0
+		}
+		return time.Duration(f.sample.Counters.Backlog)
 	},
 	advice: func(g *group) []event.Message {
 		return []event.Message{
-			event.Say("let {process} call accept() more often: it is busy, or blocked, or out of file descriptors; more processes can share the port by SO_REUSEPORT", firstKnown(g.processPhrase(), event.Say("the process"))),
-			event.Say("for short bursts, raise the backlog of listen(), and net.core.somaxconn, which limits it; the process must call listen() again"),
-			event.Say("see TcpExtListenOverflows and TcpExtListenDrops in nstat for the whole network namespace; clients see a connect() that takes 1, 3 or 7 s, or times out"),
+			event.Say("let {process} call accept() more often: it is busy, or blocked, or out of file descriptors", firstKnown(g.processPhrase(), event.Say("the process"))),
+			event.Say("for short bursts, raise the backlog of listen(), and net.core.somaxconn, which limits it: the larger one counts from the next call of listen()"),
 		}
 	},
+}
+
+// overflowsOf returns how many connections found the accept queue full since the sample before. A
+// capture of an earlier version has only the drops, and they count if the queue was full.
+func overflowsOf(s *event.Socket, newDrops uint32) uint32 {
+	switch {
+	case s.State != tcpstate.Listen:
+		return 0
+	case s.Counters.OverflowsKnown:
+		return s.Counters.Overflows
+	case queueFull(s):
+		return newDrops
+	}
+	return 0
 }
 
 // queueFull reports whether more connections wait for accept() than the backlog: the kernel

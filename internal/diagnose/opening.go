@@ -21,7 +21,7 @@ var synUnanswered = &rule{
 		case f.state != tcpstate.SynSent:
 			return false
 		case f.kind == socketSample:
-			return f.sample.Counters.Timeouts > 0
+			return f.sample.Counters.Timeouts > 0 && f.age >= Unacknowledged
 		}
 		return f.cause == event.CauseTimeout || f.cause == event.CauseAbandoned && f.age >= synPatience
 	},
@@ -38,6 +38,12 @@ var synUnanswered = &rule{
 			event.Say("a listener whose accept queue is full drops SYNs as well: on the server, see Recv-Q and Send-Q of ss -tln"),
 		}
 	},
+	condition: &condition{at: answering, resolved: func(g *group) event.Message {
+		if g.count == 1 {
+			return event.Say("{peer} answered the SYN[ of {process}][ after {time}]", g.fact.remote, g.processPhrase(), g.last.Sub(g.fact.at.Add(-g.fact.age)))
+		}
+		return event.Say("{peer} answered the SYNs of {n} connections[ of {process}]", g.fact.remote, g.count, g.processPhrase())
+	}},
 }
 
 // refused is a connection that the destination refused: by a RST to the SYN (RFC 9293
@@ -45,7 +51,7 @@ var synUnanswered = &rule{
 var refused = &rule{
 	code: "refused", severity: event.Error, kinds: closeRecord, groupKey: byDestination,
 	holds: func(f *fact) bool {
-		return f.state == tcpstate.SynSent && (f.cause == event.CauseResetReceived || f.error == event.ECONNREFUSED)
+		return f.state == tcpstate.SynSent && refusal(f.cause, f.error)
 	},
 	summary: func(g *group) event.Message {
 		if g.count == 1 {
@@ -56,23 +62,25 @@ var refused = &rule{
 	advice: func(g *group) []event.Message {
 		return []event.Message{
 			event.Say("start what should listen on {peer}, or correct the address: nothing listens there, or not on that address or in that network namespace", g.fact.remote),
-			event.Say("a firewall that rejects instead of dropping looks the same"),
 		}
 	},
+}
+
+// refusal reports whether what ended SYN_SENT is a refusal.
+func refusal(c event.Cause, err event.Errno) bool {
+	return c == event.CauseResetReceived || err == event.ECONNREFUSED
+}
+
+// isUnreachable reports whether an error says that the host, or its network, cannot be reached.
+func isUnreachable(err event.Errno) bool {
+	return err == event.ENETUNREACH || err == event.EHOSTUNREACH || err == event.EHOSTDOWN
 }
 
 // unreachable is a SYN that a router, or the missing answer to ARP, said cannot arrive.
 var unreachable = &rule{
 	code: "unreachable", severity: event.Error, kinds: closeRecord, groupKey: byDestination,
 	holds: func(f *fact) bool {
-		if f.state != tcpstate.SynSent {
-			return false
-		}
-		switch f.error {
-		case event.ENETUNREACH, event.EHOSTUNREACH, event.EHOSTDOWN:
-			return true
-		}
-		return false
+		return f.state == tcpstate.SynSent && isUnreachable(f.error)
 	},
 	summary: func(g *group) event.Message {
 		return event.Say("{peer} could not be reached[ by {process}][ {times}] ({error})", g.fact.remote, g.processPhrase(), g.timesPhrase(), g.fact.error)

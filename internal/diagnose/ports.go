@@ -38,6 +38,9 @@ var portsLow = &rule{
 			f.ports.Left(), localPortsPhrase(f.ports.Usable()), destinationPhrase(f.remote), f.lastFor(), int(math.RoundToEven(f.growth)), statesPhrase(f.ports))
 	},
 	advice: func(g *group) []event.Message { return portAdvice(g.fact.ports, event.CallConnect) },
+	condition: &condition{resolved: func(g *group) event.Message {
+		return event.Say("enough local ports are left again for {destination}", destinationPhrase(g.fact.remote))
+	}},
 }
 
 // lastFor returns how long the ports that are left last, or 0.

@@ -14,6 +14,7 @@ const (
 	abortOnData   = "TCP_ABORT_ON_DATA"   // tcp_rcv_state_process(): data after close()
 	abortOnLinger = "TCP_ABORT_ON_LINGER" // TCP_LINGER2 below 0
 	tcpState      = "TCP_STATE"           // tcp_disconnect(): what the state asks for
+	ofTimewait    = "TCP_TIMEWAIT_SOCKET" // a segment for a timewait socket; data in FIN_WAIT2
 )
 
 // resetUnaccepted is a connection that stood in the accept queue of a listener that
@@ -32,8 +33,8 @@ var resetUnaccepted = &rule{
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
-			event.Say("accept and close what is in the queue before closing the listener, or hand the listening socket over to the next process (socket activation, SCM_RIGHTS)"),
-			event.Say("with SO_REUSEPORT, net.ipv4.tcp_migrate_req=1 moves the queue to another listener of the port"),
+			event.Say("accept and close what is in the queue before closing the listener, or give the listening socket to the next process (SCM_RIGHTS)"),
+			event.Say("if another socket listens on the port with SO_REUSEPORT, net.ipv4.tcp_migrate_req=1 moves the queue there"),
 		}
 	},
 }
@@ -56,10 +57,12 @@ var resetLinger = &rule{
 		}
 		return event.Say("{process} reset {connections}[ within {time}]: closed with SO_LINGER 0", process, g.connectionsPhrase(), g.span())
 	},
-	advice: func(*group) []event.Message {
-		return []event.Message{
-			event.Say("if it is meant to avoid TIME_WAIT: data that was not sent yet is lost, and the peer reads ECONNRESET instead of the end; to bind the port again at once, SO_REUSEADDR on the server's socket is enough"),
+	advice: func(g *group) []event.Message {
+		advice := []event.Message{event.Say("unless that is intended, close without this option: data that was not sent yet is lost, and the peer's read() fails with ECONNRESET")}
+		if g.fact.role == event.Server {
+			advice = append(advice, event.Say("a server that must bind its port again at once needs no reset: set SO_REUSEADDR before every bind()"))
 		}
+		return advice
 	},
 }
 
@@ -80,16 +83,15 @@ var resetUnread = &rule{
 	advice: func(*group) []event.Message {
 		return []event.Message{
 			event.Say("shutdown(SHUT_WR), then read until read() returns 0, then close(): a RST may also take from the peer what it has not read yet of the answer"),
-			event.Say("see that both sides agree on who ends the conversation: the peer still had something to say"),
 		}
 	},
 }
 
-// cameAfterClose reports whether data came to a socket that its process had closed. A
-// timewait socket in FIN_WAIT2 answers with a RST as well, without a reason
-// (tcp_timewait_state_process() in net/ipv4/tcp_minisocks.c).
+// cameAfterClose reports whether data came to a socket that its process had closed. A timewait
+// socket in FIN_WAIT2 answers it with a RST as well (tcp_timewait_state_process() in
+// net/ipv4/tcp_minisocks.c), with a reason of its own or, before 6.12, without one.
 func cameAfterClose(f *fact) bool {
-	return f.reason == abortOnData || f.state == tcpstate.FinWait2 && f.reason == "" && f.mechanism == 0
+	return f.reason == abortOnData || f.state == tcpstate.FinWait2 && f.mechanism == 0 && (f.reason == "" || f.reason == ofTimewait)
 }
 
 // resetSent is any other RST of this side.
@@ -102,15 +104,11 @@ var resetSent = &rule{
 	advice: func(g *group) []event.Message {
 		switch {
 		case g.fact.reason == "" && g.fact.mechanism != 0:
-			return []event.Message{event.Say("see how the process closes: with SO_LINGER 0, or before it has read all that the peer sent; the kernel tells which one from 6.12 on")}
-		case g.fact.reason == "":
-			return []event.Message{event.Say("the kernel tells why from 6.12 on")}
-		case g.fact.reason == "TCP_ABORT_ON_MEMORY":
-			return []event.Message{event.Say("see TCPAbortOnMemory in nstat: raise net.ipv4.tcp_max_orphans or net.ipv4.tcp_mem, or see why so many sockets are left without a process")}
-		case g.fact.reason == tcpState:
-			return []event.Message{event.Say("see why the process disconnects an open connection by connect() with AF_UNSPEC: close() ends it in order")}
+			return []event.Message{event.Say("close without SO_LINGER 0, and after all that the peer sent was read: this kernel does not say which of the two it is")}
+		case g.fact.reason == tcpState && g.fact.mechanism != 0:
+			return []event.Message{event.Say("end the connection with close() instead of connect() with AF_UNSPEC: its FIN ends it in order")}
 		}
-		return []event.Message{event.Say("see what the peer sends, or what changes it on the way (a firewall, NAT, a host that reused the address): the kernel answers a segment that does not fit the connection")}
+		return nil
 	},
 }
 
@@ -128,23 +126,51 @@ var resetReceived = &rule{
 		return true
 	},
 	summary: func(g *group) event.Message {
-		return event.SayCount(g.count,
-			"{connection} was reset by the peer in {state}[ within {time}][ ({process})]",
-			"{connections} were reset by the peer in {state}[ within {time}][ ({process})]",
+		if g.count == 1 {
+			return event.Say("{connection} received a RST from {host} in {state}[ ({process})][: {why}]",
+				g.connectionsPhrase(), g.fact.remote.Addr(), g.fact.state, g.processPhrase(), g.fact.whyReset())
+		}
+		return event.Say("{connections} received a RST in {state}[ within {time}][ ({process})]",
 			g.connectionsPhrase(), g.fact.state, g.span(), g.processPhrase())
 	},
-	advice: func(g *group) []event.Message {
-		switch g.fact.state {
-		case tcpstate.CloseWait, tcpstate.LastAck:
-			return []event.Message{event.Say("do not write after read() returned 0 unless the peer only shut down its sending side: it had closed, and answers data with a RST")}
-		case tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.Closing:
-			return []event.Message{event.Say("the connection was being closed here: the peer's process ended, or closed without reading all that was sent")}
-		}
-		return []event.Message{
-			event.Say("look at the peer: its process ended or closed without reading all that was sent, or the host has forgotten the connection"),
-			event.Say("if the peer did not do it, a firewall, load balancer or NAT on the way did, often after a time without traffic"),
-		}
-	},
+	advice: func(g *group) []event.Message { return g.fact.resetAdvice() },
+}
+
+// whyReset is what was seen that explains the RST, or nil.
+func (f *fact) whyReset() any {
+	switch {
+	case f.peerEnding.cause == event.CauseDestroyed:
+		return event.Say("ss -K had destroyed the peer's socket")
+	case f.peerEnding.cause == event.CauseTimeout && f.peerEnding.state == tcpstate.FinWait2:
+		return event.Say("the peer's FIN_WAIT2 had expired before")
+	case f.peerEnding.cause == event.CauseTimeout:
+		return event.Say("the peer's end had timed out before, in {state}", f.peerEnding.state)
+	case f.peerEnding.state != 0:
+		return event.Say("the peer's host had no room for it in TIME_WAIT")
+	case f.crossed > 0:
+		return event.Say("{bytes} that this side had sent crossed the peer's FIN", bytesPhrase(f.crossed))
+	case afterFin(f.state) && f.firstCloser != nil && f.firstCloser.Signal != 0:
+		return event.Say("the peer's process {process} had been killed by signal {n}", f.firstCloser, int(f.firstCloser.Signal))
+	}
+	return nil
+}
+
+// afterFin reports whether the peer's FIN had come.
+func afterFin(s tcpstate.State) bool { return s == tcpstate.CloseWait || s == tcpstate.LastAck }
+
+// resetAdvice is what to do about a RST that came. It blames nobody for what was not seen.
+func (f *fact) resetAdvice() []event.Message {
+	switch {
+	case f.peerEnding.cause == event.CauseTimeout && f.peerEnding.state == tcpstate.FinWait2:
+		return []event.Message{event.Say("close soon after read() returned 0: the peer's host forgets the connection when net.ipv4.tcp_fin_timeout is over")}
+	case f.crossed > 0 && f.role == event.Client:
+		return []event.Message{event.Say("close an idle connection before the server does, by an idle timeout that is shorter than the server's: no request can cross its FIN then")}
+	case f.crossed == 0 && f.peerEnding.state == 0 && afterFin(f.state):
+		return []event.Message{event.Say("the peer had closed before: what is sent after read() returned 0 is answered with a RST, unless the peer only shut down its sending side")}
+	case f.state == tcpstate.Established:
+		return []event.Message{event.Say("run tcptrace on {host}, too: it shows whether that host sent the RST, and why; if it did not, a firewall, load balancer or NAT on the way did", f.remote.Addr())}
+	}
+	return nil
 }
 
 // resetterPhrase is the process that made the RST, or nil: often a segment did.

@@ -60,6 +60,10 @@ func TestResetsOfThisSide(t *testing.T) {
 			[]string{"reset_sent: this side reset 10.0.0.1:80 from 10.0.0.2:40000: a SYN came in the middle of the connection (INVALID_SYN)"},
 		},
 		{
+			"data for a timewait socket, with the kernel's reason", []step{accepts, at(time.Second, server, "FIN_WAIT2>CLOSE", reset("TCP_TIMEWAIT_SOCKET"))},
+			[]string{"reset_unread: this side reset 10.0.0.1:80 from 10.0.0.2:40000: the peer sent data after the close"},
+		},
+		{
 			"MPTCP", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset("MPTCP_RST_EUNSPEC"))},
 			[]string{"reset_sent: this side reset 10.0.0.1:80 from 10.0.0.2:40000: the MPTCP connection that it belonged to ended (MPTCP_RST_EUNSPEC)"},
 		},
@@ -78,15 +82,15 @@ func TestResetReceived(t *testing.T) {
 	run(t, []scene{
 		{
 			"from elsewhere", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", came...)},
-			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 was reset by the peer in ESTABLISHED (nginx/42)"},
+			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 received a RST from 10.0.0.2 in ESTABLISHED (nginx/42)"},
 		},
 		{
 			"before it was accepted", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", because(event.CauseResetReceived), of(&byListener))},
-			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 was reset by the peer in ESTABLISHED (nginx/42)"},
+			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 received a RST from 10.0.0.2 in ESTABLISHED (nginx/42)"},
 		},
 		{
 			"it wrote to who had closed", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE_WAIT"), at(2*time.Second, server, "CLOSE_WAIT>CLOSE", because(event.CauseResetReceived), fails(event.EPIPE))},
-			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 was reset by the peer in CLOSE_WAIT"},
+			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 received a RST from 10.0.0.2 in CLOSE_WAIT"},
 		},
 		{"a SYN that was not meant", []step{at(ms, server, "SYN_RECV>CLOSE", came...)}, nil},
 		{"TIME_WAIT cut short", []step{at(ms, server, "TIME_WAIT>CLOSE", came...)}, nil},
@@ -109,7 +113,7 @@ func TestResetReceived(t *testing.T) {
 		},
 		{
 			"the other end is seen, and did not send it", []step{connects, accepts, at(time.Second, server, "ESTABLISHED>CLOSE", came...)},
-			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 was reset by the peer in ESTABLISHED (nginx/42)"},
+			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 received a RST from 10.0.0.2 in ESTABLISHED (nginx/42)"},
 		},
 		{
 			"the other end had closed in order before", []step{
@@ -119,10 +123,84 @@ func TestResetReceived(t *testing.T) {
 			},
 			[]string{
 				"fin_wait2_expired: 10.0.0.2:40000 to 10.0.0.1:80 waited in FIN_WAIT2 for the peer's FIN, which did not come: it is in CLOSE_WAIT",
-				"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 was reset by the peer in CLOSE_WAIT (nginx/42)",
+				"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 received a RST from 10.0.0.2 in CLOSE_WAIT (nginx/42): the peer's FIN_WAIT2 had expired before",
 			},
 		},
 	})
+}
+
+// TestResetReceivedSaysWhatWasSeen blames nobody for what was not seen.
+func TestResetReceivedSaysWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	came := []mod{because(event.CauseResetReceived), fails(event.EPIPE), of(curl)}
+	closes := at(2*time.Second, client, "CLOSE_WAIT>LAST_ACK", by(curl, event.MechanismClose))
+	killed := &event.Process{PID: 42, Comm: "nginx", Source: event.SourceCurrent, Signal: 9}
+	run(t, []scene{
+		{
+			"a request crossed the FIN", []step{
+				connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT", crossed(6)), closes, at(3*time.Second, client, "LAST_ACK>CLOSE", came...),
+			},
+			[]string{"reset_received: 10.0.0.2:40000 to 10.0.0.1:80 received a RST from 10.0.0.1 in LAST_ACK (curl/43): 6 bytes that this side had sent crossed the peer's FIN"},
+		},
+		{
+			"the peer's process was killed", []step{
+				connects, accepts, at(time.Second, server, "ESTABLISHED>FIN_WAIT1", because(event.CauseSignal), by(killed, event.MechanismSignal)),
+				at(time.Second, server, "FIN_WAIT1>FIN_WAIT2"), at(time.Second, client, "ESTABLISHED>CLOSE_WAIT"),
+				at(time.Second+ms, server, "FIN_WAIT2>CLOSE", because(event.CauseDestroyed)),
+				at(3*time.Second, client, "CLOSE_WAIT>CLOSE", came...),
+			},
+			[]string{"reset_received: 10.0.0.2:40000 to 10.0.0.1:80 received a RST from 10.0.0.1 in CLOSE_WAIT (curl/43): ss -K had destroyed the peer's socket"},
+		},
+		{
+			"the peer's end timed out", []step{
+				connects, accepts, at(time.Second, server, "ESTABLISHED>CLOSE", because(event.CauseTimeout)),
+				at(3*time.Second, client, "ESTABLISHED>CLOSE", came...),
+			},
+			[]string{
+				"timed_out: 10.0.0.1:80 from 10.0.0.2:40000 timed out in ESTABLISHED: the peer acknowledged neither data nor keepalives",
+				"reset_received: 10.0.0.2:40000 to 10.0.0.1:80 received a RST from 10.0.0.1 in ESTABLISHED (curl/43): the peer's end had timed out before, in ESTABLISHED",
+			},
+		},
+		{
+			"nothing was seen", []step{connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT"), at(3*time.Second, client, "CLOSE_WAIT>CLOSE", came...)},
+			[]string{"reset_received: 10.0.0.2:40000 to 10.0.0.1:80 received a RST from 10.0.0.1 in CLOSE_WAIT (curl/43)"},
+		},
+	})
+}
+
+func TestResetAdviceFitsWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	came := because(event.CauseResetReceived)
+	for want, steps := range map[string][]step{
+		"idle timeout that is shorter":  {connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT", crossed(6)), at(2*time.Second, client, "CLOSE_WAIT>CLOSE", came)},
+		"":                              {accepts, at(time.Second, server, "ESTABLISHED>CLOSE_WAIT", crossed(6)), at(2*time.Second, server, "CLOSE_WAIT>CLOSE", came)},
+		"sent after read() returned 0":  {connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT"), at(2*time.Second, client, "CLOSE_WAIT>CLOSE", came)},
+		"run tcptrace on 10.0.0.1, too": {connects, at(time.Second, client, "ESTABLISHED>CLOSE", came)},
+	} {
+		found := play(steps...).found
+		if len(found) != 1 {
+			t.Fatalf("%q: found %v", want, said(found))
+		}
+		if advice := strings.Join(texts(found[0].Advice), "\n"); !strings.Contains(advice, want) || (want == "") != (advice == "") {
+			t.Errorf("advice %q, want %q", advice, want)
+		}
+	}
+}
+
+// TestLingerAdviceFitsTheRole gives a client no advice for servers.
+func TestLingerAdviceFitsTheRole(t *testing.T) {
+	t.Parallel()
+	atServer := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset("TCP_STATE"), by(nginx, event.MechanismClose)))
+	atClient := play(connects, at(time.Second, client, "ESTABLISHED>CLOSE", reset("TCP_STATE"), by(curl, event.MechanismClose)))
+	for _, tc := range []struct {
+		*story
+		server bool
+	}{{atServer, true}, {atClient, false}} {
+		advice := strings.Join(texts(tc.found[0].Advice), "\n")
+		if strings.Contains(advice, "SO_REUSEADDR") != tc.server || !strings.Contains(advice, "ECONNRESET") {
+			t.Errorf("at the server %v: %q", tc.server, advice)
+		}
+	}
 }
 
 func TestCloseWaitThatIsResetIsCountedTwice(t *testing.T) {
@@ -146,15 +224,15 @@ func TestCloseWaitThatIsResetIsCountedTwice(t *testing.T) {
 
 func TestResetAdviceKnowsTheReason(t *testing.T) {
 	t.Parallel()
-	for reason, want := range map[string]string{
-		"TCP_ABORT_ON_MEMORY": "tcp_max_orphans",
-		"INVALID_SYN":         "see what the peer sends",
-		"":                    "the kernel tells why from 6.12 on",
-		"TCP_STATE":           "AF_UNSPEC",
-	} {
+	disconnects := by(curl, event.MechanismShutdown)
+	s := play(connects, at(time.Second, client, "ESTABLISHED>CLOSE", reset("TCP_STATE"), disconnects))
+	if advice := texts(s.found[0].Advice); len(advice) != 1 || !strings.Contains(advice[0], "AF_UNSPEC") {
+		t.Errorf("advice %q", advice)
+	}
+	for _, reason := range []string{"TCP_ABORT_ON_MEMORY", "INVALID_SYN", ""} {
 		s := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset(reason)))
-		if len(s.found) != 1 || !strings.Contains(s.found[0].Advice[0].String(), want) {
-			t.Errorf("%q: %+v, want %q", reason, s.found, want)
+		if len(s.found) != 1 || len(s.found[0].Advice) != 0 {
+			t.Errorf("%q: %+v, want no advice that nobody tried", reason, s.found)
 		}
 	}
 }
@@ -162,7 +240,7 @@ func TestResetAdviceKnowsTheReason(t *testing.T) {
 func TestResetAdviceOfAnOldKernel(t *testing.T) {
 	t.Parallel()
 	s := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset(""), by(nginx, event.MechanismClose)))
-	if advice := s.found[0].Advice[0]; !strings.Contains(advice.String(), "with SO_LINGER 0, or before it has read") {
+	if advice := s.found[0].Advice[0]; !strings.Contains(advice.String(), "close without SO_LINGER 0, and after all") {
 		t.Errorf("advice %q", advice)
 	}
 }

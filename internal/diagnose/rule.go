@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 )
@@ -16,18 +17,22 @@ type rule struct {
 	occurrences func(*fact) int              // how many things happened; nil: one
 	summary     func(*group) event.Message   // its evidence, in one sentence
 	advice      func(*group) []event.Message // what helps soonest first
+	condition   *condition                   // how it ends; nil: it is about events
+	measure     func(*fact) time.Duration    // by which the worst fact of a group is found; nil: its age
 }
 
 // rules is the table. Of several that hold of one record, the first one counts.
 var rules = []*rule{
+	dataUnacknowledged,
+	windowClosed,
 	closeWaitHeld,
 	finWait2Held,
 	finWait2Expired,
 	finUnacknowledged,
 	timedOut,
+	unreachable,
 	synUnanswered,
 	refused,
-	unreachable,
 	resetUnaccepted,
 	resetLinger,
 	resetUnread,

@@ -62,10 +62,8 @@ func (s *story) play(steps ...step) *story {
 	return s
 }
 
-func (s *story) take(f *event.Finding) {
-	if f != nil {
-		s.found = append(s.found, *f)
-	}
+func (s *story) take(found []event.Finding) {
+	s.found = append(s.found, found...)
 }
 
 // said has each finding as "code: summary", and before the code how many, where several.
@@ -73,6 +71,9 @@ func said(found []event.Finding) []string {
 	var lines []string
 	for _, f := range found {
 		line := fmt.Sprintf("%s: %s", f.Code, f.Summary)
+		if f.Resolved {
+			line = "resolved " + line
+		}
 		if f.Count != 1 {
 			line = fmt.Sprintf("%d %s", f.Count, line)
 		}
@@ -209,6 +210,43 @@ func queue(backlog, limit, drops uint32) look {
 		s.Counters.Backlog, s.Counters.BacklogMax, s.Counters.Drops = backlog, limit, drops
 	}
 }
+
+// overflowed is a listener that turned so many connections away, or one of so many listeners did.
+func overflowed(n uint32, oneOf uint8) look {
+	return func(s *event.Socket) {
+		s.Counters.OverflowsKnown, s.Counters.Overflows, s.Counters.OverflowOneOf = true, n, oneOf
+	}
+}
+
+// sending is how a socket sends: with a timer at its usual pace.
+func sending(s *event.Socket) *event.Sending {
+	q := &s.Sending
+	if !q.Known {
+		*q = event.Sending{Known: true, HasTimer: true, Window: 65536, RTO: 200 * ms, RTOMax: 2 * time.Minute, Retries: 15}
+	}
+	return q
+}
+
+func inFlight(n uint32) look       { return func(s *event.Socket) { sending(s).InFlight = n } }
+func waited(d time.Duration) look  { return func(s *event.Socket) { sending(s).Waited = d } }
+func probing(d time.Duration) look { return func(s *event.Socket) { sending(s).Probing = d } }
+func userTimeout(d time.Duration) look {
+	return func(s *event.Socket) { sending(s).UserTimeout = d }
+}
+
+// timer is the interval of retransmissions, and when the next one is due.
+func timer(rto, next time.Duration) look {
+	return func(s *event.Socket) { sending(s).RTO, sending(s).Next = rto, next }
+}
+
+// probed is when the next window probe is due, and how often the interval was doubled.
+func probed(next time.Duration, backoff uint8) look {
+	return func(s *event.Socket) { sending(s).Next, sending(s).Backoff = next, backoff }
+}
+
+func stopped(s *event.Socket)       { s.Holders[0].Stopped = true }
+func crossed(n uint32) mod          { return func(t *event.Transition) { t.Unacknowledged = n } }
+func finUnsent(t *event.Transition) { t.FinUnsent = true }
 
 func orphaned(s *event.Socket) { s.Orphan = true }
 func timewait(s *event.Socket) { s.Timewait = true }

@@ -25,8 +25,7 @@ var timewaitOverflow = &rule{
 	advice: func(*group) []event.Message {
 		return []event.Message{
 			event.Say("raise net.ipv4.tcp_max_tw_buckets: a timewait socket takes less than 300 bytes"),
-			event.Say("keep connections open and use them again (keep-alive, a pool), or let the other side close first: it then has TIME_WAIT"),
-			event.Say("until then, late segments of an old connection may reach a new one with the same four-tuple, and a peer whose last FIN was lost is answered by a RST"),
+			event.Say("use connections again instead of opening new ones (keep-alive, a pool), or let the other side close first: TIME_WAIT is then there"),
 		}
 	},
 }

@@ -32,9 +32,49 @@ func (d *Decoder) counters(s *event.Socket) {
 	case s.State == tcpstate.Listen && f.get(keyBacklog) != nil:
 		c.Known = true
 		c.Backlog, c.BacklogMax, c.Drops = d.uint32(f.get(keyBacklog)), d.uint32(f.get(keyBacklogMax)), d.uint32(f.get(keyDrops))
+		c.OverflowsKnown = f.get(keyOverflows) != nil
+		c.Overflows, c.OverflowOneOf = d.uint32(f.get(keyOverflows)), d.uint8(f.get(keyOneOf))
 	case f.get(keyUnread) != nil:
 		c.Totals = d.totals()
 		c.Known = true
 		c.Unread, c.Unsent, c.Timeouts = d.uint32(f.get(keyUnread)), d.uint32(f.get(keyUnsent)), d.uint8(f.get(keyTimeouts))
+		s.Sending = d.sending(f.get(keySending))
 	}
+}
+
+// sending reads what decides until when the kernel tries to send.
+func (v *values) sending(raw []byte) (s event.Sending) {
+	if raw == nil {
+		return s
+	}
+	s.Known = true
+	v.object(raw, func(k key, value []byte) {
+		switch k {
+		case keyInFlight:
+			s.InFlight = v.uint32(value)
+		case keyWindow:
+			s.Window = v.uint32(value)
+		case keyWaited:
+			s.Waited = v.duration(value)
+		case keyProbing:
+			s.Probing = v.duration(value)
+		case keyProbes:
+			s.Probes = v.uint8(value)
+		case keyBackoff:
+			s.Backoff = v.uint8(value)
+		case keyRTO:
+			s.RTO = v.duration(value)
+		case keyRTOMax:
+			s.RTOMax = v.duration(value)
+		case keyUserTimeout:
+			s.UserTimeout = v.duration(value)
+		case keyNext:
+			s.HasTimer, s.Next = true, v.duration(value)
+		case keyRetries:
+			s.Retries = v.uint8(value)
+		case keyOrphanRetries:
+			s.OrphanRetries = v.uint8(value)
+		}
+	})
+	return s
 }

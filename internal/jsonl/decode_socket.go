@@ -84,11 +84,14 @@ func (v *values) holders(raw []byte) []event.Holder {
 	v.array(raw, func(value []byte) {
 		h := event.Holder{FD: -1}
 		v.object(value, func(k key, value []byte) {
-			if k == keyFD {
+			switch k {
+			case keyFD:
 				h.FD = int(max(-1, min(v.signed(value), 1<<31-1)))
-				return
+			case keyStopped:
+				h.Stopped = v.bool(value)
+			default:
+				v.readProcessKey(&h.Process, k, value)
 			}
-			v.readProcessKey(&h.Process, k, value)
 		})
 		holders = append(holders, h)
 	})

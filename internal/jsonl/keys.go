@@ -89,6 +89,9 @@ const (
 	keyBacklog
 	keyBacklogMax
 	keyDrops
+	keyOverflows
+	keyOneOf
+	keySending
 	keyLost
 	keyKind
 	keyBytes
@@ -114,6 +117,19 @@ const (
 	keySource
 	keySignal
 	keyFD
+	keyStopped
+	keyInFlight
+	keyWindow
+	keyWaited
+	keyProbing
+	keyProbes
+	keyBackoff
+	keyRTO
+	keyRTOMax
+	keyUserTimeout
+	keyNext
+	keyRetries
+	keyOrphanRetries
 	keyNS
 	keyFirst
 	keyLast
@@ -123,6 +139,8 @@ const (
 	keyForgotten
 	keyConnection
 	keySide
+	keyID
+	keyResolved
 	keyCode
 	keySeverity
 	keySummary
@@ -209,6 +227,9 @@ var keyNames = [allKeys]string{
 	keyBacklog:        "backlog",
 	keyBacklogMax:     "backlog_max",
 	keyDrops:          "drops",
+	keyOverflows:      "overflows",
+	keyOneOf:          "one_of",
+	keySending:        "sending",
 	keyLost:           "lost",
 	keyKind:           "kind",
 	keyBytes:          "bytes",
@@ -227,6 +248,19 @@ var keyNames = [allKeys]string{
 	keySource:         "source",
 	keySignal:         "signal",
 	keyFD:             "fd",
+	keyStopped:        "stopped",
+	keyInFlight:       "in_flight",
+	keyWindow:         "window",
+	keyWaited:         "waited_ns",
+	keyProbing:        "probing_ns",
+	keyProbes:         "probes",
+	keyBackoff:        "backoff",
+	keyRTO:            "rto_ns",
+	keyRTOMax:         "rto_max_ns",
+	keyUserTimeout:    "user_timeout_ns",
+	keyNext:           "next_ns",
+	keyRetries:        "retries2",
+	keyOrphanRetries:  "orphan_retries",
 	keyNS:             "ns",
 	keyFirst:          "first",
 	keyLast:           "last",
@@ -236,6 +270,8 @@ var keyNames = [allKeys]string{
 	keyForgotten:      "forgotten",
 	keyConnection:     "connection",
 	keySide:           "side",
+	keyID:             "id",
+	keyResolved:       "resolved",
 	keyCode:           "code",
 	keySeverity:       "severity",
 	keySummary:        "summary",

@@ -99,6 +99,13 @@ func (o *object) uint(k key, n uint64) {
 	o.buf = strconv.AppendUint(o.buf, n, 10)
 }
 
+// optionalUint writes a number that is not 0.
+func (o *object) optionalUint(k key, n uint64) {
+	if n != 0 {
+		o.uint(k, n)
+	}
+}
+
 func (o *object) int(k key, n int64) {
 	o.key(k)
 	o.buf = strconv.AppendInt(o.buf, n, 10)

@@ -246,15 +246,36 @@ func sampleRecord() record {
 			fields: []field{
 				optional(keyBacklog, aCount, "The connections in its accept queue."),
 				optional(keyBacklogMax, aCount, "The connections that its accept queue may have."),
-				optional(keyDrops, aCount, "The SYNs and ACKs that found no room."),
+				optional(keyDrops, aCount, "The segments that it dropped, for whatever reason."),
+				optional(keyOverflows, aCount, "The connections that found its accept queue full since the last sample."),
+				optional(keyOneOf, aPositive, "These connections were for this listener or for another one of so many listeners."),
 			},
 			otherwise: slices.Concat([]field{
 				optional(keyUnread, inBytes, "Data that it received and that no process has read."),
 				optional(keyUnsent, inBytes, "Data, and the FIN, that the peer has not acknowledged."),
 				optional(keyTimeouts, aCount, "Its retransmission timeouts since the last ACK."),
+				optional(keySending, objectWith(sendingFields()...),
+					"What decides until when the kernel tries to send what the peer has not acknowledged."),
 			}, totalFields("up to now")),
 		},
 		rules: rules{oneOf: [][]key{{keySocket, keyLocal, keyState}, {keyPorts}}},
+	}
+}
+
+func sendingFields() []field {
+	return []field{
+		required(keyInFlight, inBytes, "Data, and the FIN, that was sent and not acknowledged. The rest waits for room in the window."),
+		required(keyWindow, inBytes, "The data that the peer has room for."),
+		optional(keyWaited, aDuration, "The time since the oldest data in flight was first sent. It is left out if it was not sent again yet."),
+		optional(keyProbing, aDuration, "The time since the first window probe."),
+		optional(keyProbes, aPositive, "The window probes since the last ACK."),
+		optional(keyBackoff, aPositive, "How often the interval between probes was doubled."),
+		required(keyRTO, aDuration, "The interval of retransmissions."),
+		required(keyRTOMax, aDuration, "How long the interval may become."),
+		optional(keyUserTimeout, aDuration, "TCP_USER_TIMEOUT, if it is set."),
+		optional(keyNext, aDelay, "The time until the timer of retransmissions and probes fires."),
+		required(keyRetries, aCount, "net.ipv4.tcp_retries2 of its network namespace."),
+		required(keyOrphanRetries, aCount, "net.ipv4.tcp_orphan_retries of its network namespace."),
 	}
 }
 
@@ -263,6 +284,8 @@ func findingRecord() record {
 		name:  kindFinding,
 		means: "What is wrong, or will be: see FINDINGS in tcptrace(1). It is derived from other records.",
 		fields: []field{
+			required(keyID, anID, "The finding. All records of one finding have the same id; the last one counts."),
+			optional(keyResolved, aFlag, "What was wrong is over, and ended well."),
 			required(keyCode, aCode, "The code of the finding."),
 			required(keySeverity, value{name: "word", words: []word{
 				{string(event.Info), ""}, {string(event.Warning), ""}, {string(event.Error), ""},
@@ -359,7 +382,10 @@ func partTable() []record {
 		}}, "How it is known."),
 	}
 	signal := []field{optional(keySignal, aSignal, "The signal that killed it.")}
-	fd := []field{required(keyFD, anFD, "The file descriptor; -1 if it is not known.")}
+	fd := []field{
+		required(keyFD, anFD, "The file descriptor; -1 if it is not known."),
+		optional(keyStopped, aFlag, "A signal has stopped the process, and it does nothing until SIGCONT."),
+	}
 	return []record{
 		{name: "process", means: "A process.", fields: slices.Concat(name, user, signal)},
 		{name: "processes", means: "The processes that have a socket open, in an array.", isList: true, least: 1, fields: slices.Concat(name, user, signal, fd)},

@@ -89,6 +89,7 @@ var (
 	aPositive = value{name: "number from 1", schema: `"type": "integer", "minimum": 1`}
 	inBytes   = value{name: "bytes", def: "count", schema: aCount.schema}
 	aDuration = value{name: "nanoseconds", schema: `"type": "integer", "minimum": 1`}
+	aDelay    = value{name: "nanoseconds", def: "count", schema: aCount.schema}
 	anOffset  = value{name: "nanoseconds", schema: `"type": "integer"`}
 	aPort     = value{name: "port", def: "port", schema: `"type": "integer", "minimum": 0, "maximum": 65535`}
 	aUint32   = value{name: "number", def: "uint32", schema: `"type": "integer", "minimum": 0, "maximum": 4294967295`}

@@ -32,11 +32,47 @@ func (w *Writer) writeSampledSocket(s *event.Socket) {
 		o.uint(keyBacklog, uint64(c.Backlog))
 		o.uint(keyBacklogMax, uint64(c.BacklogMax))
 		o.uint(keyDrops, uint64(c.Drops))
+		w.writeOverflows(c)
 	} else if c.Known {
 		o.uint(keyUnread, uint64(c.Unread))
 		o.uint(keyUnsent, uint64(c.Unsent))
 		o.uint(keyTimeouts, uint64(c.Timeouts))
+		w.writeSending(&s.Sending)
 		w.writeTotals(&c.Totals)
 	}
 	w.writeProcesses(s.Holders)
+}
+
+func (w *Writer) writeOverflows(c *event.Counters) {
+	if !c.OverflowsKnown {
+		return
+	}
+	w.line.uint(keyOverflows, uint64(c.Overflows))
+	if c.OverflowOneOf > 0 {
+		w.line.uint(keyOneOf, uint64(c.OverflowOneOf))
+	}
+}
+
+// writeSending writes what decides until when the kernel tries to send.
+func (w *Writer) writeSending(s *event.Sending) {
+	if !s.Known {
+		return
+	}
+	o := &w.line
+	o.openObject(keySending)
+	o.uint(keyInFlight, uint64(s.InFlight))
+	o.uint(keyWindow, uint64(s.Window))
+	o.optionalDuration(keyWaited, s.Waited)
+	o.optionalDuration(keyProbing, s.Probing)
+	o.optionalUint(keyProbes, uint64(s.Probes))
+	o.optionalUint(keyBackoff, uint64(s.Backoff))
+	o.int(keyRTO, int64(s.RTO))
+	o.int(keyRTOMax, int64(s.RTOMax))
+	o.optionalDuration(keyUserTimeout, s.UserTimeout)
+	if s.HasTimer {
+		o.int(keyNext, int64(s.Next))
+	}
+	o.uint(keyRetries, uint64(s.Retries))
+	o.uint(keyOrphanRetries, uint64(s.OrphanRetries))
+	o.closeObject()
 }

@@ -180,6 +180,9 @@ func (w *Writer) writeProcesses(holders []event.Holder) {
 		o.openElement()
 		w.writeProcessKeys(&holders[i].Process, true)
 		o.int(keyFD, int64(holders[i].FD))
+		if holders[i].Stopped {
+			o.bool(keyStopped, true)
+		}
 		o.closeObject()
 	}
 	o.closeArray()
@@ -249,6 +252,10 @@ func (w *Writer) writeStates(states []event.Dwell) {
 // Finding writes what is wrong.
 func (w *Writer) Finding(f *event.Finding) {
 	o := w.beginLine(kindFinding, f.Time)
+	o.id(keyID, f.ID)
+	if f.Resolved {
+		o.bool(keyResolved, true)
+	}
 	o.str(keyCode, string(f.Code))
 	o.str(keySeverity, string(f.Severity))
 	o.str(keySummary, f.Summary.String())

@@ -97,9 +97,9 @@ func (s *Stream) Sample(sample *event.Sample) {
 	s.found(s.engine.Sample(sample))
 }
 
-func (s *Stream) found(f *event.Finding) {
-	if f != nil {
-		s.out.Finding(f)
+func (s *Stream) found(findings []event.Finding) {
+	for i := range findings {
+		s.out.Finding(&findings[i])
 	}
 }
 

@@ -47,6 +47,9 @@ type Snapshot struct {
 	Exact bool
 	// UnseenNamespaces is how many network namespaces could not be entered.
 	UnseenNamespaces int
+	// Overflows has for each network namespace that was entered how many connections have found a
+	// full accept queue there (TcpExtListenOverflows), read before its sockets.
+	Overflows map[uint32]uint64
 	// OmittedTimewait is how many sockets in TIME_WAIT there are beyond Query.MaxTimewait.
 	OmittedTimewait int
 }
@@ -111,11 +114,17 @@ func (s *Scanner) Scan(q Query) (*Snapshot, error) {
 	if !q.SkipCommonStates {
 		c.sockets = slices.Grow(c.sockets, c.expected)
 	}
-	unseen, err := inNamespaces(paths, func() error { return s.finder.EachSocket(ports, c.addSocket) })
+	overflows := make(map[uint32]uint64)
+	unseen, err := inNamespaces(paths, func() error {
+		if netns, n, err := listenOverflows(); err == nil {
+			overflows[netns] = n
+		}
+		return s.finder.EachSocket(ports, c.addSocket)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("find the sockets: %w", err)
 	}
-	return &Snapshot{Sockets: c.sockets, Exact: true, UnseenNamespaces: unseen, OmittedTimewait: c.omitted}, nil
+	return &Snapshot{Sockets: c.sockets, Exact: true, UnseenNamespaces: unseen, Overflows: overflows, OmittedTimewait: c.omitted}, nil
 }
 
 // collector puts together what is found about each socket.

@@ -110,14 +110,21 @@ func sameFinding(a, b *keptFinding) bool {
 	if a.Code != b.Code {
 		return false
 	}
+	if a.ID != 0 && a.ID == b.ID {
+		return true
+	}
 	return a.summary == b.summary || len(a.Sockets) > 0 && len(b.Sockets) > 0 && a.Sockets[0] == b.Sockets[0]
 }
 
-// add takes a finding that may have been told before, when it was less.
+// add takes a finding that may have been told before, when it was less, or that is resolved now.
 func (f *findings) add(finding *event.Finding) {
 	found := newKeptFinding(finding)
 	known := slices.IndexFunc(f.list, func(k keptFinding) bool { return sameFinding(&k, &found) })
 	switch {
+	case finding.Resolved:
+		if known >= 0 {
+			f.list = slices.Delete(f.list, known, known+1)
+		}
 	case known >= 0:
 		f.list[known] = found
 	case len(f.list) < findingsKept:

@@ -13,13 +13,13 @@ var severityColor = map[event.Severity]color{
 	event.Info: plain, event.Warning: yellow, event.Error: red,
 }
 
-// Finding prints what is wrong, and what to do. What is wrong with a call that failed
+// Finding prints what is wrong, and what to do, or that it is resolved. What is wrong with a call that failed
 // stands in its lines already.
 func (p *Printer) Finding(f *event.Finding) {
 	if p.Quiet {
 		return
 	}
-	if p.failedAt == f.Time {
+	if p.failedAt == f.Time && !f.Resolved {
 		p.printAdvice(f.Advice)
 		return
 	}
@@ -27,9 +27,13 @@ func (p *Printer) Finding(f *event.Finding) {
 	p.beginLine()
 	p.addTime(f.Time, p.layout.fraction)
 	p.add(" ")
-	p.setColor(severityColor[f.Severity])
-	p.add(string(f.Severity), " ", string(f.Code))
-	p.setColor(plain)
+	if f.Resolved {
+		p.add("resolved ", string(f.Code))
+	} else {
+		p.setColor(severityColor[f.Severity])
+		p.add(string(f.Severity), " ", string(f.Code))
+		p.setColor(plain)
+	}
 	p.endLine()
 	p.printBelow(p.say(f.Summary))
 	p.printAdvice(f.Advice)

@@ -129,16 +129,20 @@ func (w *Collector) CallFailed(*event.CallFailed) { w.counts.FailedCalls++ }
 // Sample implements pipeline.Sink.
 func (w *Collector) Sample(*event.Sample) {}
 
-// Finding implements pipeline.Sink. One that has grown is told again.
+// Finding implements pipeline.Sink. One that has grown is told again, and one that is resolved goes.
 func (w *Collector) Finding(f *event.Finding) {
 	w.findingCount++
 	w.findings = slices.DeleteFunc(w.findings, func(told event.Finding) bool {
-		again := told.Code == f.Code && len(told.Sockets) > 0 && len(f.Sockets) > 0 && told.Sockets[0] == f.Sockets[0]
+		again := told.ID == f.ID
 		if again {
 			w.findingCount--
 		}
 		return again
 	})
+	if f.Resolved {
+		w.findingCount--
+		return
+	}
 	if len(w.findings) >= findingsKept {
 		w.findings = w.findings[1:]
 	}

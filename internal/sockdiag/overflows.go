@@ -1,0 +1,40 @@
+//go:build linux
+
+package sockdiag
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tcptrace/tcptrace/internal/host"
+)
+
+// listenOverflows returns how many connections have found a full accept queue in the network
+// namespace of the calling thread. No socket counts that by itself: a listener's sk_drops counts
+// whatever it dropped.
+func listenOverflows() (netns uint32, n uint64, err error) {
+	if netns, err = host.NetNS("/proc/thread-self/ns/net"); err != nil {
+		return 0, 0, err
+	}
+	content, err := os.ReadFile("/proc/thread-self/net/netstat")
+	if err != nil {
+		return 0, 0, err
+	}
+	n, err = parseListenOverflows(string(content))
+	return netns, n, err
+}
+
+// parseListenOverflows finds the counter in a text such as /proc/net/netstat: lines of names, each
+// followed by a line of their values.
+func parseListenOverflows(netstat string) (uint64, error) {
+	names, rest, _ := strings.Cut(netstat, "\n")
+	values, _, _ := strings.Cut(rest, "\n")
+	at := slices.Index(strings.Fields(names), "ListenOverflows")
+	if words := strings.Fields(values); at > 0 && at < len(words) {
+		return strconv.ParseUint(words[at], 10, 64)
+	}
+	return 0, errors.New("/proc/net/netstat has no ListenOverflows")
+}
