@@ -98,10 +98,13 @@ var finUnacknowledged = &rule{
 		f := &g.fact
 		switch {
 		case f.isStuck(), f.finUnsent:
-			return []event.Message{
+			advice := []event.Message{
 				event.Say("see why {peer} does not read: its receive window is full, and the FIN can only leave after the data", g.peerProcessPhrase()),
-				event.Say("to end the connection now, run ss -K dst {host} dport = {port} as root: what was not sent is lost", f.remote.Addr(), f.remote.Port()),
 			}
+			if f.kind == socketSample {
+				advice = append(advice, event.Say("to end the connection now, run ss -K dst {host} dport = {port} as root: what was not sent is lost", f.remote.Addr(), f.remote.Port()))
+			}
+			return advice
 		case f.state == tcpstate.LastAck && f.peerHasFin():
 			return []event.Message{
 				event.Say("the peer ({peer}) has the FIN, and its ACK is lost on the way back: see which firewall drops it, perhaps by a rule about the process or the connection's state", peerPhrase(f)),
@@ -121,7 +124,7 @@ var finUnacknowledged = &rule{
 }
 
 // isSentAgain reports whether the FIN, or data before it, has waited for an acknowledgement for long,
-// and was sent again. A capture of an earlier version does not tell for how long.
+// and was sent again. A capture of an earlier version does not have the time.
 func isSentAgain(s *event.Socket) bool {
 	return s.Counters.Timeouts > 0 && (!s.Sending.Known || s.Sending.Waited >= Unacknowledged)
 }

@@ -37,23 +37,23 @@ const (
 
 // sampler remembers what was sampled last.
 type sampler struct {
-	began    event.Time
-	next     event.Time      // when to look again
-	looks    chan lookResult // has the look that is done; nil: none is under way
-	looking  sync.WaitGroup
-	sockets  map[event.ID]sampled
-	stocks   map[destination]int // percent taken when last reported
-	settings map[uint32]event.PortSettings
-	warned   bool // that the looks leave sockets out
-	doubts   map[event.ID]doubt
+	began     event.Time
+	next      event.Time      // when to look again
+	looks     chan lookResult // has the look that is done; nil: none is under way
+	looking   sync.WaitGroup
+	sockets   map[event.ID]sampled
+	stocks    map[destination]int // percent taken when last reported
+	settings  map[uint32]event.PortSettings
+	overflows overflows
+	warned    bool // that the looks leave sockets out
+	doubts    map[event.ID]doubt
 }
 
 // sampled is what was reported of a socket last.
 type sampled struct {
-	state    tcpstate.State
-	age      time.Duration
-	timeouts uint8
-	drops    uint32
+	state   tcpstate.State
+	age     time.Duration
+	waiting time.Duration // for the peer to acknowledge data, or to take it
 }
 
 // destination is what local ports are counted for.
@@ -128,6 +128,7 @@ func (t *trace) takeLook(l lookResult) {
 		t.Log.Warn("look at the sockets: who has them, and what waits in their queues, may be out of date", zap.Error(l.err))
 		return
 	}
+	t.sampler.overflows.addLook(l.found)
 	t.sampleSockets(l.found.Sockets)
 	t.correctStates(l)
 	if !l.query.SkipCommonStates {
@@ -156,11 +157,14 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 		s.Socket = t.correlator.IDOf(s)
 		end := t.tracker.End(s.Socket)
 		if end == nil || end.State != s.State || s.Timewait {
-			continue // it changes just now
+			if before, ok := last[s.Socket]; ok { // it changes just now
+				t.sampler.sockets[s.Socket] = before
+			}
+			continue
 		}
 		before := last[s.Socket]
 		if before.state != s.State {
-			before = sampled{state: s.State}
+			before = sampled{state: s.State, waiting: before.waiting}
 		}
 		changed := t.correlator.UpdateOwner(s)
 		if t.worthASample(s, end, &before) || changed || end.IsAwaited() {
@@ -173,18 +177,26 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 // worthASample reports whether a socket shows something that was not reported before, or has waited
 // long enough to be looked at again.
 func (t *trace) worthASample(s *event.Socket, end *conn.End, last *sampled) bool {
-	c := &s.Counters
-	changed := c.Timeouts != last.timeouts || c.Drops != last.drops || c.Backlog > c.BacklogMax
-	last.timeouts, last.drops = c.Timeouts, c.Drops
-	age, due := s.Time.Sub(max(end.Since, t.sampler.began)), diagnose.Due(s.State)
+	waits := isNoteworthy(diagnose.Waiting(s), &last.waiting)
+	due := diagnose.Due(s.State)
 	if due == 0 {
-		return false
+		return waits
 	}
+	age := s.Time.Sub(max(end.Since, t.sampler.began))
 	if age >= max(due, 2*last.age) {
 		last.age = age
 		return true
 	}
-	return changed
+	return waits || s.Counters.Overflows > 0
+}
+
+// isNoteworthy reports whether a wait has begun, has doubled, or is over.
+func isNoteworthy(now time.Duration, last *time.Duration) bool {
+	if now == 0 && *last == 0 || now > 0 && *last > 0 && now < 2**last {
+		return false
+	}
+	*last = now
+	return true
 }
 
 // sampleStocks counts the local ports for each destination, and reports those that
@@ -204,18 +216,22 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 	last := t.sampler.stocks
 	t.sampler.stocks = make(map[destination]int)
 	t.sampler.settings = make(map[uint32]event.PortSettings)
+	for d := range last {
+		counts[d] += 0 // that it has become less is worth a sample, too
+	}
 	for d, n := range counts {
-		if n < fewPorts {
+		wasReported := last[d] >= stockShare
+		if n < fewPorts && !wasReported {
 			continue
 		}
 		settings, ok := t.portSettings(d.netns, pids[d.netns])
-		if !ok || n*100 < stockShare*(int(settings.Range.Last)-int(settings.Range.First)+1) {
+		if !ok || n*100 < stockShare*(int(settings.Range.Last)-int(settings.Range.First)+1) && !wasReported {
 			continue
 		}
 		stock := countPorts(d.local, d.remote, settings, inNamespace(sockets, d.netns))
 		percent := stock.Taken * 100 / max(stock.Usable(), 1)
 		t.sampler.stocks[d] = percent
-		if percent >= stockShare && percent != last[d] {
+		if (percent >= stockShare || wasReported) && percent != last[d] {
 			t.records.Sample(&event.Sample{Time: now, NetNS: d.netns, Ports: stock})
 		}
 	}

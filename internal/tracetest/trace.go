@@ -162,11 +162,29 @@ func samples() []event.Sample {
 	socket.Time = When(12000 * ms)
 	listener := found()[0]
 	listener.Time = When(12001 * ms)
-	listener.Counters = event.Counters{Totals: event.Totals{Known: true}, Backlog: 129, BacklogMax: 128, Drops: 7}
+	listener.Counters = event.Counters{
+		Totals: event.Totals{Known: true}, Backlog: 129, BacklogMax: 128, Drops: 9, OverflowsKnown: true, Overflows: 7, OverflowOneOf: 2,
+	}
+	hanging := found()[1]
+	hanging.State, hanging.Time = tcpstate.CloseWait, When(12003*ms)
+	hanging.Holders[0].Stopped = true
+	hanging.Counters = event.Counters{Totals: event.Totals{Known: true, BytesSent: 900}, Unsent: 900, Timeouts: 6}
+	hanging.Sending = event.Sending{
+		Known: true, InFlight: 600, Window: 65536, Waited: 24 * time.Second, RTO: 12800 * ms, RTOMax: 2 * time.Minute,
+		HasTimer: true, Next: 1200 * ms, Retries: 15, OrphanRetries: 8,
+	}
+	blocked := hanging
+	blocked.Time, blocked.Counters.Timeouts = When(12004*ms), 0
+	blocked.Sending = event.Sending{
+		Known: true, Probing: 2 * time.Second, Probes: 1, Backoff: 3, RTO: 208 * ms, RTOMax: 2 * time.Minute, UserTimeout: time.Minute,
+		HasTimer: true, Retries: 15,
+	}
 	return []event.Sample{
 		{Time: When(12000 * ms), NetNS: 4026531840, Socket: &socket},
 		{Time: When(12001 * ms), NetNS: 4026531840, Socket: &listener},
 		{Time: When(12002 * ms), NetNS: 4026531840, Ports: failed()[2].Ports},
+		{Time: When(12003 * ms), NetNS: 4026531840, Socket: &hanging},
+		{Time: When(12004 * ms), NetNS: 4026531840, Socket: &blocked},
 	}
 }
 
