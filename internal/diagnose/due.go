@@ -41,8 +41,8 @@ func Waiting(s *event.Socket) time.Duration {
 	switch {
 	case isUnacknowledged(s) && s.Sending.Waited >= Unacknowledged:
 		return s.Sending.Waited
-	case isBlocked(s) && s.Sending.Probing >= patienceWith(s.State):
-		return s.Sending.Probing
+	case isBlocked(s) && blockedFor(s) >= patienceWith(s.State):
+		return blockedFor(s)
 	}
 	return 0
 }
@@ -56,12 +56,22 @@ func patienceWith(s tcpstate.State) time.Duration {
 	return Unacknowledged
 }
 
-// isUnacknowledged reports whether data was sent, and again, and not acknowledged.
+// isUnacknowledged reports whether data was sent, and again, and not acknowledged, although the peer
+// had room for it.
 func isUnacknowledged(s *event.Socket) bool {
-	return s.Sending.Known && s.Sending.InFlight > 0 && s.Counters.Timeouts > 0
+	return s.Sending.Known && s.Sending.InFlight > 0 && s.Counters.Timeouts > 0 && !isBlocked(s)
 }
 
-// isBlocked reports whether data waits for the peer to have room, and nothing is on its way.
+// isBlocked reports whether data waits for the peer to have room: nothing is on its way, or the peer
+// has closed its window while data was.
 func isBlocked(s *event.Socket) bool {
-	return s.Sending.Known && s.Sending.InFlight == 0 && s.Counters.Unsent > 0
+	return s.Sending.Known && s.Counters.Unsent > 0 && (s.Sending.InFlight == 0 || s.Sending.Window == 0 && s.State != tcpstate.SynSent)
+}
+
+// blockedFor is for how long the peer has had no room.
+func blockedFor(s *event.Socket) time.Duration {
+	if s.Sending.InFlight > 0 {
+		return s.Sending.Waited
+	}
+	return s.Sending.Probing
 }

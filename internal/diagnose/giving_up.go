@@ -34,7 +34,9 @@ func limitOf(s *event.Socket) (limit, bool) {
 	switch {
 	case !q.Known || !q.HasTimer || q.RTO <= 0 || q.RTOMax <= 0:
 		return limit{}, false
-	case isUnacknowledged(s):
+	case q.InFlight > 0 && q.Window == 0 && !s.Orphan:
+		return limit{}, false // retransmissions serve as window probes then, and the limit is another one
+	case q.InFlight > 0 && s.Counters.Timeouts > 0:
 		return retransmissionLimit(s)
 	case isBlocked(s) && q.Probing > 0:
 		return probeLimit(s)
@@ -51,8 +53,6 @@ func retransmissionLimit(s *event.Socket) (limit, bool) {
 		return limit{}, false
 	case q.UserTimeout > 0:
 		return limit{max(q.UserTimeout, q.Waited+q.Next), byUserTimeout}, true
-	case q.Window == 0 && !s.Orphan:
-		return limit{}, false // retransmissions serve as window probes then, and the limit is another one
 	}
 	at, rto := q.Waited+q.Next, q.RTO
 	for range timersMost {

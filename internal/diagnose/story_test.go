@@ -244,6 +244,8 @@ func probed(next time.Duration, backoff uint8) look {
 	return func(s *event.Socket) { sending(s).Next, sending(s).Backoff = next, backoff }
 }
 
+func noRoom(s *event.Socket) { sending(s).Window = 0 }
+
 func stopped(s *event.Socket)       { s.Holders[0].Stopped = true }
 func crossed(n uint32) mod          { return func(t *event.Transition) { t.Unacknowledged = n } }
 func finUnsent(t *event.Transition) { t.FinUnsent = true }

@@ -41,16 +41,16 @@ var dataUnacknowledged = &rule{
 var windowClosed = &rule{
 	code: "window_closed", severity: event.Warning, kinds: socketSample, groupKey: byLocation,
 	holds: func(f *fact) bool {
-		return takesData(f.state) && isBlocked(f.sample) && f.sample.Sending.Probing >= WindowClosed
+		return takesData(f.state) && isBlocked(f.sample) && blockedFor(f.sample) >= WindowClosed
 	},
-	measure: func(f *fact) time.Duration { return f.sample.Sending.Probing },
+	measure: func(f *fact) time.Duration { return blockedFor(f.sample) },
 	summary: func(g *group) event.Message {
 		f := &g.fact
 		if g.count > 1 {
-			return event.Say("the peers of {connections} take no more data, the longest for {time}", g.connectionsPhrase(), f.sample.Sending.Probing)
+			return event.Say("the peers of {connections} take no more data, the longest for {time}", g.connectionsPhrase(), blockedFor(f.sample))
 		}
 		return event.Say("{connection}: the peer[ ({peer})] has taken no more data for {time}, {bytes} wait[; the kernel gives up {when}]",
-			f.endsPhrase(), peerPhrase(f), f.sample.Sending.Probing, bytesPhrase(f.sample.Counters.Unsent), f.givingUpPhrase())
+			f.endsPhrase(), peerPhrase(f), blockedFor(f.sample), bytesPhrase(f.sample.Counters.Unsent), f.givingUpPhrase())
 	},
 	advice: func(g *group) []event.Message {
 		return []event.Message{
@@ -126,7 +126,10 @@ var finUnacknowledged = &rule{
 // isSentAgain reports whether the FIN, or data before it, has waited for an acknowledgement for long,
 // and was sent again. A capture of an earlier version does not have the time.
 func isSentAgain(s *event.Socket) bool {
-	return s.Counters.Timeouts > 0 && (!s.Sending.Known || s.Sending.Waited >= Unacknowledged)
+	if !s.Sending.Known {
+		return s.Counters.Timeouts > 0
+	}
+	return isUnacknowledged(s) && s.Sending.Waited >= Unacknowledged
 }
 
 // peerHasFin reports whether the other end was seen to be in a state to which this end's FIN has
@@ -164,12 +167,12 @@ var timedOut = &rule{
 // of an earlier version it is known that the send queue has stood still.
 func (f *fact) isStuck() bool {
 	switch {
-	case f.kind != socketSample || f.sample.Counters.Timeouts > 0 || f.sample.Counters.Unsent == 0:
+	case f.kind != socketSample || f.sample.Counters.Unsent == 0:
 		return false
 	case f.sample.Sending.Known:
-		return isBlocked(f.sample) && (f.sample.Sending.Probing >= Unacknowledged || f.unsentFor >= Unacknowledged)
+		return isBlocked(f.sample) && (blockedFor(f.sample) >= Unacknowledged || f.unsentFor >= Unacknowledged)
 	}
-	return f.unsentFor >= Unacknowledged
+	return f.sample.Counters.Timeouts == 0 && f.unsentFor >= Unacknowledged
 }
 
 // againPhrase is how often data was sent again.

@@ -122,6 +122,10 @@ func TestWindowClosed(t *testing.T) {
 			"TCP_USER_TIMEOUT", []step{accepts, look(30*time.Second, "ESTABLISHED", unsent(8), probing(12*time.Second), userTimeout(30*time.Second))},
 			[]string{found + "; the kernel gives up about 30s after its first window probe (TCP_USER_TIMEOUT)"},
 		},
+		{
+			"the window closed while data was in flight", []step{accepts, look(30*time.Second, "ESTABLISHED", retried(4), unsent(8), inFlight(8), waited(12*time.Second), noRoom)},
+			[]string{found},
+		},
 		{"it reads slowly", []step{accepts, look(30*time.Second, "ESTABLISHED", unsent(8), probing(9*time.Second))}, nil},
 	})
 }

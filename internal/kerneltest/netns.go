@@ -143,6 +143,18 @@ func (ns *NetNS) Unreachable(prefix netip.Prefix) error {
 	return addRoute(&netlink.Route{Type: unix.RTN_UNREACHABLE}, prefix, "")
 }
 
+// RemoveUnreachable takes back Unreachable. It runs inside Do.
+func (ns *NetNS) RemoveUnreachable(prefix netip.Prefix) error {
+	to, err := netlink.ParseIPNet(prefix.String())
+	if err != nil {
+		return err
+	}
+	if err := netlink.RouteDel(&netlink.Route{Type: unix.RTN_UNREACHABLE, Dst: to}); err != nil {
+		return fmt.Errorf("remove the route %v: %w", prefix, err)
+	}
+	return nil
+}
+
 // addRoute adds a route for a prefix; "": it needs no device.
 func addRoute(route *netlink.Route, prefix netip.Prefix, device string) (err error) {
 	if device != "" {

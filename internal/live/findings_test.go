@@ -75,7 +75,7 @@ var loopbackFindings = []loopbackFinding{
 
 // lostPeerFindings are those that need a wire.
 var lostPeerFindings = []event.Code{
-	"fin_unacknowledged", "syn_unanswered", "timed_out", "unreachable", "reset_received",
+	"data_unacknowledged", "window_closed", "fin_unacknowledged", "syn_unanswered", "timed_out", "unreachable", "reset_received",
 }
 
 // TestEveryFindingIsProduced: no rule is without a test on the real kernel.
@@ -106,7 +106,7 @@ func TestFindingsOfOneHost(t *testing.T) {
 			ns := kerneltest.NewNetNS(t)
 			r := record(t, event.Filter{}, ns)
 			tc.do(t, ns)
-			says(t, r.awaitFinding(t, tc.code, 75*time.Second), tc.says...)
+			says(t, r.awaitFinding(t, tc.code, 2*time.Minute), tc.says...)
 		})
 	}
 }
