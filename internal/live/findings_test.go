@@ -16,6 +16,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // awaitFinding waits for a finding, and returns it.
@@ -328,4 +329,33 @@ func TestFindingsOfALostPeer(t *testing.T) {
 		withoutForks(func() { unix.Close(p.Server) })
 		says(t, r.awaitFinding(t, "reset_received", soon), "10.94.0.2")
 	})
+}
+
+// TestLinger2IsNoDataAfterClose: the kernel has one reason for both.
+func TestLinger2IsNoDataAfterClose(t *testing.T) {
+	t.Parallel()
+	needs(t, probe.ResetReasons)
+	l := newLab(t, 19306)
+	p := l.connect(t, l.listen(t, 19306), 19306)
+	defer unix.Close(p.Client)
+	must(t, p, unix.SetsockoptInt(p.Server, unix.IPPROTO_TCP, unix.TCP_LINGER2, -1))
+	withoutForks(func() { unix.Close(p.Server) })
+	says(t, l.trace.awaitFinding(t, "reset_linger", soon), "closed with TCP_LINGER2 below 0")
+	l.trace.findsNone(t, "reset_unread", "reset_sent")
+}
+
+// TestDataAfterCloseInFinWait2 sends to a socket of which the kernel keeps a timewait socket.
+func TestDataAfterCloseInFinWait2(t *testing.T) {
+	t.Parallel()
+	needs(t, probe.ResetReasons) // before 6.12 a RST for a timewait socket leaves no trace
+	ns := kerneltest.NewNetNS(t)
+	r := record(t, event.Filter{}, ns)
+	p := serve(t, ns)
+	closeNow(t, p.Client)
+	must(t, p, kerneltest.AwaitEOF(p.Server))
+	r.await(t, "FIN_WAIT2", soon, is(tcpstate.FinWait1, tcpstate.FinWait2))
+	_, err := unix.Write(p.Server, []byte("late answer"))
+	must(t, p, err)
+	says(t, r.awaitFinding(t, "reset_unread", soon), "the peer sent data after the close")
+	r.findsNone(t, "reset_sent", "reset_received")
 }
