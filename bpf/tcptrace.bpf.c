@@ -68,13 +68,13 @@ static __always_inline void put_numbers(struct event *e, const struct tcp_sock *
  * has no owner. */
 static __always_inline void put_actor(struct event *e, struct sock *sk, const struct tcp_sock *tp, int from, int to)
 {
-	if (is_close(from, to) && tp && carries_mptcp(tp))
+	if (is_close(from, to) && tp && is_subflow(tp))
 		put_mptcp_closer(e, tp);
 	if (e->flags & BY_PROCESS)
 		return;
 	if (sk->sk_lock.owned && made_by_call(sk, from, to))
 		put_process(e, sk);
-	else if (to == TCP_CLOSE && !sk->sk_err && is_unaccepted(sk) && !(tp && carries_mptcp(tp)))
+	else if (to == TCP_CLOSE && !sk->sk_err && is_unaccepted(sk) && !(tp && is_subflow(tp)))
 		put_closer_of_listener(e);
 }
 
