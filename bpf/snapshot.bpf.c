@@ -21,6 +21,9 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 __u16 find_local_port;
 __u16 find_remote_port;
 
+/* Processes have the numbers of the reader's pid namespace, not of the first one. */
+bool want_own_pids;
+
 static __always_inline bool is_asked_for(const struct sock_common *sk)
 {
 	if (find_local_port && sk->skc_num != find_local_port)
@@ -317,11 +320,26 @@ static __always_inline bool has_unread_table(struct task_struct *task)
 	return !read || *read != snapshot_number;
 }
 
+/* Returns the number of a process in the pid namespace of the reader, which sees it there: the
+ * iterator shows no others. */
+static __always_inline __u32 pid_for_reader(struct task_struct *task)
+{
+	const struct task_struct *reader = (const void *)bpf_get_current_task();
+	__u32 level = BPF_CORE_READ(reader, thread_pid, level);
+	const struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	const char *numbers = (const char *)pid + bpf_core_field_offset(struct pid, numbers);
+	__u32 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number),
+			      numbers + level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
+	return number;
+}
+
 static __always_inline void set_owner(struct task_struct *task)
 {
 	owner.thread = task;
 	owner.files = BPF_CORE_READ(task, files);
-	owner.pid = task->tgid;
+	owner.pid = want_own_pids ? pid_for_reader(task) : task->tgid;
 	owner.uid = task->cred->uid.val;
 	owner.flags = BPF_CORE_READ(task, signal, flags) & SIGNAL_STOP_STOPPED ? IS_STOPPED : 0;
 	bpf_probe_read_kernel(owner.comm, sizeof(owner.comm), task->group_leader->comm);

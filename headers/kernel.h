@@ -321,6 +321,19 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+/* include/linux/pid.h: one number for each level of pid namespaces, the first one's first */
+struct pid_namespace;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
 struct task_struct {
 	unsigned int flags;
 	int exit_code;
@@ -333,6 +346,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct files_struct *files;
 	const struct cred *cred;
+	struct pid *thread_pid;
 };
 
 /* arch/x86/include/asm/ptrace.h, arch/arm64/include/asm/ptrace.h */

@@ -35,8 +35,11 @@ type Finder struct {
 // batchSize is BATCH in bpf/snapshot.bpf.c.
 const batchSize = 256
 
-// Query says which sockets to find; 0 holds all.
-type Query struct{ LocalPort, RemotePort uint16 }
+// Query says which sockets to find; port 0 means all.
+type Query struct {
+	LocalPort, RemotePort uint16
+	OwnPIDs               bool // processes have the numbers of this process's pid namespace
+}
 
 // OpenFinder loads the iterators. A jiffy is the length of a tick of the kernel's timers; cgroup
 // returns the path of the cgroup with an id. If types is nil, OpenFinder reads them. The error wraps
@@ -122,8 +125,10 @@ func (f *Finder) eachRecord(q Query, take func(*snapshotFoundSocket)) error {
 
 // openIterator begins an iteration over what the query asks for.
 func (f *Finder) openIterator(iter *link.Iter, q Query) (io.ReadCloser, error) {
-	for name, port := range map[string]uint16{snapshotVarFindLocalPort: q.LocalPort, snapshotVarFindRemotePort: q.RemotePort} {
-		if err := f.setVariable(name, port); err != nil {
+	for name, value := range map[string]any{
+		snapshotVarFindLocalPort: q.LocalPort, snapshotVarFindRemotePort: q.RemotePort, snapshotVarWantOwnPids: q.OwnPIDs,
+	} {
+		if err := f.setVariable(name, value); err != nil {
 			return nil, err
 		}
 	}

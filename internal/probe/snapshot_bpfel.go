@@ -80,6 +80,7 @@ const (
 	snapshotVarNextFd            = "next_fd"
 	snapshotVarNextThread        = "next_thread"
 	snapshotVarSnapshotNumber    = "snapshot_number"
+	snapshotVarWantOwnPids       = "want_own_pids"
 )
 
 // loadSnapshot returns the embedded CollectionSpec for snapshot.
@@ -153,6 +154,7 @@ type snapshotVariableSpecs struct {
 	NextFd            *ebpf.VariableSpec `ebpf:"next_fd"`
 	NextThread        *ebpf.VariableSpec `ebpf:"next_thread"`
 	SnapshotNumber    *ebpf.VariableSpec `ebpf:"snapshot_number"`
+	WantOwnPids       *ebpf.VariableSpec `ebpf:"want_own_pids"`
 }
 
 // snapshotObjects contains all objects after they have been loaded into the kernel.
@@ -202,6 +204,7 @@ type snapshotVariables struct {
 	NextFd            *ebpf.Variable `ebpf:"next_fd"`
 	NextThread        *ebpf.Variable `ebpf:"next_thread"`
 	SnapshotNumber    *ebpf.Variable `ebpf:"snapshot_number"`
+	WantOwnPids       *ebpf.Variable `ebpf:"want_own_pids"`
 }
 
 // snapshotPrograms contains all programs after they have been loaded into the kernel.
