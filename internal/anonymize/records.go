@@ -46,7 +46,7 @@ func (m *Mapper) Socket(s *event.Socket) *event.Socket {
 
 func (m *Mapper) mapSocket(s *event.Socket) event.Socket {
 	image := *s
-	image.Address = 0
+	image.Address, image.Device = 0, "" // the number of the interface stays
 	image.Cgroup = m.Path(s.Cgroup)
 	image.Local, image.Remote = m.AddrPort(s.Local), m.AddrPort(s.Remote)
 	image.Holders = m.mapHolders(s.Holders)
@@ -83,11 +83,12 @@ func (m *Mapper) CallFailed(c *event.CallFailed) *event.CallFailed {
 	image := *c
 	image.Local, image.Remote = m.AddrPort(c.Local), m.AddrPort(c.Remote)
 	image.Process = m.mapProcess(c.Process)
+	image.Device = "" // its number stays
 	image.Holders = slices.Clone(c.Holders)
 	for i := range image.Holders {
 		h := &image.Holders[i]
 		h.Socket = m.mapSocket(&h.Socket)
-		h.Closer = m.mapProcess(h.Closer)
+		h.Opener, h.Closer = m.mapProcess(h.Opener), m.mapProcess(h.Closer)
 	}
 	image.Ports = m.mapPorts(c.Ports)
 	return &image

@@ -277,7 +277,7 @@ type asker struct{ *text.Printer }
 // CallFailed implements pipeline.Sink.
 func (a asker) CallFailed(c *event.CallFailed) {
 	question := why.Question{
-		Port: c.Local.Port(), Time: c.Time, NetNS: c.NetNS, Exact: true,
+		Port: c.Local.Port(), Time: c.Time, NetNS: c.NetNS, Exact: true, Complete: true,
 		Settings: event.PortSettings{Range: event.PortRange{First: 32768, Last: 60999}, Unprivileged: 1024},
 	}
 	for i := range c.Holders {

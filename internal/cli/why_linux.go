@@ -33,11 +33,11 @@ func runWhy(app *app, color string, addr netip.Addr, port uint16) error {
 
 // gatherQuestion gathers what there is to answer the question of a port.
 func gatherQuestion(addr netip.Addr, port uint16) (*why.Question, error) {
-	jiffy, err := host.Jiffy()
-	if err != nil {
+	q := &why.Question{Addr: addr.WithZone(""), Port: port}
+	if err := askHost(q, addr.Zone()); err != nil {
 		return nil, err
 	}
-	netns, err := host.NetNS("/proc/self/ns/net")
+	jiffy, err := host.Jiffy()
 	if err != nil {
 		return nil, err
 	}
@@ -48,21 +48,33 @@ func gatherQuestion(addr netip.Addr, port uint16) (*why.Question, error) {
 		return nil, err
 	}
 	defer diag.Close()
-	found, err := diag.Scan(sockdiag.Query{LocalPort: port})
+	found, err := diag.Scan(sockdiag.Query{LocalPort: port, ListBound: true, FindNoDescriptor: true, OwnPIDs: true})
 	if err != nil {
 		return nil, err
 	}
-	settings, err := sockdiag.ReadSettings(netns)
-	if err != nil {
-		return nil, err
+	q.Time, q.Sockets = host.Now(), found.Sockets
+	q.Exact, q.Complete, q.Outer, q.Unseen = found.Exact, found.Complete, found.OuterProcesses, found.UnseenNamespaces
+	q.Settings, err = sockdiag.ReadSettings(q.NetNS)
+	return q, err
+}
+
+// askHost asks about the network namespace, its interfaces, and the address on one of them.
+func askHost(q *why.Question, zone string) (err error) {
+	if q.NetNS, err = host.NetNS("/proc/self/ns/net"); err != nil {
+		return err
 	}
-	foreign, err := host.IsForeign(addr)
-	if err != nil {
-		return nil, err
+	if q.Devices, err = host.InterfaceNames(); err != nil {
+		return err
 	}
-	return &why.Question{
-		Addr: addr, Port: port, Time: host.Now(), NetNS: netns, Sockets: found.Sockets,
-		Settings: settings, Foreign: foreign && !settings.Nonlocal,
-		Exact: found.Exact, Unseen: found.UnseenNamespaces,
-	}, nil
+	var index uint32
+	if zone != "" {
+		if index, err = host.InterfaceIndex(zone); err != nil {
+			return usagef("%w", err)
+		}
+		q.Device = q.Devices[index]
+	}
+	if q.Addr.IsValid() {
+		q.Refused, err = host.BindError(q.Addr, index)
+	}
+	return err
 }

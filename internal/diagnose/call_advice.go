@@ -9,43 +9,55 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
+// Every message of this file and of socket_option.go is advice. The table of internal/live's tests
+// has each of them with the test that does what it says.
+
 // CallAdvice returns what helps where a call for a port failed, what helps soonest first.
 // What an option would change follows from the kernel's rule and the sockets in the way.
 func CallAdvice(c *event.CallFailed) []event.Message {
 	switch {
 	case lacksPort(c):
 		return portAdvice(c.Ports, c.Call)
-	case c.Call == event.CallConnect:
-		return connectAdvice(c)
+	case c.Call == event.CallConnect && sameTuple(c):
+		return fourTupleAdvice(c)
+	case c.Call == event.CallConnect && c.Remote.Addr().Is6():
+		return []event.Message{event.Say("if no interface has an IPv6 address that fits {host}, add one, as root: ip -6 address add ADDRESS dev INTERFACE", c.Remote.Addr())}
 	case c.Error == event.EADDRINUSE:
 		return inUseAdvice(c)
 	case c.Error == event.EACCES:
 		return []event.Message{
-			event.Say("a port below net.ipv4.ip_unprivileged_port_start (1024 unless set) needs CAP_NET_BIND_SERVICE: give it to the program (setcap cap_net_bind_service=ep, AmbientCapabilities= of its unit), or lower the setting to {port}", c.Local.Port()),
-			event.Say("or take a port above it, or have the service manager bind the socket and hand it over"),
-			event.Say("if the port is above it, a security module refuses: see the audit log"),
+			event.Say("allow the program to bind ports below net.ipv4.ip_unprivileged_port_start: setcap cap_net_bind_service=ep PROGRAM"),
+			event.Say("allow every program to bind the ports from {port} on: sysctl -w net.ipv4.ip_unprivileged_port_start={port}", c.Local.Port()),
 		}
 	case c.Error == event.EADDRNOTAVAIL:
-		return []event.Message{
-			event.Say("take an address of this network namespace (ip address), or 0.0.0.0 or [::] for all: {address} is not one, or not yet (an IPv6 address is tentative for a second or two)", c.Local.Addr()),
-			event.Say("if the address comes later: start after the network is up, or set IP_FREEBIND on the socket, or net.ipv4.ip_nonlocal_bind=1 (net.ipv6.ip_nonlocal_bind=1)"),
-		}
-	case c.Error == event.EINVAL:
-		return []event.Message{
-			event.Say("take a new socket for each bind(): one that has a port, or was connected, cannot be bound again"),
-			event.Say("a link-local IPv6 address needs its interface (sin6_scope_id)"),
-		}
+		return addressAdvice(c)
+	case c.Error == event.EINVAL && c.Local.Addr().IsLinkLocalUnicast() && c.Local.Addr().Is6() && c.Options.Interface == 0:
+		return []event.Message{event.Say("set sin6_scope_id to the index of the interface that has the address: ip -6 address show to {address}", c.Local.Addr())}
+	case c.Error == event.EINVAL && !c.Local.Addr().IsMulticast():
+		return []event.Message{event.Say("make a new socket for each bind(): a socket that has a port cannot be bound again")}
 	}
-	return []event.Message{event.Say("see {call}(2) for {error}; a security module or a BPF program of the cgroup may refuse the call", event.Literal(c.Call), c.Error)}
+	return nil
+}
+
+// addressAdvice is about an address that no interface has.
+func addressAdvice(c *event.CallFailed) []event.Message {
+	wildcard, setting := event.Literal("0.0.0.0"), event.Literal("net.ipv4.ip_nonlocal_bind=1")
+	if c.Local.Addr().Is6() {
+		wildcard, setting = "[::]", "net.ipv6.ip_nonlocal_bind=1"
+	}
+	return []event.Message{
+		event.Say("bind an address that ip address shows, or {wildcard} for all of them", wildcard),
+		event.Say("to bind {address} before an interface has it: set IP_FREEBIND on the socket, or, as root: sysctl -w {setting}", c.Local.Addr(), setting),
+	}
 }
 
 // inUseAdvice is about EADDRINUSE.
 func inUseAdvice(c *event.CallFailed) []event.Message {
 	if c.NotLooked {
-		return []event.Message{event.Say("see what has the port: tcptrace why {port}", c.Local.Port())}
+		return []event.Message{event.Say("see which sockets use the port: tcptrace why {port}", c.Local.Port())}
 	}
 	if len(c.Holders) == 0 {
-		return []event.Message{event.Say("try again: nothing that keeps the port was found a moment later")}
+		return []event.Message{event.Say("try again: a moment later no socket was in the way")}
 	}
 	var advice []event.Message
 	for _, o := range newSocketOptions {
@@ -53,10 +65,12 @@ func inUseAdvice(c *event.CallFailed) []event.Message {
 		case passes:
 			advice = append(advice, o.advice)
 		case mayPass:
-			advice = append(advice, event.Say("set {option} on the new socket before bind(): it may succeed then; the options of what is in the way are not all known", o.name))
+			advice = append(advice, event.Say("try {option} on the new socket before bind(): the call may then succeed; not all options of the sockets in the way could be seen", o.name))
 		}
 	}
 	advice = append(advice, stopAdvice(c)...)
+	advice = append(advice, reserveAdvice(c)...)
+	advice = append(advice, noDescriptorAdvice(c)...)
 	advice = append(advice, waitAdvice(c)...)
 	return append(advice, reuseAdvice(c)...)
 }
@@ -65,28 +79,90 @@ func inUseAdvice(c *event.CallFailed) []event.Message {
 func stopAdvice(c *event.CallFailed) []event.Message {
 	var advice []event.Message
 	var others []*event.Process
-	own := false
+	own, units := false, false
 	for _, o := range findObstacles(c) {
 		if o.kind > outgoing {
 			continue
 		}
 		own = own || o.isHeldBy(c.Process)
 		for _, p := range o.processes() {
-			if (c.Process == nil || !isSameProcess(p, c.Process)) && !containsProcess(others, p) {
+			switch {
+			case isSystemd(p):
+				units = true
+			case (c.Process == nil || !isSameProcess(p, c.Process)) && !containsProcess(others, p):
 				others = append(others, p)
 			}
 		}
-		if o.kind == outgoing {
-			advice = append(advice, event.Say("keep the kernel from choosing the port for outgoing connections: net.ipv4.ip_local_reserved_ports={port}", c.Local.Port()))
-		}
+		advice = append(advice, inheritedAdvice(o)...)
 	}
 	if len(others) > 0 {
 		advice = slices.Insert(advice, 0, event.Say("stop {processes}, or take another port", event.ListOf(others)))
 	}
+	if units {
+		advice = slices.Insert(advice, 0, event.Say("systemd keeps the port for a socket unit: find the unit with systemctl list-sockets, and stop it with systemctl stop UNIT.socket"))
+	}
 	if own {
-		advice = slices.Insert(advice, 0, event.Say("{process} has the port itself: close its own socket first, or do not bind a second one", c.Process))
+		advice = slices.Insert(advice, 0, event.Say("{process} uses the port itself: close its own socket first", c.Process))
 	}
 	return advice
+}
+
+// isSystemd reports whether a process is a service manager, which keeps sockets for its units.
+func isSystemd(p *event.Process) bool { return p.Comm == "systemd" }
+
+// inheritedAdvice is about a listener that another program than the one that made it has.
+func inheritedAdvice(o *obstacle) []event.Message {
+	opener := o.first.Opener
+	if o.kind != listening || opener == nil || isSystemd(opener) {
+		return nil
+	}
+	for _, p := range o.processes() {
+		if p.PID != opener.PID && p.Comm != opener.Comm {
+			return []event.Message{event.Say("{heir} has the listener of {opener}: set SOCK_CLOEXEC on it in {opener}, and the programs that it starts later do not inherit it", p, opener)}
+		}
+	}
+	return nil
+}
+
+// reserveAdvice is about outgoing connections that got the port from the kernel. The list of
+// reserved ports is extended: to write it replaces it.
+func reserveAdvice(c *event.CallFailed) []event.Message {
+	port := c.Local.Port()
+	if c.Reserved == nil || c.Reserved.Has(port) || !slices.ContainsFunc(c.Holders, isOutgoing) {
+		return nil
+	}
+	return []event.Message{event.Say("keep the kernel from choosing the port for outgoing connections, as root: {command}", ReserveCommand(c.Reserved, port))}
+}
+
+// ReserveCommand is the command that adds a port to those of net.ipv4.ip_local_reserved_ports.
+func ReserveCommand(reserved event.Ports, port uint16) event.Literal {
+	list := append(slices.Clone(reserved), event.PortRange{First: port, Last: port})
+	return event.Literal("sysctl -w net.ipv4.ip_local_reserved_ports=" + list.String())
+}
+
+// noDescriptorAdvice is about listeners that no process has a descriptor of.
+func noDescriptorAdvice(c *event.CallFailed) []event.Message {
+	var advice []event.Message
+	for i := range c.Holders {
+		h := &c.Holders[i]
+		if !h.NoDescriptor || h.State != tcpstate.Listen {
+			continue
+		}
+		if h.Opener != nil {
+			advice = append(advice, event.Say("stop {process}, which called listen()", h.Opener))
+		}
+		command := event.Literal(fmt.Sprintf("ss -tK state listening src %v", h.Local))
+		if h.Local.Addr().IsUnspecified() {
+			command = event.Literal(fmt.Sprintf("ss -tK state listening sport = :%d", h.Local.Port()))
+		}
+		if c.Options.Reuseaddr && h.Options.Reuseaddr {
+			advice = append(advice, event.Say("end the listener now, as root: {command}", command))
+		} else {
+			advice = append(advice, event.Say("end the listener now, as root: {command}; the port is then free if a call in progress kept it", command))
+		}
+		return append(advice, event.Say("in the program: call shutdown(SHUT_RDWR) on the listener before close(), and a call in progress ends"))
+	}
+	return nil
 }
 
 // waitAdvice is about sockets that no process has.
@@ -96,7 +172,7 @@ func waitAdvice(c *event.CallFailed) []event.Message {
 		advice = append(advice, timewaitAdvice(c, timed))
 	}
 	if untimed := endCommand(c, orphaned); untimed != "" {
-		advice = append(advice, event.Say("wait until the peers acknowledge the FIN, or the kernel gives up (net.ipv4.tcp_orphan_retries); or reset them at once, as root: {command}", untimed))
+		advice = append(advice, event.Say("reset the connections whose FIN is not acknowledged, as root: {command}", untimed))
 	}
 	return advice
 }
@@ -105,9 +181,9 @@ func waitAdvice(c *event.CallFailed) []event.Message {
 func timewaitAdvice(c *event.CallFailed, command event.Literal) event.Message {
 	wait := event.Wait(lastTimewaitEnd(c).Sub(c.Time))
 	if slices.ContainsFunc(findObstacles(c), func(o *obstacle) bool { return o.kind == inFinWait2 }) {
-		return event.Say("wait[ {time}], or longer, if a peer closes in the meantime: then TIME_WAIT begins; or end them at once, as root: {command}", wait, command)
+		return event.Say("wait[ {time}], or longer if a peer closes meanwhile and TIME_WAIT begins; or end these connections now, as root: {command}", wait, command)
 	}
-	return event.Say("wait[ {time}]; or end them at once, as root: {command}", wait, command)
+	return event.Say("wait[ {time}], or end these connections now, as root: {command}", wait, command)
 }
 
 // lastTimewaitEnd is when the last of the timewait sockets ends, or 0.
@@ -132,7 +208,7 @@ var stateFilters = map[tcpstate.State]string{
 }
 
 // endCommand is the command that ends the sockets that have the port in some ways (tcp_abort() in
-// net/ipv4/tcp.c), or "" if there are none.
+// net/ipv4/tcp.c), or "" if there are none. A connect() asks for one connection.
 func endCommand(c *event.CallFailed, kinds ...holdKind) event.Literal {
 	filters := ""
 	for i := range c.Holders {
@@ -141,68 +217,77 @@ func endCommand(c *event.CallFailed, kinds ...holdKind) event.Literal {
 			filters += filter
 		}
 	}
-	if filters == "" {
+	switch {
+	case filters == "":
 		return ""
+	case c.Call == event.CallConnect:
+		return event.Literal(fmt.Sprintf("ss -tK%s src %v dst %v", filters, c.Holders[0].Local, c.Holders[0].Remote))
 	}
 	return event.Literal(fmt.Sprintf("ss -tK%s sport = :%d", filters, c.Local.Port()))
 }
 
-// reuseAdvice is about SO_REUSEADDR. Many believe that it is enough on the new socket.
+// reuseAdvice is about SO_REUSEADDR. Many believe that it is enough on the new socket. It helps a
+// server over what its last run left, and nobody over a connection that began elsewhere.
 func reuseAdvice(c *event.CallFailed) []event.Message {
-	lacking, listening := false, false
+	left, listening := false, false
 	for i := range c.Holders {
 		h := &c.Holders[i]
+		if isOutgoing(*h) {
+			return nil
+		}
 		listening = listening || h.State == tcpstate.Listen
-		lacking = lacking || h.State != tcpstate.Listen && h.Options.Known && !h.Options.Reuseaddr
+		left = left || h.Role == event.Server && h.Remote.Port() != 0 && h.Options.Known && !h.Options.Reuseaddr
 	}
 	switch {
-	case lacking && c.Options.Reuseaddr:
-		return []event.Message{event.Say("SO_REUSEADDR is set on the new socket, and does not help: the old ones were made without it, and Linux wants it on both; a server that sets it before each bind() is not kept out of its port again")}
-	case lacking:
-		return []event.Message{event.Say("SO_REUSEADDR on the new socket alone does not help: the old ones were made without it, and Linux wants it on both; set it before each bind() from now on, then the next start is not kept out")}
+	case left && c.Options.Reuseaddr:
+		return []event.Message{event.Say("keep SO_REUSEADDR set before every bind() of this server: it did not help now, as the old connections come from a listener without it, but later restarts will work")}
+	case left:
+		return []event.Message{event.Say("set SO_REUSEADDR before every bind() of this server: it does not help now, as the old connections come from a listener without it, but later restarts will work")}
 	case listening && tryOption(c, reuseaddr, isNotListening) == passes:
-		return []event.Message{event.Say("set SO_REUSEADDR on the new socket as well: it then passes over the connections that the listener leaves behind")}
+		return []event.Message{event.Say("set SO_REUSEADDR on the new socket as well: when the listener is gone, the connections that it leaves are not in the way")}
 	}
 	return nil
 }
 
-// connectAdvice is about a connect() that got no local address or port.
-func connectAdvice(c *event.CallFailed) []event.Message {
-	if sameTuple(c) {
-		return []event.Message{
-			event.Say("do not bind the socket to a port before connect(), or close the other connection first: the four-tuple is taken, in TIME_WAIT as well"),
-			event.Say("to choose the local address alone, set IP_BIND_ADDRESS_NO_PORT and bind to port 0"),
-		}
+// fourTupleAdvice is about a connect() from a port that the socket was bound to, to where that port
+// has a connection already.
+func fourTupleAdvice(c *event.CallFailed) []event.Message {
+	advice := append(stopAdvice(c), waitAdvice(c)...)
+	advice = append(advice, event.Say("let the kernel choose the port: do not bind the socket before connect(), or set IP_BIND_ADDRESS_NO_PORT and bind it to port 0"))
+	if slices.ContainsFunc(c.Holders, func(h event.InTheWay) bool { return h.State == tcpstate.TimeWait }) {
+		advice = append(advice, event.Say("for later connections, set net.ipv4.tcp_timestamps=1 on both hosts: connect() then takes over a connection in TIME_WAIT"))
 	}
-	return []event.Message{
-		event.Say("see ip route get {host}: no local address may fit, as where IPv6 is off (net.ipv6.conf.all.disable_ipv6) or the interface has none", c.Remote.Addr()),
-		event.Say("or take IPv4, if the destination has an address there"),
-	}
+	return advice
 }
 
 // portAdvice is about local ports that are used up.
 func portAdvice(p *event.PortStock, asks event.Call) []event.Message {
-	var advice []event.Message
-	now := event.Literal("")
-	if p != nil {
-		now = event.Literal(fmt.Sprintf("%d %d", p.First, p.Last))
-	}
-	if asks == event.CallConnect && (p == nil || p.ByState[tcpstate.TimeWait] > 0) {
-		advice = append(advice, event.Say("set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second; 2, the default, allows it on loopback only"))
-	}
-	advice = append(advice, event.Say("widen net.ipv4.ip_local_port_range[ ({range})]", now))
 	if p != nil && !isUsedUp(p) && !isLow(p) {
-		advice = append(advice, event.Say("see whether the socket may choose from few ports only (IP_LOCAL_PORT_RANGE), or many processes ask at once"))
+		return []event.Message{event.Say("give the socket more ports to choose from (IP_LOCAL_PORT_RANGE): those of net.ipv4.ip_local_port_range are not used up")}
 	}
-	if p != nil && p.ByState[tcpstate.CloseWait] > 0 {
-		advice = append(advice, event.Say("close what the peers have closed: {n} of the ports are in CLOSE_WAIT", p.ByState[tcpstate.CloseWait]))
+	var advice []event.Message
+	if p != nil {
+		advice = stockAdvice(p, asks)
 	}
 	if asks == event.CallBind {
-		advice = append(advice, event.Say("do not bind() before connect(), or set IP_BIND_ADDRESS_NO_PORT: a port that connect() chooses need be free for one destination only"))
+		return append(advice, event.Say("do not bind the socket before connect(), or set IP_BIND_ADDRESS_NO_PORT: a port that connect() chooses must be free for one destination only"))
 	}
 	return append(advice,
-		event.Say("keep connections open and use them again (keep-alive, a pool): the side that closes first has its port in TIME_WAIT for a minute"),
-		event.Say("let the other side close first: it then has TIME_WAIT, at its own port"),
-		event.Say("connect to more addresses or ports of the destination, or from more addresses of this machine: each pair has all ports"),
+		event.Say("keep connections open and use them again: each connection that this side closes first keeps its port for a minute"),
+		event.Say("let the other side close first: TIME_WAIT is then at its port"),
+		event.Say("connect to more addresses or ports of the destination, or from more addresses of this host: each pair has all ports"),
 	)
+}
+
+// stockAdvice is about what the ports of the range are taken by.
+func stockAdvice(p *event.PortStock, asks event.Call) []event.Message {
+	var advice []event.Message
+	if asks == event.CallConnect && p.ByState[tcpstate.TimeWait] > 0 {
+		advice = append(advice, event.Say("set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second, if both hosts use TCP timestamps"))
+	}
+	advice = append(advice, event.Say("widen net.ipv4.ip_local_port_range, which is {range} now", event.Literal(fmt.Sprintf("%d-%d", p.First, p.Last))))
+	if p.ByState[tcpstate.CloseWait] > 0 {
+		advice = append(advice, event.Say("close the connections that the peers have closed: {n} of the ports are in CLOSE_WAIT", p.ByState[tcpstate.CloseWait]))
+	}
+	return advice
 }

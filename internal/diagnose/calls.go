@@ -27,8 +27,10 @@ var connectFailed = &rule{
 	summary: func(g *group) event.Message {
 		c := g.fact.call
 		switch {
+		case sameTuple(c) && len(c.Holders) > 0:
+			return event.Say("{failure} from {local}: {obstacles}", g.failurePhrase(), c.Place(), event.ListOf(InTheWay(c)))
 		case sameTuple(c):
-			return event.Say("{failure}: there is a connection from {local} to it already", g.failurePhrase(), c.Local)
+			return event.Say("{failure}: there is a connection from {local} to it already", g.failurePhrase(), c.Place())
 		case c.Local.Port() == 0 && c.Ports != nil:
 			return event.Say("{failure}, although {ports} are left for it", g.failurePhrase(), localPortsPhrase(c.Ports.Left()))
 		}
@@ -54,9 +56,9 @@ func (g *group) failurePhrase() event.Message {
 	case event.CallConnect:
 		return event.Say("connect()[ of {process}] to {peer} failed[ {times}] with {error}", g.processPhrase(), c.Remote, g.timesPhrase(), c.Error)
 	case event.CallListen:
-		return event.Say("listen()[ of {process}] on {address} failed[ {times}] with {error}", g.processPhrase(), c.Local, g.timesPhrase(), c.Error)
+		return event.Say("listen()[ of {process}] on {address} failed[ {times}] with {error}", g.processPhrase(), c.Place(), g.timesPhrase(), c.Error)
 	}
-	return event.Say("bind()[ of {process}] to {address} failed[ {times}] with {error}", g.processPhrase(), c.Local, g.timesPhrase(), c.Error)
+	return event.Say("bind()[ of {process}] to {address} failed[ {times}] with {error}", g.processPhrase(), c.Place(), g.timesPhrase(), c.Error)
 }
 
 // shortageSummary says which call failed, how many ports are taken, and in which states.
@@ -90,10 +92,10 @@ func lacksPort(c *event.CallFailed) bool {
 }
 
 // sameTuple reports whether connect() failed because its four-tuple is taken: the socket was
-// bound to an address and a port (__inet_check_established() in
-// net/ipv4/inet_hashtables.c).
+// bound to a port (__inet_check_established() in net/ipv4/inet_hashtables.c), and to an address, or
+// a connection from that port to the same peer was found.
 func sameTuple(c *event.CallFailed) bool {
-	return c.Local.Port() != 0 && !c.Local.Addr().IsUnspecified()
+	return c.Local.Port() != 0 && (!c.Local.Addr().IsUnspecified() || len(c.Holders) > 0)
 }
 
 // bindRequest returns what the call asked for.

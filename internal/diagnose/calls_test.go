@@ -22,6 +22,11 @@ func timed(h *event.InTheWay)    { h.Timewait = true }
 func waits(h *event.InTheWay)    { h.Waits = true }
 func orphans(h *event.InTheWay)  { h.Orphan = true }
 func outgoing(h *event.InTheWay) { h.Role = event.Client }
+func serves(h *event.InTheWay)   { h.Role = event.Server }
+
+func withoutDescriptor(h *event.InTheWay) { h.NoDescriptor = true }
+
+func openedBy(p *event.Process) obstacle { return func(h *event.InTheWay) { h.Opener = p } }
 
 func until(d time.Duration) obstacle {
 	return func(h *event.InTheWay) { h.Until, h.Timewait = base.Add(d), true }
@@ -85,6 +90,22 @@ func TestBindFailed(t *testing.T) {
 		{"a listener", binds(way("LISTEN", has(nginx))), "EADDRINUSE: nginx/42 listens on 0.0.0.0:8080"},
 		{"a listener of somebody", binds(way("LISTEN")), "EADDRINUSE: a process listens on 0.0.0.0:8080"},
 		{"workers", binds(way("LISTEN", has(nginx)), way("LISTEN", has(nginx))), "EADDRINUSE: nginx/42 listens on 0.0.0.0:8080 (2 sockets)"},
+		{
+			"a listener without a descriptor", binds(way("LISTEN", withoutDescriptor, openedBy(nginx))),
+			"EADDRINUSE: 0.0.0.0:8080 still listens without a file descriptor, nginx/42 called listen(): a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it",
+		},
+		{
+			"a listener of both families", binds(way("LISTEN", has(nginx), func(h *event.InTheWay) { h.Local, h.Options.IPv6 = addr("[::]:8080"), true })),
+			"EADDRINUSE: nginx/42 listens on [::]:8080, which takes IPv4 as well",
+		},
+		{
+			"a listener on an interface", binds(way("LISTEN", has(nginx), func(h *event.InTheWay) { h.Device, h.Options.Interface = "eth0", 2 })),
+			"EADDRINUSE: nginx/42 listens on 0.0.0.0%eth0:8080",
+		},
+		{
+			"another user's", with(binds(way("LISTEN", has(nginx), func(h *event.InTheWay) { h.UID, h.Options.Reuseport = 7, true })), func(c *event.CallFailed) { c.Options.Reuseport = true }),
+			"EADDRINUSE: nginx/42 listens on 0.0.0.0:8080, it belongs to uid 7 and the new socket to uid 0: SO_REUSEPORT works between sockets of one user only",
+		},
 		{"bound", binds(way("CLOSE", has(nginx))), "EADDRINUSE: nginx/42 has 0.0.0.0:8080 bound and does not listen"},
 		{
 			"TIME_WAIT", binds(timeWait),
@@ -177,66 +198,150 @@ func TestAFailedBindNamesWhatIsInTheWay(t *testing.T) {
 func TestFixes(t *testing.T) {
 	t.Parallel()
 	left := way("TIME_WAIT", until(31*time.Second))
+	served := way("TIME_WAIT", until(31*time.Second), serves)
 	reusable := way("TIME_WAIT", until(31*time.Second), reuses)
-	const succeeds, alone, isSet = "set SO_REUSEADDR on the new socket before bind(): with it the same call succeeds now",
-		"SO_REUSEADDR on the new socket alone does not help", "SO_REUSEADDR is set on the new socket, and does not help"
+	const succeeds, later, keep = "set SO_REUSEADDR on the new socket before bind(): the same call then succeeds",
+		"it does not help now", "keep SO_REUSEADDR set before every bind()"
 	ipv6 := func(c *event.CallFailed) { c.Options.IPv6, c.Local = true, addr("[::]:8080") }
+	shares := func(h *event.InTheWay) { h.Options.Reuseport = true }
+	outgoingPort := func(c *event.CallFailed) {
+		c.Reserved = event.Ports{{First: 80, Last: 80}, {First: 9000, Last: 9010}}
+	}
 	for _, c := range []struct {
 		name       string
 		call       event.CallFailed
 		has, lacks []string
 	}{
-		{"TIME_WAIT of a socket that reuses", binds(reusable), []string{succeeds, "wait 31.0s; or"}, []string{alone, isSet, "passes over"}},
+		{"TIME_WAIT of a socket that reuses", binds(reusable), []string{succeeds, "wait 31.0s, or"}, []string{later, keep, "leaves"}},
 		{"a listener of somebody", binds(way("LISTEN")), nil, []string{"stop"}},
 		{"a timer and an orphan", binds(left, way("FIN_WAIT1", orphans)), []string{"ss -tK state time-wait sport", "ss -tK state fin-wait-1 sport"}, nil},
 		{
-			"TIME_WAIT of one that does not", binds(left),
-			[]string{"wait 31.0s; or end them at once, as root: ss -tK state time-wait sport = :8080", alone},
-			[]string{succeeds, isSet, "stop"},
+			"TIME_WAIT of one that does not", binds(served),
+			[]string{"wait 31.0s, or end these connections now, as root: ss -tK state time-wait sport = :8080", "set SO_REUSEADDR before every bind()", later},
+			[]string{succeeds, keep, "stop"},
 		},
-		{"nor does it help to set it", with(binds(left), reusing), []string{isSet}, []string{succeeds, alone}},
-		{"one of two does not", binds(reusable, left), []string{alone}, []string{succeeds}},
-		{"it is not known", binds(way("TIME_WAIT", unknown, timed)), []string{"it may succeed then", "wait; or"}, []string{succeeds, alone, isSet, "IPV6", "REUSEPORT"}},
+		{"whose it is is not known", binds(left), []string{"wait 31.0s"}, []string{succeeds, later, keep, "stop"}},
+		{"nor does it help to set it", with(binds(served), reusing), []string{keep}, []string{succeeds, later}},
+		{"one of two does not", binds(reusable, served), []string{later}, []string{succeeds}},
+		{"it is not known", binds(way("TIME_WAIT", unknown, timed)), []string{"may then succeed", "wait, or"}, []string{succeeds, later, keep, "IPV6", "REUSEPORT"}},
 		{"a listener", binds(way("LISTEN", has(nginx), reuses)), []string{"stop nginx/42, or take another port"}, []string{"SO_REUSE", "wait", "ss -tK"}},
 		{
 			"a listener, and what it leaves behind", binds(way("LISTEN", has(nginx), reuses), reusable),
-			[]string{"stop nginx/42", "passes over the connections that the listener leaves behind"}, []string{succeeds, alone},
+			[]string{"stop nginx/42", "the connections that it leaves are not in the way"}, []string{succeeds, later},
 		},
-		{"a listener that shares", binds(way("LISTEN", has(nginx), func(h *event.InTheWay) { h.Options.Reuseport = true })), []string{"set SO_REUSEPORT on the new socket", "its share of the connections"}, nil},
+		{"a listener that shares", binds(way("LISTEN", has(nginx), shares)), []string{"set SO_REUSEPORT on the new socket", "share the connections"}, nil},
 		{
 			"the other family", with(binds(way("LISTEN", has(nginx))), ipv6),
-			[]string{"set IPV6_V6ONLY on the new socket before bind(): with it the same call succeeds now, for IPv6 alone"}, nil,
+			[]string{"set IPV6_V6ONLY on the new socket before bind(): the same call then succeeds, for IPv6 only"}, nil,
 		},
-		{"a listener that shares with its own user", binds(way("LISTEN", func(h *event.InTheWay) { h.Options.Reuseport, h.UID = true, 7 })), nil, []string{"REUSEPORT"}},
+		{"a listener that shares with its own user", binds(way("LISTEN", shares, func(h *event.InTheWay) { h.UID = 7 })), nil, []string{"REUSEPORT"}},
 		{
 			"the asking process is not known",
-			with(binds(way("LISTEN", func(h *event.InTheWay) { h.Options.Reuseport = true })), func(c *event.CallFailed) { c.Process = nil }),
+			with(binds(way("LISTEN", shares)), func(c *event.CallFailed) { c.Process = nil }),
 			nil, []string{"REUSEPORT"},
 		},
-		{"its own listener", binds(way("LISTEN", has(python))), []string{"python3/4242 has the port itself"}, []string{"stop"}},
-		{"a connection of the old server", binds(way("CLOSE_WAIT", has(nginx))), []string{"stop nginx/42", alone}, []string{"wait"}},
-		{"an outgoing connection", binds(way("ESTABLISHED", outgoing, has(curl))), []string{"stop curl/43", "net.ipv4.ip_local_reserved_ports=8080"}, nil},
+		{"its own listener", binds(way("LISTEN", has(python))), []string{"python3/4242 uses the port itself"}, []string{"stop"}},
+		{"systemd's listener", binds(way("LISTEN", has(&event.Process{PID: 1, Comm: "systemd"}))), []string{"systemctl stop UNIT.socket"}, []string{"stop systemd"}},
+		{
+			"systemd's listener, and its service's", binds(way("LISTEN", has(&event.Process{PID: 1, Comm: "systemd"}), has(nginx), openedBy(&event.Process{PID: 1, Comm: "systemd"}))),
+			[]string{"systemctl stop UNIT.socket", "stop nginx/42, or"}, []string{"stop systemd", "SOCK_CLOEXEC"},
+		},
+		{"an inherited listener", binds(way("LISTEN", has(curl), openedBy(nginx))), []string{"stop curl/43", "curl/43 has the listener of nginx/42: set SOCK_CLOEXEC on it in nginx/42"}, nil},
+		{"a worker's listener", binds(way("LISTEN", has(&event.Process{PID: 44, Comm: "nginx"}), openedBy(nginx))), []string{"stop nginx/44"}, []string{"SOCK_CLOEXEC"}},
+		{
+			"a listener without a descriptor", binds(way("LISTEN", withoutDescriptor, openedBy(nginx))),
+			[]string{"stop nginx/42, which called listen()", "ss -tK state listening sport = :8080; the port is then free if a call in progress", "shutdown(SHUT_RDWR)"}, []string{"or take"},
+		},
+		{
+			"a listener without a descriptor that reuses", with(binds(way("LISTEN", withoutDescriptor, reuses, func(h *event.InTheWay) { h.Local = addr("10.0.0.1:8080") })), reusing),
+			[]string{"end the listener now, as root: ss -tK state listening src 10.0.0.1:8080", "shutdown(SHUT_RDWR)"}, []string{"stop", "is then free"},
+		},
+		{"a connection of the old server", binds(way("CLOSE_WAIT", serves, has(nginx))), []string{"stop nginx/42", later}, []string{"wait"}},
+		{
+			"an outgoing connection", with(binds(way("ESTABLISHED", outgoing, has(curl))), outgoingPort),
+			[]string{"stop curl/43", "sysctl -w net.ipv4.ip_local_reserved_ports=80,9000-9010,8080"}, []string{"SO_REUSEADDR"},
+		},
+		{"an outgoing connection from a port that the kernel did not choose", binds(way("ESTABLISHED", outgoing, has(curl))), []string{"stop curl/43"}, []string{"SO_REUSEADDR", "reserved"}},
+		{"a client's TIME_WAIT", with(binds(way("TIME_WAIT", outgoing, until(time.Second))), outgoingPort), []string{"wait 1.0s", "reserved_ports=80,9000-9010,8080"}, []string{"SO_REUSEADDR"}},
+		{
+			"connected to itself", with(binds(way("ESTABLISHED", has(curl), func(h *event.InTheWay) { h.Remote = h.Local })), outgoingPort),
+			[]string{"stop curl/43", "reserved_ports=80,9000-9010,8080"}, []string{"SO_REUSEADDR"},
+		},
+		{
+			"a port that is reserved by now", with(binds(way("ESTABLISHED", outgoing, has(curl))), func(c *event.CallFailed) { c.Reserved = event.Ports{{First: 8080, Last: 8080}} }),
+			[]string{"stop curl/43"}, []string{"reserved"},
+		},
 		{
 			"FIN_WAIT2", binds(way("FIN_WAIT2", until(31*time.Second)), left),
-			[]string{"wait 31.0s, or longer, if a peer closes", "ss -tK state fin-wait-2 state time-wait sport = :8080"}, nil,
+			[]string{"wait 31.0s, or longer if a peer closes", "ss -tK state fin-wait-2 state time-wait sport = :8080"}, nil,
 		},
 		{"until when is not known", binds(left, way("FIN_WAIT2", timed)), []string{"wait, or longer"}, []string{"31s"}},
-		{"orphans", binds(way("LAST_ACK", orphans)), []string{"net.ipv4.tcp_orphan_retries", "ss -tK state last-ack sport = :8080"}, []string{"time-wait"}},
+		{"orphans", binds(way("LAST_ACK", orphans)), []string{"ss -tK state last-ack sport = :8080"}, []string{"time-wait"}},
 		{"nothing is found", binds(), []string{"try again"}, []string{"stop", "SO_REUSEADDR"}},
-		{"not permitted", with(binds(), erring(event.EACCES)), []string{"CAP_NET_BIND_SERVICE", "lower the setting to 8080"}, []string{"SO_REUSEADDR"}},
-		{"no such address", with(binds(), erring(event.EADDRNOTAVAIL)), []string{"IP_FREEBIND", "ip_nonlocal_bind"}, []string{"SO_REUSEADDR"}},
-		{"bound twice", with(binds(), erring(event.EINVAL)), []string{"a new socket for each bind()"}, []string{"SO_REUSEADDR"}},
-		{"something else", with(binds(), erring(1)), []string{"bind(2) for EPERM"}, []string{"SO_REUSEADDR"}},
+		{"not permitted", with(binds(), erring(event.EACCES)), []string{"setcap cap_net_bind_service=ep PROGRAM", "ip_unprivileged_port_start=8080"}, []string{"SO_REUSEADDR"}},
+		{"no such address", with(binds(), erring(event.EADDRNOTAVAIL)), []string{"0.0.0.0 for all", "IP_FREEBIND", "net.ipv4.ip_nonlocal_bind=1"}, []string{"SO_REUSEADDR", "ipv6"}},
+		{"no such IPv6 address", with(with(binds(), erring(event.EADDRNOTAVAIL)), ipv6), []string{"[::] for all", "net.ipv6.ip_nonlocal_bind=1"}, []string{"ipv4"}},
+		{"bound twice", with(binds(), erring(event.EINVAL)), []string{"a new socket for each bind()"}, []string{"SO_REUSEADDR", "sin6_scope_id"}},
+		{
+			"a link-local address", with(with(binds(), erring(event.EINVAL)), func(c *event.CallFailed) { c.Local = addr("[fe80::5]:8080") }),
+			[]string{"sin6_scope_id"}, []string{"a new socket"},
+		},
+		{
+			"a link-local address, bound twice", with(with(binds(), erring(event.EINVAL)), func(c *event.CallFailed) {
+				c.Local, c.Options.Interface = addr("[fe80::5]:8080"), 2
+			}),
+			[]string{"a new socket"}, []string{"sin6_scope_id"},
+		},
 	} {
 		checkFixes(t, c.name, &c.call, c.has, c.lacks)
+	}
+	other := with(binds(), erring(1))
+	if all := diagnose.CallAdvice(&other); len(all) != 0 {
+		t.Errorf("EPERM: %q: nothing is known to help", texts(all))
 	}
 }
 
 func TestSoonestFirst(t *testing.T) {
 	t.Parallel()
-	c := binds(way("TIME_WAIT", until(31*time.Second)), way("LISTEN", has(nginx)), way("FIN_WAIT1", orphans))
+	c := binds(way("TIME_WAIT", until(31*time.Second), serves), way("LISTEN", has(nginx)), way("FIN_WAIT1", orphans))
 	fixes := texts(diagnose.CallAdvice(&c))
-	equal(t, []string{fixes[0][:13], fixes[1][:10], fixes[2][:10], fixes[3][:12]}, []string{"stop nginx/42", "wait 31.0s", "wait until", "SO_REUSEADDR"})
+	equal(t, []string{fixes[0][:13], fixes[1][:10], fixes[2][:9], fixes[3][:16]}, []string{"stop nginx/42", "wait 31.0s", "reset the", "set SO_REUSEADDR"})
+}
+
+// TestFourTuple is of a connect() from a port that has a connection to the same peer already.
+func TestFourTuple(t *testing.T) {
+	t.Parallel()
+	connects := func(holders ...event.InTheWay) event.CallFailed {
+		return event.CallFailed{
+			Time: base, Call: event.CallConnect, NetNS: netns, Local: addr("10.0.0.1:8080"), Remote: addr("10.0.0.2:40000"),
+			Error: event.EADDRNOTAVAIL, Options: event.Options{Known: true}, Process: python, Holders: holders,
+		}
+	}
+	const start = "connect_failed: connect() of python3/4242 to 10.0.0.2:40000 failed with EADDRNOTAVAIL"
+	wildcard := connects(way("TIME_WAIT", until(31*time.Second)))
+	wildcard.Local = addr("0.0.0.0:8080")
+	for _, c := range []struct {
+		name       string
+		call       event.CallFailed
+		says       string
+		has, lacks []string
+	}{
+		{
+			"TIME_WAIT", connects(way("TIME_WAIT", outgoing, until(31*time.Second), closedFirst(event.Local, python))),
+			" from 10.0.0.1:8080: a connection with 10.0.0.2:40000 is in TIME_WAIT, as python3/4242 closed first, for 31s more",
+			[]string{"wait 31.0s, or end these connections now, as root: ss -tK state time-wait src 10.0.0.1:8080 dst 10.0.0.2:40000", "let the kernel choose the port", "tcp_timestamps=1 on both hosts"},
+			[]string{"SO_REUSEADDR", "stop"},
+		},
+		{"from any address", wildcard, " from 0.0.0.0:8080: a connection with 10.0.0.2:40000 is in TIME_WAIT, for 31s more", []string{"tcp_timestamps"}, nil},
+		{
+			"open", connects(way("ESTABLISHED", outgoing, has(curl))), " from 10.0.0.1:8080: curl/43 connects from this port to 10.0.0.2:40000",
+			[]string{"stop curl/43", "let the kernel choose the port"}, []string{"tcp_timestamps", "wait"},
+		},
+		{"not found", connects(), ": there is a connection from 10.0.0.1:8080 to it already", []string{"let the kernel choose the port"}, []string{"tcp_timestamps", "wait"}},
+	} {
+		checkFixes(t, c.name, &c.call, c.has, c.lacks)
+		equal(t, said(play(fail(0, c.call)).found), []string{start + c.says})
+	}
 }
 
 func TestFreeAt(t *testing.T) {
@@ -280,7 +385,7 @@ func TestEveryHolderIsToBeStopped(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	c.Process = &event.Process{PID: 43, Comm: "nginx"}
-	want := []string{"nginx/43 has the port itself: close its own socket first, or do not bind a second one", "stop nginx/42, or take another port"}
+	want := []string{"nginx/43 uses the port itself: close its own socket first", "stop nginx/42, or take another port"}
 	if got := texts(diagnose.CallAdvice(&c)[:2]); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}

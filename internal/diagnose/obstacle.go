@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/bind"
@@ -37,10 +38,16 @@ func holdKindOf(s *event.Socket) holdKind {
 		return orphaned
 	case s.Waits:
 		return unaccepted
-	case s.Role == event.Client:
+	case s.Role == event.Client || s.Local == s.Remote:
 		return outgoing
 	}
 	return open
+}
+
+// isOutgoing reports whether this machine opened the connection that has the port, perhaps to
+// itself.
+func isOutgoing(h event.InTheWay) bool {
+	return h.Role == event.Client || h.Local == h.Remote
 }
 
 // obstacle is the sockets in the way that one process has in one way.
@@ -124,9 +131,12 @@ func (o *obstacle) phrase(c *event.CallFailed) event.Message {
 	h, process := o.first, firstKnown(o.processPhrase(), aProcess)
 	switch o.kind {
 	case listening:
-		return event.Say("{process} listens on {address}[ ({sockets})]", process, h.Local, o.countPhrase(event.Say("{n} sockets", o.count)))
+		if h.NoDescriptor {
+			return event.Say("{address} still listens without a file descriptor[, {process} called listen()]: {keepers}", h.Place(), processOrNil(h.Opener), listenerKeepers)
+		}
+		return event.Say("{process} listens on {address}[ ({sockets})][, {family}][, {user}]", process, h.Place(), o.countPhrase(event.Say("{n} sockets", o.count)), bothFamilies(c, h), otherUser(c, h))
 	case boundOnly:
-		return event.Say("{process} has {address} bound and does not listen[ ({sockets})]", process, h.Local, o.countPhrase(event.Say("{n} sockets", o.count)))
+		return event.Say("{process} has {address} bound and does not listen[ ({sockets})][, {family}][, {user}]", process, h.Place(), o.countPhrase(event.Say("{n} sockets", o.count)), bothFamilies(c, h), otherUser(c, h))
 	case open:
 		return event.Say("{process} has {connections} open", process, o.connectionsPhrase())
 	case outgoing:
@@ -144,6 +154,38 @@ func (o *obstacle) phrase(c *event.CallFailed) event.Message {
 	}
 	return o.timeWaitPhrase(c)
 }
+
+// listenerKeepers is what keeps a listener that no process has a descriptor of.
+var listenerKeepers = event.Say("a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it")
+
+// bothFamilies says why a socket of IPv6 is in the way of one of IPv4, or nil.
+func bothFamilies(c *event.CallFailed, h *event.InTheWay) any {
+	if !h.TakesIPv4() || !c.Local.Addr().Is4() {
+		return nil
+	}
+	return event.Say("which takes IPv4 as well")
+}
+
+// otherUser says why SO_REUSEPORT on both sockets does not help, or nil.
+func otherUser(c *event.CallFailed, h *event.InTheWay) any {
+	if m := ReuseportRefused(c, h); m.Format != "" {
+		return m
+	}
+	return nil
+}
+
+// ReuseportRefused says why SO_REUSEPORT on both sockets does not help: they belong to two users.
+// The message is empty if it is not so.
+func ReuseportRefused(c *event.CallFailed, h *event.InTheWay) event.Message {
+	if c.Process == nil || c.Process.UID == h.UID || !c.Options.Reuseport || !h.Options.Reuseport || h.Timewait {
+		return event.Message{}
+	}
+	return event.Say("it belongs to uid {owner} and the new socket to uid {asker}: SO_REUSEPORT works between sockets of one user only",
+		uidLiteral(h.UID), uidLiteral(c.Process.UID))
+}
+
+// uidLiteral is a user id, which is a name and no number of things.
+func uidLiteral(uid uint32) event.Literal { return event.Literal(strconv.FormatUint(uint64(uid), 10)) }
 
 func (o *obstacle) timeWaitPhrase(c *event.CallFailed) event.Message {
 	var closer any

@@ -179,7 +179,7 @@ func TestPortFixes(t *testing.T) {
 	}{
 		{
 			"TIME_WAIT", connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable})),
-			[]string{"tcp_tw_reuse=1", "ip_local_port_range (32768 60999)", "keep-alive"},
+			[]string{"tcp_tw_reuse=1", "ip_local_port_range, which is 32768-60999 now", "use them again"},
 			[]string{"CLOSE_WAIT", "IP_BIND_ADDRESS_NO_PORT"},
 		},
 		{
@@ -190,11 +190,11 @@ func TestPortFixes(t *testing.T) {
 		{
 			"bind before connect", event.CallFailed{Call: event.CallBind, Local: addr("0.0.0.0:0"), Error: event.EADDRINUSE},
 			[]string{"IP_BIND_ADDRESS_NO_PORT"},
-			[]string{"tcp_tw_reuse"},
+			[]string{"tcp_tw_reuse", "widen"},
 		},
-		{"the four-tuple is taken", connect("10.0.0.2:6001", nil), []string{"four-tuple"}, []string{"ip_local_port_range", "ip route"}},
-		{"no address", connect6("[::]:0", nil), []string{"ip route get 2001:db8::9"}, []string{"ip_local_port_range"}},
-		{"ports are left", connect("0.0.0.0:0", few(50)), []string{"IP_LOCAL_PORT_RANGE"}, []string{"ip route"}},
+		{"the four-tuple is taken", connect("10.0.0.2:6001", nil), []string{"let the kernel choose the port"}, []string{"ip_local_port_range", "ip -6"}},
+		{"no address", connect6("[::]:0", nil), []string{"an IPv6 address that fits 2001:db8::9"}, []string{"ip_local_port_range"}},
+		{"ports are left", connect("0.0.0.0:0", few(50)), []string{"IP_LOCAL_PORT_RANGE"}, []string{"widen", "tcp_tw_reuse"}},
 		{"no ports are left", connect("0.0.0.0:0", few(100)), nil, []string{"IP_LOCAL_PORT_RANGE"}},
 	} {
 		checkFixes(t, c.name, &c.call, c.has, c.lacks)

@@ -15,7 +15,7 @@ type option struct {
 
 var reuseaddr = option{
 	"SO_REUSEADDR", func(o *event.Options) *bool { return &o.Reuseaddr },
-	event.Say("set SO_REUSEADDR on the new socket before bind(): with it the same call succeeds now"),
+	event.Say("set SO_REUSEADDR on the new socket before bind(): the same call then succeeds"),
 }
 
 // newSocketOptions has the options that may help, in the order in which they are advised.
@@ -23,11 +23,11 @@ var newSocketOptions = []option{
 	reuseaddr,
 	{
 		"IPV6_V6ONLY", func(o *event.Options) *bool { return &o.V6Only },
-		event.Say("set IPV6_V6ONLY on the new socket before bind(): with it the same call succeeds now, for IPv6 alone"),
+		event.Say("set IPV6_V6ONLY on the new socket before bind(): the same call then succeeds, for IPv6 only"),
 	},
 	{
 		"SO_REUSEPORT", func(o *event.Options) *bool { return &o.Reuseport },
-		event.Say("set SO_REUSEPORT on the new socket before bind(): with it the same call succeeds now; what listens there already then gets only its share of the connections"),
+		event.Say("set SO_REUSEPORT on the new socket before bind(): the same call then succeeds, and the two listeners share the connections"),
 	},
 }
 

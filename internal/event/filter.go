@@ -1,6 +1,7 @@
 package event
 
 import (
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -48,6 +49,31 @@ func (p Ports) String() string {
 		parts = append(parts, part)
 	}
 	return strings.Join(parts, ",")
+}
+
+// ParsePorts reads what String returns. The empty list is the empty set, not the nil set, which
+// means all ports.
+func ParsePorts(list string) (Ports, error) {
+	ports := Ports{}
+	if list == "" {
+		return ports, nil
+	}
+	for part := range strings.SplitSeq(list, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		if !isRange {
+			last = first
+		}
+		from, err := strconv.ParseUint(first, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("read a list of ports: %w", err)
+		}
+		to, err := strconv.ParseUint(last, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("read a list of ports: %w", err)
+		}
+		ports = append(ports, PortRange{uint16(from), uint16(to)})
+	}
+	return ports, nil
 }
 
 // Filter says which sockets a trace is about. The zero value holds all.

@@ -21,11 +21,15 @@ type Socket struct {
 	Timewait      bool           // the kernel keeps a timewait socket of it, which no process holds
 	Orphan        bool           // its last process let go of it, and it is not a timewait socket yet
 	Options       Options
+	Device        string   // name of the interface that it is bound to; "": none, or unknown
 	UID           uint32   // of who made it; of a timewait socket unknown
 	Holders       []Holder // the processes that have it open
 	Counters      Counters
 	Sending       Sending
 	Role          Role // server where a local listener has its port; "": unknown
+	// NoDescriptor: a process made it, and none has a descriptor of it. A call in progress, io_uring,
+	// a message of a Unix socket or the kernel itself keeps it.
+	NoDescriptor bool
 	// Waits: it is connected, and no process has accepted it yet.
 	Waits bool
 	Past  *Past // what was seen of it before; nil: it was only found
@@ -63,6 +67,14 @@ type Act struct {
 	Process   *Process
 }
 
+// Place is where the socket is.
+func (s *Socket) Place() Place { return Place{s.Local, s.Device} }
+
+// TakesIPv4 reports whether a socket at [::] takes IPv4 as well.
+func (s *Socket) TakesIPv4() bool {
+	return s.Options.Known && s.Options.IPv6 && !s.Options.V6Only && s.Local.Addr() == netip.IPv6Unspecified()
+}
+
 // Listens reports whether the socket takes connections to an address of its network
 // namespace.
 func (s *Socket) Listens(netns uint32, at netip.AddrPort) bool {
@@ -81,10 +93,12 @@ type CallFailed struct {
 	Local, Remote netip.AddrPort // as asked for; remote of connect alone
 	Error         Errno
 	Options       Options // of the asking socket
+	Device        string  // name of the interface that it is bound to; "": none, or unknown
 	Process       *Process
 	Holders       []InTheWay          // the sockets in its way, as seen a moment later
 	More          [tcpstate.Count]int // and how many more that are not among them, by state; what they have in common is theirs
 	Ports         *PortStock          // connect, and bind to port 0: of the range that the kernel chooses from
+	Reserved      Ports               // net.ipv4.ip_local_reserved_ports, where it matters; nil: unknown
 	NotLooked     bool                // what is in its way was not looked for: too many calls fail
 }
 
@@ -98,9 +112,13 @@ const (
 	CallConnect Call = "connect"
 )
 
+// Place is what the call asked for.
+func (c *CallFailed) Place() Place { return Place{c.Local, c.Device} }
+
 // InTheWay is a socket that keeps another one from its port.
 type InTheWay struct {
 	Socket
+	Opener      *Process  // who called listen() on it, where the trace saw it
 	ClosedFirst Side      // where the trace saw it
 	Mechanism   Mechanism // and how
 	Closer      *Process  // and who
@@ -195,6 +213,4 @@ type PortSettings struct {
 	// TimewaitReuse is net.ipv4.tcp_tw_reuse: 1 lets connect() take over ports that have
 	// been in TIME_WAIT for a second, 2 on loopback only.
 	TimewaitReuse int
-	// Nonlocal says that addresses of other machines may be bound: net.ipv4.ip_nonlocal_bind.
-	Nonlocal bool
 }

@@ -18,7 +18,7 @@ func (d *Decoder) readCallFailed(to Records) error {
 		Call:  oneOf(&d.values, f.get(keyCall), event.CallBind, event.CallListen, event.CallConnect),
 		Error: d.errno(f.get(keyError)), Options: d.options(f), Process: d.process(f.get(keyProcess)),
 		Ports: d.ports(f.get(keyPorts)), NotLooked: f.get(keyPorts) == nil && f.get(keyHolders) == nil,
-		More: d.byState(f.get(keyMore)),
+		More: d.byState(f.get(keyMore)), Device: d.string(f.get(keyDevice)), Reserved: d.portList(f.get(keyReservedPorts)),
 	}
 	d.array(f.get(keyHolders), func(value []byte) {
 		c.Holders = append(c.Holders, d.inTheWay(value, &c))
@@ -44,12 +44,24 @@ func (v *values) inTheWay(raw []byte, c *event.CallFailed) event.InTheWay {
 		Socket: event.Socket{
 			Time: c.Time, Socket: v.id(f.get(keySocket)), NetNS: c.NetNS, Cgroup: v.string(f.get(keyCgroup)),
 			Local: local, Remote: v.remote(f.get(keyRemote), local), State: v.state(f.get(keyState)), Until: v.time(f.get(keyUntil)),
-			Options: v.options(&f), Role: v.role(f.get(keyRole)), Holders: v.holders(f.get(keyProcesses)),
+			Options: v.options(&f), Device: v.string(f.get(keyDevice)), NoDescriptor: v.bool(f.get(keyNoDescriptor)), Role: v.role(f.get(keyRole)), Holders: v.holders(f.get(keyProcesses)),
 		},
-		ClosedFirst: v.side(f.get(keyClosedFirst)), Mechanism: v.mechanism(f.get(keyMechanism)), Closer: v.process(f.get(keyCloser)),
+		Opener: v.process(f.get(keyOpener)), ClosedFirst: v.side(f.get(keyClosedFirst)), Mechanism: v.mechanism(f.get(keyMechanism)), Closer: v.process(f.get(keyCloser)),
 	}
 	v.keeper(&h.Socket, &f)
 	return h
+}
+
+// portList reads a list of ports. The empty list is known as well.
+func (v *values) portList(raw []byte) event.Ports {
+	if raw == nil {
+		return nil
+	}
+	ports, err := event.ParsePorts(v.string(raw))
+	if err != nil && v.err == nil {
+		v.err = err
+	}
+	return ports
 }
 
 // byState reads how many sockets there are in each state.

@@ -98,7 +98,7 @@ func (r record) without(k key) []field {
 
 // plainExamples has examples of plain values by what the page calls them.
 var plainExamples = map[string]string{
-	"string": `"text"`, "time": `"2026-03-01T12:00:00.000000007Z"`, "id": `"7"`, "address": `"10.0.0.1:7"`,
+	"string": `"text"`, "list of ports": `"7,9-11"`, "time": `"2026-03-01T12:00:00.000000007Z"`, "id": `"7"`, "address": `"10.0.0.1:7"`,
 	"name of an error": `"ECONNRESET"`, "name of a reason": `"TCP_ABORT_ON_CLOSE"`, "word": `"word"`,
 	"true or false": "true", "true": "true", "number": "7", "number from 1": "7", "bytes": "7", "port": "7", "nanoseconds": "7",
 }

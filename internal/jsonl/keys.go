@@ -79,6 +79,10 @@ const (
 	keyHolders
 	keyPorts
 	keyMore
+	keyDevice
+	keyOpener
+	keyNoDescriptor
+	keyReservedPorts
 	keyTimewait
 	keyOrphan
 	keyWaits
@@ -278,6 +282,10 @@ var keyNames = [allKeys]string{
 	keyAdvice:         "advice",
 	keySockets:        "sockets",
 	keyCount:          "count",
+	keyDevice:         "device",
+	keyOpener:         "opener",
+	keyNoDescriptor:   "no_descriptor",
+	keyReservedPorts:  "reserved_ports",
 }
 
 // String returns the key as it is written.

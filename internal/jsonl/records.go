@@ -159,13 +159,15 @@ func callFailedRecord() record {
 			optional(keyRemote, anAddress, "The remote address of `connect`."),
 			required(keyError, anError, "The error that the call returned."),
 		}, optionFields(), []field{
+			optional(keyDevice, aString, "The name of the interface that the socket is bound to."),
 			optional(keyProcess, partOf("process"), "The process that made the call."),
 			optional(keyPorts, partOf("ports"), "The ports that the kernel may choose from, if it found none."),
 			optional(keyHolders, holders,
 				"The sockets that are in the way: 200 at most, those that last longest, each with 16 processes at most. It is empty if none was found."),
 			optional(keyMore, mapByState(aPositive), "How many more sockets are in the way, by state."),
+			optional(keyReservedPorts, aPortList, "The list in net.ipv4.ip_local_reserved_ports, if an outgoing connection got the port from the kernel."),
 		}),
-		rules: rules{notBoth: []key{keyPorts, keyHolders}, needs: []need{{keyMore, []key{keyHolders}}}},
+		rules: rules{notBoth: []key{keyPorts, keyHolders}, needs: []need{{keyMore, []key{keyHolders}}, {keyReservedPorts, []key{keyHolders}}}},
 	}
 }
 
@@ -178,6 +180,9 @@ func holderFields() []field {
 		required(keyState, aState, "Its state."),
 		optional(keyUntil, aTime, "When the kernel ends the state."),
 	}, keeperFields(), optionFields(), []field{
+		optional(keyDevice, aString, "The name of the interface that it is bound to."),
+		optional(keyNoDescriptor, aFlag, "No process has a descriptor of it. A call in progress, io_uring, a message of a Unix socket or the kernel keeps it."),
+		optional(keyOpener, partOf("opener"), "The process that called listen(2) on it, if it was seen."),
 		optional(keyRole, aRole, "Its role in the connection."),
 		optional(keyClosedFirst, aSide, "The side that closed first."),
 		optional(keyMechanism, aMechanism, "What the process did to close it."),
@@ -390,6 +395,7 @@ func partTable() []record {
 		{name: "process", means: "A process.", fields: slices.Concat(name, user, signal)},
 		{name: "processes", means: "The processes that have a socket open, in an array.", isList: true, least: 1, fields: slices.Concat(name, user, signal, fd)},
 		{name: "closer", means: "The process that closed first.", fields: slices.Concat(name, signal)},
+		{name: "opener", means: "The process that called listen(2).", fields: slices.Concat(name, signal)},
 		{name: "states", means: "States in their order, in an array.", isList: true, fields: []field{
 			required(keyState, aState, "The state."),
 			optional(keyNS, aDuration, "The time that it lasted."),

@@ -78,6 +78,9 @@ func recordsOf[T any](k *kept) []T {
 			for i := range r.Holders {
 				h := &r.Holders[i]
 				h.Time = r.Time
+				if h.Opener != nil {
+					h.Opener = &event.Process{PID: h.Opener.PID, Comm: h.Opener.Comm, Signal: h.Opener.Signal}
+				}
 				if h.Closer != nil {
 					h.Closer = &event.Process{PID: h.Closer.PID, Comm: h.Closer.Comm, Signal: h.Closer.Signal}
 				}

@@ -94,6 +94,7 @@ var (
 	aPort     = value{name: "port", def: "port", schema: `"type": "integer", "minimum": 0, "maximum": 65535`}
 	aUint32   = value{name: "number", def: "uint32", schema: `"type": "integer", "minimum": 0, "maximum": 4294967295`}
 	aSignal   = value{name: "number", def: "signal", schema: `"type": "integer", "minimum": 1, "maximum": 255`}
+	aPortList = value{name: "list of ports", schema: `"type": "string", "pattern": "^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$"`}
 	anFD      = value{name: "number", schema: `"type": "integer", "minimum": -1`}
 	theSchema = value{name: "number", schema: `"const": 1`}
 )

@@ -19,6 +19,7 @@ func (w *Writer) CallFailed(c *event.CallFailed) {
 	}
 	o.str(keyError, c.Error.String())
 	w.writeOptions(&c.Options)
+	o.optionalStr(keyDevice, c.Device)
 	w.writeProcess(keyProcess, c.Process, true)
 	switch {
 	case c.NotLooked: // what is not known is left out
@@ -28,6 +29,9 @@ func (w *Writer) CallFailed(c *event.CallFailed) {
 		w.writeHolders(c.Holders)
 		if c.More != [tcpstate.Count]int{} {
 			w.writeByState(keyMore, c.More)
+		}
+		if c.Reserved != nil { // the empty list is known as well
+			o.str(keyReservedPorts, c.Reserved.String())
 		}
 	}
 	w.endLine()
@@ -66,6 +70,11 @@ func (w *Writer) writeHolders(holders []event.InTheWay) {
 		o.optionalTime(keyUntil, w.clock, h.Until)
 		w.writeKeeper(&h.Socket)
 		w.writeOptions(&h.Options)
+		o.optionalStr(keyDevice, h.Device)
+		if h.NoDescriptor {
+			o.bool(keyNoDescriptor, true)
+		}
+		w.writeProcess(keyOpener, h.Opener, false)
 		o.optionalStr(keyRole, h.Role.String())
 		o.optionalStr(keyClosedFirst, h.ClosedFirst.String())
 		o.optionalStr(keyMechanism, h.Mechanism.String())

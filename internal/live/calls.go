@@ -82,8 +82,13 @@ func (t *trace) callFailed(k *event.Kernel) {
 // explain finds the sockets in the way of a call, or how many ports are taken where the
 // kernel found none.
 func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
+	if c.Options.Interface != 0 {
+		c.Device, _ = sockdiag.DeviceName(c.NetNS, c.Options.Interface, c.Process.PID) // without a name, its number is not shown
+	}
 	inUse := c.Error == event.EADDRINUSE
 	switch {
+	case c.Call == event.CallConnect && c.Local.Port() != 0:
+		return t.findFourTuple(c, k)
 	case c.Call == event.CallConnect, inUse && c.Local.Port() == 0:
 		sockets, err := t.socketsIn(portScope{c.NetNS, 0})
 		if err != nil {
@@ -95,9 +100,39 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 		if err := t.findHolders(c, k); err != nil {
 			return err
 		}
+		findReserved(c)
 		limitHolders(c)
 	}
 	return nil
+}
+
+// findFourTuple finds the connection that a connect() from a port met: it has the same two ends.
+func (t *trace) findFourTuple(c *event.CallFailed, k *event.Kernel) error {
+	sockets, err := t.socketsIn(portScope{c.NetNS, c.Local.Port()})
+	if err != nil {
+		return err
+	}
+	own := t.correlator.IDAt(k.Sock)
+	for _, s := range sockets {
+		if s.Remote == c.Remote && (c.Local.Addr().IsUnspecified() || s.Local == c.Local) &&
+			s.Address != k.Sock && (own == 0 || s.Socket != own) {
+			c.Holders = append(c.Holders, t.inTheWayOf(s))
+		}
+	}
+	return nil
+}
+
+// findReserved reads the list of reserved ports where an outgoing connection got the port from the
+// kernel: the advice is to add the port to it. Without the list there is no such advice.
+func findReserved(c *event.CallFailed) {
+	outgoing := func(h event.InTheWay) bool { return h.Role == event.Client || h.Local == h.Remote }
+	if !slices.ContainsFunc(c.Holders, outgoing) {
+		return
+	}
+	settings, err := sockdiag.ReadSettings(c.NetNS, c.Process.PID)
+	if r := settings.Range; err == nil && r.First <= c.Local.Port() && c.Local.Port() <= r.Last {
+		c.Reserved = settings.Reserved
+	}
 }
 
 // findHolders finds the sockets in the way. Where an earlier look has none, what is in
@@ -159,7 +194,7 @@ func (t *trace) socketsIn(p portScope) ([]event.Socket, error) {
 }
 
 func (p portScope) query() sockdiag.Query {
-	return sockdiag.Query{NetNS: []uint32{p.netns}, LocalPort: p.port}
+	return sockdiag.Query{NetNS: []uint32{p.netns}, LocalPort: p.port, ListBound: p.port != 0, FindNoDescriptor: p.port != 0}
 }
 
 // mayLook reports whether there is time for another look.
@@ -252,14 +287,24 @@ func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.S
 	sure, maybe := bind.Blockers(ask, others)
 	var holders []event.InTheWay
 	for _, s := range withoutOwnBound(c, append(sure, maybe...)) {
-		holder := event.InTheWay{Socket: s}
-		if end := t.tracker.End(s.Socket); end != nil {
-			holder.Role = end.Role()
-			holder.ClosedFirst, holder.Mechanism, holder.Closer = end.ClosedFirst, end.Mechanism, end.Closer
-		}
-		holders = append(holders, holder)
+		holders = append(holders, t.inTheWayOf(s))
 	}
 	return holders
+}
+
+// inTheWayOf says of a socket what the trace saw of it.
+func (t *trace) inTheWayOf(s event.Socket) event.InTheWay {
+	holder := event.InTheWay{Socket: s}
+	end := t.tracker.End(s.Socket)
+	if end == nil {
+		return holder
+	}
+	holder.Role = end.Role()
+	holder.ClosedFirst, holder.Mechanism, holder.Closer = end.ClosedFirst, end.Mechanism, end.Closer
+	if end.State == tcpstate.Listen && end.Process != nil && end.Process.Source == event.SourceCurrent {
+		holder.Opener = end.Process
+	}
+	return holder
 }
 
 // Bounds of what a record of a failed call has of the sockets in its way: a port can have 100,000

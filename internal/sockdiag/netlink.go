@@ -23,11 +23,21 @@ import (
 
 // scanByNetlink finds the sockets of the network namespaces that this user may enter, and the
 // processes that this user may inspect.
-func scanByNetlink(q Query, a namespacePaths) (*Snapshot, error) {
+func (s *Scanner) scanByNetlink(q Query) (*Snapshot, error) {
 	c := newCollector(q)
 	c.holdersUnknown = true
 	inodes := make(map[uint32]int) // in the collector's sockets
-	unseen, err := inNamespaces(c.namespacesToScan(a), func() error { return c.addByNetlink(inodes) })
+	unseen, err := inNamespaces(c.namespacesToScan(s.paths), func() error {
+		if err := c.addByNetlink(inodes); err != nil {
+			return err
+		}
+		if q.ListBound {
+			if err := c.addBound(inodes); err != nil {
+				return err
+			}
+		}
+		return c.nameDevices()
+	})
 	if err != nil {
 		return nil, err
 	}

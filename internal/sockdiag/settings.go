@@ -29,7 +29,7 @@ func ReadSettings(netns uint32, pids ...uint32) (event.PortSettings, error) {
 
 func readSettings() (s event.PortSettings, err error) {
 	words := make(map[string]string)
-	for _, name := range []string{"ip_local_port_range", "ip_local_reserved_ports", "ip_unprivileged_port_start", "ip_nonlocal_bind", "tcp_tw_reuse"} {
+	for _, name := range []string{"ip_local_port_range", "ip_local_reserved_ports", "ip_unprivileged_port_start", "tcp_tw_reuse"} {
 		content, err := os.ReadFile("/proc/sys/net/ipv4/" + name)
 		if err != nil {
 			return s, fmt.Errorf("read a setting: %w", err)
@@ -46,32 +46,9 @@ func readSettings() (s event.PortSettings, err error) {
 	if s.TimewaitReuse, err = strconv.Atoi(words["tcp_tw_reuse"]); err != nil {
 		return s, fmt.Errorf("net.ipv4.tcp_tw_reuse: %w", err)
 	}
-	s.Unprivileged, s.Nonlocal = uint16(start), words["ip_nonlocal_bind"] == "1"
-	s.Reserved, err = parseReserved(words["ip_local_reserved_ports"])
-	return s, err
-}
-
-// parseReserved reads a list such as "8080,9000-9100". The empty list is the empty set, not the nil
-// set, which means all ports.
-func parseReserved(list string) (event.Ports, error) {
-	ports := event.Ports{}
-	if list == "" {
-		return ports, nil
+	s.Unprivileged = uint16(start)
+	if s.Reserved, err = event.ParsePorts(words["ip_local_reserved_ports"]); err != nil {
+		return s, fmt.Errorf("net.ipv4.ip_local_reserved_ports: %w", err)
 	}
-	for part := range strings.SplitSeq(list, ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		if !isRange {
-			last = first
-		}
-		from, err := strconv.ParseUint(first, 10, 16)
-		if err != nil {
-			return nil, fmt.Errorf("net.ipv4.ip_local_reserved_ports: %w", err)
-		}
-		to, err := strconv.ParseUint(last, 10, 16)
-		if err != nil {
-			return nil, fmt.Errorf("net.ipv4.ip_local_reserved_ports: %w", err)
-		}
-		ports = append(ports, event.PortRange{First: uint16(from), Last: uint16(to)})
-	}
-	return ports, nil
+	return s, nil
 }

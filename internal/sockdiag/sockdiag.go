@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -22,6 +24,9 @@ type Query struct {
 	LocalPort, RemotePort uint16
 	NetNS                 []uint32 // inode numbers
 	OnlyHeld              bool     // only those that processes have open
+	ListBound             bool     // those that are only bound as well, whoever owns them, if the kernel lists them
+	FindNoDescriptor      bool     // say of listeners that no process has a descriptor of them
+	OwnPIDs               bool     // processes have the numbers of this process's pid namespace, not of the first one
 	SkipCommonStates      bool     // neither ESTABLISHED nor TIME_WAIT, the states of most sockets if there are very many
 	MaxTimewait           int      // how many in TIME_WAIT at most; 0: any number
 }
@@ -45,6 +50,12 @@ type Snapshot struct {
 	// Otherwise Until is the earliest moment, options are unknown, and processes of other users
 	// may be missing.
 	Exact bool
+	// Complete: no socket of the network namespaces that were seen is missing, Query.ListBound
+	// given. Otherwise some that are only bound may be missing: those without a descriptor of a
+	// process that this one may look at.
+	Complete bool
+	// OuterProcesses: processes outside this pid namespace are not seen.
+	OuterProcesses bool
 	// UnseenNamespaces is how many network namespaces could not be entered.
 	UnseenNamespaces int
 	// Overflows has for each network namespace that was entered how many connections have found a
@@ -60,6 +71,7 @@ type Scanner struct {
 	finder *probe.Finder // nil: netlink and /proc
 	why    error         // the reason if there is no finder
 	paths  namespacePaths
+	bound  func() bool // reports whether the kernel lists sockets that are only bound
 }
 
 // Open returns a scanner by BPF iterators, or by netlink and /proc if the privileges for BPF are
@@ -69,15 +81,19 @@ func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (
 	finder, err := probe.OpenFinder(jiffy, cgroup, types)
 	switch {
 	case errors.Is(err, probe.ErrNotPermitted), errors.Is(err, probe.ErrUnsupported):
-		return &Scanner{why: err, paths: make(namespacePaths)}, nil
+		return newScanner(nil, err), nil
 	case err != nil:
 		return nil, err
 	}
-	return &Scanner{finder: finder, paths: make(namespacePaths)}, nil
+	return newScanner(finder, nil), nil
 }
 
 // OpenNetlink returns a scanner by netlink and /proc.
-func OpenNetlink() *Scanner { return &Scanner{paths: make(namespacePaths)} }
+func OpenNetlink() *Scanner { return newScanner(nil, nil) }
+
+func newScanner(finder *probe.Finder, why error) *Scanner {
+	return &Scanner{finder: finder, why: why, paths: make(namespacePaths), bound: sync.OnceValue(canListBound)}
+}
 
 // Exact reports whether snapshots have all that Snapshot.Exact promises.
 func (s *Scanner) Exact() bool { return s.finder != nil }
@@ -96,12 +112,25 @@ func (s *Scanner) Close() {
 func (s *Scanner) Scan(q Query) (*Snapshot, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	outer := inInnerPIDNamespace()
+	q.ListBound = q.ListBound && s.bound()
+	scan := s.scanByBPF
 	if s.finder == nil {
-		return scanByNetlink(q, s.paths)
+		scan = s.scanByNetlink
 	}
+	found, err := scan(q)
+	if err != nil {
+		return nil, err
+	}
+	found.OuterProcesses = outer
+	found.Complete = q.ListBound || found.Exact && !outer
+	return found, nil
+}
+
+func (s *Scanner) scanByBPF(q Query) (*Snapshot, error) {
 	c := newCollector(q)
-	ports := probe.Query{LocalPort: q.LocalPort, RemotePort: q.RemotePort}
-	if err := s.finder.EachHolder(ports, c.addHolder); err != nil {
+	ask := probe.Query{LocalPort: q.LocalPort, RemotePort: q.RemotePort, OwnPIDs: q.OwnPIDs}
+	if err := s.finder.EachHolder(ask, c.addHolder); err != nil {
 		return nil, fmt.Errorf("find who has sockets open: %w", err)
 	}
 	if q.OnlyHeld {
@@ -119,12 +148,66 @@ func (s *Scanner) Scan(q Query) (*Snapshot, error) {
 		if netns, n, err := listenOverflows(); err == nil {
 			overflows[netns] = n
 		}
-		return s.finder.EachSocket(ports, c.addSocket)
+		if err := s.finder.EachSocket(ask, c.addSocket); err != nil {
+			return err
+		}
+		if q.ListBound {
+			if err := c.addBound(nil); err != nil {
+				return err
+			}
+		}
+		return c.nameDevices()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find the sockets: %w", err)
 	}
+	if q.FindNoDescriptor && !inInnerPIDNamespace() {
+		if err := s.findNoDescriptor(ask, c); err != nil {
+			return nil, err
+		}
+	}
 	return &Snapshot{Sockets: c.sockets, Exact: true, UnseenNamespaces: unseen, Overflows: overflows, OmittedTimewait: c.omitted}, nil
+}
+
+// findNoDescriptor marks the listeners and bound sockets that no process has a descriptor of. Those
+// that were made after the first look at the descriptors are found by a second one.
+func (s *Scanner) findNoDescriptor(ask probe.Query, c *collector) error {
+	var without []int
+	for i := range c.sockets {
+		if s := &c.sockets[i]; len(s.Holders) == 0 && (s.State == tcpstate.Listen || s.State == tcpstate.Close) {
+			without = append(without, i)
+		}
+	}
+	if len(without) == 0 {
+		return nil
+	}
+	again := newCollector(c.query)
+	if err := s.finder.EachHolder(ask, again.addHolder); err != nil {
+		return fmt.Errorf("find who has sockets open: %w", err)
+	}
+	for _, i := range without {
+		found := &c.sockets[i]
+		j := slices.IndexFunc(again.sockets, func(s event.Socket) bool {
+			return s.Address == found.Address || s.Cookie != 0 && s.Cookie == found.Cookie
+		})
+		if j >= 0 {
+			found.Holders = again.sockets[j].Holders
+		} else {
+			found.NoDescriptor = true
+		}
+	}
+	return nil
+}
+
+// firstPIDNamespace is the inode number of the first pid namespace (PROC_PID_INIT_INO in
+// include/uapi/linux/nsfs.h).
+const firstPIDNamespace = 0xEFFFFFFC
+
+// inInnerPIDNamespace reports whether there may be processes outside this process's pid namespace,
+// which iterators and /proc do not show.
+func inInnerPIDNamespace() bool {
+	var stat unix.Stat_t
+	return unix.Stat("/proc/thread-self/ns/pid", &stat) != nil || stat.Ino != firstPIDNamespace
 }
 
 // collector puts together what is found about each socket.

@@ -247,12 +247,11 @@ func TestSettings(t *testing.T) {
 	ns.Sysctl(t, "net/ipv4/ip_local_port_range", "40000 40009")
 	ns.Sysctl(t, "net/ipv4/ip_local_reserved_ports", "40001,40005-40006")
 	ns.Sysctl(t, "net/ipv4/ip_unprivileged_port_start", "80")
-	ns.Sysctl(t, "net/ipv4/ip_nonlocal_bind", "1")
 	s, err := sockdiag.ReadSettings(ns.Inode, uint32(os.Getpid()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Range != (event.PortRange{First: 40000, Last: 40009}) || s.Reserved.String() != "40001,40005-40006" || s.Unprivileged != 80 || !s.Nonlocal {
+	if s.Range != (event.PortRange{First: 40000, Last: 40009}) || s.Reserved.String() != "40001,40005-40006" || s.Unprivileged != 80 {
 		t.Errorf("settings %+v", s)
 	}
 	if _, err := sockdiag.ReadSettings(1); err == nil {

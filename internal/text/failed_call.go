@@ -34,7 +34,7 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 func (p *Printer) InTheWay(c *event.CallFailed) []string {
 	var all []string
 	for i := range c.Holders[:min(len(c.Holders), holdersShown)] {
-		all = append(all, "in its way: "+p.describeHolder(&c.Holders[i], c.Time))
+		all = append(all, "in its way: "+p.describeHolder(c, &c.Holders[i]))
 	}
 	if more := c.More; len(c.Holders) > holdersShown {
 		for i := range c.Holders[holdersShown:] {
@@ -43,7 +43,7 @@ func (p *Printer) InTheWay(c *event.CallFailed) []string {
 		all = append(all, "and "+words.Number(total(more))+" more, "+listStates(more))
 	}
 	if c.NotLooked {
-		all = append(all, "what is in its way was not looked for: too many calls fail")
+		all = append(all, "the sockets in its way are not known: too many calls fail, or no process leads into the network namespace")
 	}
 	if c.Ports != nil {
 		all = append(all, describePorts(c.Ports))
@@ -56,7 +56,7 @@ func (p *Printer) InTheWay(c *event.CallFailed) []string {
 
 // addCall adds the line of a call that failed.
 func (l *layout) addCall(p *Printer, c *event.CallFailed) {
-	l.addTimeAndEnds(p, c.Time, c.Local, c.Remote)
+	l.addTimeAndEnds(p, c.Time, c.Place(), c.Remote)
 	start := len(p.line)
 	p.setColor(red)
 	p.add(string(c.Call), " ", c.Error.String())
@@ -100,8 +100,8 @@ func (p *Printer) printBelow(paragraph string) {
 }
 
 // describeHolder says what a socket in the way is, how long it stays, and who closed it.
-func (p *Printer) describeHolder(h *event.InTheWay, now event.Time) string {
-	parts := []string{p.describeSocket(&h.Socket, now) + ", " + OptionWords(&h.Options)}
+func (p *Printer) describeHolder(c *event.CallFailed, h *event.InTheWay) string {
+	parts := []string{p.describeSocket(&h.Socket, c.Time) + ", " + OptionWords(&h.Options)}
 	if h.ClosedFirst == event.Local || h.ClosedFirst == event.Both {
 		closed := h.Role.String()
 		if closed == "" {
@@ -113,12 +113,21 @@ func (p *Printer) describeHolder(h *event.InTheWay, now event.Time) string {
 		}
 		parts = append(parts, closed)
 	}
+	if h.NoDescriptor && h.Opener != nil {
+		parts = append(parts, processName(h.Opener)+" called listen()")
+	}
+	if m := diagnose.ReuseportRefused(c, h); m.Format != "" {
+		parts = append(parts, p.say(m))
+	}
 	return strings.Join(parts, "; ")
 }
 
 // describeSocket says a socket's state and ends, and what keeps it: a timer or processes.
 func (p *Printer) describeSocket(s *event.Socket, now event.Time) string {
-	phrase := statePhrase(s) + " " + s.Local.String()
+	phrase := statePhrase(s) + " " + words.Escape(s.Place().String())
+	if s.State == tcpstate.Listen && s.TakesIPv4() {
+		phrase += " (IPv4 as well)"
+	}
 	if s.Remote.Port() != 0 {
 		phrase += " to " + s.Remote.String()
 	}
@@ -127,6 +136,8 @@ func (p *Printer) describeSocket(s *event.Socket, now event.Time) string {
 		phrase += " until " + p.clockTime(s.Until, 1) + " (" + inDuration(s.Until.Sub(now)) + ")"
 	case len(s.Holders) > 0:
 		phrase += ", open in " + listHolders(s.Holders)
+	case s.NoDescriptor:
+		phrase += ", without a file descriptor: a call in progress, io_uring, a message that is not received yet or the kernel keeps it"
 	case s.Waits:
 		phrase += ", nobody has accepted it"
 	case s.Orphan:

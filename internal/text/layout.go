@@ -57,10 +57,13 @@ func (l *layout) addHead(p *Printer) {
 }
 
 // addTimeAndEnds adds the columns that all lines begin with.
-func (l *layout) addTimeAndEnds(p *Printer, at event.Time, local, remote netip.AddrPort) {
+func (l *layout) addTimeAndEnds(p *Printer, at event.Time, local event.Place, remote netip.AddrPort) {
 	p.addTime(at, l.fraction)
 	p.add(" ")
-	p.local, p.remote = words.AppendAddress(p.local[:0], local), words.AppendRemote(p.remote[:0], remote)
+	p.local, p.remote = words.AppendAddress(p.local[:0], local.AddrPort), words.AppendRemote(p.remote[:0], remote)
+	if local.Device != "" {
+		p.local = append(p.local[:0], words.Escape(local.String())...)
+	}
 	l.addressWidth = max(l.addressWidth, min(l.mostAddress, max(len(p.local), len(p.remote))))
 	p.addAddress(p.local, l.addressWidth)
 	p.addAddress(p.remote, l.addressWidth)
@@ -81,7 +84,7 @@ func (l *layout) skipToNotes(p *Printer, start int) {
 
 // addTransition adds the line of a transition.
 func (l *layout) addTransition(p *Printer, t *event.Transition, step conn.Step) {
-	l.addTimeAndEnds(p, t.Time, t.Local, t.Remote)
+	l.addTimeAndEnds(p, t.Time, event.Place{AddrPort: t.Local}, t.Remote)
 	start := len(p.line)
 	p.addEdge(t)
 	if !l.wide {

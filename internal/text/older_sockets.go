@@ -33,7 +33,7 @@ func (p *Printer) Found(at event.Time, e *conn.End, known bool) {
 
 // addOlder adds the line of a socket that is older than the trace.
 func (l *layout) addOlder(p *Printer, at event.Time, e *conn.End) {
-	l.addTimeAndEnds(p, at, e.Local(), e.Remote())
+	l.addTimeAndEnds(p, at, event.Place{AddrPort: e.Local()}, e.Remote())
 	older := "older than the trace"
 	if e.Resumed {
 		older = "older than the file"

@@ -18,13 +18,13 @@ const whyShown = 8
 func (p *Printer) Why(a *why.Answer) {
 	p.printHeadline(a)
 	if len(a.Here) > 0 {
-		p.printSection("What has it")
+		p.printSection("Sockets using the port")
 		for _, s := range a.Here[:min(len(a.Here), whyShown)] {
 			p.printItem(p.describeUse(a, s))
 		}
 		p.printMoreItems(a.Here)
 	}
-	if !a.Foreign {
+	if a.Refused == 0 {
 		p.printSection("What bind() would do now")
 		p.printTries(a)
 	}
@@ -57,11 +57,11 @@ func (p *Printer) describeUse(a *why.Answer, s *event.Socket) string {
 	sentence := p.describeSocket(s, a.Time) + ", " + OptionWords(&s.Options)
 	switch {
 	case s.State == tcpstate.TimeWait:
-		sentence += ". No process has it any more. This side closed first, or both did at once"
+		sentence += ". No process uses it. This side closed first, or both did at once"
 	case s.Timewait:
-		sentence += ". No process has it any more. This side closed first; the peer has not closed yet"
-	case len(s.Holders) == 0 && !s.Orphan && !s.Waits && s.State != tcpstate.SynRecv:
-		sentence += ". Its process is not to be seen from here"
+		sentence += ". No process uses it. This side closed first; the peer has not closed yet"
+	case len(s.Holders) == 0 && !s.Orphan && !s.Waits && !s.NoDescriptor && s.State != tcpstate.SynRecv:
+		sentence += ". Its process cannot be seen from here"
 	}
 	if s.Cgroup != "" && s.Cgroup != "/" {
 		sentence += ". Cgroup " + words.Escape(s.Cgroup)
@@ -115,11 +115,15 @@ func (p *Printer) printMoreItems(sockets []*event.Socket) {
 // printTries prints a table: a line for each address, a column for what the server sets.
 func (p *Printer) printTries(a *why.Answer) {
 	const column = 14
+	addressWidth := usualAddressWidth
+	for i := range a.Tries {
+		addressWidth = max(addressWidth, len(event.Place{AddrPort: a.Tries[i].Addr, Device: a.Device}.String()))
+	}
 	names := []string{"no option", "SO_REUSEADDR", "SO_REUSEPORT", "both"}
 	p.beginLine()
 	p.add("  ")
 	p.setColor(faint)
-	p.addColumn("", usualAddressWidth)
+	p.addColumn("", addressWidth)
 	for _, name := range names {
 		p.addColumn(name, column-1)
 	}
@@ -129,7 +133,7 @@ func (p *Printer) printTries(a *why.Answer) {
 	for i := 0; i < len(a.Tries); i += len(names) {
 		p.beginLine()
 		p.add("  ")
-		p.addColumn(a.Tries[i].Addr.String(), usualAddressWidth)
+		p.addColumn(event.Place{AddrPort: a.Tries[i].Addr, Device: a.Device}.String(), addressWidth)
 		for j := range names {
 			p.addColumn(string(a.Tries[i+j].Result), column-1)
 		}
@@ -163,7 +167,7 @@ func (p *Printer) printNotes(a *why.Answer) {
 	if len(notes) == 0 {
 		return
 	}
-	p.printSection("To know")
+	p.printSection("Notes")
 	for _, m := range notes {
 		p.printItem(p.say(m))
 	}

@@ -132,7 +132,12 @@ func failed() []event.CallFailed {
 		ClosedFirst: event.Local, Mechanism: event.MechanismClose,
 		Closer: &event.Process{PID: 4242, UID: 1000, Comm: "python3", Source: event.SourceCurrent},
 	}
-	listener := event.InTheWay{Socket: sockets[0]}
+	listener := event.InTheWay{Socket: sockets[0], Opener: &event.Process{PID: 4141, UID: 1000, Comm: "python3", Source: event.SourceCurrent}}
+	listener.Holders, listener.NoDescriptor = nil, true
+	outgoing := event.InTheWay{Socket: event.Socket{
+		Time: When(9961 * ms), NetNS: 4026531840, State: tcpstate.Established, Local: netip.MustParseAddrPort("10.0.0.1:8080"),
+		Remote: netip.MustParseAddrPort("10.0.0.9:443"), Options: event.Options{Known: true, Interface: 2}, Device: "eth0", Role: event.Client,
+	}}
 	caller := &event.Process{PID: 4343, UID: 1000, Comm: "python3", Source: event.SourceCurrent}
 	ports := &event.PortStock{Remote: netip.MustParseAddrPort("10.0.0.9:443"), First: 32768, Last: 60999, Reserved: 2, Taken: 28230}
 	ports.ByState[tcpstate.TimeWait], ports.ByState[tcpstate.Established] = 28200, 30
@@ -145,7 +150,7 @@ func failed() []event.CallFailed {
 		{
 			Time: When(9961 * ms), Call: event.CallListen, NetNS: 4026531840, Local: netip.MustParseAddrPort("[::]:8080"),
 			Error: event.EADDRINUSE, Options: event.Options{Known: true, IPv6: true, Reuseport: true}, Process: caller,
-			Holders: []event.InTheWay{listener},
+			Device: "eth0", Holders: []event.InTheWay{listener, outgoing}, Reserved: event.Ports{{First: 8080, Last: 8080}, {First: 9000, Last: 9010}},
 		},
 		{
 			Time: When(9962 * ms), Call: event.CallConnect, NetNS: 4026531840, Local: netip.MustParseAddrPort("0.0.0.0:0"),

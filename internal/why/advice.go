@@ -2,6 +2,8 @@ package why
 
 import (
 	"net/netip"
+	"slices"
+	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -10,20 +12,47 @@ import (
 
 // Advice is what helps, soonest first; none where the port is free.
 func (a *Answer) Advice() []event.Message {
-	if a.Foreign {
+	if a.Refused != 0 {
 		return diagnose.CallAdvice(&event.CallFailed{
 			Time: a.Time, Call: event.CallBind, NetNS: a.NetNS, Local: netip.AddrPortFrom(a.Addr, a.Port),
-			Error: event.EADDRNOTAVAIL, Options: event.Options{Known: true},
+			Error: a.Refused, Options: event.Options{Known: true, IPv6: a.Addr.Is6(), Interface: a.deviceIndex()},
 		})
 	}
 	plain := a.Plain()
 	if plain.Result != Fails {
 		return nil
 	}
-	return diagnose.CallAdvice(&event.CallFailed{
+	c := &event.CallFailed{
 		Time: a.Time, Call: event.CallBind, NetNS: a.NetNS, Local: plain.Addr,
 		Error: event.EADDRINUSE, Options: plain.Options, Holders: onePerClass(plain.InWay),
+	}
+	advice := diagnose.CallAdvice(c)
+	if a.leftByAServer(c.Holders) {
+		advice = append(advice, event.Say("if a server left these connections: set SO_REUSEADDR before every bind() of it; it does not help now, as the old connections come from a listener without it, but later restarts will work"))
+	}
+	return advice
+}
+
+// leftByAServer reports whether all that is in the way are connections without SO_REUSEADDR that
+// probably come from a server: of no other kind is known, and the kernel does not choose the port
+// for outgoing connections.
+func (a *Answer) leftByAServer(holders []event.InTheWay) bool {
+	if a.isChosenPort() {
+		return false
+	}
+	return !slices.ContainsFunc(holders, func(h event.InTheWay) bool {
+		return h.Role != 0 || h.Remote.Port() == 0 || h.Local == h.Remote || !h.Options.Known || h.Options.Reuseaddr
 	})
+}
+
+// isChosenPort reports whether the kernel may choose the port for outgoing connections.
+func (a *Answer) isChosenPort() bool {
+	return a.inRange() && !a.Settings.Reserved.Has(a.Port)
+}
+
+func (a *Answer) inRange() bool {
+	r := a.Settings.Range
+	return r.First <= a.Port && a.Port <= r.Last
 }
 
 // socketClass is what sockets have in common for whom the same helps.
@@ -32,6 +61,7 @@ type socketClass struct {
 	timewait bool
 	options  event.Options
 	local    netip.Addr
+	role     event.Role
 	process  uint32
 }
 
@@ -41,7 +71,7 @@ func onePerClass(sockets []*event.Socket) []event.InTheWay {
 	var holders []event.InTheWay
 	index := make(map[socketClass]int)
 	for _, s := range sockets {
-		c := socketClass{state: s.State, timewait: s.Timewait, options: s.Options, local: s.Local.Addr()}
+		c := socketClass{state: s.State, timewait: s.Timewait, options: s.Options, local: s.Local.Addr(), role: s.Role}
 		if len(s.Holders) > 0 {
 			c.process = s.Holders[0].PID
 		}
@@ -64,33 +94,39 @@ func (a *Answer) Notes() []event.Message {
 	if a.Port < a.Settings.Unprivileged {
 		add(event.Say("Ports below {port} need root or CAP_NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start).", a.Settings.Unprivileged))
 	}
-	if r := a.Settings.Range; r.First <= a.Port && a.Port <= r.Last {
-		if a.Settings.Reserved.Has(a.Port) {
-			add(event.Say("The port is in net.ipv4.ip_local_reserved_ports: no outgoing connection gets it by chance."))
-		} else {
-			add(event.Say("The port is one of those that the kernel gives to outgoing connections (net.ipv4.ip_local_port_range {first}-{last}): "+
-				"any of them may take it. To keep it for a server, add it to net.ipv4.ip_local_reserved_ports.", r.First, r.Last))
-		}
+	switch r := a.Settings.Range; {
+	case a.isChosenPort():
+		add(event.Say("The kernel may choose this port for an outgoing connection (net.ipv4.ip_local_port_range is {first}-{last}). To keep it for a server, as root: {command}",
+			r.First, r.Last, diagnose.ReserveCommand(a.Settings.Reserved, a.Port)))
+	case a.inRange():
+		add(event.Say("The port is in net.ipv4.ip_local_reserved_ports: the kernel does not choose it for outgoing connections."))
 	}
-	if a.reuseportMatters() {
-		add(event.Say("SO_REUSEPORT counts between sockets of the same user alone."))
+	for _, uid := range a.onlyUsers() {
+		add(event.Say("SO_REUSEPORT works for a socket of uid {user} only: both sockets must belong to one user.", event.Literal(strconv.FormatUint(uint64(uid), 10))))
 	}
 	if !a.Exact {
-		add(event.Say("Without root neither the options of sockets can be seen, nor the processes of other users, nor sockets " +
-			"that are only bound, nor other network namespaces; and a timer may fire up to 4 s later than told. Run it with sudo to know."))
+		add(event.Say("Without root, options of sockets and processes of other users cannot be seen, nor other network namespaces; " +
+			"a timer may fire up to 4s later. For the full answer, run it with sudo."))
+	}
+	if a.Outer {
+		add(event.Say("Processes outside this pid namespace cannot be seen: a socket without a process may belong to one of them. For the full answer, run it on the host."))
+	}
+	if !a.Complete {
+		add(event.Say("Sockets that are bound and do not listen may be missing: this kernel lists them only with the processes that can be seen from here."))
 	}
 	if a.Unseen > 0 {
-		add(event.Say("{n} network namespaces could not be entered.", a.Unseen))
+		add(event.Count(a.Unseen, "{n} network namespace could not be entered.", "{n} network namespaces could not be entered."))
 	}
 	return notes
 }
 
-// reuseportMatters reports whether SO_REUSEPORT has a say.
-func (a *Answer) reuseportMatters() bool {
-	for _, s := range a.Here {
-		if s.Options.Reuseport && !s.Timewait {
-			return true
+// onlyUsers returns the users for whose sockets alone SO_REUSEPORT works.
+func (a *Answer) onlyUsers() []uint32 {
+	var users []uint32
+	for _, t := range a.Tries {
+		if t.OfUser != nil && !slices.Contains(users, *t.OfUser) {
+			users = append(users, *t.OfUser)
 		}
 	}
-	return false
+	return users
 }

@@ -186,12 +186,14 @@ func answer(t *testing.T, d *sockdiag.Scanner, ns *kerneltest.NetNS, addr netip.
 	t.Helper()
 	var found *sockdiag.Snapshot
 	var err error
-	ns.Do(func() { found, err = d.Scan(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
+	ns.Do(func() {
+		found, err = d.Scan(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}, ListBound: true})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return why.Find(why.Question{
-		Addr: addr, Port: port, Time: host.Now(), NetNS: ns.Inode, Sockets: found.Sockets, Exact: found.Exact,
+		Addr: addr, Port: port, Time: host.Now(), NetNS: ns.Inode, Sockets: found.Sockets, Exact: found.Exact, Complete: found.Complete,
 	})
 }
 

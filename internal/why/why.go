@@ -5,6 +5,7 @@ package why
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -15,15 +16,19 @@ import (
 
 // Question is what is asked, and what there is to answer it.
 type Question struct {
-	Addr     netip.Addr // the zero value: any
+	Addr     netip.Addr // without a zone; the zero value: any
+	Device   string     // name of the interface that the address is asked for on; "": none
 	Port     uint16
 	Time     event.Time     // when the sockets were looked at
 	NetNS    uint32         // inode number of the network namespace that is asked about
 	Sockets  []event.Socket // those with the port, of all network namespaces
 	Settings event.PortSettings
-	Foreign  bool // Addr is not an address of this network namespace
-	Exact    bool // all options and processes were seen, and Until is exact
-	Unseen   int  // network namespaces that could not be looked at
+	Devices  map[uint32]string // names of the interfaces of the network namespace, by index
+	Refused  event.Errno       // bind() refuses Addr with it, whatever the port; 0: it does not
+	Exact    bool              // all options were seen, and Until is exact
+	Complete bool              // no socket of the network namespace is missing
+	Outer    bool              // processes outside this pid namespace are not seen
+	Unseen   int               // network namespaces that could not be looked at
 }
 
 // Answer is what is known of the port.
@@ -42,6 +47,7 @@ type Try struct {
 	InWay         []*event.Socket // those in the way, or maybe in the way
 	FreeAt        event.Time      // when all of them will have gone by themselves; 0: unknown, or never
 	MayTakeLonger bool            // FreeAt may come later: FIN_WAIT2 becomes TIME_WAIT if the peer closes
+	OfUser        *uint32         // it works by SO_REUSEPORT, for a socket of this user alone
 }
 
 // Result reports whether a call would succeed.
@@ -49,9 +55,10 @@ type Result string
 
 // The results.
 const (
-	Works   Result = "works"
-	Fails   Result = "fails"
-	Unknown Result = "unknown" // it depends on options that were not seen
+	Works    Result = "works"
+	Probably Result = "probably" // nothing in the way was seen, but there may be sockets that were not
+	Fails    Result = "fails"
+	Unknown  Result = "unknown" // it depends on options that were not seen
 )
 
 // Find answers the question.
@@ -65,14 +72,31 @@ func Find(q Question) *Answer {
 			a.Elsewhere = append(a.Elsewhere, s)
 		}
 	}
+	a.inferRoles()
 	for _, addr := range q.addressesToTry() {
 		for _, options := range optionCombinations {
-			options.IPv6 = addr.Is6()
+			options.IPv6, options.Interface = addr.Is6(), q.deviceIndex()
 			a.Tries = append(a.Tries, a.tryBind(addr, options))
 		}
 	}
 	slices.SortStableFunc(a.Here, a.comparePriority)
 	return a
+}
+
+// inferRoles makes the connections of a listener's address the server's.
+func (a *Answer) inferRoles() {
+	var listeners []*event.Socket
+	for _, s := range a.Here {
+		if s.State == tcpstate.Listen {
+			listeners = append(listeners, s)
+		}
+	}
+	for _, s := range a.Here {
+		served := slices.ContainsFunc(listeners, func(l *event.Socket) bool { return l.Listens(s.NetNS, s.Local) })
+		if served && s.Role == 0 && s.Remote.Port() != 0 && s.Local != s.Remote {
+			s.Role = event.Server
+		}
+	}
 }
 
 // addressesToTry are those that servers bind: the one that is asked for, or else the
@@ -92,12 +116,54 @@ var optionCombinations = []event.Options{
 	{Known: true, Reuseaddr: true, Reuseport: true},
 }
 
-// tryBind asks the kernel's rule. The server's user is taken for that of each old socket,
-// which matters for SO_REUSEPORT alone.
+// deviceIndex is the index of the interface that the address is asked for on, or 0.
+func (q *Question) deviceIndex() uint32 {
+	for index, name := range q.Devices {
+		if name == q.Device {
+			return index
+		}
+	}
+	return 0
+}
+
+// tryBind asks the kernel's rule. SO_REUSEPORT goes by the user, and nobody knows whose the new
+// socket will be: one of no old socket's user decides, or else one of an old socket's user, for
+// whom it works.
 func (a *Answer) tryBind(addr netip.Addr, options event.Options) Try {
+	t := a.tryBindOf(addr, options, a.anotherUser())
+	if t.Result == Works || !options.Reuseport {
+		return a.hedge(t)
+	}
+	for _, old := range t.InWay {
+		if of := a.tryBindOf(addr, options, old.UID); badness[of.Result] < badness[t.Result] {
+			t = of
+			t.OfUser = &old.UID
+		}
+	}
+	return a.hedge(t)
+}
+
+// anotherUser is one to whom none of the sockets belongs.
+func (a *Answer) anotherUser() uint32 {
+	uid := uint32(math.MaxUint32)
+	for slices.ContainsFunc(a.Here, func(s *event.Socket) bool { return s.UID == uid }) {
+		uid--
+	}
+	return uid
+}
+
+// hedge makes of a success what it is if sockets may be missing.
+func (a *Answer) hedge(t Try) Try {
+	if t.Result == Works && !a.Complete {
+		t.Result = Probably
+	}
+	return t
+}
+
+func (a *Answer) tryBindOf(addr netip.Addr, options event.Options, uid uint32) Try {
 	t := Try{Addr: netip.AddrPortFrom(addr, a.Port), Options: options, Result: Works}
 	for _, old := range a.Here {
-		switch bind.Conflicts(bind.Request{Addr: t.Addr, Options: options, UID: old.UID}, old) {
+		switch bind.Conflicts(bind.Request{Addr: t.Addr, Options: options, UID: uid}, old) {
 		case bind.Yes:
 			t.Result = Fails
 			t.InWay = append(t.InWay, old)
@@ -138,6 +204,9 @@ func (a *Answer) comparePriority(x, y *event.Socket) int {
 	return cmp.Or(x.Local.Compare(y.Local), x.Remote.Compare(y.Remote))
 }
 
+// badness orders results, the best first.
+var badness = map[Result]int{Works: 0, Probably: 1, Unknown: 2, Fails: 3}
+
 // Plain is what a server that sets no option would meet, at the address where it is worst.
 func (a *Answer) Plain() *Try {
 	worst := &a.Tries[0]
@@ -146,7 +215,7 @@ func (a *Answer) Plain() *Try {
 		if t.Options.Reuseaddr || t.Options.Reuseport {
 			continue
 		}
-		if worst.Result == Works || worst.Result == Unknown && t.Result == Fails {
+		if badness[t.Result] > badness[worst.Result] {
 			worst = t
 		}
 	}

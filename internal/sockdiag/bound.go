@@ -1,0 +1,152 @@
+//go:build linux
+
+package sockdiag
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// Sockets that are only bound are in no table that iterators go through. Descriptors of processes
+// lead to them, except where a process is outside this pid namespace, belongs to another user, or
+// keeps the socket without a descriptor. From 6.8 on, sock_diag lists them all.
+
+// boundInactive is the state of sockets that are only bound (TCP_BOUND_INACTIVE in
+// include/net/tcp_states.h).
+const boundInactive = 13
+
+// boundSocket is one that is only bound, and its inode number.
+type boundSocket struct {
+	event.Socket
+	inode uint32
+}
+
+// Offsets in struct inet_diag_req_v2 and inet_diag_msg (include/uapi/linux/inet_diag.h).
+const (
+	diagRequestLength = 56
+	diagStatesAt      = 4
+	diagMessageLength = 72
+	diagSourceAt      = 8
+	diagInterfaceAt   = 40
+	diagCookieAt      = 44
+	diagUIDAt         = 64
+	diagInodeAt       = 68
+)
+
+// listBound returns the sockets of the thread's network namespace that are only bound.
+func listBound(netns uint32) ([]boundSocket, error) {
+	var all []boundSocket
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		ask := make([]byte, diagRequestLength)
+		ask[0], ask[1] = family, unix.IPPROTO_TCP
+		binary.NativeEndian.PutUint32(ask[diagStatesAt:], 1<<boundInactive)
+		request := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+		request.AddRawData(ask)
+		answers, err := request.Execute(unix.NETLINK_INET_DIAG, 0)
+		if err != nil {
+			return nil, fmt.Errorf("ask the kernel for sockets that are only bound (sock_diag): %w", err)
+		}
+		for _, m := range answers {
+			if len(m) >= diagMessageLength {
+				all = append(all, readBound(m, netns))
+			}
+		}
+	}
+	return all, nil
+}
+
+func readBound(m []byte, netns uint32) boundSocket {
+	size := net.IPv4len
+	if m[0] == unix.AF_INET6 {
+		size = net.IPv6len
+	}
+	addr, _ := netip.AddrFromSlice(m[diagSourceAt : diagSourceAt+size])
+	return boundSocket{
+		Socket: event.Socket{
+			Time: host.Now(), NetNS: netns, State: tcpstate.Close,
+			Local:   netip.AddrPortFrom(addr.Unmap(), binary.BigEndian.Uint16(m[4:])),
+			Remote:  netip.AddrPortFrom(netip.IPv4Unspecified(), 0),
+			Cookie:  binary.NativeEndian.Uint64(m[diagCookieAt:]),
+			UID:     binary.NativeEndian.Uint32(m[diagUIDAt:]),
+			Options: event.Options{IPv6: m[0] == unix.AF_INET6, Interface: binary.NativeEndian.Uint32(m[diagInterfaceAt:])},
+		},
+		inode: binary.NativeEndian.Uint32(m[diagInodeAt:]),
+	}
+}
+
+// canListBound reports whether the kernel lists sockets that are only bound: it lists one that is
+// made for this, at a port that the kernel chooses. Its address is one that others hardly use, so
+// that bind() works, which a trace would report otherwise.
+func canListBound() bool {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var own unix.Stat_t
+	if errors.Join(
+		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1), // lo may be down
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
+		unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 83, 67, 84}}),
+		unix.Fstat(fd, &own),
+	) != nil {
+		return false
+	}
+	found, err := listBound(0)
+	return err == nil && slices.ContainsFunc(found, func(s boundSocket) bool { return uint64(s.inode) == own.Ino })
+}
+
+// addBound adds the sockets that are only bound and were not found by a descriptor. The inode
+// numbers lead from netlink's sockets to those of processes.
+func (c *collector) addBound(inodes map[uint32]int) error {
+	netns, err := host.NetNS("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	all, err := listBound(netns)
+	if err != nil {
+		return err
+	}
+	known := make(map[boundPlace]int)
+	for i := range c.sockets {
+		if s := &c.sockets[i]; s.State == tcpstate.Close && s.NetNS == netns {
+			known[placeOf(s)]++
+		}
+	}
+	for _, s := range all {
+		if place := placeOf(&s.Socket); known[place] > 0 {
+			known[place]--
+			continue
+		}
+		if !c.query.Matches(&s.Socket) {
+			continue
+		}
+		if inodes != nil {
+			inodes[s.inode] = len(c.sockets)
+		}
+		c.sockets = append(c.sockets, s.Socket)
+	}
+	return nil
+}
+
+// boundPlace is by what a socket that is only bound is known again.
+type boundPlace struct {
+	local netip.AddrPort
+	iface uint32
+	ipv6  bool
+}
+
+func placeOf(s *event.Socket) boundPlace {
+	return boundPlace{s.Local, s.Options.Interface, s.Options.IPv6}
+}
