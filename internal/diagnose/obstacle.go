@@ -30,7 +30,7 @@ func holdKindOf(s *event.Socket) holdKind {
 		return listening
 	case s.State == tcpstate.TimeWait:
 		return inTimeWait
-	case s.Timewait:
+	case s.Timewait, s.Orphan && s.State == tcpstate.FinWait2: // with a tcp_fin_timeout above 60s
 		return inFinWait2
 	case s.State == tcpstate.Close:
 		return boundOnly

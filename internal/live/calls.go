@@ -90,7 +90,7 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 	case c.Call == event.CallConnect && c.Local.Port() != 0:
 		return t.findFourTuple(c, k)
 	case c.Call == event.CallConnect, inUse && c.Local.Port() == 0:
-		sockets, err := t.socketsIn(portScope{c.NetNS, 0})
+		sockets, err := t.socketsIn(portScope{c.NetNS, 0}, c.Process)
 		if err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 
 // findFourTuple finds the connection that a connect() from a port met: it has the same two ends.
 func (t *trace) findFourTuple(c *event.CallFailed, k *event.Kernel) error {
-	sockets, err := t.socketsIn(portScope{c.NetNS, c.Local.Port()})
+	sockets, err := t.socketsIn(portScope{c.NetNS, c.Local.Port()}, c.Process)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func findReserved(c *event.CallFailed) {
 func (t *trace) findHolders(c *event.CallFailed, k *event.Kernel) error {
 	p := portScope{c.NetNS, c.Local.Port()}
 	for {
-		sockets, err := t.socketsIn(p)
+		sockets, err := t.socketsIn(p, c.Process)
 		if err != nil {
 			return err
 		}
@@ -172,15 +172,19 @@ var errUnseen = errors.New("the network namespace could not be looked at")
 
 // socketsIn finds the sockets that there were when the call failed: those that the trace
 // knew by then, and besides those that are only bound or that the filter leaves out, as
-// they are a moment later, or were shortly before.
-func (t *trace) socketsIn(p portScope) ([]event.Socket, error) {
+// they are a moment later, or were shortly before. The caller leads into the network namespace.
+func (t *trace) socketsIn(p portScope, caller *event.Process) ([]event.Socket, error) {
 	now, transitions := host.Now(), t.tracker.Summary.Transitions
 	l := t.callLooks.looks[p]
 	if l == nil || now.Sub(l.at) >= lookAgain {
 		if !t.callLooks.mayLook(now) || t.ctx.Err() != nil {
 			return nil, errNotLooked
 		}
-		found, err := t.diag.Scan(p.query())
+		q := p.query()
+		if caller != nil {
+			q.PIDs = []uint32{caller.PID}
+		}
+		found, err := t.diag.Scan(q)
 		if err != nil {
 			return nil, err
 		}

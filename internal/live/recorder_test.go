@@ -23,7 +23,10 @@ import (
 	"github.com/tcptrace/tcptrace/internal/probe"
 )
 
-func TestMain(m *testing.M) { kerneltest.Main(m) }
+func TestMain(m *testing.M) {
+	act()
+	kerneltest.Main(m)
+}
 
 // recorder is an output that keeps all it gets.
 type recorder struct {

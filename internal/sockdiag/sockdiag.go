@@ -23,6 +23,7 @@ import (
 type Query struct {
 	LocalPort, RemotePort uint16
 	NetNS                 []uint32 // inode numbers
+	PIDs                  []uint32 // processes of which a thread may lead into these namespaces
 	OnlyHeld              bool     // only those that processes have open
 	ListBound             bool     // those that are only bound as well, whoever owns them, if the kernel lists them
 	FindNoDescriptor      bool     // say of listeners that no process has a descriptor of them
@@ -131,7 +132,7 @@ func (s *Scanner) scanByBPF(q Query) (*Snapshot, error) {
 	c := newCollector(q)
 	ask := probe.Query{LocalPort: q.LocalPort, RemotePort: q.RemotePort, OwnPIDs: q.OwnPIDs}
 	if err := s.finder.EachHolder(ask, c.addHolder); err != nil {
-		return nil, fmt.Errorf("find who has sockets open: %w", err)
+		return nil, fmt.Errorf("find the descriptors of sockets: %w", err)
 	}
 	if q.OnlyHeld {
 		return &Snapshot{Sockets: c.sockets, Exact: true}, nil
@@ -183,7 +184,7 @@ func (s *Scanner) findNoDescriptor(ask probe.Query, c *collector) error {
 	}
 	again := newCollector(c.query)
 	if err := s.finder.EachHolder(ask, again.addHolder); err != nil {
-		return fmt.Errorf("find who has sockets open: %w", err)
+		return fmt.Errorf("find the descriptors of sockets: %w", err)
 	}
 	for _, i := range without {
 		found := &c.sockets[i]
@@ -226,7 +227,11 @@ type collector struct {
 const maxPIDsTried = 64
 
 func newCollector(q Query) *collector {
-	return &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32][]uint32)}
+	c := &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32][]uint32)}
+	for _, netns := range q.NetNS {
+		c.pids[netns] = slices.Clone(q.PIDs)
+	}
+	return c
 }
 
 // addHolder adds a file descriptor of a socket.
