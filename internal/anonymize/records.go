@@ -29,7 +29,7 @@ func (m *Mapper) Transition(t *event.Transition) *event.Transition {
 	*image = *t
 	image.Local, image.Remote = m.AddrPort(t.Local), m.AddrPort(t.Remote)
 	image.Process = m.mapProcess(t.Process)
-	image.Cgroup = m.Path(t.Cgroup)
+	image.Cgroup, image.Device = m.Path(t.Cgroup), ""
 	return image
 }
 

@@ -282,7 +282,7 @@ func (a asker) CallFailed(c *event.CallFailed) {
 	}
 	for i := range c.Holders {
 		question.Sockets = append(question.Sockets, c.Holders[i].Socket)
-		question.Sockets[i].NetNS = c.NetNS
+		question.Sockets[i].NetNS, question.Sockets[i].Role = c.NetNS, 0 // no trace is asked
 	}
 	a.Why(why.Find(question))
 }

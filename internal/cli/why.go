@@ -8,12 +8,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const whyLong = `why answers at once why a port cannot be bound here: which sockets have it, until
+const whyLong = `why answers at once why a port cannot be bound here: which sockets use it, until
 when or in which processes, what bind() would do now with and without SO_REUSEADDR
-and SO_REUSEPORT, and what helps soonest. It binds nothing. No trace need have run.
+and SO_REUSEPORT, and what helps soonest. It does not take the port. It needs no trace.
 
-Without an address it is about the wildcards 0.0.0.0 and [::]. Without root it sees
-neither the options of sockets nor the processes of other users, and says so.`
+Without an address it is about the wildcards 0.0.0.0 and [::]. A link-local address
+needs its interface: [fe80::1%eth0]:9091. Without root, and in a container, why cannot
+see all options and processes, and says so.`
 
 const whyExample = `  sudo tcptrace why 9091
   sudo tcptrace why 127.0.0.1:9091
@@ -56,7 +57,7 @@ func parseTarget(word string) (netip.Addr, uint16, error) {
 	}
 	number, err := parsePort(port)
 	if err != nil {
-		return netip.Addr{}, 0, fmt.Errorf("%q is no port: give a number from 1 to 65535, as in 9091, 127.0.0.1:9091 or [::1]:9091", word)
+		return netip.Addr{}, 0, fmt.Errorf("%q is not a port: give a number from 1 to 65535, as in 9091, 127.0.0.1:9091 or [::1]:9091", word)
 	}
 	if host == "" || host == "*" {
 		return netip.Addr{}, number, nil
@@ -70,9 +71,9 @@ func parseTarget(word string) (netip.Addr, uint16, error) {
 	case err == nil && bracketed == (addr.Is6() && strings.Contains(bare, ":")):
 		return addr.Unmap(), number, nil
 	case err == nil && !bracketed, strings.Contains(host, ":") && !strings.Contains(host, "["):
-		return netip.Addr{}, 0, fmt.Errorf("%q: an IPv6 address stands in brackets, as in [::1]:9091", word)
+		return netip.Addr{}, 0, fmt.Errorf("%q: an IPv6 address needs brackets, as in [::1]:9091", word)
 	}
-	return netip.Addr{}, 0, fmt.Errorf("%q: %q is no address: give one as in 127.0.0.1:9091 or [::1]:9091", word, host)
+	return netip.Addr{}, 0, fmt.Errorf("%q: %q is not an address: give one as in 127.0.0.1:9091 or [::1]:9091", word, host)
 }
 
 func cutLast(s, separator string) (before, after string, found bool) {

@@ -135,6 +135,7 @@ type Transition struct {
 	Reason         string   // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
 	Cgroup         string   // path of the socket's cgroup of version 2, once for each socket
 	Options        Options  // of the socket, where they are not those that were told before
+	Device         string   // name of the interface that it is bound to; "": none, or unknown
 	Totals         Totals   // to TIME_WAIT and CLOSE: over the whole life
 }
 

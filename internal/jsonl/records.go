@@ -136,7 +136,7 @@ func transitionRecord() record {
 			optional(keyError, anError, "The error of the socket, such as `ECONNRESET`."),
 			optional(keyReason, aReason, "Why a RST was sent, in the kernel's words."),
 			optional(keyCgroup, aString, "The path of its cgroup (version 2), once for each socket."),
-		}, optionFields(), totalFields("over its whole life, to TIME_WAIT and CLOSE"), []field{
+		}, optionFields(), []field{optional(keyDevice, aString, "The name of the interface that it is bound to.")}, totalFields("over its whole life, to TIME_WAIT and CLOSE"), []field{
 			optional(keyUntil, aTime, "When the kernel ends the state `to`."),
 			optional(keyProcess, partOf("process"), "The process that did it, or else uses the connection."),
 		}),

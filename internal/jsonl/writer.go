@@ -115,6 +115,7 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	o.optionalStr(keyReason, t.Reason)
 	o.optionalStr(keyCgroup, t.Cgroup)
 	w.writeOptions(&t.Options)
+	o.optionalStr(keyDevice, t.Device)
 	w.writeTotals(&t.Totals)
 	o.optionalTime(keyUntil, w.clock, t.Until)
 	w.writeProcess(keyProcess, t.Process, true)

@@ -83,7 +83,7 @@ func (t *trace) callFailed(k *event.Kernel) {
 // kernel found none.
 func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 	if c.Options.Interface != 0 {
-		c.Device, _ = sockdiag.DeviceName(c.NetNS, c.Options.Interface, c.Process.PID) // without a name, its number is not shown
+		c.Device = t.devices.name(c.NetNS, c.Options.Interface, c.Process)
 	}
 	inUse := c.Error == event.EADDRINUSE
 	switch {

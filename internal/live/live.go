@@ -76,6 +76,7 @@ type trace struct {
 	cancel     context.CancelCauseFunc
 	diag       *sockdiag.Scanner
 	older      []*event.Socket // found when the trace began and not reported yet, by time
+	devices    devices
 	callLooks  callLooks
 	sampler    sampler
 	checked    event.Time       // when the loss counters were read
@@ -252,6 +253,7 @@ func (t *trace) deadline() time.Time {
 }
 
 func (t *trace) takeTransition(tr *event.Transition) {
+	t.nameDevice(tr)
 	t.records.Transition(tr)
 	t.noteForgotten()
 	if t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {

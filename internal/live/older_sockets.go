@@ -49,6 +49,7 @@ func (t *trace) findOlder() error {
 			continue // it is only bound, or nobody's business
 		}
 		s.Role = roleOf(s, listening[s.Local.Port()])
+		t.devices.learn(s)
 		t.older = append(t.older, s)
 	}
 	slices.SortFunc(t.older, func(a, b *event.Socket) int { return cmp.Compare(a.Time, b.Time) })

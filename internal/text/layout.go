@@ -84,7 +84,7 @@ func (l *layout) skipToNotes(p *Printer, start int) {
 
 // addTransition adds the line of a transition.
 func (l *layout) addTransition(p *Printer, t *event.Transition, step conn.Step) {
-	l.addTimeAndEnds(p, t.Time, event.Place{AddrPort: t.Local}, t.Remote)
+	l.addTimeAndEnds(p, t.Time, event.Place{AddrPort: t.Local, Device: t.Device}, t.Remote)
 	start := len(p.line)
 	p.addEdge(t)
 	if !l.wide {

@@ -1,0 +1,58 @@
+//go:build linux
+
+package live
+
+import (
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/sockdiag"
+)
+
+// device is an interface of a network namespace, by its index.
+type device struct{ netns, index uint32 }
+
+// devices has the names of the interfaces that sockets are bound to; "": unknown. It stays nil as
+// long as there is no such socket, as in most traces.
+type devices map[device]string
+
+// learn takes the name from a snapshot.
+func (d *devices) learn(s *event.Socket) {
+	if s.Options.Interface == 0 {
+		return
+	}
+	if *d == nil {
+		*d = make(devices)
+	}
+	(*d)[device{s.NetNS, s.Options.Interface}] = s.Device
+}
+
+// name returns the name of an interface. The process leads into the network namespace.
+func (d *devices) name(netns, index uint32, p *event.Process) string {
+	if *d == nil {
+		*d = make(devices)
+	}
+	key := device{netns, index}
+	name, known := (*d)[key]
+	if !known {
+		var pids []uint32
+		if p != nil {
+			pids = append(pids, p.PID)
+		}
+		name, _ = sockdiag.DeviceName(netns, index, pids...) // a line without a name is still true
+		(*d)[key] = name
+	}
+	return name
+}
+
+// nameDevice names the interface that the socket of a transition is bound to.
+func (t *trace) nameDevice(tr *event.Transition) {
+	index := tr.Options.Interface
+	tr.Device = ""
+	if t.devices != nil && !tr.Options.Known {
+		if end := t.tracker.End(tr.Socket); end != nil {
+			index = end.Options.Interface
+		}
+	}
+	if index != 0 {
+		tr.Device = t.devices.name(tr.NetNS, index, tr.Process)
+	}
+}
