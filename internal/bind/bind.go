@@ -15,8 +15,8 @@
 // From 6.1 to 6.7 an IPv4 address on a socket of AF_INET6, ::ffff:127.0.0.1, gets in beside the
 // IPv4 wildcard on another such socket, which the kernel does not look for (inet_bhash2_conflict).
 //
-// Before 6.17 a socket without a process, as in FIN_WAIT1, is taken for one of root's: root gets
-// in beside it, if both have SO_REUSEPORT.
+// Before 6.17 a socket without a process, as in FIN_WAIT1, is taken for one of root's: snapshots
+// have root as its user there.
 //
 // A VRF has a table of ports of its own. And a socket with a program for SO_REUSEPORT
 // before bind(), such as by SO_ATTACH_REUSEPORT_EBPF, must be the first of its group:

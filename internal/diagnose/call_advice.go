@@ -149,7 +149,7 @@ func noDescriptorAdvice(c *event.CallFailed) []event.Message {
 			continue
 		}
 		if h.Opener != nil {
-			advice = append(advice, event.Say("stop {process}, which called listen()", h.Opener))
+			advice = append(advice, event.Say("stop {process}, which called listen(), if it still runs", h.Opener))
 		}
 		command := event.Literal(fmt.Sprintf("ss -tK state listening src %v", h.Local))
 		if h.Local.Addr().IsUnspecified() {

@@ -95,6 +95,10 @@ func TestBindFailed(t *testing.T) {
 			"EADDRINUSE: 0.0.0.0:8080 still listens without a file descriptor, nginx/42 called listen(): a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it",
 		},
 		{
+			"bound without a descriptor", binds(way("CLOSE", withoutDescriptor)),
+			"EADDRINUSE: 0.0.0.0:8080 is bound without a file descriptor: a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it",
+		},
+		{
 			"a listener of both families", binds(way("LISTEN", has(nginx), func(h *event.InTheWay) { h.Local, h.Options.IPv6 = addr("[::]:8080"), true })),
 			"EADDRINUSE: nginx/42 listens on [::]:8080, which takes IPv4 as well",
 		},

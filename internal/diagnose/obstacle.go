@@ -132,10 +132,13 @@ func (o *obstacle) phrase(c *event.CallFailed) event.Message {
 	switch o.kind {
 	case listening:
 		if h.NoDescriptor {
-			return event.Say("{address} still listens without a file descriptor[, {process} called listen()]: {keepers}", h.Place(), processOrNil(h.Opener), listenerKeepers)
+			return event.Say("{address} still listens without a file descriptor[, {process} called listen()]: {keepers}", h.Place(), processOrNil(h.Opener), keepers)
 		}
 		return event.Say("{process} listens on {address}[ ({sockets})][, {family}][, {user}]", process, h.Place(), o.countPhrase(event.Say("{n} sockets", o.count)), bothFamilies(c, h), otherUser(c, h))
 	case boundOnly:
+		if h.NoDescriptor {
+			return event.Say("{address} is bound without a file descriptor: {keepers}", h.Place(), keepers)
+		}
 		return event.Say("{process} has {address} bound and does not listen[ ({sockets})][, {family}][, {user}]", process, h.Place(), o.countPhrase(event.Say("{n} sockets", o.count)), bothFamilies(c, h), otherUser(c, h))
 	case open:
 		return event.Say("{process} has {connections} open", process, o.connectionsPhrase())
@@ -155,8 +158,8 @@ func (o *obstacle) phrase(c *event.CallFailed) event.Message {
 	return o.timeWaitPhrase(c)
 }
 
-// listenerKeepers is what keeps a listener that no process has a descriptor of.
-var listenerKeepers = event.Say("a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it")
+// keepers is what keeps a socket that no process has a descriptor of.
+var keepers = event.Say("a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it")
 
 // bothFamilies says why a socket of IPv6 is in the way of one of IPv4, or nil.
 func bothFamilies(c *event.CallFailed, h *event.InTheWay) any {

@@ -268,6 +268,9 @@ func act() {
 	to := netip.MustParseAddrPort(where)
 	fd, err := kerneltest.TCPSocket(to.Addr())
 	err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+	if what == "share" {
+		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+	}
 	if err == nil {
 		err = unix.Bind(fd, kerneltest.Sockaddr(to))
 	}

@@ -284,7 +284,9 @@ func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.S
 	own := t.correlator.IDAt(k.Sock)
 	var others []event.Socket
 	for _, s := range sockets {
-		if s.Address != k.Sock && (own == 0 || s.Socket != own) {
+		// A listening socket is itself only bound yet, and sock_diag does not say its address.
+		itself := c.Call == event.CallListen && s.Address == 0 && s.State == tcpstate.Close && s.Local == c.Local
+		if s.Address != k.Sock && (own == 0 || s.Socket != own) && !itself {
 			others = append(others, s)
 		}
 	}

@@ -442,3 +442,48 @@ func TestFailuresOnAddressesInARow(t *testing.T) {
 		}
 	}
 }
+
+// TestReuseportOfAnotherUser says why SO_REUSEPORT on both sockets does not help.
+func TestReuseportOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.listen(port9, reuseport)
+	if _, said := s.start(s.program(), "share "+port9, nobody); said != "address already in use" {
+		t.Fatalf("bind() of nobody says %s", said)
+	}
+	says(t, s.r.awaitFinding(t, "bind_failed", soon), "it belongs to uid 0 and the new socket to uid 65534")
+	if _, said := s.start("/proc/self/exe", "share "+port9, 0); said != "<nil>" {
+		t.Errorf("bind() of root says %s", said)
+	}
+}
+
+// TestListenersWithoutDescriptor closes listeners that a call or a message keeps.
+func TestListenersWithoutDescriptor(t *testing.T) {
+	t.Parallel()
+	needs(t, probe.Iterators)
+	for name, keep := range map[string]func(s *stage) *event.Process{
+		"accept": func(s *stage) *event.Process {
+			s.acceptInProgress(nil)
+			return &event.Process{PID: uint32(os.Getpid())}
+		},
+		"message": func(s *stage) *event.Process {
+			server, said := s.start("/proc/self/exe", "send "+port9, 0)
+			if said != "<nil>" {
+				s.Fatal(said)
+			}
+			return &event.Process{PID: uint32(server.cmd.Process.Pid)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			opener := keep(s)
+			s.refused(port9, unix.EADDRINUSE)
+			says(t, s.r.awaitFinding(t, "bind_failed", soon), "127.0.0.1:9091 still listens without a file descriptor", fmt.Sprintf("/%d called listen()", opener.PID))
+			if h := s.r.failed[0].Holders; len(h) != 1 || !h[0].NoDescriptor || len(h[0].Holders) != 0 {
+				t.Errorf("in its way %+v", h)
+			}
+			s.shell("ss -tK state listening src " + port9)
+		})
+	}
+}

@@ -29,6 +29,7 @@ type Finder struct {
 	sockets    *link.Iter
 	holders    *link.Iter
 	snapshots  uint32                         // by holders
+	rootOwns   bool                           // the sockets that no process has
 	batch      [batchSize]snapshotFoundSocket // what that found last
 }
 
@@ -68,7 +69,7 @@ func OpenFinder(jiffy time.Duration, cgroup func(uint64) string, types *Types) (
 	if err != nil {
 		return nil, explainLoadError("load the iterators", kernel.explainMemoryLimit(limit, err))
 	}
-	f := &Finder{jiffy: jiffy, cgroup: cgroup, collection: collection}
+	f := &Finder{jiffy: jiffy, cgroup: cgroup, collection: collection, rootOwns: kernel.rootWithoutProcess}
 	if f.sockets, err = attachIter(collection.Programs["sockets"]); err == nil {
 		f.holders, err = attachIter(collection.Programs["holders"])
 	}
@@ -258,6 +259,9 @@ func (f *Finder) fillSocket(s *event.Socket, found *snapshotFoundSocket) {
 			Known: true, IPv6: has(isIPv6), V6Only: has(isV6Only),
 			Reuseaddr: has(hasReuseaddr), Reuseport: has(hasReuseport), Interface: found.Interface,
 		},
+	}
+	if f.rootOwns && !has(hasProcess) {
+		s.UID = 0
 	}
 	if s.Timewait {
 		s.Until = s.Time.Add(time.Duration(found.Left) * f.jiffy)

@@ -43,6 +43,8 @@ type kernelInfo struct {
 	promptClose bool
 	// preemptive: a task may be preempted inside a program (7.0).
 	preemptive bool
+	// rootWithoutProcess: bind() takes a socket that no process has for one of root's (before 6.17).
+	rootWithoutProcess bool
 }
 
 // followerCount returns how many followers each program needs that has any (bpf/take_over.h).
@@ -110,6 +112,7 @@ func kernelOf(types *btf.Spec) (kernelInfo, error) {
 	found.preemptive = hasMember(types, "tp_transition_snapshot", "srcu_gp")
 	// Since 6.6, and the function is of 6.8: those between are taken for older ones.
 	found.promptClose = hasFunction(types, "file_close_fd")
+	found.rootWithoutProcess = hasFunction(types, "sock_i_uid")
 	if found.available&ResetReasons != 0 {
 		found.resetReasons = resetReasonNames(types)
 	}
