@@ -124,7 +124,8 @@ func (a *Answer) Notes() []event.Message {
 func (a *Answer) onlyUsers() []uint32 {
 	var users []uint32
 	for _, t := range a.Tries {
-		if t.OfUser != nil && !slices.Contains(users, *t.OfUser) {
+		works := t.Result == Works || t.Result == Probably
+		if t.OfUser != nil && works && !slices.Contains(users, *t.OfUser) {
 			users = append(users, *t.OfUser)
 		}
 	}
