@@ -35,7 +35,7 @@ type trial struct {
 	try    func(s *stage, advice event.Format)
 }
 
-// trials has every advice of failed calls. TestEveryAdviceIsTried wants it to be complete.
+// trials has every advice of failed calls. TestEveryCallAdviceIsTried wants it to be complete.
 var trials = []trial{
 	{"reuseaddr", "set SO_REUSEADDR on the new socket before bind(): the same call then succeeds", tryReuseaddr},
 	{"v6only", "set IPV6_V6ONLY on the new socket before bind(): the same call then succeeds, for IPv6 only", tryV6Only},
@@ -73,7 +73,6 @@ var trials = []trial{
 	{"keep", "keep connections open and use them again: each connection that this side closes first keeps its port for a minute", tryKeepOpen},
 	{"other_side", "let the other side close first: TIME_WAIT is then at its port", tryOtherSide},
 	{"more_addresses", "connect to more addresses or ports of the destination, or from more addresses of this host: each pair has all ports", tryMoreAddresses},
-	{"tw_buckets", "raise net.ipv4.tcp_max_tw_buckets: a timewait socket takes less than 300 bytes", tryMoreBuckets},
 }
 
 // triedElsewhere has the advice that other tests try: package and test. No systemd runs where the
@@ -84,8 +83,8 @@ var triedElsewhere = map[event.Format]string{
 	"if a server left these connections: set SO_REUSEADDR before every bind() of it; it does not help now, as the old connections come from a listener without it, but later restarts will work": "why.TestLaterRestartsWork",
 }
 
-// TestAdvice tries each advice in a network namespace of its own.
-func TestAdvice(t *testing.T) {
+// TestCallAdvice tries each advice in a network namespace of its own.
+func TestCallAdvice(t *testing.T) {
 	t.Parallel()
 	for _, tr := range trials {
 		t.Run(tr.name, func(t *testing.T) {
@@ -99,13 +98,12 @@ func TestAdvice(t *testing.T) {
 var adviceFiles = map[string][]string{
 	"../diagnose/call_advice.go":   nil,
 	"../diagnose/socket_option.go": nil,
-	"../diagnose/timewait.go":      {"advice"},
 	"../why/advice.go":             {"Advice"},
 }
 
-// TestEveryAdviceIsTried finds the advice in the source, and wants a trial of each, and no trial of
+// TestEveryCallAdviceIsTried finds the advice in the source, and wants a trial of each, and no trial of
 // what is no longer said.
-func TestEveryAdviceIsTried(t *testing.T) {
+func TestEveryCallAdviceIsTried(t *testing.T) {
 	t.Parallel()
 	written := make(map[event.Format]bool)
 	for file, places := range adviceFiles {
@@ -884,16 +882,4 @@ func tryMoreAddresses(s *stage, advice event.Format) {
 	if err := s.connect(s.binds("10.94.1.7:0", noPort), distant); err != nil {
 		s.Errorf("from another address: %v", err)
 	}
-}
-
-func tryMoreBuckets(s *stage, advice event.Format) {
-	s.ns.Sysctl(s, "net/ipv4/tcp_max_tw_buckets", "0")
-	s.leave(port9)
-	f := s.r.awaitFinding(s.T, "timewait_overflow", soon)
-	if len(f.Advice) != 1 || f.Advice[0].Format != advice {
-		s.Fatalf("advice %q", f.Advice)
-	}
-	s.ns.Sysctl(s, "net/ipv4/tcp_max_tw_buckets", "4096")
-	s.leave("127.0.0.1:9092")
-	s.r.await(s.T, "FIN_WAIT2>TIME_WAIT", soon, is(tcpstate.FinWait2, tcpstate.TimeWait))
 }
