@@ -39,9 +39,8 @@ type machine struct {
 // tracing does: all processors share one thread. An old processor is the fastest to
 // emulate, and its clock is one that the kernel trusts.
 //
-// The guest's clock counts its instructions, a nanosecond each: however slow the host is, the
-// guest is as fast by its own clock, and waits as long for what takes as many instructions. While
-// it has nothing to do, its clock leaps to the next timer. That needs one thread for all processors.
+// Where it can, a guest's clock counts its instructions (see clockFile). That needs one thread for
+// all processors, too.
 var machines = map[string]machine{
 	"amd64": {
 		need{"qemu-system-x86_64", "qemu-system-x86"},
@@ -91,13 +90,16 @@ func boot(ctx context.Context, args []string) (int, error) {
 // run runs QEMU until the guest powers off. Its second serial port is standard output.
 func (m machine) run(ctx context.Context, kernel, initrd, console string) error {
 	args := append([]string{
-		"-smp", "2", "-m", "2G", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm",
+		"-smp", "2", "-m", "2G",
 		"-display", "none", "-nodefaults", "-no-reboot",
 		"-kernel", kernel, "-initrd", initrd,
 		"-append", "console=" + m.console + " panic=-1 quiet printk.devkmsg=on mitigations=off",
 		"-chardev", "file,id=console,path=" + console, "-serial", "chardev:console",
 		"-chardev", "stdio,id=output,signal=on",
 	}, m.options...)
+	if _, err := os.Stat(filepath.Join(filepath.Dir(kernel), clockFile)); err == nil {
+		args = append(args, "-icount", "shift=0,sleep=off", "-rtc", "clock=vm")
+	}
 	if m.output == "/dev/ttyS1" {
 		args = append(args, "-serial", "chardev:output")
 	} else {

@@ -142,3 +142,14 @@ func (k kernel) file(patterns ...string) (string, error) {
 	}
 	return "", fmt.Errorf("kernel %s comes without %s", k.version, strings.Join(patterns, " and "))
 }
+
+// startsProcessorsInParallel reports whether a kernel, as from 6.5 on, does not wait in a loop for each
+// processor that it starts. With a clock that counts instructions such a loop takes the processor that
+// is waited for out of its turn, and the guest never comes up.
+func (k kernel) startsProcessorsInParallel() bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(k.version, "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major > 6 || major == 6 && minor >= 5
+}
