@@ -331,7 +331,8 @@ static __always_inline __u32 pid_for_reader(struct task_struct *task)
 	__u32 number = 0;
 
 	bpf_probe_read_kernel(&number, sizeof(number),
-			      numbers + level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
+			      numbers + level * bpf_core_type_size(struct upid) +
+				      bpf_core_field_offset(struct upid, nr));
 	return number;
 }
 
