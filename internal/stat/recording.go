@@ -13,7 +13,6 @@ type recording struct {
 	tracker        *conn.Tracker // nil: nothing has started
 	clock          event.Clock
 	first, last    int64 // wall-clock time of its records, in nanoseconds; last 0: there is none
-	closed         int   // of the tracker's connections
 	lost, stopLost uint64
 	census         census
 	foundSoFar     findings        // one by one

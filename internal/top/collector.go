@@ -49,7 +49,6 @@ type Collector struct {
 	tallies      [groupingCount]groupTallies
 	lives        keptLives
 	counts       Counts
-	closed       int // connections whose verdict is out, as of the last one
 	findings     []event.Finding
 	findingCount int // findings in all
 
