@@ -36,6 +36,9 @@ func (e *End) mayBeFromBetween() bool {
 	return p.closing == nil || p.closing.resetSent == 0
 }
 
+// Waits reports whether the end is over, and its verdict waits for what the other one does.
+func (e *End) Waits() bool { return e.isWaiting }
+
 // IsAwaited reports whether the verdict on the other end waits for what this one does.
 func (e *End) IsAwaited() bool { return e.Peer != nil && e.Peer.isWaiting }
 

@@ -26,7 +26,7 @@ type adviceSection struct {
 
 var adviceSections = map[string]adviceSection{
 	"connections": {
-		files: []string{"half_closed.go", "listen.go", "opening.go", "resets.go", "timewait.go", "unacknowledged.go"},
+		files: []string{"half_closed.go", "listen.go", "opening.go", "reset_between.go", "resets.go", "timewait.go", "unacknowledged.go"},
 		tests: "../live",
 		tried: connectionAdvice,
 	},
@@ -51,6 +51,8 @@ var connectionAdvice = map[string]string{
 	"a listener whose accept queue is full drops SYNs as well: on the server, see Recv-Q and Send-Q of ss -tln":                                                  "TestAdviceOfAListener/the client's side",
 	"start what should listen on {peer}, or correct the address: nothing listens there, or not on that address or in that network namespace":                     "TestAdviceOpening/refused",
 	"see ip route get {host}: no route leads there, or the last hop finds no such host, or a firewall answers so":                                                "TestAdviceOpening/unreachable",
+	// reset_between.go
+	"if the connection had been idle, keep it in use: set SO_KEEPALIVE, and TCP_KEEPIDLE to less than the time after which something between the two forgets it": "TestAdviceResetBetween",
 	// resets.go
 	"accept and close what is in the queue before closing the listener, or give the listening socket to the next process (SCM_RIGHTS)":              "TestAdviceUnaccepted/give the listener away",
 	"if another socket listens on the port with SO_REUSEPORT, net.ipv4.tcp_migrate_req=1 moves the queue there":                                     "TestAdviceUnaccepted/another listener",

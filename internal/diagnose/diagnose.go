@@ -33,6 +33,8 @@ type Engine struct {
 	resetByPeer map[event.ID]bool
 	// crossed has how many bytes of a socket were unacknowledged when the peer's FIN came.
 	crossed map[event.ID]uint32
+	// waiting has the RSTs of which the verdict on the end will say who sent them.
+	waiting map[event.ID]fact
 	// peerEnds has how the other end of a socket ended, before it.
 	peerEnds map[event.ID]ending
 
@@ -51,7 +53,7 @@ func New(t *conn.Tracker) *Engine {
 	return &Engine{
 		tracker: t, settings: make(settings),
 		histories: make(map[event.ID]history), portsSeen: make(map[destination]portsLook), resetByPeer: make(map[event.ID]bool),
-		crossed: make(map[event.ID]uint32), peerEnds: make(map[event.ID]ending),
+		crossed: make(map[event.ID]uint32), peerEnds: make(map[event.ID]ending), waiting: make(map[event.ID]fact),
 		groups: make(map[groupKey]*group), standing: make(map[event.ID][]*group),
 	}
 }
@@ -99,6 +101,29 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) []event.Finding
 		return e.found
 	}
 	e.takeTransition(t, step.End, before)
+	if t.Cause == event.CauseResetReceived && step.End.Waits() {
+		e.fact.cloneRecords()
+		e.waiting[t.Socket] = e.fact
+		return e.found
+	}
+	e.applyRules(&e.fact)
+	return e.found
+}
+
+// Verdict returns what is found at the verdict on an end: of a RST that came, who sent it. If the other
+// end did, that end has the finding.
+func (e *Engine) Verdict(at event.Time, end *conn.End) []event.Finding {
+	e.found = e.found[:0]
+	f, waited := e.waiting[end.Socket]
+	if !waited {
+		return nil
+	}
+	delete(e.waiting, end.Socket)
+	if end.ResetBy == event.SentRemote && end.Peer != nil {
+		return nil
+	}
+	f.at, f.resetBy = at, end.ResetBy
+	e.fact = f
 	e.applyRules(&e.fact)
 	return e.found
 }
@@ -109,6 +134,7 @@ func (e *Engine) Forget(id event.ID) {
 	delete(e.resetByPeer, id)
 	delete(e.crossed, id)
 	delete(e.peerEnds, id)
+	delete(e.waiting, id)
 	e.settle(id, 0, func(*rule) outcome { return failed })
 }
 

@@ -44,6 +44,7 @@ type fact struct {
 	finUnsent   bool           // the FIN had not left when the socket was closed
 	peer        *conn.End      // where it was seen; socketSample, too
 	peerReports bool           // the RST that came is the other end's finding
+	resetBy     event.Sender   // who sent the RST that came, if the verdict had to wait for that
 	crossed     uint32         // bytes that the peer had not acknowledged when its FIN came
 	peerEnding  ending         // how the other end ended, before this one
 	firstCloser *event.Process // of the peer, if it closed first

@@ -112,7 +112,7 @@ func TestResetReceived(t *testing.T) {
 			[]string{"reset_unread: curl/43 reset 10.0.0.2:40000 to 10.0.0.1:80: the peer sent data after the close"},
 		},
 		{
-			"the other end is seen, and did not send it", []step{connects, accepts, at(time.Second, server, "ESTABLISHED>CLOSE", came...)},
+			"the other end is seen, and did not send it", []step{connects, accepts, at(time.Second, server, "ESTABLISHED>CLOSE", came...), finishes},
 			[]string{"reset_received: 10.0.0.1:80 from 10.0.0.2:40000 received a RST from 10.0.0.2 in ESTABLISHED (nginx/42)"},
 		},
 		{
@@ -243,4 +243,27 @@ func TestResetAdviceOfAnOldKernel(t *testing.T) {
 	if advice := s.found[0].Advice[0]; !strings.Contains(advice.String(), "close without SO_LINGER 0, and after all") {
 		t.Errorf("advice %q", advice)
 	}
+}
+
+// TestResetBetween: both ends were seen, and neither sent the RST that came. It is said once that is
+// known.
+func TestResetBetween(t *testing.T) {
+	t.Parallel()
+	rst := because(event.CauseResetReceived)
+	run(t, []scene{
+		{
+			"the other end closes later", []step{
+				connects, accepts, at(2*time.Second, client, "ESTABLISHED>CLOSE", rst, of(curl)),
+				at(6*time.Second, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose)),
+			},
+			[]string{"reset_between: 10.0.0.2:40000 to 10.0.0.1:80 received a RST in ESTABLISHED (curl/43) that neither end sent: the peer's socket was still open afterwards. Something between them sent it, probably a firewall, a load balancer or a NAT gateway"},
+		},
+		{
+			"the other end sent it", []step{
+				connects, accepts, at(2*time.Second, client, "ESTABLISHED>CLOSE", rst, of(curl)),
+				at(2*time.Second+50*time.Microsecond, server, "ESTABLISHED>CLOSE", reset("TCP_ABORT_ON_CLOSE"), by(nginx, event.MechanismClose)),
+			},
+			[]string{"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40000: closed with unread data of the peer"},
+		},
+	})
 }

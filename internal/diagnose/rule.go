@@ -37,6 +37,7 @@ var rules = []*rule{
 	resetLinger,
 	resetUnread,
 	resetSent,
+	resetBetween,
 	resetReceived,
 	timewaitOverflow,
 	listenOverflow,

@@ -28,6 +28,10 @@ func every(id event.ID) map[event.Code][]step {
 	lacking := connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable}))
 	unlucky := connect6("[::]:0", nil)
 	lacking.Process, unlucky.Process = hostile, hostile
+	here, there := ends(id)
+	peer := func(when time.Duration, edge string, mods ...mod) step {
+		return at(when, id+1_000_000, edge, append(mods, between(there.String(), here.String()))...)
+	}
 	return map[event.Code][]step{
 		"data_unacknowledged": {comes("CLOSE_WAIT"), look("CLOSE_WAIT", mine, retried(3), unsent(7), inFlight(7), waited(time.Minute))},
 		"window_closed":       {comes("CLOSE_WAIT"), look("CLOSE_WAIT", mine, unsent(7), probing(time.Minute))},
@@ -44,12 +48,16 @@ func every(id event.ID) map[event.Code][]step {
 		"reset_unread":        {closes("ESTABLISHED>CLOSE", reset("TCP_ABORT_ON_CLOSE"), by(hostile, event.MechanismExit))},
 		"reset_sent":          {closes("ESTABLISHED>CLOSE", reset(""), by(hostile, event.MechanismClose))},
 		"reset_received":      {closes("ESTABLISHED>CLOSE", because(event.CauseResetReceived), of(hostile))},
-		"timewait_overflow":   {closes("FIN_WAIT2>CLOSE", because(event.CauseTimewaitOverflow), of(hostile))},
-		"listen_overflow":     {seen(time.Second, id, "LISTEN", mine, queue(129, 128, 3), overflowed(1, 0))},
-		"ports_exhausted":     {fail(0, lacking)},
-		"ports_low":           {ports(0, taken(dest, states{tcpstate.TimeWait: usable - 10})), ports(time.Second, taken(dest, states{})), ports(2*time.Second, taken(dest, states{tcpstate.TimeWait: usable - 10}))},
-		"connect_failed":      {fail(0, unlucky)},
-		"bind_failed":         {fail(0, failed)},
+		"reset_between": {
+			peer(0, "CLOSE>SYN_SENT"), at(0, id, "LISTEN>SYN_RECV"), peer(0, "SYN_SENT>ESTABLISHED"), at(0, id, "SYN_RECV>ESTABLISHED"),
+			closes("ESTABLISHED>CLOSE", because(event.CauseResetReceived), of(hostile)), peer(time.Hour, "ESTABLISHED>FIN_WAIT1"),
+		},
+		"timewait_overflow": {closes("FIN_WAIT2>CLOSE", because(event.CauseTimewaitOverflow), of(hostile))},
+		"listen_overflow":   {seen(time.Second, id, "LISTEN", mine, queue(129, 128, 3), overflowed(1, 0))},
+		"ports_exhausted":   {fail(0, lacking)},
+		"ports_low":         {ports(0, taken(dest, states{tcpstate.TimeWait: usable - 10})), ports(time.Second, taken(dest, states{})), ports(2*time.Second, taken(dest, states{tcpstate.TimeWait: usable - 10}))},
+		"connect_failed":    {fail(0, unlucky)},
+		"bind_failed":       {fail(0, failed)},
 	}
 }
 

@@ -160,7 +160,11 @@ func at(when time.Duration, id event.ID, edge string, mods ...mod) step {
 	}
 	return func(s *story) {
 		copied := t
-		s.take(s.Transition(&copied, s.tracker.Add(&copied)))
+		step := s.tracker.Add(&copied)
+		for _, e := range s.tracker.Verdicts() {
+			s.take(s.Verdict(copied.Time, e))
+		}
+		s.take(s.Transition(&copied, step))
 		copied = event.Transition{} // whoever keeps it must have copied it
 	}
 }
@@ -171,6 +175,14 @@ func state(name string) tcpstate.State {
 		panic(err)
 	}
 	return s
+}
+
+// finishes ends the trace: what waited for other ends is decided.
+func finishes(s *story) {
+	s.tracker.Finish()
+	for _, e := range s.tracker.Verdicts() {
+		s.take(s.Verdict(base.Add(time.Hour), e))
+	}
 }
 
 // accepts and connects are how the stories' sockets come to ESTABLISHED.

@@ -35,8 +35,9 @@ func (w *Wire) Inject(to int, packet []byte) error {
 	return err
 }
 
-// Tap has a function look at each packet that an end sends, in order. It must not keep the packet.
-func (w *Wire) Tap(look func(from int, packet []byte)) {
+// Tap has a function look at each packet that an end sends, in order, and say whether it goes on. The
+// function must not keep the packet.
+func (w *Wire) Tap(look func(from int, packet []byte) (passes bool)) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.tap = look

@@ -23,8 +23,8 @@ type Wire struct {
 	ends      [2]*os.File
 	held      [2][][]byte // packets on the way to each end
 	mode      mode
-	tap       func(from int, packet []byte) // nil: nobody looks
-	impairing *impairing                    // nil: it is a good wire
+	tap       func(from int, packet []byte) bool // nil: nobody looks
+	impairing *impairing                         // nil: it is a good wire
 }
 
 type mode int
@@ -152,8 +152,8 @@ func (w *Wire) carry(from int) {
 func (w *Wire) pass(to int, packet []byte) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	if w.tap != nil {
-		w.tap(1-to, packet)
+	if w.tap != nil && !w.tap(1-to, packet) {
+		return
 	}
 	switch w.mode {
 	case passing:

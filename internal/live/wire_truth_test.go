@@ -63,8 +63,7 @@ func (w *wireTruth) see(from int, packet []byte) {
 	}
 	header := int(packet[0]&15) * 4
 	tcp := packet[header:]
-	src := netip.AddrPortFrom(netip.AddrFrom4([4]byte(packet[12:16])), binary.BigEndian.Uint16(tcp))
-	dst := netip.AddrPortFrom(netip.AddrFrom4([4]byte(packet[16:20])), binary.BigEndian.Uint16(tcp[2:]))
+	src, dst := wireEnd(packet[12:16], tcp[0:2]), wireEnd(packet[16:20], tcp[2:4])
 	seq, ack, flags := binary.BigEndian.Uint32(tcp[4:]), binary.BigEndian.Uint32(tcp[8:]), tcp[13]
 	if flags&(finFlag|rstFlag|synFlag) == 0 {
 		return
@@ -89,6 +88,11 @@ func (w *wireTruth) see(from int, packet []byte) {
 	if flags&rstFlag != 0 && !s.rst[from] {
 		s.rst[from], s.rstAt[from] = true, time.Now()
 	}
+}
+
+// wireEnd is an end of a connection as the headers have it.
+func wireEnd(addr, port []byte) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(addr)), binary.BigEndian.Uint16(port))
 }
 
 func (w *wireTruth) story(key wireKey) *wireStory {
@@ -309,7 +313,7 @@ func TestVerdictsMatchThePackets(t *testing.T) {
 	near, far := kerneltest.NewNetNS(t), kerneltest.NewNetNS(t)
 	wire := kerneltest.NewWire(t, near, far, netip.PrefixFrom(wireClient, 24), netip.PrefixFrom(wireServer, 24))
 	truth := &wireTruth{stories: make(map[wireKey]*wireStory), latest: make(map[wireEnds]uint32)}
-	wire.Tap(truth.see)
+	wire.Tap(func(from int, packet []byte) bool { truth.see(from, packet); return true })
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	wire.Impair(kerneltest.Impairment{Delay: 10 * time.Millisecond, Jitter: 2 * time.Millisecond, Loss: 0.02, Duplicate: 0.01, Seed: seed})

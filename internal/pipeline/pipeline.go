@@ -69,6 +69,7 @@ func (s *Stream) Found(socket *event.Socket) {
 func (s *Stream) issueVerdicts(at event.Time) {
 	for _, e := range s.Tracker.Verdicts() {
 		s.out.Verdict(at, e)
+		s.found(s.engine.Verdict(at, e))
 	}
 }
 

@@ -1,0 +1,23 @@
+package diagnose
+
+import "github.com/tcptrace/tcptrace/internal/event"
+
+// resetBetween is a RST that neither end sent: the peer's socket was open afterwards, and neither it
+// nor its host was seen to send one.
+var resetBetween = &rule{
+	code: "reset_between", severity: event.Warning, kinds: closeRecord, groupKey: byState,
+	holds: func(f *fact) bool { return f.resetBy == event.SentBetween },
+	summary: func(g *group) event.Message {
+		if g.count == 1 {
+			return event.Say("{connection} received a RST in {state}[ ({process})] that neither end sent: the peer's socket was still open afterwards. Something between them sent it, probably a firewall, a load balancer or a NAT gateway",
+				g.connectionsPhrase(), g.fact.state, g.processPhrase())
+		}
+		return event.Say("{connections} received RSTs in {state}[ within {time}] that neither end sent. Something between them did, probably a firewall, a load balancer or a NAT gateway",
+			g.connectionsPhrase(), g.fact.state, g.span())
+	},
+	advice: func(*group) []event.Message {
+		return []event.Message{
+			event.Say("if the connection had been idle, keep it in use: set SO_KEEPALIVE, and TCP_KEEPIDLE to less than the time after which something between the two forgets it"),
+		}
+	},
+}
