@@ -35,7 +35,7 @@ func (w *Wire) Inject(to int, packet []byte) error {
 	return err
 }
 
-// Tap has a function look at each packet that an end sends, in order, and say whether it goes on. The
+// Tap has a function look at each packet that an end sends, in order, and drop it if it returns false. The
 // function must not keep the packet.
 func (w *Wire) Tap(look func(from int, packet []byte) (passes bool)) {
 	w.mutex.Lock()
