@@ -206,7 +206,7 @@ func lineOf(cause event.Cause) string {
 	end := netip.MustParseAddrPort("10.0.0.1:80")
 	p.Transition(&event.Transition{
 		Local: end, Remote: end, From: tcpstate.Listen, To: tcpstate.SynRecv, Cause: cause,
-	}, conn.Step{End: &conn.End{Peer: new(conn.End)}})
+	}, conn.Step{End: new(conn.End)})
 	return out.String()
 }
 

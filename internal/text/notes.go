@@ -68,8 +68,6 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 		return append(b, ", FIN may have to wait"...)
 	case t.To == tcpstate.Close && t.FinUnsent:
 		return append(b, ", FIN was never sent"...)
-	case t.Cause == event.CauseResetReceived && t.From != tcpstate.SynSent && step.End.Peer == nil:
-		return t.Remote.Addr().AppendTo(append(b, " from "...))
 	case len(b) == start:
 		return append(b, "cause unknown"...)
 	}
