@@ -30,7 +30,7 @@ func TestResetFromBetween(t *testing.T) {
 	opened := l.trace.await(t, "the handshake", soon, on(l.near, tcpstate.SynSent, tcpstate.Established))
 	l.reset(t, &opened)
 	l.trace.awaitVerdicts(t, 1, soon)
-	v := l.trace.verdicts[opened.Socket]
+	v := l.trace.verdictOn(t, opened.Socket)
 	if v == nil || v.ClosedFirst != conn.Neither || v.How != conn.Reset || v.ResetBy != event.SentBetween {
 		t.Fatalf("%+v, want neither, by a reset from between", v)
 	}
@@ -67,7 +67,7 @@ func TestResetAtTheOnlyEnd(t *testing.T) {
 	opened := l.trace.await(t, "the handshake", soon, on(l.near, tcpstate.SynSent, tcpstate.Established))
 	l.reset(t, &opened)
 	l.trace.awaitVerdicts(t, 1, soon)
-	v := l.trace.verdicts[opened.Socket]
+	v := l.trace.verdictOn(t, opened.Socket)
 	if v.ClosedFirst != conn.Remote || v.How != conn.Reset || v.ResetBy != 0 || v.ClosedBy() != conn.ByReset {
 		t.Errorf("closed first by %q, how %q, RST %q, counted as %v; want the remote side's address, and no sender", v.ClosedFirst, v.How, v.ResetBy, v.ClosedBy())
 	}
@@ -88,10 +88,10 @@ func TestResetByTheHost(t *testing.T) {
 	unix.Write(p.Client, []byte("hello"))
 	end := l.trace.await(t, "the client's end", soon, on(l.near, tcpstate.Established, tcpstate.Close))
 	l.trace.awaitVerdicts(t, 2, soon)
-	if v := l.trace.verdicts[end.Socket]; v.ResetBy != event.SentRemote {
+	if v := l.trace.verdictOn(t, end.Socket); v.ResetBy != event.SentRemote {
 		t.Errorf("closed first by %q, how %q, RST %q; want the RST of the remote host", v.ClosedFirst, v.How, v.ResetBy)
 	}
-	if v := l.trace.verdicts[gone.Socket]; v.ResetBy == event.SentLocal {
+	if v := l.trace.verdictOn(t, gone.Socket); v.ResetBy == event.SentLocal {
 		t.Errorf("the server's socket is said to have sent a RST: %+v", v)
 	}
 }
@@ -147,7 +147,7 @@ func TestFinThatNeverLeft(t *testing.T) {
 				abort(p.Server)
 			}
 			l.trace.awaitVerdicts(t, 2, soon)
-			v := l.trace.verdicts[end.Socket]
+			v := l.trace.verdictOn(t, end.Socket)
 			if !closing.FinUnsent || !end.FinUnsent || end.FinSent {
 				t.Errorf("the FIN may wait: %v; it never left: %v, left: %v", closing.FinUnsent, end.FinUnsent, end.FinSent)
 			}

@@ -229,6 +229,15 @@ func (r *recorder) awaitVerdicts(t *testing.T, n int, within time.Duration) {
 	r.awaitThat(t, fmt.Sprintf("%d verdicts", n), within, func() bool { return len(r.verdicts) >= n })
 }
 
+// verdictOn waits for the verdict on a socket's connection, and returns it.
+func (r *recorder) verdictOn(t *testing.T, socket event.ID) *conn.End {
+	t.Helper()
+	r.awaitThat(t, fmt.Sprintf("the verdict on socket %d", socket), soon, func() bool { return r.verdicts[socket] != nil })
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.verdicts[socket]
+}
+
 // logUnjudged shows the transitions of the ends that have no verdict.
 func (r *recorder) logUnjudged(t *testing.T) {
 	r.mutex.Lock()

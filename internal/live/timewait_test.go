@@ -135,7 +135,7 @@ func TestOrphanedFinWait2RunsOut(t *testing.T) {
 		t.Errorf("the end of socket %d by %q, want socket %d by timeout", end.Socket, end.Cause, entry.Socket)
 	}
 	r.awaitVerdicts(t, 1, time.Second)
-	if v := r.verdicts[end.Socket]; v.ClosedFirst != event.Local || v.How != event.Fin || v.Ended != event.Timeout {
+	if v := r.verdictOn(t, end.Socket); v.ClosedFirst != event.Local || v.How != event.Fin || v.Ended != event.Timeout {
 		t.Errorf("closed first by %q, how %q, ended %q, want local, fin, timeout", v.ClosedFirst, v.How, v.Ended)
 	}
 }

@@ -21,10 +21,8 @@ func (l *lab) checkUnreachable(t *testing.T, ns *kerneltest.NetNS, from tcpstate
 	if end.Error != event.EHOSTUNREACH || end.Cause != "" {
 		t.Errorf("%v > CLOSE: %s, %v, want EHOSTUNREACH", from, end.Cause, end.Error)
 	}
-	l.trace.mutex.Lock()
-	defer l.trace.mutex.Unlock()
-	v := l.trace.verdicts[end.Socket]
-	if v == nil || v.ClosedFirst != conn.Neither || v.How != conn.Unreachable {
+	v := l.trace.verdictOn(t, end.Socket)
+	if v.ClosedFirst != conn.Neither || v.How != conn.Unreachable {
 		t.Errorf("verdict %+v, want unreachable, closed first by neither", v)
 	}
 }

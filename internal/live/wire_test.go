@@ -143,7 +143,7 @@ func TestResetBetweenSynAndAck(t *testing.T) {
 	l.trace.await(t, "the client's end", soon, on(l.near, tcpstate.SynSent, tcpstate.Close))
 	l.wire.Pass()
 	end := l.trace.await(t, "the server's end", soon, on(l.far, tcpstate.SynRecv, tcpstate.Close))
-	v := l.trace.verdicts[end.Socket]
+	v := l.trace.verdictOn(t, end.Socket)
 	if end.Cause != event.CauseResetReceived || v.ClosedFirst != conn.Neither || v.How != conn.Abandoned || v.Ended != conn.Reset {
 		t.Errorf("ended by %q, closed first by %q, how %q, ended %q; want the client's verdict, and a RST in the end", end.Cause, v.ClosedFirst, v.How, v.Ended)
 	}
@@ -237,7 +237,7 @@ func TestLostPeerTimesOut(t *testing.T) {
 			l.wire.Drop()
 			tc.wait(p.Client)
 			end := l.trace.await(t, "the end", 20*time.Second, on(l.near, tcpstate.Established, tcpstate.Close))
-			v := l.trace.verdicts[end.Socket]
+			v := l.trace.verdictOn(t, end.Socket)
 			if end.Cause != event.CauseTimeout || v.ClosedFirst != conn.Neither || v.How != conn.Timeout {
 				t.Errorf("ended by %q, closed first by %q, how %q, want a timeout and neither", end.Cause, v.ClosedFirst, v.How)
 			}
