@@ -163,9 +163,10 @@ func (f *fact) resetAdvice() []event.Message {
 	switch {
 	case f.peerEnding.cause == event.CauseTimeout && f.peerEnding.state == tcpstate.FinWait2:
 		return []event.Message{event.Say("close soon after read() returned 0: the peer's host forgets the connection when net.ipv4.tcp_fin_timeout is over")}
+	case f.peerEnding.state != 0: // it is known why the peer's host sent the RST
 	case f.crossed > 0 && f.role == event.Client:
 		return []event.Message{event.Say("close an idle connection before the server does, by an idle timeout that is shorter than the server's: no request can cross its FIN then")}
-	case f.crossed == 0 && f.peerEnding.state == 0 && afterFin(f.state):
+	case f.crossed == 0 && afterFin(f.state):
 		return []event.Message{event.Say("the peer had closed before: what is sent after read() returned 0 is answered with a RST, unless the peer only shut down its sending side")}
 	case f.state == tcpstate.Established:
 		return []event.Message{event.Say("run tcptrace on {host}, too: it shows whether that host sent the RST, and why; if it did not, a firewall, load balancer or NAT on the way did", f.remote.Addr())}
