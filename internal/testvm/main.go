@@ -120,7 +120,7 @@ func run(ctx context.Context, o options) (int, error) {
 
 // testLimit is how long one package's tests may take in a guest. Machines differ threefold in
 // speed, and a slow one emulates slowly.
-const testLimit = 20 * time.Minute
+const testLimit = 40 * time.Minute
 
 // test runs the packages' tests on one kernel, two guests at a time. What fails is tried once
 // more, alone: an emulated machine can be too slow for any patience.
