@@ -17,6 +17,7 @@ SOAK_FLAGS ?=
 KERNELS ?= 5.10 6.1 6.12 7
 ARCH ?= amd64
 RUN ?=
+SKIP ?=
 PKGS ?= ./...
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -59,8 +60,8 @@ fuzz: ## Fuzz each target (FUZZTIME=20s)
 browser: ## Install the browser that tests look at the page of report with (apt-get)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; } >/dev/null
 
-test-vm: ## Run the kernel's tests on other kernels, in emulated machines (KERNELS, ARCH, RUN, PKGS)
-	@go run ./internal/testvm -arch "$(ARCH)" -run "$(RUN)" -packages "$(PKGS)" $(KERNELS)
+test-vm: ## Run the kernel's tests on other kernels, in emulated machines (KERNELS, ARCH, RUN, SKIP, PKGS)
+	@go run ./internal/testvm -arch "$(ARCH)" -run "$(RUN)" -skip "$(SKIP)" -packages "$(PKGS)" $(KERNELS)
 
 bench: ## Measure what tracing costs, next to other tools (root, 12 min; BASE=REV compares with a commit)
 	@go run ./internal/bench -base "$(BASE)" $(BENCH_FLAGS) >bench.txt

@@ -27,6 +27,7 @@ import (
 type options struct {
 	arch     string
 	run      string
+	skip     string
 	packages string
 	kernels  []string
 }
@@ -60,6 +61,7 @@ func parse() options {
 	var o options
 	flag.StringVar(&o.arch, "arch", "amd64", "architecture: amd64 or arm64")
 	flag.StringVar(&o.run, "run", "", "only tests that match this, as in go test")
+	flag.StringVar(&o.skip, "skip", "", "no tests that match this, as in go test")
 	flag.StringVar(&o.packages, "packages", "./...", "only these packages, of those whose tests touch the kernel")
 	flag.Parse()
 	o.kernels = flag.Args()
@@ -140,7 +142,7 @@ func (o options) test(ctx context.Context, k kernel, common []byte, root string,
 	try := func(guests int, pattern string, packages []string) (*results, error) {
 		args := []string{
 			"test", "-json", "-count=1", "-vet=off", "-p=" + strconv.Itoa(guests), "-parallel=8",
-			"-timeout=" + testLimit.String(), "-run=" + pattern,
+			"-timeout=" + testLimit.String(), "-run=" + pattern, "-skip=" + o.skip,
 			"-exec", strings.Join([]string{self, bootArg, o.arch, dir}, " "),
 		}
 		cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
