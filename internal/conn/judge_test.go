@@ -302,3 +302,17 @@ func TestFoundChange(t *testing.T) {
 	equal(t, "client", got.verdicts[client], "client remote fin by close of 42")
 	equal(t, "server", got.verdicts[server], "server local fin by close of 42 incomplete")
 }
+
+// TestPortKnownAtTheEnd: a client that gives up gets its local port in the trace with its last change. It
+// is the peer of the server's end all the same.
+func TestPortKnownAtTheEnd(t *testing.T) {
+	t.Parallel()
+	got := tell(
+		at(0, client, "CLOSE>SYN_SENT", between("10.0.0.2:0", "10.0.0.1:80")), at(ms, server, "LISTEN>SYN_RECV"),
+		at(5*ms, client, "SYN_SENT>CLOSE", because(event.CauseAbandoned), by(curl, event.MechanismShutdown)),
+		at(6*ms, server, "SYN_RECV>CLOSE", because(event.CauseResetReceived)),
+	)
+	equal(t, "client", got.verdicts[client], "client neither abandoned by shutdown of 43")
+	equal(t, "server", got.verdicts[server], "server neither abandoned ended reset by shutdown of 43")
+	equal(t, "connections", got.Summary.Connections, 1)
+}

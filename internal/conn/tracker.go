@@ -316,7 +316,7 @@ func (t *Tracker) joinPeer(e *End) {
 	if e.Peer != nil && !e.numbersMatch(e.Peer) {
 		t.splitEnds(e)
 	}
-	if e.Peer != nil || e.hasVerdict || e.LocalPort == 0 || e.State == tcpstate.Close || e.Self() {
+	if e.Peer != nil || e.hasVerdict || e.LocalPort == 0 || e.Self() || e.State == tcpstate.Close && e.indexed {
 		return
 	}
 	first := t.pairs.first(e)
@@ -326,7 +326,9 @@ func (t *Tracker) joinPeer(e *End) {
 		t.linkEnds(e, peer)
 		return
 	}
-	t.pairs.put(e, first)
+	if e.State != tcpstate.Close { // it may have got its local port with that only
+		t.pairs.put(e, first)
+	}
 }
 
 // linkEnds makes one connection of two ends.
