@@ -256,6 +256,11 @@ func (t *trace) takeTransition(tr *event.Transition) {
 	t.nameDevice(tr)
 	t.records.Transition(tr)
 	t.noteForgotten()
+	t.stopAtCount()
+}
+
+// stopAtCount ends the trace if as many connections are closed as it is to last for.
+func (t *trace) stopAtCount() {
 	if t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
 		t.cancel(pipeline.ErrCount)
 	}

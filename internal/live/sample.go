@@ -130,6 +130,7 @@ func (t *trace) takeLook(l lookResult) {
 	}
 	t.sampler.overflows.addLook(l.found)
 	t.sampleSockets(l.found.Sockets)
+	t.stopAtCount() // a verdict may have waited for the look
 	t.correctStates(l)
 	if !l.query.SkipCommonStates {
 		t.sampleStocks(l.found.Sockets, now)

@@ -114,6 +114,11 @@ func (p *player) Transition(t *event.Transition) {
 		return
 	}
 	p.records.Transition(t)
+	p.endAtCount()
+}
+
+// endAtCount ends the replay if as many connections are closed as it is to last for.
+func (p *player) endAtCount() {
 	if p.Count > 0 && p.stream.Tracker.Summary.Closed() >= p.Count {
 		p.endReason = pipeline.Reason(pipeline.ErrCount)
 	}
@@ -141,6 +146,7 @@ func (p *player) Sample(s *event.Sample) {
 		return
 	}
 	p.records.Sample(s)
+	p.endAtCount() // a verdict may have waited for it
 }
 
 // Loss implements jsonl.Records.
