@@ -7,7 +7,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// stand adds what stands in the end to what is found.
+// stand adds the findings that are not resolved at the end to the others.
 func stand(s *story) {
 	for _, f := range s.Findings() {
 		f.Code = "stands " + f.Code

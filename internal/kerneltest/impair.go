@@ -29,12 +29,6 @@ func (w *Wire) Impair(i Impairment) {
 	w.impairing = &impairing{i, rand.New(rand.NewPCG(i.Seed, 1))}
 }
 
-// Inject sends a packet to an end that nobody at the other one sent.
-func (w *Wire) Inject(to int, packet []byte) error {
-	_, err := w.ends[to].Write(packet)
-	return err
-}
-
 // Tap has a function look at each packet that an end sends, in order, and drop it if it returns false. The
 // function must not keep the packet.
 func (w *Wire) Tap(look func(from int, packet []byte) (passes bool)) {

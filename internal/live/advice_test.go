@@ -289,18 +289,7 @@ func TestAdviceOfAListener(t *testing.T) {
 	full := func(t *testing.T) (ns *kerneltest.NetNS, r *recorder, listener int) {
 		ns = kerneltest.NewNetNS(t)
 		r = record(t, event.Filter{}, ns)
-		var err error
-		ns.Do(func() {
-			if listener, err = kerneltest.Listen(loopback, true); err == nil {
-				err = unix.Listen(listener, 1)
-			}
-		})
-		must(t, listener, err)
-		t.Cleanup(func() { unix.Close(listener) })
-		for range 4 {
-			begin(t, ns, netip.AddrPort{}, loopback)
-		}
-		return ns, r, listener
+		return ns, r, overfill(t, ns, 4)
 	}
 	connected := func(t *testing.T, r *recorder, n int) {
 		r.awaitThat(t, "connected clients", soon, func() bool {

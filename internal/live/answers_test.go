@@ -237,16 +237,6 @@ func TestLostChangesAreFound(t *testing.T) {
 	r.checkHonest(t)
 }
 
-// listenIn listens in a network namespace until the test ends.
-func listenIn(t *testing.T, ns *kerneltest.NetNS, at netip.AddrPort) int {
-	t.Helper()
-	var fd int
-	var err error
-	ns.Do(func() { fd, err = kerneltest.Listen(at, true) })
-	t.Cleanup(func() { unix.Close(fd) })
-	return must(t, fd, err)
-}
-
 // count returns how many transitions led to a state.
 func (r *recorder) count(to tcpstate.State) int {
 	n := 0

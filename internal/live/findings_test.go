@@ -195,19 +195,17 @@ func overflowTimewait(t *testing.T, ns *kerneltest.NetNS) {
 }
 
 // overflowListener connects more clients than the listener has room for.
-func overflowListener(t *testing.T, ns *kerneltest.NetNS) {
-	var listener int
-	var err error
-	ns.Do(func() {
-		if listener, err = kerneltest.Listen(loopback, true); err == nil {
-			err = unix.Listen(listener, 1)
-		}
-	})
-	must(t, listener, err)
-	t.Cleanup(func() { unix.Close(listener) })
-	for range 6 {
+func overflowListener(t *testing.T, ns *kerneltest.NetNS) { overfill(t, ns, 6) }
+
+// overfill connects clients to a listener that has room for two, and returns it.
+func overfill(t *testing.T, ns *kerneltest.NetNS, clients int) (listener int) {
+	t.Helper()
+	listener = listenIn(t, ns, loopback)
+	must(t, 0, unix.Listen(listener, 1))
+	for range clients {
 		begin(t, ns, netip.AddrPort{}, loopback)
 	}
+	return listener
 }
 
 func exhaustPorts(t *testing.T, ns *kerneltest.NetNS) {

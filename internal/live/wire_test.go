@@ -49,9 +49,15 @@ func must[T any](t *testing.T, value T, err error) T {
 // listen listens on the far host.
 func (l *lab) listen(t *testing.T, port uint16) int {
 	t.Helper()
+	return listenIn(t, l.far, netip.AddrPortFrom(farAddr, port))
+}
+
+// listenIn listens in a network namespace until the test ends.
+func listenIn(t *testing.T, ns *kerneltest.NetNS, at netip.AddrPort) int {
+	t.Helper()
 	var fd int
 	var err error
-	l.far.Do(func() { fd, err = kerneltest.Listen(netip.AddrPortFrom(farAddr, port), true) })
+	ns.Do(func() { fd, err = kerneltest.Listen(at, true) })
 	t.Cleanup(func() { unix.Close(fd) })
 	return must(t, fd, err)
 }
