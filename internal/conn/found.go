@@ -104,7 +104,7 @@ func (t *Tracker) restorePast(e *End, s *event.Socket) {
 	e.Mechanism, e.Closer = p.Mechanism, p.Closer
 	e.Process, e.hasVerdict, e.Incomplete, e.peerID = p.Process, p.Judged, p.Incomplete, p.Peer
 	e.Numbers, e.ResetBy = p.Numbers, p.ResetBy
-	if p.Act != nil || len(p.States) > 0 || p.ResetSent != 0 || p.ResetReceived != 0 {
+	if !p.Judged && !isOpening(e.State) || p.Act != nil || len(p.States) > 0 {
 		t.pool.beginClosing(e)
 		e.closing.states = append(e.closing.states, p.States[:min(len(p.States), maxStates)]...)
 	}

@@ -210,6 +210,6 @@ func (t *Tracker) Check(s *event.Sample) {
 	if e == nil || e.State != s.Socket.State || e.isOver() {
 		return
 	}
-	e.showOpen(s.Time)
+	e.showOpen(s.Time.Add(-resetDelay)) // it may be about to close, with a RST that has arrived
 	t.issueVerdicts(e)
 }

@@ -155,6 +155,57 @@ func TestFoundOpen(t *testing.T) {
 	got.noteVerdicts()
 	equal(t, "verdict", got.verdicts[client], "client neither reset")
 	equal(t, "waiting afterwards", len(got.Waiting()), 0)
+
+	soon := tell(opened(at(5*ms, client, "ESTABLISHED>CLOSE", because(event.CauseResetReceived)))...)
+	found.Time = base.Add(6 * ms)
+	soon.Check(found)
+	equal(t, "waiting, as the RST may be on its way", len(soon.Waiting()), 1)
+}
+
+// TestSplitEnds: initial sequence numbers show that two ends are of two connections, when one of them
+// has a verdict or waits for the other. Each has a verdict in the end, and none is kept.
+func TestSplitEnds(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		before event.Transition
+		want   string
+	}{
+		{"one waits", at(2*ms, client, "ESTABLISHED>CLOSE", because(event.CauseResetReceived)), "client remote reset"},
+		{"one has a verdict", at(2*ms, client, "ESTABLISHED>CLOSE", because(event.CauseTimeout)), "client neither timeout"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			got := tell(
+				at(0, client, "CLOSE>SYN_SENT"), at(0, server, "LISTEN>SYN_RECV"),
+				at(ms, client, "SYN_SENT>ESTABLISHED", numbered(1, 2)), tc.before,
+				at(3*ms, server, "SYN_RECV>ESTABLISHED", numbered(3, 4)),
+				at(9*ms, server, "ESTABLISHED>CLOSE", because(event.CauseTimeout)),
+			)
+			equal(t, "client", got.verdicts[client], tc.want)
+			equal(t, "server", got.verdicts[server], "server neither timeout")
+			equal(t, "waiting", len(got.Waiting()), 0)
+			equal(t, "connections", got.Summary.Connections, 2)
+			equal(t, "closed", got.Summary.Closed(), 2)
+			equal(t, "both ends", got.Summary.BothEnds, 0)
+		})
+	}
+}
+
+// TestResumedWithoutStates: a capture that is damaged, or made by hand, ends a connection of which it
+// says nothing.
+func TestResumedWithoutStates(t *testing.T) {
+	t.Parallel()
+	tracker := conn.NewTracker()
+	life := opened()
+	tracker.AddFound(&event.Socket{
+		Socket: server, NetNS: netns, Local: life[1].Local, Remote: life[1].Remote, State: tcpstate.Established, Past: &event.Past{Peer: client},
+	})
+	tracker.AddFound(&event.Socket{
+		Socket: client, NetNS: netns, Local: life[1].Remote, Remote: life[1].Local, State: tcpstate.Close, Past: &event.Past{Peer: server, How: conn.Reset},
+	})
+	tracker.Finish()
+	equal(t, "verdicts", len(tracker.Verdicts()), 1)
 }
 
 // TestVerdictAtTheEnd: what waited for the other end is given at the end of the trace, as far as it is

@@ -187,11 +187,8 @@ func (t *Tracker) issueVerdict(e *End) {
 
 // giveVerdict makes the verdict on an end of what is known.
 func (t *Tracker) giveVerdict(e *End) {
-	gaps := t.mayHaveLost(e) || e.Peer != nil && (t.mayHaveLost(e.Peer) || e.Peer.Incomplete)
-	if t.mayHaveLost(e) {
-		e.Incomplete = true
-	}
-	e.judge(gaps || e.Incomplete)
+	e.Incomplete = e.Incomplete || t.mayHaveLost(e)
+	e.judge(e.Incomplete || e.Peer != nil && (e.Peer.Incomplete || t.mayHaveLost(e.Peer)))
 	if e.isWaiting {
 		e.isWaiting = false
 		delete(t.waiting, e)
@@ -348,7 +345,15 @@ func (t *Tracker) splitEnds(e *End) {
 	e.Peer, peer.Peer = nil, nil
 	e.connection, peer.connection = e.Socket, peer.Socket
 	t.Summary.countSplit(e, peer)
-	if peer.State != tcpstate.Close && !peer.hasVerdict {
+	for _, end := range []*End{e, peer} { // what they shared is each one's own again
+		end.counted = end.countsConnection || end.countedElsewhere
+	}
+	switch {
+	case peer.isWaiting:
+		t.giveVerdict(peer)
+	case peer.State == tcpstate.Close:
+		t.done = append(t.done, peer)
+	case !peer.hasVerdict:
 		t.pairs.put(peer, t.pairs.first(peer))
 	}
 }
