@@ -67,10 +67,12 @@ func kindOf(f *event.Socket) kind {
 // the kernel did not report the change. CLOSE: it is gone. Its address, or its four-tuple, may be
 // another socket's by then, for which it was forgotten here.
 func (c *Correlator) Correct(id event.ID, known tcpstate.State, f *event.Socket, at event.Time) {
-	sock := c.registry.foundSocket(f)
+	var sock *socket
 	if f.State == tcpstate.Close {
 		tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
 		sock = c.registry.withTuple(&tuple)
+	} else {
+		sock = c.registry.foundSocket(f)
 	}
 	switch {
 	case (sock == nil || sock.id != id) && f.State == tcpstate.Close:

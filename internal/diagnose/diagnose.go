@@ -119,7 +119,7 @@ func (e *Engine) Verdict(at event.Time, end *conn.End) []event.Finding {
 		return nil
 	}
 	delete(e.waiting, end.Socket)
-	if end.ResetBy == event.SentRemote && end.Peer != nil {
+	if end.ResetBy == event.SentRemote && f.peer != nil {
 		return nil
 	}
 	f.at, f.resetBy = at, end.ResetBy

@@ -38,7 +38,9 @@ func (d *devices) name(netns, index uint32, p *event.Process) string {
 			pids = append(pids, p.PID)
 		}
 		name, _ = sockdiag.DeviceName(netns, index, pids...) // a line without a name is still true
-		(*d)[key] = name
+		if name != "" {
+			(*d)[key] = name
+		}
 	}
 	return name
 }

@@ -73,7 +73,7 @@ func (t *trace) refreshHolders() {
 	for i := range found.Sockets {
 		s := &found.Sockets[i]
 		s.Socket = t.correlator.IDOf(s)
-		if end := t.tracker.End(s.Socket); end != nil && end.IsAwaited() {
+		if end := t.tracker.End(s.Socket); end != nil && end.IsAwaited() && end.State == s.State && !s.Timewait {
 			t.records.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
 		}
 		t.records.Held(s.Socket, s.Holders)

@@ -3,6 +3,7 @@
 package live
 
 import (
+	"maps"
 	"math"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -40,6 +41,9 @@ func (o *overflows) addLook(s *sockdiag.Snapshot) {
 			continue
 		}
 		last, again := before[socket.Address]
+		if last.netns != socket.NetNS || last.drops > socket.Counters.Drops { // the address is another listener's now
+			last, again = listenerAtLook{}, false
+		}
 		now := listenerAtLook{socket.NetNS, socket.Counters.Drops, socket.Counters.Drops - last.drops, isFull(socket)}
 		if _, entered := o.counted[socket.NetNS]; !entered { // it may have dropped that long ago
 			now.grew = 0
@@ -67,6 +71,19 @@ func (o *overflows) addLook(s *sockdiag.Snapshot) {
 		}
 	}
 	o.blame(s.Overflows, suspects)
+	if len(o.counted) > namespacesKept {
+		o.keepOnly(s.Overflows)
+	}
+}
+
+// namespacesKept is of how many network namespaces the last look is kept in mind. There may be more at
+// a time; but most of so many are gone.
+const namespacesKept = 1024
+
+// keepOnly forgets the network namespaces that a look did not enter.
+func (o *overflows) keepOnly(entered map[uint32]uint64) {
+	maps.DeleteFunc(o.counted, func(netns uint32, _ uint64) bool { _, there := entered[netns]; return !there })
+	maps.DeleteFunc(o.listeners, func(_ uint64, l listenerAtLook) bool { _, there := entered[l.netns]; return !there })
 }
 
 // blame divides the overflows of each network namespace among its listeners.

@@ -112,3 +112,30 @@ func TestOverflowsOfAnUnknownNamespace(t *testing.T) {
 		}
 	}
 }
+
+// TestOverflowsOfALaterListener: a listener that got the kernel address of an earlier one has dropped
+// nothing because its counter is smaller.
+func TestOverflowsOfALaterListener(t *testing.T) {
+	t.Parallel()
+	var o overflows
+	o.addLook(snapshotOf(overflowLook{5, []queueOf{{1, 300, 2}}}))
+	s := snapshotOf(overflowLook{6, []queueOf{{1, 0, 0}}})
+	o.addLook(s)
+	if c := s.Sockets[0].Counters; c.Overflows > 0 {
+		t.Errorf("%d overflows of a listener that dropped nothing", c.Overflows)
+	}
+}
+
+// TestOverflowsForgetNamespaces: namespaces that are gone do not stay for ever.
+func TestOverflowsForgetNamespaces(t *testing.T) {
+	t.Parallel()
+	var o overflows
+	for netns := range uint32(3 * namespacesKept) {
+		s := snapshotOf(overflowLook{5, []queueOf{{uint64(netns) + 1, 0, 0}}})
+		s.Overflows, s.Sockets[0].NetNS = map[uint32]uint64{netns: 5}, netns
+		o.addLook(s)
+	}
+	if len(o.counted) > namespacesKept+1 || len(o.listeners) > namespacesKept+1 {
+		t.Errorf("%d namespaces and %d listeners are kept", len(o.counted), len(o.listeners))
+	}
+}
