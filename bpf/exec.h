@@ -63,7 +63,7 @@ static __always_inline bool put_exec(struct event *e)
 	__u32 pid = e->pid;
 	const struct exec *exec = bpf_map_lookup_elem(&execs, &pid);
 
-	if (!exec || exec->faults != page_faults(current_task()))
+	if (!exec || pid != (__u32)bpf_get_current_pid_tgid() || exec->faults != page_faults(current_task()))
 		return false;
 	e->call = EXEC_CALL;
 	__builtin_memcpy(e->comm, exec->comm, sizeof(e->comm));

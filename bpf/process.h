@@ -139,7 +139,7 @@ static __always_inline void put_release(struct event *e)
 		e->flags |= BYSTANDER;
 }
 
-/* Writes who closed a socket, or let go of it last, and by which call. */
+/* Writes which process closed a socket, or released it last, and by which call. */
 static __always_inline void put_process(struct event *e, const struct sock *sk)
 {
 	struct task_struct *task = current_task();

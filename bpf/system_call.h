@@ -36,6 +36,7 @@ enum {
 	EXECVEAT_ARM64 = 281,
 	STATX_ARM64 = 291,
 	/* of programs of 32 bits */
+	NO_CALL = -1,
 	EXECVE_32 = 11,
 	EXECVEAT_X86_32 = 358,
 	EXECVEAT_ARM_32 = 387,
@@ -46,14 +47,14 @@ static __always_inline bool on_amd64(void)
 	return bpf_core_field_exists(struct pt_regs___amd64, orig_ax);
 }
 
-/* Returns the number of the system call with these registers, or -1. */
+/* Returns the number of the system call with these registers; NO_CALL: there is none, or it is forgotten. */
 static __always_inline int call_number(const void *regs)
 {
 	if (on_amd64())
 		return BPF_CORE_READ((const struct pt_regs___amd64 *)regs, orig_ax);
 	if (bpf_core_field_exists(struct pt_regs___arm64, syscallno))
 		return BPF_CORE_READ((const struct pt_regs___arm64 *)regs, syscallno);
-	return -1;
+	return NO_CALL;
 }
 
 static __always_inline bool is_read_call(int call)
@@ -100,9 +101,12 @@ static __always_inline bool is_lookup_call(int call)
 }
 
 /* Reports whether a system call may be execve(), also that of a program of 32 bits, whose numbers are
- * those of other calls else. */
+ * those of other calls else. On arm64 a pending signal makes the kernel forget the number before it
+ * releases files (do_signal() in arch/arm64/kernel/signal.c). */
 static __always_inline bool may_be_exec_call(int call)
 {
+	if (call == NO_CALL)
+		return true;
 	if (on_amd64())
 		return call == EXECVE_AMD64 || call == EXECVEAT_AMD64 || call == EXECVE_32 || call == EXECVEAT_X86_32;
 	return call == EXECVE_ARM64 || call == EXECVEAT_ARM64 || call == EXECVE_32 || call == EXECVEAT_ARM_32;

@@ -2,8 +2,8 @@
 /* Copyright (c) 2026 The tcptrace authors */
 /* The programs of a trace. Each is attached to one tracepoint, drops what the filter does not want,
  * and writes the rest to user space through one ring buffer. They keep state for three purposes
- * only: to know whether an event is reported (take_over.h), and to know what some kernels do not
- * say (timewait_by_ends.h, call.h). gen.go describes the way of a record from here. */
+ * only: to know whether an event is reported (take_over.h), who closed a socket (exec.h, mptcp.h),
+ * and what some kernels do not say (timewait_by_ends.h, call.h). gen.go describes the way of a record from here. */
 #include "types.h"
 
 #include <bpf/bpf_helpers.h>
