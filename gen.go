@@ -67,7 +67,7 @@
 //	internal/pipeline/pipeline.go   Transition hands it to the tracker, the rules and the sinks
 //	internal/conn/tracker.go        moves the connection's end on, and finds the other end
 //	internal/conn/verdict.go        takes what it says about who closed first: the server did.
-//	internal/conn/judge.go          makes the verdict once an end is over, of what both ends saw
+//	internal/conn/judge.go          makes the verdict once an end is over, from what both ends saw
 //	internal/diagnose/diagnose.go   asks the rules whether it is a finding: it is not
 //	internal/text/printer.go        Transition prints it, in the columns of layout.go, with the
 //	                                notes of notes.go: "python3/4242 server closes first"

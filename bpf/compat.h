@@ -14,8 +14,8 @@ const volatile bool have_cookies;
 /* bpf_task_pt_regs() returns the registers of the current system call (5.15). */
 const volatile bool have_call_registers;
 
-/* close() releases the file before it returns (6.6, as far as this is known: 6.8); before, that is left
- * until the task is on its way back to user space. */
+/* close() releases the file before it returns (from 6.6; known from 6.8 on). Older kernels release it
+ * when the task is on its way back to user space. */
 const volatile bool have_prompt_close;
 
 /* timer_start has the time at which the timer's bucket fires (6.8). */

@@ -25,7 +25,7 @@ enum kind {
 	LISTEN_FAILED = 14,
 	CONNECT_FAILED = 15, /* for lack of a local port; remote: where to */
 	RING_GAP = 16,       /* the ring was full, and records before this one are lost; cookie: how many so far */
-	RESET_ANSWERED = 17, /* a RST was sent that no connection sent: it answers a segment for an unknown socket, a
+	RESET_ANSWERED = 17, /* a RST left that belongs to no connection: it answers a segment for an unknown socket, a
 				listener or a request. Its ends are those of the answered segment */
 };
 
@@ -55,7 +55,7 @@ enum call {
 	DISCONNECT_CALL = 2, /* connect() to AF_UNSPEC */
 	CONNECT_CALL = 3,    /* connect() to an address: it fails */
 	DESTROY_CALL = 4,    /* a request by netlink, as ss -K makes it. TIMEWAIT_STOPPED, REQUEST_STOPPED: perhaps */
-	UNKNOWN_CALL = 5,    /* shutdown() or one of the last three: this kernel does not tell */
+	UNKNOWN_CALL = 5,    /* shutdown() or one of the last three: this kernel does not show which */
 	LISTENER_CALL = 6,   /* the call closed the listener in whose accept queue the socket was */
 };
 

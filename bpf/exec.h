@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* Sockets that execve() closes, as they are close-on-exec. They are released when it is done, on
- * the way back to user space: the task has the new program's name by then. */
+/* Sockets that execve() closes because they are close-on-exec. They are released once execve() is
+ * done, on the way back to user space: by then the task has the new program's name. */
 #ifndef TCPTRACE_EXEC_H
 #define TCPTRACE_EXEC_H
 
@@ -17,8 +17,8 @@ struct exec {
 
 #define NOT_DONE (~0ULL)
 
-/* The latest exec of each process, by its id. Written as it goes on; read when a process closes a
- * socket. Nothing deletes an entry but the map, which needs those of the last moment only. */
+/* The latest exec of each process, by its id. It is written as the exec goes on, and read when a
+ * process closes a socket. Only the map itself deletes entries: only the latest ones are needed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -31,8 +31,8 @@ static __always_inline __u64 page_faults(struct task_struct *task)
 	return BPF_CORE_READ(task, min_flt) + BPF_CORE_READ(task, maj_flt);
 }
 
-/* Notes the name of a process that is about to get another one, as it does in execve(). A thread
- * that calls execve() is the process's only one by then. */
+/* Notes the name of a process that is about to get another name, as in execve(). By then a thread
+ * that calls execve() is the only one of its process. */
 static __always_inline void note_name(struct task_struct *task)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
@@ -55,8 +55,8 @@ static __always_inline void note_exec(struct task_struct *task)
 		exec->faults = page_faults(task);
 }
 
-/* Reports whether it is execve() that closes a socket, and then writes so, with the name of the program
- * before. The new program has not begun: it has no page in memory, so that its first instruction
+/* Reports whether execve() closes a socket. If so, it writes that, and the name of the program
+ * before. The new program has not begun: it has no page in memory, so its first instruction
  * makes a page fault. */
 static __always_inline bool put_exec(struct event *e)
 {

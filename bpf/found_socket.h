@@ -21,7 +21,7 @@ enum found_socket_flag {
 
 /* What is true about a process that has a socket open. */
 enum holder_flag {
-	IS_STOPPED = 1 << 0, /* by SIGSTOP or a kin of it: state T */
+	IS_STOPPED = 1 << 0, /* by SIGSTOP or a similar signal: state T */
 };
 
 struct found_socket {

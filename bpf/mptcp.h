@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* Who closes an MPTCP connection. A process has the MPTCP socket open, and closes that; the TCP
- * sockets that carry its bytes, the subflows, are closed later, mostly by a kworker. */
+/* Finds the process that closes an MPTCP connection. A process has the MPTCP socket open, and closes
+ * it. The TCP sockets that carry its bytes, the subflows, are closed later, mostly by a kworker. */
 #ifndef TCPTRACE_MPTCP_H
 #define TCPTRACE_MPTCP_H
 
@@ -11,9 +11,9 @@
 #include "kernel.h"
 #include "process.h"
 
-/* Who closed each MPTCP socket first, by its kernel address: a record of that, which is not sent.
- * Written when a process closes one; read when one of its subflows is closed. Nothing deletes an
- * entry but a new socket at the same address, and the map. */
+/* The process that closed each MPTCP socket first, by the socket's kernel address: a record of the
+ * close, which is not sent. It is written when a process closes an MPTCP socket, and read when one
+ * of its subflows is closed. Only a new socket at the same address, and the map itself, delete it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -21,7 +21,7 @@ struct {
 	__type(value, struct event);
 } mptcp_closers SEC(".maps");
 
-/* Reports the same as carries_mptcp() for a pointer that the verifier knows: it costs less. */
+/* Reports the same as carries_mptcp(), but costs less: the verifier knows the pointer. */
 static __always_inline bool is_subflow(const struct tcp_sock *tp)
 {
 	const struct tcp_sock___mptcp *flagged = (const void *)tp;

@@ -68,7 +68,7 @@ static __always_inline bool put_timewait(struct found_socket *f, const struct in
 	return true;
 }
 
-/* Writes for how long data has been in flight. The unit of the kernel's stamp differs. */
+/* Writes for how long data has been in flight. The unit of the kernel's stamp depends on its version. */
 static __always_inline void put_waited(struct found_socket *f, const struct tcp_sock *tp)
 {
 	const struct tcp_sock___micros *micros = (const void *)tp;
@@ -95,7 +95,7 @@ static __always_inline void put_timer(struct found_socket *f, const struct tcp_s
 		f->has_timer = 0;
 }
 
-/* Writes what decides until when the kernel tries to send what the peer does not acknowledge. */
+/* Writes the values that decide for how long the kernel tries to send unacknowledged data. */
 static __always_inline void put_sending(struct found_socket *f, const struct tcp_sock *tp)
 {
 	const struct inet_connection_sock___probes *probes = (const void *)tp;
@@ -320,8 +320,8 @@ static __always_inline bool has_unread_table(struct task_struct *task)
 	return !read || *read != snapshot_number;
 }
 
-/* Returns the number of a process in the pid namespace of the reader, which sees it there: the
- * iterator shows no others. */
+/* Returns the number of a process in the pid namespace of the reader. The reader sees the process
+ * there: the iterator shows no others. */
 static __always_inline __u32 pid_for_reader(struct task_struct *task)
 {
 	const struct task_struct *reader = (const void *)bpf_get_current_task();

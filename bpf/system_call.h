@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* Which system call a task is in, by its registers, on amd64 and arm64. A program of 32 bits has
- * other numbers, which are not known here, except for execve(). */
+/* Finds the system call that a task is in, by its registers, on amd64 and arm64. A 32-bit program
+ * has other numbers. Only its number of execve() is known here. */
 #ifndef TCPTRACE_SYSTEM_CALL_H
 #define TCPTRACE_SYSTEM_CALL_H
 
@@ -9,6 +9,7 @@
 #include "kernel.h"
 
 enum {
+	NO_CALL = -1,
 	READ_AMD64 = 0,
 	CLOSE_AMD64 = 3,
 	STAT_AMD64 = 4,
@@ -35,8 +36,7 @@ enum {
 	RECVMMSG_ARM64 = 243,
 	EXECVEAT_ARM64 = 281,
 	STATX_ARM64 = 291,
-	/* of programs of 32 bits */
-	NO_CALL = -1,
+	/* of 32-bit programs */
 	EXECVE_32 = 11,
 	EXECVEAT_X86_32 = 358,
 	EXECVEAT_ARM_32 = 387,
@@ -90,7 +90,7 @@ static __always_inline bool is_connect_call(int call)
 	return call == (on_amd64() ? CONNECT_AMD64 : CONNECT_ARM64);
 }
 
-/* Reports whether a system call only asks where a link leads, or what a file is: it never closes a
+/* Reports whether a system call only reads a link or the properties of a file: it never closes a
  * socket of its own. */
 static __always_inline bool is_lookup_call(int call)
 {
@@ -100,9 +100,9 @@ static __always_inline bool is_lookup_call(int call)
 	return call == READLINKAT_ARM64 || call == NEWFSTATAT_ARM64 || call == STATX_ARM64;
 }
 
-/* Reports whether a system call may be execve(), also that of a program of 32 bits, whose numbers are
- * those of other calls else. On arm64 a pending signal makes the kernel forget the number before it
- * releases files (do_signal() in arch/arm64/kernel/signal.c). */
+/* Reports whether a system call may be execve(), also that of a 32-bit program. The number of that one
+ * is the number of another call in a 64-bit program. On arm64 a pending signal makes the kernel forget
+ * the number before it releases files (do_signal() in arch/arm64/kernel/signal.c). */
 static __always_inline bool may_be_exec_call(int call)
 {
 	if (call == NO_CALL)

@@ -79,7 +79,7 @@ static __always_inline void put_actor(struct event *e, struct sock *sk, const st
 }
 
 /* MPTCP sockets, which have protocol 262, come through the same tracepoint: they are not reported,
- * but tell who closes. */
+ * but show who closes. */
 static __always_inline void report_transition(struct sock *sk, int from, int to, __u16 how)
 {
 	struct tcp_sock *tp;
@@ -258,7 +258,7 @@ static __always_inline int report_timewait_segment(const struct segment *segment
 	return 0;
 }
 
-/* Reports something about a segment that was received, and belongs to no full or timewait socket. */
+/* Reports a received segment that belongs to no full or timewait socket. */
 static __always_inline int report_segment(enum kind kind, const struct segment *segment, __u32 netns)
 {
 	struct event *e;
@@ -366,8 +366,8 @@ static __always_inline __u64 reset_reason(struct sock *sk, __u64 reason)
 				     : reason;
 }
 
-/* From 6.12 on the kernel also traces a RST that no socket sends. One for a request is traced with
- * the listener. An active RST answers no segment. */
+/* From 6.12 on the kernel also traces a RST that no socket sends. A RST for a request is traced with
+ * the listener. An active RST does not answer a segment. */
 static __always_inline void report_sent_reset(struct sock *sk, const struct sk_buff *skb, __u16 how, __u64 reason)
 {
 	if (!sk || sk->__sk_common.skc_state == TCP_LISTEN)
@@ -414,7 +414,7 @@ int BPF_PROG(reset_received_next, struct sock *sk)
 	return 0;
 }
 
-/* A task gets another name, as it does in execve(). */
+/* A task gets another name, as in execve(). */
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_renamed, struct task_struct *task)
 {
