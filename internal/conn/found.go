@@ -85,7 +85,7 @@ func (t *Tracker) resumeEnd(e *End, s *event.Socket) {
 	t.awaitAgain(e)
 }
 
-// awaitAgain has the verdicts wait that waited in the file before.
+// awaitAgain lets the verdicts wait that waited at the end of the file before.
 func (t *Tracker) awaitAgain(e *End) {
 	for _, end := range []*End{e, e.Peer} {
 		if end != nil && !end.hasVerdict && end.isOver() && end.Peer != nil {

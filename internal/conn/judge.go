@@ -89,8 +89,8 @@ func (e *End) judge(gaps bool) {
 	}
 }
 
-// adoptVerdict takes the verdict on the other end. How this end ended, if not like that, it has
-// seen itself.
+// adoptVerdict takes the verdict on the other end. If this end ended in another way, it has seen that
+// itself.
 func (e *End) adoptVerdict(p *End) {
 	own := e.How
 	e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
@@ -104,7 +104,7 @@ func (e *End) adoptVerdict(p *End) {
 	}
 }
 
-// keepEnding keeps how an end saw the connection end, as that came after the first close.
+// keepEnding keeps how the connection ended at an end, as that came after the first close.
 func (e *End) keepEnding(seen How) {
 	if e.Ended == 0 && seen != Fin {
 		e.Ended = seen
@@ -114,15 +114,15 @@ func (e *End) keepEnding(seen How) {
 	}
 }
 
-// trustPeer takes from the other end what it knows better.
+// trustPeer copies from the other end the facts that it knows better.
 func (e *End) trustPeer(p *End) {
 	if e.ClosedFirst == 0 && !p.orderUnsure {
 		e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
 	}
 }
 
-// compareActs makes the verdict of what both ends did. Where both acted before either heard of it,
-// FINs crossed, or the earlier was first.
+// compareActs makes the verdict from the acts of both ends. If both acted before either heard of the
+// other's act, their FINs crossed, or the earlier one was first.
 func (e *End) compareActs(p *End) {
 	own, other := e.firstAct(), p.firstAct()
 	if own.Unsent {
@@ -151,8 +151,8 @@ func (e *End) compareActs(p *End) {
 	e.keepEnding(seen)
 }
 
-// wasOverBefore reports whether a RST had come to this end before the other one acted. A RST may show
-// at its sender a moment after it came.
+// wasOverBefore reports whether a RST had come to this end before the other one acted. The record of
+// a RST at its sender may be a moment later than its arrival.
 func (e *End) wasOverBefore(act event.Act) bool {
 	c := e.closing
 	if c == nil || c.resetReceived == 0 {
@@ -199,8 +199,7 @@ func (e *End) senderOfOwnReset() event.Sender {
 	return 0
 }
 
-// Check takes what a look found: a socket that is still open when its connection's verdict waits
-// for it.
+// Check takes a socket that a look found still open, if its connection's verdict waits for it.
 func (t *Tracker) Check(s *event.Sample) {
 	t.beginRecord()
 	if s.Socket == nil || s.Socket.Timewait {

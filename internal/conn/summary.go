@@ -36,7 +36,7 @@ func (s *Summary) countJoined(a, b *End) {
 	}
 }
 
-// countSplit takes back that two ends were counted as one connection.
+// countSplit counts two ends as two connections that were counted as one before.
 func (s *Summary) countSplit(a, b *End) {
 	if !a.countedElsewhere || !b.countedElsewhere {
 		s.Connections++

@@ -16,7 +16,7 @@ type Tracker struct {
 	pool      pool
 	ends      map[event.ID]*End
 	pairs     pairs         // those whose other end may still come
-	done      []*End        // those that the last record may have been the last to need
+	done      []*End        // those that no later record may need
 	verdicts  []*End        // that the last record brought
 	waiting   map[*End]bool // those whose verdict waits for what the other end does
 	lostUntil event.Time    // the end of the last one in the stream; 0: there was none
@@ -91,7 +91,7 @@ func (t *Tracker) Add(tr *event.Transition) Step {
 	return step
 }
 
-// beginRecord takes back what the last record was the last to need.
+// beginRecord releases the ends that only the last record needed.
 func (t *Tracker) beginRecord() {
 	for _, e := range t.done {
 		t.release(e)
@@ -100,7 +100,7 @@ func (t *Tracker) beginRecord() {
 }
 
 // canAnnounce reports whether it is certain enough for a line who closes first. A RST does not say
-// who sent it, and what came after the verdict on the other end does not change that.
+// who sent it, and later records do not change the verdict on the other end.
 func (e *End) canAnnounce() bool {
 	if p := e.Peer; p != nil && p.hasVerdict && p.ClosedFirst != 0 && p.ClosedFirst != e.ClosedFirst.Other() {
 		return false
@@ -108,8 +108,8 @@ func (e *End) canAnnounce() bool {
 	return e.hasFirstCloser() && !e.unprovenReset() && !e.isWaiting
 }
 
-// unprovenReset reports whether all that is known of the first close is that a RST came in the
-// other end's name.
+// unprovenReset reports whether a RST in the other end's name is all that is known of the first
+// close.
 func (e *End) unprovenReset() bool {
 	return e.ClosedFirst == Remote && e.How == Reset && e.ResetBy == 0
 }
@@ -164,8 +164,8 @@ func (t *Tracker) updateUntil(tr *event.Transition) *End {
 	return e
 }
 
-// issueVerdicts makes the verdicts that stand from an end's transition on: its own, and that of the
-// other end if it waited for this one.
+// issueVerdicts makes the verdicts that are certain after an end's transition: its own, and that of
+// the other end if it waited for this one.
 func (t *Tracker) issueVerdicts(e *End) {
 	if p := e.Peer; p != nil && p.isWaiting {
 		t.issueVerdict(p)
@@ -185,7 +185,7 @@ func (t *Tracker) issueVerdict(e *End) {
 	}
 }
 
-// giveVerdict makes the verdict on an end of what is known.
+// giveVerdict makes the verdict on an end from what is known.
 func (t *Tracker) giveVerdict(e *End) {
 	e.Incomplete = e.Incomplete || t.mayHaveLost(e)
 	e.judge(e.Incomplete || e.Peer != nil && (e.Peer.Incomplete || t.mayHaveLost(e.Peer)))
@@ -204,7 +204,7 @@ func (t *Tracker) Waiting() []*End {
 	return slices.SortedFunc(maps.Keys(t.waiting), func(a, b *End) int { return cmp.Compare(a.Socket, b.Socket) })
 }
 
-// Finish makes the verdicts that waited, of what is known at the end of the trace: see Verdicts.
+// Finish makes the waiting verdicts from what is known at the end of the trace: see Verdicts.
 func (t *Tracker) Finish() {
 	t.beginRecord()
 	for _, e := range t.Waiting() {
@@ -339,7 +339,7 @@ func (t *Tracker) linkEnds(e, peer *End) {
 	peer.connection, peer.announced, peer.counted, peer.countedElsewhere = e.connection, e.announced, e.counted, e.countedElsewhere
 }
 
-// splitEnds makes two connections of two ends that turn out to belong to different ones.
+// splitEnds separates two ends that turn out to belong to different connections.
 func (t *Tracker) splitEnds(e *End) {
 	peer := e.Peer
 	e.Peer, peer.Peer = nil, nil

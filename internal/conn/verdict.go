@@ -8,7 +8,7 @@ import (
 )
 
 // What the transitions of one end say about who opened and who closed. judge.go makes the verdict
-// of what both ends have seen.
+// from what both ends have seen.
 
 // learnSides takes from a transition what it says about who opened and who closed.
 func (e *End) learnSides(tr *event.Transition) {
@@ -95,8 +95,7 @@ func (e *End) crossFins(tr *event.Transition) {
 	}
 }
 
-// learnWhetherFinLeft takes what a socket that sent its FIN, or was to send it, says about that in
-// the end.
+// learnWhetherFinLeft notes whether a FIN has left. The socket's later transitions show it.
 func (e *End) learnWhetherFinLeft(tr *event.Transition) {
 	act := &e.closing.act
 	switch {
@@ -207,6 +206,6 @@ func whoEnded(tr *event.Transition) (Side, How) {
 	return 0, 0
 }
 
-// resetDelay is how much later than it arrives a RST may show at the end that sent it: the kernel
-// may report it once it is on its way, and a guest's processor may have to wait.
+// resetDelay is how much later than its arrival a RST may be reported at its sender: the kernel may
+// report it once it is on its way, and a guest's processor may have to wait.
 const resetDelay = 200 * time.Millisecond

@@ -20,7 +20,7 @@ type answeredReset struct {
 }
 
 const (
-	// recentResets is how many RSTs are kept in mind: as many as may be on their way.
+	// recentResets is how many RSTs are kept: as many as may be on their way.
 	recentResets = 256
 	// resetFlight is how long a RST may be on its way.
 	resetFlight = 5 * time.Second

@@ -8,8 +8,8 @@ import (
 // By which act a process closes a socket: its own, or the listener in whose accept queue it is.
 
 // mechanism returns by which act a process closed a socket. It is not known of kernel threads, which
-// release sockets that were in flight between processes, nor of who closed while somebody else
-// looked at the socket.
+// release sockets that were in flight between processes, nor if another process looked at the socket
+// when it was closed.
 func mechanism(k *event.Kernel) event.Mechanism {
 	switch {
 	case !k.Has(event.ByProcess):
@@ -73,7 +73,7 @@ type closedListeners struct {
 	next int
 }
 
-// closedListener is one, and who closed it.
+// closedListener is a closed listener and the process that closed it.
 type closedListener struct {
 	netns, pid uint32
 	port       uint16
@@ -81,7 +81,7 @@ type closedListener struct {
 	mechanism  event.Mechanism
 }
 
-// recentListeners is how many are kept in mind: as many as tasks may close at the same time.
+// recentListeners is how many listeners are kept: as many as tasks may close at the same time.
 const recentListeners = 64
 
 // add notes a listener that a record closes.

@@ -33,8 +33,8 @@ func (c *Correlator) put(sock *socket, t *event.Transition) {
 	c.finishWait(sock, t.To)
 }
 
-// putOther lets a record out that is not a transition, once it is its turn: what explains a failed
-// call depends on what happened before.
+// putOther emits a record that is not a transition, once it is its turn: the cause of a failed call
+// depends on what happened before.
 func (c *Correlator) putOther(k *event.Kernel) {
 	if c.queue.empty() {
 		c.other(k)

@@ -64,8 +64,8 @@ func kindOf(f *event.Socket) kind {
 }
 
 // Correct takes that a look found a socket in another state than the last record of it left it in:
-// the kernel did not report the change. CLOSE: it is gone. Its address, or its four-tuple, may be
-// another socket's by then, for which it was forgotten here.
+// the kernel did not report the change. CLOSE: it is gone. By then another socket may have its
+// address, or its four-tuple: this one was then forgotten.
 func (c *Correlator) Correct(id event.ID, known tcpstate.State, f *event.Socket, at event.Time) {
 	var sock *socket
 	if f.State == tcpstate.Close {
@@ -84,7 +84,7 @@ func (c *Correlator) Correct(id event.ID, known tcpstate.State, f *event.Socket,
 	}
 }
 
-// endForgotten lets the end of a socket out that is no longer known.
+// endForgotten emits the end of a socket that is no longer known.
 func (c *Correlator) endForgotten(id event.ID, known tcpstate.State, f *event.Socket, at event.Time) {
 	t := event.Transition{
 		Time: at, Socket: id, NetNS: f.NetNS, Local: f.Local, Remote: f.Remote,

@@ -26,7 +26,7 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) *outcome {
 	}
 	sock.nameProcess(t)
 	if k.To == tcpstate.FinWait2 && k.Has(event.Orphan) {
-		return r.holdFor(patience) // a timewait socket may take over, and tell until when
+		return r.holdFor(patience) // a timewait socket may take over, and show until when
 	}
 	return r.whenLocated(sock, t, k)
 }

@@ -33,7 +33,7 @@ const (
 	portPatience = 20 * time.Millisecond
 )
 
-// outcome is what a rule makes of a record. It is the rules', until the next one.
+// outcome is the result of a rule for a record. It is valid until the next rule.
 type outcome struct {
 	held       fate
 	makes      bool          // transition is one
@@ -59,7 +59,7 @@ func (r *rules) holdFor(wait time.Duration) *outcome {
 	return &r.made
 }
 
-// makeNone returns no transition, and what becomes of the one that the socket holds back.
+// makeNone returns no transition, and the fate of the one that the socket holds back.
 func (r *rules) makeNone(held fate) *outcome {
 	r.made.held, r.made.makes = held, false
 	return &r.made
@@ -86,8 +86,8 @@ func (r *rules) changeState(sock *socket, at event.Time, from, to tcpstate.State
 	return t
 }
 
-// correct makes the transition to the state that a socket was found in. When it came to it is not
-// known.
+// correct makes the transition to the state that a socket was found in. The time of the real change
+// is not known.
 func (r *rules) correct(sock *socket, f *event.Socket, at event.Time) *outcome {
 	t := r.changeState(sock, at, sock.state, f.State, event.CauseFound)
 	t.Dwell, t.Until = 0, f.Until

@@ -57,7 +57,7 @@ func inUseAdvice(c *event.CallFailed) []event.Message {
 		return []event.Message{event.Say("see which sockets use the port: tcptrace why {port}", c.Local.Port())}
 	}
 	if len(c.Holders) == 0 {
-		return []event.Message{event.Say("try again: a moment later no socket was in the way")}
+		return []event.Message{event.Say("try again: no socket was in the way a moment later")}
 	}
 	var advice []event.Message
 	for _, o := range newSocketOptions {
@@ -110,7 +110,7 @@ func stopAdvice(c *event.CallFailed) []event.Message {
 // isSystemd reports whether a process is a service manager, which keeps sockets for its units.
 func isSystemd(p *event.Process) bool { return p.Comm == "systemd" }
 
-// inheritedAdvice is about a listener that another program than the one that made it has.
+// inheritedAdvice is about a listener that is open in another program than the one that made it.
 func inheritedAdvice(o *obstacle) []event.Message {
 	opener := o.first.Opener
 	if o.kind != listening || opener == nil || isSystemd(opener) {
@@ -118,14 +118,14 @@ func inheritedAdvice(o *obstacle) []event.Message {
 	}
 	for _, p := range o.processes() {
 		if p.PID != opener.PID && p.Comm != opener.Comm {
-			return []event.Message{event.Say("{heir} has the listener of {opener}: set SOCK_CLOEXEC on it in {opener}, and the programs that it starts later do not inherit it", p, opener)}
+			return []event.Message{event.Say("{heir} uses the listener of {opener}: open it with SOCK_CLOEXEC in {opener}, and later child programs do not inherit it", p, opener)}
 		}
 	}
 	return nil
 }
 
-// reserveAdvice is about outgoing connections that got the port from the kernel. The list of
-// reserved ports is extended: to write it replaces it.
+// reserveAdvice is about outgoing connections that got the port from the kernel. The command has the
+// present list of reserved ports, too: a write replaces the list.
 func reserveAdvice(c *event.CallFailed) []event.Message {
 	port := c.Local.Port()
 	if c.Reserved == nil || c.Reserved.Has(port) || !slices.ContainsFunc(c.Holders, isOutgoing) {
@@ -160,7 +160,7 @@ func noDescriptorAdvice(c *event.CallFailed) []event.Message {
 		} else {
 			advice = append(advice, event.Say("end the listener now, as root: {command}; the port is then free if a call in progress kept it", command))
 		}
-		return append(advice, event.Say("in the program: call shutdown(SHUT_RDWR) on the listener before close(), and a call in progress ends"))
+		return append(advice, event.Say("in the program: call shutdown(SHUT_RDWR) on the listener before close(): a call in progress then ends"))
 	}
 	return nil
 }
@@ -227,7 +227,7 @@ func endCommand(c *event.CallFailed, kinds ...holdKind) event.Literal {
 }
 
 // reuseAdvice is about SO_REUSEADDR. Many believe that it is enough on the new socket. It helps a
-// server over what its last run left, and nobody over a connection that began elsewhere.
+// server with connections that its last run left. It does not help with an outgoing connection.
 func reuseAdvice(c *event.CallFailed) []event.Message {
 	left, listening := false, false
 	for i := range c.Holders {
@@ -249,8 +249,8 @@ func reuseAdvice(c *event.CallFailed) []event.Message {
 	return nil
 }
 
-// fourTupleAdvice is about a connect() from a port that the socket was bound to, to where that port
-// has a connection already.
+// fourTupleAdvice is about a connect() of a socket that was bound to a port: a connection from that
+// port to the same peer exists already.
 func fourTupleAdvice(c *event.CallFailed) []event.Message {
 	advice := append(stopAdvice(c), waitAdvice(c)...)
 	advice = append(advice, event.Say("let the kernel choose the port: do not bind the socket before connect(), or set IP_BIND_ADDRESS_NO_PORT and bind it to port 0"))
@@ -274,12 +274,12 @@ func portAdvice(p *event.PortStock, asks event.Call) []event.Message {
 	}
 	return append(advice,
 		event.Say("keep connections open and use them again: each connection that this side closes first keeps its port for a minute"),
-		event.Say("let the other side close first: TIME_WAIT is then at its port"),
-		event.Say("connect to more addresses or ports of the destination, or from more addresses of this host: each pair has all ports"),
+		event.Say("let the other side close first: TIME_WAIT is then on that side"),
+		event.Say("connect to more addresses or ports of the destination, or from more addresses of this host: each combination can use all local ports"),
 	)
 }
 
-// stockAdvice is about what the ports of the range are taken by.
+// stockAdvice is about the connections that use the ports of the range.
 func stockAdvice(p *event.PortStock, asks event.Call) []event.Message {
 	var advice []event.Message
 	if asks == event.CallConnect && p.ByState[tcpstate.TimeWait] > 0 {

@@ -30,7 +30,7 @@ var connectFailed = &rule{
 		case sameTuple(c) && len(c.Holders) > 0:
 			return event.Say("{failure} from {local}: {obstacles}", g.failurePhrase(), c.Place(), event.ListOf(InTheWay(c)))
 		case sameTuple(c):
-			return event.Say("{failure}: there is a connection from {local} to it already", g.failurePhrase(), c.Place())
+			return event.Say("{failure}: a connection from {local} to it already exists", g.failurePhrase(), c.Place())
 		case c.Local.Port() == 0 && c.Ports != nil:
 			return event.Say("{failure}, although {ports} are left for it", g.failurePhrase(), localPortsPhrase(c.Ports.Left()))
 		}

@@ -92,11 +92,11 @@ func TestBindFailed(t *testing.T) {
 		{"workers", binds(way("LISTEN", has(nginx)), way("LISTEN", has(nginx))), "EADDRINUSE: nginx/42 listens on 0.0.0.0:8080 (2 sockets)"},
 		{
 			"a listener without a descriptor", binds(way("LISTEN", withoutDescriptor, openedBy(nginx))),
-			"EADDRINUSE: 0.0.0.0:8080 still listens without a file descriptor, nginx/42 called listen(): a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it",
+			"EADDRINUSE: 0.0.0.0:8080 still listens without a file descriptor, nginx/42 called listen(): a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it open",
 		},
 		{
 			"bound without a descriptor", binds(way("CLOSE", withoutDescriptor)),
-			"EADDRINUSE: 0.0.0.0:8080 is bound without a file descriptor: a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it",
+			"EADDRINUSE: 0.0.0.0:8080 is bound without a file descriptor: a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it open",
 		},
 		{
 			"a listener of both families", binds(way("LISTEN", has(nginx), func(h *event.InTheWay) { h.Local, h.Options.IPv6 = addr("[::]:8080"), true })),
@@ -110,7 +110,7 @@ func TestBindFailed(t *testing.T) {
 			"another user's", with(binds(way("LISTEN", has(nginx), func(h *event.InTheWay) { h.UID, h.Options.Reuseport = 7, true })), func(c *event.CallFailed) { c.Options.Reuseport = true }),
 			"EADDRINUSE: nginx/42 listens on 0.0.0.0:8080, it belongs to uid 7 and the new socket to uid 0: SO_REUSEPORT works between sockets of one user only",
 		},
-		{"bound", binds(way("CLOSE", has(nginx))), "EADDRINUSE: nginx/42 has 0.0.0.0:8080 bound and does not listen"},
+		{"bound", binds(way("CLOSE", has(nginx))), "EADDRINUSE: nginx/42 has bound 0.0.0.0:8080 and does not listen"},
 		{
 			"TIME_WAIT", binds(timeWait),
 			"EADDRINUSE: a connection with 10.0.0.2:40000 is in TIME_WAIT, as nginx/42 closed first, for 31s more",
@@ -250,7 +250,7 @@ func TestFixes(t *testing.T) {
 			"systemd's listener, and its service's", binds(way("LISTEN", has(&event.Process{PID: 1, Comm: "systemd"}), has(nginx), openedBy(&event.Process{PID: 1, Comm: "systemd"}))),
 			[]string{"systemctl stop UNIT.socket", "stop nginx/42, or"}, []string{"stop systemd", "SOCK_CLOEXEC"},
 		},
-		{"an inherited listener", binds(way("LISTEN", has(curl), openedBy(nginx))), []string{"stop curl/43", "curl/43 has the listener of nginx/42: set SOCK_CLOEXEC on it in nginx/42"}, nil},
+		{"an inherited listener", binds(way("LISTEN", has(curl), openedBy(nginx))), []string{"stop curl/43", "curl/43 uses the listener of nginx/42: open it with SOCK_CLOEXEC in nginx/42"}, nil},
 		{"a worker's listener", binds(way("LISTEN", has(&event.Process{PID: 44, Comm: "nginx"}), openedBy(nginx))), []string{"stop nginx/44"}, []string{"SOCK_CLOEXEC"}},
 		{
 			"a listener without a descriptor", binds(way("LISTEN", withoutDescriptor, openedBy(nginx))),
@@ -341,7 +341,7 @@ func TestFourTuple(t *testing.T) {
 			"open", connects(way("ESTABLISHED", outgoing, has(curl))), " from 10.0.0.1:8080: curl/43 connects from this port to 10.0.0.2:40000",
 			[]string{"stop curl/43", "let the kernel choose the port"}, []string{"tcp_timestamps", "wait"},
 		},
-		{"not found", connects(), ": there is a connection from 10.0.0.1:8080 to it already", []string{"let the kernel choose the port"}, []string{"tcp_timestamps", "wait"}},
+		{"not found", connects(), ": a connection from 10.0.0.1:8080 to it already exists", []string{"let the kernel choose the port"}, []string{"tcp_timestamps", "wait"}},
 	} {
 		checkFixes(t, c.name, &c.call, c.has, c.lacks)
 		equal(t, said(play(fail(0, c.call)).found), []string{start + c.says})

@@ -8,8 +8,8 @@ import (
 )
 
 // A finding is about an event, which stays true, or about a condition: a state of affairs that may
-// end. A condition is resolved once it has ended well for all that it was found at. Where the
-// kernel gave up, or the trace ended first, it stands.
+// end. A condition is resolved once it has ended well for all of its sockets. If the kernel
+// gave up, or the trace ended first, it stays unresolved.
 
 // condition is how the findings of a rule end. A rule of events has none.
 type condition struct {
@@ -17,11 +17,11 @@ type condition struct {
 	at func(*event.Transition) outcome
 	// lasts reports whether a sample of the socket still shows it; nil: as long as the rule holds.
 	lasts func(*fact) bool
-	// resolved is what is said when it is over.
+	// resolved returns the message that it is over.
 	resolved func(*group) event.Message
 }
 
-// outcome is what became of a condition.
+// outcome is the result of a condition for one socket.
 type outcome uint8
 
 const (
@@ -30,7 +30,7 @@ const (
 	failed          // the kernel gave up, or a RST ended it
 )
 
-// standOf notes that a condition stands for a socket, and reports whether it did so before.
+// standOf notes that a socket has a condition, and reports whether that was known.
 func (e *Engine) standOf(id event.ID, g *group) (already bool) {
 	if slices.Contains(e.standing[id], g) {
 		return true
@@ -45,7 +45,7 @@ func (e *Engine) endConditions(t *event.Transition) {
 	e.settle(t.Socket, t.Time, func(r *rule) outcome { return r.condition.at(t) })
 }
 
-// checkConditions ends the conditions of a socket that its sample does not show any longer.
+// checkConditions ends the conditions of a socket that its sample no longer shows.
 func (e *Engine) checkConditions(f *fact) {
 	e.settle(f.socket, f.at, func(r *rule) outcome {
 		lasts := r.condition.lasts
@@ -59,8 +59,8 @@ func (e *Engine) checkConditions(f *fact) {
 	})
 }
 
-// settle asks for each condition of a socket what became of it. A group of which nothing stands
-// any longer is resolved, unless one of its conditions failed.
+// settle finds the outcome of each condition of a socket. A group without a lasting condition is
+// resolved, unless one of its conditions failed.
 func (e *Engine) settle(id event.ID, at event.Time, became func(*rule) outcome) {
 	groups := e.standing[id]
 	if len(groups) == 0 {
@@ -98,11 +98,11 @@ func (e *Engine) resolvePorts(f *fact) {
 	e.found = append(e.found, *g.report(f.at))
 }
 
-// resolved reports whether a condition was found, and is over everywhere.
+// resolved reports whether a condition was found, and is over for all sockets.
 func (g *group) resolved() bool { return g.rule.condition != nil && g.standing == 0 && !g.failed }
 
-// leaving is the outcome for a socket that should leave its state: well, but for a RST that no
-// process made, and for the kernel giving up.
+// leaving is the outcome for a socket that should leave its state. It ends well, unless the kernel
+// gave up or a RST came that no process caused.
 func leaving(t *event.Transition) outcome {
 	switch {
 	case t.To != tcpstate.Close || t.Mechanism != 0:

@@ -33,14 +33,14 @@ type Engine struct {
 	resetByPeer map[event.ID]bool
 	// crossed has how many bytes of a socket were unacknowledged when the peer's FIN came.
 	crossed map[event.ID]uint32
-	// waiting has the RSTs of which the verdict on the end will say who sent them.
+	// waiting has the RSTs whose sender the verdict on the end will name.
 	waiting map[event.ID]fact
 	// peerEnds has how the other end of a socket ended, before it.
 	peerEnds map[event.ID]ending
 
 	groups   map[groupKey]*group
 	order    []*group              // as they came
-	standing map[event.ID][]*group // the conditions that stand for a socket
+	standing map[event.ID][]*group // the lasting conditions of a socket
 	found    []event.Finding       // at the record that is looked at
 }
 
@@ -77,8 +77,8 @@ func (e *Engine) settingsOf(netns uint32) settings {
 	return e.settings
 }
 
-// Transition returns what is found at a transition, and what it has resolved. What is returned is
-// valid until the next record.
+// Transition returns the findings of a transition, and those that it has resolved. They are valid
+// until the next record.
 func (e *Engine) Transition(t *event.Transition, step conn.Step) []event.Finding {
 	e.found = e.found[:0]
 	if len(e.standing) > 0 {
@@ -110,8 +110,8 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) []event.Finding
 	return e.found
 }
 
-// Verdict returns what is found at the verdict on an end: of a RST that came, who sent it. If the other
-// end did, that end has the finding.
+// Verdict returns the findings of the verdict on an end: it says who sent a RST that came. If the
+// other end sent it, that end has the finding.
 func (e *Engine) Verdict(at event.Time, end *conn.End) []event.Finding {
 	e.found = e.found[:0]
 	f, waited := e.waiting[end.Socket]
@@ -128,7 +128,7 @@ func (e *Engine) Verdict(at event.Time, end *conn.End) []event.Finding {
 	return e.found
 }
 
-// Forget drops what is known of a socket that is followed no longer. What was wrong with it stands.
+// Forget drops what is known of a socket that is no longer followed. Its findings stay.
 func (e *Engine) Forget(id event.ID) {
 	delete(e.histories, id)
 	delete(e.resetByPeer, id)
@@ -138,7 +138,7 @@ func (e *Engine) Forget(id event.ID) {
 	e.settle(id, 0, func(*rule) outcome { return failed })
 }
 
-// CallFailed returns what is found at a call that failed.
+// CallFailed returns the findings of a failed call.
 func (e *Engine) CallFailed(c *event.CallFailed) []event.Finding {
 	e.found = e.found[:0]
 	e.takeFailedCall(c)
@@ -146,7 +146,7 @@ func (e *Engine) CallFailed(c *event.CallFailed) []event.Finding {
 	return e.found
 }
 
-// Sample returns what is found at a sample, and what it has resolved. The sample of a socket
+// Sample returns the findings of a sample, and those that it has resolved. The sample of a socket
 // without a name is ignored: nothing would distinguish it from the next.
 func (e *Engine) Sample(s *event.Sample) []event.Finding {
 	e.found = e.found[:0]
@@ -177,7 +177,7 @@ func (e *Engine) Stop(at event.Time) []event.Finding {
 	return found
 }
 
-// Findings returns all groups that stand, those that came first first.
+// Findings returns the findings of all groups that are not resolved, in the order they came.
 func (e *Engine) Findings() []event.Finding {
 	var found []event.Finding
 	for _, g := range e.order {
@@ -188,7 +188,7 @@ func (e *Engine) Findings() []event.Finding {
 	return found
 }
 
-// Found reports whether anything stands that one of the words names: a code, or a
+// Found reports whether there is an unresolved finding that one of the words names: a code, or a
 // severity, which stands for those above it as well.
 func (e *Engine) Found(words ...string) bool {
 	for _, g := range e.order {

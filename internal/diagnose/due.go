@@ -56,14 +56,14 @@ func patienceWith(s tcpstate.State) time.Duration {
 	return Unacknowledged
 }
 
-// isUnacknowledged reports whether data was sent, and again, and not acknowledged, although the peer
-// had room for it.
+// isUnacknowledged reports whether data was sent more than once without an acknowledgement, although
+// the peer had room for it.
 func isUnacknowledged(s *event.Socket) bool {
 	return s.Sending.Known && s.Sending.InFlight > 0 && s.Counters.Timeouts > 0 && !isBlocked(s)
 }
 
-// isBlocked reports whether data waits for the peer to have room: nothing is on its way, or the peer
-// has closed its window while data was.
+// isBlocked reports whether data waits for the peer to have room: no data is in flight, or the peer
+// closed its window while data was in flight.
 func isBlocked(s *event.Socket) bool {
 	return s.Sending.Known && s.Counters.Unsent > 0 && (s.Sending.InFlight == 0 || s.Sending.Window == 0 && s.State != tcpstate.SynSent)
 }

@@ -6,14 +6,14 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// ending is how an end of a connection ended.
+// ending says how one end of a connection was closed.
 type ending struct {
-	state tcpstate.State // that it left; 0: it was not seen to end
+	state tcpstate.State // the state before CLOSE; 0: the end was not seen
 	cause event.Cause
 }
 
-// noteEnding gives a socket that ends what is known of its other end's ending and of its data, and
-// keeps its own ending for the other end, if that one is still there.
+// noteEnding adds to the fact of a closing socket what is known of its peer's ending and of its data.
+// It keeps the socket's own ending for the peer, if the peer is still there.
 func (e *Engine) noteEnding(t *event.Transition, peer *conn.End) {
 	if len(e.crossed) > 0 {
 		e.fact.crossed = e.crossed[t.Socket]

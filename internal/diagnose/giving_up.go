@@ -7,11 +7,11 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// limit is when the kernel gives up a socket whose peer does not acknowledge what it sends, or takes
-// no more of it.
+// limit is when the kernel gives up a socket whose peer does not acknowledge its data, or takes no
+// more data.
 type limit struct {
-	after   time.Duration // the first transmission or window probe
-	setting event.Literal // that says so
+	after   time.Duration // since the first transmission or window probe
+	setting event.Literal // that decides it
 }
 
 // The kernel's figures: net/ipv4/tcp_timer.c, include/net/tcp.h.
@@ -45,7 +45,7 @@ func limitOf(s *event.Socket) (limit, bool) {
 }
 
 // retransmissionLimit follows tcp_write_timeout(): at each expiry of the timer, the kernel gives up
-// if the time since the first transmission is longer than so many retransmissions would take.
+// if the time since the first transmission is longer than the allowed retransmissions would take.
 func retransmissionLimit(s *event.Socket) (limit, bool) {
 	q := &s.Sending
 	switch {
@@ -69,8 +69,8 @@ func retransmissionLimit(s *event.Socket) (limit, bool) {
 	return limit{}, false
 }
 
-// probeLimit follows tcp_probe_timer(): a socket that a process holds lives as long as the peer
-// answers the probes. An orphan is given up as well when the interval has reached its maximum.
+// probeLimit follows tcp_probe_timer(): a socket that a process uses lives as long as the peer
+// answers the probes. The kernel also gives up an orphan when the interval has reached its maximum.
 func probeLimit(s *event.Socket) (limit, bool) {
 	q := &s.Sending
 	if q.UserTimeout > 0 {
@@ -120,8 +120,8 @@ func settingOf(s *event.Socket) event.Literal {
 	return byRetries
 }
 
-// retriesDuration is how long so many retransmissions take at the minimum RTO, by which the
-// kernel measures them, whatever the RTO really is (tcp_model_timeout()).
+// retriesDuration returns how long n retransmissions take from the minimum RTO on. The kernel
+// measures with that one, whatever the real RTO is (tcp_model_timeout()).
 func retriesDuration(n int, longest time.Duration) time.Duration {
 	doublings := bits.Len64(uint64(longest/minimumRTO)) - 1 // of the minimum that fit in the maximum
 	if doublings < 0 {

@@ -90,10 +90,10 @@ type group struct {
 	first, last     event.Time
 	count, reported int
 	id              event.ID
-	standing        int  // for how many sockets the condition stands
+	standing        int  // how many sockets have the condition
 	failed          bool // it did not end well for one
 	wasResolved     bool // when it was last reported
-	factOver        bool // what the fact shows is over: the next one takes its place
+	factOver        bool // the condition of the fact is over: the next fact takes its place
 	otherProcesses  bool // not only the fact's process had a part in it
 	sockets         []event.ID
 }
@@ -112,7 +112,7 @@ func (e *Engine) addFinding(r *rule, f *fact) {
 	}
 }
 
-// noteCondition notes that a condition stands, and reports whether it did so before.
+// noteCondition notes a condition, and reports whether it was known.
 func (e *Engine) noteCondition(g *group, f *fact) (already bool) {
 	switch {
 	case g.rule.condition == nil:

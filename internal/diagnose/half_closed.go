@@ -70,7 +70,7 @@ var finWait2Held = &rule{
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
-			event.Say("close() the socket after shutdown(), at the latest when the answer has not come in time: net.ipv4.tcp_fin_timeout then ends FIN_WAIT2, but not while a process has the socket open"),
+			event.Say("close() the socket after shutdown(), at the latest when the answer is overdue: net.ipv4.tcp_fin_timeout then ends FIN_WAIT2, but not while a process has the socket open"),
 			event.Say("or let the peer close: it has received this side's FIN, and is in CLOSE_WAIT"),
 		}
 	},
@@ -92,7 +92,7 @@ var finWait2Expired = &rule{
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
-			event.Say("let the peer close after read() returns 0: it has received this side's FIN, and what it sends now is answered with a RST"),
+			event.Say("let the peer close after read() returns 0: it has received this side's FIN, and this side answers further data with a RST"),
 		}
 	},
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // listenOverflow is a listener whose accept queue had no room for a connection. Its sk_drops does
-// not prove that: it grows as well with a RST, a scan, an ACK that TCP_DEFER_ACCEPT waits with, a
-// missing MD5 signature. The samples have what the namespace's ListenOverflows proves.
+// not prove that: it also grows with a RST, a scan, an ACK that TCP_DEFER_ACCEPT ignores, or a
+// missing MD5 signature. The samples have the proof, from the namespace's ListenOverflows.
 var listenOverflow = &rule{
 	code: "listen_overflow", severity: event.Error, kinds: socketSample,
 	groupKey:    byAddress,
@@ -20,10 +20,10 @@ var listenOverflow = &rule{
 		waiting := event.Count(int(c.Backlog), "{n} connection waits for accept()", "{n} connections wait for accept()")
 		turnedAway := event.Count(g.count, "{n} connection", "{n} connections")
 		if c.OverflowOneOf > 1 {
-			return event.Say("{listener}[ of {process}], or another one of {n} listeners, had no room for {connections}[ within {time}]: {waiting}, {limit} may",
+			return event.Say("{listener}[ of {process}], or another one of {n} listeners, had no room for {connections}[ within {time}]: {waiting}, the limit is {limit}",
 				f.local, g.processPhrase(), int(c.OverflowOneOf), turnedAway, g.span(), waiting, int(c.BacklogMax))
 		}
-		return event.Say("{listener}[ of {process}] had no room for {connections}[ within {time}]: {waiting}, {limit} may",
+		return event.Say("{listener}[ of {process}] had no room for {connections}[ within {time}]: {waiting}, the limit is {limit}",
 			f.local, g.processPhrase(), turnedAway, g.span(), waiting, int(c.BacklogMax))
 	},
 	// The worst is the longest queue.
@@ -36,7 +36,7 @@ var listenOverflow = &rule{
 	advice: func(g *group) []event.Message {
 		return []event.Message{
 			event.Say("let {process} call accept() more often: it is busy, or blocked, or out of file descriptors", firstKnown(g.processPhrase(), event.Say("the process"))),
-			event.Say("for short bursts, raise the backlog of listen(), and net.core.somaxconn, which limits it: the larger one counts from the next call of listen()"),
+			event.Say("for short bursts, raise the backlog of listen(), and net.core.somaxconn, which limits it: the larger limit applies from the next listen() call on"),
 		}
 	},
 }

@@ -17,24 +17,24 @@ func TestListenOverflow(t *testing.T) {
 	run(t, []scene{
 		{
 			"no room", []step{older(door, "LISTEN"), look(10*time.Second, 12, 5, overflowed(0, 0)), look(20*time.Second, 129, 17, overflowed(12, 0))},
-			[]string{"12 listen_overflow: 0.0.0.0:80 of nginx/42 had no room for 12 connections: 129 connections wait for accept(), 128 may"},
+			[]string{"12 listen_overflow: 0.0.0.0:80 of nginx/42 had no room for 12 connections: 129 connections wait for accept(), the limit is 128"},
 		},
 		{"dropped for another reason", []step{opens, look(10*time.Second, 1, 5, overflowed(0, 0)), look(20*time.Second, 1, 500, overflowed(0, 0))}, nil},
 		{"the queue is full, and nobody knocks", []step{opens, look(10*time.Second, 129, 0, overflowed(0, 0))}, nil},
 		{
 			"one of two listeners", []step{opens, look(10*time.Second, 1, 5, overflowed(5, 2))},
-			[]string{"5 listen_overflow: 0.0.0.0:80 of nginx/42, or another one of 2 listeners, had no room for 5 connections: 1 connection waits for accept(), 128 may"},
+			[]string{"5 listen_overflow: 0.0.0.0:80 of nginx/42, or another one of 2 listeners, had no room for 5 connections: 1 connection waits for accept(), the limit is 128"},
 		},
 		{
 			"more at the end", []step{opens, look(10*time.Second, 129, 5, overflowed(5, 0)), look(20*time.Second, 1, 9, overflowed(4, 0)), stop},
-			[]string{"9 listen_overflow: 0.0.0.0:80 of nginx/42 had no room for 9 connections within 10s: 129 connections wait for accept(), 128 may"},
+			[]string{"9 listen_overflow: 0.0.0.0:80 of nginx/42 had no room for 9 connections within 10s: 129 connections wait for accept(), the limit is 128"},
 		},
 		{
 			"tenfold", []step{
 				opens, look(10*time.Second, 129, 5, overflowed(5, 0)), look(20*time.Second, 129, 49, overflowed(44, 0)),
 				look(30*time.Second, 129, 50, overflowed(1, 0)), func(s *story) { s.found = s.found[1:] },
 			},
-			[]string{"50 listen_overflow: 0.0.0.0:80 of nginx/42 had no room for 50 connections within 20s: 129 connections wait for accept(), 128 may"},
+			[]string{"50 listen_overflow: 0.0.0.0:80 of nginx/42 had no room for 50 connections within 20s: 129 connections wait for accept(), the limit is 128"},
 		},
 		{"not a listener's", []step{older(server, "ESTABLISHED"), seen(time.Second, server, "ESTABLISHED", queue(129, 128, 5))}, nil},
 	})
@@ -49,13 +49,13 @@ func TestListenOverflowOfAnEarlierVersion(t *testing.T) {
 	run(t, []scene{
 		{
 			"drops at a full queue", []step{older(door, "LISTEN"), look(10*time.Second, 12, 5), look(20*time.Second, 129, 17)},
-			[]string{"12 listen_overflow: 0.0.0.0:80 of nginx/42 had no room for 12 connections: 129 connections wait for accept(), 128 may"},
+			[]string{"12 listen_overflow: 0.0.0.0:80 of nginx/42 had no room for 12 connections: 129 connections wait for accept(), the limit is 128"},
 		},
 		{"drops at a queue with room", []step{older(door, "LISTEN"), look(10*time.Second, 12, 5), look(20*time.Second, 128, 17)}, nil},
 		{"drops of before the trace", []step{older(door, "LISTEN"), look(10*time.Second, 129, 5), look(20*time.Second, 129, 5)}, nil},
 		{
 			"all of its life was seen", []step{at(0, door, "CLOSE>LISTEN", of(nginx)), look(10*time.Second, 129, 5)},
-			[]string{"5 listen_overflow: 0.0.0.0:80 of nginx/42 had no room for 5 connections: 129 connections wait for accept(), 128 may"},
+			[]string{"5 listen_overflow: 0.0.0.0:80 of nginx/42 had no room for 5 connections: 129 connections wait for accept(), the limit is 128"},
 		},
 		{"a counter that goes back", []step{older(door, "LISTEN"), look(10*time.Second, 129, 5), look(20*time.Second, 129, 4)}, nil},
 	})

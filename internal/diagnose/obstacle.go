@@ -44,7 +44,7 @@ func holdKindOf(s *event.Socket) holdKind {
 	return open
 }
 
-// isOutgoing reports whether this machine opened the connection that has the port, perhaps to
+// isOutgoing reports whether this machine opened the connection that uses the port, perhaps to
 // itself.
 func isOutgoing(h event.InTheWay) bool {
 	return h.Role == event.Client || h.Local == h.Remote
@@ -139,7 +139,7 @@ func (o *obstacle) phrase(c *event.CallFailed) event.Message {
 		if h.NoDescriptor {
 			return event.Say("{address} is bound without a file descriptor: {keepers}", h.Place(), keepers)
 		}
-		return event.Say("{process} has {address} bound and does not listen[ ({sockets})][, {family}][, {user}]", process, h.Place(), o.countPhrase(event.Say("{n} sockets", o.count)), bothFamilies(c, h), otherUser(c, h))
+		return event.Say("{process} has bound {address} and does not listen[ ({sockets})][, {family}][, {user}]", process, h.Place(), o.countPhrase(event.Say("{n} sockets", o.count)), bothFamilies(c, h), otherUser(c, h))
 	case open:
 		return event.Say("{process} has {connections} open", process, o.connectionsPhrase())
 	case outgoing:
@@ -158,8 +158,8 @@ func (o *obstacle) phrase(c *event.CallFailed) event.Message {
 	return o.timeWaitPhrase(c)
 }
 
-// keepers is what keeps a socket that no process has a descriptor of.
-var keepers = event.Say("a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it")
+// keepers names what may keep a socket open that no process has a descriptor of.
+var keepers = event.Say("a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it open")
 
 // bothFamilies says why a socket of IPv6 is in the way of one of IPv4, or nil.
 func bothFamilies(c *event.CallFailed, h *event.InTheWay) any {
@@ -178,7 +178,7 @@ func otherUser(c *event.CallFailed, h *event.InTheWay) any {
 }
 
 // ReuseportRefused says why SO_REUSEPORT on both sockets does not help: they belong to two users.
-// The message is empty if it is not so.
+// The message is empty if they belong to one.
 func ReuseportRefused(c *event.CallFailed, h *event.InTheWay) event.Message {
 	if c.Process == nil || c.Process.UID == h.UID || !c.Options.Reuseport || !h.Options.Reuseport || h.Timewait {
 		return event.Message{}
@@ -187,7 +187,7 @@ func ReuseportRefused(c *event.CallFailed, h *event.InTheWay) event.Message {
 		uidLiteral(h.UID), uidLiteral(c.Process.UID))
 }
 
-// uidLiteral is a user id, which is a name and no number of things.
+// uidLiteral writes a user id without separators: it is a name, not a count.
 func uidLiteral(uid uint32) event.Literal { return event.Literal(strconv.FormatUint(uint64(uid), 10)) }
 
 func (o *obstacle) timeWaitPhrase(c *event.CallFailed) event.Message {

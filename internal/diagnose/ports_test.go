@@ -88,7 +88,7 @@ func TestConnectFailed(t *testing.T) {
 		},
 		{
 			"the four-tuple is taken", []step{fail(0, connect("10.0.0.2:6001", taken(dest, states{tcpstate.TimeWait: usable})))},
-			[]string{"connect_failed: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: there is a connection from 10.0.0.2:6001 to it already"},
+			[]string{"connect_failed: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL: a connection from 10.0.0.2:6001 to it already exists"},
 		},
 		{
 			"a port, and no address", []step{fail(0, connect6("[::]:6001", nil))},

@@ -104,9 +104,9 @@ var resetSent = &rule{
 	advice: func(g *group) []event.Message {
 		switch {
 		case g.fact.reason == "" && g.fact.mechanism != 0:
-			return []event.Message{event.Say("close without SO_LINGER 0, and after all that the peer sent was read: this kernel does not say which of the two it is")}
+			return []event.Message{event.Say("close without SO_LINGER 0, and only after all received data was read: this kernel does not say which of the two caused the RST")}
 		case g.fact.reason == tcpState && g.fact.mechanism != 0:
-			return []event.Message{event.Say("end the connection with close() instead of connect() with AF_UNSPEC: its FIN ends it in order")}
+			return []event.Message{event.Say("end the connection with close() instead of connect() with AF_UNSPEC: close() sends a FIN")}
 		}
 		return nil
 	},
@@ -136,7 +136,7 @@ var resetReceived = &rule{
 	advice: func(g *group) []event.Message { return g.fact.resetAdvice() },
 }
 
-// whyReset is what was seen that explains the RST, or nil.
+// whyReset says what explains the RST, if that was seen, or nil.
 func (f *fact) whyReset() any {
 	switch {
 	case f.peerEnding.cause == event.CauseDestroyed:
@@ -144,9 +144,9 @@ func (f *fact) whyReset() any {
 	case f.peerEnding.cause == event.CauseTimeout && f.peerEnding.state == tcpstate.FinWait2:
 		return event.Say("the peer's FIN_WAIT2 had expired before")
 	case f.peerEnding.cause == event.CauseTimeout:
-		return event.Say("the peer's end had timed out before, in {state}", f.peerEnding.state)
+		return event.Say("the peer's socket had timed out before, in {state}", f.peerEnding.state)
 	case f.peerEnding.state != 0:
-		return event.Say("the peer's host had no room for it in TIME_WAIT")
+		return event.Say("the peer's host had no room for another TIME_WAIT socket")
 	case f.crossed > 0:
 		return event.Say("{bytes} that this side had sent crossed the peer's FIN", bytesPhrase(f.crossed))
 	case afterFin(f.state) && f.firstCloser != nil && f.firstCloser.Signal != 0:
@@ -158,16 +158,16 @@ func (f *fact) whyReset() any {
 // afterFin reports whether the peer's FIN had come.
 func afterFin(s tcpstate.State) bool { return s == tcpstate.CloseWait || s == tcpstate.LastAck }
 
-// resetAdvice is what to do about a RST that came. It blames nobody for what was not seen.
+// resetAdvice is what to do about a RST that came. It does not blame a sender that was not seen.
 func (f *fact) resetAdvice() []event.Message {
 	switch {
 	case f.peerEnding.cause == event.CauseTimeout && f.peerEnding.state == tcpstate.FinWait2:
 		return []event.Message{event.Say("close soon after read() returned 0: the peer's host forgets the connection when net.ipv4.tcp_fin_timeout is over")}
 	case f.peerEnding.state != 0: // it is known why the peer's host sent the RST
 	case f.crossed > 0 && f.role == event.Client:
-		return []event.Message{event.Say("close an idle connection before the server does, by an idle timeout that is shorter than the server's: no request can cross its FIN then")}
+		return []event.Message{event.Say("close an idle connection before the server does, with an idle timeout that is shorter than the server's: no request can then cross the server's FIN")}
 	case f.crossed == 0 && afterFin(f.state):
-		return []event.Message{event.Say("the peer had closed before: what is sent after read() returned 0 is answered with a RST, unless the peer only shut down its sending side")}
+		return []event.Message{event.Say("the peer had closed before: data that is sent after read() returned 0 gets a RST as the answer, unless the peer only shut down its sending side")}
 	case f.state == tcpstate.Established:
 		return []event.Message{event.Say("run tcptrace on {host}, too: it shows whether that host sent the RST, and why; if it did not, a firewall, load balancer or NAT on the way did", f.remote.Addr())}
 	}

@@ -158,7 +158,7 @@ func TestResetReceivedSaysWhatWasSeen(t *testing.T) {
 			},
 			[]string{
 				"timed_out: 10.0.0.1:80 from 10.0.0.2:40000 timed out in ESTABLISHED: the peer acknowledged neither data nor keepalives",
-				"reset_received: 10.0.0.2:40000 to 10.0.0.1:80 received a RST from 10.0.0.1 in ESTABLISHED (curl/43): the peer's end had timed out before, in ESTABLISHED",
+				"reset_received: 10.0.0.2:40000 to 10.0.0.1:80 received a RST from 10.0.0.1 in ESTABLISHED (curl/43): the peer's socket had timed out before, in ESTABLISHED",
 			},
 		},
 		{
@@ -240,7 +240,7 @@ func TestResetAdviceKnowsTheReason(t *testing.T) {
 func TestResetAdviceOfAnOldKernel(t *testing.T) {
 	t.Parallel()
 	s := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset(""), by(nginx, event.MechanismClose)))
-	if advice := s.found[0].Advice[0]; !strings.Contains(advice.String(), "close without SO_LINGER 0, and after all") {
+	if advice := s.found[0].Advice[0]; !strings.Contains(advice.String(), "close without SO_LINGER 0, and only after all") {
 		t.Errorf("advice %q", advice)
 	}
 }

@@ -25,7 +25,7 @@ var timewaitOverflow = &rule{
 	advice: func(*group) []event.Message {
 		return []event.Message{
 			event.Say("raise net.ipv4.tcp_max_tw_buckets: a timewait socket takes less than 300 bytes"),
-			event.Say("use connections again instead of opening new ones (keep-alive, a pool), or let the other side close first: TIME_WAIT is then there"),
+			event.Say("use connections again instead of opening new ones (keep-alive, a pool), or let the other side close first: TIME_WAIT is then on that side"),
 		}
 	},
 }

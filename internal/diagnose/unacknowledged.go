@@ -26,7 +26,7 @@ var dataUnacknowledged = &rule{
 	advice: func(g *group) []event.Message {
 		return []event.Message{
 			event.Say("see whether {host} is up and reachable, and whether a firewall or NAT on the way has forgotten the connection: the data arrives as soon as the way is open again", g.fact.remote.Addr()),
-			event.Say("TCP_USER_TIMEOUT on the socket lets the kernel give up such a connection sooner"),
+			event.Say("set TCP_USER_TIMEOUT on the socket: the kernel then gives up such a connection sooner"),
 		}
 	},
 	condition: &condition{
@@ -55,7 +55,7 @@ var windowClosed = &rule{
 	advice: func(g *group) []event.Message {
 		return []event.Message{
 			event.Say("see why {peer} does not read: its receive window is full, and the data arrives once it reads", g.peerProcessPhrase()),
-			event.Say("TCP_USER_TIMEOUT on the socket lets the kernel give up such a connection: without it, the kernel keeps probing as long as the peer answers"),
+			event.Say("set TCP_USER_TIMEOUT on the socket: the kernel then gives up such a connection; without it, the kernel keeps probing as long as the peer answers"),
 		}
 	},
 	condition: &condition{
@@ -102,7 +102,7 @@ var finUnacknowledged = &rule{
 				event.Say("see why {peer} does not read: its receive window is full, and the FIN can only leave after the data", g.peerProcessPhrase()),
 			}
 			if f.kind == socketSample {
-				advice = append(advice, event.Say("to end the connection now, run ss -K dst {host} dport = {port} as root: what was not sent is lost", f.remote.Addr(), f.remote.Port()))
+				advice = append(advice, event.Say("to end the connection now, run ss -K dst {host} dport = {port} as root: unsent data is lost", f.remote.Addr(), f.remote.Port()))
 			}
 			return advice
 		case f.state == tcpstate.LastAck && f.peerHasFin():
@@ -123,8 +123,8 @@ var finUnacknowledged = &rule{
 	}},
 }
 
-// isSentAgain reports whether the FIN, or data before it, has waited for an acknowledgement for long,
-// and was sent again. A capture of an earlier version does not have the time.
+// isSentAgain reports whether the FIN, or data before it, was sent again and has waited for an
+// acknowledgement for long. A capture of an earlier version does not have the time.
 func isSentAgain(s *event.Socket) bool {
 	if !s.Sending.Known {
 		return s.Counters.Timeouts > 0
@@ -132,8 +132,8 @@ func isSentAgain(s *event.Socket) bool {
 	return isUnacknowledged(s) && s.Sending.Waited >= Unacknowledged
 }
 
-// peerHasFin reports whether the other end was seen to be in a state to which this end's FIN has
-// brought it.
+// peerHasFin reports whether the other end was seen in a state that it reaches only with this end's
+// FIN.
 func (f *fact) peerHasFin() bool { return f.peer != nil && f.peer.State == tcpstate.TimeWait }
 
 // peerProcessPhrase is the other end's process, where it was seen.
@@ -163,8 +163,8 @@ var timedOut = &rule{
 }
 
 // isStuck reports whether the FIN waits behind data that the peer does not take: nothing is on its
-// way, as the peer's receive window is full (tcp_probe_timer in net/ipv4/tcp_timer.c). Of a capture
-// of an earlier version it is known that the send queue has stood still.
+// way, as the peer's receive window is full (tcp_probe_timer in net/ipv4/tcp_timer.c). A capture of
+// an earlier version shows only that the send queue did not change.
 func (f *fact) isStuck() bool {
 	switch {
 	case f.kind != socketSample || f.sample.Counters.Unsent == 0:
@@ -189,7 +189,7 @@ func (g *group) waitingSummary() event.Message {
 	}
 	switch {
 	case f.isStuck():
-		return event.Say("{stayed}: the peer takes no more data, [{bytes} and ]the FIN have to wait[; the kernel gives up {when}]", g.stayedPhrase(), data, f.givingUpPhrase())
+		return event.Say("{stayed}: the peer takes no more data, the FIN has to wait[ behind {bytes}][; the kernel gives up {when}]", g.stayedPhrase(), data, f.givingUpPhrase())
 	case c.Unsent > 1:
 		return event.Say("{stayed}: the peer acknowledges neither {bytes} nor the FIN, sent again {times}[; the kernel gives up {when}]", g.stayedPhrase(), data, f.againPhrase(), f.givingUpPhrase())
 	}

@@ -34,7 +34,7 @@ func TestFinUnacknowledged(t *testing.T) {
 				accepts, first, seen(4*time.Second, server, "FIN_WAIT1", orphaned, unsent(1201)),
 				seen(7*time.Second, server, "FIN_WAIT1", orphaned, unsent(1201)),
 			},
-			[]string{"fin_unacknowledged: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT1 for 6s: the peer takes no more data, 1,200 bytes and the FIN have to wait"},
+			[]string{"fin_unacknowledged: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT1 for 6s: the peer takes no more data, the FIN has to wait behind 1,200 bytes"},
 		},
 		{
 			"it gets on, if slowly", []step{
@@ -50,7 +50,7 @@ func TestFinUnacknowledged(t *testing.T) {
 			"the window is closed, and the kernel knows since when", []step{
 				accepts, first, seen(11*time.Second, server, "FIN_WAIT1", orphaned, unsent(1201), probing(9800*ms), probed(10*time.Second, 5)),
 			},
-			[]string{"fin_unacknowledged: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT1 for 10s: the peer takes no more data, 1,200 bytes and the FIN have to wait; " +
+			[]string{"fin_unacknowledged: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT1 for 10s: the peer takes no more data, the FIN has to wait behind 1,200 bytes; " +
 				"the kernel gives up about 5m31s after its first window probe (net.ipv4.tcp_orphan_retries)"},
 		},
 		{

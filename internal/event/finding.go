@@ -30,7 +30,7 @@ type Code string
 type Finding struct {
 	Time     Time
 	ID       ID   // the same in all records of one finding
-	Resolved bool // what was wrong is over, and ended well
+	Resolved bool // the problem is over, and it ended well
 	Code     Code
 	Severity Severity
 	Summary  Message   // one sentence: what, where, how many, since when

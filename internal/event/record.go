@@ -43,7 +43,7 @@ type ID uint64
 type Source string
 
 // The sources. A process of one of the last three does not act in the transition: it has the
-// connection. But a listener's acts where it closes the listener, and resets who waits in its queue.
+// connection. One exception: a listener's process that closes the listener resets its queue.
 const (
 	SourceCurrent  Source = "current"  // its own system call on the socket
 	SourceAccept   Source = "accept"   // it accepted the connection
@@ -131,10 +131,10 @@ type Transition struct {
 	Unacknowledged uint32
 	Error          Errno
 	Until          Time     // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
-	Process        *Process // who made it, or else who has, or had last, the connection
+	Process        *Process // that made the change, or else has, or had last, the connection
 	Reason         string   // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
 	Cgroup         string   // path of the socket's cgroup of version 2, once for each socket
-	Options        Options  // of the socket, where they are not those that were told before
+	Options        Options  // of the socket, where they differ from those reported before
 	Device         string   // name of the interface that it is bound to; "": none, or unknown
 	Totals         Totals   // to TIME_WAIT and CLOSE: over the whole life
 }

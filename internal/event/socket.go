@@ -183,7 +183,7 @@ type Counters struct {
 	OverflowOneOf  uint8  // LISTEN: it or another one of so many listeners had the overflows; 0: it had them
 }
 
-// Sending is what decides until when the kernel tries to send what the peer has not acknowledged
+// Sending has the values that decide for how long the kernel tries to send unacknowledged data
 // (net/ipv4/tcp_timer.c).
 type Sending struct {
 	Known         bool

@@ -55,7 +55,7 @@ func InterfaceIndex(name string) (uint32, error) {
 		found, err = net.InterfaceByIndex(index)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("there is no interface %q in this network namespace (ip link)", name)
+		return 0, fmt.Errorf("there is no interface %q in this network namespace: see ip link", name)
 	}
 	return uint32(found.Index), nil
 }

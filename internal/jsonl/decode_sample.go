@@ -42,7 +42,7 @@ func (d *Decoder) counters(s *event.Socket) {
 	}
 }
 
-// sending reads what decides until when the kernel tries to send.
+// sending reads the values that decide for how long the kernel tries to send.
 func (v *values) sending(raw []byte) (s event.Sending) {
 	if raw == nil {
 		return s

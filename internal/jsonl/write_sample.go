@@ -53,7 +53,7 @@ func (w *Writer) writeOverflows(c *event.Counters) {
 	}
 }
 
-// writeSending writes what decides until when the kernel tries to send.
+// writeSending writes the values that decide for how long the kernel tries to send.
 func (w *Writer) writeSending(s *event.Sending) {
 	if !s.Known {
 		return

@@ -78,11 +78,11 @@ const (
 	OrderLeave   = "leave"   // the first thread ends, and the others go on
 	OrderIgnore  = "ignore"  // what came: a recvmsg() without room for sockets
 	OrderDrop    = "drop"    // closes what it was given
-	OrderExec    = "exec"    // the program itself, which has no longer what it was given
+	OrderExec    = "exec"    // runs its program again, without what it was given
 )
 
-// NameBeforeExec is the name of a process that is about to carry out OrderExec. It has another one
-// after that.
+// NameBeforeExec is the name of a process that is about to carry out OrderExec. It gets another name
+// by that.
 const NameBeforeExec = "before exec"
 
 // given is the file descriptor of what a child was given: the first of
@@ -116,7 +116,7 @@ func obey(order string, socket *int) string {
 	return "ready"
 }
 
-// execSelf has this process begin anew, without what it was given.
+// execSelf runs the program of this process again, without the sockets that it was given.
 func execSelf() error {
 	if err := os.WriteFile("/proc/self/comm", []byte(NameBeforeExec), 0); err != nil {
 		return err

@@ -217,8 +217,8 @@ func (w *Wire) deliver() {
 	}
 }
 
-// AnswerUnreachable loses the packets of IPv4 that are held on the way to an end, and answers them by ICMP: the
-// host is unreachable, as a router says it.
+// AnswerUnreachable drops the IPv4 packets that are held on the way to an end, and answers them by ICMP
+// as a router does: the host is unreachable.
 func (w *Wire) AnswerUnreachable(to int) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()

@@ -223,7 +223,7 @@ func TestAdviceUserTimeout(t *testing.T) {
 		fill(t, p)
 		f := l.trace.awaitFinding(t, "window_closed", soon)
 		says(t, f, "the kernel gives up about 15s after its first window probe (TCP_USER_TIMEOUT)")
-		advises(t, f, "TCP_USER_TIMEOUT on the socket lets the kernel give up")
+		advises(t, f, "set TCP_USER_TIMEOUT on the socket: the kernel then gives up")
 		l.trace.await(t, "the end", soon, on(l.near, tcpstate.Established, tcpstate.Close))
 	})
 }
@@ -773,7 +773,7 @@ func TestAdviceResetReceived(t *testing.T) {
 		unix.Close(p.Server)
 		must(t, p, kerneltest.AwaitEOF(p.Client))
 		write(t, p.Client, "more")
-		advises(t, r.awaitFinding(t, "reset_received", soon), "what is sent after read() returned 0 is answered with a RST")
+		advises(t, r.awaitFinding(t, "reset_received", soon), "data that is sent after read() returned 0 gets a RST as the answer")
 		unix.Close(p.Client)
 		r = nearOnly(t, l, 19652)
 		again := l.connect(t, listener, 19652)

@@ -41,15 +41,15 @@ var trials = []trial{
 	{"v6only", "set IPV6_V6ONLY on the new socket before bind(): the same call then succeeds, for IPv6 only", tryV6Only},
 	{"reuseport", "set SO_REUSEPORT on the new socket before bind(): the same call then succeeds, and the two listeners share the connections", tryReuseport},
 	{"option_unseen", "try {option} on the new socket before bind(): the call may then succeed; not all options of the sockets in the way could be seen", tryUnseenOption},
-	{"again", "try again: a moment later no socket was in the way", tryAgain},
+	{"again", "try again: no socket was in the way a moment later", tryAgain},
 	{"own", "{process} uses the port itself: close its own socket first", tryCloseOwn},
 	{"stop", "stop {processes}, or take another port", tryStop},
-	{"inherited", "{heir} has the listener of {opener}: set SOCK_CLOEXEC on it in {opener}, and the programs that it starts later do not inherit it", tryCloexec},
+	{"inherited", "{heir} uses the listener of {opener}: open it with SOCK_CLOEXEC in {opener}, and later child programs do not inherit it", tryCloexec},
 	{"reserve", "keep the kernel from choosing the port for outgoing connections, as root: {command}", tryReserve},
 	{"no_descriptor_stop", "stop {process}, which called listen(), if it still runs", tryStopOpener},
 	{"no_descriptor_end", "end the listener now, as root: {command}", tryEndListener},
 	{"no_descriptor_end_call", "end the listener now, as root: {command}; the port is then free if a call in progress kept it", tryEndListenerOfCall},
-	{"no_descriptor_shutdown", "in the program: call shutdown(SHUT_RDWR) on the listener before close(), and a call in progress ends", tryShutdownFirst},
+	{"no_descriptor_shutdown", "in the program: call shutdown(SHUT_RDWR) on the listener before close(): a call in progress then ends", tryShutdownFirst},
 	{"timewait", "wait[ {time}], or end these connections now, as root: {command}", tryTimewait},
 	{"fin_wait2", "wait[ {time}], or longer if a peer closes meanwhile and TIME_WAIT begins; or end these connections now, as root: {command}", tryFinWait2},
 	{"orphan", "reset the connections whose FIN is not acknowledged, as root: {command}", tryOrphan},
@@ -71,16 +71,16 @@ var trials = []trial{
 	{"close_wait", "close the connections that the peers have closed: {n} of the ports are in CLOSE_WAIT", tryCloseWait},
 	{"bind_no_port", "do not bind the socket before connect(), or set IP_BIND_ADDRESS_NO_PORT: a port that connect() chooses must be free for one destination only", tryBindNoPort},
 	{"keep", "keep connections open and use them again: each connection that this side closes first keeps its port for a minute", tryKeepOpen},
-	{"other_side", "let the other side close first: TIME_WAIT is then at its port", tryOtherSide},
-	{"more_addresses", "connect to more addresses or ports of the destination, or from more addresses of this host: each pair has all ports", tryMoreAddresses},
+	{"other_side", "let the other side close first: TIME_WAIT is then on that side", tryOtherSide},
+	{"more_addresses", "connect to more addresses or ports of the destination, or from more addresses of this host: each combination can use all local ports", tryMoreAddresses},
 }
 
 // triedElsewhere has the advice that other tests try: package and test. No systemd runs where the
 // tests do: of its socket units a test knows only when they are named.
 var triedElsewhere = map[event.Format]string{
-	"see which sockets use the port: tcptrace why {port}":                                                                                                                                        "cli.TestScripts",
-	"systemd keeps the port for a socket unit: find the unit with systemctl list-sockets, and stop it with systemctl stop UNIT.socket":                                                           "diagnose.TestFixes",
-	"if a server left these connections: set SO_REUSEADDR before every bind() of it; it does not help now, as the old connections come from a listener without it, but later restarts will work": "why.TestLaterRestartsWork",
+	"see which sockets use the port: tcptrace why {port}":                                                                                                                                                 "cli.TestScripts",
+	"systemd keeps the port for a socket unit: find the unit with systemctl list-sockets, and stop it with systemctl stop UNIT.socket":                                                                    "diagnose.TestFixes",
+	"if a server left these connections: set SO_REUSEADDR before every bind() of that server; it does not help now, as the old connections come from a listener without it, but later restarts will work": "why.TestLaterRestartsWork",
 }
 
 // TestCallAdvice tries each advice in a network namespace of its own.

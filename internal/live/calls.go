@@ -122,8 +122,8 @@ func (t *trace) findFourTuple(c *event.CallFailed, k *event.Kernel) error {
 	return nil
 }
 
-// findReserved reads the list of reserved ports where an outgoing connection got the port from the
-// kernel: the advice is to add the port to it. Without the list there is no such advice.
+// findReserved reads the list of reserved ports if an outgoing connection got the port from the
+// kernel: the advice is then to add the port to the list. Without the list there is no such advice.
 func findReserved(c *event.CallFailed) {
 	outgoing := func(h event.InTheWay) bool { return h.Role == event.Client || h.Local == h.Remote }
 	if !slices.ContainsFunc(c.Holders, outgoing) {
@@ -298,7 +298,7 @@ func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.S
 	return holders
 }
 
-// inTheWayOf says of a socket what the trace saw of it.
+// inTheWayOf adds to a socket what the trace saw of it.
 func (t *trace) inTheWayOf(s event.Socket) event.InTheWay {
 	holder := event.InTheWay{Socket: s}
 	end := t.tracker.End(s.Socket)
@@ -320,8 +320,8 @@ const (
 	processesMost = 16 // of each
 )
 
-// limitHolders keeps those sockets in the way that have no end of their own, and then those that
-// last longest. It counts the rest.
+// limitHolders keeps the sockets in the way that do not end by themselves, and then those that last
+// longest. It counts the rest.
 func limitHolders(c *event.CallFailed) {
 	for i := range c.Holders {
 		h := &c.Holders[i]

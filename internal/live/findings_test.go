@@ -66,7 +66,7 @@ var loopbackFindings = []loopbackFinding{
 	{"reset_sent", disconnect, []string{"9091", "live.test/"}},
 	{"reset_unaccepted", closeListener, []string{"9091"}},
 	{"timewait_overflow", overflowTimewait, []string{"tcp_max_tw_buckets"}},
-	{"listen_overflow", overflowListener, []string{"127.0.0.1:9091 of live.test/", "for accept(), 1 may"}},
+	{"listen_overflow", overflowListener, []string{"127.0.0.1:9091 of live.test/", "for accept(), the limit is 1"}},
 	{"ports_exhausted", exhaustPorts, []string{"127.0.0.1:9091", "6 of 6"}},
 	{"ports_low", takeMostPorts, []string{"127.0.0.1:9091", "1 of 10 local ports are left"}},
 	{"connect_failed", takeFourTuple, []string{"127.0.0.1:9091", "EADDRNOTAVAIL"}},

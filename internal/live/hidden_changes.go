@@ -11,8 +11,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Some kernels run no tracing program at times (README, Caveats), and a record may be lost: then
-// a socket has changed, and no record says so. The looks at the sockets find that out.
+// Some kernels run no tracing program at times (README, Caveats), and a record may be lost: a socket
+// has then changed without a record. The looks at the sockets find such changes.
 
 // doubt is that a look found a socket in another state than the records say. If the next look
 // finds the same, and no record came in between, the records miss a change.
@@ -61,7 +61,7 @@ func (t *trace) doubtful(sockets []event.Socket) map[event.ID]*event.Socket {
 }
 
 // shouldHaveMoved reports whether a socket is in a state that usually does not last. One in
-// TIME_WAIT has an end that is known.
+// TIME_WAIT has a known end.
 func shouldHaveMoved(e *conn.End, now event.Time) bool {
 	switch e.State {
 	case tcpstate.SynSent, tcpstate.SynRecv, tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.LastAck, tcpstate.Closing:

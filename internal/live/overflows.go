@@ -17,7 +17,7 @@ import (
 // queue was full, or at the only one whose drops have grown.
 type overflows struct {
 	counted   map[uint32]uint64         // ListenOverflows at the last look
-	pending   map[uint32]uint64         // and what no listener's drops explained then
+	pending   map[uint32]uint64         // the overflows that no listener's drops explained then
 	listeners map[uint64]listenerAtLook // by their address in the kernel
 }
 
@@ -112,7 +112,7 @@ func (o *overflows) blame(counted map[uint32]uint64, suspects map[uint32]*suspic
 
 func isFull(s *event.Socket) bool { return s.Counters.Backlog > s.Counters.BacklogMax }
 
-// suspicion is what speaks for listeners of a network namespace having turned connections away.
+// suspicion has the listeners of a network namespace that may have turned connections away.
 type suspicion struct {
 	dropped []*suspect
 	gone    int // listeners that have closed since the last look
@@ -131,8 +131,8 @@ func (s *suspicion) add(socket *event.Socket, now listenerAtLook, dropped, wasFu
 	}
 }
 
-// blame divides so many overflows, and reports whether a listener had them. With two that may have
-// had them, nobody knows which one it was.
+// blame divides the overflows among the listeners, and reports whether a listener had them. If two
+// may have had them, it is not known which one did.
 func (s *suspicion) blame(grown uint64) bool {
 	anyFull, alone := false, len(s.dropped)+s.gone == 1
 	for _, one := range s.dropped {

@@ -45,7 +45,7 @@ type sampler struct {
 	stocks    map[destination]int // percent taken when last reported
 	settings  map[uint32]event.PortSettings
 	overflows overflows
-	warned    bool // that the looks leave sockets out
+	warned    bool // about sockets that the looks leave out
 	doubts    map[event.ID]doubt
 }
 
@@ -53,7 +53,7 @@ type sampler struct {
 type sampled struct {
 	state   tcpstate.State
 	age     time.Duration
-	waiting time.Duration // for the peer to acknowledge data, or to take it
+	waiting time.Duration // for the peer to acknowledge data, or to make room for it
 }
 
 // destination is what local ports are counted for.
@@ -218,7 +218,7 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 	t.sampler.stocks = make(map[destination]int)
 	t.sampler.settings = make(map[uint32]event.PortSettings)
 	for d := range last {
-		counts[d] += 0 // that it has become less is worth a sample, too
+		counts[d] += 0 // a decrease is worth a sample, too
 	}
 	for d, n := range counts {
 		wasReported := last[d] >= stockShare

@@ -140,7 +140,7 @@ func (c *collector) addBound(inodes map[uint32]int) error {
 	return nil
 }
 
-// boundPlace is by what a socket that is only bound is known again.
+// boundPlace identifies a socket that is only bound.
 type boundPlace struct {
 	local netip.AddrPort
 	iface uint32

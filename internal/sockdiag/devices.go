@@ -41,8 +41,8 @@ func deviceName(index uint32) string {
 	return found.Name
 }
 
-// DeviceName returns the name of an interface of a network namespace, or "" if it has none by now.
-// The processes have something to do with the namespace, so that they may have a path to it.
+// DeviceName returns the name of an interface of a network namespace, or "" if the interface is gone.
+// The processes are related to the namespace: one of them may lead into it.
 func DeviceName(netns, index uint32, pids ...uint32) (name string, err error) {
 	path := make(namespacePaths).find(netns, pids...)
 	unseen, err := inNamespaces(map[uint32]string{netns: path}, func() error {

@@ -116,7 +116,7 @@ func sameFinding(a, b *keptFinding) bool {
 	return a.summary == b.summary || len(a.Sockets) > 0 && len(b.Sockets) > 0 && a.Sockets[0] == b.Sockets[0]
 }
 
-// add takes a finding that may have been told before, when it was less, or that is resolved now.
+// add takes a finding that may have been reported before with a lower count, or that is resolved now.
 func (f *findings) add(finding *event.Finding) {
 	found := newKeptFinding(finding)
 	known := slices.IndexFunc(f.list, func(k keptFinding) bool { return sameFinding(&k, &found) })

@@ -30,7 +30,7 @@ var usualCausePhrases = map[event.Cause]string{
 	event.CauseAbandoned:        "given up",
 	event.CauseDestroyed:        "destroyed",
 	event.CauseNetnsGone:        "network namespace gone",
-	event.CauseFound:            "found so, the change was not reported",
+	event.CauseFound:            "found later, the change was not reported",
 }
 
 // resetPhrases has by which act a process sent a RST.
@@ -83,7 +83,8 @@ func causePhrase(t *event.Transition) string {
 	return usualCausePhrases[t.Cause]
 }
 
-// isSilent reports whether a process closed a connection without a FIN or a RST, as TCP_REPAIR has it.
+// isSilent reports whether a process closed a connection without a FIN or a RST, as in TCP_REPAIR
+// mode.
 func isSilent(t *event.Transition) bool {
 	return t.To == tcpstate.Close && t.From != tcpstate.Listen && t.Mechanism != 0 && string(t.Cause) == t.Mechanism.String()
 }

@@ -137,7 +137,7 @@ func (p *Printer) describeSocket(s *event.Socket, now event.Time) string {
 	case len(s.Holders) > 0:
 		phrase += ", open in " + listHolders(s.Holders)
 	case s.NoDescriptor:
-		phrase += ", without a file descriptor: a call in progress, io_uring, a message that is not received yet or the kernel keeps it"
+		phrase += ", without a file descriptor: a call in progress, io_uring, a message that is not received yet or the kernel keeps it open"
 	case s.Waits:
 		phrase += ", nobody has accepted it"
 	case s.Orphan:

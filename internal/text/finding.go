@@ -13,8 +13,8 @@ var severityColor = map[event.Severity]color{
 	event.Info: plain, event.Warning: yellow, event.Error: red,
 }
 
-// Finding prints what is wrong, and what to do, or that it is resolved. What is wrong with a call that failed
-// stands in its lines already.
+// Finding prints a finding and its advice, or that it is resolved. The finding of a call that failed
+// is in the lines of the call already.
 func (p *Printer) Finding(f *event.Finding) {
 	if p.Quiet {
 		return

@@ -70,7 +70,7 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 	p.endLine()
 }
 
-// Verdict prints nothing: the lines of the transitions have it, and the summary.
+// Verdict prints nothing: the lines of the transitions and the summary have the verdict.
 func (p *Printer) Verdict(event.Time, *conn.End) {}
 
 // Loss prints that events were lost: what follows may have gaps.

@@ -28,14 +28,14 @@ func (a *Answer) Advice() []event.Message {
 	}
 	advice := diagnose.CallAdvice(c)
 	if a.leftByAServer(c.Holders) {
-		advice = append(advice, event.Say("if a server left these connections: set SO_REUSEADDR before every bind() of it; it does not help now, as the old connections come from a listener without it, but later restarts will work"))
+		advice = append(advice, event.Say("if a server left these connections: set SO_REUSEADDR before every bind() of that server; it does not help now, as the old connections come from a listener without it, but later restarts will work"))
 	}
 	return advice
 }
 
 // leftByAServer reports whether all that is in the way are connections without SO_REUSEADDR that
-// probably come from a server: of no other kind is known, and the kernel does not choose the port
-// for outgoing connections.
+// probably come from a server: no other kind is known, and the kernel does not choose the port for
+// outgoing connections.
 func (a *Answer) leftByAServer(holders []event.InTheWay) bool {
 	if a.isChosenPort() {
 		return false
@@ -120,7 +120,7 @@ func (a *Answer) Notes() []event.Message {
 	return notes
 }
 
-// onlyUsers returns the users for whose sockets alone SO_REUSEPORT works.
+// onlyUsers returns the users whose sockets are the only ones that SO_REUSEPORT works for.
 func (a *Answer) onlyUsers() []uint32 {
 	var users []uint32
 	for _, t := range a.Tries {

@@ -39,7 +39,7 @@ func (a *Answer) refusal() event.Message {
 	case a.Refused == event.EADDRNOTAVAIL:
 		return event.Say("{port} cannot be bound: {address} is not an address of this network namespace, or not ready yet (EADDRNOTAVAIL).", port, a.Addr)
 	case a.Refused == event.EINVAL && a.Addr.IsMulticast():
-		return event.Say("{port} cannot be bound: a TCP socket takes no IPv6 multicast address (EINVAL).", port)
+		return event.Say("{port} cannot be bound: a TCP socket cannot use an IPv6 multicast address (EINVAL).", port)
 	case a.Refused == event.EINVAL && a.Addr.IsLinkLocalUnicast():
 		return event.Say("{port} cannot be bound like this: bind() needs the interface of a link-local address (EINVAL without sin6_scope_id).", port)
 	}

@@ -60,7 +60,7 @@ func TestHeadline(t *testing.T) {
 			func(q *why.Question) { q.Addr, q.Refused = netip.MustParseAddr("fe80::9"), event.EINVAL }, nil,
 		},
 		{
-			"[ff02::1]:80 cannot be bound: a TCP socket takes no IPv6 multicast address (EINVAL).",
+			"[ff02::1]:80 cannot be bound: a TCP socket cannot use an IPv6 multicast address (EINVAL).",
 			func(q *why.Question) { q.Addr, q.Refused = netip.MustParseAddr("ff02::1"), event.EINVAL }, nil,
 		},
 		{

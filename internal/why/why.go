@@ -17,7 +17,7 @@ import (
 // Question is what is asked, and what there is to answer it.
 type Question struct {
 	Addr     netip.Addr // without a zone; the zero value: any
-	Device   string     // name of the interface that the address is asked for on; "": none
+	Device   string     // name of the interface that the address must be on; "": any
 	Port     uint16
 	Time     event.Time     // when the sockets were looked at
 	NetNS    uint32         // inode number of the network namespace that is asked about
@@ -83,7 +83,7 @@ func Find(q Question) *Answer {
 	return a
 }
 
-// inferRoles makes the connections of a listener's address the server's.
+// inferRoles gives the role of the server to connections at a listener's address.
 func (a *Answer) inferRoles() {
 	var listeners []*event.Socket
 	for _, s := range a.Here {
@@ -116,7 +116,7 @@ var optionCombinations = []event.Options{
 	{Known: true, Reuseaddr: true, Reuseport: true},
 }
 
-// deviceIndex is the index of the interface that the address is asked for on, or 0.
+// deviceIndex returns the index of the interface that the address must be on, or 0.
 func (q *Question) deviceIndex() uint32 {
 	for index, name := range q.Devices {
 		if name == q.Device {
@@ -126,9 +126,9 @@ func (q *Question) deviceIndex() uint32 {
 	return 0
 }
 
-// tryBind asks the kernel's rule. SO_REUSEPORT goes by the user, and nobody knows whose the new
-// socket will be: one of no old socket's user decides, or else one of an old socket's user, for
-// whom it works.
+// tryBind applies the kernel's rule. SO_REUSEPORT depends on the user, and the user of the new socket
+// is not known. So a user without an old socket decides first. If the bind() fails for that one, a
+// user of an old socket for whom it works decides.
 func (a *Answer) tryBind(addr netip.Addr, options event.Options) Try {
 	t := a.tryBindOf(addr, options, a.anotherUser())
 	if t.Result == Works || !options.Reuseport {
@@ -143,7 +143,7 @@ func (a *Answer) tryBind(addr netip.Addr, options event.Options) Try {
 	return a.hedge(t)
 }
 
-// anotherUser is one to whom none of the sockets belongs.
+// anotherUser returns a user who owns none of the sockets.
 func (a *Answer) anotherUser() uint32 {
 	uid := uint32(math.MaxUint32)
 	for slices.ContainsFunc(a.Here, func(s *event.Socket) bool { return s.UID == uid }) {
@@ -152,7 +152,7 @@ func (a *Answer) anotherUser() uint32 {
 	return uid
 }
 
-// hedge makes of a success what it is if sockets may be missing.
+// hedge turns Works into Probably if sockets may be missing.
 func (a *Answer) hedge(t Try) Try {
 	if t.Result == Works && !a.Complete {
 		t.Result = Probably
