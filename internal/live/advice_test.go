@@ -617,7 +617,7 @@ func TestAdviceOfAKernelWithoutReasons(t *testing.T) {
 	old := live.Options{Without: probe.ResetReasons}
 	r := recordWith(t, old, ns)
 	closeUnread(t, ns)
-	advises(t, r.awaitFinding(t, "reset_sent", soon), "close without SO_LINGER 0, and after all that the peer sent was read")
+	advises(t, r.awaitFinding(t, "reset_sent", soon), "close without SO_LINGER 0, and only after all received data was read")
 	r = recordWith(t, old, ns)
 	p := serveAgain(t, ns)
 	write(t, p.Client, "hello")
@@ -756,7 +756,7 @@ func TestAdviceResetReceived(t *testing.T) {
 		l.wire.Pass()
 		f := r.awaitFinding(t, "reset_received", soon)
 		says(t, f, "6 bytes that this side had sent crossed the peer's FIN")
-		advises(t, f, "by an idle timeout that is shorter than the server's")
+		advises(t, f, "with an idle timeout that is shorter than the server's")
 		unix.Close(p.Client)
 		r = nearOnly(t, l, 19651)
 		again := l.connect(t, listener, 19651)
