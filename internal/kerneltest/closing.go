@@ -15,16 +15,17 @@ type Closing struct {
 	Name string
 	Run  func(a, b int) (closer int, err error)
 	Outcome
-	Sent int // payload that side b sends meanwhile and side a reads, in bytes
+	Sent [2]int // payload that a sends meanwhile and b reads, and the reverse, in bytes
 }
 
 // Outcome is what is true of a connection that was closed in some way, in the words of the
 // record stream.
 type Outcome struct {
-	How, Ended string
-	Mechanism  string
-	Signal     int
-	A, B       []string // the states of each side after the handshake; alternatives
+	How            string
+	Mechanism      string
+	Signal         int
+	EndedA, EndedB string   // how each side ended, if otherwise than the connection was closed
+	A, B           []string // the states of each side after the handshake; alternatives
 }
 
 // States are the sequences of states that an end may go through; none: any.
@@ -41,6 +42,14 @@ func (o *Outcome) States(server, closedFirst bool) []string {
 		all = append(all, begin+states)
 	}
 	return all
+}
+
+// Ended is how a side ended, if otherwise than the connection was closed.
+func (o *Outcome) Ended(closedFirst bool) string {
+	if closedFirst {
+		return o.EndedA
+	}
+	return o.EndedB
 }
 
 // Orderly is a close by FIN on both sides, a first.
@@ -72,18 +81,23 @@ var self = os.Getpid()
 
 // Closings are the ways in which either side can be a, and that take no other process.
 var Closings = []Closing{
-	{"close", closeFirst, Orderly("close"), 0},
-	{"shutdown(SHUT_WR)", shutdownFirst, Orderly("shutdown"), 0},
-	{"shutdown(SHUT_RDWR)", shutdownBoth, Orderly("shutdown"), 0},
-	{"half-closed, data goes on", halfClose, Orderly("shutdown"), halfClosedSends},
-	{"RST by SO_LINGER 0", lingerReset, ResetBy("close"), 0},
-	{"RST by unread data", unreadReset, ResetBy("close"), 0},
-	{"connect() to AF_UNSPEC", disconnectFirst, ResetBy("disconnect"), 0},
-	{"data after close", dataAfterClose, Outcome{
-		How: "fin", Ended: "reset", Mechanism: "close",
+	{Name: "close", Run: closeFirst, Outcome: Orderly("close")},
+	{Name: "shutdown(SHUT_WR)", Run: shutdownFirst, Outcome: Orderly("shutdown")},
+	{Name: "shutdown(SHUT_RDWR)", Run: shutdownBoth, Outcome: Orderly("shutdown")},
+	{Name: "half-closed, data goes on", Run: halfClose, Outcome: Orderly("shutdown"), Sent: [2]int{0, halfClosedSends}},
+	{Name: "RST by SO_LINGER 0", Run: lingerReset, Outcome: ResetBy("close")},
+	{Name: "RST by unread data", Run: unreadReset, Outcome: ResetBy("close")},
+	{Name: "connect() to AF_UNSPEC", Run: disconnectFirst, Outcome: ResetBy("disconnect")},
+	{Name: "data after close", Run: dataAfterClose, Outcome: Outcome{
+		How: "fin", Mechanism: "close", EndedA: "reset", EndedB: "reset",
 		A: []string{"ESTABLISHED FIN_WAIT1 FIN_WAIT2 CLOSE", "ESTABLISHED FIN_WAIT1 CLOSE"},
 		B: []string{"ESTABLISHED CLOSE_WAIT CLOSE"},
-	}, 0},
+	}},
+	{Name: "the FIN waits behind data", Run: closeBehindData, Outcome: Orderly("close"), Sent: [2]int{heldBytes, 0}},
+	{Name: "RST before the other side's FIN can leave", Run: resetHeldFin, Outcome: Outcome{
+		How: "reset", Mechanism: "close",
+		A: []string{"ESTABLISHED CLOSE"}, B: []string{"ESTABLISHED FIN_WAIT1 CLOSE"},
+	}},
 }
 
 func closeFirst(a, b int) (int, error) {
@@ -171,5 +185,39 @@ func dataAfterClose(a, b int) (int, error) {
 	if _, err := unix.Write(b, []byte("too late")); err != nil {
 		return 0, err
 	}
-	return self, awaitBroken(b)
+	return self, AwaitBroken(b)
+}
+
+// heldBytes is more than the window of a receiver that does not read.
+const heldBytes = 256 << 10
+
+// holdData sends more from one side to the other than that one's window has room for.
+func holdData(from int) error {
+	if err := unix.SetsockoptInt(from, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4*heldBytes); err != nil {
+		return fmt.Errorf("make room for data that waits: %w", err)
+	}
+	if n, err := unix.Write(from, make([]byte, heldBytes)); n != heldBytes {
+		return fmt.Errorf("send data: %d of %d bytes, %w", n, heldBytes, err)
+	}
+	return nil
+}
+
+func closeBehindData(a, b int) (int, error) {
+	if err := holdData(a); err != nil {
+		return 0, err
+	}
+	unix.Close(a)
+	return self, CloseAfterEOF(b)
+}
+
+func resetHeldFin(a, b int) (int, error) {
+	if err := holdData(b); err != nil {
+		return 0, err
+	}
+	unix.Close(b)
+	if err := unix.SetsockoptLinger(a, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		return 0, err
+	}
+	unix.Close(a)
+	return self, nil
 }

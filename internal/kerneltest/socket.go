@@ -55,6 +55,11 @@ func LocalAddr(fd int) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("ask for a socket's address: %w", err)
 	}
+	return addrPort(name)
+}
+
+// addrPort is an address as system calls return it.
+func addrPort(name unix.Sockaddr) (netip.AddrPort, error) {
 	switch a := name.(type) {
 	case *unix.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)), nil
@@ -62,6 +67,19 @@ func LocalAddr(fd int) (netip.AddrPort, error) {
 		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)), nil
 	}
 	return netip.AddrPort{}, fmt.Errorf("a socket's address is of type %T", name)
+}
+
+// Addresses are both addresses of a connected socket.
+func Addresses(fd int) (local, remote netip.AddrPort, err error) {
+	if local, err = LocalAddr(fd); err != nil {
+		return local, remote, err
+	}
+	name, err := unix.Getpeername(fd)
+	if err != nil {
+		return local, remote, fmt.Errorf("ask for a peer's address: %w", err)
+	}
+	remote, err = addrPort(name)
+	return local, remote, err
 }
 
 // Listen makes a listening socket, with SO_REUSEADDR or without.
@@ -174,13 +192,36 @@ func Connect(listener int, to netip.AddrPort) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
-	server := -1
-	err = again(func() (err error) { server, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC); return err })
+	server, err := Accept(listener)
 	if err != nil {
 		unix.Close(client)
-		return Pair{}, fmt.Errorf("accept: %w", err)
+		return Pair{}, err
 	}
-	return Pair{server, client}, limitPatience(server)
+	return Pair{server, client}, nil
+}
+
+// Accept takes a connection out of the queue of a listener.
+func Accept(listener int) (fd int, err error) {
+	err = again(func() (err error) { fd, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC); return err })
+	if err != nil {
+		return -1, fmt.Errorf("accept: %w", err)
+	}
+	return fd, limitPatience(fd)
+}
+
+// NextExpected is the sequence number of the next byte that a socket expects (rcv_nxt in struct
+// tcp_sock). The socket is in repair mode (TCP_REPAIR in tcp(7)) meanwhile.
+func NextExpected(fd int) (uint32, error) {
+	const receiveQueue, offNoProbe = 1, -1 // TCP_RECV_QUEUE and TCP_REPAIR_OFF_NO_WP of linux/tcp.h
+	set := func(option, value int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, option, value) }
+	if err := errors.Join(set(unix.TCP_REPAIR, 1), set(unix.TCP_REPAIR_QUEUE, receiveQueue)); err != nil {
+		return 0, fmt.Errorf("look into a socket: %w", err)
+	}
+	next, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_QUEUE_SEQ)
+	if err = errors.Join(err, set(unix.TCP_REPAIR, offNoProbe)); err != nil {
+		return 0, fmt.Errorf("look into a socket: %w", err)
+	}
+	return uint32(next), nil
 }
 
 // again repeats a system call that the Go runtime's signals interrupt.
@@ -238,8 +279,8 @@ func AwaitReset(fd int) error {
 	return nil
 }
 
-// awaitBroken waits for the RST that shows as EPIPE at the next write.
-func awaitBroken(fd int) error {
+// AwaitBroken waits for the RST that shows as EPIPE at the next write.
+func AwaitBroken(fd int) error {
 	if events, err := poll(fd, 0); err != nil || events&unix.POLLERR == 0 {
 		return fmt.Errorf("wait for the peer's RST: %x, %v", events, err)
 	}

@@ -13,21 +13,24 @@ import (
 // SendStray sends an IPv4 ACK out of nowhere, with sequence numbers that fit no
 // connection. A timewait socket acknowledges it (RFC 9293 section 3.10.7.4), to a peer
 // that is closed by then and answers by a RST.
-func SendStray(from, to netip.AddrPort) error { return sendRaw(to, segment(from, to, 0, 0x10)) }
+func SendStray(from, to netip.AddrPort) error { return sendRaw(from, to, segment(from, to, 0, 0x10)) }
 
 // SendReset sends an IPv4 RST in the name of an end, past its socket, as a firewall or a NAT gateway
 // does. It fits the connection if seq is the number of the next byte that the end sends.
 func SendReset(from, to netip.AddrPort, seq uint32) error {
-	return sendRaw(to, segment(from, to, seq, 0x04))
+	return sendRaw(from, to, segment(from, to, seq, 0x04))
 }
 
-// sendRaw sends a segment to an address past the kernel's TCP.
-func sendRaw(to netip.AddrPort, segment []byte) error {
+// sendRaw sends a segment from an own address to another one, past the kernel's TCP.
+func sendRaw(from, to netip.AddrPort, segment []byte) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	if err != nil {
 		return fmt.Errorf("open a raw socket: %w", err)
 	}
 	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: from.Addr().As4()}); err != nil {
+		return fmt.Errorf("send from %v past TCP: %w", from.Addr(), err)
+	}
 	if err := unix.Sendto(fd, segment, 0, &unix.SockaddrInet4{Addr: to.Addr().As4()}); err != nil {
 		return fmt.Errorf("send a segment past TCP: %w", err)
 	}

@@ -23,6 +23,7 @@ type Wire struct {
 	ends      [2]*os.File
 	held      [2][][]byte // packets on the way to each end
 	mode      mode
+	only      netip.Addr                         // whose packets are held; invalid: all
 	tap       func(from int, packet []byte) bool // nil: nobody looks
 	impairing *impairing                         // nil: it is a good wire
 }
@@ -155,20 +156,36 @@ func (w *Wire) pass(to int, packet []byte) {
 	if w.tap != nil && !w.tap(1-to, packet) {
 		return
 	}
-	switch w.mode {
-	case passing:
+	switch {
+	case w.mode == passing, w.mode == holding && !w.holds(packet):
 		w.send(to, packet)
-	case holding:
+	case w.mode == holding:
 		w.held[to] = append(w.held[to], append([]byte(nil), packet...))
 		w.news.Broadcast()
 	}
 }
 
+// holds reports whether a packet is among those that are held.
+func (w *Wire) holds(packet []byte) bool {
+	if !w.only.IsValid() {
+		return true
+	}
+	const sourceAt, end = 12, 20 // in a header of IPv4
+	if len(packet) < end || packet[0]>>4 != 4 {
+		return false
+	}
+	only := w.only.As4()
+	return [4]byte(packet[sourceAt:]) == only || [4]byte(packet[sourceAt+4:]) == only
+}
+
 // Hold keeps all packets on the wire from now on.
-func (w *Wire) Hold() {
+func (w *Wire) Hold() { w.HoldOnly(netip.Addr{}) }
+
+// HoldOnly keeps the packets from and to an address of IPv4 on the wire from now on.
+func (w *Wire) HoldOnly(host netip.Addr) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.mode = holding
+	w.mode, w.only = holding, host
 }
 
 // Drop loses all packets from now on, and those that are held.

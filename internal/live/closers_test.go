@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -252,7 +251,7 @@ func TestDestroyedInEachState(t *testing.T) {
 	destroyed := func(what string, from tcpstate.State, local, remote netip.AddrPort) {
 		t.Helper()
 		var err error
-		l.far.Do(func() { err = netlink.SocketDestroy(addrOf(local), addrOf(remote)) })
+		l.far.Do(func() { err = destroyAt(local, remote) })
 		if errors.Is(err, unix.EOPNOTSUPP) {
 			t.Skip("the kernel has no CONFIG_INET_DIAG_DESTROY")
 		}

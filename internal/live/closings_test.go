@@ -3,8 +3,10 @@
 package live_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -13,16 +15,37 @@ import (
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
-// closings are the ways in which either side can be a. The last ones start a process.
-var closings = append(slices.Clip(kerneltest.Closings),
-	kerneltest.Closing{Name: "the process exits", Run: processExits, Outcome: kerneltest.Orderly("exit")},
-	kerneltest.Closing{Name: "the process is killed", Run: processKilled, Outcome: kerneltest.Orderly("").ByKill()},
-	kerneltest.Closing{Name: "execve()", Run: processExecs, Outcome: kerneltest.Orderly("exec")},
-	kerneltest.Closing{Name: "a dup held by a child", Run: heldByChild, Outcome: kerneltest.Orderly("exit")},
-)
+// closings are the ways in which either side can be a, and that take no other process.
+var closings = append(slices.Clip(kerneltest.Closings), []kerneltest.Closing{
+	{Name: "the FIN waits at a closed window", Run: closeAtClosedWindow, Outcome: kerneltest.Orderly("close")},
+	{Name: "destroyed while open", Run: destroyOpen, Outcome: kerneltest.Outcome{
+		How: "destroyed", EndedB: "reset", A: []string{"ESTABLISHED CLOSE"}, B: []string{"ESTABLISHED CLOSE"},
+	}},
+	{Name: "destroyed in FIN_WAIT2", Run: destroyFinWait2, Outcome: kerneltest.Outcome{
+		How: "fin", Mechanism: "shutdown", EndedA: "destroyed", EndedB: "reset",
+		A: untilFinWait2, B: []string{"ESTABLISHED CLOSE_WAIT CLOSE"},
+	}},
+	{Name: "destroyed in CLOSE_WAIT", Run: destroyCloseWait, Outcome: kerneltest.Outcome{
+		How: "fin", Mechanism: "shutdown", EndedA: "reset", EndedB: "destroyed",
+		A: untilFinWait2, B: []string{"ESTABLISHED CLOSE_WAIT CLOSE"},
+	}},
+	{Name: "destroyed in TIME_WAIT", Run: destroyTimeWait, Outcome: kerneltest.Outcome{
+		How: "fin", Mechanism: "shutdown",
+		A: []string{"ESTABLISHED FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE"}, B: []string{"ESTABLISHED CLOSE_WAIT LAST_ACK CLOSE"},
+	}},
+}...)
 
-// startsProcess reports whether a way to close starts a process.
-func startsProcess(way int) bool { return way >= len(kerneltest.Closings) && way < len(closings) }
+// untilFinWait2 are the states of a side that is destroyed, or reset, after its FIN has arrived. The
+// acknowledgement may be late.
+var untilFinWait2 = []string{"ESTABLISHED FIN_WAIT1 FIN_WAIT2 CLOSE", "ESTABLISHED FIN_WAIT1 CLOSE"}
+
+// processClosings are those of the closings that start a process.
+var processClosings = []kerneltest.Closing{
+	{Name: "the process exits", Run: processExits, Outcome: kerneltest.Orderly("exit")},
+	{Name: "the process is killed", Run: processKilled, Outcome: kerneltest.Orderly("").ByKill()},
+	{Name: "execve()", Run: processExecs, Outcome: kerneltest.Orderly("exec")},
+	{Name: "a dup held by a child", Run: heldByChild, Outcome: kerneltest.Orderly("exit")},
+}
 
 var self = os.Getpid()
 
@@ -91,4 +114,54 @@ func heldByChild(a, b int) (int, error) {
 	}
 	withoutForks(child.Exit)
 	return child.PID, kerneltest.CloseAfterEOF(b)
+}
+
+// closeAtClosedWindow closes a side that has sent exactly as much as the other one takes: its FIN has to
+// wait, with no data before it.
+func closeAtClosedWindow(a, b int) (int, error) {
+	for {
+		info, err := unix.GetsockoptTCPInfo(a, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return 0, err
+		}
+		switch {
+		case info.Unacked > 0:
+			runtime.Gosched() // the acknowledgement is no event that could be awaited
+		case info.Snd_wnd == 0:
+			unix.Close(a)
+			return self, kerneltest.CloseAfterEOF(b)
+		default:
+			if _, err := unix.Write(a, make([]byte, min(info.Snd_wnd, 32<<10))); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+func destroyOpen(a, b int) (int, error) {
+	defer unix.Close(a)
+	defer unix.Close(b)
+	return 0, errors.Join(destroy(a), kerneltest.AwaitReset(b))
+}
+
+func destroyFinWait2(a, b int) (int, error) {
+	defer unix.Close(a)
+	defer unix.Close(b)
+	return self, errors.Join(unix.Shutdown(a, unix.SHUT_WR), kerneltest.AwaitEOF(b), destroy(a), kerneltest.AwaitBroken(b))
+}
+
+func destroyCloseWait(a, b int) (int, error) {
+	defer unix.Close(a)
+	defer unix.Close(b)
+	return self, errors.Join(unix.Shutdown(a, unix.SHUT_WR), kerneltest.AwaitEOF(b), destroy(b), kerneltest.AwaitReset(a))
+}
+
+func destroyTimeWait(a, b int) (int, error) {
+	defer unix.Close(a)
+	own, other, err := kerneltest.Addresses(a)
+	if err != nil {
+		return 0, err
+	}
+	err = errors.Join(unix.Shutdown(a, unix.SHUT_WR), kerneltest.CloseAfterEOF(b), kerneltest.AwaitEOF(a))
+	return self, errors.Join(err, destroyAt(own, other))
 }

@@ -3,6 +3,7 @@
 package live_test
 
 import (
+	"errors"
 	"net/netip"
 	"sync"
 	"testing"
@@ -12,8 +13,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
-// crossing closes connections from both sides at once: their FINs are kept on the
-// wire until both are on their way.
+// crossing is a wire on which packets wait, so that the two ends of a connection act before they hear of
+// each other.
 type crossing struct {
 	mutex    sync.Mutex
 	wire     *kerneltest.Wire
@@ -45,30 +46,218 @@ func newCrossing(t *testing.T, near *kerneltest.NetNS) *crossing {
 	return c
 }
 
-func (c *crossing) run(tr *truth) error {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	const crossed = "ESTABLISHED FIN_WAIT1 CLOSING TIME_WAIT"
-	tr.way, tr.both, tr.closer = "both at once", true, self
-	tr.outcome = kerneltest.Outcome{How: "fin", Mechanism: "shutdown", A: []string{crossed}, B: []string{crossed}}
-	third := tr.server.Addr().As4()
-	tr.server = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 92, third[2], third[3]}), serverPort)
+// wireWaysToClose are the ways that need packets that wait on the wire.
+var wireWaysToClose = []way{
+	{"both at once", onWire((*crossing).cross), false},
+	{"both at once, with data behind the FIN of one", onWire((*crossing).crossWithData), false},
+	{"destroyed in FIN_WAIT1", onWire((*crossing).destroyFinWait1), false},
+	{"destroyed in CLOSING", onWire((*crossing).destroyClosing), false},
+	{"destroyed in LAST_ACK", onWire((*crossing).destroyLastAck), false},
+	{"destroyed in SYN_RECV", onWire((*crossing).destroySynRecv), false},
+	{"unreachable", onWire((*crossing).answerUnreachable), false},
+}
+
+// onWire makes a way to close of one on the wire, which has one connection at a time.
+func onWire(run func(*crossing, *truth) error) func(*generator, *truth) error {
+	return func(g *generator, tr *truth) error {
+		c := g.wire
+		c.mutex.Lock()
+		defer c.mutex.Unlock()
+		third := tr.server.Addr().As4()
+		tr.server = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 92, third[2], third[3]}), serverPort)
+		defer c.wire.Pass()
+		return run(c, tr)
+	}
+}
+
+// connect makes a connection over the wire. It returns the side that acts first.
+func (c *crossing) connect(tr *truth) (a, b int, err error) {
 	p, err := kerneltest.Connect(c.listener, tr.server)
-	if err != nil {
-		return err
+	a, b = p.Sides(tr.serverIsA)
+	return a, b, err
+}
+
+// towards is the end of the wire where the side that acts has its peer.
+func towards(tr *truth) (peer int) {
+	if tr.serverIsA {
+		return kerneltest.Near
 	}
-	c.wire.Hold()
-	// The ends stay open, to wait for each other's FIN afterwards.
-	if err := unix.Shutdown(p.Server, unix.SHUT_WR); err != nil {
-		return err
+	return kerneltest.Far
+}
+
+// destroyOn destroys the socket of a side, as 'ss -K' does there.
+func (c *crossing) destroyOn(server bool, local, remote netip.AddrPort) (err error) {
+	if !server {
+		return destroyAt(local, remote)
 	}
-	if err := unix.Shutdown(p.Client, unix.SHUT_WR); err != nil {
+	c.far.Do(func() { err = destroyAt(local, remote) })
+	return err
+}
+
+// closeBoth has the FINs of both sides wait on the wire, and closes neither.
+func (c *crossing) closeBoth(tr *truth, a, b int) error {
+	c.wire.HoldOnly(tr.server.Addr())
+	if err := errors.Join(unix.Shutdown(a, unix.SHUT_WR), unix.Shutdown(b, unix.SHUT_WR)); err != nil {
 		return err
 	}
 	c.wire.AwaitHeld(kerneltest.Near, kerneltest.Far)
-	c.wire.Pass()
-	if err := kerneltest.CloseAfterEOF(p.Server); err != nil {
+	return nil
+}
+
+// cross closes a connection from both sides at once: their FINs are kept on the wire until both are on
+// their way.
+func (c *crossing) cross(tr *truth) error {
+	const crossed = "ESTABLISHED FIN_WAIT1 CLOSING TIME_WAIT"
+	tr.first = "both"
+	tr.outcome = kerneltest.Outcome{How: "fin", Mechanism: "shutdown", A: []string{crossed}, B: []string{crossed}}
+	a, b, err := c.connect(tr)
+	if err != nil {
 		return err
 	}
-	return kerneltest.CloseAfterEOF(p.Client)
+	if err := c.closeBoth(tr, a, b); err != nil {
+		return err
+	}
+	c.wire.Pass()
+	return errors.Join(kerneltest.CloseAfterEOF(a), kerneltest.CloseAfterEOF(b))
+}
+
+// crossWithData is the same where one side has closed its socket, and gets data of the other one: it
+// answers by a RST.
+func (c *crossing) crossWithData(tr *truth) error {
+	tr.first, tr.resetBy = "both", tr.a().String()
+	tr.outcome = kerneltest.Outcome{
+		How: "fin", Mechanism: "close", EndedA: "reset", EndedB: "reset",
+		A: []string{"ESTABLISHED FIN_WAIT1 CLOSE"}, B: []string{"ESTABLISHED FIN_WAIT1 CLOSING CLOSE"},
+	}
+	a, b, err := c.connect(tr)
+	if err != nil {
+		return err
+	}
+	c.wire.HoldOnly(tr.server.Addr())
+	unix.Close(a)
+	if _, err := unix.Write(b, []byte("too late")); err != nil {
+		return err
+	}
+	unix.Close(b)
+	c.wire.AwaitHeld(kerneltest.Near, kerneltest.Far)
+	return nil
+}
+
+// destroyFinWait1 destroys the socket of a side whose FIN has not arrived: a RST follows it.
+func (c *crossing) destroyFinWait1(tr *truth) error {
+	tr.outcome = kerneltest.Outcome{
+		How: "fin", Mechanism: "close", EndedA: "destroyed", EndedB: "reset",
+		A: []string{"ESTABLISHED FIN_WAIT1 CLOSE"}, B: []string{"ESTABLISHED CLOSE_WAIT CLOSE"},
+	}
+	a, b, err := c.connect(tr)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(b)
+	own, other, err := kerneltest.Addresses(a)
+	if err != nil {
+		return err
+	}
+	c.wire.HoldOnly(tr.server.Addr())
+	unix.Close(a)
+	c.wire.AwaitHeld(towards(tr))
+	if err := c.destroyOn(tr.serverIsA, own, other); err != nil {
+		return err
+	}
+	c.wire.Pass()
+	return kerneltest.AwaitBroken(b)
+}
+
+// destroyClosing destroys a side whose FIN has crossed the other one's. Nothing is sent for it.
+func (c *crossing) destroyClosing(tr *truth) error {
+	tr.first = "both"
+	tr.outcome = kerneltest.Outcome{
+		How: "fin", Mechanism: "shutdown", EndedA: "destroyed",
+		A: []string{"ESTABLISHED FIN_WAIT1 CLOSING CLOSE"}, B: []string{"ESTABLISHED FIN_WAIT1 CLOSING TIME_WAIT"},
+	}
+	a, b, err := c.connect(tr)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(a)
+	defer unix.Close(b)
+	own, other, err := kerneltest.Addresses(a)
+	if err != nil {
+		return err
+	}
+	if err := c.closeBoth(tr, a, b); err != nil {
+		return err
+	}
+	c.wire.Deliver()
+	c.wire.AwaitHeld(kerneltest.Near, kerneltest.Far) // the acknowledgements: both are in CLOSING
+	return c.destroyOn(tr.serverIsA, own, other)
+}
+
+// destroyLastAck destroys the side that closed second, before its FIN arrives. Nothing is sent for it.
+func (c *crossing) destroyLastAck(tr *truth) error {
+	tr.outcome = kerneltest.Outcome{
+		How: "fin", Mechanism: "shutdown", EndedB: "destroyed",
+		A: []string{"ESTABLISHED FIN_WAIT1 FIN_WAIT2 TIME_WAIT"}, B: []string{"ESTABLISHED CLOSE_WAIT LAST_ACK CLOSE"},
+	}
+	a, b, err := c.connect(tr)
+	if err != nil {
+		return err
+	}
+	own, other, err := kerneltest.Addresses(b)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(unix.Shutdown(a, unix.SHUT_WR), kerneltest.AwaitEOF(b)); err != nil {
+		return err
+	}
+	c.wire.HoldOnly(tr.server.Addr())
+	unix.Close(b)
+	if err := c.destroyOn(!tr.serverIsA, own, other); err != nil {
+		return err
+	}
+	c.wire.Pass()
+	return kerneltest.CloseAfterEOF(a)
+}
+
+// destroySynRecv destroys what the server has of a connection before the handshake is over. Its host
+// answers the end of that by a RST.
+func (c *crossing) destroySynRecv(tr *truth) error {
+	tr.serverIsA, tr.first, tr.closer = true, "server", 0
+	tr.outcome = kerneltest.Outcome{
+		How: "destroyed", EndedB: "reset",
+		A: []string{"CLOSE"}, B: []string{"ESTABLISHED CLOSE"},
+	}
+	c.wire.HoldOnly(tr.server.Addr())
+	client, err := kerneltest.BeginDial(netip.AddrPort{}, tr.server)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(client)
+	own, err := kerneltest.LocalAddr(client)
+	if err != nil {
+		return err
+	}
+	c.wire.AwaitHeld(kerneltest.Far)
+	c.wire.Deliver()
+	c.wire.AwaitHeld(kerneltest.Near)
+	if err := c.destroyOn(true, tr.server, own); err != nil {
+		return err
+	}
+	c.wire.Pass()
+	return kerneltest.AwaitBroken(client)
+}
+
+// answerUnreachable answers the SYN by ICMP.
+func (c *crossing) answerUnreachable(tr *truth) error {
+	tr.onlyClient(kerneltest.Outcome{How: "unreachable", B: []string{"CLOSE"}})
+	tr.closer = 0
+	c.wire.HoldOnly(tr.server.Addr())
+	client, err := kerneltest.BeginDial(netip.AddrPort{}, tr.server)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(client)
+	c.wire.AwaitHeld(kerneltest.Far)
+	c.wire.AnswerUnreachable(kerneltest.Far)
+	return kerneltest.AwaitBroken(client)
 }

@@ -4,6 +4,7 @@ package live_test
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -86,37 +87,51 @@ func (r *recorder) checkMPTCP(t *testing.T, mechanism event.Mechanism, pid int) 
 // connectMPTCP makes an MPTCP connection whose listener is gone.
 func connectMPTCP(t *testing.T, ns *kerneltest.NetNS) kerneltest.Pair {
 	t.Helper()
-	p := kerneltest.Pair{Server: -1, Client: -1}
-	var err error
-	ns.Do(func() { p, err = dialMPTCP() })
-	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOPROTOOPT) {
+	if !hasMPTCP(t, ns) {
 		t.Skip("the kernel has no MPTCP")
 	}
+	var p kerneltest.Pair
+	var err error
+	ns.Do(func() { p, err = dialMPTCP(loopback) })
 	return must(t, p, err)
 }
 
-func dialMPTCP() (p kerneltest.Pair, err error) {
-	socket := func() (int, error) {
-		return unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
+func mptcpSocket() (int, error) {
+	return unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
+}
+
+// hasMPTCP reports whether the kernel has MPTCP, and the namespace lets it be used.
+func hasMPTCP(t *testing.T, ns *kerneltest.NetNS) bool {
+	t.Helper()
+	var fd int
+	var err error
+	ns.Do(func() { fd, err = mptcpSocket() })
+	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOPROTOOPT) {
+		return false
 	}
-	listener, err := socket()
+	unix.Close(must(t, fd, err))
+	return true
+}
+
+func dialMPTCP(at netip.AddrPort) (p kerneltest.Pair, err error) {
+	listener, err := mptcpSocket()
 	if err != nil {
 		return p, err
 	}
 	defer unix.Close(listener)
-	if err := unix.Bind(listener, kerneltest.Sockaddr(loopback)); err != nil {
+	if err := unix.Bind(listener, kerneltest.Sockaddr(at)); err != nil {
 		return p, err
 	}
 	if err := unix.Listen(listener, 1); err != nil {
 		return p, err
 	}
-	if p.Client, err = socket(); err != nil {
+	if p.Client, err = mptcpSocket(); err != nil {
 		return p, err
 	}
-	if err := unix.Connect(p.Client, kerneltest.Sockaddr(loopback)); err != nil {
+	if err := unix.Connect(p.Client, kerneltest.Sockaddr(at)); err != nil {
 		return p, err
 	}
-	if p.Server, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC); err != nil {
+	if p.Server, err = kerneltest.Accept(listener); err != nil {
 		return p, err
 	}
 	return p, kerneltest.Send(p.Client, p.Server, 1) // the handshake of MPTCP ends with data

@@ -3,146 +3,20 @@
 package live_test
 
 import (
-	"fmt"
+	"cmp"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
-
-// truth is what a generator knows of one connection, by the server's address, which
-// no other connection of the test has.
-type truth struct {
-	server      netip.AddrPort
-	way         string
-	closedFirst conn.Role // who closed first
-	neither     bool
-	both        bool
-	outcome     kerneltest.Outcome
-	serverIsA   bool
-	closer      int
-}
-
-// generator closes connections in random ways.
-type generator struct {
-	mutex   sync.Mutex
-	random  *rand.Rand
-	made    int
-	truths  []truth
-	crossed *crossing
-}
-
-// serverPort and the next are this test's alone: no filter by namespace keeps the
-// traffic of others out of its ring, as it needs two.
-const serverPort = 19091
-
-// next picks the next connection's address, way and roles.
-func (g *generator) next(total int) (truth, int, bool) {
-	g.mutex.Lock()
-	defer g.mutex.Unlock()
-	if g.made == total {
-		return truth{}, 0, false
-	}
-	g.made++
-	addr := netip.AddrFrom4([4]byte{127, 1, byte(g.made >> 8), byte(g.made)})
-	serverIsA := g.random.IntN(2) == 0
-	tr := truth{server: netip.AddrPortFrom(addr, serverPort), serverIsA: serverIsA, closedFirst: conn.Client}
-	if serverIsA {
-		tr.closedFirst = conn.Server
-	}
-	return tr, g.random.IntN(len(closings) + 3), true
-}
-
-func (g *generator) add(tr truth) {
-	g.mutex.Lock()
-	defer g.mutex.Unlock()
-	g.truths = append(g.truths, tr)
-}
-
-// work closes connections until there are enough.
-func (g *generator) work(total int) error {
-	for {
-		tr, way, ok := g.next(total)
-		if !ok {
-			return nil
-		}
-		if err := g.run(&tr, way); err != nil {
-			return fmt.Errorf("%s: %w", tr.way, err)
-		}
-		g.add(tr)
-	}
-}
-
-// ends counts the ends that must have a verdict.
-func (g *generator) ends() int {
-	n := 0
-	for _, tr := range g.truths {
-		n++
-		if !tr.neither {
-			n++
-		}
-	}
-	return n
-}
-
-func (g *generator) run(tr *truth, way int) error {
-	if !startsProcess(way) {
-		forks.RLock()
-		defer forks.RUnlock()
-	}
-	switch way - len(closings) {
-	case 0:
-		return g.refuse(tr)
-	case 1:
-		return g.abandon(tr)
-	case 2:
-		return g.crossed.run(tr)
-	}
-	return g.close(tr, closings[way])
-}
-
-func (g *generator) close(tr *truth, way kerneltest.Closing) error {
-	tr.way, tr.outcome = way.Name, way.Outcome
-	listener, err := kerneltest.Listen(tr.server, true)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(listener)
-	p, err := kerneltest.Connect(listener, tr.server)
-	if err != nil {
-		return err
-	}
-	tr.closer, err = way.Run(p.Sides(tr.serverIsA))
-	return err
-}
-
-// refuse connects to a port that nobody listens at.
-func (g *generator) refuse(tr *truth) error {
-	tr.way, tr.neither, tr.outcome = "refused", true, kerneltest.Refused
-	tr.server = netip.AddrPortFrom(tr.server.Addr(), serverPort+1)
-	return kerneltest.Refuse(tr.server)
-}
-
-// abandon gives up in SYN_SENT.
-func (g *generator) abandon(tr *truth) error {
-	tr.way, tr.neither, tr.closer, tr.outcome = "given up in SYN_SENT", true, self, kerneltest.Abandoned
-	third := tr.server.Addr().As4()
-	tr.server = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 91, third[2], third[3]}), serverPort)
-	fd, err := kerneltest.BeginDial(netip.AddrPort{}, tr.server)
-	unix.Close(fd)
-	return err
-}
 
 // seen is what the trace says of one end.
 type seen struct {
@@ -156,16 +30,47 @@ type seen struct {
 // include/net/tcp.h).
 const timeWaitLasts = time.Minute
 
-// ends sorts a trace by the server's address and the role.
-func (r *recorder) ends() map[netip.AddrPort]map[conn.Role]*seen {
-	all := map[netip.AddrPort]map[conn.Role]*seen{}
-	byID := map[event.ID]*seen{}
+// connections sorts a trace by the server's address and the role: the connections of each address, in
+// the order of their begin.
+func (r *recorder) connections() map[netip.AddrPort][]map[conn.Role]*seen {
+	byConnection := map[event.ID]map[conn.Role]*seen{}
+	at := map[netip.AddrPort][]event.ID{}
+	for id, s := range r.seen() {
+		v := s.verdict
+		if v == nil {
+			continue
+		}
+		s.n = r.verdictsOf[id]
+		server := v.Remote()
+		if v.Role() == conn.Server {
+			server = v.Local()
+		}
+		c := v.Connection()
+		if byConnection[c] == nil {
+			byConnection[c] = map[conn.Role]*seen{}
+			at[server] = append(at[server], c)
+		}
+		byConnection[c][v.Role()] = s
+	}
+	all := map[netip.AddrPort][]map[conn.Role]*seen{}
+	for server, ids := range at {
+		slices.Sort(ids)
+		for _, id := range ids {
+			all[server] = append(all[server], byConnection[id])
+		}
+	}
+	return all
+}
+
+// seen returns what the trace says of each socket.
+func (r *recorder) seen() map[event.ID]*seen {
+	all := map[event.ID]*seen{}
 	for i := range r.transitions {
 		tr := &r.transitions[i]
-		s := byID[tr.Socket]
+		s := all[tr.Socket]
 		if s == nil {
-			s = &seen{}
-			byID[tr.Socket] = s
+			s = &seen{verdict: r.verdicts[tr.Socket]}
+			all[tr.Socket] = s
 		}
 		if tr.Stays() {
 			continue
@@ -179,46 +84,42 @@ func (r *recorder) ends() map[netip.AddrPort]map[conn.Role]*seen {
 		}
 		s.states = append(s.states, tr.To.String())
 	}
-	for id, verdict := range r.verdicts {
-		key := verdict.Remote()
-		if verdict.Opener == conn.Remote {
-			key = verdict.Local()
-		}
-		if all[key] == nil {
-			all[key] = map[conn.Role]*seen{}
-		}
-		byID[id].verdict, byID[id].n = verdict, r.verdictsOf[id]
-		all[key][verdict.Role()] = byID[id]
-	}
 	return all
 }
 
-// check holds what the trace says of a connection against the truth.
-func (tr *truth) check(t *testing.T, ends map[conn.Role]*seen) {
+// check holds what the trace says of the connections at an address against the truth.
+func (tr *truth) check(t *testing.T, all []map[conn.Role]*seen) {
 	t.Helper()
-	clientStates := tr.outcome.States(false, !tr.neither && !tr.serverIsA)
-	if tr.neither {
-		tr.checkEnd(t, ends[conn.Client], conn.Neither, clientStates)
-		if len(ends) != 1 {
-			t.Errorf("%s %v: %d ends, want the client's alone", tr.way, tr.server, len(ends))
-		}
+	if len(all) != tr.ofAll {
+		t.Errorf("%s %v: %d connections, want %d: the ends are not joined, or joined wrongly", tr.way, tr.server, len(all), tr.ofAll)
 		return
 	}
-	server, client := conn.Remote, conn.Local
-	if tr.serverIsA {
-		server, client = conn.Local, conn.Remote
+	ends := all[tr.nth]
+	if tr.silent {
+		tr.checkSilent(t, ends[conn.Client])
+		delete(ends, conn.Client)
 	}
-	if tr.both {
-		server, client = conn.Both, conn.Both
+	if len(ends) != len(tr.ends) {
+		t.Errorf("%s %v: %d ends, want %d", tr.way, tr.server, len(ends), len(tr.ends))
 	}
-	tr.checkEnd(t, ends[conn.Server], server, tr.outcome.States(true, tr.serverIsA))
-	tr.checkEnd(t, ends[conn.Client], client, clientStates)
-	tr.checkJoin(t, ends)
+	for _, role := range tr.ends {
+		tr.checkEnd(t, ends[role], role)
+	}
+	if len(ends) == 2 {
+		tr.checkJoin(t, ends[conn.Server], ends[conn.Client])
+	}
 }
 
-func (tr *truth) checkJoin(t *testing.T, ends map[conn.Role]*seen) {
+// checkSilent wants that nothing is said of who closed first at an end that went without a word.
+func (tr *truth) checkSilent(t *testing.T, s *seen) {
 	t.Helper()
-	server, client := ends[conn.Server], ends[conn.Client]
+	if s == nil || s.verdict.ClosedFirst != 0 || s.verdict.How != 0 {
+		t.Errorf("%s %v: the client's end says %+v", tr.way, tr.server, s)
+	}
+}
+
+func (tr *truth) checkJoin(t *testing.T, server, client *seen) {
+	t.Helper()
 	if server == nil || client == nil {
 		return
 	}
@@ -226,35 +127,56 @@ func (tr *truth) checkJoin(t *testing.T, ends map[conn.Role]*seen) {
 	if s.Peer == nil || c.Peer == nil || s.Peer.Socket != c.Socket || c.Peer.Socket != s.Socket {
 		t.Errorf("%s %v: the two ends are not joined", tr.way, tr.server)
 	}
-	if s.Connection() != c.Connection() {
-		t.Errorf("%s %v: the ends name two connections", tr.way, tr.server)
+	if first(s) != first(c) || s.How != c.How {
+		t.Errorf("%s %v: the ends contradict each other: %s by %v, %s by %v", tr.way, tr.server, first(s), s.How, first(c), c.How)
 	}
 }
 
-func (tr *truth) checkEnd(t *testing.T, s *seen, side conn.Side, states []string) {
+// first is who closed first, as both ends say it: a role, "both" or "neither".
+func first(v *conn.End) string {
+	return cmp.Or(v.RoleOf(v.ClosedFirst).String(), v.ClosedFirst.String())
+}
+
+// sender is who sent the RST, as both ends say it: a role or "between"; "": nobody knows.
+func sender(v *conn.End) string {
+	switch v.ResetBy {
+	case event.SentLocal:
+		return v.Role().String()
+	case event.SentRemote:
+		return v.Role().Other().String()
+	}
+	return v.ResetBy.String()
+}
+
+func (tr *truth) checkEnd(t *testing.T, s *seen, role conn.Role) {
 	t.Helper()
 	if s == nil {
-		t.Errorf("%s %v: an end has no verdict", tr.way, tr.server)
+		t.Errorf("%s %v: the %s's end has no verdict", tr.way, tr.server, role)
 		return
 	}
 	v, o := s.verdict, tr.outcome
 	fail := func(what string, got, want any) {
-		t.Errorf("%s %v, %s end: %s is %v, want %v (causes %v)", tr.way, tr.server, v.Role(), what, got, want, s.causes)
+		t.Errorf("%s %v, %s end: %s is %v, want %v (states %v, causes %v)", tr.way, tr.server, v.Role(), what, got, want, s.states, s.causes)
 	}
+	isA := role == tr.a()
 	if s.n != 1 {
 		fail("number of verdicts", s.n, 1)
 	}
-	if got := strings.Join(s.states, " "); !slices.Contains(states, got) {
+	states := o.States(role == conn.Server, isA)
+	if got := strings.Join(s.states, " "); len(states) > 0 && !slices.Contains(states, got) {
 		fail("sequence of states", got, states)
 	}
-	if v.ClosedFirst != side {
-		fail("closed first", v.ClosedFirst, side)
+	if got := first(v); tr.first != "" && got != tr.first {
+		fail("closed first", got, tr.first)
 	}
 	if v.How.String() != o.How {
 		fail("how", v.How, o.How)
 	}
-	if v.Ended.String() != o.Ended {
-		fail("ended", v.Ended, o.Ended)
+	if ended := o.Ended(isA); v.Ended.String() != ended {
+		fail("ended", v.Ended, ended)
+	}
+	if got := sender(v); tr.resetBy != "" && got != tr.resetBy {
+		fail("sender of the RST", got, tr.resetBy)
 	}
 	if v.Mechanism.String() != o.Mechanism {
 		fail("mechanism", v.Mechanism, o.Mechanism)
@@ -280,24 +202,28 @@ func (tr *truth) checkCloser(closer *event.Process, fail func(string, any, any))
 	}
 }
 
-// TestRandomClosings closes 1,000 connections in random ways and holds each verdict
-// and each sequence of states against what was done. It runs beside no other test:
+// TestRandomClosings closes connections in random ways, 1,000 or as many as TCPTRACE_TEST_CLOSINGS says,
+// and holds each verdict and each sequence of states against what was done. It runs beside no other test:
 // their softirqs would interrupt the programs at work, and lose some of its records.
 func TestRandomClosings(t *testing.T) {
 	ns := kerneltest.NewNetNS(t)
 	kerneltest.Blackhole(t, ns, netip.MustParsePrefix("10.91.0.0/16"))
-	g := &generator{random: rand.New(rand.NewPCG(9091, 60)), crossed: newCrossing(t, ns)}
-	r := record(t, event.Filter{Ports: event.Ports{{First: serverPort, Last: serverPort + 1}}}, ns, g.crossed.far)
-	const total, workers = 1000, 16
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	g := newGenerator(t, ns, seed)
+	r := record(t, event.Filter{Ports: event.Ports{{First: serverPort, Last: serverPort + 1}}}, ns, g.wire.far)
+	const workers = 16
+	total := connections(t, "TCPTRACE_TEST_CLOSINGS", 1000)
 	ns.SideBySide(t, workers, func(int) error { return g.work(total) })
-	r.awaitVerdicts(t, g.ends(), 10*time.Second)
+	r.awaitVerdicts(t, g.verdicts(), 10*time.Second)
 	kernelTimeWait := timeWaitOf(t, ns)
 	r.stop(t)
-	all := r.ends()
+	all := r.connections()
 	for i := range g.truths {
 		tr := &g.truths[i]
 		tr.check(t, all[tr.server])
 	}
+	t.Logf("%d connections: %v", len(g.truths), g.counts())
 	r.checkTimeWait(t, ns, kernelTimeWait)
 	r.checkAllStates(t)
 	for _, l := range r.lost {

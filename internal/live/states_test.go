@@ -4,6 +4,7 @@ package live_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -98,20 +99,19 @@ func TestDestroyedSocket(t *testing.T) {
 
 // destroy ends the connection of a socket from outside.
 func destroy(fd int) error {
-	local, err := unix.Getsockname(fd)
+	local, remote, err := kerneltest.Addresses(fd)
 	if err != nil {
 		return err
 	}
-	remote, err := unix.Getpeername(fd)
-	if err != nil {
-		return err
-	}
-	return netlink.SocketDestroy(tcpAddr(local), tcpAddr(remote))
+	return destroyAt(local, remote)
 }
 
-func tcpAddr(sa unix.Sockaddr) net.Addr {
-	a := sa.(*unix.SockaddrInet4)
-	return &net.TCPAddr{IP: net.IP(a.Addr[:]), Port: a.Port}
+// destroyAt ends the connection of the socket that has two addresses.
+func destroyAt(local, remote netip.AddrPort) error {
+	if err := netlink.SocketDestroy(addrOf(local), addrOf(remote)); err != nil {
+		return fmt.Errorf("destroy the socket %v to %v: %w", local, remote, err)
+	}
+	return nil
 }
 
 // TestNoLocalPort connects where every local port is taken.

@@ -293,15 +293,19 @@ func awaitEnd(fd int) {
 	}
 }
 
-// wireConnections is how many connections TestVerdictsMatchThePackets makes.
-func wireConnections(t *testing.T) int {
-	if n, err := strconv.Atoi(os.Getenv("TCPTRACE_TEST_WIRE")); err == nil {
-		return n
+// connections is how many connections a test makes: what a key in the environment says, or the usual
+// number.
+func connections(t *testing.T, key string, usual int) int {
+	t.Helper()
+	text, ok := os.LookupEnv(key)
+	if !ok {
+		return usual
 	}
-	if testing.Short() {
-		t.Skip("takes half a minute")
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", key, err)
 	}
-	return 5000
+	return n
 }
 
 // TestVerdictsMatchThePackets closes connections in random ways over a wire that delays, loses,
@@ -310,7 +314,10 @@ func wireConnections(t *testing.T) int {
 // TCPTRACE_TEST_WIRE is how many connections.
 func TestVerdictsMatchThePackets(t *testing.T) {
 	t.Parallel()
-	total := wireConnections(t)
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	total := connections(t, "TCPTRACE_TEST_WIRE", 5000)
 	near, far := kerneltest.NewNetNS(t), kerneltest.NewNetNS(t)
 	wire := kerneltest.NewWire(t, near, far, netip.PrefixFrom(wireClient, 24), netip.PrefixFrom(wireServer, 24))
 	truth := &wireTruth{stories: make(map[wireKey]*wireStory), latest: make(map[wireEnds]uint32)}

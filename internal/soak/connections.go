@@ -96,7 +96,7 @@ func (w *worker) close(o *open) error {
 		}
 	}
 	way := closings[0] // as frequent as in the world
-	if n := w.random.IntN(12); n < len(closings) {
+	if n := w.random.IntN(len(closings) + 3); n < len(closings) {
 		way = closings[n]
 	}
 	if err := o.close(way, w.anySide()); err != nil {
@@ -111,7 +111,8 @@ func (o *open) close(way kerneltest.Closing, first role) (err error) {
 		return fmt.Errorf("%s: %w", way.Name, err)
 	}
 	o.Done = now()
-	o.countSent(first.other(), way.Sent)
+	o.countSent(first, way.Sent[0])
+	o.countSent(first.other(), way.Sent[1])
 	if way.Name == wayAtOnce {
 		o.First = "" // one is first, or the FINs cross
 	}

@@ -268,7 +268,7 @@ func (e *endOf) checkActs() {
 		e.want("closed first", "", cmp.Or(string(t.First), "either side"))
 	}
 	e.want("how", r.How, o.How)
-	e.want("ended", r.Ended, o.Ended)
+	e.want("ended", r.Ended, o.Ended(e.own == t.First))
 	otherEnd := e.own != t.First && t.First != nobody && r.Peer == ""
 	if otherEnd {
 		return // what the other end did is not seen
@@ -291,7 +291,7 @@ func (e *endOf) checkLife() {
 	if possible := t.states(e.own); len(possible) > 0 && !slices.Contains(possible, states) {
 		e.want("the sequence of states", cmp.Or(states, "none"), strings.Join(possible, " or "))
 	}
-	if o := outcomes[t.Way]; o.How != "fin" || o.Ended != "" {
+	if o := outcomes[t.Way]; o.How != "fin" || o.EndedA != "" {
 		return // not all payload that was sent arrives
 	}
 	if r.BytesSent != nil {
