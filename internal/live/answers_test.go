@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -43,6 +44,40 @@ func TestResetFromBetween(t *testing.T) {
 	}
 	if n := l.trace.tracker.Summary.By[conn.ByNeither]; n != 1 {
 		t.Errorf("%d connections closed by neither, want 1", n)
+	}
+}
+
+// TestResetByAPacketFilter has the packet filter of either host answer the client's data by a RST in the
+// server's name: neither end closed first.
+func TestResetByAPacketFilter(t *testing.T) {
+	t.Parallel()
+	needs(t, probe.Resets)
+	for _, tc := range []struct {
+		name string
+		port uint16
+		host func(*lab) *kerneltest.NetNS
+		hook nftables.ChainHook
+	}{
+		{"of the client's host", 19126, func(l *lab) *kerneltest.NetNS { return l.near }, kerneltest.Outgoing},
+		{"of the server's host", 19127, func(l *lab) *kerneltest.NetNS { return l.far }, kerneltest.Incoming},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, tc.port)
+			p := l.connect(t, l.listen(t, tc.port), tc.port)
+			remove := kerneltest.Reject(t, tc.host(l), tc.hook, tc.port)
+			write(t, p.Client, "hello")
+			must(t, p, kerneltest.AwaitReset(p.Client))
+			remove()
+			closeNow(t, p.Server)
+			closeNow(t, p.Client)
+			l.trace.awaitVerdicts(t, 2, soon)
+			for _, v := range l.trace.verdicts {
+				if v.ClosedFirst != conn.Neither || v.How != conn.Reset || v.ResetBy != event.SentBetween || v.Closer != nil {
+					t.Errorf("%s: closed first by %q, how %q, RST %q, closer %v; want neither, by a RST from between", v.Role(), v.ClosedFirst, v.How, v.ResetBy, v.Closer)
+				}
+			}
+		})
 	}
 }
 

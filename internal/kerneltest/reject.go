@@ -1,0 +1,71 @@
+//go:build linux
+
+package kerneltest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Where a packet filter looks at packets.
+var (
+	Incoming = *nftables.ChainHookInput
+	Outgoing = *nftables.ChainHookOutput
+)
+
+// Reject has the packet filter of a namespace answer each IPv4 segment to a port by a RST, in the name of
+// where it goes, and drop it. It ends the test as skipped if the kernel has no nftables. The filter is
+// taken away by the function that it returns.
+func Reject(tb TB, ns *NetNS, hook nftables.ChainHook, port uint16) (remove func()) {
+	tb.Helper()
+	err := inFilter(ns, func(c *nftables.Conn, table *nftables.Table) {
+		c.AddTable(table)
+		chain := c.AddChain(&nftables.Chain{
+			Name: "reject", Table: table, Type: nftables.ChainTypeFilter, Hooknum: &hook, Priority: nftables.ChainPriorityFilter,
+		})
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rejecting(port)})
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOENT) {
+		tb.Skip("the kernel has no nftables with reject")
+	}
+	if err != nil {
+		tb.Fatalf("reject segments to port %d: %v", port, err)
+	}
+	return func() {
+		tb.Helper()
+		if err := inFilter(ns, (*nftables.Conn).DelTable); err != nil {
+			tb.Fatalf("take the packet filter away: %v", err)
+		}
+	}
+}
+
+// inFilter changes a namespace's packet filter.
+func inFilter(ns *NetNS, change func(*nftables.Conn, *nftables.Table)) (err error) {
+	ns.Do(func() {
+		var c *nftables.Conn
+		if c, err = nftables.New(); err != nil {
+			err = fmt.Errorf("open nftables: %w", err)
+			return
+		}
+		change(c, &nftables.Table{Name: "test", Family: nftables.TableFamilyIPv4})
+		err = c.Flush()
+	})
+	return err
+}
+
+// rejecting is a rule: a segment of TCP to a port is answered by a RST.
+func rejecting(port uint16) []expr.Any {
+	const destinationAt, register = 2, 1 // in the header of TCP (RFC 9293 section 3.1)
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: []byte{unix.IPPROTO_TCP}},
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: destinationAt, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: binary.BigEndian.AppendUint16(nil, port)},
+		&expr.Reject{Type: unix.NFT_REJECT_TCP_RST},
+	}
+}
