@@ -62,6 +62,8 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 	start := len(b)
 	b = appendCause(b, t)
 	switch {
+	case t.Cause == event.CauseResetReceived && step.End.ClosedBy() == conn.ByReset:
+		return t.Remote.Addr().AppendTo(append(b, " from "...))
 	case t.To == tcpstate.FinWait2 && t.Until != 0:
 		return p.appendTime(append(b, ", until "...), t.Until, 0)
 	case t.To == tcpstate.FinWait1 && t.FinUnsent:

@@ -209,9 +209,15 @@ func TestWordsForACause(t *testing.T) {
 		{at(0, 7, established, closed, event.CauseClose, by(1, "x", event.MechanismClose)), 0, "x/1 close, nothing sent"},
 		{at(0, 7, established, closed, event.CauseSignal, by(1, "x", event.MechanismSignal)), 0, "x/1 killed by signal 9, nothing sent"},
 		{at(0, 7, tcpstate.TimeWait, closed, event.CauseTimewaitReused), conn.Local, "reused by a new connection"},
+		{at(0, 7, established, closed, event.CauseResetReceived), conn.Remote, "RST received from 10.0.0.9"},
+		{at(0, 7, finWait2, closed, event.CauseResetReceived), conn.Local, "RST received"},
 	} {
 		var out bytes.Buffer
-		text.New(&out, options(120)).Transition(&tc.transition, conn.Step{End: &conn.End{ClosedFirst: tc.closes}})
+		end := &conn.End{ClosedFirst: tc.closes}
+		if tc.transition.Cause == event.CauseResetReceived {
+			end.How = conn.Reset
+		}
+		text.New(&out, options(120)).Transition(&tc.transition, conn.Step{End: end})
 		edge := tc.transition.From.String()
 		if !tc.transition.Stays() {
 			edge += " > " + tc.transition.To.String()
