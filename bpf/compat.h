@@ -112,6 +112,22 @@ static __always_inline struct port_range local_port_range(struct net *net)
 	return (struct port_range){ 0, 65535 };
 }
 
+/* Returns the ports that a socket may choose from (IP_LOCAL_PORT_RANGE); 0 for what is not set. */
+static __always_inline struct port_range socket_port_range(const struct sock *sk)
+{
+	const struct inet_sock___two_ports *two = (const void *)sk;
+	const struct inet_sock___ports *one = (const void *)sk;
+	__u32 both;
+
+	if (bpf_core_field_exists(two->local_port_range.lo))
+		return (struct port_range){ BPF_CORE_READ(two, local_port_range.lo),
+					    BPF_CORE_READ(two, local_port_range.hi) };
+	if (!bpf_core_field_exists(one->local_port_range))
+		return (struct port_range){};
+	both = BPF_CORE_READ(one, local_port_range);
+	return (struct port_range){ both, both >> 16 };
+}
+
 /* Reports whether the last user of a network namespace is gone, as it is while the kernel removes
  * the namespace's timewait sockets. */
 static __always_inline bool netns_dying(struct net *net)

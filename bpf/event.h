@@ -92,6 +92,10 @@ struct event {
 	union {
 		__u64 bytes_received;
 		__u64 unacknowledged; /* to CLOSE_WAIT or CLOSING: bytes of ours that the peer had not acknowledged */
+		struct {
+			__u16 first_port; /* *_FAILED: IP_LOCAL_PORT_RANGE of the socket; 0: not set */
+			__u16 last_port;
+		};
 	};
 	union {
 		__u32 retransmits; /* COUNTED: segments sent again */

@@ -468,6 +468,7 @@ static __always_inline int report_failed_call(enum kind kind, const struct call_
 	struct call_arguments arguments;
 	struct sockaddr_copy asked = {};
 	const struct sock_common *seen;
+	struct port_range range;
 	const struct sock *sk;
 	struct common_copy copy;
 	struct event *e;
@@ -484,6 +485,9 @@ static __always_inline int report_failed_call(enum kind kind, const struct call_
 	if (!e)
 		return 0;
 	e->error = -call->result;
+	range = socket_port_range(sk);
+	e->first_port = range.first;
+	e->last_port = range.last;
 	put_options(e, seen);
 	put_caller(e);
 	submit_event(e);

@@ -199,6 +199,19 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+/* IP_LOCAL_PORT_RANGE, from 6.3 on: the last port << 16 | the first one, or 0 for each that is not set */
+struct inet_sock___ports {
+	__u32 local_port_range;
+};
+
+/* the same before 6.9 */
+struct inet_sock___two_ports {
+	struct {
+		__u16 lo;
+		__u16 hi;
+	} local_port_range;
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	__u8 icsk_retransmits;

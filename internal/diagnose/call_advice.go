@@ -263,7 +263,7 @@ func fourTupleAdvice(c *event.CallFailed) []event.Message {
 // portAdvice is about local ports that are used up.
 func portAdvice(p *event.PortStock, asks event.Call) []event.Message {
 	if p != nil && !isUsedUp(p) && !isLow(p) {
-		return []event.Message{event.Say("give the socket more ports to choose from (IP_LOCAL_PORT_RANGE): those of net.ipv4.ip_local_port_range are not used up")}
+		return nil // the ports that are left now were taken a moment before
 	}
 	var advice []event.Message
 	if p != nil {
@@ -285,7 +285,11 @@ func stockAdvice(p *event.PortStock, asks event.Call) []event.Message {
 	if asks == event.CallConnect && p.ByState[tcpstate.TimeWait] > 0 {
 		advice = append(advice, event.Say("set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second, if both hosts use TCP timestamps"))
 	}
-	advice = append(advice, event.Say("widen net.ipv4.ip_local_port_range, which is {range} now", event.Literal(fmt.Sprintf("%d-%d", p.First, p.Last))))
+	if ports := event.Literal(fmt.Sprintf("%d-%d", p.First, p.Last)); p.OfSocket {
+		advice = append(advice, event.Say("give the socket more ports to choose from: its own range (IP_LOCAL_PORT_RANGE) is {range} now", ports))
+	} else {
+		advice = append(advice, event.Say("widen net.ipv4.ip_local_port_range, which is {range} now", ports))
+	}
 	if p.ByState[tcpstate.CloseWait] > 0 {
 		advice = append(advice, event.Say("close the connections that the peers have closed: {n} of the ports are in CLOSE_WAIT", p.ByState[tcpstate.CloseWait]))
 	}

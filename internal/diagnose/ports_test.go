@@ -137,6 +137,12 @@ func few(n int) *event.PortStock {
 	return p
 }
 
+// own makes it the stock of a socket with a range of its own.
+func own(p *event.PortStock) *event.PortStock {
+	p.OfSocket = true
+	return p
+}
+
 func TestTheLimitsOfFewPorts(t *testing.T) {
 	t.Parallel()
 	run(t, []scene{
@@ -194,8 +200,9 @@ func TestPortFixes(t *testing.T) {
 		},
 		{"the four-tuple is taken", connect("10.0.0.2:6001", nil), []string{"let the kernel choose the port"}, []string{"ip_local_port_range", "ip -6"}},
 		{"no address", connect6("[::]:0", nil), []string{"an IPv6 address that fits 2001:db8::9"}, []string{"ip_local_port_range"}},
-		{"ports are left", connect("0.0.0.0:0", few(50)), []string{"IP_LOCAL_PORT_RANGE"}, []string{"widen", "tcp_tw_reuse"}},
-		{"no ports are left", connect("0.0.0.0:0", few(100)), nil, []string{"IP_LOCAL_PORT_RANGE"}},
+		{"ports are left", connect("0.0.0.0:0", few(50)), nil, []string{"IP_LOCAL_PORT_RANGE", "widen", "tcp_tw_reuse"}},
+		{"no ports are left", connect("0.0.0.0:0", few(100)), []string{"widen"}, []string{"IP_LOCAL_PORT_RANGE"}},
+		{"no ports of the socket are left", connect("0.0.0.0:0", own(few(100))), []string{"its own range (IP_LOCAL_PORT_RANGE) is 1000-1099 now"}, []string{"widen"}},
 	} {
 		checkFixes(t, c.name, &c.call, c.has, c.lacks)
 	}

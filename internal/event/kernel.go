@@ -150,10 +150,12 @@ type Kernel struct {
 	Numbers  Numbers
 	// Unacknowledged: to CLOSE_WAIT or CLOSING, bytes of ours that the peer had not acknowledged.
 	Unacknowledged uint32
-	Signal         uint8 // Exiting: the signal that killed the process, or 0
-	Reason         uint8 // ResetSent: the kernel's enum sk_rst_reason, or 0
-	Call           SystemCall
-	Silent         bool // to CLOSE: TCP_REPAIR is set, so that the socket sends nothing
+	// OwnRange is IP_LOCAL_PORT_RANGE of the socket of a failed call. 0 is a port that is not set.
+	OwnRange PortRange
+	Signal   uint8 // Exiting: the signal that killed the process, or 0
+	Reason   uint8 // ResetSent: the kernel's enum sk_rst_reason, or 0
+	Call     SystemCall
+	Silent   bool // to CLOSE: TCP_REPAIR is set, so that the socket sends nothing
 	// Interface is the index of the one that the socket is bound to, or 0. It is not told
 	// where Totals are.
 	Interface uint32
@@ -198,6 +200,10 @@ func (k *Kernel) Decode(b []byte) error {
 	}
 	if k.Kind == SocketTransition && (k.To == tcpstate.CloseWait || k.To == tcpstate.Closing) {
 		k.Unacknowledged = uint32(order.Uint64(b[112:]))
+	}
+	k.OwnRange = PortRange{}
+	if k.Kind == BindFailed || k.Kind == ConnectFailed {
+		k.OwnRange = PortRange{order.Uint16(b[112:]), order.Uint16(b[114:])}
 	}
 	if k.Has(Counted) {
 		k.Interface = 0

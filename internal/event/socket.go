@@ -129,6 +129,7 @@ type InTheWay struct {
 type PortStock struct {
 	Remote      netip.AddrPort // the zero value: for all
 	First, Last uint16         // net.ipv4.ip_local_port_range
+	OfSocket    bool           // IP_LOCAL_PORT_RANGE of the socket sets First, Last or both
 	Reserved    int            // of them in net.ipv4.ip_local_reserved_ports
 	Taken       int
 	ByState     [tcpstate.Count]int // taken, by the state of the socket that has it

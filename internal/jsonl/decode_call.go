@@ -91,6 +91,8 @@ func (v *values) ports(raw []byte) *event.PortStock {
 			p.First = v.uint16(value)
 		case keyLast:
 			p.Last = v.uint16(value)
+		case keyOfSocket:
+			p.OfSocket = v.bool(value)
 		case keyReserved:
 			p.Reserved = v.count(value)
 		case keyTaken:

@@ -137,6 +137,7 @@ const (
 	keyNS
 	keyFirst
 	keyLast
+	keyOfSocket
 	keyReserved
 	keyTaken
 	keyByState
@@ -268,6 +269,7 @@ var keyNames = [allKeys]string{
 	keyNS:             "ns",
 	keyFirst:          "first",
 	keyLast:           "last",
+	keyOfSocket:       "of_socket",
 	keyReserved:       "reserved",
 	keyTaken:          "taken",
 	keyByState:        "by_state",

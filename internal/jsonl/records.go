@@ -404,6 +404,7 @@ func partTable() []record {
 			optional(keyRemote, anAddress, "The destination. It is left out if they are counted for all."),
 			required(keyFirst, aPort, "The first one of their range."),
 			required(keyLast, aPort, "The last one of their range."),
+			optional(keyOfSocket, aFlag, "IP_LOCAL_PORT_RANGE of the socket sets the range."),
 			required(keyReserved, aCount, "How many of them are reserved."),
 			required(keyTaken, aCount, "How many of them are taken."),
 			required(keyByState, mapByState(aPositive), "How many of them are taken, by the state of their sockets."),

@@ -111,6 +111,9 @@ func (w *Writer) writePorts(p *event.PortStock) {
 	}
 	o.uint(keyFirst, uint64(p.First))
 	o.uint(keyLast, uint64(p.Last))
+	if p.OfSocket {
+		o.bool(keyOfSocket, true)
+	}
 	o.uint(keyReserved, uint64(p.Reserved))
 	o.uint(keyTaken, uint64(p.Taken))
 	w.writeByState(keyByState, p.ByState)

@@ -65,7 +65,7 @@ var trials = []trial{
 	{"no_bind", "let the kernel choose the port: do not bind the socket before connect(), or set IP_BIND_ADDRESS_NO_PORT and bind it to port 0", tryChosenPort},
 	{"timestamps", "for later connections, set net.ipv4.tcp_timestamps=1 on both hosts: connect() then takes over a connection in TIME_WAIT", tryTimestamps},
 	{"ipv6_address", "if no interface has an IPv6 address that fits {host}, add one, as root: ip -6 address add ADDRESS dev INTERFACE", tryIPv6Address},
-	{"socket_range", "give the socket more ports to choose from (IP_LOCAL_PORT_RANGE): those of net.ipv4.ip_local_port_range are not used up", trySocketRange},
+	{"socket_range", "give the socket more ports to choose from: its own range (IP_LOCAL_PORT_RANGE) is {range} now", trySocketRange},
 	{"tw_reuse", "set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second, if both hosts use TCP timestamps", tryTimewaitReuse},
 	{"widen", "widen net.ipv4.ip_local_port_range, which is {range} now", tryWiden},
 	{"close_wait", "close the connections that the peers have closed: {n} of the ports are in CLOSE_WAIT", tryCloseWait},
@@ -730,9 +730,10 @@ func localPortRange(first, last int) option {
 	return option{unix.IPPROTO_IP, 51, last<<16 | first}
 }
 
-// trySocketRange has all ports of the machine free, and widens them in vain.
+// trySocketRange has few ports of the machine, all of them taken, and widens them in vain.
 func trySocketRange(s *stage, advice event.Format) {
 	s.listen(port9)
+	s.ns.Sysctl(s, "net/ipv4/ip_local_port_range", "40000 40001")
 	few := localPortRange(40000, 40001)
 	probe, err := kerneltest.TCPSocket(loopback.Addr())
 	if err = errors.Join(err, unix.SetsockoptInt(probe, few.level, few.name, few.value)); err != nil {

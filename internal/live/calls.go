@@ -94,7 +94,7 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 		if err != nil {
 			return err
 		}
-		c.Ports, err = portStock(c, sockets)
+		c.Ports, err = portStock(c, k.OwnRange, sockets)
 		return err
 	case inUse:
 		if err := t.findHolders(c, k); err != nil {

@@ -12,13 +12,30 @@ import (
 
 // portStock counts the local ports that the kernel could not choose for a failed call:
 // those that have a connection to the same destination, and those that somebody is
-// bound to, which serve no other connection (__inet_hash_connect).
-func portStock(c *event.CallFailed, sockets []event.Socket) (*event.PortStock, error) {
+// bound to, which serve no other connection (__inet_hash_connect). own is the range of the socket itself.
+func portStock(c *event.CallFailed, own event.PortRange, sockets []event.Socket) (*event.PortStock, error) {
 	settings, err := sockdiag.ReadSettings(c.NetNS, c.Process.PID)
 	if err != nil {
 		return nil, err
 	}
-	return countPorts(c.Local.Addr(), c.Remote, settings, sockets), nil
+	narrowed := false
+	settings.Range, narrowed = narrow(settings.Range, own)
+	stock := countPorts(c.Local.Addr(), c.Remote, settings, sockets)
+	stock.OfSocket = narrowed
+	return stock, nil
+}
+
+// narrow returns the ports that the kernel chooses from for a socket that has a range of its own
+// (inet_sk_get_local_port_range() in net/ipv4/inet_connection_sock.c), and whether that range has a
+// limit that counts.
+func narrow(r, own event.PortRange) (narrowed event.PortRange, counts bool) {
+	if r.First <= own.First && own.First <= r.Last {
+		r.First, counts = own.First, true
+	}
+	if r.First <= own.Last && own.Last <= r.Last {
+		r.Last, counts = own.Last, true
+	}
+	return r, counts
 }
 
 func countPorts(local netip.Addr, remote netip.AddrPort, settings event.PortSettings, sockets []event.Socket) *event.PortStock {

@@ -51,3 +51,25 @@ func TestCountPorts(t *testing.T) {
 		t.Error("tcp_tw_reuse 2 is for loopback")
 	}
 }
+
+// TestNarrow has the ranges of a socket as the kernel takes them: a limit that the machine's range does
+// not have does not count.
+func TestNarrow(t *testing.T) {
+	t.Parallel()
+	machine := event.PortRange{First: 40000, Last: 40009}
+	for _, tc := range []struct {
+		own, want event.PortRange
+		counts    bool
+	}{
+		{event.PortRange{}, machine, false},
+		{event.PortRange{First: 40002, Last: 40004}, event.PortRange{First: 40002, Last: 40004}, true},
+		{event.PortRange{First: 40002}, event.PortRange{First: 40002, Last: 40009}, true},
+		{event.PortRange{Last: 40004}, event.PortRange{First: 40000, Last: 40004}, true},
+		{event.PortRange{First: 40000, Last: 40009}, machine, true},
+		{event.PortRange{First: 50000, Last: 50009}, machine, false},
+	} {
+		if got, counts := narrow(machine, tc.own); got != tc.want || counts != tc.counts {
+			t.Errorf("%v: %v, counts %v, want %v, %v", tc.own, got, counts, tc.want, tc.counts)
+		}
+	}
+}

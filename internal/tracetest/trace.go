@@ -139,7 +139,7 @@ func failed() []event.CallFailed {
 		Remote: netip.MustParseAddrPort("10.0.0.9:443"), Options: event.Options{Known: true, Interface: 2}, Device: "eth0", Role: event.Client,
 	}}
 	caller := &event.Process{PID: 4343, UID: 1000, Comm: "python3", Source: event.SourceCurrent}
-	ports := &event.PortStock{Remote: netip.MustParseAddrPort("10.0.0.9:443"), First: 32768, Last: 60999, Reserved: 2, Taken: 28230}
+	ports := &event.PortStock{Remote: netip.MustParseAddrPort("10.0.0.9:443"), First: 32768, Last: 60999, OfSocket: true, Reserved: 2, Taken: 28230}
 	ports.ByState[tcpstate.TimeWait], ports.ByState[tcpstate.Established] = 28200, 30
 	return []event.CallFailed{
 		{
