@@ -120,6 +120,7 @@ func (t *Tracker) restorePast(e *End, s *event.Socket) {
 	case s.Role == Server && p.Opened != 0:
 		e.Opener = Remote
 	}
+	e.isOlder = p.Opened == 0 && !p.Numbers.Known && e.State != tcpstate.SynSent && e.State != tcpstate.SynRecv
 	e.announced, e.counted, e.countedElsewhere = e.hasFirstCloser(), p.Counted, p.Counted
 }
 

@@ -319,6 +319,25 @@ func TestStaleEnd(t *testing.T) {
 	equal(t, "connections", tracker.Summary.Connections, 2)
 }
 
+// TestStaleEndInTheNextFile: the same where the recording has gone on in another file before.
+func TestStaleEndInTheNextFile(t *testing.T) {
+	t.Parallel()
+	found := event.Socket{
+		Time: base, Socket: server, NetNS: netns, State: tcpstate.Established,
+		Local: opened()[1].Local, Remote: opened()[1].Remote,
+	}
+	first, next := conn.NewTracker(), conn.NewTracker()
+	found.Past = first.Past(first.AddFound(&found))
+	stale := next.AddFound(&found)
+	begun := alone(client, opened())
+	for i := range begun {
+		next.Add(&begun[i])
+	}
+	if stale.Peer != nil {
+		t.Error("the stale end has a peer")
+	}
+}
+
 // TestSequenceNumbersJoin: of several pairs with the same addresses, those ends are of one connection
 // whose initial sequence numbers match.
 func TestSequenceNumbersJoin(t *testing.T) {
