@@ -73,6 +73,19 @@ func TestClosedSocketsAreForgotten(t *testing.T) {
 	}
 }
 
+// TestLostChildrenAreDropped has no second record of the children of listeners.
+func TestLostChildrenAreDropped(t *testing.T) {
+	t.Parallel()
+	s := correlate.New(event.Filter{}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})
+	for n := range 50_000 {
+		k := change(time.Duration(n)*ms, "LISTEN>SYN_RECV", between("10.0.0.1:80", "0.0.0.0:0"), sock(uint64(n+1)), cookied(5))
+		s.Add(&k)
+	}
+	if kept := s.Kept(); kept > 5000 {
+		t.Errorf("%d children are kept", kept)
+	}
+}
+
 // A filter that wants none of the sockets keeps none.
 func TestUnwantedSocketsAreNotKept(t *testing.T) {
 	t.Parallel()

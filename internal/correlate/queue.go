@@ -99,12 +99,33 @@ func (q *queue) due(now event.Time) *entry {
 	return e
 }
 
-// pop takes the first entry off.
+// pop takes the first entry off. Where something always waits the queue is never empty: it moves up
+// once half of it is out.
 func (q *queue) pop() {
 	q.entries[q.head] = entry{}
 	q.head++
 	q.first++
-	if q.empty() {
-		q.entries, q.head = q.entries[:0], 0
+	if q.empty() || q.head >= fewOut && 2*q.head >= len(q.entries) {
+		q.moveUp()
 	}
+}
+
+const (
+	// fewOut is how many entries that are out are not worth a move.
+	fewOut = 64
+	// usualRoom is how many entries the queue keeps room for after a burst.
+	usualRoom = 4096
+)
+
+// moveUp takes back the place of the entries that are out, and most of what a burst needed.
+func (q *queue) moveUp() {
+	rest := q.entries[q.head:]
+	q.head = 0
+	if room := cap(q.entries); room > usualRoom && 4*len(rest) < room {
+		q.entries = append(make([]entry, 0, max(usualRoom, 2*len(rest))), rest...)
+		return
+	}
+	n := copy(q.entries, rest)
+	clear(q.entries[n:])
+	q.entries = q.entries[:n]
 }

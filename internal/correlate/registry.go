@@ -1,7 +1,9 @@
 package correlate
 
 import (
+	"maps"
 	"net/netip"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -112,10 +114,25 @@ func (r *registry) fullSocket(here *socket, k *event.Kernel) identity {
 // end only at its next record, and is identified then.
 func (r *registry) childSocket(k *event.Kernel) identity {
 	if k.RemotePort == 0 {
-		r.children[k.Sock] = k.Time
+		r.noteChild(k)
 		return identity{}
 	}
 	return r.grownChild(k, k.Time)
+}
+
+const (
+	// childrenKept is how many children are kept before those are dropped whose next record was lost.
+	childrenKept = 4096
+	// childhood is longer than a child takes to know its remote end: it does in the same softirq.
+	childhood = time.Second
+)
+
+// noteChild keeps a child until it knows its remote end.
+func (r *registry) noteChild(k *event.Kernel) {
+	if len(r.children) >= childrenKept {
+		maps.DeleteFunc(r.children, func(_ uint64, since event.Time) bool { return k.Time.Sub(since) > childhood })
+	}
+	r.children[k.Sock] = k.Time
 }
 
 // grownChild identifies a child that knows its remote end.
