@@ -19,7 +19,7 @@ func runTrace(context.Context, *app, *traceOptions, event.Filter) error { return
 
 func runTop(context.Context, *app, event.Filter) error { return errNotLinux }
 
-func runWhy(*app, string, netip.Addr, uint16) error { return errNotLinux }
+func runWhy(context.Context, *app, string, netip.Addr, uint16) error { return errNotLinux }
 
 func runCheck(*app) error { return errNotLinux }
 

@@ -33,7 +33,7 @@ func newWhyCommand(app *app) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkColor(color); err != nil {
 				return err
 			}
@@ -41,7 +41,7 @@ func newWhyCommand(app *app) *cobra.Command {
 			if err != nil {
 				return usagef("%w", err)
 			}
-			return runWhy(app, color, addr, port)
+			return runWhy(cmd.Context(), app, color, addr, port)
 		},
 	}
 	addColorFlag(cmd.Flags(), &color)

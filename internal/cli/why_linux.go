@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net/netip"
 
@@ -11,8 +12,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/why"
 )
 
-func runWhy(app *app, color string, addr netip.Addr, port uint16) error {
-	question, err := gatherQuestion(addr, port)
+func runWhy(ctx context.Context, app *app, color string, addr netip.Addr, port uint16) error {
+	question, err := gatherQuestion(ctx, addr, port)
 	if err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func runWhy(app *app, color string, addr netip.Addr, port uint16) error {
 }
 
 // gatherQuestion gathers what there is to answer the question of a port.
-func gatherQuestion(addr netip.Addr, port uint16) (*why.Question, error) {
+func gatherQuestion(ctx context.Context, addr netip.Addr, port uint16) (*why.Question, error) {
 	q := &why.Question{Addr: addr.WithZone(""), Port: port}
 	if err := askHost(q, addr.Zone()); err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func gatherQuestion(addr netip.Addr, port uint16) (*why.Question, error) {
 		return nil, err
 	}
 	defer diag.Close()
-	found, err := diag.Scan(sockdiag.Query{LocalPort: port, ListBound: true, FindNoDescriptor: true, OwnPIDs: true})
+	found, err := diag.Scan(ctx, sockdiag.Query{LocalPort: port, ListBound: true, FindNoDescriptor: true, OwnPIDs: true})
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ package live
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"math"
 	"net/netip"
@@ -40,17 +41,19 @@ type portScope struct {
 // callLooks has the last looks at the sockets for failed calls.
 type callLooks struct {
 	looks map[portScope]*callLook
-	debt  time.Duration // looked, and not made good by time
-	at    event.Time    // when debt was counted
+	debt  time.Duration     // looked, and not made good by time
+	at    event.Time        // when debt was counted
+	late  <-chan lookResult // of a look for which nobody waits any longer; nil: none
 }
 
 // callLook is what was found in one scope.
 type callLook struct {
 	at          event.Time
 	found       []event.Socket
-	sockets     []event.Socket // with what the trace knows
-	transitions int            // that the trace had seen by then
-	unseen      bool           // the network namespace could not be entered
+	sockets     []event.Socket      // with what the trace knows
+	transitions int                 // that the trace had seen by then
+	unseen      bool                // the network namespace could not be entered
+	settings    *event.PortSettings // of the network namespace; nil: they could not be read
 }
 
 var calls = map[event.Kind]event.Call{
@@ -70,7 +73,7 @@ func (t *trace) callFailed(k *event.Kernel) {
 	if call != event.CallConnect {
 		c.Remote = netip.AddrPort{}
 	}
-	if err := t.explain(c, k); errors.Is(err, errNotLooked) || errors.Is(err, errUnseen) {
+	if err := t.explain(c, k); errors.Is(err, errNotLooked) || errors.Is(err, errTooLong) || errors.Is(err, errUnseen) || errors.Is(err, context.Canceled) {
 		c.NotLooked = true
 	} else if err != nil {
 		c.NotLooked = true
@@ -90,17 +93,20 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 	case c.Call == event.CallConnect && c.Local.Port() != 0:
 		return t.findFourTuple(c, k)
 	case c.Call == event.CallConnect, inUse && c.Local.Port() == 0:
-		sockets, err := t.socketsIn(portScope{c.NetNS, 0}, c.Process)
+		l, err := t.lookAt(portScope{c.NetNS, 0}, c.Process)
 		if err != nil {
 			return err
 		}
-		c.Ports, err = portStock(c, k.OwnRange, sockets)
-		return err
+		if l.settings == nil {
+			return errUnseen
+		}
+		c.Ports = portStock(c, k.OwnRange, *l.settings, l.sockets)
 	case inUse:
-		if err := t.findHolders(c, k); err != nil {
+		l, err := t.findHolders(c, k)
+		if err != nil {
 			return err
 		}
-		findReserved(c)
+		findReserved(c, l)
 		limitHolders(c)
 	}
 	return nil
@@ -108,12 +114,12 @@ func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 
 // findFourTuple finds the connection that a connect() from a port met: it has the same two ends.
 func (t *trace) findFourTuple(c *event.CallFailed, k *event.Kernel) error {
-	sockets, err := t.socketsIn(portScope{c.NetNS, c.Local.Port()}, c.Process)
+	l, err := t.lookAt(portScope{c.NetNS, c.Local.Port()}, c.Process)
 	if err != nil {
 		return err
 	}
 	own := t.correlator.IDAt(k.Sock)
-	for _, s := range sockets {
+	for _, s := range l.sockets {
 		if s.Remote == c.Remote && (c.Local.Addr().IsUnspecified() || s.Local == c.Local) &&
 			s.Address != k.Sock && (own == 0 || s.Socket != own) {
 			c.Holders = append(c.Holders, t.inTheWayOf(s))
@@ -122,37 +128,35 @@ func (t *trace) findFourTuple(c *event.CallFailed, k *event.Kernel) error {
 	return nil
 }
 
-// findReserved reads the list of reserved ports if an outgoing connection got the port from the
+// findReserved adds the list of reserved ports if an outgoing connection got the port from the
 // kernel: the advice is then to add the port to the list. Without the list there is no such advice.
-func findReserved(c *event.CallFailed) {
+func findReserved(c *event.CallFailed, l *callLook) {
 	outgoing := func(h event.InTheWay) bool { return h.Role == event.Client || h.Local == h.Remote }
-	if !slices.ContainsFunc(c.Holders, outgoing) {
+	if l.settings == nil || !slices.ContainsFunc(c.Holders, outgoing) {
 		return
 	}
-	settings, err := sockdiag.ReadSettings(c.NetNS, c.Process.PID)
-	if r := settings.Range; err == nil && r.First <= c.Local.Port() && c.Local.Port() <= r.Last {
-		c.Reserved = settings.Reserved
+	if r := l.settings.Range; r.First <= c.Local.Port() && c.Local.Port() <= r.Last {
+		c.Reserved = l.settings.Reserved
 	}
 }
 
 // findHolders finds the sockets in the way. Where an earlier look has none, what is in
 // the way may be younger than the look, and of those that the filter leaves out.
-func (t *trace) findHolders(c *event.CallFailed, k *event.Kernel) error {
+func (t *trace) findHolders(c *event.CallFailed, k *event.Kernel) (*callLook, error) {
 	p := portScope{c.NetNS, c.Local.Port()}
 	for {
-		sockets, err := t.socketsIn(p, c.Process)
+		l, err := t.lookAt(p, c.Process)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		c.Holders = t.inTheWay(c, k, sockets)
-		l := t.callLooks.looks[p]
+		c.Holders = t.inTheWay(c, k, l.sockets)
 		switch {
 		case len(c.Holders) > 0 && (l.at >= c.Time || !slices.ContainsFunc(c.Holders, mayBeOver)):
-			return nil
+			return l, nil
 		case l.unseen:
-			return errUnseen
+			return nil, errUnseen
 		case l.at >= c.Time:
-			return nil
+			return l, nil
 		}
 		delete(t.callLooks.looks, p)
 	}
@@ -170,35 +174,42 @@ var errNotLooked = errors.New("too many calls fail to look at the sockets for ea
 // errUnseen: no way leads into the network namespace, as no process is in it.
 var errUnseen = errors.New("the network namespace could not be looked at")
 
-// socketsIn finds the sockets that there were when the call failed: those that the trace
+// lookAt finds the sockets that there were when the call failed: those that the trace
 // knew by then, and besides those that are only bound or that the filter leaves out, as
 // they are a moment later, or were shortly before. The caller leads into the network namespace.
-func (t *trace) socketsIn(p portScope, caller *event.Process) ([]event.Socket, error) {
+func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 	now, transitions := host.Now(), t.tracker.Summary.Transitions
 	l := t.callLooks.looks[p]
 	if l == nil || now.Sub(l.at) >= lookAgain {
-		if !t.callLooks.mayLook(now) || t.ctx.Err() != nil {
+		if !t.callLooks.mayLook(now) || t.callLooks.isLate() || t.ctx.Err() != nil {
 			return nil, errNotLooked
 		}
 		q := p.query()
 		if caller != nil {
 			q.PIDs = []uint32{caller.PID}
 		}
-		found, err := t.diag.Scan(q)
+		found, err := t.lookBriefly(t.ctx, q)
+		t.callLooks.debt += host.Now().Sub(now)
 		if err != nil {
 			return nil, err
 		}
 		l = &callLook{at: now, found: found.Sockets, transitions: -1, unseen: found.UnseenNamespaces > 0}
+		if settings, ok := found.Settings[p.netns]; ok {
+			l.settings = &settings
+		}
 		t.callLooks.keep(p, l)
 	}
 	if l.transitions != transitions {
 		l.sockets, l.transitions = t.mergeKnown(p.query(), l.found, now), transitions
 	}
-	return l.sockets, nil
+	return l, nil
 }
 
 func (p portScope) query() sockdiag.Query {
-	return sockdiag.Query{NetNS: []uint32{p.netns}, LocalPort: p.port, ListBound: p.port != 0, FindNoDescriptor: p.port != 0}
+	return sockdiag.Query{
+		NetNS: map[uint32]bool{p.netns: true}, LocalPort: p.port,
+		ListBound: p.port != 0, FindNoDescriptor: p.port != 0, Settings: true,
+	}
 }
 
 // mayLook reports whether there is time for another look.
@@ -211,7 +222,6 @@ func (c *callLooks) mayLook(now event.Time) bool {
 // keep keeps a look, and forgets those that serve no more.
 func (c *callLooks) keep(p portScope, l *callLook) {
 	now := host.Now()
-	c.debt += now.Sub(l.at)
 	if c.looks == nil {
 		c.looks = make(map[portScope]*callLook)
 	}

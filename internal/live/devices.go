@@ -22,7 +22,9 @@ func (d *devices) learn(s *event.Socket) {
 	if *d == nil {
 		*d = make(devices)
 	}
-	(*d)[device{s.NetNS, s.Options.Interface}] = s.Device
+	if key := (device{s.NetNS, s.Options.Interface}); s.Device != "" || (*d)[key] == "" {
+		(*d)[key] = s.Device
+	}
 }
 
 // name returns the name of an interface. The process leads into the network namespace.
@@ -38,9 +40,7 @@ func (d *devices) name(netns, index uint32, p *event.Process) string {
 			pids = append(pids, p.PID)
 		}
 		name, _ = sockdiag.DeviceName(netns, index, pids...) // a line without a name is still true
-		if name != "" {
-			(*d)[key] = name
-		}
+		(*d)[key] = name                                     // "" until a look finds it: nobody shall be able to make the reader search often
 	}
 	return name
 }

@@ -3,8 +3,6 @@
 package live
 
 import (
-	"slices"
-
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
@@ -90,7 +88,7 @@ func (t *trace) checkable(l lookResult, scanned func(uint32) bool) []*conn.End {
 // scannedNamespaces returns whether a look is sure to have seen the sockets of a network namespace.
 func scannedNamespaces(l lookResult) func(netns uint32) bool {
 	if l.found.UnseenNamespaces == 0 {
-		return func(netns uint32) bool { return slices.Contains(l.query.NetNS, netns) }
+		return func(netns uint32) bool { return l.query.NetNS[netns] }
 	}
 	seen := make(map[uint32]bool)
 	for i := range l.found.Sockets {

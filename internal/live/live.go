@@ -75,6 +75,7 @@ type trace struct {
 	ctx        context.Context // ends when the trace is to stop
 	cancel     context.CancelCauseFunc
 	diag       *sockdiag.Scanner
+	scan       func(context.Context, sockdiag.Query) (*sockdiag.Snapshot, error) // that of diag
 	older      []*event.Socket // found when the trace began and not reported yet, by time
 	devices    devices
 	callLooks  callLooks
@@ -107,7 +108,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	}
 	defer diag.Close()
 	stream := pipeline.New(out)
-	t := &trace{Options: o, probe: p, diag: diag, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel}
+	t := &trace{Options: o, probe: p, diag: diag, scan: diag.Scan, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel}
 	t.records = stream
 	if o.Raw != nil {
 		t.records = tee{stream, o.Raw}

@@ -4,6 +4,7 @@ package live
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -23,9 +24,9 @@ import (
 func (t *trace) findOlder() error {
 	q := sockdiag.Query{MaxTimewait: conn.MaxSockets}
 	if t.Filter.NetNS != 0 {
-		q.NetNS = []uint32{t.Filter.NetNS}
+		q.NetNS = map[uint32]bool{t.Filter.NetNS: true}
 	}
-	found, err := t.diag.Scan(q)
+	found, err := t.scan(t.ctx, q)
 	if err != nil {
 		return fmt.Errorf("find the sockets that are older than the trace: %w", err)
 	}
@@ -62,7 +63,7 @@ func (t *trace) refreshHolders() {
 	if len(namespaces) == 0 {
 		return
 	}
-	found, err := t.diag.Scan(sockdiag.Query{NetNS: namespaces, OnlyHeld: true, SkipCommonStates: t.tooManyToSample()})
+	found, err := t.lookBriefly(context.Background(), sockdiag.Query{NetNS: namespaces, OnlyHeld: true, SkipCommonStates: t.tooManyToSample()})
 	if err != nil {
 		t.Log.Warn("look at the sockets that are still open: who has them is not told", zap.Error(err))
 		found = &sockdiag.Snapshot{}

@@ -6,23 +6,18 @@ import (
 	"net/netip"
 
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/sockdiag"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // portStock counts the local ports that the kernel could not choose for a failed call:
 // those that have a connection to the same destination, and those that somebody is
 // bound to, which serve no other connection (__inet_hash_connect). own is the range of the socket itself.
-func portStock(c *event.CallFailed, own event.PortRange, sockets []event.Socket) (*event.PortStock, error) {
-	settings, err := sockdiag.ReadSettings(c.NetNS, c.Process.PID)
-	if err != nil {
-		return nil, err
-	}
+func portStock(c *event.CallFailed, own event.PortRange, settings event.PortSettings, sockets []event.Socket) *event.PortStock {
 	narrowed := false
 	settings.Range, narrowed = narrow(settings.Range, own)
 	stock := countPorts(c.Local.Addr(), c.Remote, settings, sockets)
 	stock.OfSocket = narrowed
-	return stock, nil
+	return stock
 }
 
 // narrow returns the ports that the kernel chooses from for a socket that has a range of its own

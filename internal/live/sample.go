@@ -3,8 +3,9 @@
 package live
 
 import (
+	"context"
+	"errors"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -42,8 +43,8 @@ type sampler struct {
 	looks     chan lookResult // has the look that is done; nil: none is under way
 	looking   sync.WaitGroup
 	sockets   map[event.ID]sampled
-	stocks    map[destination]int // percent taken when last reported
-	settings  map[uint32]event.PortSettings
+	stocks    map[destination]int           // percent taken when last reported
+	settings  map[uint32]event.PortSettings // by network namespace, as of the last look
 	overflows overflows
 	warned    bool // about sockets that the looks leave out
 	doubts    map[event.ID]doubt
@@ -84,7 +85,7 @@ func (t *trace) sample() {
 		t.sampler.next = now.Add(sampleEvery)
 		return
 	}
-	t.startLook(sockdiag.Query{NetNS: namespaces, SkipCommonStates: t.tooManyToSample()})
+	t.startLook(sockdiag.Query{NetNS: namespaces, SkipCommonStates: t.tooManyToSample(), Settings: true})
 }
 
 // tooManyToSample reports whether there are too many sockets to look at all, and warns once.
@@ -114,7 +115,7 @@ func (t *trace) startLook(q sockdiag.Query) {
 	t.sampler.looks = done
 	t.sampler.looking.Go(func() {
 		start := host.Now()
-		found, err := t.diag.Scan(q)
+		found, err := t.scan(t.ctx, q)
 		done <- lookResult{q, start, found, host.Now().Sub(start), err}
 	})
 }
@@ -124,11 +125,15 @@ func (t *trace) takeLook(l lookResult) {
 	t.sampler.looks = nil
 	now := host.Now()
 	t.sampler.next = now.Add(max(sampleEvery, sampleShare*l.took))
+	if errors.Is(l.err, context.Canceled) {
+		return
+	}
 	if l.err != nil {
 		t.Log.Warn("look at the sockets: who has them, and what waits in their queues, may be out of date", zap.Error(l.err))
 		return
 	}
 	t.sampler.overflows.addLook(l.found)
+	t.sampler.settings = l.found.Settings
 	t.sampleSockets(l.found.Sockets)
 	t.stopAtCount() // a verdict may have waited for the look
 	t.correctStates(l)
@@ -139,12 +144,12 @@ func (t *trace) takeLook(l lookResult) {
 
 // openNamespaces returns the network namespaces with sockets that processes have: what is in
 // TIME_WAIT needs no look until it should be over.
-func (t *trace) openNamespaces() []uint32 {
-	var namespaces []uint32
+func (t *trace) openNamespaces() map[uint32]bool {
+	namespaces := make(map[uint32]bool)
 	now := host.Now()
 	for e := range t.tracker.Ends() {
-		if (e.State != tcpstate.TimeWait || e.Overdue(now)) && !slices.Contains(namespaces, e.NetNS) {
-			namespaces = append(namespaces, e.NetNS)
+		if e.State != tcpstate.TimeWait || e.Overdue(now) {
+			namespaces[e.NetNS] = true
 		}
 	}
 	return namespaces
@@ -156,6 +161,7 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 	for i := range sockets {
 		s := &sockets[i]
 		s.Socket = t.correlator.IDOf(s)
+		t.devices.learn(s)
 		end := t.tracker.End(s.Socket)
 		if end == nil || end.State != s.State || s.Timewait {
 			if before, ok := last[s.Socket]; ok { // it changes just now
@@ -204,19 +210,14 @@ func isNoteworthy(now time.Duration, last *time.Duration) bool {
 // run low.
 func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 	counts := make(map[destination]int)
-	pids := make(map[uint32]uint32) // by network namespace, of a process with a socket there
 	for i := range sockets {
 		s := &sockets[i]
-		if len(s.Holders) > 0 {
-			pids[s.NetNS] = s.Holders[0].PID
-		}
 		if s.Remote.Port() != 0 && s.Socket != 0 {
 			counts[destination{s.NetNS, s.Local.Addr(), s.Remote}]++
 		}
 	}
 	last := t.sampler.stocks
 	t.sampler.stocks = make(map[destination]int)
-	t.sampler.settings = make(map[uint32]event.PortSettings)
 	for d := range last {
 		counts[d] += 0 // a decrease is worth a sample, too
 	}
@@ -225,7 +226,7 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 		if n < fewPorts && !wasReported {
 			continue
 		}
-		settings, ok := t.portSettings(d.netns, pids[d.netns])
+		settings, ok := t.sampler.settings[d.netns]
 		if !ok || n*100 < stockShare*(int(settings.Range.Last)-int(settings.Range.First)+1) && !wasReported {
 			continue
 		}
@@ -246,18 +247,4 @@ func inNamespace(sockets []event.Socket, netns uint32) []event.Socket {
 		}
 	}
 	return here
-}
-
-// portSettings reads a namespace's settings, once a look: the user may change them.
-func (t *trace) portSettings(netns, pid uint32) (event.PortSettings, bool) {
-	settings, ok := t.sampler.settings[netns]
-	if ok {
-		return settings, true
-	}
-	settings, err := sockdiag.ReadSettings(netns, pid)
-	if err != nil {
-		return settings, false
-	}
-	t.sampler.settings[netns] = settings
-	return settings, true
 }

@@ -5,6 +5,7 @@ package probe
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -141,8 +142,9 @@ func (f *Finder) openIterator(iter *link.Iter, q Query) (io.ReadCloser, error) {
 }
 
 // EachHolder hands over a socket, which take must not keep, for each file descriptor that
-// any process has of it, in all network namespaces. Sockets that are only bound are among them.
-func (f *Finder) EachHolder(q Query, take func(*event.Socket)) error {
+// any process has of it, in all network namespaces. Sockets that are only bound are among them. If the
+// context ends before, EachHolder returns its error.
+func (f *Finder) EachHolder(ctx context.Context, q Query, take func(*event.Socket)) error {
 	f.snapshots++
 	for name, n := range map[string]uint32{snapshotVarSnapshotNumber: f.snapshots, snapshotVarBatchLength: 0, snapshotVarNextThread: 0} {
 		if err := f.setVariable(name, n); err != nil {
@@ -156,6 +158,9 @@ func (f *Finder) EachHolder(q Query, take func(*event.Socket)) error {
 	defer reader.Close()
 	fill := f.socketVisitor(take)
 	for more := true; more; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if more, err = continueIterator(reader); err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ func TestSnapshotsKeepNothingOpen(t *testing.T) {
 		f := openFinder(t)
 		scanning.Go(func() {
 			for ; ctx.Err() == nil; snapshots.Add(1) {
-				if err := f.EachHolder(probe.Query{}, func(*event.Socket) {}); err != nil {
+				if err := f.EachHolder(t.Context(), probe.Query{}, func(*event.Socket) {}); err != nil {
 					t.Error(err)
 					return
 				}
@@ -96,7 +96,7 @@ func TestEachDescriptorIsFoundOnce(t *testing.T) {
 	f := openFinder(t)
 	for range 20 {
 		got, children := map[int]int{}, 0
-		err := f.EachHolder(probe.Query{LocalPort: port}, func(s *event.Socket) {
+		err := f.EachHolder(t.Context(), probe.Query{LocalPort: port}, func(s *event.Socket) {
 			switch h := &s.Holders[0]; {
 			case s.NetNS != ns.Inode:
 			case h.PID == uint32(os.Getpid()) && s.State == tcpstate.Listen:
@@ -137,7 +137,7 @@ func TestThreadsWithoutALeader(t *testing.T) {
 	f := openFinder(t)
 	for range 20 {
 		found := 0
-		err := f.EachHolder(probe.Query{LocalPort: port}, func(s *event.Socket) {
+		err := f.EachHolder(t.Context(), probe.Query{LocalPort: port}, func(s *event.Socket) {
 			if s.Holders[0].PID == uint32(child.PID) {
 				found++
 			}

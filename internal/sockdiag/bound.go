@@ -109,11 +109,7 @@ func canListBound() bool {
 
 // addBound adds the sockets that are only bound and were not found by a descriptor. The inode
 // numbers lead from netlink's sockets to those of processes.
-func (c *collector) addBound(inodes map[uint32]int) error {
-	netns, err := host.NetNS("/proc/thread-self/ns/net")
-	if err != nil {
-		return err
-	}
+func (c *collector) addBound(netns uint32, inodes map[uint32]int) error {
 	all, err := listBound(netns)
 	if err != nil {
 		return err

@@ -3,19 +3,14 @@
 package sockdiag
 
 import (
+	"context"
 	"fmt"
 	"net"
-
-	"github.com/tcptrace/tcptrace/internal/host"
 )
 
 // nameDevices names the interfaces that sockets of the thread's network namespace are bound to.
 // Interfaces that are gone have no name.
-func (c *collector) nameDevices() error {
-	netns, err := host.NetNS("/proc/thread-self/ns/net")
-	if err != nil {
-		return err
-	}
+func (c *collector) nameDevices(netns uint32) {
 	names := make(map[uint32]string)
 	for i := range c.sockets {
 		s := &c.sockets[i]
@@ -29,7 +24,6 @@ func (c *collector) nameDevices() error {
 		}
 		s.Device = name
 	}
-	return nil
 }
 
 // deviceName returns the name of an interface of the thread's network namespace, or "".
@@ -42,10 +36,10 @@ func deviceName(index uint32) string {
 }
 
 // DeviceName returns the name of an interface of a network namespace, or "" if the interface is gone.
-// The processes are related to the namespace: one of them may lead into it.
+// It fails if none of the processes leads into the namespace.
 func DeviceName(netns, index uint32, pids ...uint32) (name string, err error) {
-	path := make(namespacePaths).find(netns, pids...)
-	unseen, err := inNamespaces(map[uint32]string{netns: path}, func() error {
+	path := newNamespacePaths().findNear(netns, pids...)
+	unseen, err := inNamespaces(context.Background(), map[uint32]string{netns: path}, func(uint32) error {
 		name = deviceName(index)
 		return nil
 	})

@@ -116,7 +116,7 @@ func TestBoundWithoutDescriptor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := scan(t, open(t), sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}, ListBound: true})
+	found := scan(t, open(t), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}, ListBound: true})
 	var at []string
 	for _, s := range found.Sockets {
 		at = append(at, s.Local.String()+" "+strconv.Itoa(len(s.Holders)))

@@ -3,6 +3,7 @@
 package sockdiag
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,38 +21,63 @@ import (
 // namedNamespaces are where programs keep network namespaces that no process is in.
 var namedNamespaces = []string{"/run/netns/*", "/run/docker/netns/*"}
 
-// namespacePaths has a path to each network namespace that was found, by inode number.
-type namespacePaths map[uint32]string
+// namespacePaths has a path to each network namespace that was found, by inode number. Whoever keeps
+// namespaces without a process makes no search longer: a look goes through the processes once at most,
+// and through the threads of each once.
+type namespacePaths struct {
+	known     map[uint32]string
+	hasAll    bool            // all processes were searched in this look
+	hasThread map[uint32]bool // the processes whose threads were searched in this look
+}
+
+func newNamespacePaths() *namespacePaths {
+	a := &namespacePaths{known: make(map[uint32]string)}
+	a.beginLook()
+	return a
+}
+
+// beginLook lets a look search anew. It keeps the paths that are known.
+func (a *namespacePaths) beginLook() { a.hasAll, a.hasThread = false, make(map[uint32]bool) }
 
 // noPath stands for a network namespace to which no path is known.
 const noPath = ""
 
 // find returns the path of a network namespace. The processes have something to do with it: perhaps
 // only one of their threads is in it, and no other process.
-func (a namespacePaths) find(netns uint32, pids ...uint32) string {
-	if inode, ok := linkInode(a[netns]); ok && inode == netns {
-		return a[netns]
+func (a *namespacePaths) find(netns uint32, pids ...uint32) string {
+	if path := a.findNear(netns, pids...); path != noPath {
+		return path
 	}
-	delete(a, netns)
-	a.add(fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))
-	a.addThreads(netns, pids)
-	if a[netns] == noPath {
-		a.addAll()
-	}
-	return a[netns]
+	a.addAll()
+	return a.known[netns]
 }
 
-// addAll replaces the paths by those of all processes' namespaces and of all named ones.
-func (a namespacePaths) addAll() {
-	clear(a)
+// findNear is the same without a search through the other processes.
+func (a *namespacePaths) findNear(netns uint32, pids ...uint32) string {
+	if inode, ok := linkInode(a.known[netns]); ok && inode == netns {
+		return a.known[netns]
+	}
+	delete(a.known, netns)
+	a.add(fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))
+	a.addThreads(netns, pids)
+	return a.known[netns]
+}
+
+// addAll replaces the paths by those of all processes' namespaces and of all named ones, once a look.
+func (a *namespacePaths) addAll() {
+	if a.hasAll {
+		return
+	}
+	a.hasAll = true
+	clear(a.known)
 	for _, pid := range numericNames("/proc") {
 		a.add("/proc/" + pid + "/ns/net")
 	}
 	for _, pattern := range namedNamespaces {
 		paths, _ := filepath.Glob(pattern) // it fails for bad patterns alone
 		for _, path := range paths {
-			if inode, err := host.NetNS(path); err == nil && a[inode] == noPath {
-				a[inode] = path
+			if inode, err := host.NetNS(path); err == nil && a.known[inode] == noPath {
+				a.known[inode] = path
 			}
 		}
 	}
@@ -59,29 +85,40 @@ func (a namespacePaths) addAll() {
 
 // addThreads adds the namespaces of the threads of processes, until one of them is in the
 // namespace.
-func (a namespacePaths) addThreads(netns uint32, pids []uint32) {
-	for i := 0; i < len(pids) && a[netns] == noPath; i++ {
-		threads := "/proc/" + strconv.Itoa(int(pids[i])) + "/task/"
-		for _, tid := range numericNames(threads) {
-			a.add(threads + tid + "/ns/net")
+func (a *namespacePaths) addThreads(netns uint32, pids []uint32) {
+	for i := 0; i < len(pids) && a.known[netns] == noPath; i++ {
+		if !a.hasThread[pids[i]] {
+			a.hasThread[pids[i]] = true
+			a.addThreadsOf(strconv.Itoa(int(pids[i])))
 		}
+	}
+}
+
+func (a *namespacePaths) addThreadsOf(pid string) {
+	threads := "/proc/" + pid + "/task/"
+	for _, tid := range numericNames(threads) {
+		a.add(threads + tid + "/ns/net")
 	}
 }
 
 // addEveryThread adds the namespaces of all threads, for when it is unknown which of them have
 // sockets.
-func (a namespacePaths) addEveryThread() {
+func (a *namespacePaths) addEveryThread() {
+	if a.hasThread[everyProcess] {
+		return
+	}
+	a.hasThread[everyProcess] = true
 	for _, pid := range numericNames("/proc") {
-		threads := "/proc/" + pid + "/task/"
-		for _, tid := range numericNames(threads) {
-			a.add(threads + tid + "/ns/net")
-		}
+		a.addThreadsOf(pid)
 	}
 }
 
-func (a namespacePaths) add(path string) {
-	if inode, ok := linkInode(path); ok && a[inode] == noPath {
-		a[inode] = path
+// everyProcess stands for all processes; none has this number.
+const everyProcess = 0
+
+func (a *namespacePaths) add(path string) {
+	if inode, ok := linkInode(path); ok && a.known[inode] == noPath {
+		a.known[inode] = path
 	}
 }
 
@@ -106,14 +143,15 @@ func numericNames(dir string) []string {
 
 // namespacesToScan returns the paths of the network namespaces to scan: those that the query names,
 // or else all with TCP sockets that processes or sockets are in.
-func (c *collector) namespacesToScan(a namespacePaths) map[uint32]string {
+func (c *collector) namespacesToScan(a *namespacePaths) map[uint32]string {
 	paths := make(map[uint32]string)
+	a.beginLook()
 	if len(c.query.NetNS) > 0 {
-		for _, netns := range c.query.NetNS {
+		for netns := range c.query.NetNS {
 			paths[netns] = a.find(netns, c.pids[netns]...)
 			if paths[netns] == noPath && c.holdersUnknown {
 				a.addEveryThread()
-				paths[netns] = a[netns]
+				paths[netns] = a.known[netns]
 			}
 		}
 		return paths
@@ -124,11 +162,11 @@ func (c *collector) namespacesToScan(a namespacePaths) map[uint32]string {
 	}
 	for netns, pids := range c.pids {
 		a.addThreads(netns, pids)
-		if a[netns] == noPath && slices.ContainsFunc(pids, isHidden) {
+		if a.known[netns] == noPath && slices.ContainsFunc(pids, isHidden) {
 			paths[netns] = noPath
 		}
 	}
-	for netns, path := range a {
+	for netns, path := range a.known {
 		// To scan a namespace, the kernel goes through the table of all sockets, so empty ones are
 		// left out. The counters do not count MPTCP: a namespace with processes' sockets is not
 		// empty.
@@ -188,57 +226,63 @@ func linkInode(path string) (uint32, bool) {
 
 // inNamespaces runs a function in each network namespace, and returns in how many that failed. A
 // namespace that no longer exists does not count. The error is the last one of the function, if it
-// failed everywhere.
-func inNamespaces(paths map[uint32]string, do func() error) (unseen int, err error) {
+// failed everywhere, or that of the context: none is entered once that has ended.
+func inNamespaces(ctx context.Context, paths map[uint32]string, do func(netns uint32) error) (unseen int, err error) {
 	own, err := host.NetNS("/proc/thread-self/ns/net")
 	if err != nil {
 		return 0, err
 	}
-	var t visitResult
+	var v visit
 	if _, here := paths[own]; here { // a thread need not enter the one it is in, which takes privileges
 		delete(paths, own)
-		t.add(do())
+		v.add(do(own))
 	}
-	descriptors, closed := openNamespaces(paths)
+	open, closed := openNamespaces(paths)
 	defer func() {
-		for _, fd := range descriptors {
-			unix.Close(fd)
+		for _, ns := range open {
+			unix.Close(ns.descriptor)
 		}
 	}()
-	if len(descriptors) > 0 {
-		t.enterEach(descriptors, do)
+	if len(open) > 0 {
+		v.enterEach(ctx, open, do)
 	}
-	if t.done > 0 {
-		t.err = nil
+	if err := ctx.Err(); err != nil {
+		return 0, err
 	}
-	return closed + t.unseen, t.err
+	if v.done > 0 {
+		v.err = nil
+	}
+	return closed + v.unseen, v.err
 }
 
-// visitResult counts the network namespaces in which a function was run.
-type visitResult struct {
+// visit counts the network namespaces in which a function was run.
+type visit struct {
 	done, unseen int
 	err          error // the last one
 }
 
-func (t *visitResult) add(err error) {
+func (v *visit) add(err error) {
 	if err == nil {
-		t.done++
+		v.done++
 		return
 	}
-	t.unseen++
-	t.err = err
+	v.unseen++
+	v.err = err
 }
 
 // enterEach runs a function in each network namespace, on a thread that enters them.
-func (t *visitResult) enterEach(descriptors []int, do func() error) {
+func (v *visit) enterEach(ctx context.Context, open []openNamespace, do func(netns uint32) error) {
 	runOffMainThread(func() {
 		home, failed := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		for _, fd := range descriptors {
-			if unix.Setns(fd, unix.CLONE_NEWNET) != nil {
-				t.unseen++
+		for _, ns := range open {
+			if ctx.Err() != nil {
+				break
+			}
+			if unix.Setns(ns.descriptor, unix.CLONE_NEWNET) != nil {
+				v.unseen++
 				continue
 			}
-			t.add(do())
+			v.add(do(ns.inode))
 		}
 		// A thread that cannot go home stays locked, and ends with its goroutine.
 		if failed == nil && unix.Setns(home, unix.CLONE_NEWNET) == nil {
@@ -248,16 +292,22 @@ func (t *visitResult) enterEach(descriptors []int, do func() error) {
 	})
 }
 
+// openNamespace is a network namespace that a descriptor leads to.
+type openNamespace struct {
+	inode      uint32
+	descriptor int
+}
+
 // openNamespaces opens all namespaces before the first one is entered, as a path leads to the
 // namespace in which its process is when it is opened. If the process has left it, another path is
 // searched for.
-func openNamespaces(paths map[uint32]string) (descriptors []int, unseen int) {
+func openNamespaces(paths map[uint32]string) (open []openNamespace, unseen int) {
 	var lost []uint32
 	for netns, path := range paths {
-		fd, err := openNamespace(netns, path)
+		fd, err := openPath(netns, path)
 		switch {
 		case err == nil:
-			descriptors = append(descriptors, fd)
+			open = append(open, openNamespace{netns, fd})
 		case path == noPath || errors.Is(err, os.ErrPermission):
 			unseen++
 		default:
@@ -265,22 +315,22 @@ func openNamespaces(paths map[uint32]string) (descriptors []int, unseen int) {
 		}
 	}
 	if len(lost) == 0 {
-		return descriptors, unseen
+		return open, unseen
 	}
-	again := make(namespacePaths)
+	again := newNamespacePaths()
 	again.addAll()
 	for _, netns := range lost {
-		if fd, err := openNamespace(netns, again[netns]); err == nil {
-			descriptors = append(descriptors, fd)
+		if fd, err := openPath(netns, again.known[netns]); err == nil {
+			open = append(open, openNamespace{netns, fd})
 		}
 	}
-	return descriptors, unseen
+	return open, unseen
 }
 
 // errMoved says that the process of a path is in another network namespace by now.
 var errMoved = errors.New("another network namespace")
 
-func openNamespace(netns uint32, path string) (int, error) {
+func openPath(netns uint32, path string) (int, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open the network namespace %s: %w", path, err)

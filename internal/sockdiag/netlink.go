@@ -3,6 +3,7 @@
 package sockdiag
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -23,25 +24,27 @@ import (
 
 // scanByNetlink finds the sockets of the network namespaces that this user may enter, and the
 // processes that this user may inspect.
-func (s *Scanner) scanByNetlink(q Query) (*Snapshot, error) {
+func (s *Scanner) scanByNetlink(ctx context.Context, q Query) (*Snapshot, error) {
 	c := newCollector(q)
 	c.holdersUnknown = true
 	inodes := make(map[uint32]int) // in the collector's sockets
-	unseen, err := inNamespaces(c.namespacesToScan(s.paths), func() error {
-		if err := c.addByNetlink(inodes); err != nil {
+	unseen, err := inNamespaces(ctx, c.namespacesToScan(s.paths), func(netns uint32) error {
+		if err := c.addByNetlink(netns, inodes); err != nil {
 			return err
 		}
 		if q.ListBound {
-			if err := c.addBound(inodes); err != nil {
+			if err := c.addBound(netns, inodes); err != nil {
 				return err
 			}
 		}
-		return c.nameDevices()
+		c.addSettings(netns)
+		c.nameDevices(netns)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	snapshot := &Snapshot{Sockets: c.sockets, UnseenNamespaces: unseen}
+	snapshot := &Snapshot{Sockets: c.sockets, OuterProcesses: c.outer, UnseenNamespaces: unseen, Settings: c.settings}
 	if len(inodes) > 0 {
 		addHolders(snapshot, inodes)
 	}
@@ -49,11 +52,7 @@ func (s *Scanner) scanByNetlink(q Query) (*Snapshot, error) {
 }
 
 // addByNetlink adds the sockets of the thread's network namespace.
-func (c *collector) addByNetlink(inodes map[uint32]int) error {
-	netns, err := host.NetNS("/proc/thread-self/ns/net")
-	if err != nil {
-		return err
-	}
+func (c *collector) addByNetlink(netns uint32, inodes map[uint32]int) error {
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		found, err := netlink.SocketDiagTCP(family)
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {

@@ -8,23 +8,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/tcptrace/tcptrace/internal/host"
 )
 
 // listenOverflows returns how many connections have found a full accept queue in the network
 // namespace of the calling thread. No socket counts that by itself: a listener's sk_drops counts
 // whatever it dropped.
-func listenOverflows() (netns uint32, n uint64, err error) {
-	if netns, err = host.NetNS("/proc/thread-self/ns/net"); err != nil {
-		return 0, 0, err
-	}
+func listenOverflows() (uint64, error) {
 	content, err := os.ReadFile("/proc/thread-self/net/netstat")
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	n, err = parseListenOverflows(string(content))
-	return netns, n, err
+	return parseListenOverflows(string(content))
 }
 
 // parseListenOverflows finds the counter in a text such as /proc/net/netstat: lines of names, each

@@ -12,7 +12,7 @@ import (
 func TestListenOverflowsAreOfANamespace(t *testing.T) {
 	t.Parallel()
 	ns, _ := newWorld(t)
-	s, err := open(t).Scan(sockdiag.Query{NetNS: []uint32{ns.Inode}})
+	s, err := open(t).Scan(t.Context(), sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

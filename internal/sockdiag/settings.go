@@ -3,6 +3,7 @@
 package sockdiag
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -16,8 +17,8 @@ import (
 func ReadSettings(netns uint32, pids ...uint32) (event.PortSettings, error) {
 	var s event.PortSettings
 	var failed error
-	path := make(namespacePaths).find(netns, pids...)
-	unseen, _ := inNamespaces(map[uint32]string{netns: path}, func() error {
+	path := newNamespacePaths().find(netns, pids...)
+	unseen, _ := inNamespaces(context.Background(), map[uint32]string{netns: path}, func(uint32) error {
 		s, failed = readSettings()
 		return nil
 	})
@@ -25,6 +26,16 @@ func ReadSettings(netns uint32, pids ...uint32) (event.PortSettings, error) {
 		return s, fmt.Errorf("the network namespace %d cannot be entered", netns)
 	}
 	return s, failed
+}
+
+// addSettings adds what the thread's network namespace says of its ports, if it is asked for.
+func (c *collector) addSettings(netns uint32) {
+	if !c.query.Settings {
+		return
+	}
+	if s, err := readSettings(); err == nil { // else the namespace is not in Settings
+		c.settings[netns] = s
+	}
 }
 
 func readSettings() (s event.PortSettings, err error) {

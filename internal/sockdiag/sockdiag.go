@@ -6,6 +6,7 @@
 package sockdiag
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,14 +23,15 @@ import (
 // Query says which sockets to look for; the zero value means all.
 type Query struct {
 	LocalPort, RemotePort uint16
-	NetNS                 []uint32 // inode numbers
-	PIDs                  []uint32 // processes of which a thread may lead into these namespaces
-	OnlyHeld              bool     // only those that processes have open
-	ListBound             bool     // those that are only bound as well, whoever owns them, if the kernel lists them
-	FindNoDescriptor      bool     // say of listeners that no process has a descriptor of them
-	OwnPIDs               bool     // processes have the numbers of this process's pid namespace, not of the first one
-	SkipCommonStates      bool     // neither ESTABLISHED nor TIME_WAIT, the states of most sockets if there are very many
-	MaxTimewait           int      // how many in TIME_WAIT at most; 0: any number
+	NetNS                 map[uint32]bool // by inode number; empty: all
+	PIDs                  []uint32        // processes of which a thread may lead into these namespaces
+	OnlyHeld              bool            // only those that processes have open
+	ListBound             bool            // those that are only bound as well, whoever owns them, if the kernel lists them
+	FindNoDescriptor      bool            // say of listeners that no process has a descriptor of them
+	OwnPIDs               bool            // processes have the numbers of this process's pid namespace, not of the first one
+	SkipCommonStates      bool            // neither ESTABLISHED nor TIME_WAIT, the states of most sockets if there are very many
+	Settings              bool            // what the network namespaces say of their ports
+	MaxTimewait           int             // how many in TIME_WAIT at most; 0: any number
 }
 
 // Matches reports whether the query asks for a socket.
@@ -39,7 +41,7 @@ func (q Query) Matches(s *event.Socket) bool {
 
 // matchesPlace reports whether the query asks for a socket's network namespace and ports.
 func (q Query) matchesPlace(s *event.Socket) bool {
-	return (len(q.NetNS) == 0 || slices.Contains(q.NetNS, s.NetNS)) &&
+	return (len(q.NetNS) == 0 || q.NetNS[s.NetNS]) &&
 		(q.LocalPort == 0 || q.LocalPort == s.Local.Port()) &&
 		(q.RemotePort == 0 || q.RemotePort == s.Remote.Port())
 }
@@ -62,6 +64,9 @@ type Snapshot struct {
 	// Overflows has for each network namespace that was entered how many connections have found a
 	// full accept queue there (TcpExtListenOverflows), read before its sockets.
 	Overflows map[uint32]uint64
+	// Settings has for each network namespace that was entered what Query.Settings asks for, if that
+	// can be read.
+	Settings map[uint32]event.PortSettings
 	// OmittedTimewait is how many sockets in TIME_WAIT there are beyond Query.MaxTimewait.
 	OmittedTimewait int
 }
@@ -71,7 +76,7 @@ type Scanner struct {
 	mutex  sync.Mutex
 	finder *probe.Finder // nil: netlink and /proc
 	why    error         // the reason if there is no finder
-	paths  namespacePaths
+	paths  *namespacePaths
 	bound  func() bool // reports whether the kernel lists sockets that are only bound
 }
 
@@ -93,7 +98,7 @@ func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (
 func OpenNetlink() *Scanner { return newScanner(nil, nil) }
 
 func newScanner(finder *probe.Finder, why error) *Scanner {
-	return &Scanner{finder: finder, why: why, paths: make(namespacePaths), bound: sync.OnceValue(canListBound)}
+	return &Scanner{finder: finder, why: why, paths: newNamespacePaths(), bound: sync.OnceValue(canListBound)}
 }
 
 // Exact reports whether snapshots have all that Snapshot.Exact promises.
@@ -109,33 +114,32 @@ func (s *Scanner) Close() {
 	}
 }
 
-// Scan takes a snapshot of the sockets that exist now.
-func (s *Scanner) Scan(q Query) (*Snapshot, error) {
+// Scan takes a snapshot of the sockets that exist now. If the context ends before, Scan returns its
+// error soon.
+func (s *Scanner) Scan(ctx context.Context, q Query) (*Snapshot, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	outer := inInnerPIDNamespace()
 	q.ListBound = q.ListBound && s.bound()
 	scan := s.scanByBPF
 	if s.finder == nil {
 		scan = s.scanByNetlink
 	}
-	found, err := scan(q)
+	found, err := scan(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	found.OuterProcesses = outer
-	found.Complete = q.ListBound || found.Exact && !outer
+	found.Complete = q.ListBound || found.Exact && !found.OuterProcesses
 	return found, nil
 }
 
-func (s *Scanner) scanByBPF(q Query) (*Snapshot, error) {
+func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 	c := newCollector(q)
 	ask := probe.Query{LocalPort: q.LocalPort, RemotePort: q.RemotePort, OwnPIDs: q.OwnPIDs}
-	if err := s.finder.EachHolder(ask, c.addHolder); err != nil {
+	if err := s.finder.EachHolder(ctx, ask, c.addHolder); err != nil {
 		return nil, fmt.Errorf("find the descriptors of sockets: %w", err)
 	}
 	if q.OnlyHeld {
-		return &Snapshot{Sockets: c.sockets, Exact: true}, nil
+		return &Snapshot{Sockets: c.sockets, Exact: true, OuterProcesses: c.outer}, nil
 	}
 	paths := c.namespacesToScan(s.paths)
 	if q.MaxTimewait > 0 {
@@ -145,34 +149,36 @@ func (s *Scanner) scanByBPF(q Query) (*Snapshot, error) {
 		c.sockets = slices.Grow(c.sockets, c.expected)
 	}
 	overflows := make(map[uint32]uint64)
-	unseen, err := inNamespaces(paths, func() error {
-		if netns, n, err := listenOverflows(); err == nil {
+	unseen, err := inNamespaces(ctx, paths, func(netns uint32) error {
+		if n, err := listenOverflows(); err == nil { // else the namespace is not in Overflows
 			overflows[netns] = n
 		}
 		if err := s.finder.EachSocket(ask, c.addSocket); err != nil {
 			return err
 		}
 		if q.ListBound {
-			if err := c.addBound(nil); err != nil {
+			if err := c.addBound(netns, nil); err != nil {
 				return err
 			}
 		}
-		return c.nameDevices()
+		c.addSettings(netns)
+		c.nameDevices(netns)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find the sockets: %w", err)
 	}
-	if q.FindNoDescriptor && !inInnerPIDNamespace() {
-		if err := s.findNoDescriptor(ask, c); err != nil {
+	if q.FindNoDescriptor && !c.outer {
+		if err := s.findNoDescriptor(ctx, ask, c); err != nil {
 			return nil, err
 		}
 	}
-	return &Snapshot{Sockets: c.sockets, Exact: true, UnseenNamespaces: unseen, Overflows: overflows, OmittedTimewait: c.omitted}, nil
+	return &Snapshot{Sockets: c.sockets, Exact: true, OuterProcesses: c.outer, UnseenNamespaces: unseen, Overflows: overflows, Settings: c.settings, OmittedTimewait: c.omitted}, nil
 }
 
 // findNoDescriptor marks the listeners and bound sockets that no process has a descriptor of. Those
 // that were made after the first look at the descriptors are found by a second one.
-func (s *Scanner) findNoDescriptor(ask probe.Query, c *collector) error {
+func (s *Scanner) findNoDescriptor(ctx context.Context, ask probe.Query, c *collector) error {
 	var without []int
 	for i := range c.sockets {
 		if s := &c.sockets[i]; len(s.Holders) == 0 && (s.State == tcpstate.Listen || s.State == tcpstate.Close) {
@@ -183,15 +189,20 @@ func (s *Scanner) findNoDescriptor(ask probe.Query, c *collector) error {
 		return nil
 	}
 	again := newCollector(c.query)
-	if err := s.finder.EachHolder(ask, again.addHolder); err != nil {
+	if err := s.finder.EachHolder(ctx, ask, again.addHolder); err != nil {
 		return fmt.Errorf("find the descriptors of sockets: %w", err)
+	}
+	cookies := make(map[uint64]int) // netlink says no address
+	for i := range again.sockets {
+		cookies[again.sockets[i].Cookie] = i
 	}
 	for _, i := range without {
 		found := &c.sockets[i]
-		j := slices.IndexFunc(again.sockets, func(s event.Socket) bool {
-			return s.Address == found.Address || s.Cookie != 0 && s.Cookie == found.Cookie
-		})
-		if j >= 0 {
+		j, held := again.index[found.Address]
+		if !held && found.Cookie != 0 {
+			j, held = cookies[found.Cookie]
+		}
+		if held {
 			found.Holders = again.sockets[j].Holders
 		} else {
 			found.NoDescriptor = true
@@ -221,14 +232,16 @@ type collector struct {
 	pids           map[uint32][]uint32 // by network namespace, of some processes that have sockets there
 	timewaits      int                 // those in TIME_WAIT
 	omitted        int                 // and how many are left out
+	outer          bool                // processes may be outside this pid namespace
+	settings       map[uint32]event.PortSettings
 }
 
 // maxPIDsTried is how many processes are tried to find a path to a network namespace.
 const maxPIDsTried = 64
 
 func newCollector(q Query) *collector {
-	c := &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32][]uint32)}
-	for _, netns := range q.NetNS {
+	c := &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32][]uint32), outer: inInnerPIDNamespace(), settings: make(map[uint32]event.PortSettings)}
+	for netns := range q.NetNS {
 		c.pids[netns] = slices.Clone(q.PIDs)
 	}
 	return c

@@ -86,7 +86,7 @@ func newWorld(t *testing.T) (*kerneltest.NetNS, world) {
 
 func scan(t *testing.T, d *sockdiag.Scanner, q sockdiag.Query) *sockdiag.Snapshot {
 	t.Helper()
-	found, err := d.Scan(q)
+	found, err := d.Scan(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	cookies := here&probe.Cookies != 0
-	for _, q := range []sockdiag.Query{{LocalPort: port, NetNS: []uint32{ns.Inode}}, {NetNS: []uint32{ns.Inode}}, {LocalPort: port}, {}} {
+	for _, q := range []sockdiag.Query{{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}}, {NetNS: map[uint32]bool{ns.Inode: true}}, {LocalPort: port}, {}} {
 		var sockets []event.Socket
 		for _, s := range ofPort(scan(t, d, q)) {
 			if s.NetNS == ns.Inode {
@@ -188,8 +188,10 @@ func TestNetlink(t *testing.T) {
 	ns, _ := newWorld(t)
 	var exact, less *sockdiag.Snapshot
 	d, n := open(t), sockdiag.OpenNetlink()
-	ns.Do(func() { less, _ = n.Scan(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
-	exact = scan(t, d, sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}})
+	ns.Do(func() {
+		less, _ = n.Scan(t.Context(), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}})
+	})
+	exact = scan(t, d, sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}})
 	if less == nil || less.Exact || n.Exact() || len(less.Sockets) != len(exact.Sockets)-1 {
 		t.Fatalf("by netlink %+v, by BPF %+v", less, exact)
 	}
@@ -226,7 +228,9 @@ func TestEveryHolderIsListed(t *testing.T) {
 	defer child.Kill()
 	for _, d := range []*sockdiag.Scanner{open(t), sockdiag.OpenNetlink()} {
 		var found *sockdiag.Snapshot
-		ns.Do(func() { found, err = d.Scan(sockdiag.Query{LocalPort: port, NetNS: []uint32{ns.Inode}}) })
+		ns.Do(func() {
+			found, err = d.Scan(t.Context(), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}})
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

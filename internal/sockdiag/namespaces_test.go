@@ -1,0 +1,28 @@
+//go:build linux
+
+package sockdiag
+
+import "testing"
+
+// TestALookSearchesTheProcessesOnce: namespaces that no process is in cost a look one search, however
+// many they are.
+func TestALookSearchesTheProcessesOnce(t *testing.T) {
+	t.Parallel()
+	paths := newNamespacePaths()
+	const nowhere = 1 // no network namespace has this inode number
+	if path := paths.find(nowhere); path != noPath || len(paths.known) == 0 {
+		t.Fatalf("the path %q, %d are known", path, len(paths.known))
+	}
+	clear(paths.known)
+	for netns := range uint32(1000) {
+		paths.find(nowhere+netns, 1)
+	}
+	if len(paths.known) > 2 { // its own, and that of process 1
+		t.Errorf("%d paths are known after a second search", len(paths.known))
+	}
+	paths.beginLook()
+	paths.find(nowhere)
+	if len(paths.known) == 0 {
+		t.Error("the next look does not search")
+	}
+}
