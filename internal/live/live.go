@@ -76,7 +76,7 @@ type trace struct {
 	cancel     context.CancelCauseFunc
 	diag       *sockdiag.Scanner
 	scan       func(context.Context, sockdiag.Query) (*sockdiag.Snapshot, error) // that of diag
-	older      []*event.Socket // found when the trace began and not reported yet, by time
+	older      []*event.Socket                                                   // found when the trace began and not reported yet, by time
 	devices    devices
 	callLooks  callLooks
 	sampler    sampler
