@@ -76,7 +76,7 @@ func (e *Engine) settle(id event.ID, at event.Time, became func(*rule) outcome) 
 		g.standing--
 		g.failed = g.failed || result == failed
 		g.factOver = g.factOver || result == over && g.fact.socket == id
-		if g.resolved() {
+		if g.resolved() && !g.evicted {
 			g.last = at
 			e.found = append(e.found, *g.report(at))
 		}
@@ -90,7 +90,7 @@ func (e *Engine) settle(id event.ID, at event.Time, became func(*rule) outcome) 
 
 // resolvePorts ends the condition of a destination for which local ports were running out.
 func (e *Engine) resolvePorts(f *fact) {
-	g := e.groups[e.keyOf(portsLow, f)]
+	g := e.groups.byKey[keyOf(portsLow, f)]
 	if g == nil || g.rest || g.standing == 0 {
 		return
 	}

@@ -38,8 +38,7 @@ type Engine struct {
 	// peerEnds has how the other end of a socket ended, before it.
 	peerEnds map[event.ID]ending
 
-	groups   map[groupKey]*group
-	order    []*group              // as they came
+	groups   groups
 	standing map[event.ID][]*group // the lasting conditions of a socket
 	found    []event.Finding       // at the record that is looked at
 }
@@ -54,7 +53,7 @@ func New(t *conn.Tracker) *Engine {
 		tracker: t, settings: make(settings),
 		histories: make(map[event.ID]history), portsSeen: make(map[destination]portsLook), resetByPeer: make(map[event.ID]bool),
 		crossed: make(map[event.ID]uint32), peerEnds: make(map[event.ID]ending), waiting: make(map[event.ID]fact),
-		groups: make(map[groupKey]*group), standing: make(map[event.ID][]*group),
+		groups: newGroups(), standing: make(map[event.ID][]*group),
 	}
 }
 
@@ -169,7 +168,7 @@ func (e *Engine) Sample(s *event.Sample) []event.Finding {
 // Stop returns the groups that have grown since they were reported.
 func (e *Engine) Stop(at event.Time) []event.Finding {
 	var found []event.Finding
-	for _, g := range e.order {
+	for _, g := range e.groups.order {
 		if g.count > g.reported && !g.resolved() {
 			found = append(found, *g.report(at))
 		}
@@ -180,7 +179,7 @@ func (e *Engine) Stop(at event.Time) []event.Finding {
 // Findings returns the findings of all groups that are not resolved, in the order they came.
 func (e *Engine) Findings() []event.Finding {
 	var found []event.Finding
-	for _, g := range e.order {
+	for _, g := range e.groups.order {
 		if !g.resolved() {
 			found = append(found, *g.finding(g.last))
 		}
@@ -191,7 +190,7 @@ func (e *Engine) Findings() []event.Finding {
 // Found reports whether there is an unresolved finding that one of the words names: a code, or a
 // severity, which stands for those above it as well.
 func (e *Engine) Found(words ...string) bool {
-	for _, g := range e.order {
+	for _, g := range e.groups.order {
 		for _, word := range words {
 			if g.rule.matches(word) && !g.resolved() {
 				return true

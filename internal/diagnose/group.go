@@ -9,9 +9,6 @@ import (
 )
 
 const (
-	// groupsKept is how many groups are kept apart. What is found beyond them is
-	// counted by its code alone.
-	groupsKept = 1000
 	// examplesKept is how many sockets a finding has as examples.
 	examplesKept = 8
 	// reportAgain is how much a group must grow to be reported again.
@@ -85,8 +82,11 @@ func byProcess(f *fact) groupKey {
 // group is what was found in one place.
 type group struct {
 	rule            *rule
+	key             groupKey
+	user            user
 	fact            fact // that the summary is about
 	rest            bool
+	evicted         bool // it made room for another one
 	first, last     event.Time
 	count, reported int
 	id              event.ID
@@ -105,7 +105,7 @@ func (e *Engine) addFinding(r *rule, f *fact) {
 		h.countedBy = r
 		e.histories[f.socket] = h
 	}
-	g := e.groupOf(r, f)
+	g := e.groups.of(keyOf(r, f), r, f)
 	g.addFact(f, e.noteCondition(g, f))
 	if g.reported == 0 || g.count >= g.reported*reportAgain || g.wasResolved {
 		e.found = append(e.found, *g.report(f.at))
@@ -126,27 +126,8 @@ func (e *Engine) noteCondition(g *group, f *fact) (already bool) {
 	return false
 }
 
-// groupOf returns the group that a fact belongs to.
-func (e *Engine) groupOf(r *rule, f *fact) *group {
-	k := e.keyOf(r, f)
-	if g := e.groups[k]; g != nil {
-		return g
-	}
-	rest := len(e.order) >= groupsKept
-	if rest {
-		k = groupKey{code: r.code, rest: true}
-		if g := e.groups[k]; g != nil {
-			return g
-		}
-	}
-	g := &group{rule: r, rest: rest, first: f.at, id: event.ID(len(e.order) + 1)}
-	e.groups[k] = g
-	e.order = append(e.order, g)
-	return g
-}
-
 // keyOf returns the key of the group that a fact belongs to, if there is room for it.
-func (e *Engine) keyOf(r *rule, f *fact) groupKey {
+func keyOf(r *rule, f *fact) groupKey {
 	k := r.groupKey(f)
 	k.code, k.netns = r.code, f.netns
 	return k
@@ -214,7 +195,7 @@ func (g *group) finding(at event.Time) *event.Finding {
 	}
 	switch {
 	case g.rest:
-		f.Summary = event.Say("{n} more, in more places than the first {limit}", g.count, groupsKept)
+		f.Summary = event.Say("{n} more, in other places: {limit} places are told apart at most, {most} of one user", g.count, groupsKept, groupsOfUser)
 	case f.Resolved:
 		f.Summary = g.rule.condition.resolved(g)
 		return f

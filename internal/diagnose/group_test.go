@@ -3,7 +3,9 @@ package diagnose_test
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,18 +77,71 @@ func TestPlacesAreKeptApart(t *testing.T) {
 	}
 }
 
+// scan makes refused connections of a user to so many places.
+func scan(uid uint32, places int) []step {
+	steps := make([]step, places)
+	for i := range steps {
+		to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(uid >> 8), byte(uid), 9}), uint16(1+i)).String()
+		p := event.Process{PID: 4000 + uid, UID: uid, Comm: "scan"}
+		steps[i] = at(time.Duration(i)*time.Millisecond, event.ID(1000+int(uid)*5000+i), "SYN_SENT>CLOSE", fails(event.ECONNREFUSED), of(&p), between("10.0.0.2:40000", to))
+	}
+	return steps
+}
+
+var scanned = regexp.MustCompile(`10\.(\d+\.\d+)\.9:`)
+
+// placesOf counts the groups of each user, by the second byte of the address, and those of the rest.
+func placesOf(findings []event.Finding) (of map[string]int, rest []event.Finding) {
+	of = make(map[string]int)
+	for _, f := range findings {
+		if text := f.Summary.String(); strings.Contains(text, "in other places") {
+			rest = append(rest, f)
+		} else {
+			of[scanned.FindStringSubmatch(text)[1]]++
+		}
+	}
+	return of, rest
+}
+
+// TestGroupsAreLimited: what root causes has all the room.
 func TestGroupsAreLimited(t *testing.T) {
 	t.Parallel()
-	s := play(refusals(5000, func(i int) string { return netip.AddrPortFrom(netip.MustParseAddr("10.0.0.9"), uint16(1+i)).String() }))
+	s := play(scan(0, 5000)...)
 	all := s.Findings()
 	if len(all) != 1001 {
 		t.Fatalf("%d groups, want 1000 and the rest", len(all))
 	}
 	rest := all[1000]
-	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4,000 more, in more places than the first 1,000"})
+	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4,000 more, in other places: 1,000 places are told apart at most, 250 of one user"})
 	s.play(at(0, 9, "ESTABLISHED>CLOSE", because(event.CauseTimeout)), refusals(1, same))
 	if n := len(s.Findings()); n != 1002 {
 		t.Errorf("%d groups, want a rest for each code", n)
+	}
+}
+
+// TestNobodyTakesAllGroups: a user who is not root has a part of the room, and users who have most of it
+// make room for others.
+func TestNobodyTakesAllGroups(t *testing.T) {
+	t.Parallel()
+	var steps []step
+	for uid := range uint32(5) { // 5 users, 1,250 places
+		steps = append(steps, scan(1000+uid, 2000)...)
+	}
+	s := play(append(steps, scan(2000, 3)...)...)
+	s.play(scan(0, 400)...)
+	of, rest := placesOf(s.Findings())
+	if of["7.208"] != 3 || of["0.0"] != 400 {
+		t.Errorf("%d places of a user with 3, %d of root with 400: %v", of["7.208"], of["0.0"], of)
+	}
+	all, kept := 0, 0
+	for _, n := range of {
+		kept += n
+	}
+	for _, f := range rest {
+		all += f.Count
+	}
+	if kept != 1000 || all != 5*2000+3+400-kept {
+		t.Errorf("%d places are told apart, and %d are counted besides", kept, all)
 	}
 }
 

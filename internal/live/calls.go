@@ -21,16 +21,9 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-const (
-	// lookAgain is for how long a look at the sockets serves calls that fail for the same
-	// port: a program that tries in a loop must not make the trace look all the time.
-	lookAgain = 100 * time.Millisecond
-	// callCredit is how long the trace may look at once for calls that fail for many
-	// ports, and callShare the part of the time, in percent, that it may look in the long
-	// run: meanwhile no record is read.
-	callCredit = 2 * time.Second
-	callShare  = 20
-)
+// lookAgain is for how long a look at the sockets serves calls that fail for the same
+// port: a program that tries in a loop must not make the trace look all the time.
+const lookAgain = 100 * time.Millisecond
 
 // portScope is where a port is asked for.
 type portScope struct {
@@ -41,8 +34,7 @@ type portScope struct {
 // callLooks has the last looks at the sockets for failed calls.
 type callLooks struct {
 	looks map[portScope]*callLook
-	debt  time.Duration     // looked, and not made good by time
-	at    event.Time        // when debt was counted
+	debts lookDebts
 	late  <-chan lookResult // of a look for which nobody waits any longer; nil: none
 }
 
@@ -181,7 +173,11 @@ func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 	now, transitions := host.Now(), t.tracker.Summary.Transitions
 	l := t.callLooks.looks[p]
 	if l == nil || now.Sub(l.at) >= lookAgain {
-		if !t.callLooks.mayLook(now) || t.callLooks.isLate() || t.ctx.Err() != nil {
+		uid := uint32(0)
+		if caller != nil {
+			uid = caller.UID
+		}
+		if !t.callLooks.debts.mayLook(now, uid) || t.callLooks.isLate() || t.ctx.Err() != nil {
 			return nil, errNotLooked
 		}
 		q := p.query()
@@ -189,7 +185,7 @@ func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 			q.PIDs = []uint32{caller.PID}
 		}
 		found, err := t.lookBriefly(t.ctx, q)
-		t.callLooks.debt += host.Now().Sub(now)
+		t.callLooks.debts.spend(host.Now(), uid, host.Now().Sub(now))
 		if err != nil {
 			return nil, err
 		}
@@ -210,13 +206,6 @@ func (p portScope) query() sockdiag.Query {
 		NetNS: map[uint32]bool{p.netns: true}, LocalPort: p.port,
 		ListBound: p.port != 0, FindNoDescriptor: p.port != 0, Settings: true,
 	}
-}
-
-// mayLook reports whether there is time for another look.
-func (c *callLooks) mayLook(now event.Time) bool {
-	c.debt = max(0, c.debt-now.Sub(c.at)*callShare/100)
-	c.at = now
-	return c.debt < callCredit
 }
 
 // keep keeps a look, and forgets those that serve no more.

@@ -1,0 +1,125 @@
+package diagnose
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+const (
+	// groupsKept is how many groups are kept apart. What is found beyond them is
+	// counted by its code alone.
+	groupsKept = 1000
+	// groupsOfUser is how many of them one user may cause who is not root, so that nobody can hide
+	// what befalls others.
+	groupsOfUser = 250
+)
+
+// groups has what was found in each place.
+type groups struct {
+	byKey  map[groupKey]*group
+	order  []*group     // as they came, without those that made room for others
+	apart  map[user]int // how many of each user are kept apart
+	lastID event.ID
+}
+
+func newGroups() groups {
+	return groups{byKey: make(map[groupKey]*group), apart: make(map[user]int)}
+}
+
+// user is who caused a finding: a uid, or nobody.
+type user int64
+
+const (
+	root   user = 0
+	nobody user = -1 // no process is known: perhaps the network
+)
+
+func (f *fact) user() user {
+	if f.process == nil {
+		return nobody
+	}
+	return user(f.process.UID)
+}
+
+// of returns the group with a key, and makes it if there is none. If there is no room for another one
+// of its user, it is that of the rest.
+func (s *groups) of(k groupKey, r *rule, f *fact) *group {
+	if g := s.byKey[k]; g != nil {
+		return g
+	}
+	u := f.user()
+	if !s.hasRoom(u) {
+		return s.restOf(r, f)
+	}
+	s.apart[u]++
+	return s.add(k, &group{rule: r, first: f.at, key: k, user: u})
+}
+
+// restOf returns the group of what is not kept apart.
+func (s *groups) restOf(r *rule, f *fact) *group {
+	k := groupKey{code: r.code, rest: true}
+	if g := s.byKey[k]; g != nil {
+		return g
+	}
+	return s.add(k, &group{rule: r, first: f.at, key: k, rest: true})
+}
+
+func (s *groups) add(k groupKey, g *group) *group {
+	s.lastID++
+	g.id = s.lastID
+	s.byKey[k] = g
+	s.order = append(s.order, g)
+	return g
+}
+
+// hasRoom reports whether another group of a user is kept apart. A user with few of them takes the place
+// of one who has most.
+func (s *groups) hasRoom(u user) bool {
+	if u != root && s.apart[u] >= groupsOfUser {
+		return false
+	}
+	all := 0
+	for _, n := range s.apart {
+		all += n
+	}
+	if all < groupsKept {
+		return true
+	}
+	most, n := s.userWithMost()
+	if n == 0 || u != root && s.apart[u]+1 >= n {
+		return false
+	}
+	s.evictOneOf(most)
+	return true
+}
+
+// userWithMost returns who has most groups but root, whom nobody displaces.
+func (s *groups) userWithMost() (most user, n int) {
+	for u, has := range s.apart {
+		if u != root && (has > n || has == n && u < most) {
+			most, n = u, has
+		}
+	}
+	return most, n
+}
+
+// evictOneOf counts the group of a user in which nothing happened for longest as one of the rest.
+func (s *groups) evictOneOf(u user) {
+	var oldest *group
+	for _, g := range s.order {
+		if !g.rest && g.user == u && (oldest == nil || cmp.Less(g.last, oldest.last)) {
+			oldest = g
+		}
+	}
+	oldest.evicted = true
+	delete(s.byKey, oldest.key)
+	s.order = slices.DeleteFunc(s.order, func(g *group) bool { return g == oldest })
+	if s.apart[u]--; s.apart[u] == 0 {
+		delete(s.apart, u)
+	}
+	rest := s.restOf(oldest.rule, &oldest.fact)
+	rest.count += oldest.count
+	rest.last = max(rest.last, oldest.last)
+}
