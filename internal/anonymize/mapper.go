@@ -13,6 +13,8 @@ type Mapper struct {
 	commNames      pseudonyms
 	cgroupNames    pseudonyms // the components of paths
 	bootIDs        pseudonyms
+	clocks         pseudonyms
+	sequence       numberMap
 	addrs          map[netip.Addr]netip.Addr
 	paths          map[string]string
 	processes      map[event.Process]*event.Process
@@ -26,6 +28,8 @@ func New(key Key) *Mapper {
 		commNames:   newPseudonyms(&key, "process name"),
 		cgroupNames: newPseudonyms(&key, "cgroup"),
 		bootIDs:     newPseudonyms(&key, "boot id"),
+		clocks:      newPseudonyms(&key, "clock"),
+		sequence:    newNumberMap(&key, "sequence number"),
 		addrs:       make(map[netip.Addr]netip.Addr),
 		paths:       make(map[string]string),
 		processes:   make(map[event.Process]*event.Process),

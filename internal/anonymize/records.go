@@ -11,12 +11,13 @@ import (
 // as lists of settings and states. Processes they share among each other. None of it must
 // be changed.
 
-// Start returns a copy without the host name, and with the boot id and the filter's host
+// Start returns a copy without the host name, and with the boot id, the clock and the filter's host
 // mapped. Of the filter, what is not understood is left out. The settings stay.
 func (m *Mapper) Start(s *event.Start) *event.Start {
 	image := *s
 	image.Hostname = ""
 	image.BootID = m.BootID(s.BootID)
+	image.HideClock = m.hideClock(s.Clock)
 	image.Filter = m.mapFilter(s.Filter)
 	return &image
 }
@@ -30,6 +31,7 @@ func (m *Mapper) Transition(t *event.Transition) *event.Transition {
 	image.Local, image.Remote = m.AddrPort(t.Local), m.AddrPort(t.Remote)
 	image.Process = m.mapProcess(t.Process)
 	image.Cgroup, image.Device = m.Path(t.Cgroup), ""
+	image.Numbers = m.mapNumbers(t.Numbers)
 	return image
 }
 
@@ -69,6 +71,7 @@ func (m *Mapper) mapPast(p *event.Past) *event.Past {
 	}
 	image := *p
 	image.Closer, image.Process = m.mapProcess(p.Closer), m.mapProcess(p.Process)
+	image.Numbers = m.mapNumbers(p.Numbers)
 	if p.Act != nil {
 		act := *p.Act
 		act.Process = m.mapProcess(act.Process)

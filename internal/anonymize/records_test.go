@@ -139,6 +139,10 @@ func leaves(name string, v reflect.Value) []leaf {
 
 // identifies reports whether a leaf is one that has to be mapped.
 func identifies(l leaf) bool {
+	switch l.name {
+	case "Numbers.Local", "Numbers.Remote", "Start.HideClock": // a packet capture has them as well
+		return true
+	}
 	switch l.value.(type) {
 	case netip.Addr, netip.AddrPort, netip.Prefix:
 		return true
@@ -207,6 +211,7 @@ func stringsOf(all []leaf) []string {
 		case strings.Contains(" "+strings.Join(kept, " ")+" ", " "+l.name+" "):
 		case v.Kind() == reflect.String:
 			list = append(list, v.String())
+		case reflect.ValueOf(l.value).CanInt(), reflect.ValueOf(l.value).CanUint():
 		case identifies(l):
 			list = append(list, v.Interface().(interface{ String() string }).String())
 		}

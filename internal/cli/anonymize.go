@@ -27,8 +27,10 @@ const anonymizeLong = `anonymize writes a capture anew, without what names machi
 that it can be attached to a public bug report. Addresses are mapped by Crypto-PAn: the
 same address becomes the same everywhere, and two that share a prefix share one as long
 (loopback and wildcard addresses stay). Host names go; process names, cgroups and boot
-ids are mapped. Ports, times, process and user ids, network namespaces, the kernel's
-release and settings stay, and so do all verdicts and findings.
+ids are mapped. So are initial sequence numbers, and the time since boot is another
+one: both would tie the capture to a packet capture. Ports, times, process and user
+ids, network namespaces, the kernel's release and settings stay, and so do all verdicts
+and findings.
 
 The key is random, and nobody keeps it, unless --key names a file: the same key maps
 several captures the same way. Who has it can map back.`

@@ -20,15 +20,6 @@ func newRecordingOutput(app *app, o outputOptions, recorder *capture.Recorder) p
 	return recorder
 }
 
-// newDisplay returns what shows a trace whose recorder gets its records on another way: the
-// record stream with --json, else nothing.
-func newDisplay(app *app, o outputOptions) pipeline.Sink {
-	if o.json {
-		return &optionalOutput{Sink: newOutput(app, o), log: app.log}
-	}
-	return text.New(io.Discard, text.Options{Quiet: true, Zone: time.UTC})
-}
-
 // optionalOutput is an output whose failure does not end the recording.
 type optionalOutput struct {
 	pipeline.Sink
@@ -45,17 +36,15 @@ func (o *optionalOutput) Flush() error {
 	return nil
 }
 
-// displayWithRecorder shows a trace, and flushes the recorder that gets its records on another
-// way.
-type displayWithRecorder struct {
-	pipeline.Sink
-	recorder *capture.Recorder
+// flushes is an output that shows nothing: it flushes one that gets the records on another way.
+type flushes struct {
+	pipeline.Sink // takes the records, and does nothing with them
+	other         pipeline.Sink
+}
+
+func flushesOf(other pipeline.Sink) flushes {
+	return flushes{text.New(io.Discard, text.Options{Quiet: true, Zone: time.UTC}), other}
 }
 
 // Flush implements pipeline.Sink.
-func (d displayWithRecorder) Flush() error {
-	if err := d.recorder.Flush(); err != nil {
-		return err
-	}
-	return d.Sink.Flush()
-}
+func (f flushes) Flush() error { return f.other.Flush() }

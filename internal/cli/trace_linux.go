@@ -74,8 +74,8 @@ func recordLive(ctx context.Context, app *app, o *traceOptions, options live.Opt
 	recorder := o.newRecorder(host.Now)
 	out := newRecordingOutput(app, o.outputOptions, recorder)
 	if o.anonymize {
-		options.Raw = o.newMapper().Stream(pipeline.New(recorder))
-		out = displayWithRecorder{newDisplay(app, o.outputOptions), recorder}
+		options.Raw = o.newMapper().Stream(pipeline.New(out)) // what is shown is anonymous, too
+		out = flushesOf(out)
 	}
 	err := live.Run(ctx, options, host.Clock(), out)
 	if closeErr := recorder.Close(); err == nil || hasFindings(err) {

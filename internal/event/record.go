@@ -212,18 +212,21 @@ type Dwell struct {
 
 // Start is the first record of a trace: what it sees and how exactly.
 type Start struct {
-	Time     Time
-	Part     int // which file of a recording that goes on from file to file, from 1 on; 0: it has one
-	BootID   string
-	Clock    Clock
-	Version  string
-	Kernel   string
-	Arch     string
-	Hostname string
-	NetNS    uint32 // inode number of the tracer's own network namespace, whose Sysctls are
-	Filter   string
-	Sysctls  []Sysctl
-	Sources  Sources
+	Time   Time
+	Part   int // which file of a recording that goes on from file to file, from 1 on; 0: it has one
+	BootID string
+	Clock  Clock
+	// HideClock is what a stream takes off Clock where it says it: the machine seems to have been up
+	// for so much longer. The wall-clock times of the records stay.
+	HideClock time.Duration
+	Version   string
+	Kernel    string
+	Arch      string
+	Hostname  string
+	NetNS     uint32 // inode number of the tracer's own network namespace, whose Sysctls are
+	Filter    string
+	Sysctls   []Sysctl
+	Sources   Sources
 }
 
 // Sysctl is one setting of the machine at the start.

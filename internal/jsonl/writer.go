@@ -51,7 +51,7 @@ func (w *Writer) Start(s *event.Start, t *conn.Tracker) {
 		o.uint(keyPart, uint64(s.Part))
 	}
 	o.optionalStr(keyBootID, s.BootID)
-	o.int(keyClock, int64(s.Clock))
+	o.int(keyClock, int64(s.Clock)-int64(s.HideClock))
 	o.openObject(keyTool)
 	o.str(keyVersion, s.Version)
 	o.closeObject()
