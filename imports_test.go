@@ -60,7 +60,7 @@ var rooms = map[string]room{
 		except: map[string]string{"text": "numbers, names, bars and the options of a terminal are in text"}},
 	"probe": {is: "probe loads and attaches the BPF programs, and reads the ring: it imports event, and it alone imports cilium/ebpf", imports: []string{"event"},
 		except: map[string]string{"privilege": "what the kernel refuses is said with the right that is missing"}},
-	"host":     {is: "host tells about the machine: it imports event", imports: []string{"event"}},
+	"host":     {is: "host tells about the machine: it imports probe, for the kernel's clock", imports: []string{"event", "probe"}},
 	"sockdiag": {is: "sockdiag takes snapshots of the sockets that there are: it imports probe, for iterators, and host", imports: []string{"probe", "host"}},
 	"live": {is: "live is a trace: it leads from probe through correlate to pipeline, with snapshots of sockdiag", imports: []string{"probe", "correlate", "pipeline", "sockdiag", "privilege"},
 		except: map[string]string{"jsonl": "the raw records go to the recorder in the form that jsonl writes"}},

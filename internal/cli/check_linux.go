@@ -8,11 +8,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 func runCheck(app *app) error {
+	if err := host.RequireProc(); err != nil {
+		return err
+	}
 	offers, failed := probe.Check()
 	var page bytes.Buffer
 	fmt.Fprintln(&page, kernelWords()+": "+checkSummary(offers, failed))

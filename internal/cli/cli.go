@@ -44,6 +44,7 @@ func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	app := &app{stdout: stdout, stderr: messages, level: zap.NewAtomicLevelAt(zap.InfoLevel)}
 	app.log = newLogger(messages, app.level)
+	app.useZone()
 	root := newRootCommand(app)
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -83,6 +84,8 @@ func errorMessage(err error) string {
 		return "the reader of standard output went away, the trace ended early"
 	case errors.Is(err, syscall.ENOSPC):
 		return err.Error() + ": make room, or write elsewhere; the trace ended early"
+	case errors.Is(err, syscall.EMFILE):
+		return err.Error() + ": raise the limit of open files, as in ulimit -n 1024"
 	case errors.As(err, &usage):
 		return err.Error() + "; see 'tcptrace --help'"
 	}

@@ -55,6 +55,9 @@ func runDemo(ctx context.Context, app *app, o *demoOptions) error {
 	if err := o.check(false); err != nil {
 		return err
 	}
+	if err := host.RequireProc(); err != nil {
+		return err
+	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	options := demo.Options{

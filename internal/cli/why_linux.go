@@ -13,6 +13,9 @@ import (
 )
 
 func runWhy(ctx context.Context, app *app, color string, addr netip.Addr, port uint16) error {
+	if err := host.RequireProc(); err != nil {
+		return err
+	}
 	question, err := gatherQuestion(ctx, addr, port)
 	if err != nil {
 		return err
@@ -49,6 +52,9 @@ func gatherQuestion(ctx context.Context, addr netip.Addr, port uint16) (*why.Que
 		return nil, err
 	}
 	defer diag.Close()
+	if why := diag.WhyInexact(); why != nil && !isNotPermitted(why) {
+		q.Inexact = why.Error()
+	}
 	found, err := diag.Scan(ctx, sockdiag.Query{LocalPort: port, ListBound: true, FindNoDescriptor: true, OwnPIDs: true})
 	if err != nil {
 		return nil, err

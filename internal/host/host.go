@@ -4,15 +4,18 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/probe"
 )
 
 // Now returns the time on the clock of the kernel's events.
@@ -21,8 +24,18 @@ func Now() event.Time {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		panic(err) // there since 2.6.39
 	}
-	return event.Time(ts.Nano())
+	return event.Time(ts.Nano() - int64(bootTimeAhead()))
 }
+
+// bootTimeAhead is by how much a time namespace shifts CLOCK_BOOTTIME. Without the privileges for BPF
+// it stays unknown: there are no events of the kernel then.
+var bootTimeAhead = sync.OnceValue(func() time.Duration {
+	ahead, err := probe.BootTimeAhead()
+	if err != nil {
+		return 0
+	}
+	return ahead
+})
 
 // Clock returns the difference between the wall clock and the clock of the kernel's events.
 func Clock() event.Clock {
@@ -30,6 +43,14 @@ func Clock() event.Clock {
 	wall := time.Now().UnixNano()
 	after := Now()
 	return event.Clock(wall - int64(before+after)/2)
+}
+
+// RequireProc fails where /proc is not mounted, without which nothing of the machine can be known.
+func RequireProc() error {
+	if _, err := os.Stat("/proc/self/ns"); errors.Is(err, os.ErrNotExist) {
+		return errors.New("/proc is missing: mount it, as root: mount -t proc proc /proc")
+	}
+	return nil
 }
 
 // Jiffy returns the length of a tick of the kernel's timers, which is the resolution of the coarse

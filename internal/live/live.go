@@ -88,6 +88,9 @@ type trace struct {
 // It returns an error of the probe or of the output, or pipeline.ErrFindings; the end of the
 // context is none.
 func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) error {
+	if err := host.RequireProc(); err != nil {
+		return err
+	}
 	jiffy, err := host.Jiffy()
 	if err != nil {
 		return err

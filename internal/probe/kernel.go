@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -20,6 +21,8 @@ var (
 	ErrNotPermitted = errors.New("tracing is not permitted")
 	// ErrUnsupported: the running kernel does not have something that every trace needs.
 	ErrUnsupported = errors.New("this kernel cannot be traced")
+	// ErrNotMounted: a file system is missing that every trace needs.
+	ErrNotMounted = errors.New("a file system is missing")
 )
 
 // Types is the running kernel's own type information (BTF). Reading it takes much of the time until
@@ -80,6 +83,9 @@ func readKernel(t *Types) (kernelInfo, error) {
 
 func kernelTypes(t *Types) (*btf.Spec, error) {
 	types, err := t.cache.Kernel()
+	if _, missing := os.Stat("/sys/kernel"); err != nil && errors.Is(missing, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: /sys, which has the kernel's type information (BTF): mount it, as root: mount -t sysfs sysfs /sys", ErrNotMounted)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: it has no type information (BTF) in /sys/kernel/btf/vmlinux; boot one with CONFIG_DEBUG_INFO_BTF, as distributions build it from 5.10 on (%w)", ErrUnsupported, err)
 	}
@@ -179,7 +185,7 @@ func explainLoadError(step string, err error) error {
 	var verifier *ebpf.VerifierError
 	refused := errors.As(err, &verifier)
 	switch {
-	case errors.Is(err, ErrNotPermitted):
+	case errors.Is(err, ErrNotPermitted), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		return fmt.Errorf("%s: %w", step, err)
 	case errors.Is(err, unix.EPERM) && !refused:
 		return fmt.Errorf("%s: %w", step, notPermitted(privilege.Programs, err))

@@ -41,7 +41,8 @@ func timersBySocket(types *Types) (timerFunctions, error) {
 			return err
 		}()
 	}()
-	return found, <-done
+	err = <-done // before found is read
+	return found, err
 }
 
 // enterEmptyNamespace takes the thread to a network namespace of its own, with loopback up.

@@ -16,7 +16,7 @@ import (
 // so that they may have a path to it.
 func ReadSettings(netns uint32, pids ...uint32) (event.PortSettings, error) {
 	var s event.PortSettings
-	var failed error
+	failed := fmt.Errorf("the network namespace %d is gone", netns) // unless it is entered
 	path := newNamespacePaths().find(netns, pids...)
 	unseen, _ := inNamespaces(context.Background(), map[uint32]string{netns: path}, func(uint32) error {
 		s, failed = readSettings()

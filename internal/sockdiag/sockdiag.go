@@ -86,7 +86,7 @@ type Scanner struct {
 func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (*Scanner, error) {
 	finder, err := probe.OpenFinder(jiffy, cgroup, types)
 	switch {
-	case errors.Is(err, probe.ErrNotPermitted), errors.Is(err, probe.ErrUnsupported):
+	case errors.Is(err, probe.ErrNotPermitted), errors.Is(err, probe.ErrUnsupported), errors.Is(err, probe.ErrNotMounted):
 		return newScanner(nil, err), nil
 	case err != nil:
 		return nil, err

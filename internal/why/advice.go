@@ -104,7 +104,11 @@ func (a *Answer) Notes() []event.Message {
 	for _, uid := range a.onlyUsers() {
 		add(event.Say("SO_REUSEPORT works for a socket of uid {user} only: both sockets must belong to one user.", event.Literal(strconv.FormatUint(uint64(uid), 10))))
 	}
-	if !a.Exact {
+	switch {
+	case a.Exact:
+	case a.Inexact != "":
+		add(event.Say("Options of sockets cannot be seen, and a timer may fire up to 4s later: {reason}.", event.Literal(a.Inexact)))
+	default:
 		add(event.Say("Without root, options of sockets and processes of other users cannot be seen, nor other network namespaces; " +
 			"a timer may fire up to 4s later. For the full answer, run it with sudo."))
 	}

@@ -26,6 +26,7 @@ type Question struct {
 	Devices  map[uint32]string // names of the interfaces of the network namespace, by index
 	Refused  event.Errno       // bind() refuses Addr with it, whatever the port; 0: it does not
 	Exact    bool              // all options were seen, and Until is exact
+	Inexact  string            // why it is not, if not for missing rights
 	Complete bool              // no socket of the network namespace is missing
 	Outer    bool              // processes outside this pid namespace are not seen
 	Unseen   int               // network namespaces that could not be looked at
