@@ -185,8 +185,10 @@ func explainLoadError(step string, err error) error {
 	var verifier *ebpf.VerifierError
 	refused := errors.As(err, &verifier)
 	switch {
-	case errors.Is(err, ErrNotPermitted), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+	case errors.Is(err, ErrNotPermitted):
 		return fmt.Errorf("%s: %w", step, err)
+	case errors.Is(err, unix.EMFILE): // the verifier's words with it say nothing
+		return fmt.Errorf("%s: %w", step, unix.EMFILE)
 	case errors.Is(err, unix.EPERM) && !refused:
 		return fmt.Errorf("%s: %w", step, notPermitted(privilege.Programs, err))
 	case refused && privilege.Programs.Reason(ErrUnsupported) != "": // lockdown shows as a program that the verifier refuses
