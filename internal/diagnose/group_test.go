@@ -112,7 +112,7 @@ func TestGroupsAreLimited(t *testing.T) {
 		t.Fatalf("%d groups, want 1000 and the rest", len(all))
 	}
 	rest := all[1000]
-	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4,000 more, in other places: 1,000 places are told apart at most, 250 of one user"})
+	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4,000 more, in other places: at most 1,000 places have a finding of their own, 250 of one user"})
 	s.play(at(0, 9, "ESTABLISHED>CLOSE", because(event.CauseTimeout)), refusals(1, same))
 	if n := len(s.Findings()); n != 1002 {
 		t.Errorf("%d groups, want a rest for each code", n)

@@ -75,7 +75,7 @@ func (s *groups) add(k groupKey, g *group) *group {
 }
 
 // hasRoom reports whether another group of a user is kept apart. A user with few of them takes the place
-// of one who has most.
+// of one with many.
 func (s *groups) hasRoom(u user) bool {
 	if u != root && s.apart[u] >= groupsOfUser {
 		return false
@@ -95,7 +95,7 @@ func (s *groups) hasRoom(u user) bool {
 	return true
 }
 
-// userWithMost returns who has most groups but root, whom nobody displaces.
+// userWithMost returns the user with the most groups. Root is left out, as nobody displaces root.
 func (s *groups) userWithMost() (most user, n int) {
 	for u, has := range s.apart {
 		if u != root && (has > n || has == n && u < most) {

@@ -19,8 +19,8 @@ const bootTimeTries = 20
 // shortestPacket is the shortest that the kernel lets a program see in a test: a header of Ethernet.
 const shortestPacket = 14
 
-// BootTimeAhead returns by how much CLOCK_BOOTTIME as this process sees it is ahead of the kernel's own,
-// whose times events have: 0 outside of time namespaces (time_namespaces(7)). It fails without the privileges
+// BootTimeAhead returns by how much CLOCK_BOOTTIME as this process sees it is ahead of the clock that the
+// kernel gives events their times by: 0 outside of time namespaces (time_namespaces(7)). It fails without the privileges
 // for BPF.
 func BootTimeAhead() (time.Duration, error) {
 	rlimit.RemoveMemlock() // or loading fails
