@@ -14,24 +14,28 @@ type device struct{ netns, index uint32 }
 // long as there is no such socket, as in most traces.
 type devices map[device]string
 
-// learn takes the name from a snapshot.
-func (d *devices) learn(s *event.Socket) {
-	if s.Options.Interface == 0 {
-		return
-	}
-	if *d == nil {
+// devicesKept is how many names are kept before all are forgotten: network namespaces come and go.
+const devicesKept = 4096
+
+// keep keeps a name.
+func (d *devices) keep(key device, name string) {
+	if *d == nil || len(*d) >= devicesKept {
 		*d = make(devices)
 	}
-	if key := (device{s.NetNS, s.Options.Interface}); s.Device != "" || (*d)[key] == "" {
-		(*d)[key] = s.Device
+	(*d)[key] = name
+}
+
+// learn takes the name from a snapshot.
+func (d *devices) learn(s *event.Socket) {
+	key := device{s.NetNS, s.Options.Interface}
+	if key.index != 0 && (s.Device != "" || (*d)[key] == "") {
+		d.keep(key, s.Device)
 	}
 }
 
-// name returns the name of an interface. The process leads into the network namespace.
+// name returns the name of an interface. The process leads into the network namespace. A name that is
+// not found stays unknown until a look finds it: nobody shall be able to make the reader search often.
 func (d *devices) name(netns, index uint32, p *event.Process) string {
-	if *d == nil {
-		*d = make(devices)
-	}
 	key := device{netns, index}
 	name, known := (*d)[key]
 	if !known {
@@ -40,7 +44,7 @@ func (d *devices) name(netns, index uint32, p *event.Process) string {
 			pids = append(pids, p.PID)
 		}
 		name, _ = sockdiag.DeviceName(netns, index, pids...) // a line without a name is still true
-		(*d)[key] = name                                     // "" until a look finds it: nobody shall be able to make the reader search often
+		d.keep(key, name)
 	}
 	return name
 }
