@@ -96,6 +96,16 @@ func (t *tracer) kill() {
 	<-t.ended
 }
 
+// hasTraced is for how long the tracer has traced by now: since it said that it does, which is its last
+// message. A busy machine may need seconds to start it.
+func (t *tracer) hasTraced() time.Duration {
+	info, err := os.Stat(t.errors)
+	if err != nil || info.Size() == 0 {
+		return 0
+	}
+	return time.Since(info.ModTime())
+}
+
 // messages are what it wrote to standard error.
 func (t *tracer) messages() string {
 	content, err := os.ReadFile(t.errors)

@@ -79,9 +79,8 @@ func (s *soak) killTracers(ctx context.Context) error {
 		if r.IntN(3) == 0 {
 			life = time.Duration(r.Int64N(int64(longVictim)))
 		}
-		began := time.Now()
 		early := t.awaitEnd(ctx, life)
-		life = time.Since(began)
+		life = t.hasTraced()
 		killed := now()
 		t.kill()
 		s.count(func(c *counts) { c.killed++ })

@@ -116,3 +116,24 @@ func TestOneUser(t *testing.T) {
 		}
 	}
 }
+
+// TestManySockets answers at once although a port has a hundred thousand sockets, of a thousand users.
+func TestManySockets(t *testing.T) {
+	t.Parallel()
+	const many = 100_000
+	sockets := make([]event.Socket, many)
+	for i := range sockets {
+		sockets[i] = event.Socket{
+			NetNS: 1, State: tcpstate.Established, Local: netip.MustParseAddrPort("10.0.0.1:80"),
+			Remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 16), byte(i >> 8)}), uint16(i)),
+			UID:    uint32(i % 1000), Options: event.Options{Known: true},
+		}
+		if i%2 == 0 {
+			sockets[i].State, sockets[i].Timewait, sockets[i].Until = tcpstate.TimeWait, true, 1
+		}
+	}
+	a := why.Find(why.Question{Port: 80, Time: 1, NetNS: 1, Exact: true, Complete: true, Sockets: sockets})
+	if plain := a.Plain(); plain.Result != why.Fails || len(plain.InWay) != many {
+		t.Errorf("%s, %d sockets in the way", plain.Result, len(plain.InWay))
+	}
+}

@@ -135,13 +135,27 @@ func (a *Answer) tryBind(addr netip.Addr, options event.Options) Try {
 	if t.Result == Works || !options.Reuseport {
 		return a.hedge(t)
 	}
-	for _, old := range t.InWay {
-		if of := a.tryBindOf(addr, options, old.UID); badness[of.Result] < badness[t.Result] {
+	for _, uid := range ownersOf(t.InWay) {
+		if of := a.tryBindOf(addr, options, uid); badness[of.Result] < badness[t.Result] {
 			t = of
-			t.OfUser = &old.UID
+			t.OfUser = &uid
 		}
 	}
 	return a.hedge(t)
+}
+
+// ownersMost is how many users are tried: all sockets are looked at for each.
+const ownersMost = 16
+
+// ownersOf returns the users of the sockets for which SO_REUSEPORT makes a difference.
+func ownersOf(sockets []*event.Socket) []uint32 {
+	var owners []uint32
+	for _, s := range sockets {
+		if len(owners) < ownersMost && !s.Timewait && !slices.Contains(owners, s.UID) {
+			owners = append(owners, s.UID)
+		}
+	}
+	return owners
 }
 
 // anotherUser returns a user who owns none of the sockets.
