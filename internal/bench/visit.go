@@ -16,7 +16,8 @@ import (
 type pair struct {
 	number, core int
 	port         uint16
-	made         int // connections
+	made         int           // connections
+	served       chan struct{} // closed when nobody accepts any longer
 }
 
 // newPairs starts a pair on each core, at ports of their own.
@@ -41,8 +42,12 @@ func startPair(number int, port uint16, listener int) (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	go serve(core, listener)
-	return &pair{number: number, core: core, port: port}, nil
+	p := &pair{number: number, core: core, port: port, served: make(chan struct{})}
+	go func() {
+		defer close(p.served)
+		serve(core, listener)
+	}()
+	return p, nil
 }
 
 func listen(port uint16) (int, error) {
@@ -150,7 +155,13 @@ func leaveCrowd(port uint16, sockets int) error {
 	if err := visitAll(pairs, sockets); err != nil {
 		return err
 	}
-	return os.NewSyscallError("shutdown", unix.Shutdown(listener, unix.SHUT_RDWR))
+	if err := unix.Shutdown(listener, unix.SHUT_RDWR); err != nil {
+		return os.NewSyscallError("shutdown", err)
+	}
+	for _, p := range pairs {
+		<-p.served // else it would accept at a descriptor that is closed
+	}
+	return nil
 }
 
 // hold makes connections, and leaves both ends open.
