@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,18 +17,15 @@ import (
 func Create(path string, replace bool) (*os.File, error) {
 	f, err := createNew(path)
 	if errors.Is(err, fs.ErrExist) && replace {
-		if err := removeRegular(path); err != nil {
-			return nil, err
-		}
-		f, err = createNew(path)
+		return replaceRegular(path)
 	}
 	switch {
 	case errors.Is(err, fs.ErrExist) && !isRegular(path):
-		return nil, fmt.Errorf("%s is no regular file: --json prints the record stream on standard output", path)
+		return nil, fmt.Errorf("%s is not a regular file: --json prints the record stream on standard output", path)
 	case errors.Is(err, fs.ErrExist):
 		return nil, existsError{path}
 	case err != nil:
-		return nil, fmt.Errorf("create the file: %w", err)
+		return nil, createError(path, err)
 	}
 	giveToUser(f)
 	return f, nil
@@ -53,14 +51,33 @@ func createNew(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-func removeRegular(path string) error {
-	if !isRegular(path) {
-		return fmt.Errorf("%s is no regular file, which is not replaced", path)
+// replaceRegular replaces a regular file that nobody is writing. Its directory is opened once: what
+// is removed and what is created are in the same one.
+func replaceRegular(path string) (*os.File, error) {
+	dir, name := filepath.Split(path)
+	d, err := openDirectory(cmp.Or(dir, "."))
+	if err != nil {
+		return nil, err
 	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("replace the file: %w", err)
+	defer d.Close()
+	old, err := d.root.Lstat(name)
+	switch {
+	case err != nil:
+		return nil, createError(path, err)
+	case !old.Mode().IsRegular():
+		return nil, notReplacedError(path)
 	}
-	return nil
+	if err := d.checkUnlocked(name); err != nil {
+		return nil, err
+	}
+	if err := d.removeSame(name, old); err != nil {
+		return nil, fmt.Errorf("replace the file: %w", err)
+	}
+	return d.create(name)
+}
+
+func notReplacedError(path string) error {
+	return fmt.Errorf("%s is not a regular file: only those are replaced", path)
 }
 
 // giveToUser makes the user behind sudo the owner. Where the file system has no owners, or
@@ -76,7 +93,11 @@ func giveToUser(f *os.File) {
 // become that file.
 func TemporaryPath(path string) string {
 	dir, base := filepath.Split(path)
-	return filepath.Join(dir, fmt.Sprintf(".%08x-%s", rand.Uint32(), base))
+	before := fmt.Sprintf(".%08x-", rand.Uint32())
+	if excess := len(before) + len(base) - longestName; 0 < excess && excess < len(base) {
+		base = base[excess:]
+	}
+	return filepath.Join(dir, before+base)
 }
 
 // CheckPath returns an error if a file must not get a path: what exists is left alone, unless
@@ -86,7 +107,7 @@ func CheckPath(path string, replace bool) error {
 	case err != nil:
 		return nil // or creating it tells
 	case !isRegular(path):
-		return fmt.Errorf("%s is no regular file, which is not replaced", path)
+		return notReplacedError(path)
 	case !replace:
 		return existsError{path}
 	}

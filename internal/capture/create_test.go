@@ -68,8 +68,8 @@ func TestCreateReplacesFilesAlone(t *testing.T) {
 		says    string
 	}{
 		{"file", false, "file exists: choose another name, or replace it with --force"},
-		{"link", false, "is no regular file"}, {"link", true, "is no regular file"}, {"fifo", true, "is no regular file"},
-		{".", true, "is no regular file"}, {"nowhere/f", true, "no such file or directory"},
+		{"link", false, "is not a regular file"}, {"link", true, "is not a regular file"}, {"fifo", true, "is not a regular file"},
+		{".", true, "is not a regular file"}, {"nowhere/f", true, "no such file or directory"},
 	} {
 		f, err := capture.Create(at(tc.name), tc.replace)
 		if err == nil {

@@ -2,14 +2,11 @@ package capture
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // partNames are the names of the files of a recording that goes on from file to file: trace.jsonl.gz
@@ -18,6 +15,15 @@ type partNames struct {
 	dir          string
 	stem, ending string
 }
+
+const (
+	// fewestDigits is how many digits the number of a file has at least.
+	fewestDigits = 6
+	// lastNumber is the highest number of a file: enough for one a second over 31 years.
+	lastNumber = 999_999_999
+	// longestName is how many bytes the name of a file may have, on nearly all file systems.
+	longestName = 255
+)
 
 // endings are what stands behind the number.
 var endings = []string{".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst", ".gz", ".zst", ".jsonl", ".json"}
@@ -31,14 +37,29 @@ func partNamesOf(path string) partNames {
 			break
 		}
 	}
+	if len(base) <= longestName {
+		p.stem = cutBytes(p.stem, longestName-len(numbered(lastNumber))-len(p.ending))
+	}
 	return p
 }
 
-func (p partNames) path(number int) string {
-	return filepath.Join(p.dir, fmt.Sprintf("%s.%06d%s", p.stem, number, p.ending))
+// cutBytes cuts a string to a number of bytes, and does not divide a character.
+func cutBytes(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
 }
 
-// number reads the number of a file, or 0 if it is not one of the parts.
+// numbered is how a number is part of a name.
+func numbered(number int) string { return fmt.Sprintf(".%0*d", fewestDigits, number) }
+
+func (p partNames) name(number int) string { return p.stem + numbered(number) + p.ending }
+
+// number returns the number of a file by its name, or 0 if the name is not one of a part.
 func (p partNames) number(name string) int {
 	middle, ok := strings.CutPrefix(name, p.stem+".")
 	if !ok {
@@ -46,58 +67,8 @@ func (p partNames) number(name string) int {
 	}
 	digits, ok := strings.CutSuffix(middle, p.ending)
 	n, err := strconv.Atoi(digits)
-	if !ok || err != nil || n < 1 || fmt.Sprintf("%06d", n) != digits {
+	if !ok || err != nil || n < 1 || n > lastNumber || "."+digits != numbered(n) {
 		return 0
 	}
 	return n
-}
-
-// numbers are those of the files that there are, in order.
-func (p partNames) numbers() ([]int, error) {
-	files, err := os.ReadDir(p.dir)
-	if err != nil {
-		return nil, fmt.Errorf("look for the recording's other files: %w", err)
-	}
-	var numbers []int
-	for _, f := range files {
-		if n := p.number(f.Name()); n > 0 && f.Type().IsRegular() {
-			numbers = append(numbers, n)
-		}
-	}
-	slices.Sort(numbers)
-	return numbers, nil
-}
-
-// last is the number of the newest file, or 0 if there is none.
-func (p partNames) last() (int, error) {
-	numbers, err := p.numbers()
-	if err != nil || len(numbers) == 0 {
-		return 0, err
-	}
-	return numbers[len(numbers)-1], nil
-}
-
-// pattern is what a shell finds all of the files by.
-func (p partNames) pattern() string { return filepath.Join(p.dir, p.stem+".*"+p.ending) }
-
-// removeAllBut removes all files but the newest ones.
-func (p partNames) removeAllBut(keep int) error {
-	numbers, err := p.numbers()
-	if err != nil {
-		return err
-	}
-	for _, n := range numbers[:max(0, len(numbers)-keep)] {
-		if err := removePart(p.path(n)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// removePart removes a file, which may be gone already.
-func removePart(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the recording's oldest file: %w", err)
-	}
-	return nil
 }

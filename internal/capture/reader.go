@@ -24,7 +24,7 @@ var (
 type Reader struct {
 	Name      string
 	file      *os.File
-	pipe      *io.PipeWriter // where it is no regular file
+	pipe      *io.PipeWriter // where it is not a regular file
 	blocks    *block.Reader
 	decoder   *jsonl.Decoder
 	hasRecord bool // a record was read

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/block"
@@ -44,6 +44,7 @@ func (o *Options) rotates() bool { return o.RotateSize > 0 || o.RotateAge > 0 }
 type Recorder struct {
 	Options
 	names         partNames
+	parts         *parts // of a rotation
 	start         event.Start
 	sockets       *conn.Tracker
 	file          *block.Writer
@@ -54,16 +55,10 @@ type Recorder struct {
 	summaryBefore conn.Summary // when the file began
 	lostInFile    uint64       // events
 	result        Result
-	ownParts      []endedPart // of this recording, which KeepFor keeps; without the last one
+	hasOld        bool // files may have to be removed, and are this recorder's
 	stopped       bool
 	err           error
 	closing       chan closedFile // has how the file before ended; nil: there is none
-}
-
-// endedPart is a file that ended.
-type endedPart struct {
-	path string
-	end  event.Time
 }
 
 // counter counts what passes to a writer.
@@ -76,12 +71,6 @@ type counter struct {
 func (c *counter) Write(p []byte) (int, error) {
 	c.bytes += int64(len(p))
 	return c.w.Write(p)
-}
-
-// closedFile is how a file ended.
-type closedFile struct {
-	size int64
-	err  error
 }
 
 // NewRecorder returns a recorder. The file is made by Start.
@@ -98,37 +87,39 @@ func (r *Recorder) Start(s *event.Start, t *conn.Tracker) {
 	r.start, r.sockets = *s, t
 	if !r.rotates() {
 		f, err := Create(r.Path, r.Replace)
-		r.openFile(f, r.Path, err, s.Time)
+		if r.err = err; err == nil {
+			lock(f)
+			r.openFile(f, r.Path, s.Time)
+		}
 		return
 	}
 	r.start.Part = 1
-	r.openPart(s.Time)
-}
-
-// openPart begins the next file of a recording that goes on from file to file. The numbers
-// of others are passed over, whatever may be replaced.
-func (r *Recorder) openPart(at event.Time) {
-	number, err := r.names.last()
-	for err == nil {
-		number++
-		var f *os.File
-		path := r.names.path(number)
-		if f, err = Create(path, false); errors.Is(err, fs.ErrExist) {
-			err = nil
-			continue
-		}
-		r.openFile(f, path, err, at)
-		return
+	if r.parts, r.err = openParts(r.names, r.KeepFiles > 0); r.err == nil {
+		r.openPart(s.Time)
 	}
-	r.err = err
 }
 
-// openFile begins a file.
-func (r *Recorder) openFile(f *os.File, path string, err error, at event.Time) {
+// openPart begins the next file of a recording that goes on from file to file.
+func (r *Recorder) openPart(at event.Time) {
+	f, err := r.parts.createNext()
 	if err != nil {
 		r.err = err
 		return
 	}
+	newest := r.parts.newest()
+	if r.start.Part == 1 {
+		if r.err = r.parts.checkAlone(); r.err != nil {
+			f.Close()
+			r.err = errors.Join(r.err, r.parts.remove(newest))
+			return
+		}
+	}
+	r.openFile(partFile{f, newest}, r.parts.directory.shownPath(newest.name), at)
+	r.hasOld = true
+}
+
+// openFile begins a file.
+func (r *Recorder) openFile(f block.File, path string, at event.Time) {
 	r.result.Files++
 	r.result.Path = path
 	r.file = block.NewWriter(f, block.FormatOf(path))
@@ -218,6 +209,9 @@ func (r *Recorder) Flush() error {
 		r.rotateIfDue(r.Now())
 	}
 	r.takeError()
+	if r.err == nil && r.hasOld {
+		r.err = r.removeOld()
+	}
 	return r.err
 }
 
@@ -233,8 +227,19 @@ func (r *Recorder) Close() error {
 	r.takeError()
 	r.awaitClosing()
 	if r.file != nil {
-		r.closeInBackground()
+		var last *part
+		if r.parts != nil {
+			last = r.parts.newest()
+		}
+		r.closeInBackground(r.file, last)
+		r.file = nil
 		r.awaitClosing()
+	}
+	if r.parts != nil {
+		if r.hasOld {
+			r.err = cmp.Or(r.err, r.removeOld())
+		}
+		r.parts.directory.Close()
 	}
 	return r.err
 }
@@ -254,7 +259,8 @@ func (r *Recorder) Remove() error {
 type Result struct {
 	Files    int    // that were written, those that were removed since among them
 	Path     string // of the last one
-	Pattern  string // of all of them, as a shell takes it
+	Before   string // what the paths of all of them have before the number
+	Behind   string // and behind it
 	Bytes    int64  // in all of them
 	Summary  conn.Summary
 	Lost     uint64 // events
@@ -264,6 +270,6 @@ type Result struct {
 // Result returns what the recording has come to, once it is closed.
 func (r *Recorder) Result() Result {
 	result := r.result
-	result.Pattern = r.names.pattern()
+	result.Before, result.Behind = filepath.Join(r.names.dir, r.names.stem)+".", r.names.ending
 	return result
 }

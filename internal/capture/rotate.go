@@ -1,8 +1,27 @@
 package capture
 
 import (
+	"cmp"
+	"os"
+
+	"github.com/tcptrace/tcptrace/internal/block"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
+
+// partFile marks its part once the disk has what it begins with.
+type partFile struct {
+	*os.File
+	part *part
+}
+
+// Sync implements block.File.
+func (f partFile) Sync() error {
+	err := f.File.Sync()
+	if err == nil {
+		f.part.onDisk.Store(true)
+	}
+	return err
+}
 
 // rotateIfDue begins another file, if it is time. The record before is whole by then, with
 // all that was derived from it but findings.
@@ -13,62 +32,79 @@ func (r *Recorder) rotateIfDue(at event.Time) {
 	}
 }
 
-// nextFile ends the file, and begins the next one.
+// nextFile ends the file, and begins the next one. That is locked before the lock of the one before
+// goes: another recorder always finds one.
 func (r *Recorder) nextFile(at event.Time) {
 	r.endFile(event.Stop{Time: at, Reason: event.StopRotated})
 	r.takeError()
 	r.awaitClosing()
-	r.ownParts = append(r.ownParts, endedPart{r.result.Path, at})
-	r.closeInBackground()
-	if r.err != nil {
-		return
+	file, ended := r.file, r.parts.newest()
+	r.file, ended.end = nil, at
+	if r.err == nil {
+		r.start.Part++
+		r.openPart(at)
 	}
-	r.start.Part++
-	r.openPart(at)
+	r.closeInBackground(file, ended)
 	if r.err == nil {
 		r.lines.Resume(at)
 		r.headBytes = r.lineBytes.bytes
-		r.err = r.removeOld(at)
 	}
 }
 
-// closeInBackground closes the file while the recording goes on: the disk may take its time, and
+// closedFile is how a file ended.
+type closedFile struct {
+	part *part // nil: it is not one of several
+	size int64
+	err  error
+}
+
+// closeInBackground closes a file while the recording goes on: the disk may take its time, and
 // records must not wait for it.
-func (r *Recorder) closeInBackground() {
-	file, closing := r.file, make(chan closedFile, 1)
-	r.file, r.closing = nil, closing
+func (r *Recorder) closeInBackground(file *block.Writer, ended *part) {
+	closing := make(chan closedFile, 1)
+	r.closing = closing
 	go func() {
 		err := file.Close()
-		closing <- closedFile{file.Size(), err}
+		closing <- closedFile{ended, file.Size(), err}
 	}()
 }
 
 // awaitClosing waits until the file before is closed.
 func (r *Recorder) awaitClosing() {
-	if r.closing == nil {
-		return
-	}
-	before := <-r.closing
-	r.closing = nil
-	r.result.Bytes += before.size
-	if r.err == nil {
-		r.err = before.err
+	if r.closing != nil {
+		r.takeClosed(<-r.closing)
 	}
 }
 
-// removeOld removes the files that need not be kept.
-func (r *Recorder) removeOld(at event.Time) error {
-	for r.KeepFor > 0 && len(r.ownParts) > 0 && at.Sub(r.ownParts[0].end) > r.KeepFor {
-		if err := removePart(r.ownParts[0].path); err != nil {
-			return err
-		}
-		r.ownParts = r.ownParts[1:]
+// takeClosed takes how the file before ended. One that has nothing goes: nobody could read it.
+func (r *Recorder) takeClosed(f closedFile) {
+	r.closing = nil
+	r.result.Bytes += f.size
+	r.err = cmp.Or(r.err, f.err)
+	switch {
+	case f.part == nil:
+	case f.size == 0:
+		r.err = cmp.Or(r.err, r.parts.remove(f.part))
+	case f.err == nil:
+		f.part.onDisk.Store(true)
 	}
-	if r.KeepFor == 0 {
-		r.ownParts = nil // nobody asks
+}
+
+// removeOld removes the files that need not be kept, as soon as the disk has later ones.
+func (r *Recorder) removeOld() error {
+	select {
+	case f := <-r.closing:
+		r.takeClosed(f)
+	default:
 	}
-	if r.KeepFiles == 0 {
-		return nil
+	var endedBefore event.Time
+	switch {
+	case r.KeepFor > 0:
+		endedBefore = r.fileStart.Add(-r.KeepFor)
+	case r.KeepFiles == 0:
+		r.parts.forgetEarlier()
 	}
-	return r.names.removeAllBut(r.KeepFiles)
+	waiting, err := r.parts.removeExcess(r.KeepFiles, endedBefore)
+	r.hasOld = waiting
+	return cmp.Or(r.err, err)
 }

@@ -13,3 +13,9 @@ func Commands() *cobra.Command {
 	root.InitDefaultHelpFlag()
 	return root
 }
+
+// ShellWord and ShellPattern are what advice has of paths.
+var (
+	ShellWord    = shellWord
+	ShellPattern = shellPattern
+)

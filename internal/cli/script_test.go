@@ -188,7 +188,7 @@ type running struct {
 	err    error
 }
 
-// trace starts tcptrace, and waits until it says that it traces.
+// trace starts tcptrace, waits until it says that it traces, and leaves its process id in $TRACE.
 func trace(ts *testscript.TestScript, _ bool, args []string) {
 	r := &running{cmd: exec.Command("/proc/self/exe"), ended: make(chan struct{})}
 	r.cmd.Args, r.cmd.Dir = append([]string{"tcptrace"}, args...), ts.MkAbs(".")
@@ -201,6 +201,7 @@ func trace(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(r.cmd.Start())
 	ts.Defer(func() { r.cmd.Process.Kill(); <-r.ended })
 	stageOf(ts).trace = r
+	ts.Setenv("TRACE", strconv.Itoa(r.cmd.Process.Pid))
 	r.copied.Go(func() { io.Copy(&r.stdout, r.out) })
 	ready := make(chan bool, 1)
 	r.copied.Go(func() { r.listen(stderr, ready) })

@@ -43,6 +43,8 @@ func (o *writeOptions) AddFlags(flags *pflag.FlagSet) {
 func (o *writeOptions) check(replayed bool) error {
 	rotates := o.rotates()
 	switch {
+	case strings.HasSuffix(o.write, "/"):
+		return usagef("-w needs the name of a file, and %s is a directory: %sbug.jsonl.gz", o.write, o.write)
 	case o.write == capture.Stdin:
 		return usagef("-w takes a file: --json prints the record stream on standard output")
 	case o.write == "" && (o.force || o.anonymize || rotates || o.keep != 0):
@@ -98,10 +100,9 @@ func (o *writeOptions) newMapper() *anonymize.Mapper { return anonymize.New(anon
 // logRecording logs what was recorded, and how to show it.
 func logRecording(app *app, r capture.Result) {
 	s := &r.Summary
-	into := r.Path
-	shows := r.Path
+	into, shows := r.Path, shellWord(r.Path)
 	if r.Files > 1 {
-		into, shows = words.Count(r.Files, "file")+", the last of them "+r.Path, r.Pattern
+		into, shows = words.Count(r.Files, "file")+", the last of them "+r.Path, shellPattern(r.Before, r.Behind)
 	}
 	app.log.Info(fmt.Sprintf("recorded %s of %s, %s lost, into %s (%s)",
 		words.Count(s.Transitions, "transition"), words.Count(s.Connections, "connection"), words.Count(r.Lost, "event"), into, words.Size(r.Bytes)))
