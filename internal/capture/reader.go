@@ -1,9 +1,11 @@
 package capture
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/tcptrace/tcptrace/internal/block"
@@ -38,14 +40,14 @@ type Damage struct {
 	After event.Time // of the last record before; 0: there is none
 }
 
-// Open opens a capture, or standard input. Wait, if it is not nil, is called before each
-// read, which may block.
-func Open(path string, wait func()) (*Reader, error) {
+// Open opens a capture, or standard input. It waits for the writer of a FIFO, until the context
+// ends. Wait, if it is not nil, is called before each read, which may block.
+func Open(ctx context.Context, path string, wait func()) (*Reader, error) {
 	r := &Reader{Name: path, decoder: jsonl.NewDecoder()}
 	if path == Stdin {
 		r.Name, r.file = "standard input", os.Stdin
 	} else {
-		f, err := os.Open(path)
+		f, err := openFile(ctx, path)
 		if err != nil {
 			return nil, fmt.Errorf("open the capture: %w", err)
 		}
@@ -57,6 +59,28 @@ func Open(path string, wait func()) (*Reader, error) {
 	}
 	r.blocks = block.NewReader(r.openSource(), block.Options{Wait: wait})
 	return r, nil
+}
+
+// openFile opens a file. The open(2) of a FIFO without a writer can only be left alone.
+func openFile(ctx context.Context, path string) (*os.File, error) {
+	if info, err := os.Stat(path); err != nil || info.Mode().Type() != fs.ModeNamedPipe {
+		return os.Open(path)
+	}
+	type opened struct {
+		file *os.File
+		err  error
+	}
+	waiting := make(chan opened, 1)
+	go func() {
+		f, err := os.Open(path)
+		waiting <- opened{f, err}
+	}()
+	select {
+	case o := <-waiting:
+		return o.file, o.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // openSource returns what is read: the file or, where a read may take for ever, a pipe that

@@ -126,7 +126,7 @@ func TestFlippedBits(t *testing.T) {
 		if err := os.WriteFile(path, flipped, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := capture.Open(path, nil)
+		r, err := capture.Open(t.Context(), path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -61,7 +61,7 @@ func newAnonymizeCommand(app *app) *cobra.Command {
 }
 
 func (o *anonymizeOptions) run(ctx context.Context, app *app, path string) error {
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := app.untilSignal(ctx)
 	defer stop()
 	key, err := o.readKey()
 	if err != nil {

@@ -21,7 +21,7 @@ func runCheck(app *app) error {
 	var page bytes.Buffer
 	fmt.Fprintln(&page, kernelWords()+": "+checkSummary(offers, failed))
 	printOffers(&page, offers, failed == nil, textOptions(app.stdout, "never", 0).Width)
-	if _, err := app.stdout.Write(page.Bytes()); err != nil {
+	if _, err := app.out.Write(page.Bytes()); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
 	return failed

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -141,9 +142,9 @@ func (c *child) wait(log *zap.Logger) error {
 	return nil
 }
 
-// runTraced runs a trace for as long as the program runs. Ctrl-C reaches the program by
+// runTraced runs a trace for as long as the program runs. What keys send reaches the program by
 // itself, and SIGTERM and SIGHUP are handed on: the trace goes on until that has ended it.
-func (c *child) runTraced(ctx context.Context, log *zap.Logger, trace func(ctx context.Context, ready func()) error) error {
+func (c *child) runTraced(ctx context.Context, end *ending, log *zap.Logger, trace func(ctx context.Context, ready func()) error) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, endSignals()...)
 	defer signal.Stop(signals)
@@ -151,7 +152,7 @@ func (c *child) runTraced(ctx context.Context, log *zap.Logger, trace func(ctx c
 	defer cancel(nil)
 	over := make(chan struct{})
 	defer close(over)
-	go c.forwardSignals(signals, over, cancel, log)
+	go c.forwardSignals(signals, over, end, cancel, log)
 	err := trace(ctx, func() { c.start(func() { cancel(pipeline.ErrCommand) }) })
 	ended, early := c.wait(log), c.signalBeforeStart()
 	switch {
@@ -161,6 +162,16 @@ func (c *child) runTraced(ctx context.Context, log *zap.Logger, trace func(ctx c
 		return ended
 	}
 	return err
+}
+
+// hasExited reports whether the program has ended.
+func (c *child) hasExited() bool {
+	select {
+	case <-c.exited:
+		return true
+	default:
+		return false
+	}
 }
 
 // withoutSignals runs a function while no signal is handed on: those that come wait.
@@ -177,12 +188,13 @@ func (c *child) signalBeforeStart() os.Signal {
 	return c.earlySignal
 }
 
-// forwardSignals hands signals on to the program. Before that runs, one ends the trace.
-func (c *child) forwardSignals(signals <-chan os.Signal, over <-chan struct{}, cancel context.CancelCauseFunc, log *zap.Logger) {
+// forwardSignals hands signals on to the program. Before that runs, one ends the trace; after that
+// has ended, they are about the end of the trace.
+func (c *child) forwardSignals(signals <-chan os.Signal, over <-chan struct{}, end *ending, cancel context.CancelCauseFunc, log *zap.Logger) {
 	for {
 		select {
 		case s := <-signals:
-			if err := c.takeSignal(s, cancel); err != nil {
+			if err := c.takeSignal(s, end, cancel); err != nil {
 				log.Warn(fmt.Sprintf("hand %v on to the command, which goes on: %v", s, err))
 			}
 		case <-over:
@@ -192,14 +204,16 @@ func (c *child) forwardSignals(signals <-chan os.Signal, over <-chan struct{}, c
 }
 
 // takeSignal hands a signal on or, before the program runs, ends the trace.
-func (c *child) takeSignal(s os.Signal, cancel context.CancelCauseFunc) error {
+func (c *child) takeSignal(s os.Signal, end *ending, cancel context.CancelCauseFunc) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	switch {
-	case !c.started && c.earlySignal == nil:
-		c.earlySignal = s
-		cancel(pipeline.ErrSignal)
-	case c.started && c.err == nil && s != os.Interrupt:
+	case !c.started || c.hasExited():
+		if end.takeSignal(time.Now()) && !c.started {
+			c.earlySignal = s
+			cancel(pipeline.ErrSignal)
+		}
+	case c.err == nil && s != os.Interrupt && s != syscall.SIGQUIT:
 		if err := c.cmd.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
 			return err
 		}

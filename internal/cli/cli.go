@@ -38,33 +38,63 @@ func usagef(format string, args ...any) error {
 // Main runs the command and returns its exit code. Standard output is data, standard
 // error the rest.
 func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer) int {
-	messages := newProgress(stderr)
+	end := newEnding()
+	messages := newProgress(stderr, end)
 	// A write to a closed pipe shall be an error that can be told. It is not ignored, as a
 	// command would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	app := &app{stdout: stdout, stderr: messages, level: zap.NewAtomicLevelAt(zap.InfoLevel)}
-	app.log = newLogger(messages, app.level)
+	app := &app{stdout: stdout, out: newPatientWriter(stdout, "standard output", end, 0), stderr: messages, end: end, level: zap.NewAtomicLevelAt(zap.InfoLevel)}
+	log := newLogger(messages, app.level)
+	app.log = log
 	app.useZone()
-	root := newRootCommand(app)
+	code := make(chan int, 1)
+	go func() { code <- app.run(ctx, args) }()
+	select {
+	case c := <-code:
+		return c
+	case <-end.givenUp:
+		log.Error("ended by another signal, and gave up what was still to be done")
+		return exitError
+	}
+}
+
+// run runs the command, and returns its exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := newRootCommand(a)
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(messages)
+	out := &errorKeeper{Writer: a.out}
+	root.SetOut(out)
+	root.SetErr(a.stderr)
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("write to standard output: %w", out.err)
+	}
+	if err == nil && a.hasLostOutput() {
+		return exitError // which was said
+	}
 	if err == nil {
 		return exitOK
 	}
 	if coded := (codeError{}); !errors.As(err, &coded) || coded.err != nil {
-		app.log.Error(errorMessage(err))
+		a.log.Error(errorMessage(err))
 	}
 	return exitCode(err)
 }
 
 // app is what the verbs share.
 type app struct {
-	stdout *os.File
+	stdout *os.File  // what it is
+	out    io.Writer // the way there
 	stderr *progress
+	end    *ending
 	log    *zap.Logger
 	level  zap.AtomicLevel
+}
+
+// hasLostOutput reports whether standard output was given up because it was blocked.
+func (a *app) hasLostOutput() bool {
+	w, ok := a.out.(*patientWriter)
+	return ok && w.hasLost()
 }
 
 // newLogger returns the program's own log: a line a message, after the program's name.
@@ -83,7 +113,7 @@ func errorMessage(err error) string {
 	case errors.Is(err, syscall.EPIPE):
 		return "the reader of standard output went away, the trace ended early"
 	case errors.Is(err, syscall.ENOSPC):
-		return err.Error() + ": make room, or write elsewhere; the trace ended early"
+		return err.Error() + ": make room, or write elsewhere"
 	case errors.Is(err, syscall.EMFILE):
 		return err.Error() + ": raise the limit of open files, as in ulimit -n 1024"
 	case errors.As(err, &usage):

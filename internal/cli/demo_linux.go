@@ -58,10 +58,10 @@ func runDemo(ctx context.Context, app *app, o *demoOptions) error {
 	if err := host.RequireProc(); err != nil {
 		return err
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := app.untilSignal(ctx)
 	defer stop()
 	options := demo.Options{
-		Out:     app.stdout,
+		Out:     app.out,
 		Text:    textOptions(app.stdout, o.color, host.Clock()),
 		Version: version(),
 		Log:     app.log,

@@ -19,7 +19,7 @@ type outputOptions struct {
 
 // newOutput returns what shows a trace on standard output.
 func newOutput(app *app, o outputOptions) pipeline.Sink {
-	w := bufio.NewWriterSize(app.stdout, outputBuffer)
+	w := bufio.NewWriterSize(app.out, outputBuffer)
 	if o.json {
 		return buffered{jsonl.NewWriter(w), w}
 	}

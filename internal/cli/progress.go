@@ -26,10 +26,11 @@ type progress struct {
 }
 
 // newProgress returns one for standard error.
-func newProgress(stderr io.Writer) *progress {
-	p := &progress{Writer: safeWriter{stderr}}
+func newProgress(stderr io.Writer, end *ending) *progress {
+	w := newPatientWriter(stderr, "standard error", end, blockedAtMost)
+	p := &progress{Writer: safeWriter{w}}
 	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
-		p.terminal = f
+		p.terminal = w
 	}
 	return p
 }

@@ -35,7 +35,7 @@ func TestProgress(t *testing.T) {
 func TestNoProgressWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	var file bytes.Buffer
-	p := newProgress(&file)
+	p := newProgress(&file, newEnding())
 	if p.track("reading") != nil {
 		t.Error("there is progress")
 	}
@@ -51,7 +51,7 @@ func TestMessagesAreHarmless(t *testing.T) {
 	t.Parallel()
 	var screen bytes.Buffer
 	message := "tcptrace: \x1b[2J\u202e\xff of a\\x0ab: not a capture\ntcptrace: 日本.jsonl\n"
-	if n, err := io.WriteString(newProgress(&screen), message); n != len(message) || err != nil {
+	if n, err := io.WriteString(newProgress(&screen, newEnding()), message); n != len(message) || err != nil {
 		t.Errorf("wrote %d bytes of %d: %v", n, len(message), err)
 	}
 	want := `tcptrace: \x1b[2J\xe2\x80\xae\xff of a\x0ab: not a capture` + "\ntcptrace: 日本.jsonl\n"

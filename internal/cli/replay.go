@@ -3,10 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -18,7 +15,7 @@ import (
 
 // runReplay shows what was recorded, or writes it anew.
 func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filter) error {
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := app.untilSignal(ctx)
 	defer stop()
 	options := replay.Options{
 		Files: o.read, Filter: filter, Duration: o.duration, Count: o.count, FailOn: o.failOn,
@@ -84,31 +81,6 @@ func rewriteCaptures(ctx context.Context, app *app, o writeOptions, shows output
 }
 
 var errInterrupted = errors.New("interrupted: nothing was written")
-
-// untilSignal ends the context with Ctrl-C, SIGTERM, or SIGHUP unless that is ignored.
-func untilSignal(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, endSignals()...)
-	go func() {
-		select {
-		case <-signals:
-			signal.Stop(signals) // a second one ends the program at once
-			cancel(pipeline.ErrSignal)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil); signal.Stop(signals) }
-}
-
-// endSignals returns the signals that end a trace in order.
-func endSignals() []os.Signal {
-	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
-		signals = append(signals, syscall.SIGHUP)
-	}
-	return signals
-}
 
 // isDamaged reports whether what was read was only a part of what was recorded.
 func isDamaged(err error) bool { return errors.Is(err, replay.ErrDamaged) }

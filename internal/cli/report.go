@@ -83,7 +83,7 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 	if err != nil {
 		return err
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := app.untilSignal(ctx)
 	defer stop()
 	options := replay.Options{Files: files, Filter: filter, DropPrivileges: app.dropAllRights}
 	if o.output != "" {
@@ -123,7 +123,7 @@ func (o *reportOptions) writeReport(app *app, r *report.Report) error {
 	}
 	var err error
 	if o.output == "" {
-		err = write(app.stdout)
+		err = write(app.out)
 	} else {
 		err = writeWholeFile(o.output, o.force, write)
 	}

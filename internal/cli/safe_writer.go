@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"io"
 	"strings"
 
@@ -17,8 +18,8 @@ func (h safeWriter) Write(p []byte) (int, error) {
 	for i := range lines {
 		lines[i] = words.EscapeMessage(lines[i])
 	}
-	if _, err := io.WriteString(h.w, strings.Join(lines, "\n")); err != nil {
+	if _, err := io.WriteString(h.w, strings.Join(lines, "\n")); err != nil && !errors.As(err, new(blockedError)) {
 		return 0, err
 	}
-	return len(p), nil
+	return len(p), nil // also where nobody reads: the logger would complain about it in the same place
 }

@@ -231,10 +231,15 @@ func (r *running) listen(stderr io.Reader, ready chan<- bool) {
 // patience is when a trace that must have ended hangs.
 const patience = 2 * time.Minute
 
-// signal sends a signal to the trace.
+// signal sends signals to the trace, one after another: signal TERM TERM.
 func signal(ts *testscript.TestScript, _ bool, args []string) {
-	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
-	ts.Check(stageOf(ts).trace.cmd.Process.Signal(signals[args[0]]))
+	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "QUIT": syscall.SIGQUIT, "KILL": syscall.SIGKILL}
+	for i, name := range args {
+		err := stageOf(ts).trace.cmd.Process.Signal(signals[name])
+		if i == 0 || !errors.Is(err, os.ErrProcessDone) {
+			ts.Check(err)
+		}
+	}
 }
 
 // hangup closes the reading end of the trace's standard output, and makes connections

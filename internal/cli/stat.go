@@ -47,7 +47,7 @@ func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := app.untilSignal(ctx)
 	defer stop()
 	s := stat.New()
 	err = app.replayCaptures(ctx, replay.Options{Files: files, Filter: filter, DropPrivileges: app.dropAllRights}, s, false)
@@ -55,7 +55,7 @@ func (o *statOptions) run(ctx context.Context, app *app, files []string) error {
 		return err
 	}
 	s.SetFileCount(len(files))
-	w := bufio.NewWriterSize(app.stdout, outputBuffer)
+	w := bufio.NewWriterSize(app.out, outputBuffer)
 	if printErr := o.printFigures(app, w, s.Report()); printErr != nil {
 		return fmt.Errorf("write the figures: %w", printErr)
 	}

@@ -29,7 +29,7 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	if !term.IsTerminal(int(app.stdout.Fd())) || os.Getenv("TERM") == "dumb" {
 		return errNeedsTerminal
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := app.untilSignal(ctx)
 	defer stop()
 	ctx, quit := context.WithCancelCause(ctx)
 	defer quit(nil)
@@ -49,7 +49,7 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 		Drop: func() error { return dropTracerRights(app, filter, privilege.Remaining{}) },
 	}
 	summary := newOutput(app, outputOptions{color: "auto", quiet: true})
-	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{collector, summaryAfterScreen{summary, w.closeScreen}})
+	err := live.Run(ctx, options, host.Clock(), endedOutput{pipeline.Sinks{collector, summaryAfterScreen{summary, w.closeScreen}}, app.end})
 	return errors.Join(opened, err)
 }
 

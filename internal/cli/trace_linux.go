@@ -16,7 +16,7 @@ import (
 // runTrace traces, until a signal or for a command.
 func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filter) error {
 	if len(o.command) == 0 {
-		ctx, stop := untilSignal(ctx)
+		ctx, stop := app.untilSignal(ctx)
 		defer stop()
 		return traceLive(ctx, app, o, filter, nil, func() error {
 			err := o.dropRights(app, filter)
@@ -30,7 +30,7 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 	if err != nil {
 		return err
 	}
-	return child.runTraced(ctx, app.log, func(ctx context.Context, ready func()) error {
+	return child.runTraced(ctx, app.end, app.log, func(ctx context.Context, ready func()) error {
 		return traceLive(ctx, app, o, filter, ready, func() error {
 			return child.withoutSignals(func() error { return o.dropRights(app, filter) })
 		})
@@ -60,11 +60,12 @@ func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 		ctx, cancel = context.WithTimeoutCause(ctx, o.duration, pipeline.ErrDuration)
 		defer cancel()
 	}
+	defer context.AfterFunc(ctx, app.end.begin)()
 	options := live.Options{
 		Filter: filter, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready, Drop: drop,
 	}
 	if o.write == "" {
-		return live.Run(ctx, options, host.Clock(), newOutput(app, o.outputOptions))
+		return live.Run(ctx, options, host.Clock(), endedOutput{newOutput(app, o.outputOptions), app.end})
 	}
 	return recordLive(ctx, app, o, options)
 }
@@ -77,7 +78,7 @@ func recordLive(ctx context.Context, app *app, o *traceOptions, options live.Opt
 		options.Raw = o.newMapper().Stream(pipeline.New(out)) // what is shown is anonymous, too
 		out = flushesOf(out)
 	}
-	err := live.Run(ctx, options, host.Clock(), out)
+	err := live.Run(ctx, options, host.Clock(), endedOutput{out, app.end})
 	if closeErr := recorder.Close(); err == nil || hasFindings(err) {
 		if closeErr != nil {
 			return closeErr

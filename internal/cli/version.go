@@ -13,7 +13,7 @@ func newVersionCommand(app *app) *cobra.Command {
 		Short: "Print the version",
 		Args:  refuseArguments,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(app.stdout, "tcptrace", version())
+			_, err := fmt.Fprintln(app.out, "tcptrace", version())
 			return err
 		},
 	}

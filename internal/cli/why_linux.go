@@ -23,7 +23,7 @@ func runWhy(ctx context.Context, app *app, color string, addr netip.Addr, port u
 	if err := app.dropAllRights(); err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(app.stdout, outputBuffer)
+	w := bufio.NewWriterSize(app.out, outputBuffer)
 	p := text.New(w, textOptions(app.stdout, color, host.Clock()))
 	p.Why(why.Find(*question))
 	if err := p.Flush(); err != nil {

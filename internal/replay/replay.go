@@ -46,8 +46,11 @@ var ErrDamaged = errors.New("damaged or cut off: what could be read was used")
 // capture that cannot be used or of the output. The end of the context is no error.
 func Run(ctx context.Context, o Options, out pipeline.Sink) error {
 	p := &player{Options: o, out: out}
-	files, err := p.openFiles()
+	files, err := p.openFiles(ctx)
 	defer closeAll(files)
+	if err != nil && ctx.Err() != nil {
+		return nil // a FIFO that nobody wrote
+	}
 	if err == nil && o.DropPrivileges != nil {
 		err = o.DropPrivileges()
 	}
@@ -71,10 +74,10 @@ func closeAll(files []*capture.Reader) {
 }
 
 // openFiles opens the files.
-func (p *player) openFiles() ([]*capture.Reader, error) {
+func (p *player) openFiles(ctx context.Context) ([]*capture.Reader, error) {
 	var files []*capture.Reader
 	for _, path := range p.Files {
-		r, err := capture.Open(path, p.flush)
+		r, err := capture.Open(ctx, path, p.flush)
 		if err != nil {
 			return files, err
 		}
