@@ -33,9 +33,9 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	defer stop()
 	ctx, quit := context.WithCancelCause(ctx)
 	defer quit(nil)
-	w := &messageKeeper{to: app.stderr}
+	defer context.AfterFunc(ctx, app.end.begin)()
+	w := &messageKeeper{to: app.stderr, terminal: app.stdout, end: app.end}
 	app.log = newLogger(w, app.level)
-	defer w.closeScreen()
 	defer context.AfterFunc(ctx, func() { w.closeScreen() })() // a signal gives the terminal back at once
 	collector := top.NewCollector(host.Now)
 	var opened error
@@ -50,7 +50,8 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	}
 	summary := newOutput(app, outputOptions{color: "auto", quiet: true})
 	err := live.Run(ctx, options, host.Clock(), endedOutput{pipeline.Sinks{collector, summaryAfterScreen{summary, w.closeScreen}}, app.end})
-	return errors.Join(opened, err)
+	app.end.begin()
+	return errors.Join(opened, w.giveBack(), err)
 }
 
 // summaryAfterScreen prints the summary where the screen was, if there was one.
@@ -75,7 +76,12 @@ type messageKeeper struct {
 	mutex   sync.Mutex
 	screen  *top.Screen
 	wasOpen bool // the screen had the terminal
+	blocked error
 	kept    []string
+
+	terminal *os.File
+	modes    *term.State // of the terminal before the screen had it
+	end      *ending
 }
 
 // messagesKept is how many, the latest.
@@ -96,9 +102,25 @@ func (k *messageKeeper) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// errTerminalBlocked is the error where the terminal takes nothing, until the end.
+var errTerminalBlocked = errors.New("the terminal is blocked: it may still show what top drew, which 'reset' puts right")
+
 // openScreen gives the terminal to the screen.
 func (k *messageKeeper) openScreen(collector *top.Collector, quit func()) error {
-	screen, err := top.Open(collector, time.Local, quit)
+	var err error
+	if k.modes, err = term.GetState(int(k.terminal.Fd())); err != nil {
+		return fmt.Errorf("show connections: find out the terminal's modes: %w", err)
+	}
+	var screen *top.Screen
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		screen, err = top.Open(collector, time.Local, quit)
+	}()
+	if !k.end.await(opened, 0) {
+		k.restoreModes()
+		return errTerminalBlocked
+	}
 	if err != nil {
 		return fmt.Errorf("show connections: %w", err)
 	}
@@ -108,20 +130,36 @@ func (k *messageKeeper) openScreen(collector *top.Collector, quit func()) error 
 	return nil
 }
 
-// closeScreen gives it back, and prints what was kept. It reports whether the screen had it.
+// restoreModes gives the terminal its modes back where the screen cannot: that takes no output.
+func (k *messageKeeper) restoreModes() { _ = term.Restore(int(k.terminal.Fd()), k.modes) }
+
+// giveBack gives the terminal back, and returns an error if that was blocked.
+func (k *messageKeeper) giveBack() error {
+	k.closeScreen()
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	return k.blocked
+}
+
+// closeScreen gives it back, and prints what was kept. It reports whether the screen had it, and gave
+// it back.
 func (k *messageKeeper) closeScreen() bool {
 	k.mutex.Lock()
 	screen := k.screen
 	k.mutex.Unlock()
-	if screen != nil {
-		screen.Close()
+	isBlocked := screen != nil && !k.end.await(screen.Close(), 0)
+	if isBlocked {
+		k.restoreModes()
 	}
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
 	k.screen = nil
+	if isBlocked {
+		k.blocked = errTerminalBlocked
+	}
 	for _, line := range k.kept {
 		io.WriteString(k.to, line)
 	}
 	k.kept = nil
-	return k.wasOpen
+	return k.wasOpen && k.blocked == nil
 }

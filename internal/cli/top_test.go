@@ -12,6 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/terminaltest"
@@ -112,6 +115,33 @@ func TestTopIsEnded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTopIsEndedOnABlockedTerminal has a signal end it where nobody reads what it draws.
+func TestTopIsEndedOnABlockedTerminal(t *testing.T) {
+	t.Parallel()
+	s := startTop(t)
+	for late := time.Now().Add(patience); !waitsIn(t, s.command.Process.Pid, "syscall", fmt.Sprintf("%d ", unix.SYS_WRITE)); {
+		if time.Now().After(late) {
+			t.Fatal("it does not wait for the terminal")
+		}
+		s.Press("\x0c")
+		time.Sleep(5 * time.Millisecond) // it draws meanwhile: nothing is read that would show it
+	}
+	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.command.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("it does not end")
+	}
+	if code := s.command.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	s.AsBefore()
 }
 
 // TestTopSaysWhatItLacks has its messages on a terminal as it was.

@@ -70,7 +70,7 @@ func child() int {
 		return 1
 	}
 	if os.Getenv(childMark) == "ends" {
-		screen.Close()
+		<-screen.Close()
 		return 0
 	}
 	for {
@@ -124,6 +124,25 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
+// TestBytesThatAreNotUTF8 types what a terminal with another encoding sends.
+func TestBytesThatAreNotUTF8(t *testing.T) {
+	t.Parallel()
+	for _, typed := range []string{"\xff", "\xe4", "\xc3", "\xe2\x82", "\x9b", "\xf0\x9f", strings.Repeat("\xfe", 500)} {
+		t.Run(fmt.Sprintf("%.8x", typed), func(t *testing.T) {
+			t.Parallel()
+			term := start(t, 80, 24, "stays")
+			term.Await("groups", func(screen string) bool { return strings.Contains(screen, "groups by port") })
+			term.Press(typed)
+			term.Press("g")
+			term.Await("the next groups", func(screen string) bool { return strings.Contains(screen, "groups by process") })
+			term.Press(typed + "q")
+			if code := term.End(); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+}
+
 // TestResize makes the terminal larger and smaller while top is there.
 func TestResize(t *testing.T) {
 	t.Parallel()
@@ -150,6 +169,7 @@ func TestEndings(t *testing.T) {
 		end        func(*terminaltest.Terminal)
 	}{
 		{"q", "stays", func(term *terminaltest.Terminal) { term.Press("q") }},
+		{"q, and much more", "stays", func(term *terminaltest.Terminal) { term.Press("q" + strings.Repeat("x", 4000)) }},
 		{"Ctrl-C", "stays", func(term *terminaltest.Terminal) { term.Press("\x03") }},
 		{"the trace ends", "ends", func(*terminaltest.Terminal) {}},
 	} {

@@ -16,6 +16,7 @@ import (
 // Screen shows a collector on the terminal.
 type Screen struct {
 	terminal  tcell.Screen
+	input     *textTerminal
 	collector *Collector
 	zone      *time.Location
 	quit      func()
@@ -31,7 +32,12 @@ type Screen struct {
 // once the user wants an end, when the terminal is as it was before. Times are of a zone.
 func Open(collector *Collector, zone *time.Location, quit func()) (*Screen, error) {
 	tcell.SetEncodingFallback(tcell.EncodingFallbackASCII) // for a locale that it does not know
-	terminal, err := tcell.NewScreen(tcell.OptSanitizeContent(true))
+	device, err := tcell.NewDevTty()
+	if err != nil {
+		return nil, fmt.Errorf("open the terminal: %w", err)
+	}
+	input := &textTerminal{Tty: device}
+	terminal, err := tcell.NewTerminfoScreenFromTty(input, tcell.OptSanitizeContent(true))
 	if err != nil {
 		return nil, fmt.Errorf("open the terminal: %w", err)
 	}
@@ -44,7 +50,7 @@ func Open(collector *Collector, zone *time.Location, quit func()) (*Screen, erro
 	terminal.RegisterRuneFallback('…', "~")
 	width, height := terminal.Size()
 	s := &Screen{
-		terminal: terminal, collector: collector, zone: zone, quit: quit, view: NewView(width, height),
+		terminal: terminal, input: input, collector: collector, zone: zone, quit: quit, view: NewView(width, height),
 		notices: make(chan string, 1), closing: make(chan struct{}), closed: make(chan struct{}),
 	}
 	collector.SetQuery(s.view.Query())
@@ -52,10 +58,11 @@ func Open(collector *Collector, zone *time.Location, quit func()) (*Screen, erro
 	return s, nil
 }
 
-// Close gives the terminal back as it was. It may be called more than once.
-func (s *Screen) Close() {
+// Close has the terminal given back as it was. It may be called more than once. The channel that it
+// returns is closed then: a terminal that takes nothing has it wait.
+func (s *Screen) Close() <-chan struct{} {
 	s.once.Do(func() { close(s.closing) })
-	<-s.closed
+	return s.closed
 }
 
 // Notice shows what the user should know. Only the latest one stays.
@@ -74,11 +81,31 @@ func (s *Screen) Notice(words string) {
 func (s *Screen) run() {
 	defer close(s.closed)
 	ended := s.handleEvents()
+	s.ignoreInput()
 	s.terminal.Fini()
 	if ended {
 		s.quit()
 	}
 }
+
+// ignoreInput takes what was typed, until there is no more, and ignores what is typed from then on.
+// A key that nobody takes would have tcell wait for ever when it closes, or stops, the screen.
+func (s *Screen) ignoreInput() {
+	s.input.muted.Store(true)
+	for {
+		select {
+		case _, ok := <-s.terminal.EventQ():
+			if !ok {
+				return
+			}
+		case <-time.After(inputPause):
+			return
+		}
+	}
+}
+
+// inputPause is longer than what was read takes from tcell's input to its events.
+const inputPause = 30 * time.Millisecond
 
 // handleEvents runs until the user wants an end, or Close is called. It reports whether the user
 // does.
@@ -191,12 +218,15 @@ func keyOf(e *tcell.EventKey) rune {
 // suspend stops the process as the shell would, with the terminal as it was, until the
 // shell lets it go on.
 func (s *Screen) suspend() {
+	s.ignoreInput()
 	if err := s.terminal.Suspend(); err != nil {
+		s.input.muted.Store(false)
 		return
 	}
 	runtime.LockOSThread() // a signal to the process may reach it later, in the middle of Resume
 	unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGTSTP)
 	runtime.UnlockOSThread()
+	s.input.muted.Store(false) // Resume waits for answers of the terminal
 	s.terminal.Resume()
 	s.terminal.Sync()
 	s.draw()
