@@ -37,6 +37,7 @@ type Reader struct {
 // Damage is a part of a capture that could not be read.
 type Damage struct {
 	block.Damage
+	Line  int        // that is not a record; 0: it is not one line
 	After event.Time // of the last record before; 0: there is none
 }
 
@@ -138,7 +139,7 @@ func (r *Reader) Read(to jsonl.Records) error {
 	switch {
 	case errors.As(err, &damage):
 		r.hasDamage = true
-		return r.damageAt(damage)
+		return &Damage{Damage: *damage, After: r.decoder.Last()}
 	case errors.Is(err, io.EOF):
 		return r.endError()
 	case err != nil:
@@ -155,11 +156,7 @@ func (r *Reader) Read(to jsonl.Records) error {
 	case !r.hasRecord && !r.hasDamage:
 		return fmt.Errorf("%s: %w: line %d: %w", r.Name, ErrNotCapture, r.lines, err)
 	}
-	return r.damageAt(&block.Damage{Bytes: int64(len(line)) + 1, Err: fmt.Errorf("line %d: %w", r.lines, err)})
-}
-
-func (r *Reader) damageAt(d *block.Damage) error {
-	return &Damage{Damage: *d, After: r.decoder.Last()}
+	return &Damage{Damage: block.Damage{Bytes: int64(len(line)) + 1, Err: err}, Line: r.lines, After: r.decoder.Last()}
 }
 
 // endError returns how the file ends: io.EOF, or why nothing in it could be used.

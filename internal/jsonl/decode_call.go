@@ -1,7 +1,9 @@
 package jsonl
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -10,7 +12,7 @@ import (
 // readCallFailed reads a call for a port that failed.
 func (d *Decoder) readCallFailed(to Records) error {
 	f := &d.fields
-	if err := d.requireKeys(keyCall, keyNetNS, keyLocal, keyError); err != nil {
+	if err := f.requireKeys(keyCall, keyNetNS, keyLocal, keyError); err != nil {
 		return err
 	}
 	c := event.CallFailed{
@@ -36,8 +38,8 @@ func (d *Decoder) readCallFailed(to Records) error {
 // inTheWay reads a socket that keeps another one from its port.
 func (v *values) inTheWay(raw []byte, c *event.CallFailed) event.InTheWay {
 	var f fields
-	if err := f.read(raw); err != nil && v.err == nil {
-		v.err = err
+	if err := cmp.Or(f.read(raw), f.requireKeys(keyLocal, keyState)); err != nil && v.err == nil {
+		v.err = fmt.Errorf("%s: %w", keyHolders, err)
 	}
 	local := v.address(f.get(keyLocal))
 	h := event.InTheWay{

@@ -10,7 +10,7 @@ func (d *Decoder) readSample(to Records) error {
 	f := &d.fields
 	s := event.Sample{Time: d.values.time(f.get(keyTime)), NetNS: d.uint32(f.get(keyNetNS))}
 	if f.get(keySocket) != nil {
-		if err := d.requireKeys(keyLocal, keyState); err != nil {
+		if err := f.requireKeys(keyLocal, keyState); err != nil {
 			return err
 		}
 		socket := d.commonSocket()

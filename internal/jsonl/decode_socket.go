@@ -9,7 +9,7 @@ import (
 // readSocket reads a socket as it was found, as it stays, or as it is at the end.
 func (d *Decoder) readSocket(to Records) error {
 	f := &d.fields
-	if err := d.requireKeys(keySocket, keyNetNS, keyLocal, keyState); err != nil {
+	if err := f.requireKeys(keySocket, keyNetNS, keyLocal, keyState); err != nil {
 		return err
 	}
 	s := d.commonSocket()

@@ -66,8 +66,8 @@ func (d *Decoder) Decode(line []byte, to Records) error {
 	if read == nil {
 		return nil
 	}
-	if d.fields.get(keyTime) == nil {
-		return errors.New("no time")
+	if err := d.fields.requireKeys(keyTime); err != nil {
+		return fmt.Errorf("%s record: %w", kind, err)
 	}
 	d.makeUpClock()
 	if err := read(d, to); err != nil {
@@ -95,13 +95,11 @@ var recordReaders = map[string]func(*Decoder, Records) error{
 	kindStop:       (*Decoder).readStop,
 }
 
-var errIncomplete = errors.New("a key is missing that it always has")
-
-// requireKeys returns an error unless the record has all of some keys.
-func (d *Decoder) requireKeys(keys ...key) error {
+// requireKeys returns an error unless an object has all of some keys.
+func (f *fields) requireKeys(keys ...key) error {
 	for _, k := range keys {
-		if d.fields.get(k) == nil {
-			return errIncomplete
+		if f.get(k) == nil {
+			return fmt.Errorf("the key %q is missing", k)
 		}
 	}
 	return nil
@@ -124,11 +122,11 @@ func (d *Decoder) readStart(to Records) error {
 	schema := d.uint(f.get(keySchema), 1<<31)
 	switch {
 	case d.err != nil || schema == 0:
-		return errors.New("start record: no schema")
+		return errors.New("start record: the key \"schema\" is missing, or is not a number")
 	case schema > SchemaVersion:
 		return fmt.Errorf("%w: its schema is %d, and this one reads %d; update tcptrace", ErrNewerSchema, schema, SchemaVersion)
 	}
-	if err := d.requireKeys(keyTime, keyClock); err != nil {
+	if err := f.requireKeys(keyTime, keyClock); err != nil {
 		return fmt.Errorf("start record: %w", err)
 	}
 	clock := d.signed(f.get(keyClock))
@@ -206,7 +204,7 @@ func (d *Decoder) readStartObjects(s *event.Start) {
 
 func (d *Decoder) readTransition(to Records) error {
 	f := &d.fields
-	if err := d.requireKeys(keySocket, keyNetNS, keyLocal, keyFrom, keyTo); err != nil {
+	if err := f.requireKeys(keySocket, keyNetNS, keyLocal, keyFrom, keyTo); err != nil {
 		return err
 	}
 	local := d.address(f.get(keyLocal))

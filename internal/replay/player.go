@@ -224,8 +224,16 @@ func (p *player) reportDamage(d *capture.Damage) {
 		if d.After != 0 {
 			after = ", after " + p.formatTime(d.After)
 		}
-		p.Log.Warn(fmt.Sprintf("%s: %s at %d cannot be read%s: %v", p.reader.Name, words.Count(d.Bytes, "byte"), d.Offset, after, d.Err))
+		p.Log.Warn(fmt.Sprintf("%s: %s cannot be read%s: %v", p.reader.Name, damagedPart(d), after, d.Err))
 	}
+}
+
+// damagedPart returns which part of a file is damaged.
+func damagedPart(d *capture.Damage) string {
+	if d.Line > 0 {
+		return fmt.Sprintf("line %d", d.Line)
+	}
+	return fmt.Sprintf("%s at %d", words.Count(d.Bytes, "byte"), d.Offset)
 }
 
 // formatTime returns a moment as its user sees it.

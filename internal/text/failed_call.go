@@ -65,10 +65,16 @@ func (l *layout) addCall(p *Printer, c *event.CallFailed) {
 	}
 	p.setColor(plain)
 	l.skipToNotes(p, start)
-	p.addProcess(c.Process, p.roomLeft())
-	if c.Call != event.CallConnect {
-		p.add(" ", OptionWords(&c.Options))
+	if c.Process != nil {
+		p.addProcess(c.Process, p.roomLeft())
 	}
+	switch {
+	case c.Call == event.CallConnect:
+		return
+	case c.Process != nil:
+		p.add(" ")
+	}
+	p.add(OptionWords(&c.Options))
 }
 
 // OptionWords says what decides who may share a port.

@@ -2,6 +2,7 @@
 package text
 
 import (
+	"cmp"
 	"io"
 	"time"
 
@@ -89,7 +90,7 @@ func (p *Printer) Loss(l event.Loss) {
 func LossWords(l event.Loss) string {
 	switch {
 	case l.Kind != event.LossDamage:
-		return "lost " + words.Count(l.Lost, "event") + ", " + lossReasons[l.Kind]
+		return "lost " + words.Count(l.Lost, "event") + ", " + cmp.Or(lossReasons[l.Kind], "for an unknown reason")
 	case l.Bytes > 0:
 		return "damaged: " + words.Count(l.Bytes, "byte") + " of the capture could not be read"
 	}

@@ -1,0 +1,131 @@
+package replay_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/tcptrace/tcptrace/internal/anonymize"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
+	"github.com/tcptrace/tcptrace/internal/replay"
+	"github.com/tcptrace/tcptrace/internal/report"
+	"github.com/tcptrace/tcptrace/internal/stat"
+	"github.com/tcptrace/tcptrace/internal/text"
+	"github.com/tcptrace/tcptrace/internal/tracetest"
+)
+
+// playback is what came of a capture.
+type playback struct {
+	text, narrow, json, stat, figures, html, markdown, anonymous []byte
+
+	warnings []string
+	err      error // of the replay
+}
+
+// playAll reads a capture as every verb does that reads captures.
+func playAll(t testing.TB, path string) playback {
+	t.Helper()
+	var p playback
+	var wide, narrow, lines bytes.Buffer
+	figures, page := stat.New(), report.New(time.UTC)
+	out := pipeline.Sinks{
+		text.New(&wide, text.Options{Width: 120, Zone: time.UTC}),
+		text.New(&narrow, text.Options{Width: 60, Fit: true, Color: true, Zone: time.UTC}),
+		jsonl.NewWriter(&lines), figures, page,
+	}
+	core, seen := observer.New(zapcore.WarnLevel)
+	p.err = replay.Run(context.Background(), replay.Options{Files: []string{path}, Log: zap.New(core)}, out)
+	for _, entry := range seen.All() {
+		p.warnings = append(p.warnings, entry.Message)
+	}
+	p.text, p.narrow, p.json = wide.Bytes(), narrow.Bytes(), lines.Bytes()
+	if p.err != nil && !errors.Is(p.err, replay.ErrDamaged) {
+		return p
+	}
+	p.stat = rendered(t, func(w io.Writer) error { return figures.Report().JSON(w) })
+	p.figures = rendered(t, func(w io.Writer) error { return figures.Report().Print(w, text.Options{Width: 80, Zone: time.UTC}) })
+	p.html = rendered(t, page.HTML)
+	p.markdown = ladder(t, path)
+	p.anonymous = anonymous(t, path)
+	return p
+}
+
+// rendered returns what is written.
+func rendered(t testing.TB, write func(io.Writer) error) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// onePort selects a connection of the scripted trace.
+var onePort = event.Filter{Ports: event.Ports{{First: 9091, Last: 9091}}}
+
+// ladder returns the report of one connection in Markdown, or nothing where there is not one.
+func ladder(t testing.TB, path string) []byte {
+	t.Helper()
+	page := report.New(time.UTC)
+	err := replay.Run(context.Background(), replay.Options{Files: []string{path}, Filter: onePort, Log: zap.NewNop()}, page)
+	if err != nil && !errors.Is(err, replay.ErrDamaged) {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	var several *report.NotOneError
+	if err := page.Markdown(&b); err != nil && !errors.As(err, &several) {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// anonymous writes a capture anew without names, and returns its lines. They read as they are
+// written.
+func anonymous(t testing.TB, path string) []byte {
+	t.Helper()
+	mapper := anonymize.New(anonymize.Key{})
+	var lines bytes.Buffer
+	err := replay.Run(context.Background(), replay.Options{
+		Files: []string{path}, Log: zap.NewNop(), Map: func(to jsonl.Records) jsonl.Records { return mapper.Stream(to) },
+	}, jsonl.NewWriter(&lines))
+	if err != nil && !errors.Is(err, replay.ErrDamaged) {
+		t.Fatal(err)
+	}
+	err = replay.Run(context.Background(), replay.Options{Files: []string{store(t, lines.Bytes())}, Log: zap.NewNop()}, jsonl.NewWriter(io.Discard))
+	if err != nil {
+		t.Fatalf("the anonymous capture: %v", err)
+	}
+	return lines.Bytes()
+}
+
+// scripted returns the lines of the scripted trace.
+func scripted(t testing.TB) [][]byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := tracetest.Play(jsonl.NewWriter(&b)); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Collect(bytes.Lines(b.Bytes()))
+}
+
+// store stores lines in a file.
+func store(t testing.TB, lines ...[]byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "capture.jsonl")
+	if err := os.WriteFile(path, bytes.Join(lines, nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
