@@ -117,3 +117,44 @@ func TestMarkdownOfSeveral(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNothingLeavesTheBlockOfCode gives the machine a name that would end a block of code, followed
+// by markup.
+func TestNothingLeavesTheBlockOfCode(t *testing.T) {
+	t.Parallel()
+	wide := strings.Repeat("x", 100)
+	for _, name := range []string{"```", wide + " ``` [a](https://b.example/)" + wide, "~~~", wide + " ```````` " + wide, "`" + wide + " ```` " + wide} {
+		r := report.New(time.UTC)
+		tracetest.Tell(renamed{port1{pipeline.New(r), 9091}, name})
+		checkBlockOfCode(t, string(markdown(t, r)))
+	}
+}
+
+// renamed gives the machine of a trace another name.
+type renamed struct {
+	port1
+	name string
+}
+
+func (r renamed) Start(s *event.Start) {
+	named := *s
+	named.Hostname, named.Kernel, named.Version, named.Filter = r.name, r.name, r.name, r.name
+	r.port1.Start(&named)
+}
+
+// checkBlockOfCode checks that a report is a heading and one block of code, which ends with the last
+// line, as CommonMark 0.31 section 4.5 has it.
+func checkBlockOfCode(t *testing.T, shown string) {
+	t.Helper()
+	heading, block, _ := strings.Cut(shown, "\n\n")
+	lines := strings.Split(strings.TrimSuffix(block, "\n"), "\n")
+	fence, last := strings.TrimSuffix(lines[0], "text"), len(lines)-1
+	if strings.ContainsAny(heading, "`<[@") || len(fence) < 3 || strings.Trim(fence, "`") != "" || lines[last] != fence {
+		t.Fatalf("no heading and block:\n%s", shown)
+	}
+	for _, line := range lines[1:last] {
+		if ends := strings.TrimSpace(line); len(ends) >= len(fence) && strings.Trim(ends, "`") == "" {
+			t.Errorf("the line %q ends the block that %q began", line, fence)
+		}
+	}
+}

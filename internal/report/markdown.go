@@ -1,7 +1,7 @@
 package report
 
 import (
-	"bufio"
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -74,17 +74,33 @@ func (r *Report) Markdown(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	m := &markdown{Writer: bufio.NewWriter(w), report: r, connection: c}
-	fmt.Fprintf(m, "### TCP connection %s\n\n```text\n", c.name())
+	m := &markdown{report: r, connection: c}
 	m.writeAnswer()
 	m.writeLadder()
 	m.writeRecording()
-	fmt.Fprint(m, "```\n")
-	return m.Flush()
+	fence := fenceOf(m.Bytes())
+	_, err = fmt.Fprintf(w, "### TCP connection %s\n\n%stext\n%s%s\n", c.name(), fence, m.Bytes(), fence)
+	return err
 }
 
+// fenceOf returns what begins and ends a block of code: more backticks than stand together anywhere
+// in the block, so that nothing in it can end it (CommonMark 0.31 section 4.5).
+func fenceOf(code []byte) string {
+	longest, together := 0, 0
+	for _, c := range code {
+		if c == '`' {
+			together++
+			longest = max(longest, together)
+		} else {
+			together = 0
+		}
+	}
+	return strings.Repeat("`", max(3, longest+1))
+}
+
+// markdown gathers what stands in the block of code.
 type markdown struct {
-	*bufio.Writer
+	bytes.Buffer
 	report     *Report
 	connection *connection
 }
