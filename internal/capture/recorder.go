@@ -15,6 +15,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // Options say where to record.
@@ -178,8 +179,8 @@ func (r *Recorder) Finding(f *event.Finding) {
 // Loss implements pipeline.Sink.
 func (r *Recorder) Loss(l event.Loss) {
 	if r.err == nil {
-		r.lostInFile += l.Lost
-		r.result.Lost += l.Lost
+		r.lostInFile = words.AddCapped(r.lostInFile, l.Lost)
+		r.result.Lost = words.AddCapped(r.result.Lost, l.Lost)
 		r.lines.Loss(l)
 		r.rotateIfDue(l.Time)
 	}
@@ -197,7 +198,7 @@ func (r *Recorder) Stop(s event.Stop, findings []event.Finding) {
 func (r *Recorder) endFile(s event.Stop) {
 	summary := &r.sockets.Summary
 	s.Transitions = uint64(summary.Transitions - r.summaryBefore.Transitions)
-	s.Connections = uint64(summary.Connections - r.summaryBefore.Closed())
+	s.Connections = uint64(max(0, summary.Connections-r.summaryBefore.Closed()))
 	s.Open, s.Lost = uint64(summary.Open()), r.lostInFile
 	s.Forgotten = uint64(summary.Forgotten - r.summaryBefore.Forgotten)
 	r.lines.Stop(s, nil)

@@ -23,13 +23,14 @@ func (s *Summary) Closed() int {
 	return n
 }
 
-// Open is the number of connections whose verdict does not stand yet.
-func (s *Summary) Open() int { return s.Connections - s.Closed() }
+// Open is the number of connections whose verdict does not stand yet. A capture that contradicts
+// itself may have more verdicts than connections.
+func (s *Summary) Open() int { return max(0, s.Connections-s.Closed()) }
 
 // countJoined takes back one of two connections that turned out to be one.
 func (s *Summary) countJoined(a, b *End) {
 	if !a.countedElsewhere || !b.countedElsewhere {
-		s.Connections--
+		s.Connections = max(0, s.Connections-1)
 	}
 	if !a.countedElsewhere && !b.countedElsewhere {
 		s.BothEnds++

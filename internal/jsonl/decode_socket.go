@@ -164,6 +164,9 @@ func (v *values) states(raw []byte) []event.Dwell {
 				d.For = v.duration(value)
 			}
 		})
+		if d.State == 0 {
+			v.refuse("a list of states", raw)
+		}
 		if states = append(states, d); len(states) > mostStates {
 			v.refuse("a list of at most 32 states", raw)
 		}

@@ -154,7 +154,8 @@ func (o *object) optionalTime(k key, c event.Clock, t event.Time) {
 const hex = "0123456789abcdef"
 
 // appendString writes a string as JSON (RFC 8259 section 7). Bytes that are no UTF-8
-// become U+FFFD; controls, and what turns the direction of writing, are escaped.
+// become U+FFFD; controls, what turns the direction of writing, and what ends a line in some
+// programs although it is no '\n' (U+0085, U+2028, U+2029), are escaped.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	plain := 0
@@ -166,7 +167,7 @@ func appendString(b []byte, s string) []byte {
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(s[i:])
-			if r < 0xa0 || r <= 0xffff && unicode.Is(unicode.Cf, r) { // what terminals obey
+			if r < 0xa0 || r <= 0xffff && unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) { // what terminals obey
 				b = append(b, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 			} else {
 				b = utf8.AppendRune(b, r)

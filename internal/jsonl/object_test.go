@@ -24,8 +24,8 @@ func FuzzString(f *testing.F) {
 		if want := string([]rune(s)); got != want {
 			t.Fatalf("%q came back as %q", s, got)
 		}
-		if strings.ContainsFunc(string(line), func(r rune) bool { return r < ' ' || 0x7f <= r && r < 0xa0 }) {
-			t.Fatalf("a control character stands in %q", line)
+		if strings.ContainsFunc(string(line), func(r rune) bool { return r < ' ' || 0x7f <= r && r < 0xa0 || r == '\u2028' || r == '\u2029' }) {
+			t.Fatalf("a control character, or the end of a line, is in %q", line)
 		}
 	})
 }

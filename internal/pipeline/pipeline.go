@@ -7,6 +7,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // Sink takes what a trace has to say, in its order.
@@ -106,7 +107,7 @@ func (s *Stream) found(findings []event.Finding) {
 
 // Loss takes that events were lost.
 func (s *Stream) Loss(l event.Loss) {
-	s.lost += l.Lost
+	s.lost = words.AddCapped(s.lost, l.Lost)
 	if l.Kind != event.LossReentry { // which shows only where transitions do not fit together
 		s.Tracker.Lost(l.Time)
 	}

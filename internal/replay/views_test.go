@@ -34,15 +34,27 @@ type playback struct {
 	err      error // of the replay
 }
 
+// What is made of a capture, apart from lines: bits of a number.
+const (
+	asStat = 1 << iota
+	asHTML
+	asMarkdown
+	asAnonymous
+	allVerbs = asStat | asHTML | asMarkdown | asAnonymous
+)
+
 // playAll reads a capture as every verb does that reads captures.
-func playAll(t testing.TB, path string) playback {
+func playAll(t testing.TB, path string) playback { return playSome(t, path, allVerbs) }
+
+// playSome makes some of a capture. The records pass through all that shows them.
+func playSome(t testing.TB, path string, verbs uint8) playback {
 	t.Helper()
 	var p playback
 	var wide, narrow, lines bytes.Buffer
 	figures, page := stat.New(), report.New(time.UTC)
 	out := pipeline.Sinks{
 		text.New(&wide, text.Options{Width: 120, Zone: time.UTC}),
-		text.New(&narrow, text.Options{Width: 60, Fit: true, Color: true, Zone: time.UTC}),
+		text.New(&narrow, text.Options{Width: 60, Fit: true, Zone: time.UTC}),
 		jsonl.NewWriter(&lines), figures, page,
 	}
 	core, seen := observer.New(zapcore.WarnLevel)
@@ -54,12 +66,27 @@ func playAll(t testing.TB, path string) playback {
 	if p.err != nil && !errors.Is(p.err, replay.ErrDamaged) {
 		return p
 	}
-	p.stat = rendered(t, func(w io.Writer) error { return figures.Report().JSON(w) })
-	p.figures = rendered(t, func(w io.Writer) error { return figures.Report().Print(w, text.Options{Width: 80, Zone: time.UTC}) })
-	p.html = rendered(t, page.HTML)
-	p.markdown = ladder(t, path)
-	p.anonymous = anonymous(t, path)
+	if verbs&asStat != 0 {
+		p.stat = rendered(t, func(w io.Writer) error { return figures.Report().JSON(w) })
+		p.figures = rendered(t, func(w io.Writer) error { return figures.Report().Print(w, text.Options{Width: 80, Zone: time.UTC}) })
+	}
+	if verbs&asHTML != 0 {
+		p.html = rendered(t, page.HTML)
+	}
+	if verbs&asMarkdown != 0 {
+		p.markdown = ladder(t, path)
+	}
+	if verbs&asAnonymous != 0 {
+		p.anonymous = anonymous(t, path)
+	}
 	return p
+}
+
+// jsonOf returns the record stream of a capture.
+func jsonOf(path string) ([]byte, error) {
+	var lines bytes.Buffer
+	err := replay.Run(context.Background(), replay.Options{Files: []string{path}, Log: zap.NewNop()}, jsonl.NewWriter(&lines))
+	return lines.Bytes(), err
 }
 
 // rendered returns what is written.
@@ -103,9 +130,8 @@ func anonymous(t testing.TB, path string) []byte {
 	if err != nil && !errors.Is(err, replay.ErrDamaged) {
 		t.Fatal(err)
 	}
-	err = replay.Run(context.Background(), replay.Options{Files: []string{store(t, lines.Bytes())}, Log: zap.NewNop()}, jsonl.NewWriter(io.Discard))
-	if err != nil {
-		t.Fatalf("the anonymous capture: %v", err)
+	if _, err := jsonOf(store(t, lines.Bytes())); err != nil {
+		t.Fatalf("the anonymous capture: %v\n%s", err, lines.Bytes())
 	}
 	return lines.Bytes()
 }

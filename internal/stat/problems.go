@@ -8,6 +8,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // heldPorts has the ports with sockets in TIME_WAIT at the end of a recording.
@@ -78,12 +79,12 @@ func (c failedCalls) list() []FailedCall {
 func (l *Losses) add(loss event.Loss) {
 	switch loss.Kind {
 	case event.LossRing:
-		l.Ring += loss.Lost
+		l.Ring = words.AddCapped(l.Ring, loss.Lost)
 	case event.LossReentry:
-		l.Reentry += loss.Lost
+		l.Reentry = words.AddCapped(l.Reentry, loss.Lost)
 	case event.LossDamage:
 		l.Damages++
-		l.DamagedBytes += loss.Bytes
+		l.DamagedBytes = words.AddCapped(l.DamagedBytes, loss.Bytes)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // recording is what is known of the one that is being told.
@@ -57,7 +58,7 @@ func (s *Stat) finishRecording() {
 			s.held.add(e, r.clock)
 		}
 	}
-	s.losses.Events += max(r.lost, r.stopLost)
+	s.losses.Events = words.AddCapped(s.losses.Events, max(r.lost, r.stopLost))
 	s.closers.addWaiting()
 	s.findings.merge(r.allFindings())
 	r.census.finish(r.last)

@@ -11,6 +11,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // Stat gathers the figures of recordings that are told one after the other. It is not
@@ -102,7 +103,7 @@ func (s *Stat) Finding(f *event.Finding) { s.current.foundSoFar.add(f) }
 // Loss counts what was lost.
 func (s *Stat) Loss(l event.Loss) {
 	s.current.noteTime(l.Time)
-	s.current.lost += l.Lost
+	s.current.lost = words.AddCapped(s.current.lost, l.Lost)
 	s.losses.add(l)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 const (
@@ -150,7 +151,7 @@ func (w *Collector) Finding(f *event.Finding) {
 
 // Loss implements pipeline.Sink.
 func (w *Collector) Loss(l event.Loss) {
-	w.counts.Lost += l.Lost
+	w.counts.Lost = words.AddCapped(w.counts.Lost, l.Lost)
 	w.counts.Damaged = w.counts.Damaged || l.Lost == 0
 }
 

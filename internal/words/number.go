@@ -1,6 +1,9 @@
 package words
 
-import "strconv"
+import (
+	"math"
+	"strconv"
+)
 
 // Integer is what can be counted in.
 type Integer interface {
@@ -27,6 +30,16 @@ func AppendNumber[N Integer](b []byte, n N) []byte {
 		b = append(b, digit)
 	}
 	return b
+}
+
+// AddCapped returns a + b of two amounts, neither of them negative, or the largest number that both
+// types have if the sum is larger: captures may say anything, and a sum must not wrap around.
+func AddCapped[N int64 | uint64](a, b N) N {
+	const most = math.MaxInt64
+	if a > most || b > most-a {
+		return most
+	}
+	return a + b
 }
 
 // Count writes a number and its noun: 1 socket, 2,549 sockets.
