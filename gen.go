@@ -40,7 +40,8 @@
 //
 // live leads an event along this way, cli turns the command line into it, demo plays
 // it on two hosts made of network namespaces, host tells about the machine, tcpstate
-// has the states, words the one way to write a number, a time or a hostile name.
+// has the states, words the one way to write a number, a time or a hostile name; crash starts every
+// goroutine, and makes a sentence of a panic.
 // kerneltest gives tests a piece of the real kernel, terminaltest a terminal, schematest the
 // stream's schema, tracetest a scripted trace, goldentest files to compare with; bench
 // measures, soak runs for long and judges, testvm runs the tests on other kernels.

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/tcptrace/tcptrace/internal/block"
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 )
@@ -72,10 +73,10 @@ func openFile(ctx context.Context, path string) (*os.File, error) {
 		err  error
 	}
 	waiting := make(chan opened, 1)
-	go func() {
+	crash.Go(func() {
 		f, err := os.Open(path)
 		waiting <- opened{f, err}
-	}()
+	})
 	select {
 	case o := <-waiting:
 		return o.file, o.err
@@ -92,10 +93,10 @@ func (r *Reader) openSource() io.Reader {
 	}
 	out, in := io.Pipe()
 	r.pipe = in
-	go func() {
+	crash.Go(func() {
 		_, err := io.Copy(in, r.file)
 		in.CloseWithError(err) // nil is the end
-	}()
+	})
 	return out
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/tcptrace/tcptrace/internal/block"
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
@@ -63,10 +64,10 @@ type closedFile struct {
 func (r *Recorder) closeInBackground(file *block.Writer, ended *part) {
 	closing := make(chan closedFile, 1)
 	r.closing = closing
-	go func() {
+	crash.Go(func() {
 		err := file.Close()
 		closing <- closedFile{ended, file.Size(), err}
-	}()
+	})
 }
 
 // awaitClosing waits until the file before is closed.

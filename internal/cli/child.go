@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
@@ -110,11 +111,11 @@ func (c *child) start(done func()) {
 		done()
 		return
 	}
-	go func() {
+	crash.Go(func() {
 		c.cmd.Wait() // how it ended is in ProcessState
 		close(c.exited)
 		done()
-	}()
+	})
 }
 
 // wait waits for the program's end, if it was started, and returns it as an error unless
@@ -152,7 +153,7 @@ func (c *child) runTraced(ctx context.Context, end *ending, log *zap.Logger, tra
 	defer cancel(nil)
 	over := make(chan struct{})
 	defer close(over)
-	go c.forwardSignals(signals, over, end, cancel, log)
+	crash.Go(func() { c.forwardSignals(signals, over, end, cancel, log) })
 	err := trace(ctx, func() { c.start(func() { cancel(pipeline.ErrCommand) }) })
 	ended, early := c.wait(log), c.signalBeforeStart()
 	switch {

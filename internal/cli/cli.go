@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/tcptrace/tcptrace/internal/crash"
 )
 
 // The exit codes.
@@ -38,6 +40,7 @@ func usagef(format string, args ...any) error {
 // Main runs the command and returns its exit code. Standard output is data, standard
 // error the rest.
 func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer) int {
+	defer crash.End()
 	end := newEnding()
 	messages := newProgress(stderr, end)
 	// A write to a closed pipe shall be an error that can be told. It is not ignored, as a
@@ -48,7 +51,7 @@ func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer)
 	app.log = log
 	app.useZone()
 	code := make(chan int, 1)
-	go func() { code <- app.run(ctx, args) }()
+	crash.Go(func() { code <- app.run(ctx, args) })
 	select {
 	case c := <-code:
 		return c

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
@@ -118,13 +119,13 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, endSignals()...)
-	go func() {
+	crash.Go(func() {
 		for range signals {
 			if a.end.takeSignal(time.Now()) {
 				cancel(pipeline.ErrSignal)
 			}
 		}
-	}()
+	})
 	return ctx, func() { cancel(nil) }
 }
 

@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/tcptrace/tcptrace/internal/crash"
 )
 
 // patientWriter waits for an output that takes nothing, such as a pipe that nobody reads, and gives
@@ -49,10 +51,10 @@ func (w *patientWriter) Write(p []byte) (n int, err error) {
 	done := make(chan struct{})
 	var written int
 	var failure error
-	go func() {
+	crash.Go(func() {
 		defer close(done)
 		written, failure = w.w.Write(buffer)
-	}()
+	})
 	if !w.end.await(done, w.atMost) {
 		w.stuck, w.isLossy = done, true
 		return 0, blockedError{w.name}

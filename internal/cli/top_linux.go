@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/live"
@@ -33,10 +34,10 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	defer stop()
 	ctx, quit := context.WithCancelCause(ctx)
 	defer quit(nil)
-	defer context.AfterFunc(ctx, app.end.begin)()
+	defer context.AfterFunc(ctx, crash.Guarded(app.end.begin))()
 	w := &messageKeeper{to: app.stderr, terminal: app.stdout, end: app.end}
 	app.log = newLogger(w, app.level)
-	defer context.AfterFunc(ctx, func() { w.closeScreen() })() // a signal gives the terminal back at once
+	defer context.AfterFunc(ctx, crash.Guarded(func() { w.closeScreen() }))() // a signal gives the terminal back at once
 	collector := top.NewCollector(host.Now)
 	var opened error
 	options := live.Options{
@@ -113,10 +114,10 @@ func (k *messageKeeper) openScreen(collector *top.Collector, quit func()) error 
 	}
 	var screen *top.Screen
 	opened := make(chan struct{})
-	go func() {
+	crash.Go(func() {
 		defer close(opened)
 		screen, err = top.Open(collector, time.Local, quit)
-	}()
+	})
 	if !k.end.await(opened, 0) {
 		k.restoreModes()
 		return errTerminalBlocked

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/live"
@@ -60,7 +61,7 @@ func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 		ctx, cancel = context.WithTimeoutCause(ctx, o.duration, pipeline.ErrDuration)
 		defer cancel()
 	}
-	defer context.AfterFunc(ctx, app.end.begin)()
+	defer context.AfterFunc(ctx, crash.Guarded(app.end.begin))()
 	options := live.Options{
 		Filter: filter, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready, Drop: drop,
 	}

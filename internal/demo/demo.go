@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/live"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
@@ -49,11 +50,11 @@ func Run(ctx context.Context, o Options) error {
 	d := &demo{Options: o, stage: newStage(o.Out, o.Text)}
 	ready := make(chan struct{})
 	traced := make(chan error, 1)
-	go func() {
+	crash.Go(func() {
 		err := d.trace(ctx, ready)
 		cancel(err)
 		traced <- err
-	}()
+	})
 	err := d.playScenes(ctx, ready)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx) // whatever fails then fails for that reason

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/probe"
 )
@@ -30,7 +31,7 @@ type node struct {
 func newNode() (*node, error) {
 	n := &node{calls: make(chan func())}
 	entered := make(chan error)
-	go n.runThread(entered)
+	crash.Go(func() { n.runThread(entered) })
 	return n, <-entered
 }
 

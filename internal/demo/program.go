@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/crash"
 )
 
 // program is a child process that plays the server or the client: this same
@@ -93,7 +94,7 @@ func (p *program) exit() error {
 
 // killAfterPatience kills the program if it takes too long.
 func (p *program) killAfterPatience() *time.Timer {
-	return time.AfterFunc(programPatience, func() { _ = p.cmd.Process.Kill() })
+	return time.AfterFunc(programPatience, crash.Guarded(func() { _ = p.cmd.Process.Kill() }))
 }
 
 // kill ends the program, if it has not ended, and reaps it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
@@ -23,11 +24,11 @@ var errTooLong = errors.New("the look at the sockets takes too long")
 func (t *trace) lookBriefly(ctx context.Context, q sockdiag.Query) (*sockdiag.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, briefly)
 	done := make(chan lookResult, 1)
-	t.sampler.looking.Go(func() {
+	t.sampler.looking.Go(crash.Guarded(func() {
 		defer cancel()
 		found, err := t.scan(ctx, q)
 		done <- lookResult{found: found, err: err}
-	})
+	}))
 	select {
 	case l := <-done:
 		if errors.Is(l.err, context.DeadlineExceeded) {

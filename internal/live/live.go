@@ -18,6 +18,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/correlate"
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
@@ -138,7 +139,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 		}
 	}
 	stopped := make(chan error, 1)
-	forget := context.AfterFunc(ctx, func() { stopped <- p.Stop() })
+	forget := context.AfterFunc(ctx, crash.Guarded(func() { stopped <- p.Stop() }))
 	if err := t.read(); err != nil {
 		if !forget() {
 			<-stopped // Close must not come in between

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
@@ -113,11 +114,11 @@ type lookResult struct {
 func (t *trace) startLook(q sockdiag.Query) {
 	done := make(chan lookResult, 1)
 	t.sampler.looks = done
-	t.sampler.looking.Go(func() {
+	t.sampler.looking.Go(crash.Guarded(func() {
 		start := host.Now()
 		found, err := t.scan(t.ctx, q)
 		done <- lookResult{q, start, found, host.Now().Sub(start), err}
-	})
+	}))
 }
 
 // takeLook takes a look that is done. If it failed, takeLook warns, and the trace goes on.

@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/privilege"
 )
 
@@ -31,7 +32,7 @@ func timersBySocket(types *Types) (timerFunctions, error) {
 	defer finder.Close()
 	var found timerFunctions
 	done := make(chan error)
-	go func() {
+	crash.Go(func() {
 		runtime.LockOSThread() // for good: the thread ends with its goroutine, and the namespace with it
 		done <- func() error {
 			if err := enterEmptyNamespace(); err != nil {
@@ -40,7 +41,7 @@ func timersBySocket(types *Types) (timerFunctions, error) {
 			found, err = finder.readOwnTimers()
 			return err
 		}()
-	}()
+	})
 	err = <-done // before found is read
 	return found, err
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
@@ -113,7 +114,7 @@ func (p *player) reportProgress(r *capture.Reader) {
 
 // playFile replays one file, to its end or until enough was replayed.
 func (p *player) playFile(ctx context.Context, r *capture.Reader) error {
-	defer context.AfterFunc(ctx, r.Interrupt)()
+	defer context.AfterFunc(ctx, crash.Guarded(r.Interrupt))()
 	p.reader = r
 	for p.endReason == "" {
 		err := r.Read(p)

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/host"
 )
 
@@ -347,7 +348,7 @@ func openPath(netns uint32, path string) (int, error) {
 // stands for the whole process in /proc, so it must stay in its network namespace.
 func runOffMainThread(f func()) {
 	done := make(chan struct{})
-	go func() {
+	crash.Go(func() {
 		defer close(done)
 		runtime.LockOSThread()
 		if unix.Gettid() != os.Getpid() {
@@ -356,6 +357,6 @@ func runOffMainThread(f func()) {
 		}
 		runOffMainThread(f) // this goroutine keeps the main thread meanwhile
 		runtime.UnlockOSThread()
-	}()
+	})
 	<-done
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/gdamore/tcell/v3"
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/crash"
 )
 
 // Screen shows a collector on the terminal.
@@ -54,7 +56,7 @@ func Open(collector *Collector, zone *time.Location, quit func()) (*Screen, erro
 		notices: make(chan string, 1), closing: make(chan struct{}), closed: make(chan struct{}),
 	}
 	collector.SetQuery(s.view.Query())
-	go s.run()
+	crash.Go(s.run)
 	return s, nil
 }
 
