@@ -136,7 +136,7 @@ func TestMangled(t *testing.T) {
 			cut    bool
 		}{
 			"removed":            {[][]byte{one, three}, [][]string{blocks[0], blocks[2]}, nil, false},
-			"twice":              {[][]byte{one, two, two}, [][]string{blocks[0], blocks[1], blocks[1]}, nil, false},
+			"twice":              {[][]byte{one, two, two}, blocks[:2], []damage{{ends[1], len(two)}}, false},
 			"garbage between":    {[][]byte{one, junk, two}, blocks[:2], []damage{{ends[0], 1000}}, false},
 			"much of it":         {[][]byte{one, large, two}, blocks[:2], []damage{{ends[0], 3 << 20}}, false},
 			"garbage first":      {[][]byte{{0}, junk, one, two, three}, blocks, []damage{{0, 1001}}, false},

@@ -47,12 +47,15 @@ func FuzzReader(f *testing.F) {
 		}
 		at := int64(0)
 		for i, d := range got.damage {
-			if d.Offset < at || d.Bytes <= 0 || d.Err == nil || d.Cut && (i < len(got.damage)-1 || d.Offset+d.Bytes != int64(len(data))) {
+			if d.Offset < at || d.Bytes <= 0 && !strings.HasSuffix(d.Err.Error(), " missing") || d.Err == nil || d.Cut && (i < len(got.damage)-1 || d.Offset+d.Bytes != int64(len(data))) {
 				t.Errorf("damage %d of %v, %d bytes", i, got.damage, len(data))
 			}
-			at = d.Offset + 1
+			at = d.Offset + min(d.Bytes, 1)
 		}
 		if want, ok := readsElsewhere(data); ok {
+			if number.MatchString(want) {
+				return // blocks may be out of order
+			}
 			end := strings.LastIndexByte(want, '\n') + 1
 			if !slices.Equal(got.lines, flat([]string{want[:end]})) || (end < len(want)) != (len(got.damage) > 0) {
 				t.Errorf("%q, damage %v, want %q", got.lines, got.damage, want)

@@ -12,6 +12,7 @@ func (r *Reader) addDamage(from, to int64, err error, cut bool) {
 	}
 	r.damage.Bytes = max(r.damage.Bytes, to-r.damage.Offset)
 	r.damage.Cut = cut
+	r.order.hasGap = true
 }
 
 // offsetsOf returns where the first bytes of text begin and end in the file.
@@ -37,6 +38,17 @@ func (r *Reader) skipDamaged(n int) {
 	r.addDamage(from, to, err, false)
 	r.skipLine = r.text[n-1] != '\n'
 	r.tail, r.text = r.tail[:0], r.text[n:]
+}
+
+// skipUnordered skips a line of a block that is out of order.
+func (r *Reader) skipUnordered(n int) {
+	from, to := r.offsetsOf(n)
+	if len(r.tail) > 0 {
+		from = r.tailOffset
+	}
+	r.addDamage(from, to, r.order.skips, false)
+	r.tail, r.text = r.tail[:0], r.text[n:]
+	r.order.isChecked = false
 }
 
 // keepTail keeps the start of a line, which the next text goes on with.
@@ -76,9 +88,12 @@ func (r *Reader) loadChunk() error {
 	r.text = c.text
 	if r.isPlain {
 		r.hasNUL = containsNUL(r.text)
-	} else {
-		r.dropTornLine()
+		return nil
 	}
+	if !r.linesSpanBlocks {
+		r.order.skips = nil // it was about the block before
+	}
+	r.dropTornLine()
 	return nil
 }
 

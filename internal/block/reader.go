@@ -29,6 +29,7 @@ type Reader struct {
 	hasNUL     bool    // text has a NUL byte, which no record has
 	damage     *Damage // which is not handed out yet: it may grow
 
+	order           order
 	afterDamage     bool // there was damage, so text may begin within a line
 	linesSpanBlocks bool // lines go on from block to block
 }
@@ -76,16 +77,23 @@ func (r *Reader) Next() ([]byte, error) {
 		case r.skipLine || len(r.tail)+i > maxLine || r.hasNUL && containsNUL(r.text[:i]):
 			r.skipDamaged(i + 1)
 			continue
+		}
+		r.checkOrder(i)
+		switch {
+		case r.order.skips != nil:
+			r.skipUnordered(i + 1)
+			continue
 		case r.damage != nil:
 			return nil, r.takeDamage()
 		}
+		r.order.isChecked = false
 		line := r.text[:i:i]
 		if len(r.tail) > 0 {
 			line = append(r.tail, line...)
 			r.tail = line[:0]
 		}
 		r.text = r.text[i+1:]
-		return line, nil
+		return r.order.dropNumber(line), nil
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tcptrace/tcptrace/internal/crash"
 )
 
 const (
@@ -68,9 +70,9 @@ func NewWriter(f File, format Format) *Writer {
 	if w.startSize, err = f.Seek(0, io.SeekEnd); err != nil {
 		w.startSize = -1 // a pipe
 	}
-	w.timer = time.AfterFunc(queueAfter, w.queueLinesNow)
-	w.running.Go(w.writeBlocks)
-	w.running.Go(w.syncRegularly)
+	w.timer = time.AfterFunc(queueAfter, crash.Guarded(w.queueLinesNow))
+	w.running.Go(crash.Guarded(w.writeBlocks))
+	w.running.Go(crash.Guarded(w.syncRegularly))
 	return w
 }
 
@@ -120,7 +122,12 @@ func (w *Writer) gatherLines(p []byte) (int, error) {
 	if len(w.lines) == 0 {
 		w.timer.Reset(queueAfter)
 	}
-	w.lines = append(w.lines, p[:n]...)
+	first := 0
+	if !w.isPlain && len(w.lines) == 0 {
+		first = bytes.IndexByte(p, '\n') + 1
+		w.lines = appendNumbered(w.lines, p[:first], uint64(w.blocksQueued)+1)
+	}
+	w.lines = append(w.lines, p[first:n]...)
 	return n, nil
 }
 

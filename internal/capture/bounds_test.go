@@ -23,7 +23,7 @@ func TestOneTupleInManyNamespaces(t *testing.T) {
 	for i := range ends {
 		fmt.Fprintf(&b, `{"type":"transition","time":"2026-03-01T12:00:01.000000000Z","socket":"%d","netns":%d,"local":"10.0.0.1:80","remote":"10.0.0.2:1000","from":"ESTABLISHED","to":"CLOSE"}`+"\n", i+1, i+1)
 	}
-	b.WriteString(goodStop + "\n")
+	b.WriteString(strings.Replace(goodStop, `"transitions":1`, fmt.Sprintf(`"transitions":%d`, 2*ends), 1) + "\n")
 	got, err := played(stored(t, "file", b.Bytes()))
 	if n := strings.Count(got, `"type":"connection"`); err != nil || n != ends {
 		t.Errorf("%d verdicts, want %d: %v", n, ends, err)

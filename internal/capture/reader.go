@@ -125,6 +125,9 @@ func (r *Reader) Progress() (read, size int64) {
 	return read, info.Size()
 }
 
+// Lines returns how many lines were read.
+func (r *Reader) Lines() int { return r.lines }
+
 // Last returns the time of the last record; 0: there is none.
 func (r *Reader) Last() event.Time { return r.decoder.Last() }
 

@@ -238,7 +238,9 @@ func TestOtherWritersLines(t *testing.T) {
 		strings.Replace(goodTransition, `"netns":1`, `"netns":1,"cause":"something_new","process":{"pid":1,"comm":"x\"y","source":"oracle","more":[]}`, 1),
 		`{"type":"connection","time":"2026-03-01T12:00:01.000000000Z"}`,
 	} {
-		path := stored(t, "file", []byte(strings.Join([]string{goodStart, fine, goodTransition, goodStop}, "\n")+"\n"))
+		content := strings.Join([]string{goodStart, fine, goodTransition, goodStop}, "\n") + "\n"
+		content = strings.Replace(content, `"transitions":1`, fmt.Sprintf(`"transitions":%d`, strings.Count(content, `"from"`)), 1)
+		path := stored(t, "file", []byte(content))
 		if got, err := played(path); err != nil {
 			t.Errorf("%s: %v\n%s", fine, err, got)
 		}
@@ -257,8 +259,8 @@ func TestWithoutAStartRecord(t *testing.T) {
 func FuzzReplay(f *testing.F) {
 	f.Add([]byte(goodStart + "\n" + goodTransition + "\n" + goodStop + "\n"))
 	f.Add([]byte(goodTransition + "\n" + goodStart + "\n"))
-	f.Add([]byte(`{"type":"socket","time":"2026-03-01T12:00:01.000000000Z","when":"file","socket":"1","netns":1,"local":"[::1]:80","remote":"[::1]:1","state":"CLOSE","peer":"1","judged":true,"act":{"time":"2026-03-01T12:00:01.000000000Z","how":"fin"},"states":[{"state":"CLOSE"}]}`))
-	f.Add([]byte(goodStart + `{"type":"call_failed","time":"2026-03-01T12:00:01.000000000Z","call":"bind","netns":1,"local":"1.2.3.4:5","error":"EADDRINUSE","holders":[{"local":"1.2.3.4:5","state":"TIME_WAIT"}]}`))
+	f.Add([]byte(`{"type":"socket","time":"2026-03-01T12:00:01.000000000Z","when":"file","socket":"1","netns":1,"local":"[::1]:80","remote":"[::1]:1","state":"CLOSE","peer":"1","judged":true,"act":{"time":"2026-03-01T12:00:01.000000000Z","how":"fin"},"states":[{"state":"CLOSE"}]}` + "\n"))
+	f.Add([]byte(goodStart + "\n" + `{"type":"call_failed","time":"2026-03-01T12:00:01.000000000Z","call":"bind","netns":1,"local":"1.2.3.4:5","error":"EADDRINUSE","holders":[{"local":"1.2.3.4:5","state":"TIME_WAIT"}]}` + "\n"))
 	f.Add([]byte(goodStart + "\n" + `{"type":"sample","time":"2026-03-01T12:00:01.000000000Z","netns":1,"ports":{"first":9,"last":1,"taken":5,"by_state":{"LISTEN":3}}}` + "\n"))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		path := filepath.Join(t.TempDir(), "f")

@@ -152,6 +152,7 @@ const (
 	keyAdvice
 	keySockets
 	keyCount
+	keyBlock // package block writes it, and takes it away
 	allKeys
 )
 
@@ -288,6 +289,7 @@ var keyNames = [allKeys]string{
 	keyOpener:         "opener",
 	keyNoDescriptor:   "no_descriptor",
 	keyReservedPorts:  "reserved_ports",
+	keyBlock:          "block",
 }
 
 // String returns the key as it is written.

@@ -36,7 +36,8 @@ const (
 func pageOf(records, parts []record) string {
 	p := new(pageWriter)
 	p.line(".Sh RECORDS")
-	p.prose("Each record also has `type`, which is first, and `time`.")
+	p.prose("Each record also has `type`, which is first, and `time`. The first record of a compressed block also has `block`, " +
+		"which is last: the number of the block, from 1 on in each file.")
 	p.records(records)
 	p.line(".Sh PARTS OF RECORDS")
 	p.prose("What several records have.")

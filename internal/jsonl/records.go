@@ -316,7 +316,7 @@ func lossRecord() record {
 		},
 		branch: branch{
 			key: keyKind, word: string(event.LossDamage),
-			fields:    []field{required(keyBytes, inBytes, "The size of the part in the file. 0 means that a file of the recording is missing.")},
+			fields:    []field{required(keyBytes, inBytes, "The size of the part in the file. 0 means that records are missing: a file of the recording, a block, or lines.")},
 			otherwise: []field{required(keyLost, aPositive, "The events that were lost since the last such record.")},
 		},
 	}

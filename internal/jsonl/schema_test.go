@@ -66,6 +66,7 @@ func (s *schemaWriter) record(r record) string {
 	fields := slices.Concat([]field{
 		optional(keyType, value{schema: `"const": ` + quote(r.name)}, ""),
 		optional(keyTime, aTime, ""),
+		optional(keyBlock, aPositive, ""),
 	}, r.fields, r.branch.fields, r.branch.otherwise)
 	return s.object("    ", fields, requiredOf(r.fields), `"description": `+quote(r.means), r.rules.schema(), r.branch.schema())
 }

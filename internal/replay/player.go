@@ -21,6 +21,7 @@ type player struct {
 	start       event.Start
 	stop        *event.Stop // of the file, which ends the recording unless it goes on
 	isCut       bool        // the file before has none
+	inFile      fileCounts  // what came of the file so far
 	inFound     bool        // the records of older sockets are being read
 	pendingLoss event.Loss  // damage that was not reported yet
 
@@ -33,6 +34,12 @@ type player struct {
 	foundFailOn bool   // a finding of FailOn was seen
 	endReason   string // why enough was replayed; "": it was not
 	err         error
+}
+
+// fileCounts is what a file has, to hold its stop record against.
+type fileCounts struct {
+	transitions, lost uint64
+	hasDamage         bool // so that something may be missing, which was reported
 }
 
 // beginTrace starts a trace.
@@ -49,6 +56,7 @@ func (p *player) beginTrace(s *event.Start) {
 
 // Start implements jsonl.Records.
 func (p *player) Start(s *event.Start) {
+	p.inFile = fileCounts{}
 	switch {
 	case p.stream == nil:
 		p.beginTrace(s)
@@ -75,6 +83,7 @@ func (p *player) continueTrace(s *event.Start) {
 func (p *player) ensureTrace(at event.Time) {
 	if p.stream == nil {
 		p.damaged++
+		p.inFile.hasDamage = true
 		p.Log.Warn(p.reader.Name + " has no start record: on what machine it was recorded, and what was left out, is not known")
 		p.beginTrace(&event.Start{Time: at, Clock: p.reader.Clock()})
 	}
@@ -110,6 +119,9 @@ func (p *player) Found(s *event.Socket) {
 // Transition implements jsonl.Records.
 func (p *player) Transition(t *event.Transition) {
 	p.ensureTrace(t.Time)
+	if !t.Stays() {
+		p.inFile.transitions++
+	}
 	if p.isPastEnd(t.Time) {
 		return
 	}
@@ -152,6 +164,7 @@ func (p *player) Sample(s *event.Sample) {
 // Loss implements jsonl.Records.
 func (p *player) Loss(l event.Loss) {
 	p.ensureTrace(l.Time)
+	p.inFile.lost = words.AddCapped(p.inFile.lost, l.Lost)
 	p.records.Loss(l)
 }
 
@@ -164,8 +177,22 @@ func (p *player) Held(id event.ID, holders []event.Holder) {
 
 // Stop implements jsonl.Records. Whether the recording ends here, the next file tells.
 func (p *player) Stop(s event.Stop) {
+	p.checkCounts(&s)
 	p.ensureTrace(s.Time)
 	p.stop = &s
+}
+
+// checkCounts reports that records are missing, if the stop record counts others than came. Damage
+// that was reported is why.
+func (p *player) checkCounts(s *event.Stop) {
+	in := &p.inFile
+	if p.stream == nil || in.hasDamage || in.transitions == s.Transitions && in.lost <= s.Lost {
+		return
+	}
+	p.damaged++
+	p.pendingLoss.Kind = event.LossDamage
+	p.Log.Warn(fmt.Sprintf("%s: line %d: records are missing or were added: the stop record counts %s and %s lost, and the file has %s and %s lost", p.reader.Name, p.reader.Lines(),
+		words.Count(s.Transitions, "transition"), words.Count(s.Lost, "event"), words.Count(in.transitions, "transition"), words.Count(in.lost, "event")))
 }
 
 // endFile takes the end of a file.
@@ -213,6 +240,7 @@ const mostDamageWarnings = 5
 // reportDamage takes a part that could not be read: what follows may have gaps.
 func (p *player) reportDamage(d *capture.Damage) {
 	p.damaged++
+	p.inFile.hasDamage = true
 	p.pendingLoss.Kind = event.LossDamage
 	p.pendingLoss.Bytes += d.Bytes
 	switch {
@@ -220,20 +248,23 @@ func (p *player) reportDamage(d *capture.Damage) {
 	case p.damaged > mostDamageWarnings:
 		p.Log.Warn(p.reader.Name + ": and more that cannot be read")
 	default:
-		after := ""
-		if d.After != 0 {
-			after = ", after " + p.formatTime(d.After)
-		}
-		p.Log.Warn(fmt.Sprintf("%s: %s cannot be read%s: %v", p.reader.Name, damagedPart(d), after, d.Err))
+		p.Log.Warn(p.reader.Name + ": " + p.damageWords(d))
 	}
 }
 
-// damagedPart returns which part of a file is damaged.
-func damagedPart(d *capture.Damage) string {
-	if d.Line > 0 {
-		return fmt.Sprintf("line %d", d.Line)
+// damageWords says which part of a file cannot be read, and why.
+func (p *player) damageWords(d *capture.Damage) string {
+	after := ""
+	if d.After != 0 {
+		after = ", after " + p.formatTime(d.After)
 	}
-	return fmt.Sprintf("%s at %d", words.Count(d.Bytes, "byte"), d.Offset)
+	switch {
+	case d.Line > 0:
+		return fmt.Sprintf("line %d cannot be read%s: %v", d.Line, after, d.Err)
+	case d.Bytes == 0: // blocks are missing
+		return fmt.Sprintf("%v%s", d.Err, after)
+	}
+	return fmt.Sprintf("%s at %d cannot be read%s: %v", words.Count(d.Bytes, "byte"), d.Offset, after, d.Err)
 }
 
 // formatTime returns a moment as its user sees it.
