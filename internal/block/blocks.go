@@ -1,6 +1,7 @@
 package block
 
 import (
+	"bytes"
 	"errors"
 	"io"
 )
@@ -9,8 +10,9 @@ import (
 type codec interface {
 	// decode reads the block at the start of the window, and returns its lines, which
 	// are valid until the next call, and its size as stored. With an error it returns
-	// how much it made and has looked at.
-	decode(*window) (text []byte, size int, err error)
+	// how much it made and has looked at. A block with more than the most bytes of text
+	// is an error, errExpands if it is less than maxBlock.
+	decode(w *window, most int) (text []byte, size int, err error)
 	// find returns where a block may start, or -1.
 	find([]byte) int
 }
@@ -23,11 +25,19 @@ const (
 	firstCredit   = 4 * maxBlock
 	creditPerByte = 64
 	costOfTrying  = 4 << 10
+
+	// What good blocks may cost: so many bytes of text, and so many more for each byte of the
+	// file. Captures expand to less than 50 times their size. A line costs as well, as it is
+	// work even if it is empty.
+	firstTextCredit   = 4 * maxBlock
+	textCreditPerByte = 256
+	costOfLine        = 64
 )
 
 var (
 	errNoBlock = errors.New("no block starts here")
 	errCut     = errors.New("a block is not whole")
+	errExpands = errors.New("its blocks expand to more than 256 times their size: tcptrace writes none; decompress the file with zcat or zstdcat and read that")
 )
 
 // blocks are the blocks of a compressed capture.
@@ -38,15 +48,19 @@ var (
 // Without credit, the search goes on behind all that the failed block had looked at, and
 // the work stays in proportion to the file. Files that were not made for it never run
 // out of credit.
+//
+// A hostile file can also have good blocks that expand a lot: four bytes of zstd make 128 KiB. So
+// text costs credit of its own, and blocks for which it does not suffice are damage.
 type blocks struct {
-	window    *window
-	codec     codec
-	credit    int64
-	nextBlock *chunk // the block behind the damage
+	window     *window
+	codec      codec
+	credit     int64
+	textCredit int64
+	nextBlock  *chunk // the block behind the damage
 }
 
 func newBlocks(w *window, c codec) *blocks {
-	return &blocks{window: w, codec: c, credit: firstCredit}
+	return &blocks{window: w, codec: c, credit: firstCredit, textCredit: firstTextCredit}
 }
 
 func (b *blocks) next() (chunk, error) {
@@ -68,7 +82,10 @@ func (b *blocks) next() (chunk, error) {
 // returns how far it is to where the next block may start.
 func (b *blocks) readBlock() (c chunk, skip int, err error) {
 	offset := b.window.offset
-	text, size, err := b.codec.decode(b.window)
+	text, size, err := b.codec.decode(b.window, int(min(b.textCredit, maxBlock)))
+	if err == nil && !b.payForText(text) {
+		err = errExpands
+	}
 	if err == nil {
 		b.advance(size)
 		return chunk{offset: offset, size: int64(size), text: text}, 0, nil
@@ -81,9 +98,22 @@ func (b *blocks) readBlock() (c chunk, skip int, err error) {
 	return chunk{}, 1, err
 }
 
+// payForText reports whether the credit suffices for the text of a good block. If it does not, what
+// it took to make it is paid for.
+func (b *blocks) payForText(text []byte) bool {
+	cost := int64(len(text)) + costOfLine*int64(bytes.Count(text, []byte("\n")))
+	if cost > b.textCredit {
+		b.textCredit = max(0, b.textCredit-int64(len(text)))
+		return false
+	}
+	b.textCredit -= cost
+	return true
+}
+
 func (b *blocks) advance(n int) {
 	b.window.drop(n)
 	b.credit = min(b.credit+creditPerByte*int64(n), firstCredit)
+	b.textCredit += textCreditPerByte * int64(n)
 }
 
 // readDamage returns all up to the next block, which it holds.

@@ -12,7 +12,8 @@ const (
 type frame struct {
 	storedSize  int   // size, or how far it was looked at
 	contentSize int64 // size of what is in it, or unknownSize
-	maxContent  int   // how much may be in it
+	// How much is in it, at least and at most, as far as the headers tell.
+	leastContent, maxContent int
 }
 
 // readFrame reads the headers of a frame, one after the other, so that no more than a whole frame comes to the
@@ -65,6 +66,7 @@ func readFrame(w *window) (frame, error) {
 	case f.contentSize != unknownSize:
 		most = f.contentSize
 	}
+	f.leastContent = int(max(least, f.contentSize))
 	f.maxContent = int(min(most, maxBlock+maxZstdBlock))
 	return f, nil
 }

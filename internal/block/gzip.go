@@ -71,7 +71,7 @@ func (c *cursor) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (g *gzipCodec) decode(w *window) ([]byte, int, error) {
+func (g *gzipCodec) decode(w *window, most int) ([]byte, int, error) {
 	g.text = g.text[:0]
 	n, err := readGzipHeader(w)
 	if err != nil {
@@ -79,16 +79,16 @@ func (g *gzipCodec) decode(w *window) ([]byte, int, error) {
 	}
 	g.cursor.at, g.cursor.err = n, nil
 	g.input.Reset(&g.cursor)
-	err = g.readBody()
+	err = g.readBody(most)
 	return g.text, g.cursor.at - g.input.Buffered(), err
 }
 
 // readBody reads what is behind the header.
-func (g *gzipCodec) readBody() error {
+func (g *gzipCodec) readBody(most int) error {
 	// It keeps its memory, and fails only with a dictionary.
 	_ = g.flate.(flate.Resetter).Reset(g.input, nil)
 	var err error
-	if g.text, err = appendAll(g.text, g.flate); err != nil {
+	if g.text, err = appendAll(g.text, g.flate, most); err != nil {
 		return g.causeOf(err)
 	}
 	var end [8]byte
@@ -112,11 +112,14 @@ func (g *gzipCodec) causeOf(err error) error {
 
 const firstTextSize = 64 << 10
 
-// appendAll reads a block.
-func appendAll(text []byte, r io.Reader) ([]byte, error) {
+// appendAll reads a block, with the most bytes that it may have.
+func appendAll(text []byte, r io.Reader, most int) ([]byte, error) {
 	for {
-		if len(text) > maxBlock {
+		switch {
+		case len(text) > maxBlock:
 			return text, errGzipLimit
+		case len(text) > most:
+			return text, errExpands
 		}
 		if len(text) == cap(text) {
 			// With the odd byte no step is wasted on the last byte.

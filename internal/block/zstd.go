@@ -53,7 +53,7 @@ func isSkippable(b []byte) bool {
 	return len(b) >= magicSize && binary.LittleEndian.Uint32(b)&^0xf == skippable
 }
 
-func (z *zstdCodec) decode(w *window) ([]byte, int, error) {
+func (z *zstdCodec) decode(w *window, most int) ([]byte, int, error) {
 	whole := w.ensure(magicSize)
 	switch b := w.data(); {
 	case isSkippable(b):
@@ -71,9 +71,15 @@ func (z *zstdCodec) decode(w *window) ([]byte, int, error) {
 	if err != nil {
 		return nil, f.storedSize, err
 	}
-	z.text = slices.Grow(z.text[:0], f.maxContent+zstdSlack)
-	text, err := z.decoder.DecodeAll(w.data()[:f.storedSize], z.text)
+	if f.leastContent > most {
+		return nil, f.storedSize, errExpands
+	}
+	room := min(f.maxContent, most) + zstdSlack
+	z.text = slices.Grow(z.text[:0], room)
+	text, err := z.decoder.DecodeAll(w.data()[:f.storedSize], z.text[:0:room])
 	switch {
+	case f.maxContent > most && most < maxBlock && (len(text) > most || errors.Is(err, zstd.ErrDecoderSizeExceeded)):
+		err = errExpands
 	case len(text) > maxBlock,
 		f.maxContent > maxBlock && errors.Is(err, zstd.ErrDecoderSizeExceeded),
 		errors.Is(err, zstd.ErrWindowSizeExceeded):
