@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/replay"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // anonymizeOptions are the flags of anonymize.
@@ -80,7 +82,7 @@ func (o *anonymizeOptions) readKey() (anonymize.Key, error) {
 	if o.key == "" {
 		return anonymize.NewKey(), nil
 	}
-	stored, err := os.ReadFile(o.key)
+	stored, err := readAtMost(o.key, longestKey)
 	if errors.Is(err, fs.ErrNotExist) {
 		return o.makeKey()
 	}
@@ -92,6 +94,23 @@ func (o *anonymizeOptions) readKey() (anonymize.Key, error) {
 		return key, fmt.Errorf("%s: %w", o.key, err)
 	}
 	return key, nil
+}
+
+// longestKey is how long a file with a key may be, in bytes: 64 digits, with white space around them.
+const longestKey = 4 << 10
+
+// readAtMost reads a file, and refuses one that is longer: devices have no end.
+func readAtMost(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	stored, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(stored)) > most {
+		err = fmt.Errorf("%s: key has more than %s: give 64 hexadecimal digits or 32 bytes, as head -c 32 /dev/urandom writes them", path, words.Count(most, "byte"))
+	}
+	return stored, err
 }
 
 func (o *anonymizeOptions) makeKey() (anonymize.Key, error) {
