@@ -129,7 +129,7 @@ func checkPlayback(t *testing.T, p playback, path string) {
 		if i := bytes.IndexFunc(shown, breaksLines); i >= 0 {
 			t.Errorf("%s: %q", name, shown[max(0, i-40):min(len(shown), i+40)])
 		}
-		if at := wrapped.FindIndex(shown); at != nil {
+		if at := wrappedIn(shown); at != nil {
 			t.Errorf("%s: a number wrapped around: %s", name, shown[max(0, at[0]-80):at[1]])
 		}
 	}
@@ -155,6 +155,16 @@ func breaksLines(r rune) bool {
 
 // wrapped is a count below zero, or one that was one: of what a trace counts itself.
 var wrapped = regexp.MustCompile(`"(transitions|connections|open|closed|lost|forgotten|events|ring|reentry|damages|damaged_bytes|count|seen|both_ends|times|sockets|ports|n|most)":(-|1844674407)|(^|\s)-[0-9]+ (conn|sock|tran|even|byte|port)|18,446,744,073,709,5`)
+
+// wrappedIn returns where such a number is. Few captures need the expression, which is slow.
+func wrappedIn(shown []byte) []int {
+	for _, mark := range []string{`":-`, `":1844674407`, "18,446,744,073", "\n-", " -1 "} {
+		if bytes.Contains(shown, []byte(mark)) {
+			return wrapped.FindIndex(shown)
+		}
+	}
+	return nil
+}
 
 // checkReplaysAlike checks that what was written can be read.
 func checkReplaysAlike(t *testing.T, lines []byte, path string) {
