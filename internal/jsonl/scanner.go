@@ -12,7 +12,7 @@ import (
 // maxDepth is how deep values may stand in each other. Our own records need 4.
 const maxDepth = 16
 
-var errSyntax = errors.New("no JSON object")
+var errSyntax = errors.New("not a JSON object")
 
 // scanner goes through JSON text (RFC 8259) without an allocation: it finds where values
 // begin and end, and leaves their meaning to who asks for them. encoding/json would take
