@@ -124,7 +124,7 @@ func TestDamagedNumberedBlock(t *testing.T) {
 	}
 }
 
-// Captures may stand one behind the other, and some of them may be older ones, without numbers.
+// Several captures may be in one file, and some of them may be older ones, without numbers.
 func TestSeveralNumberedCaptures(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"gzip", "zstd"} {

@@ -23,7 +23,7 @@ func (s *Summary) Closed() int {
 	return n
 }
 
-// Open is the number of connections whose verdict does not stand yet. A capture that contradicts
+// Open is the number of connections without a verdict so far. A capture that contradicts
 // itself may have more verdicts than connections.
 func (s *Summary) Open() int { return max(0, s.Connections-s.Closed()) }
 

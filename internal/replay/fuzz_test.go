@@ -119,7 +119,7 @@ func linesOf(t testing.TB, path string) [][]byte {
 	}
 }
 
-// checkPlayback checks what came of a capture in which anything may stand.
+// checkPlayback checks what came of a capture that may say anything.
 func checkPlayback(t *testing.T, p playback, path string) {
 	t.Helper()
 	for name, shown := range map[string][]byte{

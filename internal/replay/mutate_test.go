@@ -97,7 +97,7 @@ var oddValues = []string{
 	`{"LISTEN":2147483647,"CLOSE":2147483647}`, `[{"local":"10.0.0.1:80","state":"TIME_WAIT","until":"2199-12-31T23:59:59.999999999Z"}]`,
 }
 
-// spot is where a member of a record, or of an object in it, stands.
+// spot is where a member of a record is, or one of an object in it.
 type spot struct {
 	from, to   int // with a comma, if there is one
 	name       int // where its name begins

@@ -83,7 +83,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	return err
 }
 
-// fenceOf returns what begins and ends a block of code: more backticks than stand together anywhere
+// fenceOf returns what begins and ends a block of code: more backticks than there are together anywhere
 // in the block, so that nothing in it can end it (CommonMark 0.31 section 4.5).
 func fenceOf(code []byte) string {
 	longest, together := 0, 0
@@ -98,7 +98,7 @@ func fenceOf(code []byte) string {
 	return strings.Repeat("`", max(3, longest+1))
 }
 
-// markdown gathers what stands in the block of code.
+// markdown gathers what the block of code has.
 type markdown struct {
 	bytes.Buffer
 	report     *Report
