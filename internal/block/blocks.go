@@ -49,7 +49,7 @@ var (
 // the work stays in proportion to the file. Files that were not made for it never run
 // out of credit.
 //
-// A hostile file can also have good blocks that expand a lot: four bytes of zstd make 128 KiB. So
+// A hostile file can also have good blocks that expand a lot: four bytes of zstd make 128KiB. So
 // text costs credit of its own, and blocks for which it does not suffice are damage.
 type blocks struct {
 	window     *window

@@ -12,7 +12,7 @@ const (
 type frame struct {
 	storedSize  int   // size, or how far it was looked at
 	contentSize int64 // size of what is in it, or unknownSize
-	// How much is in it, at least and at most, as far as the headers tell.
+	// How much is in it, at least and at most, by the headers.
 	leastContent, maxContent int
 }
 
