@@ -26,10 +26,7 @@ func (t *trace) findOlder() error {
 	if t.Filter.NetNS != 0 {
 		q.NetNS = map[uint32]bool{t.Filter.NetNS: true}
 	}
-	found, err := t.scan(t.ctx, q)
-	if err != nil && t.ctx.Err() != nil {
-		return nil // the trace ends before it began: in order, without them
-	}
+	found, err := t.scan(context.WithoutCancel(t.ctx), q) // the shortest trace tells of them, too
 	if err != nil {
 		return fmt.Errorf("find the sockets that are older than the trace: %w", err)
 	}

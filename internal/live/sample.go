@@ -3,8 +3,6 @@
 package live
 
 import (
-	"context"
-	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -126,8 +124,8 @@ func (t *trace) takeLook(l lookResult) {
 	t.sampler.looks = nil
 	now := host.Now()
 	t.sampler.next = now.Add(max(sampleEvery, sampleShare*l.took))
-	if errors.Is(l.err, context.Canceled) {
-		return
+	if l.err != nil && t.ctx.Err() != nil {
+		return // the trace ends, and the look with it
 	}
 	if l.err != nil {
 		t.Log.Warn("look at the sockets: who has them, and what waits in their queues, may be out of date", zap.Error(l.err))
