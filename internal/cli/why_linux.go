@@ -55,7 +55,7 @@ func gatherQuestion(ctx context.Context, addr netip.Addr, port uint16) (*why.Que
 	if why := diag.WhyInexact(); why != nil && !isNotPermitted(why) {
 		q.Inexact = why.Error()
 	}
-	found, err := diag.Scan(ctx, sockdiag.Query{LocalPort: port, ListBound: true, FindNoDescriptor: true, OwnPIDs: true})
+	found, err := diag.Scan(ctx, sockdiag.Query{LocalPort: port, ListBound: q.NetNS, FindNoDescriptor: true, OwnPIDs: true})
 	if err != nil {
 		return nil, err
 	}

@@ -202,10 +202,14 @@ func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 }
 
 func (p portScope) query() sockdiag.Query {
-	return sockdiag.Query{
+	q := sockdiag.Query{
 		NetNS: map[uint32]bool{p.netns: true}, LocalPort: p.port,
-		ListBound: p.port != 0, FindNoDescriptor: p.port != 0, Settings: true,
+		FindNoDescriptor: p.port != 0, Settings: true,
 	}
+	if p.port != 0 {
+		q.ListBound = p.netns
+	}
+	return q
 }
 
 // keep keeps a look, and forgets those that serve no more.

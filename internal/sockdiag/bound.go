@@ -85,32 +85,70 @@ func readBound(m []byte, netns uint32) boundSocket {
 	}
 }
 
-// canListBound reports whether the kernel lists sockets that are only bound: it lists one that is
-// made for this, at a port that the kernel chooses. Its address is one that others hardly use, so
-// that bind() works, which a trace would report otherwise.
-func canListBound() bool {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+// boundListing says whether the kernel lists sockets that are only bound.
+type boundListing uint8
+
+const (
+	unknownListing boundListing = iota
+	listsBound
+	doesNotListBound
+)
+
+// findBound returns the sockets of the thread's network namespace that are only bound. At the first time
+// it finds out whether the kernel lists them: each list costs a walk through the table of all ports.
+func (s *Scanner) findBound(netns uint32) ([]boundSocket, error) {
+	switch s.listing {
+	case listsBound:
+		return listBound(netns)
+	case doesNotListBound:
+		return nil, nil
+	}
+	s.listing = doesNotListBound
+	fd, inode, err := makeBound()
 	if err != nil {
-		return false
+		return nil, nil
 	}
 	defer unix.Close(fd)
+	all, err := listBound(netns)
+	if err != nil {
+		return nil, nil // the kernel does not know what is asked
+	}
+	own := slices.IndexFunc(all, func(s boundSocket) bool { return s.inode == inode })
+	if own < 0 {
+		return nil, nil
+	}
+	s.listing = listsBound
+	return slices.Delete(all, own, own+1), nil
+}
+
+// makeBound makes a socket that is only bound, at a port that the kernel chooses, and returns its inode
+// number. Its address is one that others hardly use, so that bind() works, which a trace would report
+// otherwise.
+func makeBound() (fd int, inode uint32, err error) {
+	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return -1, 0, err
+	}
 	var own unix.Stat_t
-	if errors.Join(
+	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1), // lo may be down
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
 		unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 83, 67, 84}}),
 		unix.Fstat(fd, &own),
-	) != nil {
-		return false
+	)
+	if err != nil {
+		unix.Close(fd)
 	}
-	found, err := listBound(0)
-	return err == nil && slices.ContainsFunc(found, func(s boundSocket) bool { return uint64(s.inode) == own.Ino })
+	return fd, uint32(own.Ino), err
 }
 
 // addBound adds the sockets that are only bound and were not found by a descriptor. The inode
 // numbers lead from netlink's sockets to those of processes.
-func (c *collector) addBound(netns uint32, inodes map[uint32]int) error {
-	all, err := listBound(netns)
+func (s *Scanner) addBound(c *collector, netns uint32, inodes map[uint32]int) error {
+	if c.query.ListBound != netns {
+		return nil
+	}
+	all, err := s.findBound(netns)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -71,8 +72,12 @@ func scanInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(own)
+	netns, err := host.NetNS("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, d := range []*sockdiag.Scanner{open(t), sockdiag.OpenNetlink()} {
-		found := scan(t, d, sockdiag.Query{LocalPort: port, ListBound: true, OwnPIDs: true})
+		found := scan(t, d, sockdiag.Query{LocalPort: port, ListBound: netns, OwnPIDs: true})
 		if !found.OuterProcesses {
 			t.Error("no process is said to be outside")
 		}
@@ -116,7 +121,7 @@ func TestBoundWithoutDescriptor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := scan(t, open(t), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}, ListBound: true})
+	found := scan(t, open(t), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}, ListBound: ns.Inode})
 	var at []string
 	for _, s := range found.Sockets {
 		at = append(at, s.Local.String()+" "+strconv.Itoa(len(s.Holders)))

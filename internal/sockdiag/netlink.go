@@ -32,10 +32,8 @@ func (s *Scanner) scanByNetlink(ctx context.Context, q Query) (*Snapshot, error)
 		if err := c.addByNetlink(netns, inodes); err != nil {
 			return err
 		}
-		if q.ListBound {
-			if err := c.addBound(netns, inodes); err != nil {
-				return err
-			}
+		if err := s.addBound(c, netns, inodes); err != nil {
+			return err
 		}
 		c.addSettings(netns)
 		c.nameDevices(netns)

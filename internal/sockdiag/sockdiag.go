@@ -26,7 +26,7 @@ type Query struct {
 	NetNS                 map[uint32]bool // by inode number; empty: all
 	PIDs                  []uint32        // processes of which a thread may lead into these namespaces
 	OnlyHeld              bool            // only those that processes have open
-	ListBound             bool            // those that are only bound as well, whoever owns them, if the kernel lists them
+	ListBound             uint32          // the network namespace whose sockets that are only bound are listed, whoever owns them, if the kernel can; 0: none
 	FindNoDescriptor      bool            // say of listeners that no process has a descriptor of them
 	OwnPIDs               bool            // processes have the numbers of this process's pid namespace, not of the first one
 	SkipCommonStates      bool            // neither ESTABLISHED nor TIME_WAIT, the states of most sockets if there are very many
@@ -53,9 +53,8 @@ type Snapshot struct {
 	// Otherwise Until is the earliest moment, options are unknown, and processes of other users
 	// may be missing.
 	Exact bool
-	// Complete: no socket of the network namespaces that were seen is missing, Query.ListBound
-	// given. Otherwise some that are only bound may be missing: those without a descriptor of a
-	// process that this one may look at.
+	// Complete: no socket of the network namespace Query.ListBound is missing. Otherwise some that are
+	// only bound may be: those without a descriptor of a process that this one may look at.
 	Complete bool
 	// OuterProcesses: processes outside this pid namespace are not seen.
 	OuterProcesses bool
@@ -73,11 +72,11 @@ type Snapshot struct {
 
 // Scanner takes snapshots, one at a time.
 type Scanner struct {
-	mutex  sync.Mutex
-	finder *probe.Finder // nil: netlink and /proc
-	why    error         // the reason if there is no finder
-	paths  *namespacePaths
-	bound  func() bool // reports whether the kernel lists sockets that are only bound
+	mutex   sync.Mutex
+	finder  *probe.Finder // nil: netlink and /proc
+	why     error         // the reason if there is no finder
+	paths   *namespacePaths
+	listing boundListing
 }
 
 // Open returns a scanner by BPF iterators, or by netlink and /proc if the privileges for BPF are
@@ -98,7 +97,7 @@ func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (
 func OpenNetlink() *Scanner { return newScanner(nil, nil) }
 
 func newScanner(finder *probe.Finder, why error) *Scanner {
-	return &Scanner{finder: finder, why: why, paths: newNamespacePaths(), bound: sync.OnceValue(canListBound)}
+	return &Scanner{finder: finder, why: why, paths: newNamespacePaths()}
 }
 
 // Exact reports whether snapshots have all that Snapshot.Exact promises.
@@ -119,7 +118,6 @@ func (s *Scanner) Close() {
 func (s *Scanner) Scan(ctx context.Context, q Query) (*Snapshot, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	q.ListBound = q.ListBound && s.bound()
 	scan := s.scanByBPF
 	if s.finder == nil {
 		scan = s.scanByNetlink
@@ -128,7 +126,7 @@ func (s *Scanner) Scan(ctx context.Context, q Query) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	found.Complete = q.ListBound || found.Exact && !found.OuterProcesses
+	found.Complete = q.ListBound != 0 && s.listing == listsBound || found.Exact && !found.OuterProcesses
 	return found, nil
 }
 
@@ -156,10 +154,8 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 		if err := s.finder.EachSocket(ask, c.addSocket); err != nil {
 			return err
 		}
-		if q.ListBound {
-			if err := c.addBound(netns, nil); err != nil {
-				return err
-			}
+		if err := s.addBound(c, netns, nil); err != nil {
+			return err
 		}
 		c.addSettings(netns)
 		c.nameDevices(netns)

@@ -187,7 +187,7 @@ func answer(t *testing.T, d *sockdiag.Scanner, ns *kerneltest.NetNS, addr netip.
 	var found *sockdiag.Snapshot
 	var err error
 	ns.Do(func() {
-		found, err = d.Scan(t.Context(), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}, ListBound: true})
+		found, err = d.Scan(t.Context(), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}, ListBound: ns.Inode})
 	})
 	if err != nil {
 		t.Fatal(err)
