@@ -26,7 +26,7 @@ func (t *trace) findOlder() error {
 	if t.Filter.NetNS != 0 {
 		q.NetNS = map[uint32]bool{t.Filter.NetNS: true}
 	}
-	found, err := t.scan(context.WithoutCancel(t.ctx), q) // the shortest trace tells of them, too
+	found, err := t.scan(context.WithoutCancel(t.ctx), q) // the shortest trace shows them, too
 	if err != nil {
 		return fmt.Errorf("find the sockets that are older than the trace: %w", err)
 	}

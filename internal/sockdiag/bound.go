@@ -85,7 +85,7 @@ func readBound(m []byte, netns uint32) boundSocket {
 	}
 }
 
-// boundListing says whether the kernel lists sockets that are only bound.
+// boundListing is what is known of the list of sockets that are only bound.
 type boundListing uint8
 
 const (
