@@ -29,7 +29,7 @@ var closings = append(slices.Clip(kerneltest.Closings), []kerneltest.Closing{
 		How: "fin", Mechanism: "shutdown", EndedA: "reset", EndedB: "destroyed",
 		A: untilFinWait2, B: []string{"ESTABLISHED CLOSE_WAIT CLOSE"},
 	}},
-	{Name: "destroyed in TIME_WAIT", Run: destroyTimeWait, Outcome: kerneltest.Outcome{
+	{Name: inTimeWait, Run: destroyTimeWait, Outcome: kerneltest.Outcome{
 		How: "fin", Mechanism: "shutdown",
 		A: []string{"ESTABLISHED FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE"}, B: []string{"ESTABLISHED CLOSE_WAIT LAST_ACK CLOSE"},
 	}},

@@ -53,7 +53,7 @@ var wireWaysToClose = []way{
 	{"destroyed in FIN_WAIT1", onWire((*crossing).destroyFinWait1), false},
 	{"destroyed in CLOSING", onWire((*crossing).destroyClosing), false},
 	{"destroyed in LAST_ACK", onWire((*crossing).destroyLastAck), false},
-	{"destroyed in SYN_RECV", onWire((*crossing).destroySynRecv), false},
+	{inSynRecv, onWire((*crossing).destroySynRecv), false},
 	{"unreachable", onWire((*crossing).answerUnreachable), false},
 }
 
