@@ -36,9 +36,10 @@ func (c *Correlator) UpdateOwner(f *event.Socket) bool {
 	return true
 }
 
-// IDAt returns the name of the socket at a kernel address, or 0.
-func (c *Correlator) IDAt(address uint64) event.ID {
-	if sock := c.registry.at(address); sock != nil {
+// IDAt returns the name of the socket that a call is about, or 0. The end of another one at its address
+// may not have been reported: that one has a cookie, which no other socket has.
+func (c *Correlator) IDAt(call *event.Kernel) event.ID {
+	if sock := c.registry.at(call.Sock); sock != nil && (sock.cookie == 0 || sock.cookie == call.Cookie) {
 		return sock.id
 	}
 	return 0

@@ -140,8 +140,8 @@ func TestFound(t *testing.T) {
 	s := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { said = append(said, owner(t)) }, func(*event.Kernel) {})
 	f := found(tcpstate.Established, fullSock, 42)
 	id, fresh := s.AddFound(&f)
-	if id == 0 || !fresh || s.IDOf(&f) != id || s.IDAt(fullSock) != id {
-		t.Fatalf("found as %d, fresh %v; known as %d and %d", id, fresh, s.IDOf(&f), s.IDAt(fullSock))
+	if id == 0 || !fresh || s.IDOf(&f) != id || s.IDAt(&event.Kernel{Sock: fullSock, Cookie: f.Cookie}) != id {
+		t.Fatalf("found as %d, fresh %v; known as %d and %d", id, fresh, s.IDOf(&f), s.IDAt(&event.Kernel{Sock: fullSock, Cookie: f.Cookie}))
 	}
 	if again, fresh := s.AddFound(&f); again != id || fresh {
 		t.Errorf("found again as %d, fresh %v", again, fresh)
@@ -310,4 +310,21 @@ func TestFoundByNetlink(t *testing.T) {
 	}
 	s.Close()
 	expect(t, said, []string{"#3 ESTABLISHED>CLOSE_WAIT", "#2 TIME_WAIT>CLOSE", "#1 LISTEN>CLOSE"})
+}
+
+// TestAnAddressThatIsUsedAgain: the end of a socket was not reported, and its address in the kernel is that
+// of a socket that asks for a port.
+func TestAnAddressThatIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	s := correlate.New(event.Filter{}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})
+	k := change(0, "ESTABLISHED>FIN_WAIT1", by(42), cookied(77))
+	s.Add(&k)
+	if id := s.IDAt(&event.Kernel{Sock: k.Sock, Cookie: 77}); id == 0 {
+		t.Error("the socket is not known at its address")
+	}
+	for _, cookie := range []uint64{0, 78} {
+		if id := s.IDAt(&event.Kernel{Sock: k.Sock, Cookie: cookie}); id != 0 {
+			t.Errorf("the asking socket with the cookie %d is taken for socket %d", cookie, id)
+		}
+	}
 }

@@ -110,7 +110,7 @@ func (t *trace) findFourTuple(c *event.CallFailed, k *event.Kernel) error {
 	if err != nil {
 		return err
 	}
-	own := t.correlator.IDAt(k.Sock)
+	own := t.correlator.IDAt(k)
 	for _, s := range l.sockets {
 		if s.Remote == c.Remote && (c.Local.Addr().IsUnspecified() || s.Local == c.Local) &&
 			s.Address != k.Sock && (own == 0 || s.Socket != own) {
@@ -284,7 +284,7 @@ func asSocket(e *conn.End, now event.Time) event.Socket {
 // closed them first where the trace saw it.
 func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.Socket) []event.InTheWay {
 	ask := bind.Request{Addr: c.Local, Options: c.Options, UID: k.UID}
-	own := t.correlator.IDAt(k.Sock)
+	own := t.correlator.IDAt(k)
 	var others []event.Socket
 	for _, s := range sockets {
 		// A listening socket is itself only bound yet, and sock_diag does not say its address.
