@@ -50,9 +50,9 @@ func newCrossing(t *testing.T, near *kerneltest.NetNS) *crossing {
 var wireWaysToClose = []way{
 	{"both at once", onWire((*crossing).cross), false},
 	{"both at once, with data behind the FIN of one", onWire((*crossing).crossWithData), false},
-	{"destroyed in FIN_WAIT1", onWire((*crossing).destroyFinWait1), false},
+	{inFinWait1, onWire((*crossing).destroyFinWait1), false},
 	{"destroyed in CLOSING", onWire((*crossing).destroyClosing), false},
-	{"destroyed in LAST_ACK", onWire((*crossing).destroyLastAck), false},
+	{inLastAck, onWire((*crossing).destroyLastAck), false},
 	{inSynRecv, onWire((*crossing).destroySynRecv), false},
 	{"unreachable", onWire((*crossing).answerUnreachable), false},
 }
