@@ -53,7 +53,6 @@ var wireWaysToClose = []way{
 	{inFinWait1, onWire((*crossing).destroyFinWait1), false},
 	{"destroyed in CLOSING", onWire((*crossing).destroyClosing), false},
 	{inLastAck, onWire((*crossing).destroyLastAck), false},
-	{inSynRecv, onWire((*crossing).destroySynRecv), false},
 	{"unreachable", onWire((*crossing).answerUnreachable), false},
 }
 
@@ -217,34 +216,6 @@ func (c *crossing) destroyLastAck(tr *truth) error {
 	}
 	c.wire.Pass()
 	return kerneltest.CloseAfterEOF(a)
-}
-
-// destroySynRecv destroys what the server has of a connection before the handshake is over. Its host
-// answers the end of that by a RST.
-func (c *crossing) destroySynRecv(tr *truth) error {
-	tr.serverIsA, tr.first, tr.closer = true, "server", 0
-	tr.outcome = kerneltest.Outcome{
-		How: "destroyed", EndedB: "reset",
-		A: []string{"CLOSE"}, B: []string{"ESTABLISHED CLOSE"},
-	}
-	c.wire.HoldOnly(tr.server.Addr())
-	client, err := kerneltest.BeginDial(netip.AddrPort{}, tr.server)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(client)
-	own, err := kerneltest.LocalAddr(client)
-	if err != nil {
-		return err
-	}
-	c.wire.AwaitHeld(kerneltest.Far)
-	c.wire.Deliver()
-	c.wire.AwaitHeld(kerneltest.Near)
-	if err := c.destroyOn(true, tr.server, own); err != nil {
-		return err
-	}
-	c.wire.Pass()
-	return kerneltest.AwaitBroken(client)
 }
 
 // answerUnreachable answers the SYN by ICMP.
