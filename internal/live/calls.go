@@ -65,13 +65,17 @@ func (t *trace) callFailed(k *event.Kernel) {
 	if call != event.CallConnect {
 		c.Remote = netip.AddrPort{}
 	}
-	if err := t.explain(c, k); errors.Is(err, errNotLooked) || errors.Is(err, errTooLong) || errors.Is(err, errUnseen) || errors.Is(err, context.Canceled) {
-		c.NotLooked = true
-	} else if err != nil {
-		c.NotLooked = true
+	err := t.explain(c, k)
+	c.NotLooked = err != nil
+	if err != nil && !isUsual(err) {
 		t.Log.Warn("find what is in the way of a call that failed", zap.Error(err))
 	}
 	t.records.CallFailed(c)
+}
+
+// isUsual reports whether an error is one of the reasons not to look, which the record shows.
+func isUsual(err error) bool {
+	return errors.Is(err, errNotLooked) || errors.Is(err, errTooLong) || errors.Is(err, errUnseen) || errors.Is(err, context.Canceled)
 }
 
 // explain finds the sockets in the way of a call, or how many ports are taken where the

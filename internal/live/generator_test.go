@@ -59,7 +59,7 @@ type generator struct {
 	ways   []way
 	made   int
 	truths []truth
-	wire   *crossing
+	wire   *heldWire
 }
 
 // serverPort and the next are this test's alone: no filter by namespace keeps the
@@ -68,7 +68,7 @@ const serverPort = 19091
 
 func newGenerator(t *testing.T, ns *kerneltest.NetNS, seed uint64) *generator {
 	t.Helper()
-	g := &generator{random: rand.New(rand.NewPCG(seed, 60)), wire: newCrossing(t, ns)}
+	g := &generator{random: rand.New(rand.NewPCG(seed, 60)), wire: newHeldWire(t, ns)}
 	for _, c := range closings {
 		g.ways = append(g.ways, way{c.Name, closeBy(c), false})
 	}
@@ -76,7 +76,7 @@ func newGenerator(t *testing.T, ns *kerneltest.NetNS, seed uint64) *generator {
 		g.ways = append(g.ways, way{c.Name, closeBy(c), true})
 	}
 	g.ways = append(g.ways, unusualWays...)
-	g.ways = append(g.ways, wireWaysToClose...)
+	g.ways = append(g.ways, heldWays...)
 	if hasMPTCP(t, ns) {
 		g.ways = append(g.ways, way{"MPTCP", (*generator).closeMPTCP, false})
 	}

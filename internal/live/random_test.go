@@ -213,7 +213,7 @@ func TestRandomClosings(t *testing.T) {
 	g := newGenerator(t, ns, seed)
 	r := record(t, event.Filter{Ports: event.Ports{{First: serverPort, Last: serverPort + 1}}}, ns, g.wire.far)
 	const workers = 16
-	total := connections(t, "TCPTRACE_TEST_CLOSINGS", 1000)
+	total := howMany(t, "TCPTRACE_TEST_CLOSINGS", 1000)
 	ns.SideBySide(t, workers, func(int) error { return g.work(total) })
 	r.awaitVerdicts(t, g.verdicts(), 10*time.Second)
 	kernelTimeWait := timeWaitOf(t, ns)

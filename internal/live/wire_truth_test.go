@@ -293,9 +293,9 @@ func awaitEnd(fd int) {
 	}
 }
 
-// connections is how many connections a test makes: what a key in the environment says, or the usual
+// howMany is how many connections a test makes: what a key in the environment says, or the usual
 // number.
-func connections(t *testing.T, key string, usual int) int {
+func howMany(t *testing.T, key string, usual int) int {
 	t.Helper()
 	text, ok := os.LookupEnv(key)
 	if !ok {
@@ -317,7 +317,7 @@ func TestVerdictsMatchThePackets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	total := connections(t, "TCPTRACE_TEST_WIRE", 5000)
+	total := howMany(t, "TCPTRACE_TEST_WIRE", 5000)
 	near, far := kerneltest.NewNetNS(t), kerneltest.NewNetNS(t)
 	wire := kerneltest.NewWire(t, near, far, netip.PrefixFrom(wireClient, 24), netip.PrefixFrom(wireServer, 24))
 	truth := &wireTruth{stories: make(map[wireKey]*wireStory), latest: make(map[wireEnds]uint32)}

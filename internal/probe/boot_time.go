@@ -19,9 +19,9 @@ const bootTimeTries = 20
 // shortestPacket is the shortest that the kernel lets a program see in a test: a header of Ethernet.
 const shortestPacket = 14
 
-// BootTimeAhead returns by how much CLOCK_BOOTTIME as this process sees it is ahead of the clock that the
-// kernel gives events their times by: 0 outside of time namespaces (time_namespaces(7)). It fails without the privileges
-// for BPF.
+// BootTimeAhead returns how far CLOCK_BOOTTIME is ahead of the clock of the kernel's events. A time
+// namespace shifts it for this process (time_namespaces(7)); elsewhere the answer is 0. It fails without
+// the privileges for BPF.
 func BootTimeAhead() (time.Duration, error) {
 	rlimit.RemoveMemlock() // or loading fails
 	told, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
@@ -44,7 +44,7 @@ func BootTimeAhead() (time.Duration, error) {
 			quickest, ahead = took, before+took/2-kernel
 		}
 	}
-	if ahead.Abs() < time.Millisecond { // the offset of a time namespace may be less, but who would want that
+	if ahead.Abs() < time.Millisecond { // what the comparison is exact to, with room
 		return 0, nil
 	}
 	return ahead, nil

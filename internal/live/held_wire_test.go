@@ -13,20 +13,20 @@ import (
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
-// crossing is a wire on which packets wait, so that the two ends of a connection act before they hear of
+// heldWire is a wire on which packets wait, so that the two ends of a connection act before they hear of
 // each other.
-type crossing struct {
+type heldWire struct {
 	mutex    sync.Mutex
 	wire     *kerneltest.Wire
 	far      *kerneltest.NetNS
 	listener int
 }
 
-// newCrossing makes a second host, which has the addresses 10.92.0.0/16.
-func newCrossing(t *testing.T, near *kerneltest.NetNS) *crossing {
+// newHeldWire makes a second host, which has the addresses 10.92.0.0/16.
+func newHeldWire(t *testing.T, near *kerneltest.NetNS) *heldWire {
 	t.Helper()
 	far := kerneltest.NewNetNS(t)
-	c := &crossing{far: far}
+	c := &heldWire{far: far}
 	c.wire = kerneltest.NewWire(t, near, far,
 		netip.MustParsePrefix("10.92.255.254/16"), netip.MustParsePrefix("10.93.0.1/16"))
 	var err error
@@ -46,18 +46,18 @@ func newCrossing(t *testing.T, near *kerneltest.NetNS) *crossing {
 	return c
 }
 
-// wireWaysToClose are the ways that need packets that wait on the wire.
-var wireWaysToClose = []way{
-	{"both at once", onWire((*crossing).cross), false},
-	{"both at once, with data behind the FIN of one", onWire((*crossing).crossWithData), false},
-	{inFinWait1, onWire((*crossing).destroyFinWait1), false},
-	{"destroyed in CLOSING", onWire((*crossing).destroyClosing), false},
-	{inLastAck, onWire((*crossing).destroyLastAck), false},
-	{"unreachable", onWire((*crossing).answerUnreachable), false},
+// heldWays are the ways that need packets that wait on the wire.
+var heldWays = []way{
+	{"both at once", onWire((*heldWire).cross), false},
+	{"both at once, with data behind the FIN of one", onWire((*heldWire).crossWithData), false},
+	{inFinWait1, onWire((*heldWire).destroyFinWait1), false},
+	{"destroyed in CLOSING", onWire((*heldWire).destroyClosing), false},
+	{inLastAck, onWire((*heldWire).destroyLastAck), false},
+	{"unreachable", onWire((*heldWire).answerUnreachable), false},
 }
 
 // onWire makes a way to close of one on the wire, which has one connection at a time.
-func onWire(run func(*crossing, *truth) error) func(*generator, *truth) error {
+func onWire(run func(*heldWire, *truth) error) func(*generator, *truth) error {
 	return func(g *generator, tr *truth) error {
 		c := g.wire
 		c.mutex.Lock()
@@ -70,7 +70,7 @@ func onWire(run func(*crossing, *truth) error) func(*generator, *truth) error {
 }
 
 // connect makes a connection over the wire. It returns the side that acts first.
-func (c *crossing) connect(tr *truth) (a, b int, err error) {
+func (c *heldWire) connect(tr *truth) (a, b int, err error) {
 	p, err := kerneltest.Connect(c.listener, tr.server)
 	a, b = p.Sides(tr.serverIsA)
 	return a, b, err
@@ -85,7 +85,7 @@ func towards(tr *truth) (peer int) {
 }
 
 // destroyOn destroys the socket of a side, as 'ss -K' does there.
-func (c *crossing) destroyOn(server bool, local, remote netip.AddrPort) (err error) {
+func (c *heldWire) destroyOn(server bool, local, remote netip.AddrPort) (err error) {
 	if !server {
 		return destroyAt(local, remote)
 	}
@@ -94,7 +94,7 @@ func (c *crossing) destroyOn(server bool, local, remote netip.AddrPort) (err err
 }
 
 // closeBoth has the FINs of both sides wait on the wire, and closes neither.
-func (c *crossing) closeBoth(tr *truth, a, b int) error {
+func (c *heldWire) closeBoth(tr *truth, a, b int) error {
 	c.wire.HoldOnly(tr.server.Addr())
 	if err := errors.Join(unix.Shutdown(a, unix.SHUT_WR), unix.Shutdown(b, unix.SHUT_WR)); err != nil {
 		return err
@@ -105,7 +105,7 @@ func (c *crossing) closeBoth(tr *truth, a, b int) error {
 
 // cross closes a connection from both sides at once: their FINs are kept on the wire until both are on
 // their way.
-func (c *crossing) cross(tr *truth) error {
+func (c *heldWire) cross(tr *truth) error {
 	const crossed = "ESTABLISHED FIN_WAIT1 CLOSING TIME_WAIT"
 	tr.first = "both"
 	tr.outcome = kerneltest.Outcome{How: "fin", Mechanism: "shutdown", A: []string{crossed}, B: []string{crossed}}
@@ -122,7 +122,7 @@ func (c *crossing) cross(tr *truth) error {
 
 // crossWithData is the same where one side has closed its socket, and gets data of the other one: it
 // answers by a RST.
-func (c *crossing) crossWithData(tr *truth) error {
+func (c *heldWire) crossWithData(tr *truth) error {
 	tr.first, tr.resetBy = "both", tr.a().String()
 	tr.outcome = kerneltest.Outcome{
 		How: "fin", Mechanism: "close", EndedA: "reset", EndedB: "reset",
@@ -143,7 +143,7 @@ func (c *crossing) crossWithData(tr *truth) error {
 }
 
 // destroyFinWait1 destroys the socket of a side whose FIN has not arrived: a RST follows it.
-func (c *crossing) destroyFinWait1(tr *truth) error {
+func (c *heldWire) destroyFinWait1(tr *truth) error {
 	tr.outcome = kerneltest.Outcome{
 		How: "fin", Mechanism: "close", EndedA: "destroyed", EndedB: "reset",
 		A: []string{"ESTABLISHED FIN_WAIT1 CLOSE"}, B: []string{"ESTABLISHED CLOSE_WAIT CLOSE"},
@@ -168,7 +168,7 @@ func (c *crossing) destroyFinWait1(tr *truth) error {
 }
 
 // destroyClosing destroys a side whose FIN has crossed the other one's. Nothing is sent for it.
-func (c *crossing) destroyClosing(tr *truth) error {
+func (c *heldWire) destroyClosing(tr *truth) error {
 	tr.first = "both"
 	tr.outcome = kerneltest.Outcome{
 		How: "fin", Mechanism: "shutdown", EndedA: "destroyed",
@@ -193,7 +193,7 @@ func (c *crossing) destroyClosing(tr *truth) error {
 }
 
 // destroyLastAck destroys the side that closed second, before its FIN arrives. Nothing is sent for it.
-func (c *crossing) destroyLastAck(tr *truth) error {
+func (c *heldWire) destroyLastAck(tr *truth) error {
 	tr.outcome = kerneltest.Outcome{
 		How: "fin", Mechanism: "shutdown", EndedB: "destroyed",
 		A: []string{"ESTABLISHED FIN_WAIT1 FIN_WAIT2 TIME_WAIT"}, B: []string{"ESTABLISHED CLOSE_WAIT LAST_ACK CLOSE"},
@@ -219,7 +219,7 @@ func (c *crossing) destroyLastAck(tr *truth) error {
 }
 
 // answerUnreachable answers the SYN by ICMP.
-func (c *crossing) answerUnreachable(tr *truth) error {
+func (c *heldWire) answerUnreachable(tr *truth) error {
 	tr.onlyClient(kerneltest.Outcome{How: "unreachable", B: []string{"CLOSE"}})
 	tr.closer = 0
 	c.wire.HoldOnly(tr.server.Addr())
