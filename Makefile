@@ -40,7 +40,7 @@ demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10 s)
 
 # Kernels may hide single events (README, Caveats): what fails is tried once more by itself,
 # which shows, unless more than three tests do.
-test: lint cross ## Run all tests, those of the real kernel among them (root, 8 min)
+test: lint cross ## Run all tests, including those of the real kernel (root, 8 min)
 	@go tool gotestsum --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 \
 		--rerun-fails-run-root-test --packages ./... -- -p 1 -parallel 8
 

@@ -47,7 +47,8 @@ static __always_inline bool on_amd64(void)
 	return bpf_core_field_exists(struct pt_regs___amd64, orig_ax);
 }
 
-/* Returns the number of the system call with these registers; NO_CALL: there is none, or it is forgotten. */
+/* Returns the number of the system call with these registers. NO_CALL: the task is in no system call, or
+ * the kernel has forgotten the number. */
 static __always_inline int call_number(const void *regs)
 {
 	if (on_amd64())

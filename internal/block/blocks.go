@@ -37,7 +37,7 @@ const (
 var (
 	errNoBlock = errors.New("no block starts here")
 	errCut     = errors.New("a block is not whole")
-	errExpands = errors.New("its blocks expand to more than 256 times their size: tcptrace writes none; decompress the file with zcat or zstdcat and read that")
+	errExpands = errors.New("its blocks expand to more than 256 times their size, and tcptrace never writes such blocks: decompress the file with zcat or zstdcat, and read the result")
 )
 
 // blocks are the blocks of a compressed capture.

@@ -33,7 +33,8 @@ func appendNumbered(b, line []byte, number uint64) []byte {
 	return append(strconv.AppendUint(b, number, 10), "}\n"...)
 }
 
-// cutNumber returns where the number is in the end of a line, and the number; 0: there is none.
+// cutNumber returns a block number at the end of a line, and where it begins. The number is 0 if the line
+// has none.
 func cutNumber(end []byte) (at int, number uint64) {
 	last := len(end) - 1
 	if last < 1 || end[last] != '}' || end[last-1] < '0' || end[last-1] > '9' {
@@ -88,7 +89,7 @@ func (r *Reader) checkOrder(i int) {
 		return
 	case number == 1 && r.beginsFile(i):
 	case number <= o.last:
-		o.skips = fmt.Errorf("block %d comes after block %d: it is there twice, or the blocks are out of order", number, o.last)
+		o.skips = fmt.Errorf("block %d comes after block %d: it is a duplicate, or the blocks are out of order", number, o.last)
 		return
 	case number > o.last+1 && !o.hasGap:
 		from, _ := r.offsetsOf(0)

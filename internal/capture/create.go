@@ -77,7 +77,7 @@ func replaceRegular(path string) (*os.File, error) {
 }
 
 func notReplacedError(path string) error {
-	return fmt.Errorf("%s is not a regular file: only those are replaced", path)
+	return fmt.Errorf("%s is not a regular file: --force replaces only regular files", path)
 }
 
 // giveToUser makes the user behind sudo the owner. Where the file system has no owners, or
@@ -101,7 +101,7 @@ func TemporaryPath(path string) string {
 }
 
 // CheckPath returns an error if a file must not get a path: what exists is left alone, unless
-// it is a regular file that may be replaced.
+// it is a regular file that may be replaced, and that nobody is writing.
 func CheckPath(path string, replace bool) error {
 	switch _, err := os.Lstat(path); {
 	case err != nil:
@@ -111,7 +111,13 @@ func CheckPath(path string, replace bool) error {
 	case !replace:
 		return existsError{path}
 	}
-	return nil
+	dir, name := filepath.Split(path)
+	d, err := openDirectory(cmp.Or(dir, "."))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.checkUnlocked(name)
 }
 
 // MoveTo moves a complete file to its path, if CheckPath has no objection.

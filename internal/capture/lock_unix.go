@@ -29,7 +29,7 @@ func checkUnlocked(f *os.File, path string) error {
 	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &whole); err != nil || whole.Type == syscall.F_UNLCK {
 		return nil
 	}
-	return fmt.Errorf("%s is being written by %s: end that first, or choose another name", path, processName(int(whole.Pid)))
+	return fmt.Errorf("%s is writing %s: stop that process first, or choose another name", processName(int(whole.Pid)), path)
 }
 
 // processName names a process, which may be in another pid namespace.

@@ -122,7 +122,7 @@ const mostTaken = 10_000
 func (p *parts) createNext() (*os.File, error) {
 	for range mostTaken {
 		if p.number >= lastNumber {
-			return nil, fmt.Errorf("%s has the highest number: no file can follow it, choose another name", p.directory.shownPath(p.names.name(lastNumber)))
+			return nil, fmt.Errorf("%s already has the highest file number: choose another name", p.directory.shownPath(p.names.name(lastNumber)))
 		}
 		p.number++
 		f, err := p.directory.create(p.names.name(p.number))
@@ -133,7 +133,7 @@ func (p *parts) createNext() (*os.File, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("other files have all names up to %s: choose another name", p.directory.shownPath(p.names.name(p.number)))
+	return nil, fmt.Errorf("the names up to %s are all in use: choose another name", p.directory.shownPath(p.names.name(p.number)))
 }
 
 // add adds a file that was created, and locks it.

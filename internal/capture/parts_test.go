@@ -181,7 +181,7 @@ func TestNumbersEnd(t *testing.T) {
 	}
 	recorder := capture.NewRecorder(o)
 	pipeline.New(recorder).Start(start())
-	if err := recorder.Flush(); err == nil || !strings.Contains(err.Error(), "t.999999999.jsonl has the highest number") {
+	if err := recorder.Flush(); err == nil || !strings.Contains(err.Error(), "t.999999999.jsonl already has the highest file number") {
 		t.Errorf("flush: %v", err)
 	}
 	recorder.Close()

@@ -33,8 +33,8 @@ func (r *Recorder) rotateIfDue(at event.Time) {
 	}
 }
 
-// nextFile ends the file, and begins the next one. That is locked before the lock of the one before
-// goes: another recorder always finds one.
+// nextFile ends the file, and begins the next one, which is locked before the old lock is released:
+// another recorder always finds a lock.
 func (r *Recorder) nextFile(at event.Time) {
 	r.endFile(event.Stop{Time: at, Reason: event.StopRotated})
 	r.takeError()
@@ -77,7 +77,7 @@ func (r *Recorder) awaitClosing() {
 	}
 }
 
-// takeClosed takes how the file before ended. One that has nothing goes: nobody could read it.
+// takeClosed takes the result of closing the previous file. An empty file is removed: nobody could read it.
 func (r *Recorder) takeClosed(f closedFile) {
 	r.closing = nil
 	r.result.Bytes += f.size

@@ -15,7 +15,6 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/replay"
-	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // anonymizeOptions are the flags of anonymize.
@@ -29,8 +28,8 @@ const anonymizeLong = `anonymize writes a capture anew, without what names machi
 that it can be attached to a public bug report. Addresses are mapped by Crypto-PAn: the
 same address becomes the same everywhere, and two that share a prefix share one as long
 (loopback and wildcard addresses stay). Host names go; process names, cgroups and boot
-ids are mapped. So are initial sequence numbers, and the time since boot is another
-one: both would tie the capture to a packet capture. Ports, times, process and user
+ids are mapped. Initial sequence numbers are mapped, too, and the time since
+boot is changed: either could link the capture to a packet capture. Ports, times, process and user
 ids, network namespaces, the kernel's release and settings stay, and so do all verdicts
 and findings.
 
@@ -82,7 +81,7 @@ func (o *anonymizeOptions) readKey() (anonymize.Key, error) {
 	if o.key == "" {
 		return anonymize.NewKey(), nil
 	}
-	stored, err := readAtMost(o.key, longestKey)
+	stored, err := readBeginning(o.key, longestKey)
 	if errors.Is(err, fs.ErrNotExist) {
 		return o.makeKey()
 	}
@@ -99,18 +98,14 @@ func (o *anonymizeOptions) readKey() (anonymize.Key, error) {
 // longestKey is how long a file with a key may be, in bytes: 64 digits, with white space around them.
 const longestKey = 4 << 10
 
-// readAtMost reads a file, and refuses one that is longer: devices have no end.
-func readAtMost(path string, most int64) ([]byte, error) {
+// readBeginning reads the beginning of a file: devices have no end.
+func readBeginning(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	stored, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(stored)) > most {
-		err = fmt.Errorf("%s: key has more than %s: give 64 hexadecimal digits or 32 bytes, as head -c 32 /dev/urandom writes them", path, words.Count(most, "byte"))
-	}
-	return stored, err
+	return io.ReadAll(io.LimitReader(f, most))
 }
 
 func (o *anonymizeOptions) makeKey() (anonymize.Key, error) {

@@ -56,7 +56,7 @@ func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer)
 	case c := <-code:
 		return c
 	case <-end.givenUp:
-		log.Error("ended by another signal, and gave up what was still to be done")
+		log.Error("stopped at once by another signal: the output may be incomplete")
 		return exitError
 	}
 }
@@ -114,7 +114,7 @@ func errorMessage(err error) string {
 	var usage usageError
 	switch {
 	case errors.Is(err, syscall.EPIPE):
-		return "the reader of standard output went away, the trace ended early"
+		return "the reader of standard output went away"
 	case errors.Is(err, syscall.ENOSPC):
 		return err.Error() + ": make room, or write elsewhere"
 	case errors.Is(err, syscall.EMFILE):

@@ -69,8 +69,8 @@ func (e *ending) takeSignal(now time.Time) (first bool) {
 	return false
 }
 
-// await waits until something is done, and reports whether it is: until the end begins for so long
-// at most, or with 0 for ever, and from then on for what patience is left.
+// await waits until done is closed, and reports whether it was. Before the end begins it waits at most
+// atMost (0: no limit). After that it waits for the patience that is left.
 func (e *ending) await(done <-chan struct{}, atMost time.Duration) bool {
 	var late <-chan time.Time
 	if atMost > 0 {

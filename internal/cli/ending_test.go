@@ -39,23 +39,45 @@ type blocked struct {
 	t        *testing.T
 	command  *exec.Cmd
 	listener net.Listener
-	ended    chan error
 }
 
-func startBlocked(t *testing.T, stdout, stderr *os.File, args ...string) *blocked {
+// listenAsRoot makes a server to trace, where a trace is permitted.
+func listenAsRoot(t *testing.T) net.Listener {
 	t.Helper()
-	if root, err := condition("root"); err != nil {
-		t.Fatal(err)
-	} else if !root {
-		t.Skip("needs root")
-	}
+	kerneltest.RequireRoot(t)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// endBySignal sends a signal to a command, and wants it to end with a code.
+func endBySignal(t *testing.T, command *exec.Cmd, want int) {
+	t.Helper()
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("it does not end")
+	}
+	if code := command.ProcessState.ExitCode(); code != want {
+		t.Errorf("exit code %d, want %d", code, want)
+	}
+	t.Logf("it ended %v after the signal", time.Since(began))
+}
+
+func startBlocked(t *testing.T, stdout, stderr *os.File, args ...string) *blocked {
+	t.Helper()
+	l := listenAsRoot(t)
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	b := &blocked{t: t, listener: l, command: exec.Command("/proc/self/exe"), ended: make(chan error, 1)}
+	b := &blocked{t: t, listener: l, command: exec.Command("/proc/self/exe")}
 	b.command.Args = append([]string{"tcptrace", "-p", port}, args...)
 	b.command.Stdout, b.command.Stderr = stdout, stderr
 	if err := b.command.Start(); err != nil {
@@ -63,25 +85,6 @@ func startBlocked(t *testing.T, stdout, stderr *os.File, args ...string) *blocke
 	}
 	t.Cleanup(func() { b.command.Process.Kill(); b.command.Wait() })
 	return b
-}
-
-// signal sends a signal, and wants an end with a code after that.
-func (b *blocked) signal(want int) {
-	b.t.Helper()
-	if err := b.command.Process.Signal(syscall.SIGTERM); err != nil {
-		b.t.Fatal(err)
-	}
-	began := time.Now()
-	go func() { b.ended <- b.command.Wait() }()
-	select {
-	case <-b.ended:
-	case <-time.After(patience):
-		b.t.Fatal("it does not end")
-	}
-	if code := b.command.ProcessState.ExitCode(); code != want {
-		b.t.Errorf("exit code %d, want %d", code, want)
-	}
-	b.t.Logf("it ended %v after the signal", time.Since(began))
 }
 
 // fillPipe makes connections until the trace waits for a pipe.
@@ -128,8 +131,8 @@ func TestABlockedOutputDelaysTheEndForAMoment(t *testing.T) {
 			b := startBlocked(t, in, w, args...)
 			w.Close()
 			b.fillPipe()
-			b.signal(1)
-			if said, _ := io.ReadAll(messages); !bytes.Contains(said, []byte("standard output is blocked, and what was to come is lost")) {
+			endBySignal(t, b.command, 1)
+			if said, _ := io.ReadAll(messages); !bytes.Contains(said, []byte("standard output is blocked: the rest of the output is lost")) {
 				t.Errorf("it says %s", said)
 			}
 		})
@@ -163,7 +166,7 @@ func TestABlockedOutputLeavesTheRecordingWhole(t *testing.T) {
 				b = startBlocked(t, nowhere, in, "-w", path, "-v")
 				b.awaitTransitions(path)
 			}
-			b.signal(tc.code)
+			endBySignal(t, b.command, tc.code)
 			replayed := exec.Command("/proc/self/exe")
 			replayed.Args = []string{"tcptrace", "-q", "-r", path}
 			if said, err := replayed.CombinedOutput(); err != nil {

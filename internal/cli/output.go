@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"io"
 
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
@@ -40,4 +41,19 @@ func (b buffered) Flush() error {
 		return err
 	}
 	return b.w.Flush()
+}
+
+// errorKeeper keeps the first error of writing, for callers that do not look.
+type errorKeeper struct {
+	io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (k *errorKeeper) Write(p []byte) (int, error) {
+	n, err := k.Writer.Write(p)
+	if k.err == nil {
+		k.err = err
+	}
+	return n, err
 }

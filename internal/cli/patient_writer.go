@@ -36,7 +36,7 @@ func newPatientWriter(w io.Writer, name string, end *ending, atMost time.Duratio
 // blockedError is that of an output that was given up.
 type blockedError struct{ name string }
 
-func (e blockedError) Error() string { return e.name + " is blocked, and what was to come is lost" }
+func (e blockedError) Error() string { return e.name + " is blocked: the rest of the output is lost" }
 
 // Write implements io.Writer.
 func (w *patientWriter) Write(p []byte) (n int, err error) {
@@ -78,19 +78,4 @@ func (w *patientWriter) hasLost() bool {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	return w.isLossy
-}
-
-// errorKeeper keeps the first error of writing, for callers that do not look.
-type errorKeeper struct {
-	io.Writer
-	err error
-}
-
-// Write implements io.Writer.
-func (k *errorKeeper) Write(p []byte) (int, error) {
-	n, err := k.Writer.Write(p)
-	if k.err == nil {
-		k.err = err
-	}
-	return n, err
 }

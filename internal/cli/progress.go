@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -20,7 +21,8 @@ const (
 // messages go as well, which take its place.
 type progress struct {
 	io.Writer
-	terminal io.Writer // nil: it is none
+	terminal io.Writer  // nil: it is none
+	mutex    sync.Mutex // the end of the program may log while work goes on
 	next     time.Time
 	shown    bool
 }
@@ -37,7 +39,9 @@ func newProgress(stderr io.Writer, end *ending) *progress {
 
 // Write implements io.Writer.
 func (p *progress) Write(b []byte) (int, error) {
-	p.clear()
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.clearLocked()
 	return p.Writer.Write(b)
 }
 
@@ -48,6 +52,8 @@ func (p *progress) track(what string) func(done, all int64) {
 	}
 	p.next = time.Now().Add(progressAfter)
 	return func(done, all int64) {
+		p.mutex.Lock()
+		defer p.mutex.Unlock()
 		if now := time.Now(); !now.Before(p.next) {
 			p.next = now.Add(progressEvery)
 			p.shown = true
@@ -58,6 +64,12 @@ func (p *progress) track(what string) func(done, all int64) {
 
 // clear takes the line away.
 func (p *progress) clear() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.clearLocked()
+}
+
+func (p *progress) clearLocked() {
 	if p.shown {
 		p.shown = false
 		io.WriteString(p.terminal, "\r\x1b[K")

@@ -1,14 +1,10 @@
 package cli
 
 import (
-	"io"
-	"time"
-
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
-	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 // newRecordingOutput returns the output of a trace that is recorded. The trace is shown as well
@@ -36,14 +32,10 @@ func (o *optionalOutput) Flush() error {
 	return nil
 }
 
-// flushes is an output that shows nothing: it flushes one that gets the records on another way.
+// flushes is a sink without output. It only flushes another sink, which gets the records elsewhere.
 type flushes struct {
-	pipeline.Sink // takes the records, and does nothing with them
-	other         pipeline.Sink
-}
-
-func flushesOf(other pipeline.Sink) flushes {
-	return flushes{text.New(io.Discard, text.Options{Quiet: true, Zone: time.UTC}), other}
+	pipeline.Sinks // none, which takes the records
+	other          pipeline.Sink
 }
 
 // Flush implements pipeline.Sink.

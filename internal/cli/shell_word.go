@@ -8,14 +8,8 @@ import (
 )
 
 // shellPattern returns the pattern of all paths with a beginning and an ending, to be pasted into a
-// shell.
-func shellPattern(beginning, ending string) string {
-	pattern := shellWord(beginning) + "*"
-	if ending != "" {
-		pattern += quoteForShell(ending)
-	}
-	return pattern
-}
+// shell. The ending is one of a capture's, which needs no quotes.
+func shellPattern(beginning, ending string) string { return shellWord(beginning) + "*" + ending }
 
 // shellWord returns a path to be pasted into a shell as one word, which no command takes for a flag.
 func shellWord(path string) string {

@@ -29,15 +29,15 @@ func TestAPathForAShell(t *testing.T) {
 			t.Errorf("%q is shown as %s", name, shown)
 		}
 		for _, number := range []string{"1", "2"} {
-			if err := os.WriteFile(filepath.Join(dir, name+number+name), nil, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, name+number+".jsonl"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for word, want := range map[string]string{
-			shown: name + "\x00", cli.ShellPattern(name, name): name + "1" + name + "\x00" + name + "2" + name + "\x00",
+			shown: name + "\x00", cli.ShellPattern(name, ".jsonl"): name + "1.jsonl\x00" + name + "2.jsonl\x00",
 		} {
 			if name == "-v.jsonl" {
-				want = map[bool]string{true: "./-v.jsonl\x00", false: "./-v.jsonl1-v.jsonl\x00./-v.jsonl2-v.jsonl\x00"}[word == shown]
+				want = map[bool]string{true: "./-v.jsonl\x00", false: "./-v.jsonl1.jsonl\x00./-v.jsonl2.jsonl\x00"}[word == shown]
 			}
 			command := exec.Command(bash, "-c", `printf '%s\0' `+word)
 			command.Dir = dir

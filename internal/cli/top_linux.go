@@ -50,7 +50,7 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 		Drop: func() error { return dropTracerRights(app, filter, privilege.Remaining{}) },
 	}
 	summary := newOutput(app, outputOptions{color: "auto", quiet: true})
-	err := live.Run(ctx, options, host.Clock(), endedOutput{pipeline.Sinks{collector, summaryAfterScreen{summary, w.closeScreen}}, app.end})
+	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{collector, summaryAfterScreen{summary, w.closeScreen}})
 	app.end.begin()
 	return errors.Join(opened, w.giveBack(), err)
 }
@@ -104,13 +104,13 @@ func (k *messageKeeper) Write(p []byte) (int, error) {
 }
 
 // errTerminalBlocked is the error where the terminal takes nothing, until the end.
-var errTerminalBlocked = errors.New("the terminal is blocked: it may still show what top drew, which 'reset' puts right")
+var errTerminalBlocked = errors.New("the terminal is blocked and may still show the screen of top: run 'reset'")
 
 // openScreen gives the terminal to the screen.
 func (k *messageKeeper) openScreen(collector *top.Collector, quit func()) error {
 	var err error
 	if k.modes, err = term.GetState(int(k.terminal.Fd())); err != nil {
-		return fmt.Errorf("show connections: find out the terminal's modes: %w", err)
+		return fmt.Errorf("show connections: read the modes of the terminal: %w", err)
 	}
 	var screen *top.Screen
 	opened := make(chan struct{})

@@ -32,16 +32,7 @@ type showing struct {
 // startTop starts top for the port of a server, and waits until it shows it.
 func startTop(t *testing.T) *showing {
 	t.Helper()
-	if root, err := condition("root"); err != nil {
-		t.Fatal(err)
-	} else if !root {
-		t.Skip("needs root")
-	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
+	l := listenAsRoot(t)
 	s := &showing{t: t, listener: l, port: fmt.Sprint(l.Addr().(*net.TCPAddr).Port), command: exec.Command("/proc/self/exe")}
 	s.command.Args = []string{"tcptrace", "top", "-p", s.port}
 	s.command.Env = append(os.Environ(), "TZ=UTC", "TERM=xterm-256color", "NO_COLOR=")
@@ -128,19 +119,7 @@ func TestTopIsEndedOnABlockedTerminal(t *testing.T) {
 		s.Press("\x0c")
 		time.Sleep(5 * time.Millisecond) // it draws meanwhile: nothing is read that would show it
 	}
-	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.command.Wait() }()
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		t.Fatal("it does not end")
-	}
-	if code := s.command.ProcessState.ExitCode(); code != 1 {
-		t.Errorf("exit code %d, want 1", code)
-	}
+	endBySignal(t, s.command, 1)
 	s.AsBefore()
 }
 

@@ -77,7 +77,7 @@ func recordLive(ctx context.Context, app *app, o *traceOptions, options live.Opt
 	out := newRecordingOutput(app, o.outputOptions, recorder)
 	if o.anonymize {
 		options.Raw = o.newMapper().Stream(pipeline.New(out)) // what is shown is anonymous, too
-		out = flushesOf(out)
+		out = flushes{other: out}
 	}
 	err := live.Run(ctx, options, host.Clock(), endedOutput{out, app.end})
 	if closeErr := recorder.Close(); err == nil || hasFindings(err) {

@@ -44,7 +44,7 @@ func (o *writeOptions) check(replayed bool) error {
 	rotates := o.rotates()
 	switch {
 	case strings.HasSuffix(o.write, "/"):
-		return usagef("-w needs the name of a file, and %s is a directory: %sbug.jsonl.gz", o.write, o.write)
+		return usagef("-w needs a file name, but %s is a directory: write for example %sbug.jsonl.gz", o.write, o.write)
 	case o.write == capture.Stdin:
 		return usagef("-w takes a file: --json prints the record stream on standard output")
 	case o.write == "" && (o.force || o.anonymize || rotates || o.keep != 0):

@@ -89,8 +89,7 @@ func (e *End) judge(gaps bool) {
 	}
 }
 
-// adoptVerdict takes the verdict on the other end. If this end ended in another way, it has seen that
-// itself.
+// adoptVerdict copies the verdict on the other end. How this end itself ended is kept.
 func (e *End) adoptVerdict(p *End) {
 	own := e.How
 	e.ClosedFirst, e.How = p.ClosedFirst.Other(), p.How
@@ -104,7 +103,7 @@ func (e *End) adoptVerdict(p *End) {
 	}
 }
 
-// keepEnding keeps how the connection ended at an end, as that came after the first close.
+// keepEnding records how this end ended, if that differs from the first close.
 func (e *End) keepEnding(seen How) {
 	if e.Ended == 0 && seen != Fin {
 		e.Ended = seen

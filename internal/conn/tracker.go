@@ -99,8 +99,8 @@ func (t *Tracker) beginRecord() {
 	t.done, t.verdicts, t.forgot = t.done[:0], t.verdicts[:0], Forgotten{}
 }
 
-// canAnnounce reports whether it is certain enough for a line who closes first. A RST does not say
-// who sent it, and later records do not change the verdict on the other end.
+// canAnnounce reports whether a line may say who closes first: later records must not change that. A RST
+// does not show who sent it, and the verdict on the other end stays as it is.
 func (e *End) canAnnounce() bool {
 	if p := e.Peer; p != nil && p.hasVerdict && p.ClosedFirst != 0 && p.ClosedFirst != e.ClosedFirst.Other() {
 		return false

@@ -19,8 +19,8 @@ const exitCode = 1
 // Go starts a goroutine.
 func Go(f func()) { go Guarded(f)() }
 
-// Guarded returns what runs a function and ends the program if it panics, for whatever starts the
-// goroutine itself: a timer, the end of a context, a group.
+// Guarded wraps a function so that a panic ends the program. It is for code that starts goroutines itself:
+// a timer, the end of a context, a group.
 func Guarded(f func()) func() {
 	return func() {
 		defer End()
@@ -28,8 +28,8 @@ func Guarded(f func()) func() {
 	}
 }
 
-// End ends the program if the goroutine panics. It is the first that a goroutine defers, so that
-// what is deferred later gives the terminal back before.
+// End ends the program if the goroutine panics. A goroutine must defer it first: functions that are
+// deferred later run earlier, and restore the terminal.
 func End() {
 	cause := recover()
 	if cause == nil {
@@ -44,8 +44,8 @@ func End() {
 
 // sentence says what went wrong, and how to report it.
 func sentence(cause any) string {
-	return fmt.Sprintf("tcptrace: internal error in %s: %s: please report this line, with the command, what 'tcptrace version' prints "+
-		"and the capture that it reads, if any ('tcptrace anonymize' takes the names out of it)", place(), words.EscapeMessage(fmt.Sprint(cause)))
+	return fmt.Sprintf("tcptrace: internal error in %s: %s: please report this line, the command, the output of 'tcptrace version' "+
+		"and the capture, if the command read one ('tcptrace anonymize' removes names from a capture)", place(), words.EscapeMessage(fmt.Sprint(cause)))
 }
 
 // place returns the function that panicked, with its file and line.

@@ -59,11 +59,11 @@ var connectionAdvice = map[string]string{
 	"unless that is intended, close without this option: data that was not sent yet is lost, and the peer's read() fails with ECONNRESET":                 "TestAdviceResets/reset_linger",
 	"a server that must bind its port again at once needs no reset: set SO_REUSEADDR before every bind()":                                                 "TestAdviceReuseaddrInsteadOfReset",
 	"shutdown(SHUT_WR), then read until read() returns 0, then close(): a RST may also take from the peer what it has not read yet of the answer":         "TestAdviceResets/reset_unread",
-	"close without SO_LINGER 0, and only after all received data was read: this kernel does not say which of the two caused the RST":                      "TestAdviceOfAKernelWithoutReasons",
+	"read all received data before close(), and do not set SO_LINGER 0: this kernel does not say which of the two mistakes caused the RST":                "TestAdviceOfAKernelWithoutReasons",
 	"end the connection with close() instead of connect() with AF_UNSPEC: close() sends a FIN":                                                            "TestAdviceResets/reset_sent",
 	"close soon after read() returned 0: the peer's host forgets the connection when net.ipv4.tcp_fin_timeout is over":                                    "TestAdviceResetReceived/close soon",
 	"close an idle connection before the server does, with an idle timeout that is shorter than the server's: no request can then cross the server's FIN": "TestAdviceResetReceived/close before the server does",
-	"the peer had closed before: data that is sent after read() returned 0 gets a RST as the answer, unless the peer only shut down its sending side":     "TestAdviceResetReceived/do not send after the end",
+	"do not send data after read() returned 0, unless the peer only shut down its sending side: a peer that has closed answers data with a RST":           "TestAdviceResetReceived/do not send after the end",
 	"run tcptrace on {host}, too: it shows whether that host sent the RST, and why; if it did not, a firewall, load balancer or NAT on the way did":       "TestAdviceResetReceived/trace on the peer's host",
 	// timewait.go
 	"raise net.ipv4.tcp_max_tw_buckets: a timewait socket takes less than 300 bytes":                                                            "TestAdviceTimewaitOverflow/raise the limit",

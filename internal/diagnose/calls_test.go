@@ -92,11 +92,11 @@ func TestBindFailed(t *testing.T) {
 		{"workers", binds(way("LISTEN", has(nginx)), way("LISTEN", has(nginx))), "EADDRINUSE: nginx/42 listens on 0.0.0.0:8080 (2 sockets)"},
 		{
 			"a listener without a descriptor", binds(way("LISTEN", withoutDescriptor, openedBy(nginx))),
-			"EADDRINUSE: 0.0.0.0:8080 still listens without a file descriptor, nginx/42 called listen(): a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it open",
+			"EADDRINUSE: 0.0.0.0:8080 still listens without a file descriptor, nginx/42 called listen(): it is kept open by a call in progress (accept, poll), by io_uring, by an unread message of a Unix socket, or by the kernel",
 		},
 		{
 			"bound without a descriptor", binds(way("CLOSE", withoutDescriptor)),
-			"EADDRINUSE: 0.0.0.0:8080 is bound without a file descriptor: a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it open",
+			"EADDRINUSE: 0.0.0.0:8080 is bound without a file descriptor: it is kept open by a call in progress (accept, poll), by io_uring, by an unread message of a Unix socket, or by the kernel",
 		},
 		{
 			"a listener of both families", binds(way("LISTEN", has(nginx), func(h *event.InTheWay) { h.Local, h.Options.IPv6 = addr("[::]:8080"), true })),

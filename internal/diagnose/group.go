@@ -195,7 +195,7 @@ func (g *group) finding(at event.Time) *event.Finding {
 	}
 	switch {
 	case g.rest:
-		f.Summary = event.Say("{n} more, in other places: at most {limit} places have a finding of their own, {most} of one user", g.count, groupsKept, groupsOfUser)
+		f.Summary = event.Say("{n} more, in other places: tcptrace reports at most {limit} places separately, and {most} for one user", g.count, groupsKept, groupsOfUser)
 	case f.Resolved:
 		f.Summary = g.rule.condition.resolved(g)
 		return f

@@ -112,7 +112,7 @@ func TestGroupsAreLimited(t *testing.T) {
 		t.Fatalf("%d groups, want 1000 and the rest", len(all))
 	}
 	rest := all[1000]
-	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4,000 more, in other places: at most 1,000 places have a finding of their own, 250 of one user"})
+	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4,000 more, in other places: tcptrace reports at most 1,000 places separately, and 250 for one user"})
 	s.play(at(0, 9, "ESTABLISHED>CLOSE", because(event.CauseTimeout)), refusals(1, same))
 	if n := len(s.Findings()); n != 1002 {
 		t.Errorf("%d groups, want a rest for each code", n)
@@ -141,7 +141,7 @@ func TestNobodyTakesAllGroups(t *testing.T) {
 		all += f.Count
 	}
 	if kept != 1000 || all != 5*2000+3+400-kept {
-		t.Errorf("%d places are told apart, and %d are counted besides", kept, all)
+		t.Errorf("%d places have their own group, and %d findings are in the rest", kept, all)
 	}
 }
 

@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	// groupsKept is how many groups are kept apart. What is found beyond them is
-	// counted by its code alone.
+	// groupsKept is how many places have a group of their own. Findings in other places are only counted,
+	// by their code.
 	groupsKept = 1000
-	// groupsOfUser is how many of them one user may cause who is not root, so that nobody can hide
-	// what befalls others.
+	// groupsOfUser limits the groups of one user other than root, so that one user cannot hide the
+	// findings of others.
 	groupsOfUser = 250
 )
 
@@ -20,7 +20,7 @@ const (
 type groups struct {
 	byKey  map[groupKey]*group
 	order  []*group     // as they came, without those that made room for others
-	apart  map[user]int // how many of each user are kept apart
+	apart  map[user]int // how many each user has, without those of the rest
 	lastID event.ID
 }
 
@@ -43,8 +43,8 @@ func (f *fact) user() user {
 	return user(f.process.UID)
 }
 
-// of returns the group with a key, and makes it if there is none. If there is no room for another one
-// of its user, it is that of the rest.
+// of returns the group with a key. It makes a new group if the user has room for one, and otherwise uses
+// the rest group.
 func (s *groups) of(k groupKey, r *rule, f *fact) *group {
 	if g := s.byKey[k]; g != nil {
 		return g
@@ -57,7 +57,7 @@ func (s *groups) of(k groupKey, r *rule, f *fact) *group {
 	return s.add(k, &group{rule: r, first: f.at, key: k, user: u})
 }
 
-// restOf returns the group of what is not kept apart.
+// restOf returns the rest group of a code.
 func (s *groups) restOf(r *rule, f *fact) *group {
 	k := groupKey{code: r.code, rest: true}
 	if g := s.byKey[k]; g != nil {
@@ -74,8 +74,8 @@ func (s *groups) add(k groupKey, g *group) *group {
 	return g
 }
 
-// hasRoom reports whether another group of a user is kept apart. A user with few of them takes the place
-// of one with many.
+// hasRoom reports whether a user can have another group. A user with few groups replaces one of a user
+// with many.
 func (s *groups) hasRoom(u user) bool {
 	if u != root && s.apart[u] >= groupsOfUser {
 		return false

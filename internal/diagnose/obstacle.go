@@ -159,7 +159,7 @@ func (o *obstacle) phrase(c *event.CallFailed) event.Message {
 }
 
 // keepers names what may keep a socket open that no process has a descriptor of.
-var keepers = event.Say("a call in progress (accept, poll), io_uring, a message that is not received yet or the kernel keeps it open")
+var keepers = event.Say("it is kept open by a call in progress (accept, poll), by io_uring, by an unread message of a Unix socket, or by the kernel")
 
 // bothFamilies says why a socket of IPv6 is in the way of one of IPv4, or nil.
 func bothFamilies(c *event.CallFailed, h *event.InTheWay) any {

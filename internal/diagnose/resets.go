@@ -104,7 +104,7 @@ var resetSent = &rule{
 	advice: func(g *group) []event.Message {
 		switch {
 		case g.fact.reason == "" && g.fact.mechanism != 0:
-			return []event.Message{event.Say("close without SO_LINGER 0, and only after all received data was read: this kernel does not say which of the two caused the RST")}
+			return []event.Message{event.Say("read all received data before close(), and do not set SO_LINGER 0: this kernel does not say which of the two mistakes caused the RST")}
 		case g.fact.reason == tcpState && g.fact.mechanism != 0:
 			return []event.Message{event.Say("end the connection with close() instead of connect() with AF_UNSPEC: close() sends a FIN")}
 		}
@@ -167,7 +167,7 @@ func (f *fact) resetAdvice() []event.Message {
 	case f.crossed > 0 && f.role == event.Client:
 		return []event.Message{event.Say("close an idle connection before the server does, with an idle timeout that is shorter than the server's: no request can then cross the server's FIN")}
 	case f.crossed == 0 && afterFin(f.state):
-		return []event.Message{event.Say("the peer had closed before: data that is sent after read() returned 0 gets a RST as the answer, unless the peer only shut down its sending side")}
+		return []event.Message{event.Say("do not send data after read() returned 0, unless the peer only shut down its sending side: a peer that has closed answers data with a RST")}
 	case f.state == tcpstate.Established:
 		return []event.Message{event.Say("run tcptrace on {host}, too: it shows whether that host sent the RST, and why; if it did not, a firewall, load balancer or NAT on the way did", f.remote.Addr())}
 	}

@@ -172,10 +172,10 @@ func TestResetAdviceFitsWhatWasSeen(t *testing.T) {
 	t.Parallel()
 	came := because(event.CauseResetReceived)
 	for want, steps := range map[string][]step{
-		"idle timeout that is shorter":  {connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT", crossed(6)), at(2*time.Second, client, "CLOSE_WAIT>CLOSE", came)},
-		"":                              {accepts, at(time.Second, server, "ESTABLISHED>CLOSE_WAIT", crossed(6)), at(2*time.Second, server, "CLOSE_WAIT>CLOSE", came)},
-		"sent after read() returned 0":  {connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT"), at(2*time.Second, client, "CLOSE_WAIT>CLOSE", came)},
-		"run tcptrace on 10.0.0.1, too": {connects, at(time.Second, client, "ESTABLISHED>CLOSE", came)},
+		"idle timeout that is shorter": {connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT", crossed(6)), at(2*time.Second, client, "CLOSE_WAIT>CLOSE", came)},
+		"":                             {accepts, at(time.Second, server, "ESTABLISHED>CLOSE_WAIT", crossed(6)), at(2*time.Second, server, "CLOSE_WAIT>CLOSE", came)},
+		"do not send data after read() returned 0": {connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT"), at(2*time.Second, client, "CLOSE_WAIT>CLOSE", came)},
+		"run tcptrace on 10.0.0.1, too":            {connects, at(time.Second, client, "ESTABLISHED>CLOSE", came)},
 	} {
 		found := play(steps...).found
 		if len(found) != 1 {
@@ -240,7 +240,7 @@ func TestResetAdviceKnowsTheReason(t *testing.T) {
 func TestResetAdviceOfAnOldKernel(t *testing.T) {
 	t.Parallel()
 	s := play(accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset(""), by(nginx, event.MechanismClose)))
-	if advice := s.found[0].Advice[0]; !strings.Contains(advice.String(), "close without SO_LINGER 0, and only after all") {
+	if advice := s.found[0].Advice[0]; !strings.Contains(advice.String(), "read all received data before close(), and do not set SO_LINGER 0") {
 		t.Errorf("advice %q", advice)
 	}
 }

@@ -130,7 +130,7 @@ func transitionRecord() record {
 			optional(keyMechanism, aMechanism, "What the process did to close the socket. It is left out if `cause` says it."),
 			optional(keyFinUnsent, aBool, "To FIN_WAIT1 and LAST_ACK, `true` if the FIN of this end may have to wait: behind data, or because the peer's window is full. From FIN_WAIT1, CLOSING and LAST_ACK to CLOSE, whether it has never been sent."),
 			optional(keyUnacknowledged, aCount, "To CLOSE_WAIT and CLOSING, the bytes of this end that the peer had not acknowledged when its FIN arrived, if there were any."),
-			optional(keyResetBy, aSender, "The sender of a RST, where the cause does not name it. `local`: this end sent one with the change. `remote`: a RST arrived, and the peer's host was seen to send it, without a connection."),
+			optional(keyResetBy, aSender, "The sender of a RST, if the cause does not name it. `local`: this end sent one with the change. `remote`: a RST arrived, and tcptrace saw the peer's host send it without a connection."),
 			optional(keyISNLocal, aUint32, "The initial sequence number of this end, with the change that ends the handshake."),
 			optional(keyISNRemote, aUint32, "The initial sequence number of the other end."),
 			optional(keyError, anError, "The error of the socket, such as `ECONNRESET`."),
@@ -181,7 +181,7 @@ func holderFields() []field {
 		optional(keyUntil, aTime, "When the kernel ends the state."),
 	}, keeperFields(), optionFields(), []field{
 		optional(keyDevice, aString, "The name of the interface that it is bound to."),
-		optional(keyNoDescriptor, aFlag, "No process has a descriptor of it. A call in progress, io_uring, a message of a Unix socket or the kernel keeps it open."),
+		optional(keyNoDescriptor, aFlag, "No process has a descriptor of it. It is kept open by a call in progress, io_uring, an unread message of a Unix socket, or the kernel."),
 		optional(keyOpener, partOf("opener"), "The process that called listen(2) on it, if it was seen."),
 		optional(keyRole, aRole, "Its role in the connection."),
 		optional(keyClosedFirst, aSide, "The side that closed first."),
@@ -253,7 +253,7 @@ func sampleRecord() record {
 				optional(keyBacklogMax, aCount, "The connections that its accept queue may have."),
 				optional(keyDrops, aCount, "The segments that it dropped, for any reason."),
 				optional(keyOverflows, aCount, "The connections that found its accept queue full since the last sample."),
-				optional(keyOneOf, aPositive, "How many listeners these connections may have been for: this one and others."),
+				optional(keyOneOf, aPositive, "The number of listeners, including this one, that these connections may have been for."),
 			},
 			otherwise: slices.Concat([]field{
 				optional(keyUnread, inBytes, "Data that it received and that no process has read."),

@@ -121,6 +121,6 @@ var (
 	}}
 	aMechanism = value{name: "word", def: "mechanism", words: []word{
 		{"close", ""}, {"shutdown", ""}, {"exit", "the process ended by itself"}, {"signal", "a signal killed the process"},
-		{"exec", "execve() closed it; the process has the name from before the call"}, {"disconnect", "connect() to AF_UNSPEC"},
+		{"exec", "execve() closed it; the record has the old name of the process"}, {"disconnect", "connect() to AF_UNSPEC"},
 	}}
 )

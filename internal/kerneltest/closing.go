@@ -24,7 +24,7 @@ type Outcome struct {
 	How            string
 	Mechanism      string
 	Signal         int
-	EndedA, EndedB string   // how each side ended, if otherwise than the connection was closed
+	EndedA, EndedB string   // how each side ended, if it differs from How
 	A, B           []string // the states of each side after the handshake; alternatives
 }
 
@@ -44,7 +44,7 @@ func (o *Outcome) States(server, closedFirst bool) []string {
 	return all
 }
 
-// Ended is how a side ended, if otherwise than the connection was closed.
+// Ended is how a side ended, if it differs from How.
 func (o *Outcome) Ended(closedFirst bool) string {
 	if closedFirst {
 		return o.EndedA

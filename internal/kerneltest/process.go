@@ -81,8 +81,8 @@ const (
 	OrderExec    = "exec"    // runs its program again, without what it was given
 )
 
-// NameBeforeExec is the name of a process that is about to carry out OrderExec. It gets another name
-// by that.
+// NameBeforeExec is the name of a process that is about to carry out OrderExec. That changes its
+// name.
 const NameBeforeExec = "before exec"
 
 // given is the file descriptor of what a child was given: the first of

@@ -18,9 +18,9 @@ var (
 	Outgoing = *nftables.ChainHookOutput
 )
 
-// Reject has the packet filter of a namespace answer each IPv4 segment to a port by a RST, in the name of
-// where it goes, and drop it. It ends the test as skipped if the kernel has no nftables. The filter is
-// taken away by the function that it returns.
+// Reject makes the packet filter of a namespace drop each IPv4 segment to a port, and answer it with a RST
+// from the destination's address. It skips the test if the kernel has no nftables. The returned function
+// removes the filter.
 func Reject(tb TB, ns *NetNS, hook nftables.ChainHook, port uint16) (remove func()) {
 	tb.Helper()
 	err := inFilter(ns, func(c *nftables.Conn, table *nftables.Table) {

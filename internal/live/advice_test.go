@@ -617,7 +617,7 @@ func TestAdviceOfAKernelWithoutReasons(t *testing.T) {
 	old := live.Options{Without: probe.ResetReasons}
 	r := recordWith(t, old, ns)
 	closeUnread(t, ns)
-	advises(t, r.awaitFinding(t, "reset_sent", soon), "close without SO_LINGER 0, and only after all received data was read")
+	advises(t, r.awaitFinding(t, "reset_sent", soon), "read all received data before close(), and do not set SO_LINGER 0")
 	r = recordWith(t, old, ns)
 	p := serveAgain(t, ns)
 	write(t, p.Client, "hello")

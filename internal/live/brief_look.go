@@ -11,14 +11,14 @@ import (
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
-// A look at the sockets takes as long as the machine has sockets, processes and network namespaces,
-// and any user can make many of them. So nothing waits for one for long.
+// The more sockets, processes and network namespaces a machine has, the longer a look takes. Any user can
+// make many of them, so nothing waits long for a look.
 
-// briefly is how long the reader, or the end of the trace, waits for a look at most. A look takes
-// milliseconds where nobody makes it long, and a second on an emulated machine.
+// briefly is how long the reader, or the end of the trace, waits for a look at most. A look normally
+// takes milliseconds, and a second on an emulated machine.
 const briefly = 5 * time.Second
 
-// errTooLong: the look takes longer than anybody waits for it.
+// errTooLong: a look took longer than briefly.
 var errTooLong = errors.New("the look at the sockets takes too long")
 
 // lookBriefly looks at the sockets while the caller waits, but not for long.
@@ -42,8 +42,7 @@ func (t *trace) lookBriefly(ctx context.Context, q sockdiag.Query) (*sockdiag.Sn
 	}
 }
 
-// isLate reports whether a look for which nobody waited any longer is still under way. Another one
-// would have to wait for it.
+// isLate reports whether an abandoned look is still running. Another look would have to wait for it.
 func (c *callLooks) isLate() bool {
 	if c.late == nil {
 		return false

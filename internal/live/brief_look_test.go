@@ -20,8 +20,8 @@ func (s slowScan) scan(context.Context, sockdiag.Query) (*sockdiag.Snapshot, err
 	return &sockdiag.Snapshot{Settings: map[uint32]event.PortSettings{1: {}}}, nil
 }
 
-// TestNobodyWaitsLongForALook: a call that fails while a look hangs is told without one, and so is the
-// next at once. When the look is over, calls are looked into again.
+// TestNobodyWaitsLongForALook: a call that fails while a look hangs is reported without its result. The
+// next call is reported at once. When the look ends, failed calls are examined again.
 func TestNobodyWaitsLongForALook(t *testing.T) {
 	t.Parallel()
 	s := slowScan{make(chan struct{})}
@@ -36,7 +36,7 @@ func TestNobodyWaitsLongForALook(t *testing.T) {
 		t.Errorf("given up after %v, want %v", took, briefly)
 	}
 	if !tr.callLooks.isLate() {
-		t.Error("another look would be begun, which would wait for the first")
+		t.Error("another look would start, and wait for the first")
 	}
 	close(s.release)
 	tr.sampler.looking.Wait()
@@ -48,7 +48,7 @@ func TestNobodyWaitsLongForALook(t *testing.T) {
 	}
 }
 
-// TestTheEndOfATraceEndsALook: nobody waits for the rest of a look when the trace is to stop.
+// TestTheEndOfATraceEndsALook: the end of a trace does not wait for a look.
 func TestTheEndOfATraceEndsALook(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -78,9 +78,9 @@ var trials = []trial{
 // triedElsewhere has the advice that other tests try: package and test. No systemd runs where the
 // tests do: of its socket units a test knows only when they are named.
 var triedElsewhere = map[event.Format]string{
-	"see which sockets use the port: tcptrace why {port}":                                                                                                                                                 "cli.TestScripts",
-	"systemd keeps the port for a socket unit: find the unit with systemctl list-sockets, and stop it with systemctl stop UNIT.socket":                                                                    "diagnose.TestFixes",
-	"if a server left these connections: set SO_REUSEADDR before every bind() of that server; it does not help now, as the old connections come from a listener without it, but later restarts will work": "why.TestLaterRestartsWork",
+	"see which sockets use the port: tcptrace why {port}":                                                                                                                              "cli.TestScripts",
+	"systemd keeps the port for a socket unit: find the unit with systemctl list-sockets, and stop it with systemctl stop UNIT.socket":                                                 "diagnose.TestFixes",
+	"if a server left these connections: set SO_REUSEADDR before every bind() of that server; later restarts then work, but it does not help now, as the old listener did not have it": "why.TestLaterRestartsWork",
 }
 
 // TestCallAdvice tries each advice in a network namespace of its own.

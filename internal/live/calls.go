@@ -35,7 +35,7 @@ type portScope struct {
 type callLooks struct {
 	looks map[portScope]*callLook
 	debts lookDebts
-	late  <-chan lookResult // of a look for which nobody waits any longer; nil: none
+	late  <-chan lookResult // the result of an abandoned look; nil: no look was abandoned
 }
 
 // callLook is what was found in one scope.

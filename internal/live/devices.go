@@ -34,7 +34,7 @@ func (d *devices) learn(s *event.Socket) {
 }
 
 // name returns the name of an interface. The process leads into the network namespace. A name that is
-// not found stays unknown until a look finds it: nobody shall be able to make the reader search often.
+// not found stays unknown until a look finds it, so that no user can make the reader search often.
 func (d *devices) name(netns, index uint32, p *event.Process) string {
 	key := device{netns, index}
 	name, known := (*d)[key]

@@ -28,7 +28,7 @@ type truth struct {
 	first     string      // who closed first: a role, "both" or "neither"; "": nobody knows
 	resetBy   string      // who sent the RST: a role or "between"; "": none, or nobody knows
 	closer    int         // 0: nobody
-	silent    bool        // there is a client's end, too, which went without a word
+	silent    bool        // the client's end was closed silently
 	outcome   kerneltest.Outcome
 }
 
@@ -62,8 +62,8 @@ type generator struct {
 	wire   *heldWire
 }
 
-// serverPort and the next are this test's alone: no filter by namespace keeps the
-// traffic of others out of its ring, as it needs two.
+// Only this test uses serverPort and the next port: no filter by namespace keeps the traffic of
+// others out of its ring, as it needs two.
 const serverPort = 19091
 
 func newGenerator(t *testing.T, ns *kerneltest.NetNS, seed uint64) *generator {
@@ -86,7 +86,7 @@ func newGenerator(t *testing.T, ns *kerneltest.NetNS, seed uint64) *generator {
 	return g
 }
 
-// newerWays are those that older kernels do not know: tcp_abort() leaves timewait sockets and sockets
+// newerWays are the ways that need Linux 6.12: before it, tcp_abort() leaves timewait sockets and sockets
 // without a process alone.
 var newerWays = []string{inTimeWait, inFinWait1, inLastAck}
 

@@ -15,13 +15,13 @@ const (
 	// run: meanwhile no record is read.
 	callCredit = 2 * time.Second
 	callShare  = 20
-	// userCredit and userShare are what of that one user gets who is not root: nobody's failing calls
-	// shall keep those of others from being looked into.
+	// userCredit and userShare are the part of that for one user, unless it is root: the failing calls of
+	// one user must not use up the time for others.
 	userCredit = callCredit / 2
 	userShare  = callShare / 2
 )
 
-// lookDebts has the time that was spent on looks for calls that failed, and not made good by time yet.
+// lookDebts has the time spent on looks for failed calls that is not paid off yet.
 type lookDebts struct {
 	all    debt
 	ofUser map[uint32]debt // by uid, but root's
@@ -33,7 +33,7 @@ type debt struct {
 	at    event.Time
 }
 
-// left is what is left of the debt at a time, of which a part, in percent, makes it good.
+// left returns the debt at a later time. A share, in percent, of the time that has passed pays it off.
 func (d debt) left(now event.Time, share time.Duration) debt {
 	return debt{max(0, d.spent-now.Sub(d.at)*share/100), now}
 }

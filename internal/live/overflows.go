@@ -76,8 +76,8 @@ func (o *overflows) addLook(s *sockdiag.Snapshot) {
 	}
 }
 
-// namespacesKept is of how many network namespaces the last look is kept in mind. There may be more at
-// a time; but most of so many are gone.
+// namespacesKept is how many network namespaces are remembered before those that the last look did not
+// enter are forgotten.
 const namespacesKept = 1024
 
 // keepOnly forgets the network namespaces that a look did not enter.

@@ -203,8 +203,8 @@ func (tr *truth) checkCloser(closer *event.Process, fail func(string, any, any))
 }
 
 // TestRandomClosings closes connections in random ways, 1,000 or as many as TCPTRACE_TEST_CLOSINGS says,
-// and holds each verdict and each sequence of states against what was done. It runs beside no other test:
-// their softirqs would interrupt the programs at work, and lose some of its records.
+// and holds each verdict and each sequence of states against what was done. It does not run in parallel with other
+// tests: their softirqs would interrupt the programs at work, and lose some of its records.
 func TestRandomClosings(t *testing.T) {
 	ns := kerneltest.NewNetNS(t)
 	kerneltest.Blackhole(t, ns, netip.MustParsePrefix("10.91.0.0/16"))

@@ -43,7 +43,7 @@ type sampler struct {
 	looking   sync.WaitGroup
 	sockets   map[event.ID]sampled
 	stocks    map[destination]int           // percent taken when last reported
-	settings  map[uint32]event.PortSettings // by network namespace, as of the last look
+	settings  map[uint32]event.PortSettings // by network namespace, from the last look
 	overflows overflows
 	warned    bool // about sockets that the looks leave out
 	doubts    map[event.ID]doubt

@@ -47,7 +47,7 @@ func drop(r Remaining, log *zap.Logger) error {
 	}
 	// The kernel does that itself when a process changes its user, unless fs.suid_dumpable says otherwise.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("keep the memory from others (PR_SET_DUMPABLE): %w", err)
+		return fmt.Errorf("protect the memory from other processes (PR_SET_DUMPABLE): %w", err)
 	}
 	log.Debug(fmt.Sprintf("runs on as user %d, %s", os.Geteuid(), describe(kept)))
 	return nil

@@ -76,8 +76,8 @@ func TestRootIsNotKept(t *testing.T) {
 	}
 }
 
-// TestNobodyReadsItsMemory: who runs it by sudo gets at nothing through it that sudo did not give,
-// whatever the machine says of processes that change their user.
+// TestNobodyReadsItsMemory: a user who runs tcptrace with sudo cannot read its memory, whatever
+// fs.suid_dumpable is.
 func TestNobodyReadsItsMemory(t *testing.T) {
 	const setting = "/proc/sys/fs/suid_dumpable"
 	before, err := os.ReadFile(setting)

@@ -19,7 +19,7 @@ const bootTimeTries = 20
 // shortestPacket is the shortest that the kernel lets a program see in a test: a header of Ethernet.
 const shortestPacket = 14
 
-// BootTimeAhead returns how far CLOCK_BOOTTIME is ahead of the clock of the kernel's events. A time
+// BootTimeAhead returns how far CLOCK_BOOTTIME is ahead of the clock by which the kernel times events. A time
 // namespace shifts it for this process (time_namespaces(7)); elsewhere the answer is 0. It fails without
 // the privileges for BPF.
 func BootTimeAhead() (time.Duration, error) {

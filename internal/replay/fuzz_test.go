@@ -123,7 +123,7 @@ func linesOf(t testing.TB, path string) [][]byte {
 func checkPlayback(t *testing.T, p playback, path string) {
 	t.Helper()
 	for name, shown := range map[string][]byte{
-		"text": p.text, "narrow text": p.narrow, "json": p.json, "stat --json": p.stat, "stat": p.figures, "md": p.markdown, "anonymous": p.anonymous,
+		"text": p.text, "narrow text": p.narrow, "json": p.json, "stat --json": p.stat, "stat": p.figures, "md": p.markdown, "html": p.html, "anonymous": p.anonymous,
 		"warnings": []byte(strings.Join(p.warnings, "\n")),
 	} {
 		if i := bytes.IndexFunc(shown, breaksLines); i >= 0 {
@@ -158,7 +158,7 @@ var wrapped = regexp.MustCompile(`"(transitions|connections|open|closed|lost|for
 
 // wrappedIn returns where such a number is. Few captures need the expression, which is slow.
 func wrappedIn(shown []byte) []int {
-	for _, mark := range []string{`":-`, `":1844674407`, "18,446,744,073", "\n-", " -1 "} {
+	for _, mark := range []string{`":-`, `":1844674407`, "18,446,744,073", "\n-", " -"} {
 		if bytes.Contains(shown, []byte(mark)) {
 			return wrapped.FindIndex(shown)
 		}

@@ -71,9 +71,7 @@ func (p *player) Start(s *event.Start) {
 // continueTrace takes the start of the recording's next file.
 func (p *player) continueTrace(s *event.Start) {
 	if s.Part != p.start.Part+1 || p.isCut {
-		p.damaged++
-		p.pendingLoss.Kind = event.LossDamage
-		p.Log.Warn(fmt.Sprintf("%s: not all of the recording between this file and the one before is there", p.reader.Name))
+		p.noteDamage(0, "not all of the recording between this file and the one before is there")
 	}
 	p.start.Part, p.stop, p.isCut, p.heldAtStop = s.Part, nil, false, 0
 	p.ensureTrace(s.Time)
@@ -189,9 +187,7 @@ func (p *player) checkCounts(s *event.Stop) {
 	if p.stream == nil || in.hasDamage || in.transitions == s.Transitions && in.lost <= s.Lost {
 		return
 	}
-	p.damaged++
-	p.pendingLoss.Kind = event.LossDamage
-	p.Log.Warn(fmt.Sprintf("%s: line %d: records are missing or were added: the stop record counts %s and %s lost, and the file has %s and %s lost", p.reader.Name, p.reader.Lines(),
+	p.noteDamage(0, fmt.Sprintf("line %d: records are missing or were added: the stop record counts %s and %s lost; the file contains %s and reports %s lost", p.reader.Lines(),
 		words.Count(s.Transitions, "transition"), words.Count(s.Lost, "event"), words.Count(in.transitions, "transition"), words.Count(in.lost, "event")))
 }
 
@@ -238,17 +234,20 @@ func (p *player) flush() {
 const mostDamageWarnings = 5
 
 // reportDamage takes a part that could not be read: what follows may have gaps.
-func (p *player) reportDamage(d *capture.Damage) {
+func (p *player) reportDamage(d *capture.Damage) { p.noteDamage(d.Bytes, p.damageWords(d)) }
+
+// noteDamage takes that something of the file is missing, and warns of it, but not of each of many.
+func (p *player) noteDamage(bytes int64, what string) {
 	p.damaged++
 	p.inFile.hasDamage = true
 	p.pendingLoss.Kind = event.LossDamage
-	p.pendingLoss.Bytes += d.Bytes
+	p.pendingLoss.Bytes += bytes
 	switch {
 	case p.damaged > mostDamageWarnings+1:
 	case p.damaged > mostDamageWarnings:
 		p.Log.Warn(p.reader.Name + ": and more that cannot be read")
 	default:
-		p.Log.Warn(p.reader.Name + ": " + p.damageWords(d))
+		p.Log.Warn(p.reader.Name + ": " + what)
 	}
 }
 
@@ -264,7 +263,7 @@ func (p *player) damageWords(d *capture.Damage) string {
 	case d.Bytes == 0: // blocks are missing
 		return fmt.Sprintf("%v%s", d.Err, after)
 	}
-	return fmt.Sprintf("%s at %d cannot be read%s: %v", words.Count(d.Bytes, "byte"), d.Offset, after, d.Err)
+	return fmt.Sprintf("%s at offset %s cannot be read%s: %v", words.Count(d.Bytes, "byte"), words.Number(d.Offset), after, d.Err)
 }
 
 // formatTime returns a moment as its user sees it.

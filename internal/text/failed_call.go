@@ -143,7 +143,7 @@ func (p *Printer) describeSocket(s *event.Socket, now event.Time) string {
 	case len(s.Holders) > 0:
 		phrase += ", open in " + listHolders(s.Holders)
 	case s.NoDescriptor:
-		phrase += ", without a file descriptor: a call in progress, io_uring, a message that is not received yet or the kernel keeps it open"
+		phrase += ", without a file descriptor: kept open by a call in progress, io_uring, an unread message of a Unix socket, or the kernel"
 	case s.Waits:
 		phrase += ", nobody has accepted it"
 	case s.Orphan:

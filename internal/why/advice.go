@@ -28,7 +28,7 @@ func (a *Answer) Advice() []event.Message {
 	}
 	advice := diagnose.CallAdvice(c)
 	if a.leftByAServer(c.Holders) {
-		advice = append(advice, event.Say("if a server left these connections: set SO_REUSEADDR before every bind() of that server; it does not help now, as the old connections come from a listener without it, but later restarts will work"))
+		advice = append(advice, event.Say("if a server left these connections: set SO_REUSEADDR before every bind() of that server; later restarts then work, but it does not help now, as the old listener did not have it"))
 	}
 	return advice
 }
@@ -107,7 +107,7 @@ func (a *Answer) Notes() []event.Message {
 	switch {
 	case a.Exact:
 	case a.Inexact != "":
-		add(event.Say("Options of sockets cannot be seen, and a timer may fire up to 4s later: {reason}.", event.Literal(a.Inexact)))
+		add(event.Say("tcptrace cannot see socket options, and a timer may fire up to 4s later than shown: {reason}.", event.Literal(a.Inexact)))
 	default:
 		add(event.Say("Without root, options of sockets and processes of other users cannot be seen, nor other network namespaces; " +
 			"a timer may fire up to 4s later. For the full answer, run it with sudo."))
