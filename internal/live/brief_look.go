@@ -7,7 +7,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
@@ -21,37 +20,14 @@ const briefly = 5 * time.Second
 // errTooLong: a look took longer than briefly.
 var errTooLong = errors.New("the look at the sockets takes too long")
 
-// lookBriefly looks at the sockets while the caller waits, but not for long.
+// lookBriefly looks at the sockets while the caller waits, but not for long. It stays on the reader's
+// thread, which the scheduler prefers.
 func (t *trace) lookBriefly(ctx context.Context, q sockdiag.Query) (*sockdiag.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, briefly)
-	done := make(chan lookResult, 1)
-	t.sampler.looking.Go(crash.Guarded(func() {
-		defer cancel()
-		found, err := t.scan(ctx, q)
-		done <- lookResult{found: found, err: err}
-	}))
-	select {
-	case l := <-done:
-		if errors.Is(l.err, context.DeadlineExceeded) {
-			return nil, errTooLong
-		}
-		return l.found, l.err
-	case <-ctx.Done():
-		t.callLooks.late = done
+	defer cancel()
+	found, err := t.scan(ctx, q)
+	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, errTooLong
 	}
-}
-
-// isLate reports whether an abandoned look is still running. Another look would have to wait for it.
-func (c *callLooks) isLate() bool {
-	if c.late == nil {
-		return false
-	}
-	select {
-	case <-c.late:
-		c.late = nil
-		return false
-	default:
-		return true
-	}
+	return found, err
 }

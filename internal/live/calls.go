@@ -35,7 +35,6 @@ type portScope struct {
 type callLooks struct {
 	looks map[portScope]*callLook
 	debts lookDebts
-	late  <-chan lookResult // the result of an abandoned look; nil: no look was abandoned
 }
 
 // callLook is what was found in one scope.
@@ -181,7 +180,7 @@ func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 		if caller != nil {
 			uid = caller.UID
 		}
-		if !t.callLooks.debts.mayLook(now, uid) || t.callLooks.isLate() || t.ctx.Err() != nil {
+		if !t.callLooks.debts.mayLook(now, uid) || t.ctx.Err() != nil {
 			return nil, errNotLooked
 		}
 		q := p.query()

@@ -2,7 +2,12 @@
 
 package sockdiag
 
-import "testing"
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
 
 // TestALookSearchesTheProcessesOnce: namespaces that no process is in cost a look one search, however
 // many they are.
@@ -24,5 +29,17 @@ func TestALookSearchesTheProcessesOnce(t *testing.T) {
 	paths.find(nowhere)
 	if len(paths.known) == 0 {
 		t.Error("the next look does not search")
+	}
+}
+
+// TestAScanThatWaitsIsGivenUp: nobody waits for the snapshot of another one longer than its context lasts.
+func TestAScanThatWaitsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := OpenNetlink()
+	s.turn <- struct{}{} // another snapshot is taken
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := s.Scan(ctx, Query{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the scan ends by %v", err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,7 +71,7 @@ type Snapshot struct {
 
 // Scanner takes snapshots, one at a time.
 type Scanner struct {
-	mutex   sync.Mutex
+	turn    chan struct{} // full while a snapshot is taken
 	finder  *probe.Finder // nil: netlink and /proc
 	why     error         // the reason if there is no finder
 	paths   *namespacePaths
@@ -97,7 +96,7 @@ func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (
 func OpenNetlink() *Scanner { return newScanner(nil, nil) }
 
 func newScanner(finder *probe.Finder, why error) *Scanner {
-	return &Scanner{finder: finder, why: why, paths: newNamespacePaths()}
+	return &Scanner{turn: make(chan struct{}, 1), finder: finder, why: why, paths: newNamespacePaths()}
 }
 
 // Exact reports whether snapshots have all that Snapshot.Exact promises.
@@ -116,8 +115,12 @@ func (s *Scanner) Close() {
 // Scan takes a snapshot of the sockets that exist now. If the context ends before, Scan returns its
 // error soon.
 func (s *Scanner) Scan(ctx context.Context, q Query) (*Snapshot, error) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	scan := s.scanByBPF
 	if s.finder == nil {
 		scan = s.scanByNetlink
