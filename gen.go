@@ -35,8 +35,10 @@
 // has the rule by which the kernel lets a socket have a port; from it and a snapshot
 // why answers for a port without a trace, and live explains a call that failed.
 //
-// privilege gives up what rights a trace needs no more once it is attached, and says which
-// lack: its page has what each part needs.
+// privilege gives up the rights of a trace once it is attached, and says which
+// lack: its page has what each part needs. helper is a second process, which keeps what is still
+// needed: it opens network namespaces, cgroups and the files of a recording, and hands over descriptors.
+// directory makes files in a directory that stays the same one, wherever its path leads later.
 //
 // live leads an event along this way, cli turns the command line into it, demo plays
 // it on two hosts made of network namespaces, host tells about the machine, tcpstate

@@ -45,8 +45,8 @@ var rooms = map[string]room{
 	"pipeline":  {is: "pipeline is the one way from records to a Sink: it imports conn and diagnose, and no rendering", imports: []string{"conn", "diagnose"}},
 	"jsonl":     {is: "jsonl prints and reads the record stream: it imports pipeline and below", imports: []string{"pipeline"}},
 	"anonymize": {is: "anonymize maps records of the stream: it imports jsonl", imports: []string{"jsonl"}},
-	"capture": {is: "capture keeps the stream in files, in blocks: it imports jsonl and block", imports: []string{"jsonl", "block"},
-		except: map[string]string{"privilege": "the recorder keeps the rights to its directory, which it alone knows"}},
+	"directory": {is: "directory makes files in a directory that stays the same one: it imports privilege, for the user who gets them", imports: []string{"privilege"}},
+	"capture":   {is: "capture keeps the stream in files, in blocks: it imports jsonl, block and directory", imports: []string{"jsonl", "block", "directory"}},
 	"replay": {is: "replay leads a capture back into pipeline: it imports capture", imports: []string{"capture", "pipeline"}},
 	"text": {is: "text is a rendering: it knows connections and findings, not the kernel, and imports pipeline", imports: []string{"pipeline"},
 		except: map[string]string{"why": "text renders the answer of why, too"}},
@@ -62,7 +62,8 @@ var rooms = map[string]room{
 	"probe": {is: "probe loads and attaches the BPF programs, and reads the ring: it imports event, and it alone imports cilium/ebpf", imports: []string{"event"},
 		except: map[string]string{"privilege": "what the kernel refuses is said with the right that is missing"}},
 	"host":     {is: "host tells about the machine: it imports probe, for the kernel's clock", imports: []string{"event", "probe"}},
-	"sockdiag": {is: "sockdiag takes snapshots of the sockets that there are: it imports probe, for iterators, and host", imports: []string{"probe", "host"}},
+	"helper":   {is: "helper opens what takes rights, in a process of its own: it imports directory, host and privilege", imports: []string{"directory", "host", "privilege"}},
+	"sockdiag": {is: "sockdiag takes snapshots of the sockets that there are: it imports probe, for iterators, and helper, which opens network namespaces", imports: []string{"probe", "helper"}},
 	"live": {is: "live is a trace: it leads from probe through correlate to pipeline, with snapshots of sockdiag", imports: []string{"probe", "correlate", "pipeline", "sockdiag", "privilege"},
 		except: map[string]string{"jsonl": "the raw records go to the recorder in the form that jsonl writes"}},
 	"demo": {is: "demo plays the lab on two hosts, traces it and tells the story as text: it imports live and text", imports: []string{"live", "text"}},
@@ -89,7 +90,7 @@ var (
 )
 
 // linuxOnly are the rooms that build on Linux alone. All others build everywhere.
-var linuxOnly = []string{"probe", "host", "sockdiag", "live", "demo", "kerneltest", "terminaltest", "bench", "soak", "testvm", "testvm/init"}
+var linuxOnly = []string{"probe", "host", "helper", "sockdiag", "live", "demo", "kerneltest", "terminaltest", "bench", "soak", "testvm", "testvm/init"}
 
 // usesEBPF has who may import cilium/ebpf, and why.
 var usesEBPF = map[string]string{

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,124 +8,112 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/tcptrace/tcptrace/internal/privilege"
+	"github.com/tcptrace/tcptrace/internal/directory"
 )
 
 // Create makes a file that its owner alone can read: the user behind sudo, if there is
-// one. What exists is left alone, unless it is a regular file that may be replaced.
+// one. What exists is left alone, unless it is a regular file that may be replaced. Create never follows a
+// link: root may trace in a directory of other users.
 func Create(path string, replace bool) (*os.File, error) {
-	f, err := createNew(path)
-	if errors.Is(err, fs.ErrExist) && replace {
-		return replaceRegular(path)
-	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
-	case errors.Is(err, fs.ErrExist) && !isRegular(path):
+	case err == nil:
+		directory.GiveToUser(f)
+		return f, nil
+	case !errors.Is(err, fs.ErrExist):
+		return nil, directory.CreateError(path, err)
+	case replace:
+		return replaceFile(path)
+	case !isRegular(path):
 		return nil, fmt.Errorf("%s is not a regular file: --json prints the record stream on standard output", path)
-	case errors.Is(err, fs.ErrExist):
-		return nil, existsError{path}
-	case err != nil:
-		return nil, createError(path, err)
 	}
-	giveToUser(f)
-	return f, nil
+	return nil, directory.ExistsError{Path: path}
 }
-
-// existsError is fs.ErrExist with what to do.
-type existsError struct{ path string }
-
-func (e existsError) Error() string {
-	return e.path + " exists: choose another name, or replace it with --force"
-}
-
-func (existsError) Unwrap() error { return fs.ErrExist }
 
 func isRegular(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode().IsRegular()
 }
 
-// createNew creates a file that does not exist. It never follows a link: root may trace in a
-// directory of other users.
-func createNew(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-}
-
-// replaceRegular replaces a regular file that nobody is writing. Its directory is opened once: what
-// is removed and what is created are in the same one.
-func replaceRegular(path string) (*os.File, error) {
-	dir, name := filepath.Split(path)
-	d, err := openDirectory(cmp.Or(dir, "."))
+// replaceFile replaces a regular file. Its directory is opened once: what is removed and what is created are
+// in the same one.
+func replaceFile(path string) (*os.File, error) {
+	d, name, err := directory.OpenParent(path)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	old, err := d.root.Lstat(name)
-	switch {
-	case err != nil:
-		return nil, createError(path, err)
-	case !old.Mode().IsRegular():
-		return nil, notReplacedError(path)
+	return d.Replace(name)
+}
+
+// WholeFile is a file that gets its name once it is whole. Until then it has another one in the same
+// directory, with the same ending.
+type WholeFile struct {
+	directory       *directory.Directory
+	name, temporary string
+	replace         bool
+	created         fs.FileInfo // nil: it is not there yet, or has its name
+}
+
+// NewWholeFile prepares a file. The error says why it must not get its path: what exists is left alone,
+// unless it is a regular file that may be replaced, and that nobody is writing.
+func NewWholeFile(path string, replace bool) (*WholeFile, error) {
+	d, name, err := directory.OpenParent(path)
+	if err != nil {
+		return nil, directory.CreateError(path, err)
 	}
-	if err := d.checkUnlocked(name); err != nil {
+	if err := d.CheckFree(name, replace); err != nil {
+		d.Close()
 		return nil, err
 	}
-	if err := d.removeSame(name, old); err != nil {
-		return nil, fmt.Errorf("replace the file: %w", err)
-	}
-	return d.create(name)
+	return &WholeFile{directory: d, name: name, temporary: temporaryName(name), replace: replace}, nil
 }
 
-func notReplacedError(path string) error {
-	return fmt.Errorf("%s is not a regular file: --force replaces only regular files", path)
-}
-
-// giveToUser makes the user behind sudo the owner. Where the file system has no owners, or
-// does not let root give files away, the file stays root's: a recording that is there is
-// better than none.
-func giveToUser(f *os.File) {
-	if uid, gid, ok := privilege.SudoUser(); ok {
-		_ = f.Chown(uid, gid)
-	}
-}
-
-// TemporaryPath returns a path in the directory of a file, with the same ending, for what will
-// become that file.
-func TemporaryPath(path string) string {
-	dir, base := filepath.Split(path)
+// temporaryName returns a name for what will become a file.
+func temporaryName(name string) string {
 	before := fmt.Sprintf(".%08x-", rand.Uint32())
-	if excess := len(before) + len(base) - longestName; 0 < excess && excess < len(base) {
-		base = base[excess:]
+	if excess := len(before) + len(name) - longestName; 0 < excess && excess < len(name) {
+		name = name[excess:]
 	}
-	return filepath.Join(dir, before+base)
+	return before + name
 }
 
-// CheckPath returns an error if a file must not get a path: what exists is left alone, unless
-// it is a regular file that may be replaced, and that nobody is writing.
-func CheckPath(path string, replace bool) error {
-	switch _, err := os.Lstat(path); {
-	case err != nil:
-		return nil // or creating it tells
-	case !isRegular(path):
-		return notReplacedError(path)
-	case !replace:
-		return existsError{path}
-	}
-	dir, name := filepath.Split(path)
-	d, err := openDirectory(cmp.Or(dir, "."))
+// Directory returns where the file is.
+func (w *WholeFile) Directory() *directory.Directory { return w.directory }
+
+// Path returns the file's path, once it has its name.
+func (w *WholeFile) Path() string { return filepath.Clean(w.directory.ShownPath(w.name)) }
+
+// Create creates the file. Its owner alone can read it.
+func (w *WholeFile) Create() (*os.File, error) {
+	f, err := w.directory.Create(w.temporary)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer d.Close()
-	return d.checkUnlocked(name)
+	if w.created, err = f.Stat(); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("create the file: %w", err)
+	}
+	return f, nil
 }
 
-// MoveTo moves a complete file to its path, if CheckPath has no objection.
-func MoveTo(from, path string, replace bool) error {
-	if err := CheckPath(path, replace); err != nil {
-		return err
+// Place gives the file its name.
+func (w *WholeFile) Place() error {
+	err := w.directory.Place(w.temporary, w.name, w.replace)
+	if err == nil {
+		w.created = nil
 	}
-	if err := os.Rename(from, path); err != nil {
-		return fmt.Errorf("name the file: %w", err)
+	return err
+}
+
+// Close removes the file, if it is there and has not got its name, and frees the directory.
+func (w *WholeFile) Close() error {
+	defer w.directory.Close()
+	if w.created == nil {
+		return nil
+	}
+	if err := w.directory.Remove(w.temporary, w.created); err != nil {
+		return fmt.Errorf("remove the part that was written: %w", err)
 	}
 	return nil
 }

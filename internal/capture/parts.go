@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tcptrace/tcptrace/internal/block"
+	"github.com/tcptrace/tcptrace/internal/directory"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
@@ -27,7 +28,7 @@ type part struct {
 // then those of this one. They are found once. Files that others give such a name later are neither
 // counted nor removed.
 type parts struct {
-	directory *directory
+	directory *directory.Directory
 	names     partNames
 	files     []*part
 	number    int // of the newest file
@@ -36,7 +37,7 @@ type parts struct {
 // openParts opens the directory of a rotation, and finds the captures of earlier runs: all of
 // them, or the newest one only.
 func openParts(names partNames, all bool) (*parts, error) {
-	dir, err := openDirectory(names.dir)
+	dir, err := directory.Open(names.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (p *parts) findEarlier(all bool) error {
 
 // numbers returns the numbers of all names that a part may have, in order.
 func (p *parts) numbers() ([]int, error) {
-	names, err := p.directory.names()
+	names, err := p.directory.Names()
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +91,7 @@ func (p *parts) numbers() ([]int, error) {
 // readStart reports whether a file is a regular one that begins with the start record of a
 // capture, and which file it is.
 func (p *parts) readStart(name string) (fs.FileInfo, bool) {
-	f, err := p.directory.openRegular(name)
+	f, err := p.directory.OpenRegular(name)
 	if err != nil {
 		return nil, false
 	}
@@ -122,10 +123,10 @@ const mostTaken = 10_000
 func (p *parts) createNext() (*os.File, error) {
 	for range mostTaken {
 		if p.number >= lastNumber {
-			return nil, fmt.Errorf("%s already has the highest file number: choose another name", p.directory.shownPath(p.names.name(lastNumber)))
+			return nil, fmt.Errorf("%s already has the highest file number: choose another name", p.directory.ShownPath(p.names.name(lastNumber)))
 		}
 		p.number++
-		f, err := p.directory.create(p.names.name(p.number))
+		f, err := p.directory.Create(p.names.name(p.number))
 		switch {
 		case err == nil:
 			return f, p.add(f)
@@ -133,7 +134,7 @@ func (p *parts) createNext() (*os.File, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("the names up to %s are all in use: choose another name", p.directory.shownPath(p.names.name(p.number)))
+	return nil, fmt.Errorf("the names up to %s are all in use: choose another name", p.directory.ShownPath(p.names.name(p.number)))
 }
 
 // add adds a file that was created, and locks it.
@@ -143,7 +144,7 @@ func (p *parts) add(f *os.File) error {
 		f.Close()
 		return fmt.Errorf("create the file: %w", err)
 	}
-	lock(f)
+	directory.Lock(f)
 	p.files = append(p.files, &part{name: p.names.name(p.number), info: info})
 	return nil
 }
@@ -163,7 +164,7 @@ func (p *parts) checkAlone() error {
 	}
 	for _, n := range numbers {
 		if name := p.names.name(n); name != p.newest().name {
-			if err := p.directory.checkUnlocked(name); err != nil {
+			if err := p.directory.CheckUnlocked(name); err != nil {
 				return err
 			}
 		}
@@ -173,8 +174,8 @@ func (p *parts) checkAlone() error {
 
 // remove removes a file that this recording may remove.
 func (p *parts) remove(old *part) error {
-	if err := p.directory.removeSame(old.name, old.info); err != nil {
-		return fmt.Errorf("remove %s: %w", p.directory.shownPath(old.name), err)
+	if err := p.directory.Remove(old.name, old.info); err != nil {
+		return fmt.Errorf("remove %s: %w", p.directory.ShownPath(old.name), err)
 	}
 	p.files = slices.DeleteFunc(p.files, func(f *part) bool { return f == old })
 	return nil

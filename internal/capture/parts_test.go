@@ -3,6 +3,7 @@
 package capture_test
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -277,13 +278,15 @@ func TestLongNames(t *testing.T) {
 			if len(written) != 1 || written[0] != path {
 				t.Fatalf("files %q", written)
 			}
-			temporary := capture.TemporaryPath(path)
-			f, err := capture.Create(temporary, false)
-			if err != nil || !strings.HasSuffix(temporary, ".jsonl") {
-				t.Fatalf("create %s: %v", temporary, err)
+			whole, err := capture.NewWholeFile(path, true)
+			if err != nil {
+				t.Fatal(err)
 			}
-			f.Close()
-			if err := capture.MoveTo(temporary, path, true); err != nil {
+			record(t, capture.Options{Path: path, Whole: whole}, func(to jsonl.Records) { tell(to, 1, 1) })
+			if now := files(t, filepath.Join(dir, "*")); len(now) != 2 || !strings.HasSuffix(now[0], ".jsonl") {
+				t.Fatalf("files %q", now)
+			}
+			if err := errors.Join(whole.Place(), whole.Close()); err != nil {
 				t.Fatal(err)
 			}
 			os.Remove(path)

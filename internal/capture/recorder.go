@@ -5,7 +5,6 @@ package capture
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/block"
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/directory"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/words"
@@ -20,8 +20,9 @@ import (
 
 // Options say where to record.
 type Options struct {
-	Path    string // the format goes by its ending: .gz, .zst, else plain lines
-	Replace bool   // a file that exists
+	Path    string     // the format goes by its ending: .gz, .zst, else plain lines
+	Replace bool       // a file that exists
+	Whole   *WholeFile // the file, in place of Path
 	// RotateSize and RotateAge are when to go on in another file, in bytes on disk; 0: never. A file
 	// may become larger by what is not compressed yet, and by the sockets that it begins
 	// with: as much again comes behind them.
@@ -87,10 +88,10 @@ func (r *Recorder) Start(s *event.Start, t *conn.Tracker) {
 	}
 	r.start, r.sockets = *s, t
 	if !r.rotates() {
-		f, err := Create(r.Path, r.Replace)
+		f, path, err := r.create()
 		if r.err = err; err == nil {
-			lock(f)
-			r.openFile(f, r.Path, s.Time)
+			directory.Lock(f)
+			r.openFile(f, path, s.Time)
 		}
 		return
 	}
@@ -98,6 +99,24 @@ func (r *Recorder) Start(s *event.Start, t *conn.Tracker) {
 	if r.parts, r.err = openParts(r.names, r.KeepFiles > 0); r.err == nil {
 		r.openPart(s.Time)
 	}
+}
+
+// create creates the file of a recording that has one.
+func (r *Recorder) create() (f *os.File, path string, err error) {
+	if r.Whole != nil {
+		f, err = r.Whole.Create()
+		return f, r.Whole.Path(), err
+	}
+	f, err = Create(r.Path, r.Replace)
+	return f, r.Path, err
+}
+
+// Directory returns where the next files of the recording are made; nil: there are none.
+func (r *Recorder) Directory() *directory.Directory {
+	if r.parts == nil {
+		return nil
+	}
+	return r.parts.directory
 }
 
 // openPart begins the next file of a recording that goes on from file to file.
@@ -115,7 +134,7 @@ func (r *Recorder) openPart(at event.Time) {
 			return
 		}
 	}
-	r.openFile(partFile{f, newest}, r.parts.directory.shownPath(newest.name), at)
+	r.openFile(partFile{f, newest}, r.parts.directory.ShownPath(newest.name), at)
 	r.hasOld = true
 }
 
@@ -243,17 +262,6 @@ func (r *Recorder) Close() error {
 		r.parts.directory.Close()
 	}
 	return r.err
-}
-
-// Remove removes the last file, if one was made: it is not to be taken for a whole one.
-func (r *Recorder) Remove() error {
-	if r.result.Files == 0 {
-		return nil
-	}
-	if err := os.Remove(r.result.Path); err != nil {
-		return fmt.Errorf("remove the part that was written: %w", err)
-	}
-	return nil
 }
 
 // Result is what a recording has come to.

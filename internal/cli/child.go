@@ -63,6 +63,7 @@ type child struct {
 	started     bool          // it was started, or will not be
 	exited      chan struct{} // closed with its end
 	err         error         // why it could not be started
+	signal      func(os.Signal) error
 }
 
 // newChild finds the program.
@@ -71,7 +72,9 @@ func newChild(words []string) (*child, error) {
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return nil, startError(words[0], err)
 	}
-	return &child{cmd: newExecCmd(path, words), exited: make(chan struct{})}, nil
+	c := &child{cmd: newExecCmd(path, words), exited: make(chan struct{})}
+	c.signal = func(s os.Signal) error { return c.cmd.Process.Signal(s) }
+	return c, nil
 }
 
 // newExecCmd returns the program with the words of its command line.
@@ -175,13 +178,6 @@ func (c *child) hasExited() bool {
 	}
 }
 
-// withoutSignals runs a function while no signal is handed on: those that come wait.
-func (c *child) withoutSignals(f func() error) error {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	return f()
-}
-
 // signalBeforeStart returns the signal that came before the program was started, or nil.
 func (c *child) signalBeforeStart() os.Signal {
 	c.mutex.Lock()
@@ -215,7 +211,7 @@ func (c *child) takeSignal(s os.Signal, end *ending, cancel context.CancelCauseF
 			cancel(pipeline.ErrSignal)
 		}
 	case c.err == nil && s != os.Interrupt && s != syscall.SIGQUIT:
-		if err := c.cmd.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
+		if err := c.signal(s); !errors.Is(err, os.ErrProcessDone) {
 			return err
 		}
 	}

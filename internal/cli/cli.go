@@ -41,12 +41,13 @@ func usagef(format string, args ...any) error {
 // error the rest.
 func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer) int {
 	defer crash.End()
+	serveAsHelper()
 	end := newEnding()
 	messages := newProgress(stderr, end)
 	// A write to a closed pipe shall be an error that can be told. It is not ignored, as a
 	// command would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	app := &app{stdout: stdout, out: newPatientWriter(stdout, "standard output", end, 0), stderr: messages, end: end, level: zap.NewAtomicLevelAt(zap.InfoLevel)}
+	app := &app{stdout: stdout, out: newPatientWriter(stdout, "standard output", end, 0), stderr: messages, end: end, level: zap.NewAtomicLevelAt(zap.InfoLevel), endHelper: func() {}}
 	log := newLogger(messages, app.level)
 	app.log = log
 	app.useZone()
@@ -63,6 +64,7 @@ func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer)
 
 // run runs the command, and returns its exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	defer func() { a.endHelper() }()
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	out := &errorKeeper{Writer: a.out}
@@ -92,6 +94,8 @@ type app struct {
 	end    *ending
 	log    *zap.Logger
 	level  zap.AtomicLevel
+
+	endHelper func() // ends the process that has the rights that were given up
 }
 
 // hasLostOutput reports whether standard output was given up because it was blocked.

@@ -19,3 +19,6 @@ var (
 	ShellWord    = shellWord
 	ShellPattern = shellPattern
 )
+
+// ServeAsHelper does not return in a process that was started as a helper.
+var ServeAsHelper = serveAsHelper

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tcptrace/tcptrace/internal/directory"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
@@ -29,6 +30,12 @@ func newDemoCommand(*app) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error { return errNotLinux },
 	}
 }
+
+// serveAsHelper does nothing: there is none.
+func serveAsHelper() {}
+
+// dropRightsBut does nothing: this system has no capabilities.
+func (a *app) dropRightsBut(*directory.Directory) error { return nil }
 
 // parseNetNS reads an inode number, as captures have them.
 func parseNetNS(name string) (uint32, error) {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"path/filepath"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -51,32 +50,29 @@ func rewriteCaptures(ctx context.Context, app *app, o writeOptions, shows output
 	if sameFile(o.write, options.Files) {
 		return usagef("%s is read and written: give another file to write", o.write)
 	}
-	path := o.write
-	if err := capture.CheckPath(path, o.force); err != nil {
+	whole, err := capture.NewWholeFile(o.write, o.force)
+	if err != nil {
 		return err
 	}
-	o.write = capture.TemporaryPath(path)
-	options.DropPrivileges = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(path)}, app.log) }
-	recorder := o.newRecorder(nil)
-	err := app.replayCaptures(ctx, options, newRecordingOutput(app, shows, recorder), shows.json)
-	whole := err == nil || isDamaged(err) || hasFindings(err)
-	if closeErr := recorder.Close(); whole && closeErr != nil {
-		err, whole = closeErr, false
+	options.DropPrivileges = func() error { return app.dropRightsBut(whole.Directory()) }
+	recorder := capture.NewRecorder(capture.Options{Path: o.write, Whole: whole})
+	err = app.replayCaptures(ctx, options, newRecordingOutput(app, shows, recorder), shows.json)
+	usable := err == nil || isDamaged(err) || hasFindings(err)
+	if closeErr := recorder.Close(); usable && closeErr != nil {
+		err, usable = closeErr, false
 	}
-	if whole && ctx.Err() != nil {
-		err, whole = errInterrupted, false
+	if usable && ctx.Err() != nil {
+		err, usable = errInterrupted, false
 	}
-	if whole {
-		if placeErr := capture.MoveTo(o.write, path, o.force); placeErr != nil {
-			err, whole = placeErr, false
+	if usable {
+		if placeErr := whole.Place(); placeErr != nil {
+			err, usable = placeErr, false
 		}
 	}
-	if !whole {
-		return errors.Join(err, recorder.Remove())
+	if closeErr := whole.Close(); closeErr != nil || !usable {
+		return errors.Join(err, closeErr)
 	}
-	result := recorder.Result()
-	result.Path = path
-	logRecording(app, result)
+	logRecording(app, recorder.Result())
 	return err
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
-	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/report"
 )
@@ -25,6 +22,7 @@ type reportOptions struct {
 	format string
 	output string
 	force  bool
+	whole  *capture.WholeFile // the output, if it is a file
 }
 
 // The formats of a report.
@@ -87,10 +85,12 @@ func (o *reportOptions) run(ctx context.Context, app *app, files []string) error
 	defer stop()
 	options := replay.Options{Files: files, Filter: filter, DropPrivileges: app.dropAllRights}
 	if o.output != "" {
-		if err := capture.CheckPath(o.output, o.force); err != nil {
+		whole, err := capture.NewWholeFile(o.output, o.force)
+		if err != nil {
 			return err
 		}
-		options.DropPrivileges = func() error { return privilege.Drop(privilege.Remaining{Dir: filepath.Dir(o.output)}, app.log) }
+		o.whole = whole
+		options.DropPrivileges = func() error { return app.dropRightsBut(whole.Directory()) }
 	}
 	r := report.New(time.Local)
 	err = app.replayCaptures(ctx, options, r, false)
@@ -125,7 +125,7 @@ func (o *reportOptions) writeReport(app *app, r *report.Report) error {
 	if o.output == "" {
 		err = write(app.out)
 	} else {
-		err = writeWholeFile(o.output, o.force, write)
+		err = writeWholeFile(o.whole, write)
 	}
 	var several *report.NotOneError
 	switch {
@@ -137,10 +137,9 @@ func (o *reportOptions) writeReport(app *app, r *report.Report) error {
 	return nil
 }
 
-// writeWholeFile writes a file that its owner alone can read. It gets its name once it is whole.
-func writeWholeFile(path string, replace bool, write func(io.Writer) error) error {
-	temporary := capture.TemporaryPath(path)
-	f, err := capture.Create(temporary, false)
+// writeWholeFile writes a file. It gets its name once it is whole.
+func writeWholeFile(whole *capture.WholeFile, write func(io.Writer) error) error {
+	f, err := whole.Create()
 	if err != nil {
 		return err
 	}
@@ -149,10 +148,7 @@ func writeWholeFile(path string, replace bool, write func(io.Writer) error) erro
 		err = closeErr
 	}
 	if err == nil {
-		err = capture.MoveTo(temporary, path, replace)
+		err = whole.Place()
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temporary))
-	}
-	return nil
+	return errors.Join(err, whole.Close())
 }

@@ -29,6 +29,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	cli.ServeAsHelper()
 	testscript.Main(m, map[string]func(){
 		"tcptrace": func() {
 			os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))

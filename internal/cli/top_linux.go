@@ -14,10 +14,10 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/live"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
-	"github.com/tcptrace/tcptrace/internal/privilege"
 	"github.com/tcptrace/tcptrace/internal/top"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -47,7 +47,7 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 				quit(opened)
 			}
 		},
-		Drop: func() error { return dropTracerRights(app, filter, privilege.Remaining{}) },
+		Drop: func() (*helper.Helper, error) { return dropTracerRights(app, filter, helper.Needs{}) },
 	}
 	summary := newOutput(app, outputOptions{color: "auto", quiet: true})
 	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{collector, summaryAfterScreen{summary, w.closeScreen}})

@@ -3,10 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
+	"os"
 	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/live"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
@@ -19,12 +21,12 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 	if len(o.command) == 0 {
 		ctx, stop := app.untilSignal(ctx)
 		defer stop()
-		return traceLive(ctx, app, o, filter, nil, func() error {
-			err := o.dropRights(app, filter)
+		return traceLive(ctx, app, o, filter, nil, func(n helper.Needs) (*helper.Helper, error) {
+			h, err := dropTracerRights(app, filter, n)
 			if err == nil {
 				app.log.Info("tracing " + filterWords(filter) + o.recordingWords() + ", Ctrl-C ends it")
 			}
-			return err
+			return h, err
 		})
 	}
 	child, err := newChild(o.command)
@@ -32,30 +34,28 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 		return err
 	}
 	return child.runTraced(ctx, app.end, app.log, func(ctx context.Context, ready func()) error {
-		return traceLive(ctx, app, o, filter, ready, func() error {
-			return child.withoutSignals(func() error { return o.dropRights(app, filter) })
+		return traceLive(ctx, app, o, filter, ready, func(n helper.Needs) (*helper.Helper, error) {
+			return child.whileDropping(func(command *os.Process) (*helper.Helper, error) {
+				n.Command = command
+				return dropTracerRights(app, filter, n)
+			})
 		})
 	})
 }
 
-// dropRights gives up the rights that the rest of the trace does not need.
-func (o *traceOptions) dropRights(app *app, filter event.Filter) error {
-	return dropTracerRights(app, filter, privilege.Remaining{Signals: len(o.command) > 0, Dir: o.rotationDir()})
-}
-
-// dropTracerRights gives up the rights that a running trace does not need: it keeps those of
-// every trace, and what the verb keeps besides.
-func dropTracerRights(app *app, filter event.Filter, keep privilege.Remaining) error {
+// dropTracerRights gives up the rights of a running trace. What still takes one is done by a helper; nil:
+// nothing does.
+func dropTracerRights(app *app, filter event.Filter, n helper.Needs) (*helper.Helper, error) {
 	own, err := host.NetNS("/proc/self/ns/net")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	keep.Snapshots, keep.Namespaces = true, filter.NetNS != own
-	return privilege.Drop(keep, app.log)
+	n.Namespaces = filter.NetNS != own
+	return app.dropRights(n, privilege.Remaining{Snapshots: true})
 }
 
 // traceLive traces until the context ends, or what the flags set a limit to is reached.
-func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filter, ready func(), drop func() error) error {
+func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filter, ready func(), drop func(helper.Needs) (*helper.Helper, error)) error {
 	if o.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, o.duration, pipeline.ErrDuration)
@@ -63,17 +63,19 @@ func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	}
 	defer context.AfterFunc(ctx, crash.Guarded(app.end.begin))()
 	options := live.Options{
-		Filter: filter, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready, Drop: drop,
+		Filter: filter, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready,
+		Drop: func() (*helper.Helper, error) { return drop(helper.Needs{}) },
 	}
 	if o.write == "" {
 		return live.Run(ctx, options, host.Clock(), endedOutput{newOutput(app, o.outputOptions), app.end})
 	}
-	return recordLive(ctx, app, o, options)
+	return recordLive(ctx, app, o, options, drop)
 }
 
 // recordLive traces into a file.
-func recordLive(ctx context.Context, app *app, o *traceOptions, options live.Options) error {
+func recordLive(ctx context.Context, app *app, o *traceOptions, options live.Options, drop func(helper.Needs) (*helper.Helper, error)) error {
 	recorder := o.newRecorder(host.Now)
+	options.Drop = func() (*helper.Helper, error) { return drop(helper.Needs{Directory: recorder.Directory()}) }
 	out := newRecordingOutput(app, o.outputOptions, recorder)
 	if o.anonymize {
 		options.Raw = o.newMapper().Stream(pipeline.New(out)) // what is shown is anonymous, too

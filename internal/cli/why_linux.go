@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -55,14 +56,18 @@ func gatherQuestion(ctx context.Context, addr netip.Addr, port uint16) (*why.Que
 	if why := diag.WhyInexact(); why != nil && !isNotPermitted(why) {
 		q.Inexact = why.Error()
 	}
-	found, err := diag.Scan(ctx, sockdiag.Query{LocalPort: port, ListBound: q.NetNS, FindNoDescriptor: true, OwnPIDs: true})
+	found, err := diag.Scan(ctx, sockdiag.Query{LocalPort: port, ListBound: q.NetNS, FindNoDescriptor: true, OwnPIDs: true, Settings: true})
 	if err != nil {
 		return nil, err
 	}
 	q.Time, q.Sockets = host.Now(), found.Sockets
 	q.Exact, q.Complete, q.Outer, q.Unseen = found.Exact, found.Complete, found.OuterProcesses, found.UnseenNamespaces
-	q.Settings, err = sockdiag.ReadSettings(q.NetNS)
-	return q, err
+	settings, ok := found.Settings[q.NetNS]
+	if !ok {
+		return nil, errors.New("the settings of the network namespace below /proc/sys/net/ipv4 cannot be read: mount /proc")
+	}
+	q.Settings = settings
+	return q, nil
 }
 
 // askHost asks about the network namespace, its interfaces, and the address on one of them.

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,15 +64,6 @@ func (o *writeOptions) check(replayed bool) error {
 
 // rotates reports whether the recording goes on from file to file.
 func (o *writeOptions) rotates() bool { return o.rotateSize > 0 || o.rotateAge > 0 || o.keepLast > 0 }
-
-// rotationDir returns the directory where a trace makes files after its first one; "": it makes
-// none.
-func (o *writeOptions) rotationDir() string {
-	if !o.rotates() {
-		return ""
-	}
-	return filepath.Dir(o.write)
-}
 
 const (
 	// keepLastParts is in how many files the last part of a recording is kept: so much more

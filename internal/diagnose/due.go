@@ -59,19 +59,27 @@ func patienceWith(s tcpstate.State) time.Duration {
 // isUnacknowledged reports whether data was sent more than once without an acknowledgement, although
 // the peer had room for it.
 func isUnacknowledged(s *event.Socket) bool {
-	return s.Sending.Known && s.Sending.InFlight > 0 && s.Counters.Timeouts > 0 && !isBlocked(s)
+	return s.Sending != nil && s.Sending.InFlight > 0 && s.Counters.Timeouts > 0 && !isBlocked(s)
 }
 
 // isBlocked reports whether data waits for the peer to have room: no data is in flight, or the peer
 // closed its window while data was in flight.
 func isBlocked(s *event.Socket) bool {
-	return s.Sending.Known && s.Counters.Unsent > 0 && (s.Sending.InFlight == 0 || s.Sending.Window == 0 && s.State != tcpstate.SynSent)
+	return s.Sending != nil && s.Counters.Unsent > 0 && (s.Sending.InFlight == 0 || s.Sending.Window == 0 && s.State != tcpstate.SynSent)
 }
 
 // blockedFor is for how long the peer has had no room.
 func blockedFor(s *event.Socket) time.Duration {
-	if s.Sending.InFlight > 0 {
-		return s.Sending.Waited
+	if q := sending(s); q.InFlight > 0 {
+		return q.Waited
 	}
-	return s.Sending.Probing
+	return sending(s).Probing
+}
+
+// sending returns how a socket sends: nothing, where that is unknown.
+func sending(s *event.Socket) event.Sending {
+	if s.Sending == nil {
+		return event.Sending{}
+	}
+	return *s.Sending
 }

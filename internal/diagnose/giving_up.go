@@ -30,9 +30,9 @@ const (
 
 // limitOf returns when the kernel gives up a socket; false: never, or not known.
 func limitOf(s *event.Socket) (limit, bool) {
-	q := &s.Sending
+	q := s.Sending
 	switch {
-	case !q.Known || !q.HasTimer || q.RTO <= 0 || q.RTOMax <= 0:
+	case q == nil || !q.HasTimer || q.RTO <= 0 || q.RTOMax <= 0:
 		return limit{}, false
 	case q.InFlight > 0 && q.Window == 0 && !s.Orphan:
 		return limit{}, false // retransmissions serve as window probes then, and the limit is another one
@@ -47,7 +47,7 @@ func limitOf(s *event.Socket) (limit, bool) {
 // retransmissionLimit follows tcp_write_timeout(): at each expiry of the timer, the kernel gives up
 // if the time since the first transmission is longer than the allowed retransmissions would take.
 func retransmissionLimit(s *event.Socket) (limit, bool) {
-	q := &s.Sending
+	q := s.Sending
 	switch {
 	case q.Waited == 0:
 		return limit{}, false
@@ -72,7 +72,7 @@ func retransmissionLimit(s *event.Socket) (limit, bool) {
 // probeLimit follows tcp_probe_timer(): a socket that a process uses lives as long as the peer
 // answers the probes. The kernel also gives up an orphan when the interval has reached its maximum.
 func probeLimit(s *event.Socket) (limit, bool) {
-	q := &s.Sending
+	q := s.Sending
 	if q.UserTimeout > 0 {
 		return limit{max(q.UserTimeout, q.Probing+q.Next), byUserTimeout}, true
 	}

@@ -14,12 +14,12 @@ func TestWhenTheKernelGivesUp(t *testing.T) {
 	t.Parallel()
 	const retries2, orphans, user = "net.ipv4.tcp_retries2", "net.ipv4.tcp_orphan_retries", "TCP_USER_TIMEOUT"
 	retransmitting := func(q event.Sending) event.Socket { // for the first time after 208 ms
-		q.Known, q.HasTimer, q.InFlight, q.Window, q.Waited, q.RTO, q.Next = true, true, 8, 1000, 208*ms, 416*ms, 416*ms
-		return event.Socket{State: tcpstate.Established, Sending: q, Counters: event.Counters{Timeouts: 1, Unsent: 8}}
+		q.HasTimer, q.InFlight, q.Window, q.Waited, q.RTO, q.Next = true, 8, 1000, 208*ms, 416*ms, 416*ms
+		return event.Socket{State: tcpstate.Established, Sending: &q, Counters: event.Counters{Timeouts: 1, Unsent: 8}}
 	}
 	probes := func(q event.Sending) event.Socket { // the first probe just left
-		q.Known, q.HasTimer, q.Probing, q.Backoff, q.Next = true, true, ms, 1, 2*q.RTO
-		return event.Socket{State: tcpstate.FinWait1, Sending: q, Counters: event.Counters{Unsent: 8}}
+		q.HasTimer, q.Probing, q.Backoff, q.Next = true, ms, 1, 2*q.RTO
+		return event.Socket{State: tcpstate.FinWait1, Sending: &q, Counters: event.Counters{Unsent: 8}}
 	}
 	orphan := func(s event.Socket) event.Socket { s.Orphan = true; return s }
 	const usual = 2 * time.Minute
@@ -51,18 +51,21 @@ func TestWhenTheKernelGivesUp(t *testing.T) {
 
 func TestGivingUpIsUnknown(t *testing.T) {
 	t.Parallel()
-	full := event.Sending{Known: true, HasTimer: true, InFlight: 8, Window: 1000, Waited: time.Second, RTO: time.Second, RTOMax: time.Minute, Next: time.Second, Retries: 15}
+	full := event.Sending{HasTimer: true, InFlight: 8, Window: 1000, Waited: time.Second, RTO: time.Second, RTOMax: time.Minute, Next: time.Second, Retries: 15}
 	for name, change := range map[string]func(*event.Sending){
-		"an earlier version":              func(q *event.Sending) { *q = event.Sending{} },
+		"an earlier version":              nil,
 		"no timer":                        func(q *event.Sending) { q.HasTimer = false },
 		"not sent again":                  func(q *event.Sending) { q.Waited = 0 },
 		"retransmissions that are probes": func(q *event.Sending) { q.Window = 0 },
 		"no probe yet":                    func(q *event.Sending) { q.InFlight = 0 },
 		"no interval":                     func(q *event.Sending) { q.RTO = 0 },
 	} {
-		q := full
-		change(&q)
-		s := event.Socket{State: tcpstate.Established, Sending: q, Counters: event.Counters{Timeouts: 1, Unsent: 8}}
+		s := event.Socket{State: tcpstate.Established, Counters: event.Counters{Timeouts: 1, Unsent: 8}}
+		if change != nil {
+			q := full
+			change(&q)
+			s.Sending = &q
+		}
 		if after, setting, known := diagnose.LimitOf(&s); known {
 			t.Errorf("%s: %v (%s), want that nobody knows", name, after, setting)
 		}

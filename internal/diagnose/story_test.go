@@ -232,11 +232,10 @@ func overflowed(n uint32, oneOf uint8) look {
 
 // sending is how a socket sends: with a timer at its usual pace.
 func sending(s *event.Socket) *event.Sending {
-	q := &s.Sending
-	if !q.Known {
-		*q = event.Sending{Known: true, HasTimer: true, Window: 65536, RTO: 200 * ms, RTOMax: 2 * time.Minute, Retries: 15}
+	if s.Sending == nil {
+		s.Sending = &event.Sending{HasTimer: true, Window: 65536, RTO: 200 * ms, RTOMax: 2 * time.Minute, Retries: 15}
 	}
-	return q
+	return s.Sending
 }
 
 func inFlight(n uint32) look       { return func(s *event.Socket) { sending(s).InFlight = n } }

@@ -13,10 +13,10 @@ var dataUnacknowledged = &rule{
 	holds: func(f *fact) bool {
 		return takesData(f.state) && isUnacknowledged(f.sample) && f.sample.Sending.Waited >= Unacknowledged
 	},
-	measure: func(f *fact) time.Duration { return f.sample.Sending.Waited },
+	measure: func(f *fact) time.Duration { return sending(f.sample).Waited },
 	summary: func(g *group) event.Message {
 		f := &g.fact
-		waited, again := f.sample.Sending.Waited, f.againPhrase()
+		waited, again := sending(f.sample).Waited, f.againPhrase()
 		if g.count > 1 {
 			return event.Say("the peers of {connections} have not acknowledged data, the longest for {time}", g.connectionsPhrase(), waited)
 		}
@@ -126,7 +126,7 @@ var finUnacknowledged = &rule{
 // isSentAgain reports whether the FIN, or data before it, was sent again and has waited for an
 // acknowledgement for long. A capture of an earlier version does not have the time.
 func isSentAgain(s *event.Socket) bool {
-	if !s.Sending.Known {
+	if s.Sending == nil {
 		return s.Counters.Timeouts > 0
 	}
 	return isUnacknowledged(s) && s.Sending.Waited >= Unacknowledged
@@ -169,7 +169,7 @@ func (f *fact) isStuck() bool {
 	switch {
 	case f.kind != socketSample || f.sample.Counters.Unsent == 0:
 		return false
-	case f.sample.Sending.Known:
+	case f.sample.Sending != nil:
 		return isBlocked(f.sample) && (blockedFor(f.sample) >= Unacknowledged || f.unsentFor >= Unacknowledged)
 	}
 	return f.sample.Counters.Timeouts == 0 && f.unsentFor >= Unacknowledged
@@ -202,7 +202,7 @@ func (f *fact) givingUpPhrase() any {
 	if f.sample == nil {
 		return nil
 	}
-	if f.sample.Sending.Known {
+	if f.sample.Sending != nil {
 		l, known := limitOf(f.sample)
 		switch {
 		case !known:

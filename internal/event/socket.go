@@ -13,26 +13,25 @@ type Socket struct {
 	Socket        ID     // its name in a trace; 0: it has none yet
 	Address       uint64 // in the kernel, unique while it lives; 0: unknown
 	Cookie        uint64 // 0: unknown
-	NetNS         uint32 // inode number
 	Cgroup        string // path of its cgroup of version 2; "": none, or unknown
 	Local, Remote netip.AddrPort
+	NetNS         uint32         // inode number
+	UID           uint32         // of who made it; of a timewait socket unknown
 	State         tcpstate.State // CLOSE: bound, or only just made
-	Until         Time           // when the kernel ends State; 0: no timer, or unknown
 	Timewait      bool           // the kernel keeps a timewait socket of it, which no process holds
 	Orphan        bool           // its last process let go of it, and it is not a timewait socket yet
-	Options       Options
-	Device        string   // name of the interface that it is bound to; "": none, or unknown
-	UID           uint32   // of who made it; of a timewait socket unknown
-	Holders       []Holder // the processes that have it open
-	Counters      Counters
-	Sending       Sending
-	Role          Role // server where a local listener has its port; "": unknown
 	// NoDescriptor: a process made it, and none has a descriptor of it. A call in progress, io_uring,
 	// a message of a Unix socket or the kernel itself keeps it.
 	NoDescriptor bool
-	// Waits: it is connected, and no process has accepted it yet.
-	Waits bool
-	Past  *Past // what was seen of it before; nil: it was only found
+	Waits        bool // it is connected, and no process has accepted it yet
+	Role         Role // server where a local listener has its port; "": unknown
+	Options      Options
+	Until        Time     // when the kernel ends State; 0: no timer, or unknown
+	Device       string   // name of the interface that it is bound to; "": none, or unknown
+	Holders      []Holder // the processes that have it open
+	Counters     Counters
+	Sending      *Sending // nil: nothing is to be sent, or it is unknown how
+	Past         *Past    // what was seen of it before; nil: it was only found
 }
 
 // Past is what a trace has seen of a socket's life, so that it can go on in another file.
@@ -187,7 +186,6 @@ type Counters struct {
 // Sending has the values that decide for how long the kernel tries to send unacknowledged data
 // (net/ipv4/tcp_timer.c).
 type Sending struct {
-	Known         bool
 	InFlight      uint32        // bytes, and the FIN, that were sent; the others wait for room in the window
 	Window        uint32        // bytes that the peer has room for
 	Waited        time.Duration // since the oldest data in flight was first sent; 0: it was not sent again yet

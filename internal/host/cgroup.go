@@ -20,6 +20,7 @@ import (
 type Cgroups struct {
 	mount    string // the directory where they are mounted; "": nowhere
 	fd       int
+	open     func(uint64) (int, error) // opens a cgroup by its id (O_PATH)
 	mutex    sync.Mutex
 	paths    map[uint64]string
 	nextWalk time.Time // when pathByWalk may walk again
@@ -34,6 +35,7 @@ const maxCgroups = 10_000
 // OpenCgroups returns a finder, which finds nothing if no cgroups of version 2 are mounted.
 func OpenCgroups() *Cgroups {
 	c := &Cgroups{fd: -1, paths: make(map[uint64]string)}
+	c.open = c.OpenByID
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		return c
@@ -79,11 +81,21 @@ func (c *Cgroups) Path(id uint64) string {
 	return path
 }
 
-// pathByHandle opens the cgroup by its id. It takes CAP_DAC_READ_SEARCH; from 6.11 on, as cgroups are
+// UseOpener has cgroups opened by another process, from now on.
+func (c *Cgroups) UseOpener(open func(id uint64) (int, error)) { c.open = open }
+
+// OpenByID opens a cgroup by its id (O_PATH). It takes CAP_DAC_READ_SEARCH; from 6.11 on, as cgroups are
 // directories, CAP_SYS_ADMIN is enough.
-func (c *Cgroups) pathByHandle(id uint64) (string, error) {
+func (c *Cgroups) OpenByID(id uint64) (int, error) {
+	if c.fd < 0 {
+		return -1, unix.ENOENT
+	}
 	handle := unix.NewFileHandle(cgroupHandle, binary.NativeEndian.AppendUint64(nil, id))
-	fd, err := unix.OpenByHandleAt(c.fd, handle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	return unix.OpenByHandleAt(c.fd, handle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
+}
+
+func (c *Cgroups) pathByHandle(id uint64) (string, error) {
+	fd, err := c.open(id)
 	if err != nil {
 		return "", err
 	}

@@ -43,11 +43,11 @@ func (d *Decoder) counters(s *event.Socket) {
 }
 
 // sending reads the values that decide for how long the kernel tries to send.
-func (v *values) sending(raw []byte) (s event.Sending) {
+func (v *values) sending(raw []byte) *event.Sending {
 	if raw == nil {
-		return s
+		return nil
 	}
-	s.Known = true
+	s := new(event.Sending)
 	v.object(raw, func(k key, value []byte) {
 		switch k {
 		case keyInFlight:

@@ -37,7 +37,7 @@ func (w *Writer) writeSampledSocket(s *event.Socket) {
 		o.uint(keyUnread, uint64(c.Unread))
 		o.uint(keyUnsent, uint64(c.Unsent))
 		o.uint(keyTimeouts, uint64(c.Timeouts))
-		w.writeSending(&s.Sending)
+		w.writeSending(s.Sending)
 		w.writeTotals(&c.Totals)
 	}
 	w.writeProcesses(s.Holders)
@@ -55,7 +55,7 @@ func (w *Writer) writeOverflows(c *event.Counters) {
 
 // writeSending writes the values that decide for how long the kernel tries to send.
 func (w *Writer) writeSending(s *event.Sending) {
-	if !s.Known {
+	if s == nil {
 		return
 	}
 	o := &w.line

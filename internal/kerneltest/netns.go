@@ -111,6 +111,9 @@ func (ns *NetNS) enterNew() error {
 	return setUp("lo")
 }
 
+// UpLoopback brings up loopback in the network namespace of the calling thread.
+func UpLoopback() error { return setUp("lo") }
+
 // Do runs a function on a thread that is in the namespace: sockets that it makes, and
 // processes that it starts, belong to the namespace for good.
 func (ns *NetNS) Do(f func()) {

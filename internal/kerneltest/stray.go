@@ -21,6 +21,12 @@ func SendReset(from, to netip.AddrPort, seq uint32) error {
 	return sendRaw(from, to, segment(from, to, seq, 0x04))
 }
 
+// SendSyn sends an IPv4 SYN past TCP, as a half-open port scan does: the SYN+ACK finds no socket, and the kernel
+// answers it with a RST.
+func SendSyn(from, to netip.AddrPort, seq uint32) error {
+	return sendRaw(from, to, segment(from, to, seq, 0x02))
+}
+
 // sendRaw sends a segment from an own address to another one, past the kernel's TCP.
 func sendRaw(from, to netip.AddrPort, segment []byte) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)

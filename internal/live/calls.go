@@ -81,7 +81,7 @@ func isUsual(err error) bool {
 // kernel found none.
 func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 	if c.Options.Interface != 0 {
-		c.Device = t.devices.name(c.NetNS, c.Options.Interface, c.Process)
+		c.Device = t.devices.name(t.quick, c.NetNS, c.Options.Interface, c.Process)
 	}
 	inUse := c.Error == event.EADDRINUSE
 	switch {

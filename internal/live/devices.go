@@ -3,7 +3,11 @@
 package live
 
 import (
+	"context"
+	"time"
+
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
@@ -33,9 +37,12 @@ func (d *devices) learn(s *event.Socket) {
 	}
 }
 
+// longestNaming is how long the reader waits for the name of an interface at most.
+const longestNaming = time.Second
+
 // name returns the name of an interface. The process leads into the network namespace. A name that is
 // not found stays unknown until a look finds it, so that no user can make the reader search often.
-func (d *devices) name(netns, index uint32, p *event.Process) string {
+func (d *devices) name(opener helper.Opener, netns, index uint32, p *event.Process) string {
 	key := device{netns, index}
 	name, known := (*d)[key]
 	if !known {
@@ -43,7 +50,9 @@ func (d *devices) name(netns, index uint32, p *event.Process) string {
 		if p != nil {
 			pids = append(pids, p.PID)
 		}
-		name, _ = sockdiag.DeviceName(netns, index, pids...) // a line without a name is still true
+		ctx, cancel := context.WithTimeout(context.Background(), longestNaming)
+		defer cancel()
+		name, _ = sockdiag.DeviceName(ctx, opener, netns, index, pids...) // a line without a name is still true
 		d.keep(key, name)
 	}
 	return name
@@ -59,6 +68,6 @@ func (t *trace) nameDevice(tr *event.Transition) {
 		}
 	}
 	if index != 0 {
-		tr.Device = t.devices.name(tr.NetNS, index, tr.Process)
+		tr.Device = t.devices.name(t.quick, tr.NetNS, index, tr.Process)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/correlate"
 	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
@@ -59,9 +60,9 @@ type Options struct {
 	Log *zap.Logger
 	// Ready is called once everything is attached and the start record is out.
 	Ready func()
-	// Drop is called then, before the first event is read, and gives up the rights that the
-	// trace needs no more: what Ready started keeps its own. nil: all are kept.
-	Drop func() error
+	// Drop is called then, before the first event is read, and gives up all rights: what Ready started
+	// keeps its own. It returns what has them from then on; nil: nobody. Without Drop, all are kept.
+	Drop func() (*helper.Helper, error)
 }
 
 // trace is one run.
@@ -79,6 +80,7 @@ type trace struct {
 	scan       func(context.Context, sockdiag.Query) (*sockdiag.Snapshot, error) // that of diag
 	older      []*event.Socket                                                   // found when the trace began and not reported yet, by time
 	devices    devices
+	quick      helper.Opener // for what cannot wait for a look
 	callLooks  callLooks
 	sampler    sampler
 	checked    event.Time       // when the loss counters were read
@@ -112,7 +114,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	}
 	defer diag.Close()
 	stream := pipeline.New(out)
-	t := &trace{Options: o, probe: p, diag: diag, scan: diag.Scan, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel}
+	t := &trace{Options: o, probe: p, diag: diag, scan: diag.Scan, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel, quick: helper.NewHere()}
 	t.records = stream
 	if o.Raw != nil {
 		t.records = tee{stream, o.Raw}
@@ -133,10 +135,8 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 		o.Ready()
 	}
 	t.preferReader()
-	if o.Drop != nil {
-		if err := o.Drop(); err != nil {
-			return err
-		}
+	if err := t.drop(cgroups); err != nil {
+		return err
 	}
 	stopped := make(chan error, 1)
 	forget := context.AfterFunc(ctx, crash.Guarded(func() { stopped <- p.Stop() }))
@@ -150,6 +150,21 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 		return err
 	}
 	return t.finish(context.Cause(ctx))
+}
+
+// drop gives up all rights. From then on the helper opens what takes one.
+func (t *trace) drop(cgroups *host.Cgroups) error {
+	if t.Drop == nil {
+		return nil
+	}
+	h, err := t.Drop()
+	if err != nil || h == nil {
+		return err
+	}
+	t.diag.UseOpener(h.Looks)
+	t.quick = h.Quick
+	cgroups.UseOpener(h.OpenCgroup)
+	return nil
 }
 
 // preferReader gives the reader a thread of its own that the scheduler prefers: on a machine that

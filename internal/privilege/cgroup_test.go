@@ -42,7 +42,7 @@ func dialFrom(t *testing.T, ns *kerneltest.NetNS, cgroup string, l net.Listener)
 	dir, err := os.Open(cgroup)
 	must(t, err)
 	defer dir.Close()
-	client := newHelper(helpDial, l.Addr().String())
+	client := newActor(actDial, l.Addr().String())
 	client.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 	var out []byte
 	ns.Do(func() { out, err = client.CombinedOutput() })

@@ -25,10 +25,10 @@
 //
 // From then on:
 //
-//	read the ring, the counters and what  nothing
-//	the kernel skipped; detach
-//	take a snapshot of all open files     nothing; before 5.19 CAP_BPF if
-//	and the own namespace's sockets       kernel.unprivileged_bpf_disabled is not 0
+//	read the ring and the counters;       nothing; before 5.19 CAP_BPF for what the kernel
+//	detach                                skipped, if kernel.unprivileged_bpf_disabled is not 0
+//	take a snapshot of all open files     the same
+//	and the own namespace's sockets
 //	enter another network namespace       CAP_SYS_ADMIN
 //	find it by a process of another user  CAP_SYS_PTRACE
 //	find the path of a cgroup             nothing: without CAP_SYS_ADMIN (from 6.11 on) or
@@ -39,18 +39,18 @@
 //
 // # What is kept
 //
-// A trace keeps CAP_SYS_ADMIN and CAP_SYS_PTRACE, and with --netns current nothing at all. With a
-// command it also keeps CAP_KILL. If files are rotated, it keeps the capabilities for files unless
-// the user that it runs as by then may write to their directory. All other capabilities are given
-// up on all threads: from the permitted, effective, inheritable, ambient and bounding set. With
-// no_new_privs no program that is started later gets any of them back.
+// A trace keeps nothing, on kernels before 5.19 CAP_BPF. What still takes a right is done by a process of its
+// own (package helper). That keeps CAP_SYS_ADMIN and CAP_SYS_PTRACE for other network namespaces, CAP_KILL for
+// a command, and the capabilities for files that it needs in the directory of a recording. All other
+// capabilities are given up on all threads: from the permitted, effective, inheritable, ambient and bounding
+// set. With no_new_privs no program that is started later gets any of them back.
 //
-// If it was started by sudo, the process goes on as the user who ran sudo, with that user's groups.
-// It stays root, with what is listed above, if the next file of a recording must be made in a
+// If it was started by sudo, both processes go on as the user who ran sudo, with that user's groups. The
+// helper stays root, with what is listed above, if the next file of a recording must be made in a
 // directory where that user may not write. The first file is made before, so without rotation the
 // directory does not matter. SUDO_UID and SUDO_GID come from the environment: they count only for
-// root, who may become any user, and only as numbers. After a process changed its user, the kernel
-// lets only root trace it or read its memory, and writes no core dump of it.
+// root, who may become any user, and only as numbers. Nobody without CAP_SYS_PTRACE may trace either process
+// or read its memory, and neither leaves a core dump, whatever fs.suid_dumpable says.
 //
 // A command is started before all this, and has the privileges of the caller. The verbs that read
 // captures open them first and then keep nothing, and so does why after its snapshot. The demo keeps

@@ -53,10 +53,19 @@ func drop(r Remaining, log *zap.Logger) error {
 	return nil
 }
 
-// preventRegaining makes sure that no program that is started later gets privileges back.
-func preventRegaining() error {
+// PreventGaining makes sure that no program that is started later gets more privileges than this process has
+// (no_new_privs).
+func PreventGaining() error {
 	if _, err := cap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
+	}
+	return nil
+}
+
+// preventRegaining makes sure that no program that is started later gets privileges back.
+func preventRegaining() error {
+	if err := PreventGaining(); err != nil {
+		return err
 	}
 	if err := cap.ResetAmbient(); err != nil {
 		return fmt.Errorf("clear the ambient capabilities: %w", err)
@@ -109,6 +118,31 @@ func describe(kept []cap.Value) string {
 	return "with " + strings.Join(names, ", ")
 }
 
+// Kept returns the capabilities of this process that the rest may take. It may be more than Drop keeps.
+func Kept(r Remaining) []uintptr {
+	held, err := cap.GetPID(0)
+	if err != nil {
+		return nil
+	}
+	var may []cap.Value
+	if r.Namespaces {
+		may = append(may, cap.SYS_ADMIN, cap.SYS_PTRACE)
+	}
+	if r.Signals {
+		may = append(may, cap.KILL)
+	}
+	if r.Dir != "" {
+		may = append(may, cap.DAC_OVERRIDE, cap.FOWNER, cap.CHOWN)
+	}
+	var kept []uintptr
+	for _, c := range may {
+		if holds(held, c) {
+			kept = append(kept, uintptr(c))
+		}
+	}
+	return kept
+}
+
 // neededCapabilities returns the capabilities that are still needed. It must be called while those
 // that are held are disabled.
 func (r Remaining) neededCapabilities(held *cap.Set) []cap.Value {
@@ -116,8 +150,12 @@ func (r Remaining) neededCapabilities(held *cap.Set) []cap.Value {
 	if r.Namespaces {
 		needs = append(needs, cap.SYS_ADMIN, cap.SYS_PTRACE)
 	}
-	if r.Snapshots && bpfRefused() && !(r.Namespaces && holds(held, cap.SYS_ADMIN)) {
-		needs = append(needs, cap.BPF)
+	if r.Snapshots && bpfRefused() {
+		if holds(held, cap.BPF) {
+			needs = append(needs, cap.BPF)
+		} else {
+			needs = append(needs, cap.SYS_ADMIN)
+		}
 	}
 	if r.Signals {
 		needs = append(needs, cap.KILL)

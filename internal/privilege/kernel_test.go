@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,36 +32,106 @@ func TestEveryThreadHasTheLeast(t *testing.T) {
 	t.Parallel()
 	users, roots, others := placeOf(t, nobody), placeOf(t, 0), placeOf(t, 1)
 	const admin, ptrace = unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE
-	sudo, none := behindSudo(nobody), []string(nil)
+	sudo := behindSudo(nobody)
+	asRoot, asUser := least(0, ownGroups(t), forLooks(t)...), least(nobody, "", forLooks(t)...)
+	none := rights{}
 	for _, tc := range []struct {
-		name        string
-		environment []string
-		words       []string
-		want        rights
+		name          string
+		environment   []string
+		words         []string
+		trace, helper rights
 	}{
-		{"root", none, nil, least(0, ownGroups(t), admin, ptrace)},
-		{"sudo", sudo, nil, least(nobody, "", admin, ptrace)},
-		{"own network namespace", none, []string{"--netns", "current"}, least(0, ownGroups(t), forLooks(t)...)},
-		{"own network namespace, sudo", sudo, []string{"--netns", "current"}, least(nobody, "", forLooks(t)...)},
-		{"one file", sudo, []string{"-w", roots + "/one.jsonl"}, least(nobody, "", admin, ptrace)},
-		{"files, the user's place", sudo, []string{"-w", users + "/t.jsonl", "--rotate-age", "1h"}, least(nobody, "", admin, ptrace)},
-		{"files, root's place", sudo, []string{"-w", roots + "/t.jsonl", "--rotate-age", "1h"}, least(0, ownGroups(t), admin, ptrace, unix.CAP_CHOWN)},
-		{"files, root in another's place", none, []string{"-w", others + "/t.jsonl", "--rotate-age", "1h"}, least(0, ownGroups(t), admin, ptrace, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER)},
-		{"sudo makes nobody root", []string{"SUDO_UID=0", "SUDO_GID=0"}, nil, least(0, ownGroups(t), admin, ptrace)},
-		{"sudo that is none", []string{"SUDO_UID=4294967295", "SUDO_GID=1"}, nil, least(0, ownGroups(t), admin, ptrace)},
-		{"refused", append(sudo, withoutMark+"=cap_setuid"), nil, least(0, ownGroups(t), admin, ptrace)},
+		{"root", nil, nil, asRoot, least(0, ownGroups(t), admin, ptrace)},
+		{"sudo", sudo, nil, asUser, least(nobody, "", admin, ptrace)},
+		{"own network namespace", nil, []string{"--netns", "current"}, asRoot, none},
+		{"own network namespace, sudo", sudo, []string{"--netns", "current"}, asUser, none},
+		{"one file", sudo, []string{"-w", roots + "/one.jsonl"}, asUser, least(nobody, "", admin, ptrace)},
+		{"files, the user's place", sudo, []string{"-w", users + "/t.jsonl", "--rotate-age", "1h"}, asUser, least(nobody, "", admin, ptrace)},
+		{"files, root's place", sudo, []string{"-w", roots + "/t.jsonl", "--rotate-age", "1h"}, asUser, least(0, ownGroups(t), admin, ptrace, unix.CAP_CHOWN)},
+		{"files, root in another's place", nil, []string{"-w", others + "/t.jsonl", "--rotate-age", "1h"}, asRoot, least(0, ownGroups(t), admin, ptrace, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER)},
+		{"files, own network namespace", sudo, []string{"-w", roots + "/own.jsonl", "--rotate-age", "1h", "--netns", "current"}, asUser, least(0, ownGroups(t), unix.CAP_CHOWN)},
+		{"sudo makes nobody root", []string{"SUDO_UID=0", "SUDO_GID=0"}, nil, asRoot, least(0, ownGroups(t), admin, ptrace)},
+		{"sudo that is none", []string{"SUDO_UID=4294967295", "SUDO_GID=1"}, nil, asRoot, least(0, ownGroups(t), admin, ptrace)},
+		{"refused", append(sudo, withoutMark+"=cap_setuid"), nil, asRoot, least(0, ownGroups(t), admin, ptrace)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			tr := command(t, tc.environment, tc.words...).start(t).ready(t)
-			if got := rightsOf(t, tr.cmd.Process.Pid); !slices.Equal(got, []rights{tc.want}) {
-				t.Errorf("the threads have %+v, want %+v", got, tc.want)
+			if got := rightsOf(t, tr.cmd.Process.Pid); !slices.Equal(got, []rights{tc.trace}) {
+				t.Errorf("the threads have %+v, want %+v", got, tc.trace)
+			}
+			if tc.helper == none {
+				if pid := findHelper(t, tr.cmd.Process.Pid); pid != 0 {
+					t.Errorf("there is a helper, %d, although nothing needs it", pid)
+				}
+			} else {
+				awaitRights(t, helperOf(t, tr.cmd.Process.Pid), tc.helper)
 			}
 			told := strings.Contains(tr.end(t, unix.SIGINT).stderr.String(), "stays root")
-			if stays := len(tc.environment) > 1 && tc.environment[0] == sudo[0] && tc.want.UID[0] == '0'; told != stays || tr.code != 0 {
+			if stays := strings.Contains(strings.Join(tc.environment, " "), "cap_setuid"); told != stays || tr.code != 0 {
 				t.Errorf("code %d, stays root: %v, told: %v: %s", tr.code, stays, told, &tr.stderr)
 			}
 		})
+	}
+}
+
+// TestHelperEndsWithTheTrace: the helper ignores what a terminal sends to both, and ends when the trace is
+// killed.
+func TestHelperEndsWithTheTrace(t *testing.T) {
+	t.Parallel()
+	tr := command(t, nil).start(t).ready(t)
+	pid := helperOf(t, tr.cmd.Process.Pid)
+	for _, s := range []unix.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP} {
+		must(t, unix.Kill(pid, s))
+	}
+	if findHelper(t, tr.cmd.Process.Pid) != pid {
+		t.Fatal("a signal ended the helper")
+	}
+	must(t, tr.cmd.Process.Kill())
+	within(t, "the helper's end", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
+}
+
+// TestTraceGoesOnWithoutItsHelper: once the helper is dead, the trace says what it no longer sees, and what it
+// still sees is right.
+func TestTraceGoesOnWithoutItsHelper(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	tr := command(t, behindSudo(nobody), "--json", "--netns", strconv.Itoa(int(ns.Inode))).start(t).ready(t)
+	l := listen(t, ns)
+	visit(t, ns, l, 1, endedByClient)
+	tr.shows(t, 2, `"type":"connection"`)
+	must(t, unix.Kill(helperOf(t, tr.cmd.Process.Pid), unix.SIGKILL))
+	within(t, "that it says so", func() bool {
+		return strings.Contains(tr.stderr.String(), "the helper process has ended (signal: killed), the trace goes on: sockets in other network namespaces are not looked at any more")
+	})
+	visit(t, ns, l, 3, endedByClient)
+	visit(t, ns, l, 1, kerneltest.Visit)
+	port := l.Addr().(*net.TCPAddr).Port
+	must(t, l.Close())
+	ns.Do(func() { _ = bindAny(port) })
+	tr.shows(t, 2*5, `"type":"connection"`)
+	tr.shows(t, 1, `"type":"call_failed"`)
+	if tr.end(t, unix.SIGINT); tr.code != 0 || strings.Count(tr.stderr.String(), "helper") != 1 {
+		t.Errorf("exit code %d: %s", tr.code, &tr.stderr)
+	}
+	records := tr.records(t)
+	if n := count(records, func(r record) bool { return r.Type == "connection" && r.ClosedFirst == "local" }); n != 5 {
+		t.Errorf("%d verdicts that this side closed first, want 5", n)
+	}
+	if n := count(records, func(r record) bool { return r.Type == "call_failed" && len(r.Holders) == 1 }); n != 1 {
+		t.Errorf("%d failed calls are explained by the socket that the trace knows, want 1", n)
+	}
+}
+
+// awaitRights waits until all threads of a helper have these rights: it gives up the others while the trace goes
+// on.
+func awaitRights(t *testing.T, helper int, want rights) {
+	t.Helper()
+	var got []rights
+	for late := time.Now().Add(patience); !slices.Equal(got, []rights{want}); got = rightsOf(t, helper) {
+		if time.Now().After(late) {
+			t.Fatalf("the threads of the helper have %+v, want %+v", got, want)
+		}
 	}
 }
 
@@ -88,12 +159,14 @@ func TestNobodyReadsItsMemory(t *testing.T) {
 	if err := os.WriteFile(setting, []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}
-	tr := command(t, behindSudo(nobody), "--netns", "current").start(t).ready(t)
-	for _, file := range []string{"mem", "environ", "maps", "fd"} {
-		reader := newHelper(helpRead, fmt.Sprintf("/proc/%d/%s", tr.cmd.Process.Pid, file))
-		reader.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-		if out, err := reader.CombinedOutput(); err == nil || !strings.Contains(string(out), "permission denied") {
-			t.Errorf("the user reads %s: %v %s", file, err, out)
+	tr := command(t, behindSudo(nobody)).start(t).ready(t)
+	for _, pid := range []int{tr.cmd.Process.Pid, helperOf(t, tr.cmd.Process.Pid)} {
+		for _, file := range []string{"mem", "environ", "maps", "fd"} {
+			reader := newActor(actRead, fmt.Sprintf("/proc/%d/%s", pid, file))
+			reader.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+			if out, err := reader.CombinedOutput(); err == nil || !strings.Contains(string(out), "permission denied") {
+				t.Errorf("the user reads %s of %d: %v %s", file, pid, err, out)
+			}
 		}
 	}
 }
@@ -104,7 +177,7 @@ func TestCommandHasTheCallersRights(t *testing.T) {
 	content, err := os.ReadFile("/proc/self/status")
 	must(t, err)
 	for _, environment := range [][]string{nil, behindSudo(nobody)} {
-		tr := command(t, environment, "-w", t.TempDir()+"/t.jsonl", "--", self, helper, helpRead, "/proc/self/status").run(t)
+		tr := command(t, environment, "-w", t.TempDir()+"/t.jsonl", "--", self, actor, actRead, "/proc/self/status").run(t)
 		if got, want := parse(tr.stdout.String()), parse(string(content)); got != want || tr.code != 0 {
 			t.Errorf("%v: the command has %+v, want %+v: %s", environment, got, want, &tr.stderr)
 		}
@@ -115,7 +188,7 @@ func TestCommandHasTheCallersRights(t *testing.T) {
 func forLooks(t *testing.T) []uint {
 	t.Helper()
 	kerneltest.RequireRoot(t)
-	asking := newHelper(helpBPF)
+	asking := newActor(actBPF)
 	asking.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	out, err := asking.Output()
 	must(t, err)
@@ -144,9 +217,12 @@ func TestOlderKernelsRefuseEveryCall(t *testing.T) {
 // TestCommandGetsSignals hands SIGTERM on to root's command, from a trace that is the user's.
 func TestCommandGetsSignals(t *testing.T) {
 	t.Parallel()
-	tr := command(t, behindSudo(nobody), "-w", t.TempDir()+"/t.jsonl", "--", self, helper, helpTerm).start(t).ready(t)
+	tr := command(t, behindSudo(nobody), "-w", t.TempDir()+"/t.jsonl", "--", self, actor, actTerm).start(t).ready(t)
+	within(t, "the rights of the trace", func() bool {
+		return slices.Equal(rightsOf(t, tr.cmd.Process.Pid), []rights{least(nobody, "", forLooks(t)...)})
+	})
 	want := least(nobody, "", unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_KILL)
-	within(t, "the rights of the trace", func() bool { return slices.Equal(rightsOf(t, tr.cmd.Process.Pid), []rights{want}) })
+	awaitRights(t, helperOf(t, tr.cmd.Process.Pid), want)
 	if tr.end(t, unix.SIGTERM); tr.code != 9 {
 		t.Errorf("exit code %d, want the command's: %s", tr.code, &tr.stderr)
 	}
@@ -155,9 +231,9 @@ func TestCommandGetsSignals(t *testing.T) {
 // TestSignalThatIsRefused is told: without CAP_KILL a user does not reach root's command.
 func TestSignalThatIsRefused(t *testing.T) {
 	t.Parallel()
-	tr := command(t, append(behindSudo(nobody), withoutMark+"=cap_kill"), "-v", "-w", t.TempDir()+"/t.jsonl", "--", self, helper, helpTerm).start(t).ready(t)
+	tr := command(t, append(behindSudo(nobody), withoutMark+"=cap_kill"), "-v", "-w", t.TempDir()+"/t.jsonl", "--", self, actor, actTerm).start(t).ready(t)
 	within(t, "the rights of the trace", func() bool {
-		return slices.Equal(rightsOf(t, tr.cmd.Process.Pid), []rights{least(nobody, "", unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE)})
+		return slices.Equal(rightsOf(t, tr.cmd.Process.Pid), []rights{least(nobody, "", forLooks(t)...)})
 	})
 	must(t, tr.cmd.Process.Signal(unix.SIGTERM))
 	within(t, "that it says so", func() bool {

@@ -137,7 +137,7 @@ func TestOtherNamespacesAreEntered(t *testing.T) {
 // inhabit starts a process in a network namespace.
 func inhabit(t *testing.T, ns *kerneltest.NetNS) {
 	t.Helper()
-	waiting := newHelper(helpWait)
+	waiting := newActor(actWait)
 	stdin, err := waiting.StdinPipe()
 	must(t, err)
 	ns.Do(func() { err = waiting.Start() })

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +24,7 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/cap"
 
 	"github.com/tcptrace/tcptrace/internal/cli"
+	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
@@ -34,11 +36,12 @@ const (
 	filteredMark = "TCPTRACE_TEST_FILTERED"
 )
 
-// TestMain makes the test binary the command, a helper or a holder of sockets, where it is started
+// TestMain makes the test binary the command, an actor or a holder of sockets, where it is started
 // as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == helper {
-		if err := help(os.Args[2], os.Args[3:]...); err != nil {
+	helper.Main()
+	if len(os.Args) > 2 && os.Args[1] == actor {
+		if err := act(os.Args[2], os.Args[3:]...); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -261,6 +264,36 @@ func rightsOf(t *testing.T, pid int) []rights {
 		}
 	}
 	return all
+}
+
+// helperOf waits for the helper process of a trace, and returns its number.
+func helperOf(t *testing.T, trace int) int {
+	t.Helper()
+	found := 0
+	within(t, "the helper process", func() bool {
+		found = findHelper(t, trace)
+		return found != 0
+	})
+	return found
+}
+
+// findHelper returns the number of the helper process of a trace, or 0.
+func findHelper(t *testing.T, trace int) int {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/status")
+	must(t, err)
+	for _, path := range all {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		if strings.HasPrefix(string(content), "Name:\t"+helper.Name+"\n") && strings.Contains(string(content), fmt.Sprintf("\nPPid:\t%d\n", trace)) {
+			pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+			must(t, err)
+			return pid
+		}
+	}
+	return 0
 }
 
 func parse(status string) rights {

@@ -99,19 +99,21 @@ func (f *Finder) Close() {
 	f.collection.Close()
 }
 
-// EachSocket hands over each socket of the calling thread's network namespace that
-// listens, is connected or in TIME_WAIT, which take must not keep. Those that are only
-// bound are not among them, and no socket has its holders.
-func (f *Finder) EachSocket(q Query, take func(*event.Socket)) error {
-	return f.eachRecord(q, f.socketVisitor(take))
-}
+// SocketsLink is the descriptor of the link by which an iteration for EachSocket is begun
+// (BPF_ITER_CREATE).
+func (f *Finder) SocketsLink() int { return f.sockets.FD() }
 
-func (f *Finder) eachRecord(q Query, take func(*snapshotFoundSocket)) error {
-	reader, err := f.openIterator(f.sockets, q)
-	if err != nil {
+// EachSocket hands over each socket that listens, is connected or in TIME_WAIT, which take must not keep. They
+// are of the network namespace in which the iteration was begun. Those that are only
+// bound are not among them, and no socket has its holders.
+func (f *Finder) EachSocket(q Query, iteration io.Reader, take func(*event.Socket)) error {
+	if err := f.setQuery(q); err != nil {
 		return err
 	}
-	defer reader.Close()
+	return eachRecord(iteration, f.socketVisitor(take))
+}
+
+func eachRecord(reader io.Reader, take func(*snapshotFoundSocket)) error {
 	buffered := bufio.NewReaderSize(retryingReader{reader}, 256<<10)
 	var found snapshotFoundSocket
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&found)), unsafe.Sizeof(found))
@@ -125,20 +127,16 @@ func (f *Finder) eachRecord(q Query, take func(*snapshotFoundSocket)) error {
 	}
 }
 
-// openIterator begins an iteration over what the query asks for.
-func (f *Finder) openIterator(iter *link.Iter, q Query) (io.ReadCloser, error) {
+// setQuery has the programs find what the query asks for.
+func (f *Finder) setQuery(q Query) error {
 	for name, value := range map[string]any{
 		snapshotVarFindLocalPort: q.LocalPort, snapshotVarFindRemotePort: q.RemotePort, snapshotVarWantOwnPids: q.OwnPIDs,
 	} {
 		if err := f.setVariable(name, value); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	reader, err := iter.Open()
-	if err != nil {
-		return nil, fmt.Errorf("open an iterator: %w", err)
-	}
-	return reader, nil
+	return nil
 }
 
 // EachHolder hands over a socket, which take must not keep, for each file descriptor that
@@ -151,9 +149,12 @@ func (f *Finder) EachHolder(ctx context.Context, q Query, take func(*event.Socke
 			return err
 		}
 	}
-	reader, err := f.openIterator(f.holders, q)
-	if err != nil {
+	if err := f.setQuery(q); err != nil {
 		return err
+	}
+	reader, err := f.holders.Open()
+	if err != nil {
+		return fmt.Errorf("open an iterator: %w", err)
 	}
 	defer reader.Close()
 	fill := f.socketVisitor(take)
@@ -296,11 +297,11 @@ func countersOf(found *snapshotFoundSocket) event.Counters {
 // longestRTO is TCP_RTO_MAX in include/net/tcp.h: up to 6.14 no setting changes it.
 const longestRTO = 2 * time.Minute
 
-func (f *Finder) sendingOf(found *snapshotFoundSocket) event.Sending {
+func (f *Finder) sendingOf(found *snapshotFoundSocket) *event.Sending {
 	jiffies := func(n uint32) time.Duration { return time.Duration(n) * f.jiffy }
 	millis := func(n uint32) time.Duration { return time.Duration(n) * time.Millisecond }
-	return event.Sending{
-		Known: true, InFlight: found.InFlight, Window: found.Window,
+	return &event.Sending{
+		InFlight: found.InFlight, Window: found.Window,
 		Waited: millis(found.Waited), Probing: jiffies(found.Probing), Probes: found.Probes, Backoff: found.Backoff,
 		RTO: jiffies(found.Rto), RTOMax: cmp.Or(jiffies(found.RtoMax), longestRTO), UserTimeout: millis(found.UserTimeout),
 		HasTimer: found.HasTimer != 0, Next: max(0, time.Duration(found.Next)*f.jiffy),

@@ -73,7 +73,7 @@ func (f *Finder) readOwnTimers() (found timerFunctions, err error) {
 		return timerFunctions{}, fmt.Errorf("make a socket that waits: %w", err)
 	}
 	for began := time.Now(); time.Since(began) < timerPatience; time.Sleep(time.Millisecond) { // nothing signals that they are there
-		err := f.eachRecord(Query{}, func(s *snapshotFoundSocket) {
+		err := f.eachRecordHere(func(s *snapshotFoundSocket) {
 			switch {
 			case s.Flags&isTimewait != 0:
 				found.timewait = s.Function
@@ -89,6 +89,19 @@ func (f *Finder) readOwnTimers() (found timerFunctions, err error) {
 		}
 	}
 	return timerFunctions{}, os.ErrDeadlineExceeded
+}
+
+// eachRecordHere hands over each socket of the calling thread's network namespace.
+func (f *Finder) eachRecordHere(take func(*snapshotFoundSocket)) error {
+	if err := f.setQuery(Query{}); err != nil {
+		return err
+	}
+	reader, err := f.sockets.Open()
+	if err != nil {
+		return fmt.Errorf("open an iterator: %w", err)
+	}
+	defer reader.Close()
+	return eachRecord(reader, take)
 }
 
 // waitingSockets makes a connection that leaves a socket in TIME_WAIT, and one whose server ignores

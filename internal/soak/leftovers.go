@@ -176,7 +176,8 @@ func (s *soak) findProcesses() (found []string) {
 	for _, file := range files {
 		content, _ := os.ReadFile(file) // it may be gone
 		pid := filepath.Base(filepath.Dir(file))
-		if pid != strconv.Itoa(os.Getpid()) && slices.Contains(strings.Split(string(content), "\x00"), runMark+"="+s.dir) {
+		program, _ := os.Readlink(filepath.Join(filepath.Dir(file), "exe")) // helpers of tracers have no mark
+		if pid != strconv.Itoa(os.Getpid()) && (slices.Contains(strings.Split(string(content), "\x00"), runMark+"="+s.dir) || program == s.program) {
 			found = append(found, "process "+pid)
 		}
 	}

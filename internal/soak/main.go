@@ -38,6 +38,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == workerArg {
 		exit(work(os.Args[2]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == strangerArg {
+		exit(beStranger())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, parse())
 	stop()

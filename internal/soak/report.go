@@ -31,6 +31,7 @@ func (s *soak) report(w io.Writer, took time.Duration) {
 	line("witnesses:", "%s", inOrder(s.witnesses))
 	line("killed:", "%d tracers, captures of %d of them read", s.killed, s.killedRead)
 	line("verdicts:", "%d checked, %d wrong, %d missing, %d incomplete", s.checked, s.kinds()[wrong], s.missing, s.incomplete)
+	line("another user:", "%s", s.stranger)
 	line("failed binds:", "%d checked", s.calls)
 	line("events lost:", "%s", inOrder(s.lost))
 	s.reportMemory(line)

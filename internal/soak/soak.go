@@ -43,6 +43,7 @@ type counts struct {
 	killed     int
 	killedRead int // captures of killed tracers
 	memory     []usage
+	stranger   string // what the other user has done
 	tally
 }
 
@@ -92,7 +93,12 @@ func (s *soak) run(ctx context.Context, tb kerneltest.TB) {
 	if err := s.startWorkers(cancel); err != nil {
 		tb.Fatal(err)
 	}
+	stranger, err := s.startStranger(ctx)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	tasks := []func() error{
+		stranger,
 		func() error { return s.killTracers(ctx) },
 		func() error { return s.measureMemory(ctx) },
 	}

@@ -4,13 +4,16 @@ package sockdiag
 
 import (
 	"context"
-	"fmt"
-	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/helper"
 )
 
-// nameDevices names the interfaces that sockets of the thread's network namespace are bound to.
-// Interfaces that are gone have no name.
-func (c *collector) nameDevices(netns uint32) {
+// nameDevices names the interfaces that sockets of a network namespace are bound to, by a socket that was
+// opened there. Interfaces that are gone have no name.
+func (c *collector) nameDevices(netns uint32, socket *os.File) {
 	names := make(map[uint32]string)
 	for i := range c.sockets {
 		s := &c.sockets[i]
@@ -19,32 +22,43 @@ func (c *collector) nameDevices(netns uint32) {
 		}
 		name, known := names[s.Options.Interface]
 		if !known {
-			name = deviceName(s.Options.Interface)
+			name = deviceName(socket, s.Options.Interface)
 			names[s.Options.Interface] = name
 		}
 		s.Device = name
 	}
 }
 
-// deviceName returns the name of an interface of the thread's network namespace, or "".
-func deviceName(index uint32) string {
-	found, err := net.InterfaceByIndex(int(index))
+// deviceName returns the name of an interface of the network namespace in which a socket was opened, or "".
+func deviceName(socket *os.File, index uint32) string {
+	if socket == nil {
+		return ""
+	}
+	ask, err := unix.NewIfreq("")
 	if err != nil {
 		return ""
 	}
-	return found.Name
+	ask.SetUint32(index)
+	if err := unix.IoctlIfreq(int(socket.Fd()), unix.SIOCGIFNAME, ask); err != nil {
+		return ""
+	}
+	return ask.Name()
 }
 
 // DeviceName returns the name of an interface of a network namespace, or "" if the interface is gone.
 // It fails if none of the processes leads into the namespace.
-func DeviceName(netns, index uint32, pids ...uint32) (name string, err error) {
-	path := newNamespacePaths().findNear(netns, pids...)
-	unseen, err := inNamespaces(context.Background(), map[uint32]string{netns: path}, func(uint32) error {
-		name = deviceName(index)
-		return nil
-	})
-	if unseen > 0 {
-		return "", fmt.Errorf("the network namespace %d cannot be entered", netns)
+func DeviceName(ctx context.Context, opener helper.Opener, netns, index uint32, pids ...uint32) (string, error) {
+	found, err := opener.Search(ctx, helper.Search{NetNS: []uint32{netns}, PIDs: map[uint32][]uint32{netns: pids}, OnlyThere: true})
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0 || found[0].Hidden:
+		return "", helper.ErrClosed
 	}
-	return name, err
+	in, err := opener.Open(ctx, netns, helper.Socket, -1)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	return deviceName(in.Socket, index), nil
 }

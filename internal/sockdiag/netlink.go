@@ -4,6 +4,7 @@ package sockdiag
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -12,31 +13,37 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// scanByNetlink finds the sockets of the network namespaces that this user may enter, and the
+// scanByNetlink finds the sockets of the network namespaces that may be entered, and the
 // processes that this user may inspect.
 func (s *Scanner) scanByNetlink(ctx context.Context, q Query) (*Snapshot, error) {
 	c := newCollector(q)
 	c.holdersUnknown = true
 	inodes := make(map[uint32]int) // in the collector's sockets
-	unseen, err := inNamespaces(ctx, c.namespacesToScan(s.paths), func(netns uint32) error {
-		if err := c.addByNetlink(netns, inodes); err != nil {
+	found, err := s.search(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	unseen, err := s.visitEach(ctx, found, s.wanted(q), func(netns uint32, in *helper.Inside) error {
+		if err := c.addByNetlink(netns, in.Diag, inodes); err != nil {
 			return err
 		}
-		if err := s.addBound(c, netns, inodes); err != nil {
+		if err := s.addBound(c, netns, in, inodes); err != nil {
 			return err
 		}
-		c.addSettings(netns)
-		c.nameDevices(netns)
+		c.addSettings(netns, in)
+		c.nameDevices(netns, in.Socket)
 		return nil
 	})
 	if err != nil {
@@ -49,56 +56,162 @@ func (s *Scanner) scanByNetlink(ctx context.Context, q Query) (*Snapshot, error)
 	return snapshot, nil
 }
 
-// addByNetlink adds the sockets of the thread's network namespace.
-func (c *collector) addByNetlink(netns uint32, inodes map[uint32]int) error {
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		found, err := netlink.SocketDiagTCP(family)
-		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return fmt.Errorf("ask the kernel for its sockets (sock_diag): %w", err)
+// addByNetlink adds the sockets of a network namespace.
+func (c *collector) addByNetlink(netns uint32, diag *os.File, inodes map[uint32]int) error {
+	return eachInDiag(diag, everyState, func(m diagMessage) {
+		socket := m.socket(netns)
+		if !c.query.Matches(&socket) {
+			return
 		}
-		for _, s := range found {
-			socket := fromNetlink(s, netns)
-			if !c.query.Matches(&socket) {
-				continue
-			}
-			if s.INode != 0 {
-				inodes[s.INode] = len(c.sockets)
-			}
-			c.sockets = append(c.sockets, socket)
+		if inode := m.inode(); inode != 0 {
+			inodes[inode] = len(c.sockets)
+		}
+		c.sockets = append(c.sockets, socket)
+	})
+}
+
+// States of sock_diag: bits of the numbers in include/net/tcp_states.h.
+const (
+	// requestState is that of a request socket, TCP_NEW_SYN_RECV.
+	requestState = 12
+	// boundState is that of a socket that is only bound, TCP_BOUND_INACTIVE.
+	boundState = 13
+
+	everyState = 1<<boundState - 1
+	onlyBound  = 1 << boundState
+)
+
+// diagRequestLength and diagStatesAt are of struct inet_diag_req_v2 (include/uapi/linux/inet_diag.h).
+const (
+	diagRequestLength = 56
+	diagStatesAt      = 4
+)
+
+// diagMessage is a struct inet_diag_msg (include/uapi/linux/inet_diag.h).
+type diagMessage []byte
+
+// Offsets in a diagMessage.
+const (
+	diagStateAt       = 1
+	diagTimerAt       = 2
+	diagPortAt        = 4
+	diagRemotePortAt  = 6
+	diagAddressAt     = 8
+	diagRemoteAt      = 24
+	diagInterfaceAt   = 40
+	diagCookieAt      = 44
+	diagExpiresAt     = 52
+	diagUIDAt         = 64
+	diagInodeAt       = 68
+	diagMessageLength = 72
+)
+
+// timewaitTimer is how sock_diag numbers the timer of a timewait socket.
+const timewaitTimer = 3
+
+func (m diagMessage) word(at int) uint32 { return binary.NativeEndian.Uint32(m[at:]) }
+
+func (m diagMessage) isIPv6() bool { return m[0] == unix.AF_INET6 }
+
+func (m diagMessage) inode() uint32 { return m.word(diagInodeAt) }
+
+func (m diagMessage) addrPort(addressAt, portAt int) netip.AddrPort {
+	size := net.IPv4len
+	if m.isIPv6() {
+		size = net.IPv6len
+	}
+	addr, _ := netip.AddrFromSlice(m[addressAt : addressAt+size])
+	return netip.AddrPortFrom(addr.Unmap(), binary.BigEndian.Uint16(m[portAt:]))
+}
+
+// socket makes a socket of the message.
+func (m diagMessage) socket(netns uint32) event.Socket {
+	now := host.Now()
+	s := event.Socket{
+		Time: now, NetNS: netns, UID: m.word(diagUIDAt),
+		Cookie:  binary.NativeEndian.Uint64(m[diagCookieAt:]),
+		Local:   m.addrPort(diagAddressAt, diagPortAt),
+		Remote:  m.addrPort(diagRemoteAt, diagRemotePortAt),
+		State:   tcpstate.State(m[diagStateAt]),
+		Options: event.Options{IPv6: m.isIPv6(), Interface: m.word(diagInterfaceAt)},
+	}
+	switch m[diagStateAt] {
+	case requestState:
+		s.State = tcpstate.SynRecv
+	case boundState:
+		s.State, s.Remote = tcpstate.Close, netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	}
+	if m[diagTimerAt] == timewaitTimer {
+		s.Timewait = true
+		s.Until = now.Add(time.Duration(m.word(diagExpiresAt)) * time.Millisecond)
+	}
+	return s
+}
+
+// eachInDiag hands over the sockets in some states of the network namespace in which a netlink socket was
+// opened. A list that the kernel says is not consistent is used all the same.
+func eachInDiag(diag *os.File, states uint32, take func(diagMessage)) error {
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		ask := make([]byte, diagRequestLength)
+		ask[0], ask[1] = family, unix.IPPROTO_TCP
+		binary.NativeEndian.PutUint32(ask[diagStatesAt:], states)
+		request := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+		request.AddRawData(ask)
+		if err := dump(int(diag.Fd()), request, take); err != nil {
+			return fmt.Errorf("ask the kernel for its sockets (sock_diag): %w", err)
 		}
 	}
 	return nil
 }
 
-// requestState is how sock_diag numbers the state of a request socket, TCP_NEW_SYN_RECV.
-const requestState = 12
+// dumpBuffer takes the largest part of a list that the kernel sends at once.
+const dumpBuffer = 64 << 10
 
-// timewaitTimer is how sock_diag numbers the timer of a timewait socket.
-const timewaitTimer = 3
-
-func fromNetlink(s *netlink.Socket, netns uint32) event.Socket {
-	now := host.Now()
-	socket := event.Socket{
-		Time: now, NetNS: netns, UID: s.UID,
-		Cookie:  uint64(s.ID.Cookie[1])<<32 | uint64(s.ID.Cookie[0]),
-		Local:   addrPort(s.ID.Source, s.ID.SourcePort),
-		Remote:  addrPort(s.ID.Destination, s.ID.DestinationPort),
-		State:   tcpstate.State(s.State),
-		Options: event.Options{IPv6: s.Family == unix.AF_INET6, Interface: s.ID.Interface},
+// dump sends a request through a netlink socket, and hands over the answers. The socket may be one of another
+// process, so that the library, which makes its own, cannot be used.
+func dump(fd int, request *nl.NetlinkRequest, take func(diagMessage)) error {
+	if err := unix.Sendto(fd, request.Serialize(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
 	}
-	if s.State == requestState {
-		socket.State = tcpstate.SynRecv
+	buffer := make([]byte, dumpBuffer)
+	for {
+		n, from, err := unix.Recvfrom(fd, buffer, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if kernel, ok := from.(*unix.SockaddrNetlink); !ok || kernel.Pid != 0 {
+			continue // another process may send to the socket
+		}
+		messages, err := syscall.ParseNetlinkMessage(buffer[:n])
+		if err != nil {
+			return err
+		}
+		if done, err := takeEach(messages, request.Seq, take); done || err != nil {
+			return err
+		}
 	}
-	if s.Timer == timewaitTimer {
-		socket.Timewait = true
-		socket.Until = now.Add(time.Duration(s.Expires) * time.Millisecond)
-	}
-	return socket
 }
 
-func addrPort(ip net.IP, port uint16) netip.AddrPort {
-	addr, _ := netip.AddrFromSlice(ip)
-	return netip.AddrPortFrom(addr.Unmap(), port)
+// takeEach hands over messages. It reports whether the list is over.
+func takeEach(messages []syscall.NetlinkMessage, number uint32, take func(diagMessage)) (done bool, err error) {
+	for _, m := range messages {
+		switch {
+		case m.Header.Seq != number:
+		case m.Header.Type == unix.NLMSG_DONE:
+			return true, nil
+		case m.Header.Type == unix.NLMSG_ERROR:
+			if len(m.Data) < 4 {
+				return true, unix.EBADMSG
+			}
+			return true, syscall.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
+		case len(m.Data) >= diagMessageLength:
+			take(m.Data)
+		}
+	}
+	return false, nil
 }
 
 // addHolders adds the file descriptors of all processes that this user may inspect.

@@ -4,17 +4,24 @@ package sockdiag
 
 import (
 	"errors"
+	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// listenOverflows returns how many connections have found a full accept queue in the network
-// namespace of the calling thread. No socket counts that by itself: a listener's sk_drops counts
+// errNoCounters: the counters are not open.
+var errNoCounters = errors.New("the counters are not open")
+
+// listenOverflows returns how many connections have found a full accept queue in a network
+// namespace, by its counters. No socket counts that by itself: a listener's sk_drops counts
 // whatever it dropped.
-func listenOverflows() (uint64, error) {
-	content, err := os.ReadFile("/proc/thread-self/net/netstat")
+func listenOverflows(counters *os.File) (uint64, error) {
+	if counters == nil {
+		return 0, errNoCounters
+	}
+	content, err := io.ReadAll(counters)
 	if err != nil {
 		return 0, err
 	}

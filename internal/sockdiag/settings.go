@@ -3,45 +3,35 @@
 package sockdiag
 
 import (
-	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/helper"
 )
 
-// ReadSettings reads the settings of a network namespace. The processes have something to do with it,
-// so that they may have a path to it.
-func ReadSettings(netns uint32, pids ...uint32) (event.PortSettings, error) {
-	var s event.PortSettings
-	failed := fmt.Errorf("the network namespace %d is gone", netns) // unless it is entered
-	path := newNamespacePaths().find(netns, pids...)
-	unseen, _ := inNamespaces(context.Background(), map[uint32]string{netns: path}, func(uint32) error {
-		s, failed = readSettings()
-		return nil
-	})
-	if unseen > 0 {
-		return s, fmt.Errorf("the network namespace %d cannot be entered", netns)
-	}
-	return s, failed
-}
-
-// addSettings adds what the thread's network namespace says of its ports, if it is asked for.
-func (c *collector) addSettings(netns uint32) {
-	if !c.query.Settings {
-		return
-	}
-	if s, err := readSettings(); err == nil { // else the namespace is not in Settings
+// addSettings adds what a network namespace says of its ports, if that was asked for.
+func (c *collector) addSettings(netns uint32, in *helper.Inside) {
+	if s, err := readSettings(in.Settings); err == nil { // else the namespace is not in Settings
 		c.settings[netns] = s
 	}
 }
 
-func readSettings() (s event.PortSettings, err error) {
+// errNotOpened: the settings were not asked for, or there are none.
+var errNotOpened = errors.New("the settings are not open")
+
+// readSettings reads the files of helper.PortSettings.
+func readSettings(files []*os.File) (s event.PortSettings, err error) {
+	if len(files) != len(helper.PortSettings) {
+		return s, errNotOpened
+	}
 	words := make(map[string]string)
-	for _, name := range []string{"ip_local_port_range", "ip_local_reserved_ports", "ip_unprivileged_port_start", "tcp_tw_reuse"} {
-		content, err := os.ReadFile("/proc/sys/net/ipv4/" + name)
+	for i, name := range helper.PortSettings {
+		content, err := io.ReadAll(files[i])
 		if err != nil {
 			return s, fmt.Errorf("read a setting: %w", err)
 		}

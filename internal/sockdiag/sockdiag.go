@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -74,7 +75,7 @@ type Scanner struct {
 	turn    chan struct{} // full while a snapshot is taken
 	finder  *probe.Finder // nil: netlink and /proc
 	why     error         // the reason if there is no finder
-	paths   *namespacePaths
+	opener  helper.Opener
 	listing boundListing
 }
 
@@ -96,7 +97,7 @@ func Open(jiffy time.Duration, cgroup func(uint64) string, types *probe.Types) (
 func OpenNetlink() *Scanner { return newScanner(nil, nil) }
 
 func newScanner(finder *probe.Finder, why error) *Scanner {
-	return &Scanner{turn: make(chan struct{}, 1), finder: finder, why: why, paths: newNamespacePaths()}
+	return &Scanner{turn: make(chan struct{}, 1), finder: finder, why: why, opener: helper.NewHere()}
 }
 
 // Exact reports whether snapshots have all that Snapshot.Exact promises.
@@ -104,6 +105,9 @@ func (s *Scanner) Exact() bool { return s.finder != nil }
 
 // WhyInexact returns why snapshots are not exact; nil: they are, or netlink was asked for.
 func (s *Scanner) WhyInexact() error { return s.why }
+
+// UseOpener has network namespaces opened by another process, from now on.
+func (s *Scanner) UseOpener(o helper.Opener) { s.opener = o }
 
 // Close frees the iterators.
 func (s *Scanner) Close() {
@@ -142,7 +146,13 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 	if q.OnlyHeld {
 		return &Snapshot{Sockets: c.sockets, Exact: true, OuterProcesses: c.outer}, nil
 	}
-	paths := c.namespacesToScan(s.paths)
+	found, err := s.search(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, ns := range found {
+		c.expected += max(ns.Sockets, 0)
+	}
 	if q.MaxTimewait > 0 {
 		c.expected = min(c.expected, q.MaxTimewait)
 	}
@@ -150,18 +160,18 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 		c.sockets = slices.Grow(c.sockets, c.expected)
 	}
 	overflows := make(map[uint32]uint64)
-	unseen, err := inNamespaces(ctx, paths, func(netns uint32) error {
-		if n, err := listenOverflows(); err == nil { // else the namespace is not in Overflows
+	unseen, err := s.visitEach(ctx, found, s.wanted(q), func(netns uint32, in *helper.Inside) error {
+		if n, err := listenOverflows(in.Counters); err == nil { // else the namespace is not in Overflows
 			overflows[netns] = n
 		}
-		if err := s.finder.EachSocket(ask, c.addSocket); err != nil {
+		if err := s.finder.EachSocket(ask, in.Iterator, c.addSocket); err != nil {
 			return err
 		}
-		if err := s.addBound(c, netns, nil); err != nil {
+		if err := s.addBound(c, netns, in, nil); err != nil {
 			return err
 		}
-		c.addSettings(netns)
-		c.nameDevices(netns)
+		c.addSettings(netns, in)
+		c.nameDevices(netns, in.Socket)
 		return nil
 	})
 	if err != nil {

@@ -4,15 +4,18 @@ package sockdiag_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/probe"
@@ -20,7 +23,10 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-func TestMain(m *testing.M) { kerneltest.Main(m) }
+func TestMain(m *testing.M) {
+	helper.Main()
+	kerneltest.Main(m)
+}
 
 const port = 9091
 
@@ -251,14 +257,55 @@ func TestSettings(t *testing.T) {
 	ns.Sysctl(t, "net/ipv4/ip_local_port_range", "40000 40009")
 	ns.Sysctl(t, "net/ipv4/ip_local_reserved_ports", "40001,40005-40006")
 	ns.Sysctl(t, "net/ipv4/ip_unprivileged_port_start", "80")
-	s, err := sockdiag.ReadSettings(ns.Inode, uint32(os.Getpid()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.Range != (event.PortRange{First: 40000, Last: 40009}) || s.Reserved.String() != "40001,40005-40006" || s.Unprivileged != 80 {
+	found := scan(t, open(t), sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}, PIDs: []uint32{uint32(os.Getpid())}, Settings: true})
+	s, ok := found.Settings[ns.Inode]
+	if !ok || s.Range != (event.PortRange{First: 40000, Last: 40009}) || s.Reserved.String() != "40001,40005-40006" || s.Unprivileged != 80 {
 		t.Errorf("settings %+v", s)
 	}
-	if _, err := sockdiag.ReadSettings(1); err == nil {
-		t.Error("read the settings of no network namespace")
+	if found := scan(t, open(t), sockdiag.Query{NetNS: map[uint32]bool{1: true}, Settings: true}); len(found.Settings) > 0 || found.UnseenNamespaces != 1 {
+		t.Errorf("no network namespace has the settings %v, %d unseen", found.Settings, found.UnseenNamespaces)
 	}
+}
+
+// TestByAHelper: what another process opens shows the same sockets as what this one opens.
+func TestByAHelper(t *testing.T) {
+	t.Parallel()
+	ns, _ := newWorld(t)
+	ns.Sysctl(t, "net/ipv4/ip_local_port_range", "40000 40009")
+	h, err := helper.Start(helper.Needs{Namespaces: true}, zap.NewNop())
+	if err != nil || h == nil {
+		t.Fatalf("start a helper: %v, %v", h, err)
+	}
+	defer h.Close()
+	for _, exact := range []bool{true, false} {
+		var found [2]*sockdiag.Snapshot
+		for i := range found {
+			d := sockdiag.OpenNetlink()
+			if exact {
+				d = open(t)
+			}
+			if i == 1 {
+				d.UseOpener(h.Looks)
+			}
+			q := sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}, PIDs: []uint32{uint32(os.Getpid())}, ListBound: ns.Inode, Settings: true}
+			found[i] = scan(t, d, q)
+		}
+		here, there := describe(found[0]), describe(found[1])
+		if len(here) < 4 || !slices.Equal(here, there) {
+			t.Errorf("exact %v: the helper leads to %q, this process to %q", exact, there, here)
+		}
+		if s := found[1].Settings[ns.Inode]; s.Range != (event.PortRange{First: 40000, Last: 40009}) {
+			t.Errorf("exact %v: the helper leads to the settings %+v", exact, s)
+		}
+	}
+}
+
+// describe returns what a snapshot has of each socket, but for the time, in order.
+func describe(s *sockdiag.Snapshot) []string {
+	var all []string
+	for _, found := range s.Sockets {
+		all = append(all, fmt.Sprint(found.Local, found.Remote, found.State, found.Timewait, found.Cookie, found.UID, len(found.Holders)))
+	}
+	slices.Sort(all)
+	return all
 }

@@ -174,14 +174,14 @@ func samples() []event.Sample {
 	hanging.State, hanging.Time = tcpstate.CloseWait, When(12003*ms)
 	hanging.Holders[0].Stopped = true
 	hanging.Counters = event.Counters{Totals: event.Totals{Known: true, BytesSent: 900}, Unsent: 900, Timeouts: 6}
-	hanging.Sending = event.Sending{
-		Known: true, InFlight: 600, Window: 65536, Waited: 24 * time.Second, RTO: 12800 * ms, RTOMax: 2 * time.Minute,
+	hanging.Sending = &event.Sending{
+		InFlight: 600, Window: 65536, Waited: 24 * time.Second, RTO: 12800 * ms, RTOMax: 2 * time.Minute,
 		HasTimer: true, Next: 1200 * ms, Retries: 15, OrphanRetries: 8,
 	}
 	blocked := hanging
 	blocked.Time, blocked.Counters.Timeouts = When(12004*ms), 0
-	blocked.Sending = event.Sending{
-		Known: true, Probing: 2 * time.Second, Probes: 1, Backoff: 3, RTO: 208 * ms, RTOMax: 2 * time.Minute, UserTimeout: time.Minute,
+	blocked.Sending = &event.Sending{
+		Probing: 2 * time.Second, Probes: 1, Backoff: 3, RTO: 208 * ms, RTOMax: 2 * time.Minute, UserTimeout: time.Minute,
 		HasTimer: true, Retries: 15,
 	}
 	return []event.Sample{

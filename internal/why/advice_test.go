@@ -12,21 +12,14 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
-	"github.com/tcptrace/tcptrace/internal/sockdiag"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/why"
 )
 
-// asked answers for a port of an address, with the settings of the namespace.
+// asked answers for a port of an address.
 func asked(t *testing.T, ns *kerneltest.NetNS, at netip.AddrPort) *why.Answer {
 	t.Helper()
-	a := answer(t, diag(t), ns, at.Addr(), at.Port())
-	var err error
-	in(t, ns, func() { a.Settings, err = sockdiag.ReadSettings(ns.Inode) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
+	return answer(t, diag(t), ns, at.Addr(), at.Port())
 }
 
 // says reports whether one of some messages has words in it.

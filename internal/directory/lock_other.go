@@ -1,13 +1,13 @@
 //go:build !unix
 
-package capture
+package directory
 
 import "os"
 
 const withoutWaiting = 0
 
-// lock does nothing: there is no live trace on this system.
-func lock(*os.File) {}
+// Lock does nothing: there is no live trace on this system.
+func Lock(*os.File) {}
 
 // checkUnlocked does nothing either.
 func checkUnlocked(*os.File, string) error { return nil }

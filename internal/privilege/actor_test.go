@@ -18,30 +18,30 @@ import (
 // self is the test binary, for a process that it starts.
 const self = "/proc/self/exe"
 
-// helper is the argument that makes the test binary one, and what a helper does is the next: the
+// actor is the argument that makes the test binary one, and what an actor does is the next: the
 // machine of the tests may have no other programs.
 const (
-	helper   = "help"
-	helpRead = "read" // writes files to standard output
-	helpWait = "wait" // for the end of standard input
-	helpTerm = "term" // waits for SIGTERM, and exits with 9, or for the end of standard input
-	helpDial = "dial" // makes a connection, and closes it
-	helpBPF  = "bpf"  // says whether bpf(2) is refused
+	actor   = "act"
+	actRead = "read" // writes files to standard output
+	actWait = "wait" // for the end of standard input
+	actTerm = "term" // waits for SIGTERM, and exits with 9, or for the end of standard input
+	actDial = "dial" // makes a connection, and closes it
+	actBPF  = "bpf"  // says whether bpf(2) is refused
 )
 
-func newHelper(words ...string) *exec.Cmd {
-	return exec.Command(self, append([]string{helper}, words...)...)
+func newActor(words ...string) *exec.Cmd {
+	return exec.Command(self, append([]string{actor}, words...)...)
 }
 
-// help does what a helper is for.
-func help(what string, words ...string) error {
+// act does what an actor is for.
+func act(what string, words ...string) error {
 	switch what {
-	case helpRead:
+	case actRead:
 		return readAll(words)
-	case helpWait:
+	case actWait:
 		_, err := io.Copy(io.Discard, os.Stdin)
 		return err
-	case helpTerm:
+	case actTerm:
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals, unix.SIGTERM)
 		fmt.Fprintln(os.Stderr, "tcptrace: tracing me")
@@ -51,17 +51,17 @@ func help(what string, words ...string) error {
 		}()
 		_, err := io.Copy(io.Discard, os.Stdin)
 		return err
-	case helpBPF:
+	case actBPF:
 		fmt.Print(privilege.BPFRefused())
 		return nil
-	case helpDial:
+	case actDial:
 		client, err := net.Dial("tcp4", words[0])
 		if err != nil {
 			return err
 		}
 		return client.Close()
 	}
-	return fmt.Errorf("no helper for %s", what)
+	return fmt.Errorf("no actor for %s", what)
 }
 
 // readAll writes files to standard output.

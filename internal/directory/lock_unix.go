@@ -1,6 +1,6 @@
 //go:build unix
 
-package capture
+package directory
 
 import (
 	"fmt"
@@ -15,9 +15,9 @@ import (
 // withoutWaiting opens a FIFO at once, and follows no link.
 const withoutWaiting = syscall.O_NONBLOCK | syscall.O_NOFOLLOW
 
-// lock marks a file as being written by this process, until it is closed: with fcntl(2)
+// Lock marks a file as being written by this process, until it is closed: with fcntl(2)
 // others find out which process that is. A file system without locks has the file written all the same.
-func lock(f *os.File) {
+func Lock(f *os.File) {
 	whole := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
 	_ = syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &whole)
 }

@@ -1,0 +1,288 @@
+//go:build linux
+
+package helper
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/host"
+)
+
+// Search says which network namespaces are searched for.
+type Search struct {
+	NetNS       []uint32            // those, by inode number; empty: all with TCP sockets
+	PIDs        map[uint32][]uint32 // by network namespace, processes of which a thread may be in it
+	OnlyThere   bool                // no other processes are searched
+	EveryThread bool                // who has sockets is unknown: any thread of any process may lead there
+}
+
+// Namespace is a network namespace that was found.
+type Namespace struct {
+	NetNS   uint32 // its inode number
+	Sockets int    // how many TCP sockets it has, about, or UnknownCount
+	Hidden  bool   // no way into it is known
+}
+
+// UnknownCount means that the sockets cannot be counted.
+const UnknownCount = -1
+
+var (
+	// ErrGone: a network namespace no longer exists.
+	ErrGone = errors.New("the network namespace is gone")
+	// ErrClosed: this process may not enter a network namespace.
+	ErrClosed = errors.New("the network namespace cannot be entered")
+)
+
+// namedNamespaces are where programs keep network namespaces that no process is in.
+var namedNamespaces = []string{"/run/netns/*", "/run/docker/netns/*"}
+
+// paths has a path to each network namespace that was found, by inode number. Whoever keeps
+// namespaces without a process makes no search longer: a search goes through the processes once at most,
+// and through the threads of each once.
+type paths struct {
+	known     map[uint32]string
+	hasAll    bool            // all processes were searched
+	hasThread map[uint32]bool // the processes whose threads were searched
+	isAgain   bool            // all processes were searched once more, for a path that led elsewhere
+}
+
+func newPaths() *paths {
+	a := &paths{known: make(map[uint32]string)}
+	a.begin()
+	return a
+}
+
+// begin begins another search. It keeps the paths that are known.
+func (a *paths) begin() {
+	a.hasAll, a.hasThread, a.isAgain = false, make(map[uint32]bool), false
+}
+
+// noPath stands for a network namespace to which no path is known.
+const noPath = ""
+
+// search searches for network namespaces.
+func (a *paths) search(s Search) []Namespace {
+	a.begin()
+	if len(s.NetNS) == 0 {
+		return a.searchAll(s)
+	}
+	var found []Namespace
+	for _, netns := range s.NetNS {
+		path := a.findNear(netns, s.PIDs[netns]...)
+		if path == noPath && !s.OnlyThere {
+			path = a.find(netns, s.EveryThread)
+		}
+		found = append(found, Namespace{NetNS: netns, Sockets: UnknownCount, Hidden: path == noPath})
+	}
+	return found
+}
+
+// searchAll searches for all network namespaces with TCP sockets that processes or sockets are in.
+func (a *paths) searchAll(s Search) []Namespace {
+	a.addAll()
+	if s.EveryThread {
+		a.addEveryThread()
+	}
+	var found []Namespace
+	for netns, pids := range s.PIDs {
+		a.addThreads(netns, pids)
+		if a.known[netns] == noPath && slices.ContainsFunc(pids, isHidden) {
+			found = append(found, Namespace{NetNS: netns, Sockets: UnknownCount, Hidden: true})
+		}
+	}
+	for netns, path := range a.known {
+		// To scan a namespace, the kernel goes through the table of all sockets, so empty ones are
+		// left out. The counters do not count MPTCP: a namespace with processes' sockets is not
+		// empty.
+		if n := countSockets(path); n != 0 || len(s.PIDs[netns]) > 0 || s.EveryThread {
+			found = append(found, Namespace{NetNS: netns, Sockets: n})
+		}
+	}
+	return found
+}
+
+// find returns the path of a network namespace, by a search through all processes.
+func (a *paths) find(netns uint32, everyThread bool) string {
+	a.addAll()
+	if a.known[netns] == noPath && everyThread {
+		a.addEveryThread()
+	}
+	return a.known[netns]
+}
+
+// findNear returns the path of a network namespace, if it is known, if the calling thread is in it, or if a
+// thread of these processes is.
+func (a *paths) findNear(netns uint32, pids ...uint32) string {
+	if inode, ok := linkInode(a.known[netns]); ok && inode == netns {
+		return a.known[netns]
+	}
+	delete(a.known, netns)
+	a.add(fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))
+	a.addThreads(netns, pids)
+	return a.known[netns]
+}
+
+// addAll replaces the paths by those of all processes' namespaces and of all named ones, once a search.
+func (a *paths) addAll() {
+	if a.hasAll {
+		return
+	}
+	a.hasAll = true
+	clear(a.known)
+	for _, pid := range numericNames("/proc") {
+		a.add("/proc/" + pid + "/ns/net")
+	}
+	for _, pattern := range namedNamespaces {
+		named, _ := filepath.Glob(pattern) // it fails for bad patterns alone
+		for _, path := range named {
+			if inode, err := host.NetNS(path); err == nil && a.known[inode] == noPath {
+				a.known[inode] = path
+			}
+		}
+	}
+}
+
+// addThreads adds the namespaces of the threads of processes, until one of them is in the
+// namespace.
+func (a *paths) addThreads(netns uint32, pids []uint32) {
+	for i := 0; i < len(pids) && a.known[netns] == noPath; i++ {
+		if !a.hasThread[pids[i]] {
+			a.hasThread[pids[i]] = true
+			a.addThreadsOf(strconv.Itoa(int(pids[i])))
+		}
+	}
+}
+
+func (a *paths) addThreadsOf(pid string) {
+	threads := "/proc/" + pid + "/task/"
+	for _, tid := range numericNames(threads) {
+		a.add(threads + tid + "/ns/net")
+	}
+}
+
+// addEveryThread adds the namespaces of all threads.
+func (a *paths) addEveryThread() {
+	if a.hasThread[everyProcess] {
+		return
+	}
+	a.hasThread[everyProcess] = true
+	for _, pid := range numericNames("/proc") {
+		a.addThreadsOf(pid)
+	}
+}
+
+// everyProcess stands for all processes; none has this number.
+const everyProcess = 0
+
+func (a *paths) add(path string) {
+	if inode, ok := linkInode(path); ok && a.known[inode] == noPath {
+		a.known[inode] = path
+	}
+}
+
+// open opens a network namespace. A path leads to the one in which its process is when it is opened: if the
+// process has left it, another path is searched for, once a search.
+func (a *paths) open(netns uint32) (int, error) {
+	path := a.known[netns]
+	fd, err := openPath(netns, path)
+	switch {
+	case err == nil:
+		return fd, nil
+	case path == noPath || errors.Is(err, os.ErrPermission):
+		return -1, ErrClosed
+	}
+	if !a.isAgain {
+		a.isAgain, a.hasAll = true, false
+		a.addAll()
+	}
+	if fd, err = openPath(netns, a.known[netns]); err != nil {
+		return -1, ErrGone
+	}
+	return fd, nil
+}
+
+// errMoved says that the process of a path is in another network namespace by now.
+var errMoved = errors.New("another network namespace")
+
+func openPath(netns uint32, path string) (int, error) {
+	fd, err := openFile(path)
+	if err != nil {
+		return -1, fmt.Errorf("open the network namespace %s: %w", path, err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil || uint32(stat.Ino) != netns {
+		unix.Close(fd)
+		return -1, errMoved
+	}
+	return fd, nil
+}
+
+// isHidden reports whether this process may not know the network namespace of another process
+// (PTRACE_MODE_READ in ptrace(2)).
+func isHidden(pid uint32) bool {
+	_, err := os.Readlink("/proc/" + strconv.Itoa(int(pid)) + "/ns/net")
+	return errors.Is(err, os.ErrPermission)
+}
+
+// numericNames returns the entries of a directory that are numbers: processes, or threads. Listing
+// what is below them would take the rights of their user.
+func numericNames(dir string) []string {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	names, _ := file.Readdirnames(-1) // what could be read
+	return slices.DeleteFunc(names, func(name string) bool { return name[0] < '0' || name[0] > '9' })
+}
+
+// countSockets returns about how many TCP sockets a network namespace has, by its counters, or
+// UnknownCount.
+func countSockets(path string) int {
+	task, ok := strings.CutSuffix(path, "/ns/net")
+	if !ok {
+		return UnknownCount
+	}
+	sum := 0
+	for file, keys := range map[string][]string{"sockstat": {"TCP: inuse ", " tw "}, "sockstat6": {"TCP6: inuse "}} {
+		content, err := os.ReadFile(task + "/net/" + file)
+		if err != nil {
+			return UnknownCount
+		}
+		for _, key := range keys {
+			_, rest, _ := strings.Cut(string(content), key)
+			words := strings.Fields(rest)
+			if len(words) == 0 {
+				return UnknownCount
+			}
+			n, err := strconv.Atoi(words[0])
+			if err != nil {
+				return UnknownCount
+			}
+			sum += n
+		}
+	}
+	return sum
+}
+
+// linkInode returns the inode number in a link such as net:[4026531840].
+func linkInode(path string) (uint32, bool) {
+	target, err := os.Readlink(path)
+	if err != nil {
+		return 0, false
+	}
+	number, ok := strings.CutPrefix(target, "net:[")
+	if !ok {
+		return 0, false
+	}
+	inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 32)
+	return uint32(inode), err == nil
+}

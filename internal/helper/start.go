@@ -1,0 +1,256 @@
+//go:build linux
+
+package helper
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/crash"
+	"github.com/tcptrace/tcptrace/internal/directory"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/privilege"
+	"github.com/tcptrace/tcptrace/internal/words"
+)
+
+// Name is the name of the process. A program that is started by it serves as the helper (Main).
+const Name = "tcptrace-helper"
+
+// Needs says what a helper is for.
+type Needs struct {
+	Namespaces bool                 // other network namespaces are looked at
+	Directory  *directory.Directory // files are made there; nil: nowhere
+	Command    *os.Process          // gets signals; nil: no command does
+}
+
+// Helper is a process that opens what takes rights.
+type Helper struct {
+	// Looks is for the snapshots of sockets, and Quick for what cannot wait for one.
+	Looks, Quick Opener
+	quick, files *client
+	clients      []*client
+	closing      atomic.Bool
+}
+
+// The arguments of the process say which descriptors it has behind those of the lines, in this order.
+const (
+	forNamespaces = "namespaces"
+	forFiles      = "files=" // and the directory's path, for messages
+	forCommand    = "command"
+)
+
+// lines is how many there are: for looks, for what cannot wait for one, and for files and signals.
+const lines = 3
+
+// firstDescriptor is that of the first line, behind the standard ones.
+const firstDescriptor = 3
+
+// Start starts the helper, with the rights that this process has now. It returns nil if none is needed: there
+// is nothing to do for it, or this process has no right that it could keep.
+func Start(n Needs, log *zap.Logger) (*Helper, error) {
+	kept := privilege.Kept(n.remaining())
+	if !n.Namespaces && n.Directory == nil && n.Command == nil || len(kept) == 0 && os.Geteuid() != 0 {
+		return nil, nil
+	}
+	h, err := n.start(kept, log)
+	if err != nil {
+		return nil, fmt.Errorf("start the helper process, which keeps the rights that the trace gives up: %w", err)
+	}
+	return h, nil
+}
+
+// remaining is what the helper is to do.
+func (n *Needs) remaining() privilege.Remaining {
+	r := privilege.Remaining{Namespaces: n.Namespaces, Signals: n.Command != nil}
+	if n.Directory != nil {
+		r.Dir = n.Directory.Path()
+	}
+	return r
+}
+
+func (n *Needs) start(kept []uintptr, log *zap.Logger) (_ *Helper, err error) {
+	own, err := host.NetNS("/proc/self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{Name}
+	said := &beginning{}
+	cmd.Stderr = said
+	cmd.Env = []string{}
+	for _, name := range []string{"SUDO_UID", "SUDO_GID", "GOTRACEBACK"} {
+		if value, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	if os.Geteuid() != 0 { // root has all rights after an exec, others have none
+		cmd.SysProcAttr = &syscall.SysProcAttr{AmbientCaps: kept}
+	}
+	// Without it, root would get back by exec what it has given up.
+	if err := privilege.PreventGaining(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, f := range cmd.ExtraFiles {
+			f.Close()
+		}
+	}()
+	h := new(Helper)
+	for range lines {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			h.Close()
+			return nil, err
+		}
+		h.clients = append(h.clients, &client{line: line{pair[0]}})
+		cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(pair[1]), "line"))
+	}
+	if err := n.describe(cmd); err != nil {
+		h.Close()
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		h.Close()
+		return nil, err
+	}
+	h.Looks = &opener{h.clients[0], NewHere(), own}
+	h.Quick = &opener{h.clients[1], NewHere(), own}
+	h.quick, h.files = h.clients[1], h.clients[2]
+	h.quick.neverWaits = true
+	crash.Go(func() { h.watch(cmd, said, n, log) })
+	return h, nil
+}
+
+// describe says what the helper is for, and gives it the descriptors.
+func (n *Needs) describe(cmd *exec.Cmd) error {
+	if n.Namespaces {
+		cmd.Args = append(cmd.Args, forNamespaces)
+	}
+	if n.Directory != nil {
+		dir, err := n.Directory.Open()
+		if err != nil {
+			return err
+		}
+		cmd.Args = append(cmd.Args, forFiles+n.Directory.Path())
+		cmd.ExtraFiles = append(cmd.ExtraFiles, dir)
+	}
+	if n.Command != nil {
+		fd, err := unix.PidfdOpen(n.Command.Pid, 0)
+		if errors.Is(err, unix.ESRCH) {
+			return nil // it has ended
+		}
+		if err != nil {
+			return err
+		}
+		cmd.Args = append(cmd.Args, forCommand)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(fd), "command"))
+	}
+	return nil
+}
+
+// watch says what is no longer seen, if the helper ends before the trace.
+func (h *Helper) watch(cmd *exec.Cmd, said *beginning, n *Needs, log *zap.Logger) {
+	_ = cmd.Wait() // how it ended is in ProcessState
+	if h.closing.Load() {
+		return
+	}
+	var lacks []string
+	if n.Namespaces {
+		lacks = append(lacks, "sockets in other network namespaces are not looked at any more")
+	}
+	if n.Directory != nil {
+		lacks = append(lacks, "the next file of the recording is made only if this user may write there")
+	}
+	if n.Command != nil {
+		lacks = append(lacks, "signals may not reach the command")
+	}
+	why := words.EscapeMessage(strings.TrimSpace(string(said.text)))
+	log.Warn(fmt.Sprintf("the helper process has ended (%s), the trace goes on: %s", cmp.Or(why, cmd.ProcessState.String()), strings.Join(lacks, ", ")))
+}
+
+// beginning keeps the beginning of what is written to it.
+type beginning struct{ text []byte }
+
+// beginningLength is how much it keeps, in bytes.
+const beginningLength = 4 << 10
+
+// Write implements io.Writer.
+func (b *beginning) Write(p []byte) (int, error) {
+	b.text = append(b.text, p[:min(len(p), beginningLength-len(b.text))]...)
+	return len(p), nil
+}
+
+// Close ends the helper, if there is one.
+func (h *Helper) Close() {
+	if h == nil {
+		return
+	}
+	h.closing.Store(true)
+	for _, c := range h.clients {
+		c.close()
+	}
+}
+
+// Main serves as the helper if this process was started as one. Then it does not return.
+func Main() {
+	if len(os.Args) == 0 || os.Args[0] != Name {
+		return
+	}
+	defer crash.End()
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT) // it ends with the trace
+	_ = os.WriteFile("/proc/self/comm", []byte(Name), 0)                // a name is only for people
+	if err := serveAll(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// serveAll gives up what is not needed, and answers until the trace ends.
+func serveAll(args []string) error {
+	s := server{cgroups: host.OpenCgroups(), command: -1}
+	r := privilege.Remaining{Namespaces: slices.Contains(args, forNamespaces)}
+	next := firstDescriptor + lines
+	for fd := firstDescriptor; fd < next; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	for _, word := range args {
+		if path, ok := strings.CutPrefix(word, forFiles); ok {
+			r.Dir = "/proc/self/fd/" + strconv.Itoa(next)
+			var err error
+			if s.files, err = directory.OpenShown(r.Dir, path); err != nil {
+				return err
+			}
+			next++
+		}
+		if word == forCommand {
+			s.command, r.Signals = next, true
+		}
+	}
+	if err := privilege.Drop(r, zap.NewNop()); err != nil {
+		return err
+	}
+	ended := make(chan struct{}, lines)
+	for i := range lines {
+		own := s
+		own.line, own.here = line{firstDescriptor + i}, NewHere()
+		crash.Go(func() {
+			own.serve()
+			ended <- struct{}{}
+		})
+	}
+	<-ended
+	return nil
+}
