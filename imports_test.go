@@ -47,7 +47,7 @@ var rooms = map[string]room{
 	"anonymize": {is: "anonymize maps records of the stream: it imports jsonl", imports: []string{"jsonl"}},
 	"directory": {is: "directory makes files in a directory that stays the same one: it imports privilege, for the user who gets them", imports: []string{"privilege"}},
 	"capture":   {is: "capture keeps the stream in files, in blocks: it imports jsonl, block and directory", imports: []string{"jsonl", "block", "directory"}},
-	"replay": {is: "replay leads a capture back into pipeline: it imports capture", imports: []string{"capture", "pipeline"}},
+	"replay":    {is: "replay leads a capture back into pipeline: it imports capture", imports: []string{"capture", "pipeline"}},
 	"text": {is: "text is a rendering: it knows connections and findings, not the kernel, and imports pipeline", imports: []string{"pipeline"},
 		except: map[string]string{"why": "text renders the answer of why, too"}},
 	"stat": {is: "stat is a rendering: it imports pipeline", imports: []string{"pipeline"},

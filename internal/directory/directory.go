@@ -191,7 +191,7 @@ func (d *Directory) Place(from, to string, replace bool) error {
 func (d *Directory) CheckFree(name string, replace bool) error {
 	switch found, err := d.root.Lstat(name); {
 	case err != nil:
-		return nil // or creating it tells
+		return nil // if the directory is the reason, creating the file fails
 	case !found.Mode().IsRegular():
 		return fmt.Errorf("%s is not a regular file: --force replaces only regular files", d.ShownPath(name))
 	case !replace:

@@ -199,7 +199,7 @@ func (h *Helper) askForFile(r fileRequest) ([]int, error) {
 	case errors.Is(err, ErrEnded):
 		return nil, directory.ErrNoHand
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, errors.New("the helper process, which makes the files of the recording, does not answer: end it, or let it go on (SIGCONT)")
+		return nil, errors.New("the helper process, which makes the files of the recording, does not answer: continue it (SIGCONT), or end it")
 	}
 	return fds, err
 }

@@ -21,7 +21,7 @@ type Search struct {
 	NetNS       []uint32            // those, by inode number; empty: all with TCP sockets
 	PIDs        map[uint32][]uint32 // by network namespace, processes of which a thread may be in it
 	OnlyThere   bool                // no other processes are searched
-	EveryThread bool                // who has sockets is unknown: any thread of any process may lead there
+	EveryThread bool                // any thread of any process may be in one of them
 }
 
 // Namespace is a network namespace that was found.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -42,6 +43,7 @@ type Helper struct {
 	quick, files *client
 	clients      []*client
 	closing      atomic.Bool
+	ended        chan struct{} // closed with the end of the process
 }
 
 // The arguments of the process say which descriptors it has behind those of the lines, in this order.
@@ -107,7 +109,7 @@ func (n *Needs) start(kept []uintptr, log *zap.Logger) (_ *Helper, err error) {
 			f.Close()
 		}
 	}()
-	h := new(Helper)
+	h := &Helper{ended: make(chan struct{})}
 	for range lines {
 		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -163,12 +165,13 @@ func (n *Needs) describe(cmd *exec.Cmd) error {
 // watch says what is no longer seen, if the helper ends before the trace.
 func (h *Helper) watch(cmd *exec.Cmd, said *beginning, n *Needs, log *zap.Logger) {
 	_ = cmd.Wait() // how it ended is in ProcessState
+	close(h.ended)
 	if h.closing.Load() {
 		return
 	}
 	var lacks []string
 	if n.Namespaces {
-		lacks = append(lacks, "sockets in other network namespaces are not looked at any more")
+		lacks = append(lacks, "it no longer looks at sockets in other network namespaces")
 	}
 	if n.Directory != nil {
 		lacks = append(lacks, "the next file of the recording is made only if this user may write there")
@@ -201,7 +204,17 @@ func (h *Helper) Close() {
 	for _, c := range h.clients {
 		c.close()
 	}
+	if h.Looks == nil {
+		return // it was not started
+	}
+	select {
+	case <-h.ended:
+	case <-time.After(endPatience): // it ends by itself
+	}
 }
+
+// endPatience is how long whoever ends the helper waits for its end.
+const endPatience = time.Second
 
 // Main serves as the helper if this process was started as one. Then it does not return.
 func Main() {

@@ -15,7 +15,7 @@ import (
 )
 
 // A request and its answer are JSON, in packets of a socket pair. Each packet begins with the number of the
-// request and a byte that says whether it is the last one. The last one carries the descriptors.
+// request and a byte: 1 in the last packet of a message. The last one carries the descriptors.
 const (
 	headLength = 5
 	// chunkLength is how much of a message a packet has at most: the send buffer has room for several.

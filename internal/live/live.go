@@ -61,7 +61,7 @@ type Options struct {
 	// Ready is called once everything is attached and the start record is out.
 	Ready func()
 	// Drop is called then, before the first event is read, and gives up all rights: what Ready started
-	// keeps its own. It returns what has them from then on; nil: nobody. Without Drop, all are kept.
+	// keeps its own. It returns the process that keeps some of them, or nil. Without Drop, all are kept.
 	Drop func() (*helper.Helper, error)
 }
 

@@ -102,7 +102,7 @@ func TestTraceGoesOnWithoutItsHelper(t *testing.T) {
 	tr.shows(t, 2, `"type":"connection"`)
 	must(t, unix.Kill(helperOf(t, tr.cmd.Process.Pid), unix.SIGKILL))
 	within(t, "that it says so", func() bool {
-		return strings.Contains(tr.stderr.String(), "the helper process has ended (signal: killed), the trace goes on: sockets in other network namespaces are not looked at any more")
+		return strings.Contains(tr.stderr.String(), "the helper process has ended (signal: killed), the trace goes on: it no longer looks at sockets in other network namespaces")
 	})
 	visit(t, ns, l, 3, endedByClient)
 	visit(t, ns, l, 1, kerneltest.Visit)

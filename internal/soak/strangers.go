@@ -32,11 +32,11 @@ const strangerArg = "stranger"
 const (
 	// strangerUser is its user.
 	strangerUser = 65534
-	// strangerPort is none of the workers': the tracer of the whole run counts theirs alone.
+	// strangerPort is outside the workers' ports: the tracer of the whole run counts only connections at those.
 	strangerPort = lastPort + 100
 	// namespacesKept is how many namespaces it keeps, the latest ones.
 	namespacesKept = 2000
-	// spareDescriptors is how many descriptors it has besides.
+	// spareDescriptors is how many more descriptors it may have.
 	spareDescriptors = 100
 )
 

@@ -277,6 +277,7 @@ func TestByAHelper(t *testing.T) {
 		t.Fatalf("start a helper: %v, %v", h, err)
 	}
 	defer h.Close()
+	scan(t, sockdiag.OpenNetlink(), sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}, PIDs: []uint32{uint32(os.Getpid())}, ListBound: ns.Inode}) // it gives cookies
 	for _, exact := range []bool{true, false} {
 		var found [2]*sockdiag.Snapshot
 		for i := range found {
