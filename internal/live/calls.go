@@ -175,20 +175,20 @@ var errUnseen = errors.New("the network namespace could not be looked at")
 func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 	now, transitions := host.Now(), t.tracker.Summary.Transitions
 	l := t.callLooks.looks[p]
+	uid := uint32(0)
+	if caller != nil {
+		uid = caller.UID
+	}
 	if l == nil || now.Sub(l.at) >= lookAgain {
-		uid := uint32(0)
-		if caller != nil {
-			uid = caller.UID
-		}
-		if !t.callLooks.debts.mayLook(now, uid) || t.ctx.Err() != nil {
-			return nil, errNotLooked
-		}
 		q := p.query()
 		if caller != nil {
 			q.PIDs = []uint32{caller.PID}
 		}
-		found, err := t.lookBriefly(t.ctx, q)
-		t.callLooks.debts.spend(host.Now(), uid, host.Now().Sub(now))
+		var found *sockdiag.Snapshot
+		err := t.spendOn(uid, func() (err error) {
+			found, err = t.lookBriefly(t.ctx, q)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -198,10 +198,25 @@ func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 		}
 		t.callLooks.keep(p, l)
 	}
-	if l.transitions != transitions {
-		l.sockets, l.transitions = t.mergeKnown(p.query(), l.found, now), transitions
+	if l.transitions == transitions {
+		return l, nil
 	}
-	return l, nil
+	return l, t.spendOn(uid, func() error {
+		l.sockets, l.transitions = t.mergeKnown(p.query(), l.found, now), transitions
+		return nil
+	})
+}
+
+// spendOn does for a user's call what keeps the reader from reading, unless no time is left for that.
+func (t *trace) spendOn(uid uint32, do func() error) error {
+	now := host.Now()
+	if !t.callLooks.debts.mayLook(now, uid) || t.ctx.Err() != nil {
+		return errNotLooked
+	}
+	err := do()
+	end := host.Now()
+	t.callLooks.debts.spend(end, uid, end.Sub(now))
+	return err
 }
 
 func (p portScope) query() sockdiag.Query {
@@ -250,7 +265,7 @@ func (t *trace) mergeKnown(q sockdiag.Query, found []event.Socket, now event.Tim
 		sockets = append(sockets, s)
 	}
 	for e := range t.tracker.Ends() {
-		if seen[e.Socket] {
+		if q.LocalPort != 0 && q.LocalPort != e.LocalPort || seen[e.Socket] {
 			continue
 		}
 		if s := asSocket(e, now); q.Matches(&s) {

@@ -42,9 +42,9 @@ const (
 
 // How often the stranger makes a namespace, calls bind() in vain, and scans its port.
 const (
-	namespaceEvery = 25 * time.Millisecond
-	bindEvery      = time.Millisecond
-	scanEvery      = 5 * time.Millisecond
+	namespaceEvery = 100 * time.Millisecond
+	bindEvery      = 5 * time.Millisecond
+	scanEvery      = 20 * time.Millisecond
 )
 
 // startStranger starts the stranger. It reports what it has done when the context ends.
@@ -54,6 +54,7 @@ func (s *soak) startStranger(ctx context.Context) (await func() error, err error
 	user := []syscall.SysProcIDMap{{HostID: strangerUser, Size: 1}}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET, UidMappings: user, GidMappings: user, Setpgid: true,
+		Credential: &syscall.Credential{NoSetGroups: true}, // root of its own user namespace
 	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
