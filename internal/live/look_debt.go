@@ -16,8 +16,8 @@ const (
 	callCredit = 2 * time.Second
 	callShare  = 20
 	// userCredit and userShare are the part of that for one user, unless it is root: the failing calls of
-	// one user must not use up the time for others.
-	userCredit = callCredit / 2
+	// one user must not use up the time for others, nor keep the trace from reading for long.
+	userCredit = callCredit / 8
 	userShare  = callShare / 2
 )
 

@@ -3,10 +3,17 @@
 package live
 
 import (
+	"context"
+	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
+	"github.com/tcptrace/tcptrace/internal/sockdiag"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // TestOneUserLeavesTimeForOthers: a user whose calls fail all the time has a part of the time for looks,
@@ -51,5 +58,38 @@ func TestAllUsersTogetherLeaveTimeForTheTrace(t *testing.T) {
 	}
 	if most > 200 {
 		t.Errorf("the debts of %d users were kept", most)
+	}
+}
+
+// TestMergesTakeTheTimeOfTheirUser: what the trace knows is put next to a look after each change. With many
+// sockets that takes longer than the look, and counts as well.
+func TestMergesTakeTheTimeOfTheirUser(t *testing.T) {
+	t.Parallel()
+	const hostile = 1000
+	stream := pipeline.New(pipeline.Sinks{})
+	tr := &trace{
+		ctx: t.Context(), stream: stream, tracker: stream.Tracker,
+		scan: func(context.Context, sockdiag.Query) (*sockdiag.Snapshot, error) { return new(sockdiag.Snapshot), nil },
+	}
+	stream.Start(&event.Start{})
+	for i := range 100_000 {
+		stream.Found(&event.Socket{
+			Socket: event.ID(i + 1), NetNS: 1, State: tcpstate.TimeWait, Timewait: true,
+			Local:  netip.MustParseAddrPort("10.0.0.1:80"),
+			Remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 16), byte(i >> 8)}), uint16(i%256+1)),
+		})
+	}
+	began := host.Now()
+	for caller := (&event.Process{UID: hostile}); ; tr.tracker.Summary.Transitions++ {
+		_, err := tr.lookAt(portScope{1, 80}, caller)
+		if errors.Is(err, errNotLooked) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if host.Now().Sub(began) > 10*userCredit {
+			t.Fatalf("after %v the calls of one user are still explained", host.Now().Sub(began))
+		}
 	}
 }
