@@ -242,16 +242,34 @@ func (r *recorder) verdictOn(t *testing.T, socket event.ID) *conn.End {
 func (r *recorder) logUnjudged(t *testing.T) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	for _, tr := range r.unjudged() {
+		t.Logf("no verdict: socket %d %v %v %v > %v %s", tr.Socket, tr.Local, tr.Remote, tr.From, tr.To, tr.Cause)
+	}
+}
+
+// unjudged returns the transitions of the ends that have no verdict. The caller has the mutex.
+func (r *recorder) unjudged() (all []event.Transition) {
 	for _, tr := range r.transitions {
 		if r.verdictsOf[tr.Socket] == 0 && tr.Remote.Port() != 0 {
-			t.Logf("no verdict: socket %d %v %v %v > %v %s", tr.Socket, tr.Local, tr.Remote, tr.From, tr.To, tr.Cause)
+			all = append(all, tr)
 		}
 	}
+	return all
 }
 
 // awaitThat waits until the condition holds, which is tried after each transition.
 func (r *recorder) awaitThat(t *testing.T, what string, within time.Duration, holds func() bool) {
 	t.Helper()
+	if r.await(within, holds) {
+		return
+	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	t.Fatalf("%s: not within %v; %d found, %d transitions, %d verdicts, lost %v", what, within, len(r.found), len(r.transitions), len(r.verdicts), r.lost)
+}
+
+// await waits until the condition holds, which is tried after each transition. It reports whether it came to that.
+func (r *recorder) await(within time.Duration, holds func() bool) bool {
 	late := time.AfterFunc(within, func() {
 		r.mutex.Lock()
 		defer r.mutex.Unlock()
@@ -263,8 +281,9 @@ func (r *recorder) awaitThat(t *testing.T, what string, within time.Duration, ho
 	defer r.mutex.Unlock()
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v; %d found, %d transitions, %d verdicts, lost %v", what, within, len(r.found), len(r.transitions), len(r.verdicts), r.lost)
+			return false
 		}
 		r.news.Wait()
 	}
+	return true
 }
