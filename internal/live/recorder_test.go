@@ -260,7 +260,7 @@ func (r *recorder) unjudged() (all []event.Transition) {
 // awaitThat waits until the condition holds, which is tried after each transition.
 func (r *recorder) awaitThat(t *testing.T, what string, within time.Duration, holds func() bool) {
 	t.Helper()
-	if r.await(within, holds) {
+	if r.comesTrue(within, holds) {
 		return
 	}
 	r.mutex.Lock()
@@ -268,8 +268,8 @@ func (r *recorder) awaitThat(t *testing.T, what string, within time.Duration, ho
 	t.Fatalf("%s: not within %v; %d found, %d transitions, %d verdicts, lost %v", what, within, len(r.found), len(r.transitions), len(r.verdicts), r.lost)
 }
 
-// await waits until the condition holds, which is tried after each transition. It reports whether it came to that.
-func (r *recorder) await(within time.Duration, holds func() bool) bool {
+// comesTrue waits until the condition holds, which is tried after each transition. It reports whether it came to that.
+func (r *recorder) comesTrue(within time.Duration, holds func() bool) bool {
 	late := time.AfterFunc(within, func() {
 		r.mutex.Lock()
 		defer r.mutex.Unlock()

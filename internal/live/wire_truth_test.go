@@ -330,7 +330,7 @@ func TestVerdictsMatchThePackets(t *testing.T) {
 	r.awaitVerdicts(t, 2*made, 3*time.Minute)
 	// More ends than were made may have one: a SYN that came twice makes another. An end whose changes the
 	// kernel hid gets its verdict by two looks.
-	r.await(20*time.Second, func() bool { return len(r.unjudged()) == 0 })
+	r.comesTrue(20*time.Second, func() bool { return len(r.unjudged()) == 0 })
 	r.stop(t)
 	truth.check(t, r, made)
 }
