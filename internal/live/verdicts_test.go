@@ -18,6 +18,18 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
+// resetFromBetween makes a connection, resets the client in the server's name, and returns the connection with the
+// verdict on the client's end.
+func (l *lab) resetFromBetween(t *testing.T, port uint16) (kerneltest.Pair, *conn.End) {
+	t.Helper()
+	p := l.connect(t, l.listen(t, port), port)
+	t.Cleanup(func() { closeAll([]int{p.Server, p.Client}) })
+	opened := l.trace.await(t, "the handshake", soon, on(l.near, tcpstate.SynSent, tcpstate.Established))
+	l.reset(t, &opened)
+	l.trace.awaitVerdicts(t, 1, soon)
+	return p, l.trace.verdictOn(t, opened.Socket)
+}
+
 // TestResetFromBetween resets a client in the server's name, past the server's socket, which stays
 // open: a look at it shows that it sent none, and neither end closed first.
 func TestResetFromBetween(t *testing.T) {
@@ -25,13 +37,7 @@ func TestResetFromBetween(t *testing.T) {
 	needs(t, probe.Resets)
 	const port = 19120
 	l := newLab(t, port)
-	p := l.connect(t, l.listen(t, port), port)
-	defer unix.Close(p.Server)
-	defer unix.Close(p.Client)
-	opened := l.trace.await(t, "the handshake", soon, on(l.near, tcpstate.SynSent, tcpstate.Established))
-	l.reset(t, &opened)
-	l.trace.awaitVerdicts(t, 1, soon)
-	v := l.trace.verdictOn(t, opened.Socket)
+	p, v := l.resetFromBetween(t, port)
 	if v == nil || v.ClosedFirst != conn.Neither || v.How != conn.Reset || v.ResetBy != event.SentBetween {
 		t.Fatalf("%+v, want neither, by a reset from between", v)
 	}
@@ -96,13 +102,7 @@ func TestResetAtTheOnlyEnd(t *testing.T) {
 	l := &lab{near: kerneltest.NewNetNS(t), far: kerneltest.NewNetNS(t)}
 	l.wire = kerneltest.NewWire(t, l.near, l.far, netip.PrefixFrom(nearAddr, 24), netip.PrefixFrom(farAddr, 24))
 	l.trace = record(t, event.Filter{RemotePorts: event.Ports{{First: port, Last: port}}}, l.near, l.far)
-	p := l.connect(t, l.listen(t, port), port)
-	defer unix.Close(p.Server)
-	defer unix.Close(p.Client)
-	opened := l.trace.await(t, "the handshake", soon, on(l.near, tcpstate.SynSent, tcpstate.Established))
-	l.reset(t, &opened)
-	l.trace.awaitVerdicts(t, 1, soon)
-	v := l.trace.verdictOn(t, opened.Socket)
+	_, v := l.resetFromBetween(t, port)
 	if v.ClosedFirst != conn.Remote || v.How != conn.Reset || v.ResetBy != 0 || v.ClosedBy() != conn.ByReset {
 		t.Errorf("closed first by %q, how %q, RST %q, counted as %v; want the remote side's address, and no sender", v.ClosedFirst, v.How, v.ResetBy, v.ClosedBy())
 	}
