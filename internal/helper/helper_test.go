@@ -90,7 +90,7 @@ func namespaceOf(socket *os.File) (uint32, error) {
 	return uint32(func() uint64 { err = unix.Fstat(fd, &stat); return stat.Ino }()), err
 }
 
-// TestNoNamespace does not open what is none, and what nobody searched for.
+// TestNoNamespace opens nothing where no network namespace has the number.
 func TestNoNamespace(t *testing.T) {
 	t.Parallel()
 	h := started(t, Needs{Namespaces: true})

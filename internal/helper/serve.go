@@ -19,7 +19,7 @@ type server struct {
 	line    line
 	here    *Here
 	cgroups *host.Cgroups
-	files   *directory.Directory // nil: there are none to be made
+	files   *directory.Directory // nil: no files are made
 	command int                  // a descriptor of the process that gets signals; -1: none does
 }
 

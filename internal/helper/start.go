@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -82,24 +83,13 @@ func (n *Needs) remaining() privilege.Remaining {
 	return r
 }
 
-func (n *Needs) start(kept []uintptr, log *zap.Logger) (_ *Helper, err error) {
+func (n *Needs) start(kept []uintptr, log *zap.Logger) (*Helper, error) {
 	own, err := host.NetNS("/proc/self/ns/net")
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{Name}
-	said := &beginning{}
-	cmd.Stderr = said
-	cmd.Env = []string{}
-	for _, name := range []string{"SUDO_UID", "SUDO_GID", "GOTRACEBACK"} {
-		if value, ok := os.LookupEnv(name); ok {
-			cmd.Env = append(cmd.Env, name+"="+value)
-		}
-	}
-	if os.Geteuid() != 0 { // root has all rights after an exec, others have none
-		cmd.SysProcAttr = &syscall.SysProcAttr{AmbientCaps: kept}
-	}
+	said := new(beginning)
+	cmd := newCommand(kept, said)
 	// Without it, root would get back by exec what it has given up.
 	if err := privilege.PreventGaining(); err != nil {
 		return nil, err
@@ -110,20 +100,14 @@ func (n *Needs) start(kept []uintptr, log *zap.Logger) (_ *Helper, err error) {
 		}
 	}()
 	h := &Helper{ended: make(chan struct{})}
-	for range lines {
-		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			h.Close()
-			return nil, err
-		}
-		h.clients = append(h.clients, &client{line: line{pair[0]}})
-		cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(pair[1]), "line"))
+	err = h.openLines(cmd)
+	if err == nil {
+		err = n.describe(cmd)
 	}
-	if err := n.describe(cmd); err != nil {
-		h.Close()
-		return nil, err
+	if err == nil {
+		err = cmd.Start()
 	}
-	if err := cmd.Start(); err != nil {
+	if err != nil {
 		h.Close()
 		return nil, err
 	}
@@ -133,6 +117,34 @@ func (n *Needs) start(kept []uintptr, log *zap.Logger) (_ *Helper, err error) {
 	h.quick.neverWaits = true
 	crash.Go(func() { h.watch(cmd, said, n, log) })
 	return h, nil
+}
+
+// newCommand returns the command, with the rights that it is to have. What it says goes to stderr.
+func newCommand(rights []uintptr, stderr io.Writer) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args, cmd.Env, cmd.Stderr = []string{Name}, []string{}, stderr
+	for _, name := range []string{"SUDO_UID", "SUDO_GID", "GOTRACEBACK"} {
+		if value, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	if os.Geteuid() != 0 { // root has all rights after an exec, others have none
+		cmd.SysProcAttr = &syscall.SysProcAttr{AmbientCaps: rights}
+	}
+	return cmd
+}
+
+// openLines opens the lines, and gives the helper its ends of them.
+func (h *Helper) openLines(cmd *exec.Cmd) error {
+	for range lines {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		h.clients = append(h.clients, &client{line: line{pair[0]}})
+		cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(pair[1]), "line"))
+	}
+	return nil
 }
 
 // describe says what the helper is for, and gives it the descriptors.

@@ -31,8 +31,7 @@ func becomeSudoUser(r Remaining, log *zap.Logger) {
 	switch {
 	case err != nil:
 		log.Warn(fmt.Sprintf("stays root, with the capabilities that it needs: becoming user %d, who is behind sudo, is refused: %v", uid, err))
-	case r.Dir != "" && !mayWrite(r.Dir):
-		log.Info(fmt.Sprintf("stays root, with the capabilities that it needs: user %d, who is behind sudo, may not make files in %s", uid, r.Dir))
+	case r.Dir != "" && !mayWrite(r.Dir): // root makes the files, for that user
 	default:
 		return
 	}
