@@ -31,7 +31,7 @@ func newDemoCommand(*app) *cobra.Command {
 	}
 }
 
-// serveAsHelper does nothing: there is none.
+// serveAsHelper does nothing: only Linux has a helper process.
 func serveAsHelper() {}
 
 // dropRightsBut does nothing: this system has no capabilities.

@@ -57,7 +57,7 @@ func (s *Scanner) visit(ctx context.Context, netns uint32, want helper.Contents,
 	return visit(netns, in)
 }
 
-// link is the descriptor of the iterator's link; -1: there is none.
+// link returns the descriptor of the iterator's link, or -1 without an iterator.
 func (s *Scanner) link() int {
 	if s.finder == nil {
 		return -1
