@@ -310,3 +310,23 @@ func describe(s *sockdiag.Snapshot) []string {
 	slices.Sort(all)
 	return all
 }
+
+// TestEmptyNamespace: a network namespace without sockets has settings, too, as a question about one of its ports
+// needs them.
+func TestEmptyNamespace(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	for _, d := range []*sockdiag.Scanner{open(t), sockdiag.OpenNetlink()} {
+		var found *sockdiag.Snapshot
+		var err error
+		ns.Do(func() {
+			found, err = d.Scan(t.Context(), sockdiag.Query{LocalPort: port, ListBound: ns.Inode, Settings: true})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, ok := found.Settings[ns.Inode]; !ok || s.Range.Last == 0 {
+			t.Errorf("exact %v: the settings are %+v", found.Exact, s)
+		}
+	}
+}

@@ -12,11 +12,16 @@ import (
 )
 
 // search finds the network namespaces to scan: those that the query names, or else all with TCP sockets
-// that processes or sockets are in.
+// that processes or sockets are in, and that of Query.ListBound, which may have only bound sockets, or none.
 func (s *Scanner) search(ctx context.Context, c *collector) ([]helper.Namespace, error) {
-	return s.opener.Search(ctx, helper.Search{
+	found, err := s.opener.Search(ctx, helper.Search{
 		NetNS: slices.Collect(maps.Keys(c.query.NetNS)), PIDs: c.pids, EveryThread: c.holdersUnknown,
 	})
+	listed := c.query.ListBound
+	if listed != 0 && !slices.ContainsFunc(found, func(ns helper.Namespace) bool { return ns.NetNS == listed }) {
+		found = append(found, helper.Namespace{NetNS: listed})
+	}
+	return found, err
 }
 
 // visitEach opens what is wanted in each network namespace, hands it over, and returns in how many that
