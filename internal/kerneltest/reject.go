@@ -6,9 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,11 +46,15 @@ func Reject(tb TB, ns *NetNS, hook nftables.ChainHook, port uint16) (remove func
 	}
 }
 
-// inFilter changes a namespace's packet filter.
+// inFilter changes a namespace's packet filter. A kernel that has nfnetlink without nf_tables answers a
+// batch once (nfnetlink_rcv_batch), and the library waits for an answer to each of its messages: it has a
+// limit of time.
 func inFilter(ns *NetNS, change func(*nftables.Conn, *nftables.Table)) (err error) {
+	const answers = 10 * time.Second
+	limit := func(c *netlink.Conn) error { return c.SetDeadline(time.Now().Add(answers)) }
 	ns.Do(func() {
 		var c *nftables.Conn
-		if c, err = nftables.New(); err != nil {
+		if c, err = nftables.New(nftables.WithSockOptions(limit)); err != nil {
 			err = fmt.Errorf("open nftables: %w", err)
 			return
 		}

@@ -29,6 +29,8 @@ const (
 var modules = []string{
 	"drivers/net/veth", "drivers/net/tun", "net/sched/sch_netem",
 	"net/ipv4/inet_diag", "net/ipv4/tcp_diag", "net/ipv4/udp_diag",
+	"net/netfilter/nfnetlink", "lib/libcrc32c", "net/netfilter/nf_tables",
+	"net/ipv4/netfilter/nf_reject_ipv4", "net/netfilter/nft_reject", "net/ipv4/netfilter/nft_reject_ipv4",
 }
 
 // prepareGuest leaves in a directory what a guest of this kernel boots from, up to the
