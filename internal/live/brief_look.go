@@ -3,10 +3,12 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
@@ -20,8 +22,10 @@ const briefly = 5 * time.Second
 // errTooLong: a look took longer than briefly.
 var errTooLong = errors.New("the look at the sockets takes too long")
 
-// lookBriefly looks at the sockets while the caller waits, but not for long. It stays on the reader's
-// thread, which the scheduler prefers.
+// gatherEvery is how often the records are gathered while a call or a transition waits.
+const gatherEvery = 2 * time.Millisecond
+
+// lookBriefly looks at the sockets while the caller waits, but not for long.
 func (t *trace) lookBriefly(ctx context.Context, q sockdiag.Query) (*sockdiag.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, briefly)
 	defer cancel()
@@ -30,4 +34,43 @@ func (t *trace) lookBriefly(ctx context.Context, q sockdiag.Query) (*sockdiag.Sn
 		return nil, errTooLong
 	}
 	return found, err
+}
+
+// lookMeanwhile is the same while the records are gathered. Where too many come, the look is given up.
+func (t *trace) lookMeanwhile(q sockdiag.Query) (found *sockdiag.Snapshot, err error) {
+	gatherErr := t.gatherDuring(t.ctx, func(ctx context.Context) { found, err = t.lookBriefly(ctx, q) })
+	return found, cmp.Or(gatherErr, err)
+}
+
+// gatherDuring does what may take long, and meanwhile gathers the records: the ring does not overflow,
+// and what comes later stays behind what waits. If too many come, the context ends, and the error is
+// errTooLong.
+func (t *trace) gatherDuring(ctx context.Context, do func(context.Context)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	crash.Go(func() {
+		defer close(done)
+		do(ctx)
+	})
+	tick := time.NewTicker(gatherEvery)
+	defer tick.Stop()
+	var failed error
+	for {
+		select {
+		case <-done:
+			return failed
+		case <-tick.C:
+		}
+		if failed != nil {
+			continue // it ends soon
+		}
+		room, err := t.probe.Gather()
+		if failed = err; !room && err == nil {
+			failed = errTooLong
+		}
+		if failed != nil {
+			cancel()
+		}
+	}
 }

@@ -5,11 +5,16 @@ package live
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // scanUntilTheEnd is a look that takes as long as it may.
@@ -44,4 +49,118 @@ func TestTheEndOfATraceEndsALook(t *testing.T) {
 	if l := <-tr.sampler.looks; !errors.Is(l.err, context.Canceled) {
 		t.Errorf("the look ended by %v", l.err)
 	}
+}
+
+// TestRecordsAreReadDuringALook has a look last until several times what the ring holds has come: all
+// of it is read, in its order.
+func TestRecordsAreReadDuringALook(t *testing.T) {
+	const rounds = 3
+	tr := newSlowLook(t)
+	tr.scan = func(ctx context.Context, _ sockdiag.Query) (*sockdiag.Snapshot, error) {
+		for range rounds {
+			if err := tr.fillRing(ctx); err != nil {
+				return nil, err
+			}
+		}
+		return &sockdiag.Snapshot{UnseenNamespaces: 7}, nil
+	}
+	found, err := tr.lookMeanwhile(sockdiag.Query{})
+	if err != nil || found.UnseenNamespaces != 7 {
+		t.Fatalf("found %+v, error %v", found, err)
+	}
+	tr.checkRead(t, 2*rounds*fits)
+}
+
+// TestALookEndsWhenTooMuchComes has a look that would last for ever: when more has come than is kept, it
+// is given up, and all is read until then.
+func TestALookEndsWhenTooMuchComes(t *testing.T) {
+	tr := newSlowLook(t)
+	rounds := 0
+	tr.scan = func(ctx context.Context, _ sockdiag.Query) (*sockdiag.Snapshot, error) {
+		for ctx.Err() == nil {
+			if err := tr.fillRing(ctx); err != nil {
+				return nil, err
+			}
+			rounds++
+		}
+		return nil, ctx.Err()
+	}
+	if _, err := tr.lookMeanwhile(sockdiag.Query{}); !errors.Is(err, errTooLong) {
+		t.Fatalf("error %v, want that it takes too long", err)
+	}
+	tr.checkRead(t, 2*rounds*fits)
+}
+
+// slowLook is a trace whose ring is small.
+type slowLook struct {
+	trace
+	ns *kerneltest.NetNS
+}
+
+// fits is how many connections a slowLook's ring has room for.
+const fits = 30
+
+func newSlowLook(t *testing.T) *slowLook {
+	t.Helper()
+	kerneltest.RequireRoot(t)
+	ns := kerneltest.NewNetNS(t)
+	p, err := probe.Open(probe.Options{Filter: event.Filter{NetNS: ns.Inode}, Ring: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return &slowLook{trace{ctx: t.Context(), probe: p}, ns}
+}
+
+// fillRing makes as many connections as fit into the ring, and waits until their records are read, or
+// nobody reads any more.
+func (l *slowLook) fillRing(ctx context.Context) error {
+	if err := <-l.ns.Go(func() error { return visit(fits) }); err != nil {
+		return err
+	}
+	for l.probe.Unread() > 0 && ctx.Err() == nil {
+		time.Sleep(gatherEvery)
+	}
+	return nil
+}
+
+// checkRead checks that the records of so many changes to ESTABLISHED are there, in the order of their
+// times, and none was refused.
+func (l *slowLook) checkRead(t *testing.T, want int) {
+	t.Helper()
+	established, last := 0, event.Time(0)
+	var k event.Kernel
+	for more := true; more; {
+		var err error
+		if more, err = l.probe.Read(&k); err != nil {
+			t.Fatal(err)
+		}
+		if k.Kind != event.SocketTransition || k.To != tcpstate.Established {
+			continue
+		}
+		established++
+		if k.Time < last {
+			t.Errorf("a record of %v comes behind one of %v", k.Time, last)
+		}
+		last = k.Time
+	}
+	refused, err := l.probe.RefusedRecords()
+	if established != want || refused != 0 || err != nil {
+		t.Errorf("%d changes to ESTABLISHED, want %d; %d records refused, error %v", established, want, refused, err)
+	}
+}
+
+// visit makes connections one after the other.
+func visit(connections int) error {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for range connections {
+		if err := kerneltest.Visit(l); err != nil {
+			return err
+		}
+	}
+	return nil
 }

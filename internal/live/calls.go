@@ -81,7 +81,7 @@ func isUsual(err error) bool {
 // kernel found none.
 func (t *trace) explain(c *event.CallFailed, k *event.Kernel) error {
 	if c.Options.Interface != 0 {
-		c.Device = t.devices.name(t.quick, c.NetNS, c.Options.Interface, c.Process)
+		c.Device = t.deviceName(c.NetNS, c.Options.Interface, c.Process)
 	}
 	inUse := c.Error == event.EADDRINUSE
 	switch {
@@ -186,7 +186,7 @@ func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 		}
 		var found *sockdiag.Snapshot
 		err := t.spendOn(uid, func() (err error) {
-			found, err = t.lookBriefly(t.ctx, q)
+			found, err = t.lookMeanwhile(q)
 			return err
 		})
 		if err != nil {
@@ -207,7 +207,7 @@ func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 	})
 }
 
-// spendOn does for a user's call what keeps the reader from reading, unless no time is left for that.
+// spendOn does for a user's call what all records behind it wait for, unless no time is left for that.
 func (t *trace) spendOn(uid uint32, do func() error) error {
 	now := host.Now()
 	if !t.callLooks.debts.mayLook(now, uid) || t.ctx.Err() != nil {

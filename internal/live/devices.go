@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
@@ -37,24 +36,27 @@ func (d *devices) learn(s *event.Socket) {
 	}
 }
 
-// longestNaming is how long the reader waits for the name of an interface at most.
+// longestNaming is how long a record waits for the name of an interface at most.
 const longestNaming = time.Second
 
-// name returns the name of an interface. The process leads into the network namespace. A name that is
-// not found stays unknown until a look finds it, so that no user can make the reader search often.
-func (d *devices) name(opener helper.Opener, netns, index uint32, p *event.Process) string {
+// deviceName returns the name of an interface. The process leads into the network namespace. A name that
+// is not found stays unknown until a look finds it, so that no user can make the trace search often.
+func (t *trace) deviceName(netns, index uint32, p *event.Process) string {
 	key := device{netns, index}
-	name, known := (*d)[key]
-	if !known {
-		var pids []uint32
-		if p != nil {
-			pids = append(pids, p.PID)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), longestNaming)
-		defer cancel()
-		name, _ = sockdiag.DeviceName(ctx, opener, netns, index, pids...) // a line without a name is still true
-		d.keep(key, name)
+	name, known := t.devices[key]
+	if known {
+		return name
 	}
+	var pids []uint32
+	if p != nil {
+		pids = append(pids, p.PID)
+	}
+	t.gatherDuring(context.Background(), func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, longestNaming)
+		defer cancel()
+		name, _ = sockdiag.DeviceName(ctx, t.quick, netns, index, pids...) // a line without a name is still true
+	})
+	t.devices.keep(key, name)
 	return name
 }
 
@@ -68,6 +70,6 @@ func (t *trace) nameDevice(tr *event.Transition) {
 		}
 	}
 	if index != 0 {
-		tr.Device = t.devices.name(t.quick, tr.NetNS, index, tr.Process)
+		tr.Device = t.deviceName(tr.NetNS, index, tr.Process)
 	}
 }

@@ -12,11 +12,11 @@ import (
 const (
 	// callCredit is how long the trace may look at once for calls that fail for many
 	// ports, and callShare the part of the time, in percent, that it may look in the long
-	// run: meanwhile no record is read.
+	// run: meanwhile the records behind the call wait.
 	callCredit = 2 * time.Second
 	callShare  = 20
 	// userCredit and userShare are the part of that for one user, unless it is root: the failing calls of
-	// one user must not use up the time for others, nor keep the trace from reading for long.
+	// one user must not use up the time for others, nor hold up the trace for long.
 	userCredit = callCredit / 8
 	userShare  = callShare / 2
 )

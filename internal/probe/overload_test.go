@@ -109,10 +109,14 @@ func read(t *testing.T, p *probe.Probe) []entry {
 		if k.Kind == event.RingGap {
 			all = append(all, entry{refused: p.GapLength(&k)})
 		} else {
-			all = append(all, entry{recordKey: recordKey{k.Kind, k.Sock, k.Cookie, k.From, k.To}})
+			all = append(all, entryOf(&k))
 		}
 	}
 	return all
+}
+
+func entryOf(k *event.Kernel) entry {
+	return entry{recordKey: recordKey{k.Kind, k.Sock, k.Cookie, k.From, k.To}}
 }
 
 // records takes all that is in the ring, as the programs wrote it.

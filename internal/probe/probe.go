@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -72,6 +73,9 @@ type Probe struct {
 	links      []attachedProgram // a link that nothing refers to is detached by the garbage collector
 	reader     *ringbuf.Reader
 	record     ringbuf.Record
+	deadline   time.Time
+	stopped    bool   // the ring has nothing more, for good
+	gathered   []byte // records that were read from the ring, and not yet by Read
 	lost       losses
 	kernel     kernelInfo
 	missing    map[Feature]error // why a feature that the kernel offers is not used

@@ -16,25 +16,46 @@ import (
 
 // SetDeadline makes Read return os.ErrDeadlineExceeded at that time if no event comes before. The
 // zero time removes the deadline.
-func (p *Probe) SetDeadline(t time.Time) { p.reader.SetDeadline(t) }
+func (p *Probe) SetDeadline(t time.Time) {
+	p.deadline = t
+	p.reader.SetDeadline(t)
+}
 
 // Read waits for the next event and reports whether more wait behind it. It returns
 // io.EOF after Stop.
 func (p *Probe) Read(k *event.Kernel) (more bool, err error) {
-	err = p.reader.ReadInto(&p.record)
-	switch {
-	case errors.Is(err, ringbuf.ErrFlushed), errors.Is(err, ringbuf.ErrClosed):
-		return false, io.EOF
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return false, os.ErrDeadlineExceeded
-	case err != nil:
-		return false, fmt.Errorf("read the ring buffer: %w", err)
+	if len(p.gathered) > 0 {
+		return p.readGathered(k)
+	}
+	if err := p.readRing(); err != nil {
+		return false, err
 	}
 	if err := k.Decode(p.record.RawSample); err != nil {
 		return false, fmt.Errorf("decode: %w", err)
 	}
 	return p.record.Remaining > 0, nil
 }
+
+// readRing reads a record from the ring, as Read does.
+func (p *Probe) readRing() error {
+	if p.stopped {
+		return io.EOF
+	}
+	err := p.reader.ReadInto(&p.record)
+	switch {
+	case errors.Is(err, ringbuf.ErrFlushed), errors.Is(err, ringbuf.ErrClosed):
+		p.stopped = true
+		return io.EOF
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return os.ErrDeadlineExceeded
+	case err != nil:
+		return fmt.Errorf("read the ring buffer: %w", err)
+	}
+	return nil
+}
+
+// Unread returns how many bytes wait in the ring. It is safe for concurrent use.
+func (p *Probe) Unread() int { return p.reader.AvailableBytes() }
 
 // losses has the values of the counters when they were last reported.
 type losses struct{ ring, reentry uint64 }
