@@ -84,8 +84,23 @@ func (w *WholeFile) Directory() *directory.Directory { return w.directory }
 // Path returns the file's path, once it has its name.
 func (w *WholeFile) Path() string { return filepath.Clean(w.directory.ShownPath(w.name)) }
 
+// UnnamedFile is the content of a WholeFile. An error of writing has the path that the file is to get.
+type UnnamedFile struct {
+	*os.File
+	path string
+}
+
+// Write implements io.Writer.
+func (f UnnamedFile) Write(p []byte) (int, error) {
+	n, err := f.File.Write(p)
+	if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
+		cause.Path = f.path
+	}
+	return n, err
+}
+
 // Create creates the file. Its owner alone can read it.
-func (w *WholeFile) Create() (*os.File, error) {
+func (w *WholeFile) Create() (*UnnamedFile, error) {
 	f, err := w.directory.Create(w.temporary)
 	if err != nil {
 		return nil, err
@@ -94,7 +109,7 @@ func (w *WholeFile) Create() (*os.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("create the file: %w", err)
 	}
-	return f, nil
+	return &UnnamedFile{f, w.Path()}, nil
 }
 
 // Place gives the file its name.

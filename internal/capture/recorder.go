@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -90,7 +89,6 @@ func (r *Recorder) Start(s *event.Start, t *conn.Tracker) {
 	if !r.rotates() {
 		f, path, err := r.create()
 		if r.err = err; err == nil {
-			directory.Lock(f)
 			r.openFile(f, path, s.Time)
 		}
 		return
@@ -101,14 +99,22 @@ func (r *Recorder) Start(s *event.Start, t *conn.Tracker) {
 	}
 }
 
-// create creates the file of a recording that has one.
-func (r *Recorder) create() (f *os.File, path string, err error) {
+// create creates the file of a recording that has one, and marks it as being written.
+func (r *Recorder) create() (f block.File, path string, err error) {
 	if r.Whole != nil {
-		f, err = r.Whole.Create()
-		return f, r.Whole.Path(), err
+		f, err := r.Whole.Create()
+		if err != nil {
+			return nil, "", err
+		}
+		directory.Lock(f.File)
+		return f, r.Whole.Path(), nil
 	}
-	f, err = Create(r.Path, r.Replace)
-	return f, r.Path, err
+	created, err := Create(r.Path, r.Replace)
+	if err != nil {
+		return nil, "", err
+	}
+	directory.Lock(created)
+	return created, r.Path, nil
 }
 
 // Directory returns where the next files of the recording are made; nil: there are none.
