@@ -65,7 +65,7 @@ func (t *trace) gatherDuring(ctx context.Context, do func(context.Context)) erro
 		if failed != nil {
 			continue // it ends soon
 		}
-		room, err := t.probe.Gather()
+		room, err := t.gather()
 		if failed = err; !room && err == nil {
 			failed = errTooLong
 		}

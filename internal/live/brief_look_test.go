@@ -109,7 +109,7 @@ func newSlowLook(t *testing.T) *slowLook {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	return &slowLook{trace{ctx: t.Context(), probe: p}, ns}
+	return &slowLook{trace{ctx: t.Context(), probe: p, gather: p.Gather}, ns}
 }
 
 // fillRing makes as many connections as fit into the ring, and waits until their records are read, or

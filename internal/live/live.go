@@ -78,6 +78,7 @@ type trace struct {
 	cancel     context.CancelCauseFunc
 	diag       *sockdiag.Scanner
 	scan       func(context.Context, sockdiag.Query) (*sockdiag.Snapshot, error) // that of diag
+	gather     func() (room bool, err error)                                     // that of probe
 	older      []*event.Socket                                                   // found when the trace began and not reported yet, by time
 	devices    devices
 	quick      helper.Opener // for what cannot wait for a look
@@ -114,7 +115,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	}
 	defer diag.Close()
 	stream := pipeline.New(out)
-	t := &trace{Options: o, probe: p, diag: diag, scan: diag.Scan, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel, quick: helper.NewHere()}
+	t := &trace{Options: o, probe: p, gather: p.Gather, diag: diag, scan: diag.Scan, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel, quick: helper.NewHere()}
 	t.records = stream
 	if o.Raw != nil {
 		t.records = tee{stream, o.Raw}

@@ -68,7 +68,8 @@ func TestMergesTakeTheTimeOfTheirUser(t *testing.T) {
 	stream := pipeline.New(pipeline.Sinks{})
 	tr := &trace{
 		ctx: t.Context(), stream: stream, tracker: stream.Tracker,
-		scan: func(context.Context, sockdiag.Query) (*sockdiag.Snapshot, error) { return new(sockdiag.Snapshot), nil },
+		scan:   func(context.Context, sockdiag.Query) (*sockdiag.Snapshot, error) { return new(sockdiag.Snapshot), nil },
+		gather: func() (bool, error) { return true, nil },
 	}
 	stream.Start(&event.Start{})
 	for i := range 30_000 {
