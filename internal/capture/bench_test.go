@@ -61,7 +61,7 @@ func BenchmarkReplay(b *testing.B) {
 			}
 			transitions := recorder.Result().Summary.Transitions
 			for b.Loop() {
-				out := text.New(io.Discard, text.Options{Width: 80, Quiet: true, Zone: time.UTC})
+				out := text.New(io.Discard, text.Options{Width: 80, Show: text.ShowSummary, Zone: time.UTC})
 				if err := replay.Run(context.Background(), replay.Options{Files: []string{path}, Log: zap.NewNop()}, out); err != nil {
 					b.Fatal(err)
 				}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/block"
 	"github.com/tcptrace/tcptrace/internal/crash"
+	"github.com/tcptrace/tcptrace/internal/directory"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 )
@@ -20,7 +21,7 @@ const Stdin = "-"
 // Errors of a file that cannot be used at all.
 var (
 	ErrEmpty      = errors.New("the file is empty: nothing was recorded in it")
-	ErrNotCapture = errors.New("no capture of tcptrace")
+	ErrNotCapture = errors.New("not a capture of tcptrace")
 )
 
 // Reader reads a capture, and trusts nothing in it.
@@ -125,6 +126,14 @@ func (r *Reader) Progress() (read, size int64) {
 	return read, info.Size()
 }
 
+// Writer names the process that is still writing the file, or returns "".
+func (r *Reader) Writer() string {
+	if r.pipe != nil {
+		return ""
+	}
+	return directory.WriterOf(r.file)
+}
+
 // Lines returns how many lines were read.
 func (r *Reader) Lines() int { return r.lines }
 
@@ -142,6 +151,9 @@ func (r *Reader) Read(to jsonl.Records) error {
 	var damage *block.Damage
 	switch {
 	case errors.As(err, &damage):
+		if err := r.foreignError(nil); err != nil && !r.hasRecord && !r.hasDamage {
+			return err
+		}
 		r.hasDamage = true
 		return &Damage{Damage: *damage, After: r.decoder.Last()}
 	case errors.Is(err, io.EOF):
@@ -158,6 +170,9 @@ func (r *Reader) Read(to jsonl.Records) error {
 	case errors.Is(err, jsonl.ErrNewerSchema):
 		return fmt.Errorf("%s: %w", r.Name, err)
 	case !r.hasRecord && !r.hasDamage:
+		if err := r.foreignError(line); err != nil {
+			return err
+		}
 		return fmt.Errorf("%s: %w: line %d: %w", r.Name, ErrNotCapture, r.lines, err)
 	}
 	return &Damage{Damage: block.Damage{Bytes: int64(len(line)) + 1, Err: err}, Line: r.lines, After: r.decoder.Last()}

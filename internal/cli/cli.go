@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -70,7 +71,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	out := &errorKeeper{Writer: a.out}
 	root.SetOut(out)
 	root.SetErr(a.stderr)
-	err := root.ExecuteContext(ctx)
+	verb, err := root.ExecuteContextC(ctx)
 	if err == nil && out.err != nil {
 		err = fmt.Errorf("write to standard output: %w", out.err)
 	}
@@ -81,7 +82,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return exitOK
 	}
 	if coded := (codeError{}); !errors.As(err, &coded) || coded.err != nil {
-		a.log.Error(errorMessage(err))
+		a.log.Error(errorMessage(err, verb.CommandPath()))
 	}
 	return exitCode(err)
 }
@@ -113,8 +114,8 @@ func newLogger(w io.Writer, level zap.AtomicLevel) *zap.Logger {
 	return zap.New(zapcore.NewCore(encoder, zapcore.AddSync(w), level)).Named("tcptrace")
 }
 
-// errorMessage returns the words of an error, with what to do about it.
-func errorMessage(err error) string {
+// errorMessage returns the words of an error of a verb, with what to do about it.
+func errorMessage(err error, verb string) string {
 	var usage usageError
 	switch {
 	case errors.Is(err, syscall.EPIPE):
@@ -123,8 +124,10 @@ func errorMessage(err error) string {
 		return err.Error() + ": make room, or write elsewhere"
 	case errors.Is(err, syscall.EMFILE):
 		return err.Error() + ": raise the limit of open files, as in ulimit -n 1024"
+	case errors.As(err, &usage) && strings.HasSuffix(err.Error(), "?"): // it says what to do
+		return err.Error()
 	case errors.As(err, &usage):
-		return err.Error() + "; see 'tcptrace --help'"
+		return err.Error() + "; see '" + verb + " --help'"
 	}
 	return err.Error()
 }
@@ -151,6 +154,10 @@ func exitCode(err error) int {
 func newRootCommand(app *app) *cobra.Command {
 	root := newTraceCommand(app)
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SuggestionsMinimumDistance = 2
+	root.Version = version()
+	root.SetVersionTemplate("tcptrace {{.Version}}\n")
+	root.InitDefaultVersionFlag()
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newWhyCommand(app), newTopCommand(app), newStatCommand(app), newReportCommand(app), newAnonymizeCommand(app), newCheckCommand(app), newDemoCommand(app), newVersionCommand(app),
@@ -158,6 +165,7 @@ func newRootCommand(app *app) *cobra.Command {
 	for _, cmd := range append(root.Commands(), root) {
 		addCompletion(cmd)
 	}
+	addCompletionCommand(root)
 	return root
 }
 
@@ -171,10 +179,29 @@ func requireCaptures(example string) cobra.PositionalArgs {
 	}
 }
 
-// refuseArguments refuses what is neither a flag nor a verb.
-func refuseArguments(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usagef("unknown command or argument %q", args[0])
+// refuseArguments refuses what is neither a flag nor a verb, and guesses what was meant.
+func refuseArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
 	}
-	return nil
+	hint := ""
+	if guess := guessCommand(cmd, args); guess != "" {
+		hint = ": did you mean '" + guess + "'?"
+	}
+	return usagef("unknown command or argument %q%s", args[0], hint)
+}
+
+// guessCommand returns the command that was probably meant by arguments, or "".
+func guessCommand(cmd *cobra.Command, args []string) string {
+	if cmd.HasParent() {
+		return ""
+	}
+	last := args[len(args)-1]
+	if _, err := parsePorts(last); err == nil && (len(args) == 1 || args[0] == "port") {
+		return cmd.Name() + " --port " + last
+	}
+	for _, verb := range cmd.SuggestionsFor(args[0]) {
+		return cmd.Name() + " " + verb
+	}
+	return ""
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,13 +22,21 @@ func completionOf(flag string) cobra.CompletionFunc {
 	case "fail-on":
 		return completeFindings
 	case "netns": // or a path
-		return cobra.FixedCompletions([]string{"current"}, cobra.ShellCompDirectiveDefault)
+		return completeNetNS
 	case "read":
 		return completeCaptures
 	case "key", "output", "write":
 		return nil
 	}
 	return cobra.NoFileCompletions
+}
+
+// addCompletionCommand adds the verb that prints a shell's script.
+func addCompletionCommand(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	if cmd, _, err := root.Find([]string{"completion"}); err == nil {
+		cmd.Example = "  tcptrace completion bash >/etc/bash_completion.d/tcptrace\n  tcptrace completion fish | source"
+	}
 }
 
 // addCompletion has a shell complete the values of a command's flags. Words that have no
@@ -54,6 +63,19 @@ func completeOneCapture(cmd *cobra.Command, args []string, word string) ([]strin
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return completeCaptures(cmd, args, word)
+}
+
+// namedNetNS is where ip-netns(8) keeps the network namespaces that have names.
+const namedNetNS = "/run/netns"
+
+// completeNetNS offers the network namespaces that have names.
+func completeNetNS(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	names := []string{"current"}
+	entries, _ := os.ReadDir(namedNetNS) // without the directory there is none
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, cobra.ShellCompDirectiveDefault
 }
 
 // completeFindings offers the words of --fail-on, behind those that stand there already: in

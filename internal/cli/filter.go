@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -13,34 +14,35 @@ import (
 
 // filterOptions are the flags that say which sockets a trace is about.
 type filterOptions struct {
-	ports, localPorts, remotePorts string
+	ports, localPorts, remotePorts []string // lists, which add up
 	host, netns                    string
 	ipv4, ipv6                     bool
 }
 
 // AddFlags adds the filter's flags to a verb.
 func (o *filterOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVarP(&o.ports, "port", "p", "", "trace these `ports` on either side: 9091, 80,443, 8000-8099")
-	flags.StringVar(&o.localPorts, "local-port", "", "trace these local `ports`")
-	flags.StringVar(&o.remotePorts, "remote-port", "", "trace these remote `ports`")
+	flags.StringArrayVarP(&o.ports, "port", "p", nil, "trace these `ports` on either side: 9091, 80,443, 8000-8099, https; more -p add ports")
+	flags.StringArrayVar(&o.localPorts, "local-port", nil, "trace these local `ports`")
+	flags.StringArrayVar(&o.remotePorts, "remote-port", nil, "trace these remote `ports`")
 	flags.StringVar(&o.host, "host", "", "trace this `address` or prefix on either side: 10.0.0.1, 2001:db8::/32")
 	flags.BoolVarP(&o.ipv4, "ipv4", "4", false, "trace IPv4 only (addresses like ::ffff:10.0.0.1 are IPv4)")
 	flags.BoolVarP(&o.ipv6, "ipv6", "6", false, "trace IPv6 only")
-	flags.StringVar(&o.netns, "netns", "", "trace one network `namespace`: current, a path, or an inode number (default all)")
+	flags.StringVar(&o.netns, "netns", "", "trace one network `namespace`: current, a name of ip netns, a path, an inode (default all)")
 }
 
 // filter reads the flags.
 func (o *filterOptions) filter() (event.Filter, error) {
 	var f event.Filter
 	for _, p := range []struct {
-		flag, value string
-		to          *event.Ports
+		flag  string
+		lists []string
+		to    *event.Ports
 	}{
 		{"--port", o.ports, &f.Ports},
 		{"--local-port", o.localPorts, &f.LocalPorts},
 		{"--remote-port", o.remotePorts, &f.RemotePorts},
 	} {
-		ports, err := parsePorts(p.value)
+		ports, err := parsePorts(strings.Join(p.lists, ","))
 		if err != nil {
 			return f, usagef("%s: %w", p.flag, err)
 		}
@@ -62,7 +64,7 @@ func (o *filterOptions) filter() (event.Filter, error) {
 	return f, err
 }
 
-// parsePorts reads a list of ports and ranges: "80,8000-8099". The empty list means
+// parsePorts reads a list of ports, ranges and services: "80,8000-8099,https". The empty list means
 // all ports.
 func parsePorts(list string) (event.Ports, error) {
 	if list == "" {
@@ -70,32 +72,54 @@ func parsePorts(list string) (event.Ports, error) {
 	}
 	var ports event.Ports
 	for part := range strings.SplitSeq(list, ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		if !isRange {
-			last = first
-		}
-		from, err := parsePort(first)
+		r, err := parseRange(part)
 		if err != nil {
 			return nil, err
 		}
-		to, err := parsePort(last)
-		if err != nil {
-			return nil, err
-		}
-		if from > to {
-			return nil, fmt.Errorf("%q is empty: the first port of a range is the lower one, as in %d-%d", part, to, from)
-		}
-		ports = append(ports, event.PortRange{First: from, Last: to})
+		ports = append(ports, r)
 	}
 	return ports, nil
 }
 
-func parsePort(word string) (uint16, error) {
-	port, err := strconv.ParseUint(strings.TrimSpace(word), 10, 16)
-	if err != nil || port == 0 {
-		return 0, fmt.Errorf("%q is no port: give a number from 1 to 65535, a list (80,443) or a range (8000-8099)", word)
+// parseRange reads a port, or a range. The name of a service may have a hyphen.
+func parseRange(part string) (event.PortRange, error) {
+	only, err := parsePort(part)
+	if err == nil {
+		return event.PortRange{First: only, Last: only}, nil
 	}
-	return uint16(port), nil
+	first, last, isRange := strings.Cut(part, "-")
+	from, firstErr := parsePort(first)
+	to, lastErr := parsePort(last)
+	switch {
+	case !isRange || firstErr != nil && lastErr != nil:
+		return event.PortRange{}, err
+	case firstErr != nil:
+		return event.PortRange{}, firstErr
+	case lastErr != nil:
+		return event.PortRange{}, lastErr
+	case from > to:
+		return event.PortRange{}, fmt.Errorf("%q is empty: the first port of a range is the lower one, as in %d-%d", part, to, from)
+	}
+	return event.PortRange{First: from, Last: to}, nil
+}
+
+// parsePort reads a port's number, or the name of a service with that port (services(5)).
+func parsePort(word string) (uint16, error) {
+	word = strings.TrimSpace(word)
+	if port, err := strconv.ParseUint(word, 10, 16); err == nil && port > 0 {
+		return uint16(port), nil
+	}
+	if isServiceName(word) {
+		if port, err := net.LookupPort("tcp", word); err == nil && port > 0 {
+			return uint16(port), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not a port number or a known service: give a number from 1 to 65535, a list (80,443), a range (8000-8099) or a service (https)", word)
+}
+
+// isServiceName reports whether a word may name a service: it has a letter (RFC 6335 section 5.1).
+func isServiceName(word string) bool {
+	return strings.ContainsFunc(word, func(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' })
 }
 
 // parseHost reads an address, which stands for itself alone, or a prefix.

@@ -23,6 +23,8 @@ func TestParsePorts(t *testing.T) {
 		{"80,443,8000-8099", event.Ports{{First: 80, Last: 80}, {First: 443, Last: 443}, {First: 8000, Last: 8099}}},
 		{"80, 443 - 444", event.Ports{{First: 80, Last: 80}, {First: 443, Last: 444}}},
 		{"0080", event.Ports{{First: 80, Last: 80}}},
+		{"http", event.Ports{{First: 80, Last: 80}}},
+		{"http,https,90-91", event.Ports{{First: 80, Last: 80}, {First: 443, Last: 443}, {First: 90, Last: 91}}},
 	} {
 		if got, err := parsePorts(tc.list); err != nil || !slices.Equal(got, tc.want) || (got == nil) != (tc.want == nil) {
 			t.Errorf("parsePorts(%q) = %v, %v, want %v", tc.list, got, err, tc.want)
@@ -32,12 +34,14 @@ func TestParsePorts(t *testing.T) {
 
 func TestParsePortsRefuses(t *testing.T) {
 	t.Parallel()
+	const notAPort = " is not a port number or a known service"
 	for list, part := range map[string]string{
-		"0": `"0" is no port`, "65536": `"65536" is no port`, "abc": `"abc" is no port`, "-1": `"" is no port`,
-		"+80": `"+80" is no port`, "0x50": `"0x50" is no port`, "80.0": `"80.0" is no port`, "8 0": `"8 0" is no port`,
-		",": `"" is no port`, "80,": `"" is no port`, "80,,443": `"" is no port`, "80-": `"" is no port`,
-		"80-90-100": `"90-100" is no port`, "0-80": `"0" is no port`, "80-65536": `"65536" is no port`,
-		"80-70": `"80-70" is empty`, "443,80-70": `"80-70" is empty`, "99999999999999999999": "is no port",
+		"0": `"0"` + notAPort, "65536": `"65536"` + notAPort, "nosuchservice": `"nosuchservice"` + notAPort, "-1": `""` + notAPort,
+		"+80": `"+80"` + notAPort, "0x50": `"0x50"` + notAPort, "80.0": `"80.0"` + notAPort, "8 0": `"8 0"` + notAPort,
+		",": `""` + notAPort, "80,": `""` + notAPort, "80,,443": `""` + notAPort, "80-": `""` + notAPort,
+		"80-90-100": `"90-100"` + notAPort, "0-80": `"0"` + notAPort, "80-65536": `"65536"` + notAPort,
+		"no-such-service": `"no-such-service"` + notAPort,
+		"80-70":           `"80-70" is empty`, "443,80-70": `"80-70" is empty`, "99999999999999999999": notAPort,
 	} {
 		got, err := parsePorts(list)
 		if err == nil || !strings.Contains(err.Error(), part) {
@@ -88,9 +92,9 @@ func TestFilterNamesTheFlagThatIsWrong(t *testing.T) {
 		options filterOptions
 		want    string
 	}{
-		{filterOptions{ports: "0"}, "--port: "},
-		{filterOptions{localPorts: "0"}, "--local-port: "},
-		{filterOptions{remotePorts: "0"}, "--remote-port: "},
+		{filterOptions{ports: []string{"0"}}, "--port: "},
+		{filterOptions{localPorts: []string{"0"}}, "--local-port: "},
+		{filterOptions{remotePorts: []string{"0"}}, "--remote-port: "},
 		{filterOptions{host: "x"}, "--host: "},
 		{filterOptions{netns: "/nonexistent"}, "--netns: "},
 		{filterOptions{ipv4: true, ipv6: true}, "-4 and -6 exclude each other"},
@@ -104,9 +108,9 @@ func TestFilterNamesTheFlagThatIsWrong(t *testing.T) {
 
 func TestFilterOfAllFlags(t *testing.T) {
 	t.Parallel()
-	o := filterOptions{ports: "1", localPorts: "2", remotePorts: "3", host: "2001:db8::/32", ipv6: true}
+	o := filterOptions{ports: []string{"1", "5"}, localPorts: []string{"2"}, remotePorts: []string{"3"}, host: "2001:db8::/32", ipv6: true}
 	f, err := o.filter()
-	if want := "--port 1 --local-port 2 --remote-port 3 --host 2001:db8::/32 -6"; err != nil || f.String() != want {
+	if want := "--port 1,5 --local-port 2 --remote-port 3 --host 2001:db8::/32 -6"; err != nil || f.String() != want {
 		t.Errorf("%s, %v, want %s", &f, err, want)
 	}
 }

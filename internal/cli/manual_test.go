@@ -246,7 +246,7 @@ func TestTheManualsExamplesAreReal(t *testing.T) {
 	var trace, answer bytes.Buffer
 	options := text.Options{Width: exampleWidth, Fit: true, Zone: time.UTC}
 	play(t, text.New(&trace, options))
-	options.Quiet = true
+	options.Show = text.ShowSummary
 	play(t, asker{text.New(&answer, options)})
 	program := []string{
 		"$ tcptrace -r restart.jsonl\n" + trace.String(),

@@ -13,19 +13,28 @@ const outputBuffer = 64 << 10
 
 // outputOptions are the flags of what a trace shows on standard output.
 type outputOptions struct {
-	json  bool
-	color string
-	quiet bool
+	json        bool
+	color       string
+	quiet       bool
+	connections bool
 }
 
 // newOutput returns what shows a trace on standard output.
 func newOutput(app *app, o outputOptions) pipeline.Sink {
 	w := bufio.NewWriterSize(app.out, outputBuffer)
-	if o.json {
+	switch {
+	case o.json && o.connections:
+		return buffered{jsonl.NewConnectionWriter(w), w}
+	case o.json:
 		return buffered{jsonl.NewWriter(w), w}
 	}
 	options := textOptions(app.stdout, o.color, 0)
-	options.Quiet = o.quiet
+	switch {
+	case o.quiet:
+		options.Show = text.ShowSummary
+	case o.connections:
+		options.Show = text.ShowConnections
+	}
 	return buffered{text.New(w, options), w}
 }
 

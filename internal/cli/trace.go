@@ -37,6 +37,7 @@ same lines, verdicts and findings. All filters work there, too.`
 const traceExample = `  sudo tcptrace --port 9091             one port, either side
   sudo tcptrace -p 80,8000-8099 -4      several ports, IPv4 only
   sudo tcptrace --host 10.0.0.0/8       a network
+  sudo tcptrace -c                      one line a connection, once it is over
   sudo tcptrace -p 9091 --json | jq     the record stream
   sudo tcptrace -p 9091 -w bug.jsonl.gz record, to attach to a bug report
   tcptrace -r bug.jsonl.gz              show what was recorded
@@ -66,9 +67,10 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	o.filterOptions.AddFlags(flags)
 	flags.StringArrayVarP(&o.read, "read", "r", nil, "replay a capture `file`, - for standard input; more files of one recording may follow")
 	o.writeOptions.AddFlags(flags)
+	flags.BoolVarP(&o.connections, "connections", "c", false, "print one line a connection, once it is over")
 	flags.BoolVar(&o.json, "json", false, "print the record stream: one JSON object a line")
 	addColorFlag(flags, &o.color)
-	flags.DurationVarP(&o.duration, "duration", "d", 0, "stop after this `time`: 30s, 5m")
+	addDurationFlag(flags, &o.duration, "duration", "d", "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
 	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after these `findings`: codes, or from a severity on: info, warning, error")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the summary only")
@@ -131,6 +133,8 @@ func (o *traceOptions) check() error {
 		return usagef("--count: %d is negative", o.count)
 	case o.json && o.quiet:
 		return usagef("--json and --quiet exclude each other")
+	case o.connections && o.quiet:
+		return usagef("--connections and --quiet exclude each other")
 	case len(o.read) > 0 && len(o.command) > 0:
 		return usagef("--read replays what was recorded: it takes no command")
 	}

@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -24,7 +29,7 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 		return traceLive(ctx, app, o, filter, nil, func(n helper.Needs) (*helper.Helper, error) {
 			h, err := dropTracerRights(app, filter, n)
 			if err == nil {
-				app.log.Info("tracing " + filterWords(filter) + o.recordingWords() + ", Ctrl-C ends it")
+				app.log.Info("tracing " + filterWords(filter) + o.recordingWords() + ", Ctrl-C ends it" + o.connectionsHint(app, filter))
 			}
 			return h, err
 		})
@@ -67,9 +72,32 @@ func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 		Drop: func() (*helper.Helper, error) { return drop(helper.Needs{}) },
 	}
 	if o.write == "" {
+		ctx, stop := app.whileRead(ctx)
+		defer stop()
 		return live.Run(ctx, options, host.Clock(), endedOutput{newOutput(app, o.outputOptions), app.end})
 	}
 	return recordLive(ctx, app, o, options, drop)
+}
+
+// whileRead ends the context when standard output is a pipe that nobody reads any longer: a trace without
+// events would not notice.
+func (a *app) whileRead(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	fd := int32(a.stdout.Fd())
+	crash.Go(func() {
+		out := []unix.PollFd{{Fd: fd}} // POLLERR needs no asking
+		for {
+			_, err := unix.Poll(out, -1)
+			if err == unix.EINTR {
+				continue
+			}
+			if err == nil && out[0].Revents&unix.POLLERR != 0 {
+				cancel(pipeline.ErrSignal)
+			}
+			return
+		}
+	})
+	return ctx, func() { cancel(nil) }
 }
 
 // recordLive traces into a file.
@@ -99,6 +127,14 @@ func filterWords(f event.Filter) string {
 	return "all TCP connections"
 }
 
+// connectionsHint mentions -c where all transitions of the machine come to a terminal.
+func (o *traceOptions) connectionsHint(app *app, f event.Filter) string {
+	if f.String() != "" || o.write != "" || o.json || o.quiet || o.connections || !term.IsTerminal(int(app.stdout.Fd())) {
+		return ""
+	}
+	return "; -c prints one line a connection"
+}
+
 // recordingWords returns the words for where the trace is recorded; "": nowhere.
 func (o *traceOptions) recordingWords() string {
 	if o.write == "" {
@@ -118,12 +154,16 @@ func parseNetNS(name string) (uint32, error) {
 		}
 		return uint32(inode), nil
 	}
-	if name == "current" {
-		name = "/proc/self/ns/net"
+	path := name
+	switch {
+	case name == "current":
+		path = "/proc/self/ns/net"
+	case !strings.Contains(name, "/"):
+		path = filepath.Join(namedNetNS, name)
 	}
-	inode, err := host.NetNS(name)
+	inode, err := host.NetNS(path)
 	if err != nil {
-		return 0, usagef("--netns: %w: give current, an inode number, or a path such as /run/netns/NAME", err)
+		return 0, usagef("--netns: %w: give current, an inode number, a path, or a name of 'ip netns list'", err)
 	}
 	return inode, nil
 }

@@ -9,9 +9,10 @@ import (
 
 func newVersionCommand(app *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  refuseArguments,
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  tcptrace version",
+		Args:    refuseArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(app.out, "tcptrace", version())
 			return err

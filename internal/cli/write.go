@@ -33,9 +33,9 @@ func (o *writeOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.force, "force", false, "with -w: replace the file, if it exists")
 	flags.BoolVar(&o.anonymize, "anonymize", false, "with -w: map addresses and names, under a key that nobody keeps")
 	flags.Var(&o.rotateSize, "rotate-size", "with -w: go on in another file at this `size` on disk, more or less: 1M, 100M, 1G")
-	flags.DurationVar(&o.rotateAge, "rotate-age", 0, "with -w: go on in another file after this `time`: 1h, 24h")
+	addDurationFlag(flags, &o.rotateAge, "rotate-age", "", "with -w: go on in another file after this `time`: 1h, 24h")
 	flags.IntVar(&o.keep, "keep", 0, "with a rotation: keep this `number` of files, those of earlier runs among them")
-	flags.DurationVar(&o.keepLast, "keep-last", 0, "with -w: keep the last part of the recording only, a `time` such as 10m, in ten files or so")
+	addDurationFlag(flags, &o.keepLast, "keep-last", "", "with -w: keep the last part of the recording only, a `time` such as 10m, in ten files or so")
 }
 
 // check finds the mistakes that no type of flag excludes.

@@ -93,6 +93,7 @@ type End struct {
 	counted          bool // the connection is in the summary
 	countsConnection bool // by this end's verdict
 	countedElsewhere bool // in that of the file before
+	endsConnection   bool // the connection is over by this end's verdict
 }
 
 // closing is what an end has while it closes, until the verdicts on both ends are out.
@@ -229,6 +230,16 @@ func (e *End) RoleOf(side Side) Role {
 // CountsConnection reports whether the connection is in the summary by this end's verdict, and not
 // by that on the other end.
 func (e *End) CountsConnection() bool { return e.countsConnection }
+
+// EndsConnection reports whether the connection is over by the verdict on this end: of all ends that were
+// seen of it, each is closed or in TIME_WAIT. It is true of one verdict.
+func (e *End) EndsConnection() bool { return e.endsConnection }
+
+// HasVerdict reports whether the verdict on the end is out: it is closed or in TIME_WAIT.
+func (e *End) HasVerdict() bool { return e.hasVerdict }
+
+// ConnectionIsOver reports whether each end that was seen of the connection is closed or in TIME_WAIT.
+func (e *End) ConnectionIsOver() bool { return e.verdictsOut() }
 
 // Self reports whether the socket is connected to itself: it has both ends of the connection.
 func (e *End) Self() bool { return e.Mirrors(&e.Tuple) }

@@ -194,6 +194,7 @@ func (t *Tracker) giveVerdict(e *End) {
 		delete(t.waiting, e)
 	}
 	e.hasVerdict = true
+	e.endsConnection = e.verdictsOut() && (e.Peer == nil || !e.Peer.endsConnection)
 	t.Summary.countVerdict(e)
 	t.verdicts = append(t.verdicts, e)
 	t.done = append(t.done, e)

@@ -25,11 +25,19 @@ func Lock(f *os.File) {
 // checkUnlocked returns an error if another process is writing a file. Closing the file would
 // release a lock of this process: it must have none on it.
 func checkUnlocked(f *os.File, path string) error {
+	if writer := WriterOf(f); writer != "" {
+		return fmt.Errorf("%s is writing %s: stop that process first, or choose another name", writer, path)
+	}
+	return nil
+}
+
+// WriterOf names the other process that is writing a file, or returns "".
+func WriterOf(f *os.File) string {
 	whole := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
 	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &whole); err != nil || whole.Type == syscall.F_UNLCK {
-		return nil
+		return ""
 	}
-	return fmt.Errorf("%s is writing %s: stop that process first, or choose another name", processName(int(whole.Pid)), path)
+	return processName(int(whole.Pid))
 }
 
 // processName names a process, which may be in another pid namespace.

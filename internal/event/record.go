@@ -260,6 +260,7 @@ const (
 const (
 	StopRotated = "rotated" // the recording goes on in another file
 	StopCut     = "cut_off" // a capture ends without a stop record
+	StopOngoing = "ongoing" // so does one that a process is still writing
 )
 
 // Stop is the last record of a trace, or of one of its files.

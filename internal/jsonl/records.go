@@ -329,7 +329,7 @@ func stopRecord() record {
 		fields: []field{
 			required(keyReason, value{name: "word", schema: `"type": "string", "pattern": "^[a-z_]+$"`, words: []word{
 				{"signal", ""}, {"duration", ""}, {"count", ""}, {"command", ""},
-				{event.StopRotated, "the recording continues in another file"}, {event.StopCut, "the file has no such record; only a replay writes it"},
+				{event.StopRotated, "the recording continues in another file"}, {event.StopCut, "the file has no such record; only a replay writes it"}, {event.StopOngoing, "a process is still writing the file; only a replay writes it"},
 			}}, "What ended the recording."),
 			required(keyTransitions, aCount, "The transitions."),
 			required(keyConnections, aCount, "The connections that were closed."),

@@ -291,6 +291,10 @@ func (w *Writer) Stop(s event.Stop, _ []event.Finding) {
 	for _, e := range w.sockets.Open() {
 		w.writeSocket(s.Time, whenStop, e)
 	}
+	w.writeStop(s)
+}
+
+func (w *Writer) writeStop(s event.Stop) {
 	o := w.beginLine(kindStop, s.Time)
 	o.str(keyReason, s.Reason)
 	o.uint(keyTransitions, s.Transitions)

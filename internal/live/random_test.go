@@ -95,6 +95,9 @@ func (tr *truth) check(t *testing.T, all []map[conn.Role]*seen) {
 		return
 	}
 	ends := all[tr.nth]
+	if n := endings(ends); n != 1 {
+		t.Errorf("%s %v: the connection is over by %d verdicts, want 1", tr.way, tr.server, n)
+	}
 	if tr.silent {
 		tr.checkSilent(t, ends[conn.Client])
 		delete(ends, conn.Client)
@@ -108,6 +111,16 @@ func (tr *truth) check(t *testing.T, all []map[conn.Role]*seen) {
 	if len(ends) == 2 {
 		tr.checkJoin(t, ends[conn.Server], ends[conn.Client])
 	}
+}
+
+// endings is by how many verdicts on its ends a connection is over.
+func endings(ends map[conn.Role]*seen) (n int) {
+	for _, s := range ends {
+		if s.verdict.EndsConnection() {
+			n++
+		}
+	}
+	return n
 }
 
 // checkSilent wants that nothing is said of who closed first at an end that went without a word.

@@ -30,12 +30,13 @@ type shadow struct {
 }
 
 // shown is how a trace is shown.
-type shown struct{ narrow, usual, json bytes.Buffer }
+type shown struct{ narrow, usual, connections, json bytes.Buffer }
 
 func (s *shown) outputs() pipeline.Sinks {
 	return pipeline.Sinks{
 		text.New(&s.narrow, text.Options{Width: 80, Fit: true, Color: true, Zone: time.UTC}),
 		text.New(&s.usual, text.Options{Width: 120, Zone: time.UTC}),
+		text.New(&s.connections, text.Options{Width: 80, Fit: true, Show: text.ShowConnections, Zone: time.UTC}),
 		jsonl.NewWriter(&s.json),
 	}
 }
@@ -63,7 +64,8 @@ func (s *shadow) check(t *testing.T) {
 		what      string
 		got, want *bytes.Buffer
 	}{
-		{"text at 80 columns", &again.narrow, &s.narrow}, {"text at 120 columns", &again.usual, &s.usual}, {"JSON", &again.json, &s.json},
+		{"text at 80 columns", &again.narrow, &s.narrow}, {"text at 120 columns", &again.usual, &s.usual},
+		{"list of connections", &again.connections, &s.connections}, {"JSON", &again.json, &s.json},
 	} {
 		if got, want := firstDifference(of.got, of.want); got != want {
 			t.Errorf("replayed %s differs from the live one:\ngot  %s\nwant %s", of.what, got, want)

@@ -21,6 +21,7 @@ type player struct {
 	start       event.Start
 	stop        *event.Stop // of the file, which ends the recording unless it goes on
 	isCut       bool        // the file before has none
+	isOngoing   bool        // as it is still being written
 	inFile      fileCounts  // what came of the file so far
 	inFound     bool        // the records of older sockets are being read
 	pendingLoss event.Loss  // damage that was not reported yet
@@ -50,7 +51,7 @@ func (p *player) beginTrace(s *event.Start) {
 		p.records = p.Map(p.records)
 	}
 	p.records = newFilter(p.Filter, p.records)
-	p.start, p.stop, p.isCut = *s, nil, false
+	p.start, p.stop, p.isCut, p.isOngoing = *s, nil, false, false
 	p.records.Start(s)
 }
 
@@ -197,6 +198,11 @@ func (p *player) endFile() {
 		return
 	}
 	p.isCut = true
+	if writer := p.reader.Writer(); writer != "" {
+		p.isOngoing = true
+		p.Log.Info(fmt.Sprintf("%s is still recording into %s: this is what the file has until %s", writer, p.reader.Name, p.formatTime(p.reader.Last())))
+		return
+	}
 	p.damaged++
 	p.Log.Warn(fmt.Sprintf("%s is cut off: it ends after %s without a stop record", p.reader.Name, p.formatTime(p.reader.Last())))
 }
@@ -212,6 +218,8 @@ func (p *player) endTrace() {
 		stop.Reason = p.endReason
 	case p.stop != nil:
 		stop = *p.stop
+	case p.isOngoing:
+		stop.Reason = event.StopOngoing
 	}
 	p.ensureTrace(stop.Time)
 	p.records.Stop(stop)

@@ -79,10 +79,7 @@ func (r *Report) happenedWords(f *stat.Report) []string {
 	if c.Seen == 0 {
 		return []string{"No connection was seen."}
 	}
-	seen := words.Count(c.Seen, "connection")
-	if c.BothEnds > 0 {
-		seen += " (both ends seen of " + words.Number(c.BothEnds) + ")"
-	}
+	seen := words.Count(c.Seen, "connection") + words.BothEnds(c.BothEnds, c.Seen)
 	if c.Open > 0 {
 		seen += ", " + words.Number(c.Open) + " still open at the end"
 	}

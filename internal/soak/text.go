@@ -11,7 +11,7 @@ import (
 
 // figureLines are the lines of the summary that have figures, with the names of these.
 var figureLines = map[*regexp.Regexp][]string{
-	regexp.MustCompile(`(?m)^([\d,]+) connections?(?: |$)`):                                                        {"connections"},
+	regexp.MustCompile(`(?m)^([\d,]+) connections?(?:,|$)`):                                                        {"connections"},
 	regexp.MustCompile(`(?m)^closed first by: +server ([\d,]+), client ([\d,]+), both ([\d,]+), neither ([\d,]+)`): {"server", "client", "both", "neither"},
 	regexp.MustCompile(`(?m)^still open: +([\d,]+)$`):                                                              {"open"},
 	regexp.MustCompile(`(?m)^events lost: +([\d,]+)`):                                                              {"lost"},

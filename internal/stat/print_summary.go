@@ -111,10 +111,7 @@ func figurePhrases(all ...figure) []string {
 func (r *Report) printConnections(p *page) {
 	p.addLabel("transitions", p.wrapPhrases(r.transitionPhrases()...)...)
 	c := &r.Connections
-	seen := words.Number(c.Seen)
-	if c.BothEnds > 0 {
-		seen += " (both ends seen of " + words.Number(c.BothEnds) + ")"
-	}
+	seen := words.Number(c.Seen) + words.BothEnds(c.BothEnds, c.Seen)
 	phrases := []string{seen, words.Number(c.Open) + " open"}
 	if c.Incomplete > 0 {
 		phrases = append(phrases, words.Number(c.Incomplete)+" incomplete")

@@ -16,7 +16,7 @@ const holdersShown = 5
 
 // CallFailed prints a call for a port that failed, with what is in its way.
 func (p *Printer) CallFailed(c *event.CallFailed) {
-	if p.Quiet {
+	if p.Show != ShowTransitions {
 		return
 	}
 	p.printOlderRest()

@@ -16,7 +16,7 @@ var severityColor = map[event.Severity]color{
 // Finding prints a finding and its advice, or that it is resolved. The finding of a call that failed
 // is in the lines of the call already.
 func (p *Printer) Finding(f *event.Finding) {
-	if p.Quiet {
+	if p.Show == ShowSummary {
 		return
 	}
 	if p.failedAt == f.Time && !f.Resolved {
@@ -25,7 +25,7 @@ func (p *Printer) Finding(f *event.Finding) {
 	}
 	p.printOlderRest()
 	p.beginLine()
-	p.addTime(f.Time, p.layout.fraction)
+	p.addTime(f.Time, p.fraction())
 	p.add(" ")
 	if f.Resolved {
 		p.add("resolved ", string(f.Code))

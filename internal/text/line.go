@@ -3,6 +3,7 @@ package text
 import (
 	"bytes"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -24,6 +25,14 @@ const (
 func (p *Printer) setColor(c color) {
 	if p.Color {
 		p.line = append(p.line, c...)
+	}
+}
+
+// colorFrom has what was added from a place on in a colour, if there are colours.
+func (p *Printer) colorFrom(start int, c color) {
+	if p.Color && c != plain {
+		p.line = slices.Insert(p.line, start, []byte(c)...)
+		p.setColor(plain)
 	}
 }
 

@@ -18,7 +18,7 @@ type older struct {
 
 // Found prints a socket that is older than the trace. Many are only counted.
 func (p *Printer) Found(at event.Time, e *conn.End, known bool) {
-	if p.Quiet || known || e.State == tcpstate.Close {
+	if p.Show != ShowTransitions || known || e.State == tcpstate.Close {
 		return
 	}
 	if p.older.shown == olderShown {

@@ -16,38 +16,50 @@ type Options struct {
 	Width int  // columns; 120 where there is no terminal
 	Fit   bool // cut long process names, so that a line stays a line
 	Color bool
-	Quiet bool // the summary only
+	Show  Show
 	Clock event.Clock
 	Zone  *time.Location
 }
+
+// Show says what is printed before the summary.
+type Show uint8
+
+// What may be printed.
+const (
+	ShowTransitions Show = iota // each transition, failed calls, findings
+	ShowConnections             // a line a connection, findings
+	ShowSummary                 // nothing
+)
 
 // Printer prints to a writer, which it does not buffer beyond one line. The first
 // error of the writer stays, and ends all further output.
 type Printer struct {
 	Options
-	w        io.Writer
-	err      error
-	layout   layout
-	older    older
-	sockets  *conn.Tracker
-	failedAt event.Time // of the call whose lines are the last ones
-	line     []byte
-	ascii    int    // up to here the line is plain, and has one column a byte
-	local    []byte // the addresses of the line
-	remote   []byte
-	note     []byte // why it came to the transition
+	w      io.Writer
+	err    error
+	layout layout
+	older  older
+	// connections has the columns of ShowConnections.
+	connections connectionLayout
+	sockets     *conn.Tracker
+	failedAt    event.Time // of the call whose lines are the last ones
+	line        []byte
+	ascii       int    // up to here the line is plain, and has one column a byte
+	local       []byte // the addresses of the line
+	remote      []byte
+	note        []byte // why it came to the transition
 	recent
 }
 
 // New returns a printer.
 func New(w io.Writer, o Options) *Printer {
-	return &Printer{Options: o, w: w, layout: newLayout(o.Width)}
+	return &Printer{Options: o, w: w, layout: newLayout(o.Width), connections: newConnectionLayout(&o)}
 }
 
 // Start takes the trace's clock, and prints the head of the columns.
 func (p *Printer) Start(s *event.Start, t *conn.Tracker) {
 	p.sockets, p.Clock = t, s.Clock
-	if !p.Quiet {
+	if p.Show != ShowSummary {
 		p.Head()
 	}
 }
@@ -55,14 +67,26 @@ func (p *Printer) Start(s *event.Start, t *conn.Tracker) {
 // Head prints the head of the columns.
 func (p *Printer) Head() {
 	p.beginLine()
-	p.layout.addHead(p)
+	if p.Show == ShowConnections {
+		p.connections.addHead(p)
+	} else {
+		p.layout.addHead(p)
+	}
 	p.endLine()
+}
+
+// fraction is how many digits of the second the times have.
+func (p *Printer) fraction() int {
+	if p.Show == ShowConnections {
+		return p.connections.fraction
+	}
+	return p.layout.fraction
 }
 
 // Transition prints a transition on a line of its own, or on two where the
 // terminal is narrow.
 func (p *Printer) Transition(t *event.Transition, step conn.Step) {
-	if p.Quiet {
+	if p.Show != ShowTransitions {
 		return
 	}
 	p.printOlderRest()
@@ -71,15 +95,19 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 	p.endLine()
 }
 
-// Verdict prints nothing: the lines of the transitions and the summary have the verdict.
-func (p *Printer) Verdict(event.Time, *conn.End) {}
+// Verdict prints a connection that is over by it on a line of its own, if connections are shown.
+func (p *Printer) Verdict(at event.Time, e *conn.End) {
+	if p.Show == ShowConnections && e.EndsConnection() {
+		p.printConnection(at, e)
+	}
+}
 
 // Loss prints that events were lost: what follows may have gaps.
 func (p *Printer) Loss(l event.Loss) {
 	p.printOlderRest()
 	p.beginLine()
 	p.setColor(red)
-	p.addTime(l.Time, p.layout.fraction)
+	p.addTime(l.Time, p.fraction())
 	p.add(" ", LossWords(l))
 	p.add(": what follows may have gaps")
 	p.setColor(plain)

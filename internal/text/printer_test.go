@@ -35,9 +35,13 @@ func printed(t *testing.T, o text.Options) []byte {
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	color, quiet := options(120), options(120)
-	color.Color, quiet.Quiet = true, true
+	color.Color, quiet.Show = true, text.ShowSummary
 	narrow, wide := options(80), options(160)
 	narrow.Fit, wide.Fit = true, true
+	connections := func(o text.Options) text.Options {
+		o.Show = text.ShowConnections
+		return o
+	}
 	for _, tc := range []struct {
 		file    string
 		options text.Options
@@ -47,6 +51,10 @@ func TestGolden(t *testing.T) {
 		{"160-columns", wide},
 		{"color", color},
 		{"quiet", quiet},
+		{"connections-80-columns", connections(narrow)},
+		{"connections-120-columns", connections(options(120))},
+		{"connections-160-columns", connections(wide)},
+		{"connections-color", connections(color)},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			t.Parallel()

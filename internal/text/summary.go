@@ -16,14 +16,14 @@ import (
 func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	s := &p.sockets.Summary
 	p.printOlderRest()
+	if p.Show == ShowConnections {
+		p.printStillOpen(stop.Time)
+	}
 	p.beginLine()
-	if !p.Quiet {
+	if p.Show != ShowSummary {
 		p.add("\n")
 	}
-	p.add(words.Count(s.Connections, "connection"))
-	if s.BothEnds > 0 {
-		p.add(" (both ends seen of ", words.Number(s.BothEnds), ")")
-	}
+	p.add(words.Count(s.Connections, "connection"), words.BothEnds(s.BothEnds, s.Connections))
 	p.add("\nclosed first by:   ")
 	p.addFigures([]figure{
 		{"server", s.By[conn.ByServer], true}, {"client", s.By[conn.ByClient], true},
@@ -44,8 +44,11 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	if stop.Forgotten > 0 {
 		p.add("\nforgotten:         ", words.Count(stop.Forgotten, "socket"), ": only ", words.Number(conn.MaxSockets), " are followed at a time")
 	}
-	if stop.Reason == event.StopCut {
+	switch stop.Reason {
+	case event.StopCut:
 		p.add("\ncut off:           after ", p.clockTime(stop.Time, 3), ", without a stop record")
+	case event.StopOngoing:
+		p.add("\nstill recording:   this is the trace until ", p.clockTime(stop.Time, 3))
 	}
 	p.addHeldPorts(stop.Time)
 	p.addFindings(findings)

@@ -50,6 +50,18 @@ func Count[N Integer](n N, noun string) string {
 	return Number(n) + " " + noun
 }
 
+// BothEnds says of how many connections both ends were traced, behind their number: ", both ends traced",
+// ", both ends traced for 3", or nothing.
+func BothEnds(both, connections int) string {
+	switch both {
+	case 0:
+		return ""
+	case connections:
+		return ", both ends traced"
+	}
+	return ", both ends traced for " + Number(both)
+}
+
 // Size writes a number of bytes: 1 byte, 999 bytes, 1.5KiB, 32.0MiB.
 func Size(bytes int64) string {
 	units := []string{"KiB", "MiB", "GiB"}
@@ -61,4 +73,21 @@ func Size(bytes int64) string {
 		size, units = size/(1<<10), units[1:]
 	}
 	return strconv.FormatFloat(size, 'f', 1, 64) + units[0]
+}
+
+// AppendShortSize appends a number of bytes in six columns at most: 999B, 1.5KiB, 32MiB.
+func AppendShortSize(b []byte, bytes uint64) []byte {
+	if bytes < 1000 {
+		return append(strconv.AppendUint(b, bytes, 10), 'B')
+	}
+	units := []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	size := float64(bytes) / (1 << 10)
+	for size >= 999.5 {
+		size, units = size/(1<<10), units[1:]
+	}
+	digits := 1
+	if size >= 9.95 {
+		digits = 0
+	}
+	return append(strconv.AppendFloat(b, size, 'f', digits, 64), units[0]...)
 }

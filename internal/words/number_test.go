@@ -44,6 +44,25 @@ func TestCounts(t *testing.T) {
 	})
 }
 
+func TestBothEnds(t *testing.T) {
+	t.Parallel()
+	checkPairs(t, []pair{
+		{words.BothEnds(0, 3), ""},
+		{words.BothEnds(3, 3), ", both ends traced"},
+		{words.BothEnds(2585, 2659), ", both ends traced for 2,585"},
+	})
+}
+
+func TestShortSizes(t *testing.T) {
+	t.Parallel()
+	size := func(bytes uint64) string { return string(words.AppendShortSize(nil, bytes)) }
+	checkPairs(t, []pair{
+		{size(0), "0B"}, {size(999), "999B"}, {size(1000), "1.0KiB"}, {size(1536), "1.5KiB"},
+		{size(10189), "10KiB"}, {size(10188), "9.9KiB"}, {size(1023487), "999KiB"}, {size(1023488), "1.0MiB"},
+		{size(32 << 20), "32MiB"}, {size(5 << 40), "5.0TiB"}, {size(math.MaxUint64), "16EiB"},
+	})
+}
+
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	checkPairs(t, []pair{

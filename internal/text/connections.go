@@ -1,0 +1,373 @@
+package text
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/words"
+)
+
+// The widths of the columns of a connection's figures.
+const (
+	openWidth    = len("1h23m")
+	trafficWidth = len("999KiB")
+)
+
+// connectionLayout has the widths of the columns of a list of connections. Those of the addresses grow
+// with the addresses, as far as there is room.
+type connectionLayout struct {
+	fraction       int // digits of a second
+	client, server int
+	addresses      int  // what there is room for, both together
+	all            bool // there is room for what is usual, too
+}
+
+// leastClosingWidth is how many columns the side that closed first has at least.
+const leastClosingWidth = len("server")
+
+func newConnectionLayout(o *Options) connectionLayout {
+	l := connectionLayout{client: len("127.0.0.1:65535"), server: len("127.0.0.1:443"), addresses: math.MaxInt}
+	if o.Width >= wideFrom {
+		l.fraction, l.all = 3, true
+		l.client, l.server = usualAddressWidth, usualAddressWidth
+	}
+	if o.Fit {
+		figures := openWidth + 2*trafficWidth + leastClosingWidth
+		l.addresses = o.Width - l.timeWidth() - figures - len("      ")
+	}
+	return l
+}
+
+// grow makes room for two addresses in their columns. It reports whether they fit into a line with the
+// figures.
+func (l *connectionLayout) grow(client, server int) bool {
+	if c, s := max(l.client, client), max(l.server, server); c+s <= l.addresses {
+		l.client, l.server = c, s
+	}
+	return client+server <= l.addresses
+}
+
+// addHead adds the heads of the columns.
+func (l *connectionLayout) addHead(p *Printer) {
+	p.setColor(faint)
+	p.addColumn("CLOSED", l.timeWidth())
+	p.addColumn("CLIENT", l.client)
+	p.addColumn("SERVER", l.server)
+	p.addRight([]byte("OPEN"), openWidth)
+	p.addRight([]byte("C>S"), trafficWidth)
+	p.addRight([]byte("S>C"), trafficWidth)
+	p.add("CLOSED FIRST BY")
+	p.setColor(plain)
+}
+
+func (l *connectionLayout) timeWidth() int {
+	if l.fraction == 0 {
+		return len("15:04:05")
+	}
+	return clockWidth + l.fraction
+}
+
+// printConnection prints the line of a connection that is over.
+func (p *Printer) printConnection(at event.Time, e *conn.End) {
+	p.printOlderRest()
+	p.beginLine()
+	p.addTime(at, p.connections.fraction)
+	p.add(" ")
+	p.connections.addFigures(p, e, at)
+	start := len(p.line)
+	p.addClosing(e)
+	p.colorFrom(start, connectionColor(e))
+	p.endLine()
+}
+
+// addFigures adds the columns of a connection's ends and figures. Addresses that leave no room for the
+// figures have a line of their own.
+func (l *connectionLayout) addFigures(p *Printer, e *conn.End, at event.Time) {
+	client, server := e.Local(), e.Remote()
+	if e.Role() == conn.Server {
+		client, server = server, client
+	}
+	p.local, p.remote = words.AppendRemote(p.local[:0], client), words.AppendRemote(p.remote[:0], server)
+	fits := l.grow(len(p.local), len(p.remote))
+	p.addAddress(p.local, l.client)
+	p.addAddress(p.remote, l.server)
+	if !fits {
+		p.line = append(bytes.TrimRight(p.line, " "), "\n"+indent...)
+	}
+	var lasted []byte
+	if opened := openedAt(e); opened != 0 {
+		lasted = words.AppendDuration(nil, at.Sub(opened))
+	}
+	p.addRight(lasted, openWidth)
+	toServer, toClient := trafficOf(e)
+	p.addRight(toServer, trafficWidth)
+	p.addRight(toClient, trafficWidth)
+	if fits {
+		p.ascii = len(p.line)
+	}
+}
+
+// addRight adds a word at the right edge of a column, or "-" in place of none, and a space.
+func (p *Printer) addRight(word []byte, width int) {
+	if len(word) == 0 {
+		word = append(word, '-')
+	}
+	for range width - len(word) {
+		p.add(" ")
+	}
+	p.line = append(append(p.line, word...), ' ')
+}
+
+// openedAt returns when the first SYN was sent, or 0 where that was not seen.
+func openedAt(e *conn.End) event.Time {
+	at := e.Opened
+	if e.Peer != nil && (at == 0 || e.Peer.Opened != 0 && e.Peer.Opened < at) {
+		at = e.Peer.Opened
+	}
+	return at
+}
+
+// trafficOf returns the bytes of payload to the server and to the client, as the client counted them, or
+// else the server; nothing where neither is known.
+func trafficOf(e *conn.End) (toServer, toClient []byte) {
+	client, server := e, e.Peer
+	if e.Role() == conn.Server {
+		client, server = server, client
+	}
+	switch {
+	case client != nil && client.Totals().Known:
+		t := client.Totals()
+		return words.AppendShortSize(nil, t.BytesSent), words.AppendShortSize(nil, t.BytesReceived)
+	case server != nil && server.Totals().Known:
+		t := server.Totals()
+		return words.AppendShortSize(nil, t.BytesReceived), words.AppendShortSize(nil, t.BytesSent)
+	}
+	return nil, nil
+}
+
+// connectionColor is how much a connection stands out.
+func connectionColor(e *conn.End) color {
+	switch {
+	case e.How == conn.Fin && e.Ended == 0 && e.ClosedFirst != 0:
+		return plain
+	case e.How == conn.Reset, e.Ended == conn.Reset, e.How == conn.Timeout, e.Ended == conn.Timeout:
+		return red
+	}
+	return yellow
+}
+
+// closedByWords has who closed a connection first.
+var closedByWords = [conn.ByCount]string{
+	conn.ByServer: "server", conn.ByClient: "client", conn.ByLocal: "local side", conn.ByRemote: "remote side",
+	conn.ByBoth: "both at once", conn.ByNeither: "neither", conn.ByReset: "unknown", conn.ByUnknown: "unknown",
+}
+
+// addClosing adds who closed a connection first, and how it ended. On a narrow terminal, what is not usual
+// and has no room goes to a line of its own.
+func (p *Printer) addClosing(e *conn.End) {
+	separator := ""
+	for _, part := range p.closingParts(e) {
+		room := p.roomLeft() - len(separator)
+		if part.usual && p.Fit && (!p.connections.all || room < len(part.words)) {
+			continue
+		}
+		switch {
+		case part.process != nil && room >= p.leastProcessWidth(part.process):
+			p.add(" ")
+			p.addProcess(part.process, room)
+		case part.process != nil:
+			p.add("\n", indent)
+			p.addProcess(part.process, p.roomLeft())
+		case room >= len(part.words):
+			p.add(separator, part.words)
+		default:
+			p.add("\n", indent, part.words)
+		}
+		separator = ", "
+	}
+}
+
+// closingPart is one thing to say of how a connection ended.
+type closingPart struct {
+	words   string
+	process *event.Process // in place of words: who closed
+	usual   bool           // nothing is wrong, and a narrow line can do without it
+}
+
+// closingParts returns what there is to say of how a connection ended.
+func (p *Printer) closingParts(e *conn.End) []closingPart {
+	by := e.ClosedBy()
+	parts := []closingPart{{words: closedByWords[by]}}
+	if e.Closer != nil && by != conn.ByBoth {
+		parts = append(parts, closingPart{process: e.Closer})
+	}
+	add := func(words string) { parts = append(parts, closingPart{words: words}) }
+	switch e.Mechanism {
+	case 0:
+	case event.MechanismClose:
+		parts = append(parts, closingPart{words: "close", usual: true})
+	case event.MechanismSignal:
+		signal := "killed"
+		if e.Closer != nil && e.Closer.Signal != 0 {
+			signal += " by signal " + strconv.Itoa(int(e.Closer.Signal))
+		}
+		add(signal)
+	default:
+		add(e.Mechanism.String())
+	}
+	if e.How != conn.Fin && e.How != 0 {
+		add(endWords(e, e.How))
+	}
+	if e.Ended != 0 {
+		add("then " + endWords(e, e.Ended))
+	}
+	if n := retransmitsOf(e); n > 0 {
+		add(words.Count(n, "retransmit"))
+	}
+	if e.Role() == 0 {
+		add("roles unknown")
+	}
+	if e.Incomplete || e.Peer != nil && e.Peer.Incomplete {
+		add("not seen whole")
+	}
+	if words := p.timeWaitWords(e); words != "" {
+		parts = append(parts, closingPart{words: words, usual: true})
+	}
+	return parts
+}
+
+// endWords has how a connection ended, if not by FINs.
+func endWords(e *conn.End, how conn.How) string {
+	switch how {
+	case conn.Reset:
+		switch {
+		case e.ResetBy == event.SentBetween:
+			return "RST from between"
+		case e.ResetBy == event.SentLocal && e.Role() != 0:
+			return "RST from the " + e.Role().String()
+		case e.ResetBy == event.SentRemote && e.Role() != 0:
+			return "RST from the " + e.Role().Other().String()
+		}
+		return "RST"
+	case conn.Timeout:
+		return "timed out"
+	case conn.Abandoned:
+		return "given up"
+	}
+	return how.String()
+}
+
+// retransmitsOf is how many segments both ends sent again.
+func retransmitsOf(e *conn.End) uint64 {
+	n := uint64(e.Totals().Retransmits)
+	if e.Peer != nil {
+		n += uint64(e.Peer.Totals().Retransmits)
+	}
+	return n
+}
+
+// timeWaitWords says at which end a connection is in TIME_WAIT, and until when.
+func (p *Printer) timeWaitWords(e *conn.End) string {
+	side, _, until := e.TimeWaitSide()
+	phrase := "TIME_WAIT"
+	switch role := e.RoleOf(side); {
+	case side == 0:
+		return ""
+	case side == conn.Both:
+		phrase += " at both ends"
+	case role != 0:
+		phrase += " at the " + role.String()
+	}
+	if until == 0 {
+		return phrase
+	}
+	return phrase + " until " + p.clockTime(until, 0)
+}
+
+// openShown is how many of the connections that are still open the summary names.
+const openShown = 20
+
+// printStillOpen lists the connections that are not over at the end.
+func (p *Printer) printStillOpen(at event.Time) {
+	seen := make(map[event.ID]bool)
+	for _, e := range p.sockets.Open() {
+		if e.Listener() || e.ConnectionIsOver() || seen[e.Connection()] {
+			continue
+		}
+		seen[e.Connection()] = true
+		if len(seen) <= openShown {
+			p.printOpen(at, e)
+		}
+	}
+	if more := len(seen) - openShown; more > 0 {
+		p.beginLine()
+		p.add("and ", words.Count(more, "more connection"), " still open")
+		p.endLine()
+	}
+}
+
+// printOpen prints the line of a connection that is still open.
+func (p *Printer) printOpen(at event.Time, e *conn.End) {
+	p.beginLine()
+	p.addColumn("open", p.connections.timeWidth())
+	p.connections.addFigures(p, e, at)
+	phrase := p.halfClosedWords(at, e)
+	if p.roomLeft() >= words.Width(phrase) {
+		p.add(phrase)
+	} else {
+		p.line = bytes.TrimRight(p.line, " ")
+		for _, line := range words.Wrap(phrase, p.Width-len(indent)) {
+			p.add("\n", indent, line)
+		}
+	}
+	p.endLine()
+}
+
+// halfClosedWords says what is known of the close of a connection that is not over: which side has closed
+// and which has not, or at which end it is over.
+func (p *Printer) halfClosedWords(at event.Time, e *conn.End) string {
+	switch {
+	case e.HasVerdict():
+		return halfOpenWords(e)
+	case e.Peer != nil && e.Peer.HasVerdict():
+		return halfOpenWords(e.Peer)
+	}
+	if e.ClosedFirst != conn.Local && e.ClosedFirst != conn.Remote {
+		return "nobody so far"
+	}
+	phrase := closedByWords[e.ClosedBy()]
+	if e.Closed != 0 {
+		phrase += " " + words.Duration(at.Sub(e.Closed)) + " ago"
+	}
+	other := e
+	if e.ClosedFirst == conn.Local {
+		other = e.Peer
+	}
+	if other != nil && other.Process != nil {
+		phrase += ", " + processName(other.Process) + " has not closed"
+	}
+	return phrase
+}
+
+// halfOpenWords says of a connection that is over at one end how it is at the other.
+func halfOpenWords(over *conn.End) string {
+	how := over.How
+	if over.Ended != 0 {
+		how = over.Ended
+	}
+	phrase := closedByWords[over.ClosedBy()] + ", " + endWords(over, how)
+	if role := over.Role(); role != 0 {
+		phrase += " at the " + role.String()
+	}
+	if over.Peer == nil {
+		return phrase
+	}
+	phrase += ", still in " + over.Peer.State.String()
+	if process := over.Peer.Process; process != nil {
+		phrase += " at " + processName(process)
+	}
+	return phrase
+}
