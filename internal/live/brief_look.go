@@ -8,7 +8,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
@@ -49,10 +48,10 @@ func (t *trace) gatherDuring(ctx context.Context, do func(context.Context)) erro
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})
-	crash.Go(func() {
+	t.waitedFor <- func() {
 		defer close(done)
 		do(ctx)
-	})
+	}
 	tick := time.NewTicker(gatherEvery)
 	defer tick.Stop()
 	var failed error

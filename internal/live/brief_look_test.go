@@ -109,7 +109,19 @@ func newSlowLook(t *testing.T) *slowLook {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	return &slowLook{trace{ctx: t.Context(), probe: p, gather: p.Gather}, ns}
+	tr := &slowLook{trace{ctx: t.Context(), probe: p, gather: p.Gather, waitedFor: make(chan func())}, ns}
+	takeWaitedFor(t, &tr.trace)
+	return tr
+}
+
+// takeWaitedFor does what the reader of a trace waits for.
+func takeWaitedFor(t *testing.T, tr *trace) {
+	go func() {
+		for do := range tr.waitedFor {
+			do()
+		}
+	}()
+	t.Cleanup(func() { close(tr.waitedFor) })
 }
 
 // fillRing makes as many connections as fit into the ring, and waits until their records are read, or

@@ -5,6 +5,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ const (
 	patrol = 30 * time.Millisecond
 	// lossCheck is how often the loss counters are read while events come.
 	lossCheck = time.Second
-	// readerNice is the nice value of the reading thread.
+	// readerNice is the nice value of the reading thread, and of the one that it waits for.
 	readerNice = -10
 )
 
@@ -82,6 +83,7 @@ type trace struct {
 	older      []*event.Socket                                                   // found when the trace began and not reported yet, by time
 	devices    devices
 	quick      helper.Opener // for what cannot wait for a look
+	waitedFor  chan func()   // takes what the reader waits for
 	callLooks  callLooks
 	sampler    sampler
 	checked    event.Time       // when the loss counters were read
@@ -135,7 +137,8 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	if o.Ready != nil {
 		o.Ready()
 	}
-	t.preferReader()
+	t.preferThreads()
+	defer close(t.waitedFor)
 	if err := t.drop(cgroups); err != nil {
 		return err
 	}
@@ -168,11 +171,22 @@ func (t *trace) drop(cgroups *host.Cgroups) error {
 	return nil
 }
 
-// preferReader gives the reader a thread of its own that the scheduler prefers: on a machine that
-// is out of processor time, the ring would overflow while the reader waits for its turn.
-func (t *trace) preferReader() {
+// preferThreads gives the reader a thread of its own that the scheduler prefers, and another one to what
+// the reader waits for: on a machine that is out of processor time, the ring would overflow while the
+// reader waits for its turn.
+func (t *trace) preferThreads() {
 	runtime.LockOSThread() // for good: no other goroutine shall inherit the preference
-	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, readerNice); err != nil {
+	err := unix.Setpriority(unix.PRIO_PROCESS, 0, readerNice)
+	t.waitedFor = make(chan func())
+	preferred := make(chan error)
+	crash.Go(func() {
+		runtime.LockOSThread()
+		preferred <- unix.Setpriority(unix.PRIO_PROCESS, 0, readerNice)
+		for do := range t.waitedFor {
+			do()
+		}
+	})
+	if err = cmp.Or(err, <-preferred); err != nil {
 		t.Log.Warn("the reader has no preference, and events may be lost when all processors are busy" +
 			because(privilege.Priority.Reason(err)))
 	}

@@ -69,8 +69,9 @@ func TestMergesTakeTheTimeOfTheirUser(t *testing.T) {
 	tr := &trace{
 		ctx: t.Context(), stream: stream, tracker: stream.Tracker,
 		scan:   func(context.Context, sockdiag.Query) (*sockdiag.Snapshot, error) { return new(sockdiag.Snapshot), nil },
-		gather: func() (bool, error) { return true, nil },
+		gather: func() (bool, error) { return true, nil }, waitedFor: make(chan func()),
 	}
+	takeWaitedFor(t, tr)
 	stream.Start(&event.Start{})
 	for i := range 30_000 {
 		stream.Found(&event.Socket{
