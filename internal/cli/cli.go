@@ -25,6 +25,7 @@ const (
 	exitError        = 1
 	exitUsage        = 2
 	exitFindings     = 3
+	exitCannotBind   = 3
 	exitDamaged      = 4
 	exitNotPermitted = 77
 )

@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -20,7 +19,7 @@ func runTrace(context.Context, *app, *traceOptions, event.Filter) error { return
 
 func runTop(context.Context, *app, event.Filter) error { return errNotLinux }
 
-func runWhy(context.Context, *app, string, netip.Addr, uint16) error { return errNotLinux }
+func runWhy(context.Context, *app, *whyOptions) error { return errNotLinux }
 
 func runCheck(*app) error { return errNotLinux }
 

@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,14 +16,29 @@ and SO_REUSEPORT, and what helps soonest. It does not take the port. It needs no
 
 Without an address it is about the wildcards 0.0.0.0 and [::]. A link-local address
 needs its interface: [fe80::1%eth0]:9091. Without root, and in a container, why cannot
-see all options and processes, and says so.`
+see all options and processes, and says so.
+
+The exit code is 0 if bind() would work, 3 if it fails at any of the addresses, and 1 if
+that is not known.`
 
 const whyExample = `  sudo tcptrace why 9091
-  sudo tcptrace why 127.0.0.1:9091
-  sudo tcptrace why [::1]:9091`
+  sudo tcptrace why localhost:https
+  sudo tcptrace why [::1]:9091
+  sudo tcptrace why --reuseaddr 9091 && ./start-server
+  sudo tcptrace why --netns web 9091 --json`
+
+// whyOptions are the flags and arguments of why.
+type whyOptions struct {
+	color     string
+	json      bool
+	netns     string
+	reuseaddr bool
+	addr      netip.Addr // with its zone; the zero value: any
+	port      uint16
+}
 
 func newWhyCommand(app *app) *cobra.Command {
-	var color string
+	o := &whyOptions{}
 	cmd := &cobra.Command{
 		Use:     "why [ADDR:]PORT",
 		Short:   "Say why a port cannot be bound, and until when",
@@ -33,18 +50,22 @@ func newWhyCommand(app *app) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkColor(color); err != nil {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := checkColor(o.color); err != nil {
 				return err
 			}
-			addr, port, err := parseTarget(args[0])
-			if err != nil {
+			if o.addr, o.port, err = parseTarget(args[0]); err != nil {
 				return usagef("%w", err)
 			}
-			return runWhy(cmd.Context(), app, color, addr, port)
+			return runWhy(cmd.Context(), app, o)
 		},
 	}
-	addColorFlag(cmd.Flags(), &color)
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.BoolVar(&o.reuseaddr, "reuseaddr", false, "answer for a server that sets SO_REUSEADDR (default: one that sets no option)")
+	flags.StringVar(&o.netns, "netns", "", "answer for this network `namespace`: current, a name of ip netns, a path, an inode (default current)")
+	flags.BoolVar(&o.json, "json", false, "print the answer as one JSON object")
+	addColorFlag(flags, &o.color)
 	return cmd
 }
 
@@ -73,7 +94,30 @@ func parseTarget(word string) (netip.Addr, uint16, error) {
 	case err == nil && !bracketed, strings.Contains(host, ":") && !strings.Contains(host, "["):
 		return netip.Addr{}, 0, fmt.Errorf("%q: an IPv6 address needs brackets, as in [::1]:9091", word)
 	}
-	return netip.Addr{}, 0, fmt.Errorf("%q: %q is not an address: give one as in 127.0.0.1:9091 or [::1]:9091", word, host)
+	if addr, ok := addressOf(host); ok {
+		return addr, number, nil
+	}
+	return netip.Addr{}, 0, fmt.Errorf("%q: %q is not an address or a name in /etc/hosts: give one as in 127.0.0.1:9091 or [::1]:9091", word, host)
+}
+
+// addressOf returns the first address that /etc/hosts has for a name (hosts(5)). Nobody on the network is
+// asked: bind() takes the addresses of this machine.
+func addressOf(name string) (netip.Addr, bool) {
+	content, err := os.ReadFile("/etc/hosts")
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	for line := range strings.Lines(string(content)) {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) == 0 || !slices.ContainsFunc(fields[1:], func(n string) bool { return strings.EqualFold(n, name) }) {
+			continue
+		}
+		if addr, err := netip.ParseAddr(fields[0]); err == nil {
+			return addr.Unmap(), true
+		}
+	}
+	return netip.Addr{}, false
 }
 
 func cutLast(s, separator string) (before, after string, found bool) {

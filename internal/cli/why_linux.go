@@ -2,38 +2,78 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"runtime"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/why"
 )
 
-func runWhy(ctx context.Context, app *app, color string, addr netip.Addr, port uint16) error {
+func runWhy(ctx context.Context, app *app, o *whyOptions) error {
 	if err := host.RequireProc(); err != nil {
 		return err
 	}
-	question, err := gatherQuestion(ctx, addr, port)
+	if err := enterNetNS(o.netns); err != nil {
+		return err
+	}
+	question, err := gatherQuestion(ctx, o.addr, o.port)
 	if err != nil {
 		return err
 	}
+	question.Reuseaddr = o.reuseaddr
 	if err := app.dropAllRights(); err != nil {
 		return err
 	}
 	w := bufio.NewWriterSize(app.out, outputBuffer)
-	p := text.New(w, textOptions(app.stdout, color, host.Clock()))
-	p.Why(why.Find(*question))
-	if err := p.Flush(); err != nil {
+	answer := why.Find(*question)
+	if o.json {
+		err = answer.WriteJSON(w, host.Clock())
+	} else {
+		p := text.New(w, textOptions(app.stdout, o.color, host.Clock()))
+		p.Why(answer)
+		err = p.Flush()
+	}
+	if err := cmp.Or(err, w.Flush()); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write the answer: %w", err)
+	switch answer.Result() {
+	case why.Fails:
+		return codeError{code: exitCannotBind}
+	case why.Unknown:
+		return codeError{code: exitError}
 	}
 	return nil
+}
+
+// enterNetNS goes on in another network namespace. A thread can enter one, and a program that a thread
+// executes begins where the thread is: the same command is executed anew.
+func enterNetNS(name string) error {
+	wanted, err := parseNetNS(name)
+	if err != nil || wanted == 0 {
+		return err
+	}
+	own, err := host.NetNS("/proc/self/ns/net")
+	if err != nil || wanted == own {
+		return err
+	}
+	runtime.LockOSThread()
+	switch err := helper.Enter(wanted); {
+	case errors.Is(err, helper.ErrClosed):
+		return codeError{exitNotPermitted, fmt.Errorf("enter network namespace %s: not permitted: run it with sudo", name)}
+	case err != nil:
+		return fmt.Errorf("enter network namespace %s: %w", name, err)
+	}
+	return fmt.Errorf("go on in network namespace %s: %w", name, unix.Exec("/proc/self/exe", os.Args, os.Environ()))
 }
 
 // gatherQuestion gathers what there is to answer the question of a port.

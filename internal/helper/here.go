@@ -63,6 +63,22 @@ func (h *Here) open(netns uint32, want Contents, link int) (descriptors, error) 
 	return opened, err
 }
 
+// Enter moves the calling thread, which must be locked, into a network namespace for good. The error is
+// ErrGone or ErrClosed.
+func Enter(netns uint32) error {
+	p := newPaths()
+	p.search(Search{NetNS: []uint32{netns}})
+	namespace, err := p.open(netns)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(namespace)
+	if unix.Setns(namespace, unix.CLONE_NEWNET) != nil {
+		return ErrClosed
+	}
+	return nil
+}
+
 // enter runs a function on a thread that enters a network namespace for it. The error is ErrClosed if this
 // process may not.
 func enter(namespace int, do func()) (err error) {

@@ -117,7 +117,7 @@ func (p *Printer) printTries(a *why.Answer) {
 	const column = 14
 	addressWidth := usualAddressWidth
 	for i := range a.Tries {
-		addressWidth = max(addressWidth, len(event.Place{AddrPort: a.Tries[i].Addr, Device: a.Device}.String()))
+		addressWidth = max(addressWidth, len(tryName(a, &a.Tries[i])))
 	}
 	names := []string{"no option", "SO_REUSEADDR", "SO_REUSEPORT", "both"}
 	p.beginLine()
@@ -133,13 +133,22 @@ func (p *Printer) printTries(a *why.Answer) {
 	for i := 0; i < len(a.Tries); i += len(names) {
 		p.beginLine()
 		p.add("  ")
-		p.addColumn(event.Place{AddrPort: a.Tries[i].Addr, Device: a.Device}.String(), addressWidth)
+		p.addColumn(tryName(a, &a.Tries[i]), addressWidth)
 		for j := range names {
 			p.addColumn(string(a.Tries[i+j].Result), column-1)
 		}
 		p.trimSpaces()
 		p.endLine()
 	}
+}
+
+// tryName is the address that bind() is tried with.
+func tryName(a *why.Answer, t *why.Try) string {
+	name := event.Place{AddrPort: t.Addr, Device: a.Device}.String()
+	if t.Options.V6Only {
+		name += " V6ONLY"
+	}
+	return name
 }
 
 // trimSpaces takes the spaces at the end of the line away.

@@ -11,23 +11,26 @@ func (a *Answer) Headline() event.Message {
 	if a.Refused != 0 {
 		return a.refusal()
 	}
-	port, plain := a.targetPhrase(), a.Plain()
+	port, plain, option := a.targetPhrase(), a.Plain(), event.Literal("")
+	if a.Reuseaddr {
+		option = " with SO_REUSEADDR"
+	}
 	switch none := len(a.Here) == 0; {
 	case plain.Result == Works && none && len(a.Elsewhere) > 0:
 		return event.Say("{port} is free here: no socket uses it.", port)
 	case plain.Result == Works && none:
 		return event.Say("{port} is free: no socket uses it.", port)
 	case plain.Result == Works:
-		return event.Say("{port} can be bound now: no socket that uses the port is in the way.", port)
+		return event.Say("{port} can be bound now{option}: no socket that uses the port is in the way.", port, option)
 	case plain.Result == Probably && none:
 		return event.Say("{port} is probably free: no socket that can be seen from here uses it.", port)
 	case plain.Result == Probably:
-		return event.Say("{port} can probably be bound now: no socket that can be seen from here is in the way.", port)
+		return event.Say("{port} can probably be bound now{option}: no socket that can be seen from here is in the way.", port, option)
 	case plain.Result == Unknown:
-		return event.Say("{port} may be busy: it depends on socket options that cannot be seen from here.", port)
+		return event.Say("{port} may be busy{option}: it depends on socket options that cannot be seen from here.", port, option)
 	}
 	inWay := event.Count(len(plain.InWay), "a socket is in the way", "{n} sockets are in the way")
-	return event.Say("{port} cannot be bound now: {sockets}, {until}.", port, inWay, a.untilPhrase(plain))
+	return event.Say("{port} cannot be bound now{option}: {sockets}, {until}.", port, option, inWay, a.untilPhrase(plain))
 }
 
 // refusal says why bind() refuses the address.

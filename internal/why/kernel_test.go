@@ -253,6 +253,9 @@ func bind(t *testing.T, ns *kerneltest.NetNS, try *why.Try) (err error) {
 	in(t, ns, func() {
 		fd := socket(try.Addr.Addr(), options{try.Options.Reuseaddr, try.Options.Reuseport})
 		defer unix.Close(fd)
+		if try.Options.V6Only {
+			check(unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1))
+		}
 		err = unix.Bind(fd, sockaddr(try.Addr))
 		if err != nil && !errors.Is(err, unix.EADDRINUSE) {
 			check(fmt.Errorf("bind: %w", err))

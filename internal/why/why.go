@@ -25,11 +25,13 @@ type Question struct {
 	Settings event.PortSettings
 	Devices  map[uint32]string // names of the interfaces of the network namespace, by index
 	Refused  event.Errno       // bind() refuses Addr with it, whatever the port; 0: it does not
-	Exact    bool              // all options were seen, and Until is exact
-	Inexact  string            // why it is not, if not for missing rights
-	Complete bool              // no socket of the network namespace is missing
-	Outer    bool              // processes outside this pid namespace are not seen
-	Unseen   int               // network namespaces that could not be looked at
+	// Reuseaddr: the question is about a server that sets SO_REUSEADDR.
+	Reuseaddr bool
+	Exact     bool   // all options were seen, and Until is exact
+	Inexact   string // why it is not, if not for missing rights
+	Complete  bool   // no socket of the network namespace is missing
+	Outer     bool   // processes outside this pid namespace are not seen
+	Unseen    int    // network namespaces that could not be looked at
 }
 
 // Answer is what is known of the port.
@@ -75,14 +77,29 @@ func Find(q Question) *Answer {
 	}
 	a.inferRoles()
 	for _, addr := range q.addressesToTry() {
-		for _, options := range optionCombinations {
-			options.IPv6, options.Interface = addr.Is6(), q.deviceIndex()
-			a.Tries = append(a.Tries, a.tryBind(addr, options))
+		tries := a.tryOptions(addr, false)
+		a.Tries = append(a.Tries, tries...)
+		if addr == netip.IPv6Unspecified() {
+			if alone := a.tryOptions(addr, true); !slices.EqualFunc(alone, tries, sameResult) {
+				a.Tries = append(a.Tries, alone...)
+			}
 		}
 	}
 	slices.SortStableFunc(a.Here, a.comparePriority)
 	return a
 }
+
+// tryOptions tries an address with each combination of options.
+func (a *Answer) tryOptions(addr netip.Addr, v6Only bool) []Try {
+	var tries []Try
+	for _, options := range optionCombinations {
+		options.IPv6, options.V6Only, options.Interface = addr.Is6(), v6Only, a.deviceIndex()
+		tries = append(tries, a.tryBind(addr, options))
+	}
+	return tries
+}
+
+func sameResult(a, b Try) bool { return a.Result == b.Result }
 
 // inferRoles gives the role of the server to connections at a listener's address.
 func (a *Answer) inferRoles() {
@@ -222,17 +239,26 @@ func (a *Answer) comparePriority(x, y *event.Socket) int {
 // badness orders results, the best first.
 var badness = map[Result]int{Works: 0, Probably: 1, Unknown: 2, Fails: 3}
 
-// Plain is what a server that sets no option would meet, at the address where it is worst.
+// Plain is what the server that is asked about would meet, at the address where it is worst: one that
+// sets no option, or SO_REUSEADDR alone.
 func (a *Answer) Plain() *Try {
-	worst := &a.Tries[0]
+	var worst *Try
 	for i := range a.Tries {
 		t := &a.Tries[i]
-		if t.Options.Reuseaddr || t.Options.Reuseport {
+		if t.Options.Reuseaddr != a.Reuseaddr || t.Options.Reuseport || t.Options.V6Only {
 			continue
 		}
-		if badness[t.Result] > badness[worst.Result] {
+		if worst == nil || badness[t.Result] > badness[worst.Result] {
 			worst = t
 		}
 	}
 	return worst
+}
+
+// Result is what bind() would do for the server that is asked about, at the address where it is worst.
+func (a *Answer) Result() Result {
+	if a.Refused != 0 {
+		return Fails
+	}
+	return a.Plain().Result
 }
