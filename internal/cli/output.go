@@ -17,14 +17,17 @@ type outputOptions struct {
 	color       string
 	quiet       bool
 	connections bool
+	problems    bool
 }
 
-// newOutput returns what shows a trace on standard output.
-func newOutput(app *app, o outputOptions) pipeline.Sink {
+// newOutput returns what shows a trace, live or replayed, on standard output.
+func newOutput(app *app, o outputOptions, replayed bool) pipeline.Sink {
 	w := bufio.NewWriterSize(app.out, outputBuffer)
 	switch {
 	case o.json && o.connections:
 		return buffered{jsonl.NewConnectionWriter(w), w}
+	case o.json && o.problems:
+		return buffered{jsonl.NewProblemWriter(w), w}
 	case o.json:
 		return buffered{jsonl.NewWriter(w), w}
 	}
@@ -34,6 +37,8 @@ func newOutput(app *app, o outputOptions) pipeline.Sink {
 		options.Show = text.ShowSummary
 	case o.connections:
 		options.Show = text.ShowConnections
+	case o.problems:
+		options.Show, options.AtEnd = text.ShowProblems, replayed
 	}
 	return buffered{text.New(w, options), w}
 }

@@ -11,7 +11,7 @@ import (
 // only if --json asks for it.
 func newRecordingOutput(app *app, o outputOptions, recorder *capture.Recorder) pipeline.Sink {
 	if o.json {
-		return pipeline.Sinks{recorder, &optionalOutput{Sink: newOutput(app, o), log: app.log}}
+		return pipeline.Sinks{recorder, &optionalOutput{Sink: newOutput(app, o, false), log: app.log}}
 	}
 	return recorder
 }

@@ -21,7 +21,7 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 		DropPrivileges: app.dropAllRights,
 	}
 	if o.write == "" {
-		return app.replayCaptures(ctx, options, newOutput(app, o.outputOptions), true)
+		return app.replayCaptures(ctx, options, newOutput(app, o.outputOptions, true), true)
 	}
 	if o.anonymize {
 		options.Map = func(to jsonl.Records) jsonl.Records { return o.newMapper().Stream(to) }

@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"unlisten":     unlisten,
 			"connect":      connect,
 			"trace":        trace,
+			"shows":        shows,
 			"signal":       signal,
 			"hangup":       hangup,
 			"ended":        ended,
@@ -155,12 +156,20 @@ func listen(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("PORT", port)
 }
 
-// listenAgain opens a second listener on the port, which fails.
-func listenAgain(ts *testscript.TestScript, _ bool, _ []string) {
-	l, err := net.Listen("tcp4", stageOf(ts).listener.Addr().String())
-	if err == nil {
-		l.Close()
-		ts.Fatalf("two listeners have one port")
+// listenAgain opens a second listener on the port, which fails, once or so many times: listen_again 12.
+func listenAgain(ts *testscript.TestScript, _ bool, args []string) {
+	times := 1
+	if len(args) > 0 {
+		var err error
+		times, err = strconv.Atoi(args[0])
+		ts.Check(err)
+	}
+	for range times {
+		l, err := net.Listen("tcp4", stageOf(ts).listener.Addr().String())
+		if err == nil {
+			l.Close()
+			ts.Fatalf("two listeners have one port")
+		}
 	}
 }
 
@@ -182,11 +191,37 @@ func connect(ts *testscript.TestScript, _ bool, args []string) {
 type running struct {
 	cmd    *exec.Cmd
 	out    io.ReadCloser // standard output
-	stdout bytes.Buffer
+	stdout sharedBuffer
 	stderr bytes.Buffer
 	copied sync.WaitGroup
 	ended  chan struct{} // closed at the end of the process
 	err    error
+}
+
+// sharedBuffer is a buffer that is read while it is written.
+type sharedBuffer struct {
+	mutex sync.Mutex
+	bytes bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *sharedBuffer) Write(p []byte) (int, error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.bytes.Write(p)
+}
+
+// String returns what was written so far.
+func (b *sharedBuffer) String() string {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.bytes.String()
+}
+
+// shows waits until the trace's standard output matches a regular expression.
+func shows(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	within(ts, "standard output like "+args[0], func() bool { return want.MatchString(stageOf(ts).trace.stdout.String()) })
 }
 
 // trace starts tcptrace, waits until it says that it traces, and leaves its process id in $TRACE.

@@ -49,7 +49,7 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 		},
 		Drop: func() (*helper.Helper, error) { return dropTracerRights(app, filter, helper.Needs{}) },
 	}
-	summary := newOutput(app, outputOptions{color: "auto", quiet: true})
+	summary := newOutput(app, outputOptions{color: "auto", quiet: true}, false)
 	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{collector, summaryAfterScreen{summary, w.closeScreen}})
 	app.end.begin()
 	return errors.Join(opened, w.giveBack(), err)

@@ -68,6 +68,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags.StringArrayVarP(&o.read, "read", "r", nil, "replay a capture `file`, - for standard input; more files of one recording may follow")
 	o.writeOptions.AddFlags(flags)
 	flags.BoolVarP(&o.connections, "connections", "c", false, "print one line a connection, once it is over")
+	flags.BoolVar(&o.problems, "problems", false, "print failed calls and findings only")
 	flags.BoolVar(&o.json, "json", false, "print the record stream: one JSON object a line")
 	addColorFlag(flags, &o.color)
 	addDurationFlag(flags, &o.duration, "duration", "d", "stop after this `time`: 30s, 5m")
@@ -133,8 +134,8 @@ func (o *traceOptions) check() error {
 		return usagef("--count: %d is negative", o.count)
 	case o.json && o.quiet:
 		return usagef("--json and --quiet exclude each other")
-	case o.connections && o.quiet:
-		return usagef("--connections and --quiet exclude each other")
+	case o.connections && o.quiet, o.connections && o.problems, o.problems && o.quiet:
+		return usagef("--connections, --problems and --quiet exclude each other")
 	case len(o.read) > 0 && len(o.command) > 0:
 		return usagef("--read replays what was recorded: it takes no command")
 	}

@@ -74,7 +74,7 @@ func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	if o.write == "" {
 		ctx, stop := app.whileRead(ctx)
 		defer stop()
-		return live.Run(ctx, options, host.Clock(), endedOutput{newOutput(app, o.outputOptions), app.end})
+		return live.Run(ctx, options, host.Clock(), endedOutput{newOutput(app, o.outputOptions, false), app.end})
 	}
 	return recordLive(ctx, app, o, options, drop)
 }
@@ -129,7 +129,7 @@ func filterWords(f event.Filter) string {
 
 // connectionsHint mentions -c where all transitions of the machine come to a terminal.
 func (o *traceOptions) connectionsHint(app *app, f event.Filter) string {
-	if f.String() != "" || o.write != "" || o.json || o.quiet || o.connections || !term.IsTerminal(int(app.stdout.Fd())) {
+	if f.String() != "" || o.write != "" || o.json || o.quiet || o.connections || o.problems || !term.IsTerminal(int(app.stdout.Fd())) {
 		return ""
 	}
 	return "; -c prints one line a connection"

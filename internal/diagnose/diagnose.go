@@ -9,6 +9,7 @@
 package diagnose
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -176,7 +177,8 @@ func (e *Engine) Stop(at event.Time) []event.Finding {
 	return found
 }
 
-// Findings returns the findings of all groups that are not resolved, in the order they came.
+// Findings returns the findings of all groups that are not resolved, the worst first, and of one severity
+// in the order they came.
 func (e *Engine) Findings() []event.Finding {
 	var found []event.Finding
 	for _, g := range e.groups.order {
@@ -184,6 +186,9 @@ func (e *Engine) Findings() []event.Finding {
 			found = append(found, *g.finding(g.last))
 		}
 	}
+	slices.SortStableFunc(found, func(a, b event.Finding) int {
+		return slices.Index(event.Severities, b.Severity) - slices.Index(event.Severities, a.Severity)
+	})
 	return found
 }
 

@@ -14,9 +14,10 @@ import (
 // holdersShown is how many of the sockets in the way of a call have a line.
 const holdersShown = 5
 
-// CallFailed prints a call for a port that failed, with what is in its way.
+// CallFailed prints a call for a port that failed, with what is in its way. Calls that are repeated in
+// vain are counted by their finding.
 func (p *Printer) CallFailed(c *event.CallFailed) {
-	if p.Show != ShowTransitions {
+	if p.Show != ShowTransitions && p.Show != ShowProblems || p.AtEnd || p.isRepeated(c) {
 		return
 	}
 	p.printOlderRest()

@@ -16,7 +16,7 @@ var severityColor = map[event.Severity]color{
 // Finding prints a finding and its advice, or that it is resolved. The finding of a call that failed
 // is in the lines of the call already.
 func (p *Printer) Finding(f *event.Finding) {
-	if p.Show == ShowSummary {
+	if p.Show == ShowSummary || p.Show == ShowProblems && (p.AtEnd || p.isPrinted(f)) {
 		return
 	}
 	if p.failedAt == f.Time && !f.Resolved {
@@ -24,6 +24,11 @@ func (p *Printer) Finding(f *event.Finding) {
 		return
 	}
 	p.printOlderRest()
+	p.printFinding(f)
+}
+
+// printFinding prints a finding, with its advice.
+func (p *Printer) printFinding(f *event.Finding) {
 	p.beginLine()
 	p.addTime(f.Time, p.fraction())
 	p.add(" ")

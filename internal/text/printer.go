@@ -17,6 +17,9 @@ type Options struct {
 	Fit   bool // cut long process names, so that a line stays a line
 	Color bool
 	Show  Show
+	// AtEnd has ShowProblems print each finding once, at the end, that of a failed call in place of the
+	// call: nobody waits for it.
+	AtEnd bool
 	Clock event.Clock
 	Zone  *time.Location
 }
@@ -28,6 +31,7 @@ type Show uint8
 const (
 	ShowTransitions Show = iota // each transition, failed calls, findings
 	ShowConnections             // a line a connection, findings
+	ShowProblems                // failed calls, findings
 	ShowSummary                 // nothing
 )
 
@@ -41,6 +45,7 @@ type Printer struct {
 	older  older
 	// connections has the columns of ShowConnections.
 	connections connectionLayout
+	problems    problems
 	sockets     *conn.Tracker
 	failedAt    event.Time // of the call whose lines are the last ones
 	line        []byte
@@ -59,7 +64,7 @@ func New(w io.Writer, o Options) *Printer {
 // Start takes the trace's clock, and prints the head of the columns.
 func (p *Printer) Start(s *event.Start, t *conn.Tracker) {
 	p.sockets, p.Clock = t, s.Clock
-	if p.Show != ShowSummary {
+	if p.Show == ShowTransitions || p.Show == ShowConnections {
 		p.Head()
 	}
 }

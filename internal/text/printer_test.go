@@ -42,6 +42,10 @@ func TestGolden(t *testing.T) {
 		o.Show = text.ShowConnections
 		return o
 	}
+	problems := func(o text.Options, atEnd bool) text.Options {
+		o.Show, o.AtEnd = text.ShowProblems, atEnd
+		return o
+	}
 	for _, tc := range []struct {
 		file    string
 		options text.Options
@@ -55,6 +59,8 @@ func TestGolden(t *testing.T) {
 		{"connections-120-columns", connections(options(120))},
 		{"connections-160-columns", connections(wide)},
 		{"connections-color", connections(color)},
+		{"problems-80-columns", problems(narrow, false)},
+		{"problems-at-end", problems(options(120), true)},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			t.Parallel()

@@ -16,7 +16,11 @@ import (
 func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	s := &p.sockets.Summary
 	p.printOlderRest()
-	if p.Show == ShowConnections {
+	switch p.Show {
+	case ShowProblems:
+		p.printProblems(stop, findings)
+		return
+	case ShowConnections:
 		p.printStillOpen(stop.Time)
 	}
 	p.beginLine()

@@ -1,0 +1,83 @@
+package text
+
+import (
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
+)
+
+// problems has the findings and the calls that were printed, so that none is printed twice.
+type problems struct {
+	counts map[event.ID]int // of each finding, when it was printed
+	calls  map[failedCall]bool
+}
+
+// failedCall is what repeated calls that fail have in common.
+type failedCall struct {
+	call          event.Call
+	netns         uint32
+	local, remote event.Place
+	error         event.Errno
+	pid           uint32
+	inTheWay      event.Place // of the first socket that is in the way
+	state         tcpstate.State
+}
+
+// callsKept is how many calls are remembered before all are forgotten: any user can make many.
+const callsKept = 4096
+
+// isRepeated reports whether a call has failed in the same way before: then its finding counts it.
+func (p *Printer) isRepeated(c *event.CallFailed) bool {
+	key := failedCall{
+		call: c.Call, netns: c.NetNS, local: c.Place(), remote: event.Place{AddrPort: c.Remote}, error: c.Error,
+	}
+	if c.Process != nil {
+		key.pid = c.Process.PID
+	}
+	if len(c.Holders) > 0 {
+		key.inTheWay, key.state = c.Holders[0].Place(), c.Holders[0].State
+	}
+	if p.problems.calls[key] {
+		return true
+	}
+	if p.problems.calls == nil || len(p.problems.calls) >= callsKept {
+		p.problems.calls = make(map[failedCall]bool)
+	}
+	p.problems.calls[key] = true
+	return false
+}
+
+// isPrinted reports whether a finding was printed before. If not, it is now.
+func (p *Printer) isPrinted(f *event.Finding) bool {
+	if _, printed := p.problems.counts[f.ID]; printed && !f.Resolved {
+		return true
+	}
+	if p.problems.counts == nil {
+		p.problems.counts = make(map[event.ID]int)
+	}
+	p.problems.counts[f.ID] = f.Count
+	return false
+}
+
+// printProblems prints the findings at the end with their final figures, and how many there are.
+func (p *Printer) printProblems(stop event.Stop, findings []event.Finding) {
+	for i := range findings {
+		if f := &findings[i]; p.AtEnd || p.problems.counts[f.ID] != f.Count {
+			p.printFinding(f)
+		}
+	}
+	p.beginLine()
+	if !p.AtEnd || len(findings) > 0 {
+		p.add("\n")
+	}
+	connections := words.Count(p.sockets.Summary.Connections, "connection")
+	if len(findings) == 0 {
+		p.add("no problems in ", connections)
+	} else {
+		p.add(words.Count(len(findings), "problem"), " in ", connections)
+	}
+	if stop.Lost > 0 {
+		p.add(", ", words.Count(stop.Lost, "event"), " lost")
+	}
+	p.endLine()
+}
