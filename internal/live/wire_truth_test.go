@@ -310,7 +310,8 @@ func howMany(t *testing.T, key string, usual int) int {
 
 // TestVerdictsMatchThePackets closes connections in random ways over a wire that delays, loses,
 // doubles and reorders packets. The packets that each end sent say which closed first: at most one
-// verdict in a thousand may contradict them, and none the verdict on its other end.
+// verdict in a thousand may contradict them, and none the verdict on its other end. A kernel may hide
+// changes: at most one verdict in 500 may be incomplete.
 // TCPTRACE_TEST_WIRE is how many connections.
 func TestVerdictsMatchThePackets(t *testing.T) {
 	t.Parallel()
@@ -407,7 +408,7 @@ func (w *wireTruth) check(t *testing.T, r *recorder, made int) {
 			continue
 		}
 		story := w.story(key)
-		if other := others[key]; other != nil && (other.ClosedFirst != v.ClosedFirst.Other() || other.How != v.How) {
+		if other := others[key]; other != nil && !other.Incomplete && !v.Incomplete && (other.ClosedFirst != v.ClosedFirst.Other() || other.How != v.How) {
 			t.Errorf("%v %v: one end says %v by %v, the other %v by %v; %s", key.client, key.server, v.ClosedFirst, v.How, other.ClosedFirst, other.How, story)
 		}
 		others[key] = v
@@ -427,7 +428,7 @@ func (w *wireTruth) check(t *testing.T, r *recorder, made int) {
 	if wrong*1000 > len(r.verdicts) {
 		t.Errorf("%d of %d verdicts contradict the packets", wrong, len(r.verdicts))
 	}
-	if incomplete*50 > len(r.verdicts) {
+	if incomplete*500 > len(r.verdicts) {
 		t.Errorf("%d of %d verdicts are incomplete", incomplete, len(r.verdicts))
 	}
 }

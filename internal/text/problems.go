@@ -67,7 +67,7 @@ func (p *Printer) printProblems(stop event.Stop, findings []event.Finding) {
 		}
 	}
 	p.beginLine()
-	if !p.AtEnd || len(findings) > 0 {
+	if len(findings) > 0 || len(p.problems.counts) > 0 {
 		p.add("\n")
 	}
 	connections := words.Count(p.sockets.Summary.Connections, "connection")
