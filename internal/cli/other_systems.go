@@ -11,11 +11,14 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/directory"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
 var errNotLinux = errors.New("live tracing needs Linux: run tcptrace there; captures are read everywhere, with -r")
 
-func runTrace(context.Context, *app, *traceOptions, event.Filter) error { return errNotLinux }
+func runTrace(context.Context, *app, *traceOptions, event.Filter, pipeline.Selection) error {
+	return errNotLinux
+}
 
 func runTop(context.Context, *app, event.Filter) error { return errNotLinux }
 

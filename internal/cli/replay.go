@@ -13,11 +13,11 @@ import (
 )
 
 // runReplay shows what was recorded, or writes it anew.
-func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filter) error {
+func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filter, selection pipeline.Selection) error {
 	ctx, stop := app.untilSignal(ctx)
 	defer stop()
 	options := replay.Options{
-		Files: o.read, Filter: filter, Duration: o.duration, Count: o.count, FailOn: o.failOn,
+		Files: o.read, Filter: filter, Selection: selection, Duration: o.duration, Count: o.count, FailOn: o.failOn,
 		DropPrivileges: app.dropAllRights,
 	}
 	if o.write == "" {

@@ -14,6 +14,7 @@ import (
 // traceOptions are the flags of a trace, live or replayed.
 type traceOptions struct {
 	filterOptions
+	selectOptions
 	writeOptions
 	outputOptions
 	read     []string
@@ -65,6 +66,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	o.filterOptions.AddFlags(flags)
+	o.selectOptions.AddFlags(flags)
 	flags.StringArrayVarP(&o.read, "read", "r", nil, "replay a capture `file`, - for standard input; more files of one recording may follow")
 	o.writeOptions.AddFlags(flags)
 	flags.BoolVarP(&o.connections, "connections", "c", false, "print one line a connection, once it is over")
@@ -116,10 +118,14 @@ func (o *traceOptions) traceOrReplay(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	if len(o.read) > 0 {
-		return runReplay(ctx, app, o, filter)
+	selection, err := o.selection()
+	if err != nil {
+		return err
 	}
-	return runTrace(ctx, app, o, filter)
+	if len(o.read) > 0 {
+		return runReplay(ctx, app, o, filter, selection)
+	}
+	return runTrace(ctx, app, o, filter, selection)
 }
 
 // check finds the mistakes that no type of flag excludes.

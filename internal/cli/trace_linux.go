@@ -22,14 +22,14 @@ import (
 )
 
 // runTrace traces, until a signal or for a command.
-func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filter) error {
+func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filter, selection pipeline.Selection) error {
 	if len(o.command) == 0 {
 		ctx, stop := app.untilSignal(ctx)
 		defer stop()
-		return traceLive(ctx, app, o, filter, nil, func(n helper.Needs) (*helper.Helper, error) {
+		return traceLive(ctx, app, o, filter, selection, nil, func(n helper.Needs) (*helper.Helper, error) {
 			h, err := dropTracerRights(app, filter, n)
 			if err == nil {
-				app.log.Info("tracing " + filterWords(filter) + o.recordingWords() + ", Ctrl-C ends it" + o.connectionsHint(app, filter))
+				app.log.Info("tracing " + filterWords(filter, selection) + o.recordingWords() + ", Ctrl-C ends it" + o.connectionsHint(app, filter, selection))
 			}
 			return h, err
 		})
@@ -39,7 +39,7 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 		return err
 	}
 	return child.runTraced(ctx, app.end, app.log, func(ctx context.Context, ready func()) error {
-		return traceLive(ctx, app, o, filter, ready, func(n helper.Needs) (*helper.Helper, error) {
+		return traceLive(ctx, app, o, filter, selection, ready, func(n helper.Needs) (*helper.Helper, error) {
 			return child.whileDropping(func(command *os.Process) (*helper.Helper, error) {
 				n.Command = command
 				return dropTracerRights(app, filter, n)
@@ -60,7 +60,7 @@ func dropTracerRights(app *app, filter event.Filter, n helper.Needs) (*helper.He
 }
 
 // traceLive traces until the context ends, or what the flags set a limit to is reached.
-func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filter, ready func(), drop func(helper.Needs) (*helper.Helper, error)) error {
+func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filter, selection pipeline.Selection, ready func(), drop func(helper.Needs) (*helper.Helper, error)) error {
 	if o.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, o.duration, pipeline.ErrDuration)
@@ -68,7 +68,7 @@ func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	}
 	defer context.AfterFunc(ctx, crash.Guarded(app.end.begin))()
 	options := live.Options{
-		Filter: filter, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready,
+		Filter: filter, Selection: selection, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready,
 		Drop: func() (*helper.Helper, error) { return drop(helper.Needs{}) },
 	}
 	if o.write == "" {
@@ -120,16 +120,16 @@ func recordLive(ctx context.Context, app *app, o *traceOptions, options live.Opt
 }
 
 // filterWords returns the words for what is traced.
-func filterWords(f event.Filter) string {
-	if words := f.String(); words != "" {
+func filterWords(f event.Filter, s pipeline.Selection) string {
+	if words := strings.TrimSpace(f.String() + " " + s.String()); words != "" {
 		return words
 	}
 	return "all TCP connections"
 }
 
 // connectionsHint mentions -c where all transitions of the machine come to a terminal.
-func (o *traceOptions) connectionsHint(app *app, f event.Filter) string {
-	if f.String() != "" || o.write != "" || o.json || o.quiet || o.connections || o.problems || !term.IsTerminal(int(app.stdout.Fd())) {
+func (o *traceOptions) connectionsHint(app *app, f event.Filter, s pipeline.Selection) string {
+	if f.String() != "" || !s.IsEmpty() || o.write != "" || o.json || o.quiet || o.connections || o.problems || !term.IsTerminal(int(app.stdout.Fd())) {
 		return ""
 	}
 	return "; -c prints one line a connection"

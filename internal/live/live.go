@@ -47,9 +47,11 @@ const (
 
 // Options say what to trace and when to stop.
 type Options struct {
-	Filter  event.Filter
-	Version string
-	Count   int // stop after so many connections; 0: no limit
+	Filter event.Filter
+	// Selection says whose connections are wanted, of those that the filter lets pass.
+	Selection pipeline.Selection
+	Version   string
+	Count     int // stop after so many connections; 0: no limit
 	// FailOn has the findings, by code or severity, with which Run returns pipeline.ErrFindings.
 	FailOn []string
 	// Ring is the size of the kernel's ring buffer in bytes; 0: the usual one.
@@ -72,7 +74,7 @@ type trace struct {
 	probe      *probe.Probe
 	correlator *correlate.Correlator
 	stream     *pipeline.Stream
-	tracker    *conn.Tracker // the stream's
+	tracker    *conn.Tracker // of all sockets: the stream's, or that of what selects some
 	records    jsonl.Records // the way to the stream
 	out        pipeline.Sink
 	ctx        context.Context // ends when the trace is to stop
@@ -121,6 +123,10 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	t.records = stream
 	if o.Raw != nil {
 		t.records = tee{stream, o.Raw}
+	}
+	if !o.Selection.IsEmpty() {
+		selector := pipeline.NewSelector(o.Selection, t.records)
+		t.records, t.tracker = selector, selector.Tracker
 	}
 	defer t.sampler.looking.Wait()
 	t.correlator = correlate.New(o.Filter, correlate.Kernel{Jiffy: jiffy, Resets: p.Has(probe.Resets), ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.takeTransition, t.takeOther)
@@ -296,7 +302,7 @@ func (t *trace) takeTransition(tr *event.Transition) {
 
 // stopAtCount ends the trace if as many connections are closed as it is to last for.
 func (t *trace) stopAtCount() {
-	if t.Count > 0 && t.tracker.Summary.Closed() >= t.Count {
+	if t.Count > 0 && t.stream.Tracker.Summary.Closed() >= t.Count {
 		t.cancel(pipeline.ErrCount)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
@@ -18,6 +19,7 @@ type player struct {
 	reader      *capture.Reader
 	stream      *pipeline.Stream // of the recording; nil: none has begun
 	records     jsonl.Records    // the way to it
+	tracker     *conn.Tracker    // of all sockets: the stream's, or that of what selects some
 	start       event.Start
 	stop        *event.Stop // of the file, which ends the recording unless it goes on
 	isCut       bool        // the file before has none
@@ -49,6 +51,11 @@ func (p *player) beginTrace(s *event.Start) {
 	p.records = p.stream
 	if p.Map != nil {
 		p.records = p.Map(p.records)
+	}
+	p.tracker = p.stream.Tracker
+	if !p.Selection.IsEmpty() {
+		selector := pipeline.NewSelector(p.Selection, p.records)
+		p.records, p.tracker = selector, selector.Tracker
 	}
 	p.records = newFilter(p.Filter, p.records)
 	p.start, p.stop, p.isCut, p.isOngoing = *s, nil, false, false
@@ -101,7 +108,7 @@ const mostHeld = 4 << 20
 // Found implements jsonl.Records. A file begins with sockets that the one before had.
 func (p *player) Found(s *event.Socket) {
 	p.ensureTrace(s.Time)
-	if s.Past != nil && p.stream.Tracker.End(s.Socket) != nil {
+	if s.Past != nil && p.tracker.End(s.Socket) != nil {
 		return
 	}
 	if p.heldAtStart += len(s.Holders); s.Past != nil {
@@ -153,7 +160,7 @@ func (p *player) CallFailed(c *event.CallFailed) {
 // Sample implements jsonl.Records. A trace samples no socket that it does not follow.
 func (p *player) Sample(s *event.Sample) {
 	p.ensureTrace(s.Time)
-	if s.Socket != nil && p.stream.Tracker.End(s.Socket.Socket) == nil || p.isPastEnd(s.Time) {
+	if s.Socket != nil && p.tracker.End(s.Socket.Socket) == nil || p.isPastEnd(s.Time) {
 		return
 	}
 	p.records.Sample(s)

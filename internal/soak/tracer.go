@@ -84,6 +84,8 @@ const ending = 30 * time.Second
 func (t *tracer) interrupt() (int, error) {
 	t.cmd.Process.Signal(os.Interrupt)
 	if !t.awaitEnd(context.Background(), ending) {
+		t.cmd.Process.Signal(syscall.SIGABRT) // its messages then have what each goroutine does
+		t.awaitEnd(context.Background(), time.Second)
 		t.kill()
 		return 0, fmt.Errorf("a tracer did not end within %v", ending)
 	}
