@@ -32,7 +32,7 @@ func checkColor(color string) error {
 // standard output is one, 120 columns and no colour where it is not. NO_COLOR and
 // TERM=dumb turn colour off, --color overrides both.
 func textOptions(out *os.File, color string, clock event.Clock) text.Options {
-	o := text.Options{Width: widthWithoutTerminal, Clock: clock, Zone: time.Local}
+	o := text.Options{Width: widthWithoutTerminal, Clock: clock, Zone: time.Local, Today: time.Now()}
 	if fd := int(out.Fd()); term.IsTerminal(fd) {
 		o.Fit = true
 		o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

@@ -73,7 +73,7 @@ func (l *connectionLayout) timeWidth() int {
 // printConnection prints the line of a connection that is over.
 func (p *Printer) printConnection(at event.Time, e *conn.End) {
 	p.printOlderRest()
-	p.beginLine()
+	p.beginLineAt(at)
 	p.addTime(at, p.connections.fraction)
 	p.add(" ")
 	p.connections.addFigures(p, e, at)

@@ -22,7 +22,7 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 	}
 	p.printOlderRest()
 	p.failedAt = c.Time
-	p.beginLine()
+	p.beginLineAt(c.Time)
 	p.layout.addCall(p, c)
 	p.endLine()
 	for _, paragraph := range p.InTheWay(c) {

@@ -29,7 +29,7 @@ func (p *Printer) Finding(f *event.Finding) {
 
 // printFinding prints a finding, with its advice.
 func (p *Printer) printFinding(f *event.Finding) {
-	p.beginLine()
+	p.beginLineAt(f.Time)
 	p.addTime(f.Time, p.fraction())
 	p.add(" ")
 	if f.Resolved {

@@ -26,7 +26,7 @@ func (p *Printer) Found(at event.Time, e *conn.End, known bool) {
 		return
 	}
 	p.older.shown++
-	p.beginLine()
+	p.beginLineAt(at)
 	p.layout.addOlder(p, at, e)
 	p.endLine()
 }

@@ -22,6 +22,8 @@ type Options struct {
 	AtEnd bool
 	Clock event.Clock
 	Zone  *time.Location
+	// Today is the day of which a line needs no date. Zero: the day of the first line.
+	Today time.Time
 }
 
 // Show says what is printed before the summary.
@@ -46,6 +48,7 @@ type Printer struct {
 	// connections has the columns of ShowConnections.
 	connections connectionLayout
 	problems    problems
+	day         day
 	sockets     *conn.Tracker
 	failedAt    event.Time // of the call whose lines are the last ones
 	line        []byte
@@ -58,7 +61,11 @@ type Printer struct {
 
 // New returns a printer.
 func New(w io.Writer, o Options) *Printer {
-	return &Printer{Options: o, w: w, layout: newLayout(o.Width), connections: newConnectionLayout(&o)}
+	p := &Printer{Options: o, w: w, layout: newLayout(o.Width), connections: newConnectionLayout(&o)}
+	if !o.Today.IsZero() {
+		p.day = dayOf(o.Today.In(o.Zone))
+	}
+	return p
 }
 
 // Start takes the trace's clock, and prints the head of the columns.
@@ -95,7 +102,7 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 		return
 	}
 	p.printOlderRest()
-	p.beginLine()
+	p.beginLineAt(t.Time)
 	p.layout.addTransition(p, t, step)
 	p.endLine()
 }
@@ -110,7 +117,7 @@ func (p *Printer) Verdict(at event.Time, e *conn.End) {
 // Loss prints that events were lost: what follows may have gaps.
 func (p *Printer) Loss(l event.Loss) {
 	p.printOlderRest()
-	p.beginLine()
+	p.beginLineAt(l.Time)
 	p.setColor(red)
 	p.addTime(l.Time, p.fraction())
 	p.add(" ", LossWords(l))
