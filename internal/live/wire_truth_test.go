@@ -409,7 +409,8 @@ func (w *wireTruth) check(t *testing.T, r *recorder, made int) {
 		}
 		story := w.story(key)
 		if other := others[key]; other != nil && !other.Incomplete && !v.Incomplete && (other.ClosedFirst != v.ClosedFirst.Other() || other.How != v.How) {
-			t.Errorf("%v %v: one end says %v by %v, the other %v by %v; %s", key.client, key.server, v.ClosedFirst, v.How, other.ClosedFirst, other.How, story)
+			joined := v.Peer != nil && v.Peer.Socket == other.Socket
+			t.Errorf("%v %v: one end (socket %d) says %v by %v, the other (%d, joined: %v) %v by %v; %s", key.client, key.server, v.Socket, v.ClosedFirst, v.How, other.Socket, joined, other.ClosedFirst, other.How, story)
 		}
 		others[key] = v
 		if v.Incomplete {
