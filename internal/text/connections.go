@@ -311,6 +311,7 @@ func (p *Printer) printStillOpen(at event.Time) {
 
 // printOpen prints the line of a connection that is still open.
 func (p *Printer) printOpen(at event.Time, e *conn.End) {
+	p.printHead()
 	p.beginLine()
 	p.addColumn("open", p.connections.timeWidth())
 	p.connections.addFigures(p, e, at)

@@ -20,6 +20,7 @@ func dayOf(t time.Time) day {
 // beginLineAt begins a line with a time. If it is of another day than the line before, it comes behind a
 // line with the date.
 func (p *Printer) beginLineAt(at event.Time) {
+	p.printHead()
 	unix := (int64(p.Clock) + int64(at)) / int64(time.Second)
 	if unix < p.day.first || unix >= p.day.end {
 		local := time.Unix(unix, 0).In(p.Zone)

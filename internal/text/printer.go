@@ -49,6 +49,7 @@ type Printer struct {
 	connections connectionLayout
 	problems    problems
 	day         day
+	owesHead    bool // the head of the columns is still to be printed
 	sockets     *conn.Tracker
 	failedAt    event.Time // of the call whose lines are the last ones
 	line        []byte
@@ -68,10 +69,20 @@ func New(w io.Writer, o Options) *Printer {
 	return p
 }
 
-// Start takes the trace's clock, and prints the head of the columns.
+// Start takes the trace's clock, and prints the head of the columns. On a terminal that comes with the first
+// line: what standard error says at the beginning shall not come in between.
 func (p *Printer) Start(s *event.Start, t *conn.Tracker) {
 	p.sockets, p.Clock = t, s.Clock
-	if p.Show == ShowTransitions || p.Show == ShowConnections {
+	p.owesHead = p.Show == ShowTransitions || p.Show == ShowConnections
+	if !p.Fit {
+		p.printHead()
+	}
+}
+
+// printHead prints the head of the columns, if that is still to do.
+func (p *Printer) printHead() {
+	if p.owesHead {
+		p.owesHead = false
 		p.Head()
 	}
 }
