@@ -7,23 +7,13 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
-// Records takes the raw records of a stream, in its order. It must not keep them.
-type Records interface {
-	Start(*event.Start)
-	// Found takes a socket that is older than the trace or, with its past, than the file.
-	Found(*event.Socket)
-	Transition(*event.Transition)
-	CallFailed(*event.CallFailed)
-	Sample(*event.Sample)
-	Loss(event.Loss)
-	// Held takes who has a socket open at the end.
-	Held(event.ID, []event.Holder)
-	Stop(event.Stop)
-}
+// Records takes the records that a Decoder reads.
+type Records = pipeline.Records
 
-// ErrNewer: the stream's schema is newer than this program.
+// ErrNewerSchema: the stream's schema is newer than this program.
 var ErrNewerSchema = errors.New("written by a newer tcptrace")
 
 // Decoder reads the lines of a stream, and trusts none of them. Records that are derived

@@ -24,3 +24,18 @@ func Visit(l net.Listener) error {
 	_, err = io.Copy(io.Discard, client)
 	return err
 }
+
+// Visits makes connections to a listener of its own, one after the other.
+func Visits(connections int) error {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for range connections {
+		if err := Visit(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -5,7 +5,6 @@ package live
 import (
 	"context"
 	"errors"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,7 +126,7 @@ func takeWaitedFor(t *testing.T, tr *trace) {
 // fillRing makes as many connections as fit into the ring, and waits until their records are read, or
 // nobody reads any more.
 func (l *slowLook) fillRing(ctx context.Context) error {
-	if err := <-l.ns.Go(func() error { return visit(fits) }); err != nil {
+	if err := <-l.ns.Go(func() error { return kerneltest.Visits(fits) }); err != nil {
 		return err
 	}
 	for l.probe.Unread() > 0 && ctx.Err() == nil {
@@ -160,19 +159,4 @@ func (l *slowLook) checkRead(t *testing.T, want int) {
 	if established != want || refused != 0 || err != nil {
 		t.Errorf("%d changes to ESTABLISHED, want %d; %d records refused, error %v", established, want, refused, err)
 	}
-}
-
-// visit makes connections one after the other.
-func visit(connections int) error {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	for range connections {
-		if err := kerneltest.Visit(l); err != nil {
-			return err
-		}
-	}
-	return nil
 }

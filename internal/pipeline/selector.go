@@ -12,11 +12,13 @@ import (
 // Records takes the raw records of a trace, in its order. It must not keep them.
 type Records interface {
 	Start(*event.Start)
+	// Found takes a socket that is older than the trace or, with its past, than the file.
 	Found(*event.Socket)
 	Transition(*event.Transition)
 	CallFailed(*event.CallFailed)
 	Sample(*event.Sample)
 	Loss(event.Loss)
+	// Held takes who has a socket open at the end.
 	Held(event.ID, []event.Holder)
 	Stop(event.Stop)
 }

@@ -4,7 +4,6 @@ package probe_test
 
 import (
 	"errors"
-	"net"
 	"os"
 	"testing"
 	"time"
@@ -82,23 +81,9 @@ func open(t *testing.T, ns *kerneltest.NetNS, ring uint32) *probe.Probe {
 // load makes connections that the server closes first, all in one thread.
 func load(t *testing.T, ns *kerneltest.NetNS, connections int) {
 	t.Helper()
-	if err := <-ns.Go(func() error { return visits(connections) }); err != nil {
+	if err := <-ns.Go(func() error { return kerneltest.Visits(connections) }); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func visits(connections int) error {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	for range connections {
-		if err := kerneltest.Visit(l); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // read takes all that is in the ring.
