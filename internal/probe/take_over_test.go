@@ -27,7 +27,7 @@ func TestFollowersTakeOver(t *testing.T) {
 	const rounds, workers, each = 8, 4, 500
 	whole, takenOver := 0, 0
 	for range rounds {
-		ns.SideBySide(t, workers, func(int) error { return visits(each) })
+		ns.SideBySide(t, workers, func(int) error { return kerneltest.Visits(each) })
 		c := chains{last: make(map[uint64]change)}
 		for _, k := range records(t, p) {
 			c.add(&k)
