@@ -238,9 +238,6 @@ func (e *End) EndsConnection() bool { return e.endsConnection }
 // HasVerdict reports whether the verdict on the end is out: it is closed or in TIME_WAIT.
 func (e *End) HasVerdict() bool { return e.hasVerdict }
 
-// ConnectionIsOver reports whether each end that was seen of the connection is closed or in TIME_WAIT.
-func (e *End) ConnectionIsOver() bool { return e.verdictsOut() }
-
 // Self reports whether the socket is connected to itself: it has both ends of the connection.
 func (e *End) Self() bool { return e.Mirrors(&e.Tuple) }
 

@@ -41,7 +41,7 @@ func (t *Tracker) leastMissed() *End {
 		e := t.pool.nextEnd()
 		switch {
 		case e.Socket == 0 || e.State == tcpstate.Close || e.Listener():
-		case e.State == tcpstate.TimeWait && e.verdictsOut():
+		case e.State == tcpstate.TimeWait && e.ConnectionIsOver():
 			return e
 		case oldest == nil || e.Socket < oldest.Socket:
 			oldest = e

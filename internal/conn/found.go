@@ -142,7 +142,7 @@ func (e *End) past() *event.Past {
 	if e.Peer != nil {
 		p.Peer = e.Peer.Socket
 	}
-	if e.verdictsOut() {
+	if e.ConnectionIsOver() {
 		return p
 	}
 	p.States, p.Process = e.States(), e.Process
@@ -155,8 +155,8 @@ func (e *End) past() *event.Past {
 	return p
 }
 
-// verdictsOut reports whether the verdicts on both ends are out, and need no more.
-func (e *End) verdictsOut() bool {
+// ConnectionIsOver reports whether the verdicts on both ends are out, and need no more.
+func (e *End) ConnectionIsOver() bool {
 	if e.Peer != nil {
 		return e.hasVerdict && e.Peer.hasVerdict
 	}

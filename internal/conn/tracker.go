@@ -126,7 +126,7 @@ func (e *End) announce(said bool) {
 func (t *Tracker) release(e *End) {
 	switch {
 	case e.Socket == 0: // with its other end
-	case e.verdictsOut():
+	case e.ConnectionIsOver():
 		t.unlinkEnds(e)
 	case e.State == tcpstate.Close && e.Peer == nil:
 		t.releaseEnd(e)
@@ -194,7 +194,7 @@ func (t *Tracker) giveVerdict(e *End) {
 		delete(t.waiting, e)
 	}
 	e.hasVerdict = true
-	e.endsConnection = e.verdictsOut() && (e.Peer == nil || !e.Peer.endsConnection)
+	e.endsConnection = e.ConnectionIsOver() && (e.Peer == nil || !e.Peer.endsConnection)
 	t.Summary.countVerdict(e)
 	t.verdicts = append(t.verdicts, e)
 	t.done = append(t.done, e)

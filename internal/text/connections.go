@@ -159,10 +159,12 @@ func connectionColor(e *conn.End) color {
 	return yellow
 }
 
-// closedByWords has who closed a connection first.
-var closedByWords = [conn.ByCount]string{
-	conn.ByServer: "server", conn.ByClient: "client", conn.ByLocal: "local side", conn.ByRemote: "remote side",
-	conn.ByBoth: "both at once", conn.ByNeither: "neither", conn.ByReset: "unknown", conn.ByUnknown: "unknown",
+// closedByWords says which side closed a connection first. A RST that came proves nothing.
+func closedByWords(e *conn.End) string {
+	if by := e.ClosedBy(); by != conn.ByReset {
+		return by.String()
+	}
+	return conn.ByUnknown.String()
 }
 
 // addClosing adds who closed a connection first, and how it ended. On a narrow terminal, what is not usual
@@ -199,9 +201,8 @@ type closingPart struct {
 
 // closingParts returns what there is to say of how a connection ended.
 func (p *Printer) closingParts(e *conn.End) []closingPart {
-	by := e.ClosedBy()
-	parts := []closingPart{{words: closedByWords[by]}}
-	if e.Closer != nil && by != conn.ByBoth {
+	parts := []closingPart{{words: closedByWords(e)}}
+	if e.Closer != nil && e.ClosedFirst != conn.Both {
 		parts = append(parts, closingPart{process: e.Closer})
 	}
 	add := func(words string) { parts = append(parts, closingPart{words: words}) }
@@ -210,11 +211,11 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 	case event.MechanismClose:
 		parts = append(parts, closingPart{words: "close", usual: true})
 	case event.MechanismSignal:
-		signal := "killed"
+		phrase := usualCausePhrases[event.CauseSignal]
 		if e.Closer != nil && e.Closer.Signal != 0 {
-			signal += " by signal " + strconv.Itoa(int(e.Closer.Signal))
+			phrase += " " + strconv.Itoa(int(e.Closer.Signal))
 		}
-		add(signal)
+		add(phrase)
 	default:
 		add(e.Mechanism.String())
 	}
@@ -239,7 +240,7 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 	return parts
 }
 
-// endWords has how a connection ended, if not by FINs.
+// endWords says how a connection ended.
 func endWords(e *conn.End, how conn.How) string {
 	switch how {
 	case conn.Reset:
@@ -253,9 +254,11 @@ func endWords(e *conn.End, how conn.How) string {
 		}
 		return "RST"
 	case conn.Timeout:
-		return "timed out"
+		return usualCausePhrases[event.CauseTimeout]
 	case conn.Abandoned:
-		return "given up"
+		return usualCausePhrases[event.CauseAbandoned]
+	case conn.Fin, 0:
+		return "closed"
 	}
 	return how.String()
 }
@@ -337,9 +340,9 @@ func (p *Printer) halfClosedWords(at event.Time, e *conn.End) string {
 		return halfOpenWords(e.Peer)
 	}
 	if e.ClosedFirst != conn.Local && e.ClosedFirst != conn.Remote {
-		return "nobody so far"
+		return "nobody yet"
 	}
-	phrase := closedByWords[e.ClosedBy()]
+	phrase := closedByWords(e)
 	if e.Closed != 0 {
 		phrase += " " + words.Duration(at.Sub(e.Closed)) + " ago"
 	}
@@ -359,7 +362,7 @@ func halfOpenWords(over *conn.End) string {
 	if over.Ended != 0 {
 		how = over.Ended
 	}
-	phrase := closedByWords[over.ClosedBy()] + ", " + endWords(over, how)
+	phrase := closedByWords(over) + ", " + endWords(over, how)
 	if role := over.Role(); role != 0 {
 		phrase += " at the " + role.String()
 	}

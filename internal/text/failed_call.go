@@ -17,7 +17,7 @@ const holdersShown = 5
 // CallFailed prints a call for a port that failed, with what is in its way. Calls that are repeated in
 // vain are counted by their finding.
 func (p *Printer) CallFailed(c *event.CallFailed) {
-	if p.Show != ShowTransitions && p.Show != ShowProblems || p.AtEnd || p.isRepeated(c) {
+	if p.Show != ShowTransitions && p.Show != ShowProblems || p.AtEnd || p.rememberCall(c) {
 		return
 	}
 	p.printOlderRest()

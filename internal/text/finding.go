@@ -16,7 +16,7 @@ var severityColor = map[event.Severity]color{
 // Finding prints a finding and its advice, or that it is resolved. The finding of a call that failed
 // is in the lines of the call already.
 func (p *Printer) Finding(f *event.Finding) {
-	if p.Show == ShowSummary || p.Show == ShowProblems && (p.AtEnd || p.isPrinted(f)) {
+	if p.Show == ShowSummary || p.Show == ShowProblems && (p.AtEnd || p.rememberFinding(f)) {
 		return
 	}
 	if p.failedAt == f.Time && !f.Resolved {

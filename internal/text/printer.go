@@ -16,7 +16,7 @@ type Options struct {
 	Width int  // columns; 120 where there is no terminal
 	Fit   bool // cut long process names, so that a line stays a line
 	Color bool
-	Show  Show
+	Show  Show // what is printed before the summary
 	// AtEnd has ShowProblems print each finding once, at the end, that of a failed call in place of the
 	// call: nobody waits for it.
 	AtEnd bool
@@ -26,7 +26,7 @@ type Options struct {
 	Today time.Time
 }
 
-// Show says what is printed before the summary.
+// Show names a part of a trace.
 type Show uint8
 
 // What may be printed.

@@ -26,8 +26,9 @@ type failedCall struct {
 // callsKept is how many calls are remembered before all are forgotten: any user can make many.
 const callsKept = 4096
 
-// isRepeated reports whether a call has failed in the same way before: then its finding counts it.
-func (p *Printer) isRepeated(c *event.CallFailed) bool {
+// rememberCall remembers a call, and reports whether it has failed in the same way before: then its finding
+// counts it.
+func (p *Printer) rememberCall(c *event.CallFailed) bool {
 	key := failedCall{
 		call: c.Call, netns: c.NetNS, local: c.Place(), remote: event.Place{AddrPort: c.Remote}, error: c.Error,
 	}
@@ -47,8 +48,8 @@ func (p *Printer) isRepeated(c *event.CallFailed) bool {
 	return false
 }
 
-// isPrinted reports whether a finding was printed before. If not, it is now.
-func (p *Printer) isPrinted(f *event.Finding) bool {
+// rememberFinding remembers a finding that is about to be printed, and reports whether it was printed before.
+func (p *Printer) rememberFinding(f *event.Finding) bool {
 	if _, printed := p.problems.counts[f.ID]; printed && !f.Resolved {
 		return true
 	}
