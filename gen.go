@@ -14,7 +14,7 @@
 //	correlate  turns kernel records into what is true: the kernel reports no
 //	           TIME_WAIT, tells a RST after its effect, and swaps sockets in mid-life;
 //	           gives each transition its process
-//	pipeline   leads it through the next two, and all to a sink
+//	pipeline   leads it through the next two, and all to a sink; selects connections by process and cgroup
 //	conn       follows connections: who opened, who closed first, how, by whom
 //	diagnose   finds what is wrong with them: a table of rules, which return messages: an
 //	           English format and typed arguments, of which each output makes sentences

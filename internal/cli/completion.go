@@ -71,7 +71,7 @@ const namedNetNS = "/run/netns"
 // completeNetNS offers the network namespaces that have names.
 func completeNetNS(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	names := []string{"current"}
-	entries, _ := os.ReadDir(namedNetNS) // without the directory there is none
+	entries, _ := os.ReadDir(namedNetNS) // the directory may be missing
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}

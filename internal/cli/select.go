@@ -9,7 +9,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
-// selectOptions are the flags that say whose connections are shown.
+// selectOptions are the flags that select connections by process and cgroup.
 type selectOptions struct {
 	pids, comms, cgroups []string
 }

@@ -79,8 +79,8 @@ func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	return recordLive(ctx, app, o, options, drop)
 }
 
-// whileRead ends the context when standard output is a pipe that nobody reads any longer: a trace without
-// events would not notice.
+// whileRead ends the context when standard output is a pipe that no process reads any longer. A trace without
+// events writes nothing, and so would go on.
 func (a *app) whileRead(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	fd := int32(a.stdout.Fd())

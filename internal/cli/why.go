@@ -18,8 +18,8 @@ Without an address it is about the wildcards 0.0.0.0 and [::]. A link-local addr
 needs its interface: [fe80::1%eth0]:9091. Without root, and in a container, why cannot
 see all options and processes, and says so.
 
-The exit code is 0 if bind() would work, 3 if it fails at any of the addresses, and 1 if
-that is not known.`
+The exit code is 0 if bind() would work, 3 if it would fail at any of the addresses, and
+1 if the answer is not known.`
 
 const whyExample = `  sudo tcptrace why 9091
   sudo tcptrace why localhost:https

@@ -12,13 +12,13 @@ import (
 )
 
 // The more sockets, processes and network namespaces a machine has, the longer a look takes. Any user can
-// make many of them, so nothing waits long for a look.
+// make many of them, so nothing waits long for a look, and the reader not at all.
 
-// briefly is how long the reader, or the end of the trace, waits for a look at most. A look normally
+// briefly is how long a failed call, or the end of the trace, waits for a look at most. A look normally
 // takes milliseconds, and a second on an emulated machine.
 const briefly = 5 * time.Second
 
-// errTooLong: a look took longer than briefly.
+// errTooLong: a look took longer than briefly, or more records came meanwhile than are kept.
 var errTooLong = errors.New("the look at the sockets takes too long")
 
 // gatherEvery is how often the records are gathered while a call or a transition waits.

@@ -48,7 +48,7 @@ const (
 // Options say what to trace and when to stop.
 type Options struct {
 	Filter event.Filter
-	// Selection says whose connections are wanted, of those that the filter lets pass.
+	// Selection selects some of the connections that the filter lets pass.
 	Selection pipeline.Selection
 	Version   string
 	Count     int // stop after so many connections; 0: no limit

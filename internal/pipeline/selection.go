@@ -10,8 +10,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// Selection says which connections are wanted, by whose they are. Each part that is not empty must be true of
-// a connection: of either of its ends, and at any time of its life.
+// Selection selects connections by the processes and cgroups that use them. Each part that is not empty must be
+// true of a connection: of either of its ends, at any time of its life.
 type Selection struct {
 	PIDs    []uint32 // process ids, in the first pid namespace
 	Comms   []string // patterns of names of processes, as path.Match has them

@@ -18,7 +18,7 @@ type Records interface {
 	CallFailed(*event.CallFailed)
 	Sample(*event.Sample)
 	Loss(event.Loss)
-	// Held takes who has a socket open at the end.
+	// Held takes the processes that have a socket open at the end.
 	Held(event.ID, []event.Holder)
 	Stop(event.Stop)
 }

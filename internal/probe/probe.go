@@ -67,7 +67,7 @@ type Options struct {
 }
 
 // Probe is a running set of programs. It is not safe for concurrent use, except
-// for Stop.
+// for Stop and Unread.
 type Probe struct {
 	collection *ebpf.Collection
 	links      []attachedProgram // a link that nothing refers to is detached by the garbage collector

@@ -23,7 +23,7 @@ import (
 type Options struct {
 	Files  []string // in their order; each recording in them is a trace of its own
 	Filter event.Filter
-	// Selection says whose connections are wanted, of those that the filter lets pass.
+	// Selection selects some of the connections that the filter lets pass.
 	Selection pipeline.Selection
 	// Duration and Count end the replay early: after so long in the recording, and after
 	// so many connections; 0: no limit.

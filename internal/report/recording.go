@@ -56,9 +56,7 @@ func (r *recording) addLoss(l event.Loss) {
 }
 
 // cut reports whether the recording has no end.
-func (r *recording) cut() bool {
-	return r.stop.Reason == "" || r.stop.Reason == event.StopCut || r.stop.Reason == event.StopOngoing
-}
+func (r *recording) cut() bool { return r.stop.Reason == "" || r.stop.Reason == event.StopCut }
 
 // micros is a moment in microseconds since 1970, as the page counts them; 0: not known.
 func (r *recording) micros(t event.Time) int64 {

@@ -112,7 +112,7 @@ func (s *Stat) Loss(l event.Loss) {
 func (s *Stat) Stop(stop event.Stop, findings []event.Finding) {
 	r := &s.current
 	r.noteTime(stop.Time)
-	r.stopped, r.cut, r.reason = true, stop.Reason == event.StopCut || stop.Reason == event.StopOngoing, stop.Reason
+	r.stopped, r.cut, r.reason = true, stop.Reason == event.StopCut, stop.Reason
 	r.stopLost = max(r.stopLost, stop.Lost)
 	r.stopFindings = findings
 }
