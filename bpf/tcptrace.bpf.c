@@ -2,8 +2,8 @@
 /* Copyright (c) 2026 The tcptrace authors */
 /* The programs of a trace. Each is attached to one tracepoint, drops what the filter does not want,
  * and writes the rest to user space through one ring buffer. They keep state for three purposes
- * only: to know whether an event is reported (take_over.h), who closed a socket (exec.h, mptcp.h),
- * and what some kernels do not say (timewait_by_ends.h, call.h). gen.go describes the way of a record from here. */
+ * only: to know whether an event is reported (take_over.h), who closed a socket and whose it is (exec.h,
+ * mptcp.h, cgroup.h), and what some kernels do not say (timewait_by_ends.h, call.h). gen.go describes the way of a record from here. */
 #include "types.h"
 
 #include <bpf/bpf_helpers.h>
@@ -19,6 +19,7 @@
 #include "filter.h"
 #include "process.h"
 #include "call.h"
+#include "cgroup.h"
 #include "exec.h"
 #include "mptcp.h"
 #include "ring.h"
@@ -426,6 +427,13 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(exec_done, struct task_struct *task)
 {
 	note_exec(task);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(cgroup_made, struct cgroup *cgroup, const char *path)
+{
+	note_cgroup(cgroup, path);
 	return 0;
 }
 

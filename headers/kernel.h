@@ -169,8 +169,14 @@ struct kernfs_node {
 	__u64 id;
 };
 
+/* One hierarchy of cgroups: version 2 has the number 0. */
+struct cgroup_root {
+	int hierarchy_id;
+};
+
 struct cgroup {
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
 
 struct sock_cgroup_data {

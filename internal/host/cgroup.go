@@ -21,6 +21,7 @@ type Cgroups struct {
 	mount    string // the directory where they are mounted; "": nowhere
 	fd       int
 	open     func(uint64) (int, error) // opens a cgroup by its id (O_PATH)
+	made     func(uint64) string       // the path of a cgroup that was made lately, or ""
 	mutex    sync.Mutex
 	paths    map[uint64]string
 	nextWalk time.Time // when pathByWalk may walk again
@@ -34,7 +35,7 @@ const maxCgroups = 10_000
 
 // OpenCgroups returns a finder, which finds nothing if no cgroups of version 2 are mounted.
 func OpenCgroups() *Cgroups {
-	c := &Cgroups{fd: -1, paths: make(map[uint64]string)}
+	c := &Cgroups{fd: -1, paths: make(map[uint64]string), made: func(uint64) string { return "" }}
 	c.open = c.OpenByID
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -58,8 +59,8 @@ func (c *Cgroups) Close() {
 	}
 }
 
-// Path returns the path of the cgroup with an id, as in /proc/PID/cgroup, or "" if there is no such
-// cgroup any longer.
+// Path returns the path of the cgroup with an id, as in /proc/PID/cgroup, or "" if it is not known: the
+// cgroup is gone, and nobody saw it made.
 func (c *Cgroups) Path(id uint64) string {
 	if id == 0 || c.fd < 0 {
 		return ""
@@ -73,13 +74,20 @@ func (c *Cgroups) Path(id uint64) string {
 	if len(c.paths) >= maxCgroups {
 		clear(c.paths)
 	}
-	path, err := c.pathByHandle(id)
-	if errors.Is(err, unix.EPERM) {
-		return c.pathByWalk(id)
+	path = c.made(id)
+	if path == "" {
+		var err error
+		if path, err = c.pathByHandle(id); errors.Is(err, unix.EPERM) {
+			return c.pathByWalk(id)
+		}
 	}
 	c.paths[id] = path
 	return path
 }
+
+// UseMade has the paths of cgroups that were made lately come from whoever saw them made, from now on: such a
+// cgroup may be gone.
+func (c *Cgroups) UseMade(path func(id uint64) string) { c.made = path }
 
 // UseOpener has cgroups opened by another process, from now on.
 func (c *Cgroups) UseOpener(open func(id uint64) (int, error)) { c.open = open }

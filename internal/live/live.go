@@ -113,6 +113,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	defer cancel(nil)
 	cgroups := host.OpenCgroups()
 	defer cgroups.Close()
+	cgroups.UseMade(p.NewCgroup)
 	diag, err := sockdiag.Open(jiffy, cgroups.Path, types)
 	if err != nil {
 		return err

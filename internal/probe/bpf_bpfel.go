@@ -63,6 +63,12 @@ type bpfExec struct {
 	Comm   [16]int8
 }
 
+type bpfNewCgroup struct {
+	_    structs.HostLayout
+	Id   uint64
+	Path [504]int8
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -77,6 +83,7 @@ const (
 	bpfProgAnyDropped        = "any_dropped"
 	bpfProgBindBegun         = "bind_begun"
 	bpfProgBindDone          = "bind_done"
+	bpfProgCgroupMade        = "cgroup_made"
 	bpfProgConnectBegun      = "connect_begun"
 	bpfProgConnectDone       = "connect_done"
 	bpfProgExecDone          = "exec_done"
@@ -115,6 +122,8 @@ const (
 	bpfVarLocalFirst         = "local_first"
 	bpfVarLocalLast          = "local_last"
 	bpfVarLocalPorts         = "local_ports"
+	bpfVarNewCgroupCount     = "new_cgroup_count"
+	bpfVarNewCgroups         = "new_cgroups"
 	bpfVarRemotePorts        = "remote_ports"
 	bpfVarRequestFunction    = "request_function"
 	bpfVarRingRefused        = "ring_refused"
@@ -170,6 +179,7 @@ type bpfProgramSpecs struct {
 	AnyDropped        *ebpf.ProgramSpec `ebpf:"any_dropped"`
 	BindBegun         *ebpf.ProgramSpec `ebpf:"bind_begun"`
 	BindDone          *ebpf.ProgramSpec `ebpf:"bind_done"`
+	CgroupMade        *ebpf.ProgramSpec `ebpf:"cgroup_made"`
 	ConnectBegun      *ebpf.ProgramSpec `ebpf:"connect_begun"`
 	ConnectDone       *ebpf.ProgramSpec `ebpf:"connect_done"`
 	ExecDone          *ebpf.ProgramSpec `ebpf:"exec_done"`
@@ -225,6 +235,8 @@ type bpfVariableSpecs struct {
 	LocalFirst        *ebpf.VariableSpec `ebpf:"local_first"`
 	LocalLast         *ebpf.VariableSpec `ebpf:"local_last"`
 	LocalPorts        *ebpf.VariableSpec `ebpf:"local_ports"`
+	NewCgroupCount    *ebpf.VariableSpec `ebpf:"new_cgroup_count"`
+	NewCgroups        *ebpf.VariableSpec `ebpf:"new_cgroups"`
 	RemotePorts       *ebpf.VariableSpec `ebpf:"remote_ports"`
 	RequestFunction   *ebpf.VariableSpec `ebpf:"request_function"`
 	RingRefused       *ebpf.VariableSpec `ebpf:"ring_refused"`
@@ -296,6 +308,8 @@ type bpfVariables struct {
 	LocalFirst        *ebpf.Variable `ebpf:"local_first"`
 	LocalLast         *ebpf.Variable `ebpf:"local_last"`
 	LocalPorts        *ebpf.Variable `ebpf:"local_ports"`
+	NewCgroupCount    *ebpf.Variable `ebpf:"new_cgroup_count"`
+	NewCgroups        *ebpf.Variable `ebpf:"new_cgroups"`
 	RemotePorts       *ebpf.Variable `ebpf:"remote_ports"`
 	RequestFunction   *ebpf.Variable `ebpf:"request_function"`
 	RingRefused       *ebpf.Variable `ebpf:"ring_refused"`
@@ -313,6 +327,7 @@ type bpfPrograms struct {
 	AnyDropped        *ebpf.Program `ebpf:"any_dropped"`
 	BindBegun         *ebpf.Program `ebpf:"bind_begun"`
 	BindDone          *ebpf.Program `ebpf:"bind_done"`
+	CgroupMade        *ebpf.Program `ebpf:"cgroup_made"`
 	ConnectBegun      *ebpf.Program `ebpf:"connect_begun"`
 	ConnectDone       *ebpf.Program `ebpf:"connect_done"`
 	ExecDone          *ebpf.Program `ebpf:"exec_done"`
@@ -338,6 +353,7 @@ func (p *bpfPrograms) Close() error {
 		p.AnyDropped,
 		p.BindBegun,
 		p.BindDone,
+		p.CgroupMade,
 		p.ConnectBegun,
 		p.ConnectDone,
 		p.ExecDone,

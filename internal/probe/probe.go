@@ -28,7 +28,7 @@ import (
 // their programs.
 var attachOrder = []string{
 	"timer_started", "timer_stopped", "timer_expired", "segment_dropped", "any_dropped",
-	"task_renamed", "exec_done", "reset_sent", "reset_received", "state_changed",
+	"cgroup_made", "task_renamed", "exec_done", "reset_sent", "reset_received", "state_changed",
 }
 
 // followedPrograms has the programs that have followers (bpf/take_over.h).
@@ -49,7 +49,7 @@ var optionalPrograms = []struct {
 	needs, unless Feature
 }{
 	{"segment_dropped", Drops | DroppedSocket, 0}, {"any_dropped", Drops, DroppedSocket},
-	{"reset_sent", Resets, 0}, {"reset_received", Resets, 0},
+	{"reset_sent", Resets, 0}, {"reset_received", Resets, 0}, {"cgroup_made", Cgroups, 0},
 	{"accept_done", CallEvents, 0}, {"accept4_done", CallEvents, 0},
 	{"bind_begun", CallEvents, CallRegisters}, {"bind_done", CallEvents, 0},
 	{"listen_begun", CallEvents, CallRegisters}, {"listen_done", CallEvents, 0},
@@ -74,8 +74,9 @@ type Probe struct {
 	reader     *ringbuf.Reader
 	record     ringbuf.Record
 	deadline   time.Time
-	stopped    bool   // the ring has nothing more, for good
-	gathered   []byte // records that were read from the ring, and not yet by Read
+	stopped    bool        // the ring has nothing more, for good
+	cgroups    *newCgroups // as they were last read
+	gathered   []byte      // records that were read from the ring, and not yet by Read
 	lost       losses
 	kernel     kernelInfo
 	missing    map[Feature]error // why a feature that the kernel offers is not used
