@@ -99,6 +99,28 @@ func TestTheOtherEndKnowsBetter(t *testing.T) {
 	equal(t, "verdicts", len(got.verdicts), 2)
 }
 
+// TestTheOtherEndTellsLater: records of both ends are missing, and the end that is over first does not know who
+// closed first. Its verdict waits for the other end, and is the same.
+func TestTheOtherEndTellsLater(t *testing.T) {
+	t.Parallel()
+	got := tell(
+		at(0, client, "CLOSE>SYN_SENT"), at(1*ms, server, "LISTEN>SYN_RECV"),
+		at(2*ms, client, "SYN_SENT>ESTABLISHED"), at(2*ms, server, "SYN_RECV>ESTABLISHED"),
+		at(3*ms, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose)),
+		at(4*ms, server, "FIN_WAIT1>TIME_WAIT", found),
+	)
+	equal(t, "verdicts", len(got.verdicts), 0)
+	last := at(5*ms, client, "CLOSE_WAIT>LAST_ACK")
+	got.add(&last)
+	closed := at(6*ms, client, "LAST_ACK>CLOSE")
+	got.add(&closed)
+	equal(t, "the server's", got.verdicts[server], "server local fin incomplete")
+	equal(t, "the client's", got.verdicts[client], "client remote fin incomplete")
+}
+
+// found has a transition be one that the kernel did not report.
+func found(t *event.Transition) { t.Cause = event.CauseFound }
+
 // TestAGapGoesOnInTheNextFile: the file that goes on with an open connection does not have
 // the record of the gap.
 func TestAGapGoesOnInTheNextFile(t *testing.T) {

@@ -14,13 +14,14 @@ func (e *End) isOver() bool {
 }
 
 // awaitsPeer reports whether the verdict on an end that is over has to wait for what the other
-// end does: its FIN may still leave, or it may turn out to be open although a RST came in its name.
+// end does: its FIN may still leave, it may turn out to be open although a RST came in its name, or it may
+// tell who closed first where this end's records are missing.
 func (e *End) awaitsPeer() bool {
 	p := e.Peer
 	if p == nil || p.hasVerdict || p.isOver() {
 		return false
 	}
-	return p.firstAct().Unsent || e.mayBeFromBetween()
+	return p.firstAct().Unsent || e.mayBeFromBetween() || e.Incomplete && e.ClosedFirst == 0 && p.ClosedFirst == 0
 }
 
 // mayBeFromBetween reports whether a RST came that the other end, which is still open, is not known
