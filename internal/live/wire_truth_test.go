@@ -409,7 +409,8 @@ func (w *wireTruth) check(t *testing.T, r *recorder, made int) {
 		story := w.story(key)
 		if other := others[key]; other != nil && (other.ClosedFirst != v.ClosedFirst.Other() || other.How != v.How) {
 			joined := v.Peer != nil && v.Peer.Socket == other.Socket
-			t.Errorf("%v %v: one end (socket %d) says %v by %v, the other (%d, joined: %v) %v by %v; %s", key.client, key.server, v.Socket, v.ClosedFirst, v.How, other.Socket, joined, other.ClosedFirst, other.How, story)
+			t.Errorf("%v %v: one end (socket %d) says %v by %v, the other (%d, joined: %v) %v by %v; %s\n%s\n%s", key.client, key.server, v.Socket, v.ClosedFirst, v.How,
+				other.Socket, joined, other.ClosedFirst, other.How, story, r.lifeOf(v), r.lifeOf(other))
 		}
 		others[key] = v
 		if v.Incomplete {
@@ -418,7 +419,7 @@ func (w *wireTruth) check(t *testing.T, r *recorder, made int) {
 		}
 		if words := story.contradicts(side, v); words != "" {
 			wrong++
-			t.Logf("%v %v: %s", key.client, key.server, words)
+			t.Logf("%v %v: %s\n%s", key.client, key.server, words, r.lifeOf(v))
 		}
 	}
 	t.Logf("%d connections, %d ends, %d incomplete, %d never open, %d contradict the packets", made, len(r.verdicts), incomplete, unopened, wrong)
@@ -431,6 +432,17 @@ func (w *wireTruth) check(t *testing.T, r *recorder, made int) {
 	if incomplete*500 > len(r.verdicts) {
 		t.Errorf("%d of %d verdicts are incomplete", incomplete, len(r.verdicts))
 	}
+}
+
+// lifeOf lists the transitions of an end, for a message.
+func (r *recorder) lifeOf(e *conn.End) string {
+	life := fmt.Sprintf("socket %d, incomplete: %v:", e.Socket, e.Incomplete)
+	for i := range r.transitions {
+		if tr := &r.transitions[i]; tr.Socket == e.Socket {
+			life += fmt.Sprintf(" %v>%v %s at %v;", tr.From, tr.To, tr.Cause, time.Duration(tr.Time))
+		}
+	}
+	return life
 }
 
 // wasEstablished reports whether the handshake was complete at an end.

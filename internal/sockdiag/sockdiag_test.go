@@ -141,6 +141,18 @@ func one(t *testing.T, sockets []event.Socket, what string, is func(*event.Socke
 	return found[0]
 }
 
+// scanIn returns what a look finds of the world's port in a network namespace.
+func scanIn(t *testing.T, d *sockdiag.Scanner, q sockdiag.Query, ns *kerneltest.NetNS) []event.Socket {
+	t.Helper()
+	var sockets []event.Socket
+	for _, s := range ofPort(scan(t, d, q)) {
+		if s.NetNS == ns.Inode {
+			sockets = append(sockets, s)
+		}
+	}
+	return sockets
+}
+
 func own(h event.Holder) bool { return h.PID == uint32(os.Getpid()) }
 
 // TestScan finds each kind of socket with all that is known about it, whether it scans for one port,
@@ -155,11 +167,10 @@ func TestScan(t *testing.T) {
 	}
 	cookies := here&probe.Cookies != 0
 	for _, q := range []sockdiag.Query{{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}}, {NetNS: map[uint32]bool{ns.Inode: true}}, {LocalPort: port}, {}} {
-		var sockets []event.Socket
-		for _, s := range ofPort(scan(t, d, q)) {
-			if s.NetNS == ns.Inode {
-				sockets = append(sockets, s)
-			}
+		sockets := scanIn(t, d, q, ns)
+		for looks := 1; len(sockets) < 5 && looks < 4; looks++ {
+			t.Logf("%+v: %d sockets, want 5: looked again", q, len(sockets))
+			sockets = scanIn(t, d, q, ns) // the kernel may hide some of them from one look
 		}
 		if len(sockets) != 5 {
 			t.Errorf("%+v: %d sockets, want 5: %+v", q, len(sockets), sockets)
