@@ -4,7 +4,7 @@ package correlate
 // connection for its RST.
 const (
 	Patience      = patience
-	AbortPatience = abortPatience
+	LongPatience = longPatience
 )
 
 // Kept is the number of entries that the correlator keeps of sockets, and of their transitions.

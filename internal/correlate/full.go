@@ -180,7 +180,7 @@ func (r *rules) awaitReset(sock *socket, t *event.Transition, k *event.Kernel) *
 	}
 	sock.nameProcess(t)
 	if r.Resets && (k.From == tcpstate.Established || k.From == tcpstate.CloseWait) {
-		return r.holdFor(abortPatience)
+		return r.holdFor(longPatience)
 	}
 	return r.holdFor(patience)
 }

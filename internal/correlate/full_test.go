@@ -41,17 +41,17 @@ func TestWhyASocketCloses(t *testing.T) {
 		},
 		{
 			"a process that loses the processor between its CLOSE and the RST",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(correlate.AbortPatience-ms, has(event.ResetActive))},
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(correlate.LongPatience-ms, has(event.ResetActive))},
 			[]string{"ESTABLISHED>CLOSE reset_sent mechanism close by 42"},
 		},
 		{
 			"a connection that nobody accepted, and the host lets the guest wait",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE"), resetSent(correlate.AbortPatience-ms, has(event.ResetActive))},
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE"), resetSent(correlate.LongPatience-ms, has(event.ResetActive))},
 			[]string{"ESTABLISHED>CLOSE reset_sent"},
 		},
 		{
 			"a RST of a process that comes too late",
-			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(correlate.AbortPatience, has(event.ResetActive))},
+			[]event.Kernel{change(0, "ESTABLISHED>CLOSE", by(42)), resetSent(correlate.LongPatience, has(event.ResetActive))},
 			[]string{"ESTABLISHED>CLOSE"},
 		},
 		{
@@ -276,6 +276,15 @@ func TestSynRecvBeginsWithTheSyn(t *testing.T) {
 			"nobody acknowledges: the SYN+ACK goes again",
 			[]event.Kernel{
 				syn(0), requestStopped(time.Second), requestExpired(time.Second + us), syn(time.Second + 2*us),
+				requestStopped(3 * time.Second), change(3*time.Second, "LISTEN>SYN_RECV"),
+				change(3*time.Second+us, "SYN_RECV>ESTABLISHED"),
+			},
+			[]string{began, "SYN_RECV>ESTABLISHED handshake after 3.000001s"},
+		},
+		{
+			"the processor has to wait while the SYN+ACK goes again",
+			[]event.Kernel{
+				syn(0), requestStopped(time.Second), requestExpired(time.Second + us), syn(time.Second + 150*ms),
 				requestStopped(3 * time.Second), change(3*time.Second, "LISTEN>SYN_RECV"),
 				change(3*time.Second+us, "SYN_RECV>ESTABLISHED"),
 			},

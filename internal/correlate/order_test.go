@@ -78,11 +78,11 @@ func TestWaitOfTheSecondDoesNotHoldTheFirst(t *testing.T) {
 	l := listen()
 	l.add(change(0, "ESTABLISHED>CLOSE"))
 	l.add(another(500*us, "ESTABLISHED>CLOSE"))
-	l.Advance(start.Add(correlate.AbortPatience))
+	l.Advance(start.Add(correlate.LongPatience))
 	l.hears(t, "ESTABLISHED>CLOSE")
-	l.Advance(start.Add(correlate.AbortPatience + 500*us - 1))
+	l.Advance(start.Add(correlate.LongPatience + 500*us - 1))
 	l.hears(t)
-	l.Advance(start.Add(correlate.AbortPatience + 500*us))
+	l.Advance(start.Add(correlate.LongPatience + 500*us))
 	l.hears(t, "#2 ESTABLISHED>CLOSE")
 }
 
@@ -104,9 +104,9 @@ func TestAdvanceReleasesAfterAMoment(t *testing.T) {
 	if !l.Waiting() {
 		t.Error("nothing waits after a CLOSE that a RST may explain")
 	}
-	l.Advance(start.Add(correlate.AbortPatience - 1))
+	l.Advance(start.Add(correlate.LongPatience - 1))
 	l.hears(t)
-	l.Advance(start.Add(correlate.AbortPatience))
+	l.Advance(start.Add(correlate.LongPatience))
 	l.hears(t, "ESTABLISHED>CLOSE")
 	if l.Waiting() {
 		t.Error("something waits after all went out")

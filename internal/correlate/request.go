@@ -34,12 +34,12 @@ func (r *rules) stopRequest(sock *socket, k *event.Kernel) *outcome {
 }
 
 // expireRequest takes the timer's end: nobody acknowledged the SYN+ACK, unless the
-// timer is started again for another try.
+// timer is started again for another try. Before that the kernel sends the SYN+ACK.
 func (r *rules) expireRequest(sock *socket, k *event.Kernel) *outcome {
 	t := r.closeUncertain(sock, k.Time, tcpstate.SynRecv)
 	t.Cause = event.CauseTimeout
 	sock.nameProcess(t)
-	made := r.holdFor(patience)
+	made := r.holdFor(longPatience)
 	made.held = isDropped
 	return made
 }

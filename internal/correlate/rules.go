@@ -24,10 +24,9 @@ const (
 	// that we send shows up to 60 us after the CLOSE, and later where the machine is a
 	// guest that its host lets wait.
 	patience = 10 * time.Millisecond
-	// abortPatience is how long a CLOSE of an open connection waits for the RST that goes with
-	// it, as it nearly always does: a process may lose the processor in between, and a guest's
-	// processor the host's.
-	abortPatience = 200 * time.Millisecond
+	// longPatience is how long it waits where such a record nearly always comes: a process may lose
+	// the processor in between, and a guest's processor the host's.
+	longPatience = 200 * time.Millisecond
 	// portPatience is how long a connect waits for its local port, which comes with the answer
 	// to the SYN. It keeps the output prompt where no answer comes.
 	portPatience = 20 * time.Millisecond

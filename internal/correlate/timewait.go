@@ -147,7 +147,11 @@ func (r *rules) stopTimewait(sock *socket, held *event.Transition, k *event.Kern
 		t.Cause = event.CauseDestroyed // unless a segment explains it: the task may have been interrupted
 	}
 	sock.nameProcess(t)
-	made := r.holdFor(patience)
+	wait := patience
+	if t.Cause == "" {
+		wait = longPatience // a segment, or the next start of the timer, explains it
+	}
+	made := r.holdFor(wait)
 	made.held = fateOfEnd(held, waitsOn)
 	return made
 }

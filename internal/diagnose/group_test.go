@@ -145,6 +145,31 @@ func TestNobodyTakesAllGroups(t *testing.T) {
 	}
 }
 
+// TestTheRestBeginsWithAGroupThatMadeRoom: nothing else is in the rest yet, and its advice is about that
+// group.
+func TestTheRestBeginsWithAGroupThatMadeRoom(t *testing.T) {
+	t.Parallel()
+	s := play()
+	fail := func(uid uint32, port int) {
+		c := event.CallFailed{
+			Time: base.Add(time.Duration(port) * time.Millisecond), Call: event.CallBind, NetNS: netns, Error: event.EADDRINUSE,
+			Local: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port)), Process: &event.Process{PID: 4000 + uid, UID: uid, Comm: "bind"},
+		}
+		s.take(s.CallFailed(&c))
+	}
+	for uid := range uint32(4) { // as many places as are kept
+		for port := range 250 {
+			fail(1000+uid, int(uid)*250+port+1)
+		}
+	}
+	fail(2000, 2000)
+	last := s.Stop(base.Add(time.Hour))
+	equal(t, said(last), []string{"bind_failed: 1 more, in other places: tcptrace reports at most 1,000 places separately, and 250 for one user"})
+	if len(last) == 1 && len(last[0].Advice) == 0 {
+		t.Error("no advice")
+	}
+}
+
 func TestFound(t *testing.T) {
 	t.Parallel()
 	s := play(at(0, server, "ESTABLISHED>CLOSE", because(event.CauseResetReceived))) // a warning

@@ -120,6 +120,9 @@ func (s *groups) evictOneOf(u user) {
 		delete(s.apart, u)
 	}
 	rest := s.restOf(oldest.rule, &oldest.fact)
+	if rest.fact.kind == 0 {
+		rest.fact = oldest.fact
+	}
 	rest.count += oldest.count
 	rest.last = max(rest.last, oldest.last)
 }
