@@ -15,6 +15,7 @@
 //	           TIME_WAIT, tells a RST after its effect, and swaps sockets in mid-life;
 //	           gives each transition its process
 //	pipeline   leads it through the next two, and all to a sink; selects connections by process and cgroup
+//	container  reads from a cgroup's path which container, pod or systemd unit it belongs to
 //	conn       follows connections: who opened, who closed first, how, by whom
 //	diagnose   finds what is wrong with them: a table of rules, which return messages: an
 //	           English format and typed arguments, of which each output makes sentences

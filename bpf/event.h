@@ -81,7 +81,7 @@ struct event {
 		__s64 left;     /* TIMEWAIT_ARMED, SEGMENT_SWALLOWED: jiffies until the timer fires */
 		__u64 listener; /* SYN_RECEIVED: kernel address of the socket that the SYN is for */
 	};
-	__u64 cgroup; /* TRANSITION: the id of the socket's cgroup; 0: unknown */
+	__u64 cgroup; /* TRANSITION, *_FAILED: the id of the socket's cgroup; 0: unknown */
 	union {
 		__u64 bytes_sent; /* COUNTED, as the next two: payload, each byte once */
 		struct {

@@ -496,6 +496,7 @@ static __always_inline int report_failed_call(enum kind kind, const struct call_
 	range = socket_port_range(sk);
 	e->first_port = range.first;
 	e->last_port = range.last;
+	e->cgroup = cgroup_id(sk);
 	put_options(e, seen);
 	put_caller(e);
 	submit_event(e);

@@ -7,7 +7,7 @@ func (m *Mapper) Raw(a netip.Addr, keep int) netip.Addr { return m.pan.mapBits(a
 
 // Remembered is the number of entries of the largest cache.
 func (m *Mapper) Remembered() int {
-	return max(len(m.addrs), len(m.paths), len(m.processes), len(m.commNames.seen), len(m.cgroupNames.seen), len(m.bootIDs.seen))
+	return max(len(m.addrs), len(m.paths), len(m.processes), len(m.commNames.seen), len(m.cgroupNames.seen), len(m.containerNames.seen), len(m.containers), len(m.bootIDs.seen))
 }
 
 // CacheSize is how many entries a cache has at most.

@@ -12,27 +12,31 @@ type Mapper struct {
 	pan            cryptoPAn
 	commNames      pseudonyms
 	cgroupNames    pseudonyms // the components of paths
+	containerNames pseudonyms // those of pods, units and network namespaces, too
 	bootIDs        pseudonyms
 	clocks         pseudonyms
 	sequence       numberMap
 	addrs          map[netip.Addr]netip.Addr
 	paths          map[string]string
 	processes      map[event.Process]*event.Process
+	containers     map[event.Container]*event.Container
 	lastTransition event.Transition // the last one that was returned
 }
 
 // New returns a mapper. All of one key map alike.
 func New(key Key) *Mapper {
 	return &Mapper{
-		pan:         newCryptoPAn(&key),
-		commNames:   newPseudonyms(&key, "process name"),
-		cgroupNames: newPseudonyms(&key, "cgroup"),
-		bootIDs:     newPseudonyms(&key, "boot id"),
-		clocks:      newPseudonyms(&key, "clock"),
-		sequence:    newNumberMap(&key, "sequence number"),
-		addrs:       make(map[netip.Addr]netip.Addr),
-		paths:       make(map[string]string),
-		processes:   make(map[event.Process]*event.Process),
+		pan:            newCryptoPAn(&key),
+		commNames:      newPseudonyms(&key, "process name"),
+		cgroupNames:    newPseudonyms(&key, "cgroup"),
+		containerNames: newPseudonyms(&key, "container"),
+		bootIDs:        newPseudonyms(&key, "boot id"),
+		clocks:         newPseudonyms(&key, "clock"),
+		sequence:       newNumberMap(&key, "sequence number"),
+		addrs:          make(map[netip.Addr]netip.Addr),
+		paths:          make(map[string]string),
+		processes:      make(map[event.Process]*event.Process),
+		containers:     make(map[event.Container]*event.Container),
 	}
 }
 

@@ -31,6 +31,7 @@ func (m *Mapper) Transition(t *event.Transition) *event.Transition {
 	image.Local, image.Remote = m.AddrPort(t.Local), m.AddrPort(t.Remote)
 	image.Process = m.mapProcess(t.Process)
 	image.Cgroup, image.Device = m.Path(t.Cgroup), ""
+	image.Container, image.NetNSName = m.mapContainer(t.Container), m.containerName(t.NetNSName, "netns-")
 	image.Numbers = m.mapNumbers(t.Numbers)
 	return image
 }
@@ -49,7 +50,7 @@ func (m *Mapper) Socket(s *event.Socket) *event.Socket {
 func (m *Mapper) mapSocket(s *event.Socket) event.Socket {
 	image := *s
 	image.Address, image.Device = 0, "" // the number of the interface stays
-	image.Cgroup = m.Path(s.Cgroup)
+	image.Cgroup, image.Container, image.NetNSName = m.Path(s.Cgroup), m.mapContainer(s.Container), m.containerName(s.NetNSName, "netns-")
 	image.Local, image.Remote = m.AddrPort(s.Local), m.AddrPort(s.Remote)
 	image.Holders = m.mapHolders(s.Holders)
 	image.Past = m.mapPast(s.Past)
@@ -87,6 +88,7 @@ func (m *Mapper) CallFailed(c *event.CallFailed) *event.CallFailed {
 	image.Local, image.Remote = m.AddrPort(c.Local), m.AddrPort(c.Remote)
 	image.Process = m.mapProcess(c.Process)
 	image.Device = "" // its number stays
+	image.Cgroup, image.Container, image.NetNSName = m.Path(c.Cgroup), m.mapContainer(c.Container), m.containerName(c.NetNSName, "netns-")
 	image.Holders = slices.Clone(c.Holders)
 	for i := range image.Holders {
 		h := &image.Holders[i]

@@ -9,9 +9,9 @@ import (
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
-// selectOptions are the flags that select connections by process and cgroup.
+// selectOptions are the flags that select connections by process, cgroup and container.
 type selectOptions struct {
-	pids, comms, cgroups []string
+	pids, comms, cgroups, containers []string
 }
 
 // AddFlags adds the flags to a verb.
@@ -19,6 +19,7 @@ func (o *selectOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.pids, "pid", nil, "show connections of these `processes`, at either end: 4242,4243")
 	flags.StringArrayVar(&o.comms, "comm", nil, "show connections of processes with this `name`: nginx, 'python*'")
 	flags.StringArrayVar(&o.cgroups, "cgroup", nil, "show connections of this cgroup `path`, and of those below: /system.slice")
+	flags.StringArrayVar(&o.containers, "container", nil, "show connections of containers or pods with this `name`, or id: web, 'web-*'")
 }
 
 // cgroupMounts are where cgroups of version 2 are mounted: people copy paths from there.
@@ -26,7 +27,7 @@ var cgroupMounts = []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup"}
 
 // selection reads the flags.
 func (o *selectOptions) selection() (pipeline.Selection, error) {
-	s := pipeline.Selection{Comms: o.comms}
+	s := pipeline.Selection{Comms: o.comms, Containers: o.containers}
 	for _, word := range o.pids {
 		pid, err := strconv.ParseUint(word, 10, 31)
 		if err != nil || pid == 0 {
@@ -44,7 +45,7 @@ func (o *selectOptions) selection() (pipeline.Selection, error) {
 		s.Cgroups = append(s.Cgroups, "/"+strings.Trim(path, "/"))
 	}
 	if err := s.Check(); err != nil {
-		return s, usagef("--comm: %w", err)
+		return s, usagef("--comm, --container: %w", err)
 	}
 	return s, nil
 }

@@ -159,7 +159,7 @@ func parseNetNS(name string) (uint32, error) {
 	case name == "current":
 		path = "/proc/self/ns/net"
 	case !strings.Contains(name, "/"):
-		path = filepath.Join(namedNetNS, name)
+		path = filepath.Join(host.NamedNetNS, name)
 	}
 	inode, err := host.NetNS(path)
 	if err != nil {

@@ -55,7 +55,9 @@ type End struct {
 	Closer  *event.Process // of the side that closed first
 	Process *event.Process // who has, or had last, the socket
 	Cgroup  string         // path, or ""
-	Peer    *End           // the other end, where it was seen, until the verdicts on both are out
+	// Container is what the cgroup belongs to; nil: none, or unknown.
+	Container *event.Container
+	Peer      *End // the other end, where it was seen, until the verdicts on both are out
 
 	closing    *closing // nil: it does not close yet, or both verdicts are out
 	extras     *extras  // nil: nothing

@@ -18,10 +18,11 @@ func (t *Tracker) AddFound(s *event.Socket) *End {
 	if !e.Options.Known {
 		e.Options = s.Options
 	}
+	t.names.add(s.NetNS, s.NetNSName)
 	e.SetHolders(s.Holders)
 	e.hasListener = e.hasListener || s.Role == Server
 	if e.Cgroup == "" {
-		e.Cgroup = s.Cgroup
+		e.Cgroup, e.Container = s.Cgroup, s.Container
 	}
 	if e.Process == nil && len(s.Holders) > 0 {
 		e.Process = &s.Holders[0].Process

@@ -22,6 +22,10 @@ type Tracker struct {
 	lostUntil event.Time    // the end of the last one in the stream; 0: there was none
 	forgot    Forgotten     // by the last record
 	limit     int           // ends
+	names     namespaceNames
+	// firstNamespace is the network namespace that was seen first.
+	firstNamespace uint32
+	manyNamespaces bool
 }
 
 // MaxSockets is how many sockets are followed at a time. They take some 200 MiB.
@@ -271,8 +275,9 @@ func (t *Tracker) moveEnd(e *End, tr *event.Transition) {
 		e.Process = tr.Process
 	}
 	if tr.Cgroup != "" {
-		e.Cgroup = tr.Cgroup
+		e.Cgroup, e.Container = tr.Cgroup, tr.Container
 	}
+	t.names.add(tr.NetNS, tr.NetNSName)
 	if tr.Options.Known {
 		e.Options = tr.Options
 	}

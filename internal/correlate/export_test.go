@@ -3,7 +3,7 @@ package correlate
 // How long a transition waits for the record that explains it, and a CLOSE of an open
 // connection for its RST.
 const (
-	Patience      = patience
+	Patience     = patience
 	LongPatience = longPatience
 )
 

@@ -90,11 +90,12 @@ type group struct {
 	first, last     event.Time
 	count, reported int
 	id              event.ID
-	standing        int  // how many sockets have the condition
-	failed          bool // it did not end well for one
-	wasResolved     bool // when it was last reported
-	factOver        bool // the condition of the fact is over: the next fact takes its place
-	otherProcesses  bool // not only the fact's process had a part in it
+	standing        int              // how many sockets have the condition
+	failed          bool             // it did not end well for one
+	wasResolved     bool             // when it was last reported
+	factOver        bool             // the condition of the fact is over: the next fact takes its place
+	otherProcesses  bool             // not only the fact's process had a part in it
+	container       *event.Container // of all sockets so far; nil: there is none for all
 	sockets         []event.ID
 }
 
@@ -106,6 +107,7 @@ func (e *Engine) addFinding(r *rule, f *fact) {
 		e.histories[f.socket] = h
 	}
 	g := e.groups.of(keyOf(r, f), r, f)
+	e.noteContainer(g, f)
 	g.addFact(f, e.noteCondition(g, f))
 	if g.reported == 0 || g.count >= g.reported*reportAgain || g.wasResolved {
 		e.found = append(e.found, *g.report(f.at))
@@ -124,6 +126,21 @@ func (e *Engine) noteCondition(g *group, f *fact) (already bool) {
 		g.failed = true
 	}
 	return false
+}
+
+// noteContainer keeps the container of the group, as long as all its sockets are in one.
+func (e *Engine) noteContainer(g *group, f *fact) {
+	var of *event.Container
+	if f.call != nil {
+		of = f.call.Container
+	} else if end := e.tracker.End(f.socket); end != nil {
+		of = end.Container
+	}
+	if g.count == 0 {
+		g.container = of
+	} else if g.container != nil && (of == nil || *of != *g.container) {
+		g.container = nil
+	}
 }
 
 // keyOf returns the key of the group that a fact belongs to, if there is room for it.
@@ -191,7 +208,7 @@ func (g *group) report(at event.Time) *event.Finding {
 func (g *group) finding(at event.Time) *event.Finding {
 	f := &event.Finding{
 		Time: at, ID: g.id, Resolved: g.resolved(), Code: g.rule.code, Severity: g.rule.severity,
-		Sockets: slices.Clone(g.sockets), Count: g.count,
+		Sockets: slices.Clone(g.sockets), Count: g.count, NetNS: g.key.netns, Container: g.container,
 	}
 	switch {
 	case g.rest:

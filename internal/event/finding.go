@@ -36,5 +36,8 @@ type Finding struct {
 	Summary  Message   // one sentence: what, where, how many, since when
 	Advice   []Message // what to do, what helps soonest first
 	Sockets  []ID      // some of those it is about
-	Count    int       // how many times, or connections; at least 1
+	NetNS    uint32    // of all of them; 0: they are not in one network namespace
+	// Container is that of all sockets of the finding; nil: there is none for all, or it is unknown.
+	Container *Container
+	Count     int // how many times, or connections; at least 1
 }

@@ -130,13 +130,15 @@ type Transition struct {
 	// Unacknowledged: to CLOSE_WAIT or CLOSING, bytes of ours that the peer had not acknowledged.
 	Unacknowledged uint32
 	Error          Errno
-	Until          Time     // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
-	Process        *Process // that made the change, or else has, or had last, the connection
-	Reason         string   // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
-	Cgroup         string   // path of the socket's cgroup of version 2, once for each socket
-	Options        Options  // of the socket, where they differ from those reported before
-	Device         string   // name of the interface that it is bound to; "": none, or unknown
-	Totals         Totals   // to TIME_WAIT and CLOSE: over the whole life
+	Until          Time       // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
+	Process        *Process   // that made the change, or else has, or had last, the connection
+	Reason         string     // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
+	Cgroup         string     // path of the socket's cgroup of version 2, once for each socket
+	Container      *Container // that the cgroup belongs to; nil: none, or unknown
+	NetNSName      string     // of the network namespace, as ip netns has it, once for each socket
+	Options        Options    // of the socket, where they differ from those reported before
+	Device         string     // name of the interface that it is bound to; "": none, or unknown
+	Totals         Totals     // to TIME_WAIT and CLOSE: over the whole life
 }
 
 // Numbers has the initial sequence numbers of both sides (RFC 9293 section 3.4.1).

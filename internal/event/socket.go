@@ -10,10 +10,12 @@ import (
 // Socket is one socket as it was found, not as it changed.
 type Socket struct {
 	Time          Time
-	Socket        ID     // its name in a trace; 0: it has none yet
-	Address       uint64 // in the kernel, unique while it lives; 0: unknown
-	Cookie        uint64 // 0: unknown
-	Cgroup        string // path of its cgroup of version 2; "": none, or unknown
+	Socket        ID         // its name in a trace; 0: it has none yet
+	Address       uint64     // in the kernel, unique while it lives; 0: unknown
+	Cookie        uint64     // 0: unknown
+	Cgroup        string     // path of its cgroup of version 2; "": none, or unknown
+	Container     *Container // that the cgroup belongs to; nil: none, or unknown
+	NetNSName     string     // of its network namespace, as ip netns has it
 	Local, Remote netip.AddrPort
 	NetNS         uint32         // inode number
 	UID           uint32         // of who made it; of a timewait socket unknown
@@ -91,8 +93,11 @@ type CallFailed struct {
 	NetNS         uint32         // inode number
 	Local, Remote netip.AddrPort // as asked for; remote of connect alone
 	Error         Errno
-	Options       Options // of the asking socket
-	Device        string  // name of the interface that it is bound to; "": none, or unknown
+	Options       Options    // of the asking socket
+	Device        string     // name of the interface that it is bound to; "": none, or unknown
+	Cgroup        string     // path of its cgroup of version 2; "": none, or unknown
+	Container     *Container // that the cgroup belongs to; nil: none, or unknown
+	NetNSName     string     // of the network namespace, as ip netns has it
 	Process       *Process
 	Holders       []InTheWay          // the sockets in its way, as seen a moment later
 	More          [tcpstate.Count]int // and how many more that are not among them, by state; what they have in common is theirs

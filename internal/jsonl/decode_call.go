@@ -20,7 +20,8 @@ func (d *Decoder) readCallFailed(to Records) error {
 		Call:  oneOf(&d.values, f.get(keyCall), event.CallBind, event.CallListen, event.CallConnect),
 		Error: d.errno(f.get(keyError)), Options: d.options(f), Process: d.process(f.get(keyProcess)),
 		Ports: d.ports(f.get(keyPorts)), NotLooked: f.get(keyPorts) == nil && f.get(keyHolders) == nil,
-		More: d.byState(f.get(keyMore)), Device: d.string(f.get(keyDevice)), Reserved: d.portList(f.get(keyReservedPorts)),
+		More: d.byState(f.get(keyMore)), Device: d.string(f.get(keyDevice)),
+		NetNSName: d.string(f.get(keyNetNSName)), Cgroup: d.string(f.get(keyCgroup)), Container: d.container(f.get(keyContainer)), Reserved: d.portList(f.get(keyReservedPorts)),
 	}
 	d.array(f.get(keyHolders), func(value []byte) {
 		c.Holders = append(c.Holders, d.inTheWay(value, &c))
@@ -44,7 +45,7 @@ func (v *values) inTheWay(raw []byte, c *event.CallFailed) event.InTheWay {
 	local := v.address(f.get(keyLocal))
 	h := event.InTheWay{
 		Socket: event.Socket{
-			Time: c.Time, Socket: v.id(f.get(keySocket)), NetNS: c.NetNS, Cgroup: v.string(f.get(keyCgroup)),
+			Time: c.Time, Socket: v.id(f.get(keySocket)), NetNS: c.NetNS, Cgroup: v.string(f.get(keyCgroup)), Container: v.container(f.get(keyContainer)),
 			Local: local, Remote: v.remote(f.get(keyRemote), local), State: v.state(f.get(keyState)), Until: v.time(f.get(keyUntil)),
 			Options: v.options(&f), Device: v.string(f.get(keyDevice)), NoDescriptor: v.bool(f.get(keyNoDescriptor)), Role: v.role(f.get(keyRole)), Holders: v.holders(f.get(keyProcesses)),
 		},

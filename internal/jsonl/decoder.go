@@ -207,7 +207,7 @@ func (d *Decoder) readTransition(to Records) error {
 		Until: d.values.time(f.get(keyUntil)), Process: d.process(f.get(keyProcess)),
 		Unacknowledged: d.uint32(f.get(keyUnacknowledged)), ResetBy: d.sender(f.get(keyResetBy)), Numbers: d.numbers(),
 		Reason: d.word(f.get(keyReason)), Cgroup: d.string(f.get(keyCgroup)), Options: d.options(f), Totals: d.totals(),
-		Device: d.string(f.get(keyDevice)),
+		Container: d.container(f.get(keyContainer)), NetNSName: d.string(f.get(keyNetNSName)), Device: d.string(f.get(keyDevice)),
 	}
 	t.FinSent = len(f.get(keyFinUnsent)) > 0 && !t.FinUnsent
 	if t.Mechanism = d.mechanism(f.get(keyMechanism)); t.Mechanism == 0 {

@@ -41,6 +41,8 @@ const (
 	keyProcess
 	keyReason
 	keyCgroup
+	keyContainer
+	keyNetNSName
 	keyBytesSent
 	keyBytesReceived
 	keyRetransmits
@@ -83,6 +85,11 @@ const (
 	keyOpener
 	keyNoDescriptor
 	keyReservedPorts
+	keyRuntime
+	keyName
+	keyUnit
+	keyPod
+	keyPodNamespace
 	keyTimewait
 	keyOrphan
 	keyWaits
@@ -185,6 +192,8 @@ var keyNames = [allKeys]string{
 	keyProcess:        "process",
 	keyReason:         "reason",
 	keyCgroup:         "cgroup",
+	keyContainer:      "container",
+	keyNetNSName:      "netns_name",
 	keyBytesSent:      "bytes_sent",
 	keyBytesReceived:  "bytes_received",
 	keyRetransmits:    "retransmits",
@@ -289,6 +298,11 @@ var keyNames = [allKeys]string{
 	keyOpener:         "opener",
 	keyNoDescriptor:   "no_descriptor",
 	keyReservedPorts:  "reserved_ports",
+	keyRuntime:        "runtime",
+	keyName:           "name",
+	keyUnit:           "unit",
+	keyPod:            "pod",
+	keyPodNamespace:   "namespace",
 	keyBlock:          "block",
 }
 

@@ -58,7 +58,9 @@ func socketRecord() record {
 			}}, "Why the record is written. With `file`, a socket in state CLOSE is listed because the verdict on its other end still depends on it."),
 			required(keySocket, anID, "The socket."),
 			required(keyNetNS, aCount, "Its network namespace."),
+			optional(keyNetNSName, aString, "The name of its network namespace, as `ip netns` has it."),
 			optional(keyCgroup, aString, "The path of its cgroup (version 2)."),
+			optional(keyContainer, partOf("container"), "What the cgroup belongs to."),
 			required(keyLocal, anAddress, "Its local address."),
 			optional(keyRemote, anAddress, "Its remote address. A listener has none."),
 			required(keyState, aState, "Its state."),
@@ -135,7 +137,9 @@ func transitionRecord() record {
 			optional(keyISNRemote, aUint32, "The initial sequence number of the other end."),
 			optional(keyError, anError, "The error of the socket, such as `ECONNRESET`."),
 			optional(keyReason, aReason, "Why a RST was sent, in the kernel's words."),
+			optional(keyNetNSName, aString, "The name of its network namespace, as `ip netns` has it, once for each socket."),
 			optional(keyCgroup, aString, "The path of its cgroup (version 2), once for each socket."),
+			optional(keyContainer, partOf("container"), "What the cgroup belongs to."),
 		}, optionFields(), []field{optional(keyDevice, aString, "The name of the interface that it is bound to.")}, totalFields("over its whole life, to TIME_WAIT and CLOSE"), []field{
 			optional(keyUntil, aTime, "When the kernel ends the state `to`."),
 			optional(keyProcess, partOf("process"), "The process that did it, or else uses the connection."),
@@ -160,6 +164,9 @@ func callFailedRecord() record {
 			required(keyError, anError, "The error that the call returned."),
 		}, optionFields(), []field{
 			optional(keyDevice, aString, "The name of the interface that the socket is bound to."),
+			optional(keyNetNSName, aString, "The name of the network namespace, as `ip netns` has it."),
+			optional(keyCgroup, aString, "The path of the socket's cgroup (version 2)."),
+			optional(keyContainer, partOf("container"), "What the cgroup belongs to."),
 			optional(keyProcess, partOf("process"), "The process that made the call."),
 			optional(keyPorts, partOf("ports"), "The ports that the kernel may choose from, if it found none."),
 			optional(keyHolders, holders,
@@ -188,6 +195,7 @@ func holderFields() []field {
 		optional(keyMechanism, aMechanism, "What the process did to close it."),
 		optional(keyCloser, partOf("closer"), "The process that closed first."),
 		optional(keyCgroup, aString, "The path of its cgroup (version 2)."),
+		optional(keyContainer, partOf("container"), "What the cgroup belongs to."),
 		optional(keyProcesses, partsOf("processes"), "The processes that have it open."),
 	})
 }
@@ -202,7 +210,9 @@ func connectionRecord() record {
 			required(keySocket, anID, "This end."),
 			optional(keyPeer, anID, "The other end, if it was seen."),
 			required(keyNetNS, aCount, "The network namespace of this end."),
+			optional(keyNetNSName, aString, "The name of its network namespace, as `ip netns` has it."),
 			optional(keyCgroup, aString, "The path of its cgroup (version 2)."),
+			optional(keyContainer, partOf("container"), "What the cgroup belongs to."),
 			required(keyLocal, anAddress, "Its local address."),
 			required(keyRemote, anAddress, "Its remote address."),
 			optional(keyRole, aRole, "Its role."),
@@ -298,6 +308,8 @@ func findingRecord() record {
 			required(keySummary, aText, "What is wrong, in one sentence."),
 			required(keyAdvice, listOf(aText), "What to do. What helps soonest is first."),
 			required(keySockets, listOf(anID), "Some of the sockets that it is about."),
+			optional(keyNetNS, aCount, "The network namespace of all of them."),
+			optional(keyContainer, partOf("container"), "What the cgroups of all of them belong to."),
 			required(keyCount, aPositive, "How many times it happened."),
 		},
 	}
@@ -396,6 +408,17 @@ func partTable() []record {
 		{name: "processes", means: "The processes that have a socket open, in an array.", isList: true, least: 1, fields: slices.Concat(name, user, signal, fd)},
 		{name: "closer", means: "The process that closed first.", fields: slices.Concat(name, signal)},
 		{name: "opener", means: "The process that called listen(2).", fields: slices.Concat(name, signal)},
+		{name: "container", means: "What a cgroup belongs to: a container, a pod of Kubernetes, a systemd unit. It has at least one key.", fields: []field{
+			optional(keyID, aString, "The id of the container."),
+			optional(keyRuntime, aString, "The runtime: docker, podman, containerd, cri-o."),
+			optional(keyName, aString, "The name of the container."),
+			optional(keyUnit, aString, "The systemd unit; in a container, one of the container's own."),
+			optional(keyPod, objectWith(
+				optional(keyUID, aString, "Its uid."),
+				optional(keyName, aString, "Its name."),
+				optional(keyPodNamespace, aString, "Its namespace in Kubernetes."),
+			), "The pod of the container."),
+		}},
 		{name: "states", means: "States in their order, in an array.", isList: true, fields: []field{
 			required(keyState, aState, "The state."),
 			optional(keyNS, aDuration, "The time that it lasted."),

@@ -42,6 +42,7 @@ type values struct {
 	stateOf       map[string]tcpstate.State
 	strings       map[string]string
 	addresses     map[string]netip.AddrPort
+	containers    map[string]*event.Container
 	processes     map[string]*event.Process
 }
 

@@ -20,6 +20,9 @@ func (w *Writer) CallFailed(c *event.CallFailed) {
 	o.str(keyError, c.Error.String())
 	w.writeOptions(&c.Options)
 	o.optionalStr(keyDevice, c.Device)
+	o.optionalStr(keyNetNSName, c.NetNSName)
+	o.optionalStr(keyCgroup, c.Cgroup)
+	w.writeContainer(c.Container)
 	w.writeProcess(keyProcess, c.Process, true)
 	switch {
 	case c.NotLooked: // what is not known is left out
@@ -80,6 +83,7 @@ func (w *Writer) writeHolders(holders []event.InTheWay) {
 		o.optionalStr(keyMechanism, h.Mechanism.String())
 		w.writeProcess(keyCloser, h.Closer, false)
 		o.optionalStr(keyCgroup, h.Cgroup)
+		w.writeContainer(h.Container)
 		w.writeProcesses(h.Holders)
 		o.closeObject()
 	}

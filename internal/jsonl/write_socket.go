@@ -39,7 +39,9 @@ func (w *Writer) writeSocket(at event.Time, when string, e *conn.End) {
 	o.str(keyWhen, when)
 	o.id(keySocket, e.Socket)
 	o.uint(keyNetNS, uint64(e.NetNS))
+	o.optionalStr(keyNetNSName, w.sockets.NetNSName(e.NetNS))
 	o.optionalStr(keyCgroup, e.Cgroup)
+	w.writeContainer(e.Container)
 	o.addr(keyLocal, e.Local())
 	if !e.Listener() {
 		o.addr(keyRemote, e.Remote())

@@ -113,7 +113,9 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 		o.str(keyError, t.Error.String())
 	}
 	o.optionalStr(keyReason, t.Reason)
+	o.optionalStr(keyNetNSName, t.NetNSName)
 	o.optionalStr(keyCgroup, t.Cgroup)
+	w.writeContainer(t.Container)
 	w.writeOptions(&t.Options)
 	o.optionalStr(keyDevice, t.Device)
 	w.writeTotals(&t.Totals)
@@ -198,7 +200,9 @@ func (w *Writer) Verdict(at event.Time, e *conn.End) {
 		o.id(keyPeer, e.Peer.Socket)
 	}
 	o.uint(keyNetNS, uint64(e.NetNS))
+	o.optionalStr(keyNetNSName, w.sockets.NetNSName(e.NetNS))
 	o.optionalStr(keyCgroup, e.Cgroup)
+	w.writeContainer(e.Container)
 	o.addr(keyLocal, e.Local())
 	o.addr(keyRemote, e.Remote())
 	o.optionalStr(keyRole, e.Role().String())
@@ -270,6 +274,10 @@ func (w *Writer) Finding(f *event.Finding) {
 		o.elementID(id)
 	}
 	o.closeArray()
+	if f.NetNS != 0 {
+		o.uint(keyNetNS, uint64(f.NetNS))
+	}
+	w.writeContainer(f.Container)
 	o.uint(keyCount, uint64(f.Count))
 	w.endLine()
 }

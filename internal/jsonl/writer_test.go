@@ -141,11 +141,12 @@ func TestUnknownValuesAreLeftOut(t *testing.T) {
 	tr := at(0, 6, tcpstate.Established, tcpstate.Close, "") // nothing but the edge is known
 	records := written(t, func(w pipeline.Sink) error {
 		tracker := conn.NewTracker()
+		w.Start(&event.Start{}, tracker)
 		step := tracker.Add(&tr)
 		w.Transition(&tr, step)
 		w.Verdict(tr.Time, step.End)
 		return w.Flush()
-	})
+	})[1:]
 	want := []string{
 		"from local netns remote socket time to type",
 		"connection incomplete local netns remote socket states time type",

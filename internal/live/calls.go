@@ -64,6 +64,8 @@ func (t *trace) callFailed(k *event.Kernel) {
 	if call != event.CallConnect {
 		c.Remote = netip.AddrPort{}
 	}
+	c.Cgroup = t.cgroups.Path(k.Cgroup)
+	c.Container, c.NetNSName = t.homes.container(c.Cgroup), t.homes.namespaces.Name(c.NetNS)
 	err := t.explain(c, k)
 	c.NotLooked = err != nil
 	if err != nil && !isUsual(err) {
@@ -282,7 +284,7 @@ func (t *trace) mergeKnown(q sockdiag.Query, found []event.Socket, now event.Tim
 // state needs one.
 func asSocket(e *conn.End, now event.Time) event.Socket {
 	s := event.Socket{
-		Time: now, Socket: e.Socket, NetNS: e.NetNS, Cgroup: e.Cgroup, Local: e.Local(), Remote: e.Remote(),
+		Time: now, Socket: e.Socket, NetNS: e.NetNS, Cgroup: e.Cgroup, Container: e.Container, Local: e.Local(), Remote: e.Remote(),
 		State: e.State, Until: e.Until, Options: e.Options, Role: e.Role(),
 		Timewait: e.State == tcpstate.TimeWait || e.State == tcpstate.FinWait2 && e.Until != 0,
 	}
@@ -321,6 +323,7 @@ func (t *trace) inTheWay(c *event.CallFailed, k *event.Kernel, sockets []event.S
 
 // inTheWayOf adds to a socket what the trace saw of it.
 func (t *trace) inTheWayOf(s event.Socket) event.InTheWay {
+	s.Container = t.homes.container(s.Cgroup)
 	holder := event.InTheWay{Socket: s}
 	end := t.tracker.End(s.Socket)
 	if end == nil {

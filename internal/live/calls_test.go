@@ -140,10 +140,13 @@ func TestFailedBinds(t *testing.T) {
 // slow machine, until there is none. It returns how many that were.
 func (r *recorder) tryUnlooked(t *testing.T, ns *kerneltest.NetNS, failed map[uint16]attempt) (again int) {
 	t.Helper()
-	for range 10 {
+	for left, rounds := len(failed), 0; rounds < 10; rounds++ {
 		unlooked := r.unlooked(failed)
 		if len(unlooked) == 0 {
 			return again
+		}
+		if len(unlooked) < left { // slow, but it goes on
+			left, rounds = len(unlooked), 0
 		}
 		time.Sleep(3 * time.Second) // nothing tells when the trace has time
 		for _, a := range unlooked {

@@ -84,6 +84,8 @@ type trace struct {
 	gather     func() (room bool, err error)                                     // that of probe
 	older      []*event.Socket                                                   // found when the trace began and not reported yet, by time
 	devices    devices
+	cgroups    *host.Cgroups
+	homes      *homes
 	quick      helper.Opener // for what cannot wait for a look
 	waitedFor  chan func()   // takes what the reader waits for
 	callLooks  callLooks
@@ -114,13 +116,15 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	cgroups := host.OpenCgroups()
 	defer cgroups.Close()
 	cgroups.UseMade(p.NewCgroup)
+	homes := openHomes()
+	defer homes.Close()
 	diag, err := sockdiag.Open(jiffy, cgroups.Path, types)
 	if err != nil {
 		return err
 	}
 	defer diag.Close()
 	stream := pipeline.New(out)
-	t := &trace{Options: o, probe: p, gather: p.Gather, diag: diag, scan: diag.Scan, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel, quick: helper.NewHere()}
+	t := &trace{Options: o, probe: p, gather: p.Gather, diag: diag, scan: diag.Scan, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel, quick: helper.NewHere(), cgroups: cgroups, homes: homes}
 	t.records = stream
 	if o.Raw != nil {
 		t.records = tee{stream, o.Raw}
@@ -146,7 +150,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	}
 	t.preferThreads()
 	defer close(t.waitedFor)
-	if err := t.drop(cgroups); err != nil {
+	if err := t.drop(); err != nil {
 		return err
 	}
 	stopped := make(chan error, 1)
@@ -164,7 +168,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 }
 
 // drop gives up all rights. From then on the helper opens what takes one.
-func (t *trace) drop(cgroups *host.Cgroups) error {
+func (t *trace) drop() error {
 	if t.Drop == nil {
 		return nil
 	}
@@ -174,7 +178,7 @@ func (t *trace) drop(cgroups *host.Cgroups) error {
 	}
 	t.diag.UseOpener(h.Looks)
 	t.quick = h.Quick
-	cgroups.UseOpener(h.OpenCgroup)
+	t.cgroups.UseOpener(h.OpenCgroup)
 	return nil
 }
 
@@ -296,6 +300,7 @@ func (t *trace) deadline() time.Time {
 
 func (t *trace) takeTransition(tr *event.Transition) {
 	t.nameDevice(tr)
+	t.homes.nameTransition(tr)
 	t.records.Transition(tr)
 	t.noteForgotten()
 	t.stopAtCount()

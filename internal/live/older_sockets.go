@@ -103,6 +103,7 @@ func (t *trace) reportOlder(until event.Time) {
 			continue // gone, or its first transition is still held back
 		}
 		s.Socket = id
+		t.homes.nameSocket(s)
 		t.records.Found(s)
 		t.noteForgotten()
 	}

@@ -10,22 +10,25 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// Selection selects connections by the processes and cgroups that use them. Each part that is not empty must be
+// Selection selects connections by the processes, cgroups and containers that use them. Each part that is not empty must be
 // true of a connection: of either of its ends, at any time of its life.
 type Selection struct {
 	PIDs    []uint32 // process ids, in the first pid namespace
 	Comms   []string // patterns of names of processes, as path.Match has them
 	Cgroups []string // paths of cgroups of version 2, which stand for those below them as well
+	// Containers are patterns of names of containers and pods, as path.Match has them, or at least the first 12
+	// digits of ids.
+	Containers []string
 }
 
 // IsEmpty reports whether all connections are wanted.
 func (s *Selection) IsEmpty() bool {
-	return len(s.PIDs) == 0 && len(s.Comms) == 0 && len(s.Cgroups) == 0
+	return len(s.PIDs) == 0 && len(s.Comms) == 0 && len(s.Cgroups) == 0 && len(s.Containers) == 0
 }
 
 // Check returns an error if a pattern is not one.
 func (s *Selection) Check() error {
-	for _, pattern := range s.Comms {
+	for _, pattern := range slices.Concat(s.Comms, s.Containers) {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return fmt.Errorf("%q is not a pattern: %w", pattern, err)
 		}
@@ -49,6 +52,9 @@ func (s *Selection) String() string {
 	for _, cgroup := range s.Cgroups {
 		flags = append(flags, "--cgroup "+strconv.Quote(cgroup))
 	}
+	for _, container := range s.Containers {
+		flags = append(flags, "--container "+strconv.Quote(container))
+	}
 	return strings.Join(flags, " ")
 }
 
@@ -59,6 +65,7 @@ const (
 	partPID parts = 1 << iota
 	partComm
 	partCgroup
+	partContainer
 )
 
 // wanted returns the parts that must be true.
@@ -72,6 +79,9 @@ func (s *Selection) wanted() parts {
 	}
 	if len(s.Cgroups) > 0 {
 		p |= partCgroup
+	}
+	if len(s.Containers) > 0 {
+		p |= partContainer
 	}
 	return p
 }
@@ -104,9 +114,30 @@ func (s *Selection) ofCgroup(cgroup string) parts {
 	return 0
 }
 
+// leastID is how many digits of a container's id select it.
+const leastID = 12
+
+// ofContainer returns the parts that are true of what is in a container, which may be nil.
+func (s *Selection) ofContainer(c *event.Container) parts {
+	if c == nil {
+		return 0
+	}
+	for _, wanted := range s.Containers {
+		if len(wanted) >= leastID && strings.HasPrefix(c.ID, wanted) {
+			return partContainer
+		}
+		for _, name := range []string{c.Name, c.Pod.Name} {
+			if matched, err := path.Match(wanted, name); err == nil && matched && name != "" {
+				return partContainer
+			}
+		}
+	}
+	return 0
+}
+
 // ofSocket returns the parts that are true of a socket that was looked at.
 func (s *Selection) ofSocket(socket *event.Socket) parts {
-	p := s.ofCgroup(socket.Cgroup)
+	p := s.ofCgroup(socket.Cgroup) | s.ofContainer(socket.Container)
 	for i := range socket.Holders {
 		p |= s.ofProcess(&socket.Holders[i].Process)
 	}

@@ -108,7 +108,7 @@ func (s *Selector) Transition(t *event.Transition) {
 	if e == nil {
 		return
 	}
-	s.noteParts(t.Socket, s.selection.ofProcess(t.Process)|s.selection.ofCgroup(t.Cgroup))
+	s.noteParts(t.Socket, s.selection.ofProcess(t.Process)|s.selection.ofCgroup(t.Cgroup)|s.selection.ofContainer(t.Container))
 	if s.decide(e) {
 		s.to.Transition(t)
 	} else {
@@ -118,9 +118,9 @@ func (s *Selector) Transition(t *event.Transition) {
 	s.forgetOver(e)
 }
 
-// CallFailed passes if the process is wanted. The cgroup of a call is not known.
+// CallFailed passes if the process and its container are wanted.
 func (s *Selector) CallFailed(c *event.CallFailed) {
-	if s.selection.ofProcess(c.Process) == s.wanted {
+	if s.selection.ofProcess(c.Process)|s.selection.ofCgroup(c.Cgroup)|s.selection.ofContainer(c.Container) == s.wanted {
 		s.to.CallFailed(c)
 	}
 }

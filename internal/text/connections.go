@@ -225,6 +225,9 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 	if e.Ended != 0 {
 		add("then " + endWords(e, e.Ended))
 	}
+	if home := p.homeWords(e); home != "" {
+		add(home)
+	}
 	if n := retransmitsOf(e); n > 0 {
 		add(words.Count(n, "retransmit"))
 	}

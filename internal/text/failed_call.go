@@ -22,6 +22,7 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 	}
 	p.printOlderRest()
 	p.failedAt = c.Time
+	p.setHome(c.Container, c.NetNS)
 	p.beginLineAt(c.Time)
 	p.layout.addCall(p, c)
 	p.endLine()

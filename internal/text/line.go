@@ -51,6 +51,13 @@ func (p *Printer) addColumn(word string, width int) {
 	}
 }
 
+// pad adds spaces.
+func (p *Printer) pad(spaces int) {
+	for range spaces {
+		p.line = append(p.line, ' ')
+	}
+}
+
 // padTo fills the line up to a length.
 func (p *Printer) padTo(to int) {
 	for len(p.line) < to {

@@ -26,6 +26,7 @@ func (p *Printer) Found(at event.Time, e *conn.End, known bool) {
 		return
 	}
 	p.older.shown++
+	p.setHome(e.Container, e.NetNS)
 	p.beginLineAt(at)
 	p.layout.addOlder(p, at, e)
 	p.endLine()

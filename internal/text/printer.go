@@ -57,12 +57,14 @@ type Printer struct {
 	local       []byte // the addresses of the line
 	remote      []byte
 	note        []byte // why it came to the transition
+	home        string // whose the socket of the line is, if there is a column for it
+	homes       homes
 	recent
 }
 
 // New returns a printer.
 func New(w io.Writer, o Options) *Printer {
-	p := &Printer{Options: o, w: w, layout: newLayout(o.Width), connections: newConnectionLayout(&o)}
+	p := &Printer{Options: o, w: w, sockets: conn.NewTracker(), layout: newLayout(o.Width, false), connections: newConnectionLayout(&o)}
 	if !o.Today.IsZero() {
 		p.day = dayOf(o.Today.In(o.Zone))
 	}
@@ -113,6 +115,7 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 		return
 	}
 	p.printOlderRest()
+	p.setHome(step.End.Container, t.NetNS)
 	p.beginLineAt(t.Time)
 	p.layout.addTransition(p, t, step)
 	p.endLine()
@@ -123,6 +126,7 @@ func (p *Printer) Verdict(at event.Time, e *conn.End) {
 	if p.Show == ShowConnections && e.EndsConnection() {
 		p.printConnection(at, e)
 	}
+	p.countHome(e)
 }
 
 // Loss prints that events were lost: what follows may have gaps.

@@ -40,6 +40,7 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 		{"resets", s.Resets, true}, {"timeouts", s.Timeouts, true},
 		{"refused", s.Refused, false}, {"given up", s.Abandoned, false},
 	})
+	p.addHomes()
 	p.add("\nstill open:        ", words.Number(s.Open()))
 	p.add("\nevents lost:       ", words.Number(stop.Lost))
 	if s.Incomplete > 0 {
@@ -81,6 +82,7 @@ func (p *Printer) addFigures(figures []figure) {
 // heldPort is what sockets in TIME_WAIT do to one port.
 type heldPort struct {
 	port    uint16
+	home    string // whose it is, if sockets are in more than one network namespace
 	role    conn.Role
 	sockets int
 	until   event.Time
@@ -91,7 +93,11 @@ const portsShown = 3
 
 // addHeldPorts says which ports are still in TIME_WAIT at the end, the most held first, and until when.
 func (p *Printer) addHeldPorts(at event.Time) {
-	ports := make(map[uint16]*heldPort)
+	type place struct {
+		port uint16
+		home string
+	}
+	ports := make(map[place]*heldPort)
 	unseen := 0
 	for _, e := range p.sockets.Open() {
 		if e.Overdue(at) {
@@ -100,16 +106,20 @@ func (p *Printer) addHeldPorts(at event.Time) {
 		if e.State != tcpstate.TimeWait || e.Overdue(at) {
 			continue
 		}
-		h := ports[e.Local().Port()]
+		at := place{port: e.Local().Port()}
+		if p.sockets.ManyNamespaces() {
+			at.home = p.homeName(e.Container, e.NetNS)
+		}
+		h := ports[at]
 		if h == nil {
-			h = &heldPort{port: e.Local().Port(), role: e.Role()}
-			ports[h.port] = h
+			h = &heldPort{port: at.port, home: at.home, role: e.Role()}
+			ports[at] = h
 		}
 		h.sockets++
 		h.until = max(h.until, e.Until)
 	}
 	all := slices.SortedFunc(maps.Values(ports), func(a, b *heldPort) int {
-		return cmp.Or(cmp.Compare(b.sockets, a.sockets), cmp.Compare(a.port, b.port))
+		return cmp.Or(cmp.Compare(b.sockets, a.sockets), cmp.Compare(a.port, b.port), cmp.Compare(a.home, b.home))
 	})
 	for _, h := range all[:min(len(all), portsShown)] {
 		p.addHeldPort(h)
@@ -127,6 +137,9 @@ func (p *Printer) addHeldPort(h *heldPort) {
 	p.add("\nstill held:        port ", strconv.Itoa(int(h.port)))
 	if h.role != 0 {
 		p.add(" of the ", h.role.String())
+	}
+	if h.home != "" {
+		p.add(" in ", h.home)
 	}
 	if h.until != 0 {
 		p.add(" until ", p.clockTime(h.until, 1))

@@ -1,0 +1,34 @@
+package event
+
+// Container says whose a socket is: the container, its pod, and the systemd unit. What is unknown is empty.
+type Container struct {
+	ID      string // the runtime's, 64 hexadecimal digits
+	Runtime string // docker, podman, containerd or cri-o
+	Name    string
+	Unit    string // inside of a container, one of its own systemd
+	Pod     Pod
+}
+
+// Pod is a pod of Kubernetes.
+type Pod struct{ UID, Name, Namespace string }
+
+// shortID is how many digits of an id people use.
+const shortID = 12
+
+// Label returns what people call it by: the name of the pod or of the container, else the beginning of its id,
+// else the unit; "" for nil.
+func (c *Container) Label() string {
+	switch {
+	case c == nil:
+		return ""
+	case c.Pod.Name != "":
+		return c.Pod.Name
+	case c.Name != "":
+		return c.Name
+	case c.Pod.UID != "" && len(c.ID) < shortID:
+		return "pod " + c.Pod.UID
+	case c.ID != "":
+		return c.ID[:min(shortID, len(c.ID))]
+	}
+	return c.Unit
+}
