@@ -15,7 +15,7 @@ func (e *End) isOver() bool {
 
 // awaitsPeer reports whether the verdict on an end that is over has to wait for what the other
 // end does: its FIN may still leave, it may turn out to be open although a RST came in its name, or it may
-// tell who closed first where this end's records are missing.
+// know who closed first where this end's records are missing.
 func (e *End) awaitsPeer() bool {
 	p := e.Peer
 	if p == nil || p.hasVerdict || p.isOver() {

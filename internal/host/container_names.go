@@ -21,7 +21,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// NameSources are where the names of containers and pods come from. A source that is missing is no error.
+// NameSources are where the names of containers and pods come from. A source may be missing.
 type NameSources struct {
 	Engines    []string // Unix sockets of Docker, and of what speaks its language
 	Pods       string   // the directory of the logs of pods: NAMESPACE_POD_UID

@@ -9,8 +9,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// homes knows whose sockets are: the containers of cgroups, and the names of network namespaces. All of it is
-// looked for once for each cgroup or namespace.
+// homes knows whose sockets are: the containers of cgroups, and the names of network namespaces. It looks up each of
+// them once.
 type homes struct {
 	names      *host.ContainerNames
 	namespaces *host.NetNSNames

@@ -105,9 +105,6 @@ func (l *connectionLayout) addFigures(p *Printer, e *conn.End, at event.Time) {
 	toServer, toClient := trafficOf(e)
 	p.addRight(toServer, trafficWidth)
 	p.addRight(toClient, trafficWidth)
-	if fits {
-		p.ascii = len(p.line)
-	}
 }
 
 // addRight adds a word at the right edge of a column, or "-" in place of none, and a space.

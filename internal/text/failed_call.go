@@ -59,14 +59,13 @@ func (p *Printer) InTheWay(c *event.CallFailed) []string {
 // addCall adds the line of a call that failed.
 func (l *layout) addCall(p *Printer, c *event.CallFailed) {
 	l.addTimeAndEnds(p, c.Time, c.Place(), c.Remote)
-	start := len(p.line)
 	p.setColor(red)
 	p.add(string(c.Call), " ", c.Error.String())
-	if p.Color {
-		start += len(red) + len(plain)
-	}
 	p.setColor(plain)
-	l.skipToNotes(p, start)
+	if p.Color {
+		l.edge += len(red) + len(plain)
+	}
+	l.goToNotes(p, 0)
 	if c.Process != nil {
 		p.addProcess(c.Process, p.roomLeft())
 	}

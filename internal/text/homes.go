@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -20,7 +21,7 @@ type home struct {
 }
 
 const (
-	// homesKept is how many are told apart: any user can make network namespaces.
+	// homesKept is how many are counted: any user can make network namespaces.
 	homesKept = 10_000
 	// homesShown is how many of them the summary names.
 	homesShown = 5
@@ -109,14 +110,13 @@ func (p *Printer) addHomes() {
 	if len(names) == 0 {
 		return
 	}
-	p.add("\nwhere:             ")
-	for i, name := range names[:min(len(names), homesShown)] {
-		if i > 0 {
-			p.add(", ")
-		}
-		p.add(name, " ", words.Number(connections[name]))
+	var counts []string
+	for _, name := range names[:min(len(names), homesShown)] {
+		counts = append(counts, name+" "+words.Number(connections[name]))
 	}
+	list := strings.Join(counts, ", ")
 	if more := len(names) - homesShown; more > 0 {
-		p.add(" and ", words.Count(more, "more place"))
+		list += " and " + words.Count(more, "more place")
 	}
+	p.addValue("where:", list)
 }

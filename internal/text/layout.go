@@ -1,7 +1,9 @@
 package text
 
 import (
+	"bytes"
 	"net/netip"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -25,6 +27,7 @@ type layout struct {
 	mostAddress  int  // and this is what there is room for
 	homes        bool // there is a column for whose each socket is
 	homeWidth    int  // of it: it grows with the names
+	edge         int  // where the column of the states begins in the line
 }
 
 // usualAddressWidth is the width of the longest IPv4 address with its port.
@@ -37,7 +40,7 @@ const (
 )
 
 // newLayout returns the columns for a width. With the column for whose each socket is, a line needs more room to
-// stay one: otherwise that stands at the beginning of the second line.
+// stay one: otherwise the second line begins with it.
 func newLayout(width int, homes bool) layout {
 	l := layout{fraction: 3, homes: homes, homeWidth: usualHomeWidth}
 	rest := width - clockWidth - edgeWidth - 3
@@ -78,7 +81,7 @@ func (l *layout) addHead(p *Printer) {
 	p.setColor(plain)
 }
 
-// addTimeAndEnds adds the columns that all lines begin with.
+// addTimeAndEnds adds the columns that all lines begin with, and makes room for the next one.
 func (l *layout) addTimeAndEnds(p *Printer, at event.Time, local event.Place, remote netip.AddrPort) {
 	p.addTime(at, l.fraction)
 	p.add(" ")
@@ -91,7 +94,18 @@ func (l *layout) addTimeAndEnds(p *Printer, at event.Time, local event.Place, re
 	}
 	l.addressWidth = max(l.addressWidth, min(l.mostAddress, max(len(p.local), len(p.remote))))
 	p.addAddress(p.local, l.addressWidth)
+	l.makeRoom(p, len(p.remote))
 	p.addAddress(p.remote, l.addressWidth)
+	l.makeRoom(p, edgeWidth)
+	l.edge = len(p.line)
+}
+
+// makeRoom goes on in another line if there is no room for so many columns, as next to IPv6 addresses.
+func (l *layout) makeRoom(p *Printer, columns int) {
+	if p.roomLeft() < columns {
+		p.line = bytes.TrimRight(p.line, " ")
+		l.addIndent(p)
+	}
 }
 
 // addHome adds the column for whose the socket of the line is, if there is one.
@@ -107,61 +121,49 @@ func (l *layout) addHome(p *Printer) {
 	}
 	p.add(p.home)
 	p.pad(l.homeWidth + 1 - width)
+	p.home = ""
 }
 
-// addIndent begins the second line of a narrow terminal.
+// addIndent goes on in another line. On a narrow terminal the first one begins with whose the socket is.
 func (l *layout) addIndent(p *Printer) {
-	p.add("\n")
-	if !l.homes {
-		p.add(indent)
-		return
+	p.add("\n", p.home)
+	left := len(indent) - words.Width(p.home)
+	if p.home != "" {
+		left = max(left, 1)
 	}
-	p.add(p.home)
-	p.pad(max(1, len(indent)-words.Width(p.home)))
+	p.pad(left)
+	p.home = ""
 }
 
-// skipToNotes goes on to the notes of a line without a dwell, whose column of states
-// starts at a place.
-func (l *layout) skipToNotes(p *Printer, start int) {
-	if !l.wide {
-		l.addIndent(p)
+// goToNotes goes on to the notes, which come behind the column of states and the one of the dwell time. If the
+// line has no room for that, or had none for the addresses, they go on where there is room.
+func (l *layout) goToNotes(p *Printer, dwell time.Duration) {
+	if behind := l.edge + edgeWidth + 1; l.wide && p.fits(behind-len(p.line)+dwellWidth+1+notesWidth) && (!p.Fit || !p.isBroken()) {
+		p.padTo(behind)
+		p.addDwell(dwell)
+		p.padTo(behind + dwellWidth)
+		p.add(" ")
 		return
 	}
-	p.padTo(start + edgeWidth)
-	p.add(" ")
-	p.padTo(start + edgeWidth + 1 + dwellWidth)
-	p.add(" ")
+	after := ""
+	if dwell > 0 {
+		after = "after " + words.Duration(dwell) + "  "
+	}
+	if p.isBroken() && p.fits(2+len(after)+notesWidth) {
+		p.add("  ", after)
+		return
+	}
+	l.addIndent(p)
+	p.add(after)
 }
 
 // addTransition adds the line of a transition.
 func (l *layout) addTransition(p *Printer, t *event.Transition, step conn.Step) {
 	l.addTimeAndEnds(p, t.Time, event.Place{AddrPort: t.Local, Device: t.Device}, t.Remote)
-	start := len(p.line)
 	p.addEdge(t)
-	if !l.wide {
-		l.addSecondLine(p, t, step)
-		return
-	}
-	p.padTo(start + edgeWidth)
-	p.add(" ")
-	start = len(p.line)
-	p.addDwell(t.Dwell)
-	p.padTo(start + dwellWidth)
-	p.add(" ")
-	p.ascii = len(p.line)
+	l.goToNotes(p, t.Dwell)
 	p.addNotes(t, step)
 }
 
 // indent is where the second line begins.
 const indent = "             "
-
-// addSecondLine puts on a line of its own what a narrow terminal has no room for.
-func (l *layout) addSecondLine(p *Printer, t *event.Transition, step conn.Step) {
-	l.addIndent(p)
-	if t.Dwell > 0 {
-		p.add("after ")
-		p.addDwell(t.Dwell)
-		p.add("  ")
-	}
-	p.addNotes(t, step)
-}

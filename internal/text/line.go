@@ -3,6 +3,7 @@ package text
 import (
 	"bytes"
 	"math"
+	"regexp"
 	"slices"
 	"time"
 
@@ -65,19 +66,25 @@ func (p *Printer) padTo(to int) {
 	}
 }
 
-// visibleWidth is the width of the last line so far.
+// lastLine returns the line that is being added to: there may be several.
+func (p *Printer) lastLine() []byte { return p.line[bytes.LastIndexByte(p.line, '\n')+1:] }
+
+// isBroken reports whether there are several lines.
+func (p *Printer) isBroken() bool { return bytes.IndexByte(p.line, '\n') >= 0 }
+
+// visibleWidth is how many columns the last line has so far.
 func (p *Printer) visibleWidth() int {
-	before, rest := p.ascii, p.line[p.ascii:]
-	if i := bytes.LastIndexByte(rest, '\n'); i >= 0 {
-		before, rest = 0, rest[i+1:]
-	}
-	for _, c := range rest {
+	line := p.lastLine()
+	for i, c := range line {
 		if c < ' ' || c > '~' {
-			return before + words.Width(string(rest))
+			return i + words.Width(sequences.ReplaceAllString(string(line[i:]), ""))
 		}
 	}
-	return before + len(rest)
+	return len(line)
 }
+
+// sequences are those that colours are made of.
+var sequences = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 // roomLeft is how many columns are left on the line.
 func (p *Printer) roomLeft() int {
@@ -86,6 +93,9 @@ func (p *Printer) roomLeft() int {
 	}
 	return p.Width - p.visibleWidth()
 }
+
+// fits reports whether the line has room for so many columns.
+func (p *Printer) fits(columns int) bool { return p.roomLeft() >= columns }
 
 // addAddress adds an address, padded to a width, and a space.
 func (p *Printer) addAddress(address []byte, width int) {

@@ -55,7 +55,7 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 	}
 	switch {
 	case t.To == tcpstate.TimeWait && t.Until != 0:
-		return p.appendHeldPort(b, t)
+		return p.appendTimeWait(b, t, step.End)
 	case t.To == tcpstate.Closing && step.End.ClosedFirst == conn.Both:
 		return append(b, "FINs crossed: both close"...)
 	}
@@ -83,7 +83,7 @@ func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) 
 	}
 	b = append(b, closesFirstPhrases[e.ClosedBy()]...)
 	if t.To == tcpstate.TimeWait {
-		return p.appendHeldPort(append(b, ", "...), t)
+		return p.appendTimeWait(append(b, ", "...), t, e)
 	}
 	if t.Cause == event.CauseClose || t.Cause == event.CauseFin {
 		return b
@@ -105,8 +105,17 @@ var closesFirstPhrases = [conn.ByCount]string{
 	conn.ByLocal: "local closes first", conn.ByRemote: "remote closes first", conn.ByBoth: "both close at once",
 }
 
-// appendHeldPort says how long a timewait socket holds its port.
-func (p *Printer) appendHeldPort(b []byte, t *event.Transition) []byte {
-	b = strconv.AppendUint(append(b, "port "...), uint64(t.Local.Port()), 10)
-	return p.appendTime(append(b, " held until "...), t.Until, 1)
+// appendTimeWait says until when a timewait socket is there, and whether it holds its port.
+func (p *Printer) appendTimeWait(b []byte, t *event.Transition, e *conn.End) []byte {
+	if HoldsPort(e) {
+		b = strconv.AppendUint(append(b, "port "...), uint64(t.Local.Port()), 10)
+		return p.appendTime(append(b, " held until "...), t.Until, 1)
+	}
+	return p.appendTime(append(b, "TIME_WAIT until "...), t.Until, 1)
+}
+
+// HoldsPort reports whether a restart of the program would find the port of a socket in TIME_WAIT in use: a
+// client gets another port, and if the socket has SO_REUSEADDR or SO_REUSEPORT, the program's next one has it, too.
+func HoldsPort(e *conn.End) bool {
+	return e.Role() != conn.Client && e.Options.Known && !e.Options.Reuseaddr && !e.Options.Reuseport
 }

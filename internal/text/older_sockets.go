@@ -39,9 +39,8 @@ func (l *layout) addOlder(p *Printer, at event.Time, e *conn.End) {
 	if e.Resumed {
 		older = "older than the file"
 	}
-	start := len(p.line)
 	p.add(e.State.String())
-	l.skipToNotes(p, start)
+	l.goToNotes(p, 0)
 	if e.Process != nil {
 		p.add("(")
 		p.addProcess(e.Process, p.roomLeft()-len("() ")-len(older))

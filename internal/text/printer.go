@@ -53,7 +53,6 @@ type Printer struct {
 	sockets     *conn.Tracker
 	failedAt    event.Time // of the call whose lines are the last ones
 	line        []byte
-	ascii       int    // up to here the line is plain, and has one column a byte
 	local       []byte // the addresses of the line
 	remote      []byte
 	note        []byte // why it came to the transition
@@ -165,7 +164,7 @@ func (p *Printer) Flush() error {
 }
 
 // beginLine begins a line, or several that are written at once.
-func (p *Printer) beginLine() { p.line, p.ascii = p.line[:0], 0 }
+func (p *Printer) beginLine() { p.line = p.line[:0] }
 
 // endLine writes what was added since it began.
 func (p *Printer) endLine() {

@@ -227,7 +227,7 @@ func TestWordsForACause(t *testing.T) {
 		{at(0, 7, finWait2, closed, event.CauseResetReceived), conn.Local, "RST received"},
 	} {
 		var out bytes.Buffer
-		end := &conn.End{ClosedFirst: tc.closes}
+		end := &conn.End{ClosedFirst: tc.closes, Options: event.Options{Known: true}}
 		if tc.transition.Cause == event.CauseResetReceived {
 			end.How = conn.Reset
 		}
@@ -239,6 +239,27 @@ func TestWordsForACause(t *testing.T) {
 		_, got, _ := strings.Cut(strings.TrimSpace(out.String()), edge)
 		if strings.TrimSpace(got) != tc.want {
 			t.Errorf("%s: %q, want %q", edge, strings.TrimSpace(got), tc.want)
+		}
+	}
+}
+
+// TestOnlyAHeldPortIsSaidToBe: a restart finds the port of a server in use unless the program lets sockets share it.
+func TestOnlyAHeldPortIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		opener  conn.Side
+		options event.Options
+		want    bool
+	}{
+		{conn.Remote, event.Options{Known: true}, true},
+		{0, event.Options{Known: true}, true},
+		{conn.Local, event.Options{Known: true}, false},
+		{conn.Remote, event.Options{Known: true, Reuseaddr: true}, false},
+		{conn.Remote, event.Options{Known: true, Reuseport: true}, false},
+		{conn.Remote, event.Options{}, false},
+	} {
+		if got := text.HoldsPort(&conn.End{Opener: tc.opener, Options: tc.options}); got != tc.want {
+			t.Errorf("%+v: %v", tc, got)
 		}
 	}
 }
@@ -275,7 +296,7 @@ func TestUnseenEndsAreSaid(t *testing.T) {
 		p.Transition(&tr, tracker.Add(&tr))
 	}
 	p.Stop(event.Stop{Time: tracetest.When(time.Minute)}, nil)
-	for _, want := range []string{`until \S+ \(1 in TIME_WAIT\)`, `\nnot seen:          the end of 1 socket in TIME_WAIT\n`} {
+	for _, want := range []string{`until \S+ \(1 socket\)`, `\nnot seen:          the end of 1 socket in TIME_WAIT\n`} {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("no %s in:\n%s", want, out.String())
 		}

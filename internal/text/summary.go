@@ -55,7 +55,7 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	case event.StopOngoing:
 		p.add("\nstill recording:   this is the trace until ", p.clockTime(stop.Time, 3))
 	}
-	p.addHeldPorts(stop.Time)
+	p.addWaitingPorts(stop.Time)
 	p.addFindings(findings)
 	p.endLine()
 }
@@ -79,25 +79,28 @@ func (p *Printer) addFigures(figures []figure) {
 	}
 }
 
-// heldPort is what sockets in TIME_WAIT do to one port.
-type heldPort struct {
-	port    uint16
-	home    string // whose it is, if sockets are in more than one network namespace
-	role    conn.Role
-	sockets int
-	until   event.Time
+// waitingPort is what sockets in TIME_WAIT do to one port.
+type waitingPort struct {
+	port  uint16
+	home  string // whose it is, if sockets are in more than one network namespace
+	held  bool
+	role  conn.Role
+	count int // sockets
+	until event.Time
 }
 
 // portsShown is how many of the ports in TIME_WAIT the summary names.
 const portsShown = 3
 
-// addHeldPorts says which ports are still in TIME_WAIT at the end, the most held first, and until when.
-func (p *Printer) addHeldPorts(at event.Time) {
+// addWaitingPorts says which ports are still in TIME_WAIT at the end, first those that are held, by the most
+// sockets, and until when.
+func (p *Printer) addWaitingPorts(at event.Time) {
 	type place struct {
 		port uint16
 		home string
+		held bool
 	}
-	ports := make(map[place]*heldPort)
+	ports := make(map[place]*waitingPort)
 	unseen := 0
 	for _, e := range p.sockets.Open() {
 		if e.Overdue(at) {
@@ -106,43 +109,77 @@ func (p *Printer) addHeldPorts(at event.Time) {
 		if e.State != tcpstate.TimeWait || e.Overdue(at) {
 			continue
 		}
-		at := place{port: e.Local().Port()}
+		at := place{port: e.Local().Port(), held: HoldsPort(e)}
 		if p.sockets.ManyNamespaces() {
 			at.home = p.homeName(e.Container, e.NetNS)
 		}
-		h := ports[at]
-		if h == nil {
-			h = &heldPort{port: at.port, home: at.home, role: e.Role()}
-			ports[at] = h
+		w := ports[at]
+		if w == nil {
+			w = &waitingPort{port: at.port, home: at.home, held: at.held, role: e.Role()}
+			ports[at] = w
 		}
-		h.sockets++
-		h.until = max(h.until, e.Until)
+		w.count++
+		w.until = max(w.until, e.Until)
 	}
-	all := slices.SortedFunc(maps.Values(ports), func(a, b *heldPort) int {
-		return cmp.Or(cmp.Compare(b.sockets, a.sockets), cmp.Compare(a.port, b.port), cmp.Compare(a.home, b.home))
+	all := slices.SortedFunc(maps.Values(ports), func(a, b *waitingPort) int {
+		return cmp.Or(compareHeld(a, b), cmp.Compare(b.count, a.count), cmp.Compare(a.port, b.port), cmp.Compare(a.home, b.home))
 	})
-	for _, h := range all[:min(len(all), portsShown)] {
-		p.addHeldPort(h)
+	for _, w := range all[:min(len(all), portsShown)] {
+		p.addValue(labelOf(w), p.waitingPortWords(w))
 	}
 	if more := len(all) - portsShown; more > 0 {
-		p.add("\n                   and ", words.Count(more, "more port"))
+		p.addValue("", "and "+words.Count(more, "more port")+" in TIME_WAIT")
 	}
 	if unseen > 0 {
-		p.add("\nnot seen:          the end of ", words.Count(unseen, "socket"), " in TIME_WAIT")
+		p.addValue("not seen:", "the end of "+words.Count(unseen, "socket")+" in TIME_WAIT")
 	}
 }
 
-// addHeldPort adds the line of one.
-func (p *Printer) addHeldPort(h *heldPort) {
-	p.add("\nstill held:        port ", strconv.Itoa(int(h.port)))
-	if h.role != 0 {
-		p.add(" of the ", h.role.String())
+// compareHeld has the ports that are held come first.
+func compareHeld(a, b *waitingPort) int {
+	switch {
+	case a.held == b.held:
+		return 0
+	case a.held:
+		return -1
 	}
-	if h.home != "" {
-		p.add(" in ", h.home)
+	return 1
+}
+
+// labelOf is the label of a port in the summary.
+func labelOf(w *waitingPort) string {
+	if w.held {
+		return "still held:"
 	}
-	if h.until != 0 {
-		p.add(" until ", p.clockTime(h.until, 1))
+	return "in TIME_WAIT:"
+}
+
+// waitingPortWords says of a port whose it is, and until when it is in TIME_WAIT.
+func (p *Printer) waitingPortWords(w *waitingPort) string {
+	phrase := "port " + strconv.Itoa(int(w.port))
+	if w.role != 0 {
+		phrase += " of the " + w.role.String()
 	}
-	p.add(" (", words.Number(h.sockets), " in TIME_WAIT)")
+	if w.home != "" {
+		phrase += " in " + w.home
+	}
+	if w.until != 0 {
+		phrase += " until " + p.clockTime(w.until, 1)
+	}
+	if !w.held {
+		return phrase + " (" + words.Count(w.count, "socket") + ")"
+	}
+	return phrase + " (" + words.Number(w.count) + " in TIME_WAIT)"
+}
+
+// addValue adds a value to the summary, behind its label.
+func (p *Printer) addValue(label, value string) {
+	for i, line := range words.Wrap(value, p.Width-summaryIndent) {
+		if i > 0 {
+			label = ""
+		}
+		p.add("\n", label)
+		p.pad(summaryIndent - len(label))
+		p.add(line)
+	}
 }

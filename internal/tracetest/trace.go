@@ -83,6 +83,9 @@ func Told(t *event.Transition) {
 	t.Options = event.Options{Known: true, Reuseaddr: true}
 }
 
+// Unshared has the socket be one that shares its port with no other.
+func Unshared(t *event.Transition) { t.Options = event.Options{Known: true} }
+
 // Port sets the local port, once it is known.
 func Port(n uint16) Mod {
 	return func(t *event.Transition) { t.Local = netip.AddrPortFrom(t.Local.Addr(), n) }
@@ -205,7 +208,7 @@ func trace() []event.Transition {
 	return []event.Transition{
 		At(0, 1, closed, listen, event.CauseListen, By(4242, "python3", 0), Told),
 		At(1*ms, 2, closed, synSent, event.CauseConnect, By(4300, "curl", 0)),
-		At(1*ms, 3, listen, synRecv, event.CauseSyn, Of(4242, "python3", event.SourceListener)),
+		At(1*ms, 3, listen, synRecv, event.CauseSyn, Of(4242, "python3", event.SourceListener), Unshared),
 		At(2*ms, 2, synSent, established, event.CauseHandshake, After(412*time.Microsecond), client),
 		At(2*ms, 3, synRecv, established, event.CauseHandshake, After(431*time.Microsecond)),
 		At(1205*ms, 3, established, finWait1, event.CauseClose, After(1203*ms), By(4242, "python3", event.MechanismClose)),
