@@ -17,6 +17,8 @@ type condition struct {
 	at func(*event.Transition) outcome
 	// lasts reports whether a sample of the socket still shows it; nil: as long as the rule holds.
 	lasts func(*fact) bool
+	// isState: a socket has it as long as it is in its state.
+	isState bool
 	// resolved returns the message that it is over.
 	resolved func(*group) event.Message
 }

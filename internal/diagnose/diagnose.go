@@ -42,6 +42,7 @@ type Engine struct {
 	groups   groups
 	standing map[event.ID][]*group // the lasting conditions of a socket
 	found    []event.Finding       // at the record that is looked at
+	onEvent  func(event.ID, event.Code)
 }
 
 // settings has those sysctls that are one number, by name.
@@ -180,10 +181,15 @@ func (e *Engine) Stop(at event.Time) []event.Finding {
 // Findings returns the findings of all groups that are not resolved, the worst first, and of one severity
 // in the order they came.
 func (e *Engine) Findings() []event.Finding {
+	return e.unresolved(func(g *group) *event.Finding { return g.finding(g.last) })
+}
+
+// unresolved returns the findings of all groups that are not resolved, each made by a function.
+func (e *Engine) unresolved(finding func(*group) *event.Finding) []event.Finding {
 	var found []event.Finding
 	for _, g := range e.groups.order {
 		if !g.resolved() {
-			found = append(found, *g.finding(g.last))
+			found = append(found, *finding(g))
 		}
 	}
 	slices.SortStableFunc(found, func(a, b event.Finding) int {

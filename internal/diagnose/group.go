@@ -106,6 +106,9 @@ func (e *Engine) addFinding(r *rule, f *fact) {
 		h.countedBy = r
 		e.histories[f.socket] = h
 	}
+	if e.onEvent != nil && r.condition == nil && f.socket != 0 {
+		e.onEvent(f.socket, r.code)
+	}
 	g := e.groups.of(keyOf(r, f), r, f)
 	e.noteContainer(g, f)
 	g.addFact(f, e.noteCondition(g, f))

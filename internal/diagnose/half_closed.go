@@ -47,7 +47,7 @@ var closeWaitHeld = &rule{
 		}
 		return advice
 	},
-	condition: &condition{at: leaving, resolved: func(g *group) event.Message {
+	condition: &condition{at: leaving, isState: true, resolved: func(g *group) event.Message {
 		return event.SayCount(g.count, "{socket} is no longer in CLOSE_WAIT", "{sockets} are no longer in CLOSE_WAIT", g.socketsPhrase())
 	}},
 }
@@ -74,7 +74,7 @@ var finWait2Held = &rule{
 			event.Say("or let the peer close: it has received this side's FIN, and is in CLOSE_WAIT"),
 		}
 	},
-	condition: &condition{at: leaving, resolved: func(g *group) event.Message {
+	condition: &condition{at: leaving, isState: true, resolved: func(g *group) event.Message {
 		return event.SayCount(g.count, "{socket}: no process keeps it in FIN_WAIT2 any longer", "{sockets}: no process keeps them in FIN_WAIT2 any longer", g.socketsPhrase())
 	}},
 }

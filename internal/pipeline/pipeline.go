@@ -30,6 +30,22 @@ type Sink interface {
 	Flush() error
 }
 
+// Diagnosis says what is wrong at present, between two records.
+type Diagnosis interface {
+	// Present returns the findings as they are now, the worst first.
+	Present(at event.Time) []event.Finding
+	// ConditionsOf returns the codes of what is wrong with a socket now.
+	ConditionsOf(event.ID) []event.Code
+	// OnEvent has a function called with each socket at which something happened that is a finding.
+	OnEvent(func(event.ID, event.Code))
+}
+
+// Viewer is a Sink that shows the present.
+type Viewer interface {
+	// SetDiagnosis comes before Start.
+	SetDiagnosis(Diagnosis)
+}
+
 // Stream is one trace. It is not safe for concurrent use.
 type Stream struct {
 	Tracker *conn.Tracker
@@ -41,7 +57,11 @@ type Stream struct {
 // New returns a stream that leads to a sink.
 func New(out Sink) *Stream {
 	tracker := conn.NewTracker()
-	return &Stream{Tracker: tracker, out: out, engine: diagnose.New(tracker)}
+	s := &Stream{Tracker: tracker, out: out, engine: diagnose.New(tracker)}
+	if v, ok := out.(Viewer); ok {
+		v.SetDiagnosis(s.engine)
+	}
+	return s
 }
 
 // forget drops what is known of the socket that the tracker forgot for the last record's.

@@ -8,6 +8,15 @@ import (
 // Sinks are several outputs of one trace.
 type Sinks []Sink
 
+// SetDiagnosis implements Viewer.
+func (all Sinks) SetDiagnosis(d Diagnosis) {
+	for _, o := range all {
+		if v, ok := o.(Viewer); ok {
+			v.SetDiagnosis(d)
+		}
+	}
+}
+
 // Start implements Sink.
 func (all Sinks) Start(s *event.Start, t *conn.Tracker) {
 	for _, o := range all {

@@ -31,7 +31,7 @@ const (
 	longestPause = 30 * time.Second
 	// barsKept is how many bars there are at most.
 	barsKept = 512
-	// findingsKept is how many findings can be looked at, the latest.
+	// findingsKept is how many findings can be looked at, the worst.
 	findingsKept = 200
 )
 
@@ -45,13 +45,12 @@ type Collector struct {
 	answeredQuery *Query
 	snapshots     chan *Snapshot
 
-	start        *event.Start
-	tracker      *conn.Tracker
-	tallies      [groupingCount]groupTallies
-	lives        keptLives
-	counts       Counts
-	findings     []event.Finding
-	findingCount int // findings in all
+	start     *event.Start
+	tracker   *conn.Tracker
+	tallies   [groupingCount]groupTallies
+	lives     keptLives
+	counts    Counts
+	diagnosis pipeline.Diagnosis
 
 	bars              []Bar
 	nextDue           event.Time // when the next snapshot is due
@@ -71,7 +70,10 @@ type Counts struct {
 // Bar is how many sockets were in each of the charted states at one moment.
 type Bar [len(chartedStates)]int
 
-var _ pipeline.Sink = (*Collector)(nil)
+var (
+	_ pipeline.Sink   = (*Collector)(nil)
+	_ pipeline.Viewer = (*Collector)(nil)
+)
 
 // NewCollector returns a collector that reads the time from now.
 func NewCollector(now func() event.Time) *Collector {
@@ -88,6 +90,9 @@ func (w *Collector) SetQuery(q *Query) { w.query.Store(q) }
 
 // Snapshots returns the channel with the latest snapshot, if it was not taken yet.
 func (w *Collector) Snapshots() <-chan *Snapshot { return w.snapshots }
+
+// SetDiagnosis implements pipeline.Viewer.
+func (w *Collector) SetDiagnosis(d pipeline.Diagnosis) { w.diagnosis = d }
 
 // Start implements pipeline.Sink.
 func (w *Collector) Start(s *event.Start, t *conn.Tracker) {
@@ -129,25 +134,8 @@ func (w *Collector) CallFailed(*event.CallFailed) { w.counts.FailedCalls++ }
 // Sample implements pipeline.Sink.
 func (w *Collector) Sample(*event.Sample) {}
 
-// Finding implements pipeline.Sink. One that has grown is told again, and one that is resolved goes.
-func (w *Collector) Finding(f *event.Finding) {
-	w.findingCount++
-	w.findings = slices.DeleteFunc(w.findings, func(told event.Finding) bool {
-		again := told.ID == f.ID
-		if again {
-			w.findingCount--
-		}
-		return again
-	})
-	if f.Resolved {
-		w.findingCount--
-		return
-	}
-	if len(w.findings) >= findingsKept {
-		w.findings = w.findings[1:]
-	}
-	w.findings = append(w.findings, *f)
-}
+// Finding implements pipeline.Sink. A snapshot has the findings as they are then.
+func (w *Collector) Finding(*event.Finding) {}
 
 // Loss implements pipeline.Sink.
 func (w *Collector) Loss(l event.Loss) {

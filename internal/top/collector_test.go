@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -280,4 +281,46 @@ func BenchmarkSnapshot(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestFindingsOfNow wants the figures of the moment, not those of when a finding was last reported.
+func TestFindingsOfNow(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	var held []event.ID
+	for range 30 {
+		s, c := w.connect(80)
+		w.step(c, 80, tcpstate.Established, tcpstate.FinWait1, event.CauseClose)
+		w.step(s, 80, tcpstate.Established, tcpstate.CloseWait, event.CauseFin)
+		held = append(held, s)
+	}
+	w.now = w.now.Add(20 * time.Second)
+	for _, id := range held {
+		w.stream.Sample(&event.Sample{Time: w.now, NetNS: 1, Socket: &event.Socket{
+			Socket: id, NetNS: 1, State: tcpstate.CloseWait, Local: netip.AddrPortFrom(server, 80), Remote: netip.AddrPortFrom(client, uint16(id-1)),
+		}})
+	}
+	findings := func() string {
+		w.now = w.now.Add(time.Second)
+		var said []string
+		for _, f := range w.snapshot(top.Query{Page: top.PageFindings}).Findings {
+			said = append(said, f.Summary.String())
+		}
+		return strings.Join(said, "\n")
+	}
+	check := func(want string) {
+		t.Helper()
+		if got := findings(); !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("found %q, want %q", got, want)
+		}
+	}
+	check("30 sockets of port 80 have stayed in CLOSE_WAIT, the longest for 21s")
+	for _, id := range held[:10] {
+		w.step(id, 80, tcpstate.CloseWait, tcpstate.LastAck, event.CauseClose)
+	}
+	check("20 sockets of port 80 have stayed in CLOSE_WAIT, the longest for 22s")
+	for _, id := range held[10:] {
+		w.step(id, 80, tcpstate.CloseWait, tcpstate.LastAck, event.CauseClose)
+	}
+	check("")
 }

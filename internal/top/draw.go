@@ -226,13 +226,13 @@ func (d *painter) barLines() []Line {
 	return lines
 }
 
-// latestFindings returns the latest findings, in a line each.
-func (d *painter) latestFindings() []Line {
+// worstFindings returns the worst findings, in a line each.
+func (d *painter) worstFindings() []Line {
 	if d.FindingCount == 0 {
 		return nil
 	}
 	lines := []Line{{{words.Count(d.FindingCount, "finding") + ", f shows what to do", Bold}}}
-	for i := len(d.Snapshot.Findings) - 1; i >= 0 && len(lines) <= findingsShown; i-- {
+	for i := range d.Snapshot.Findings[:min(len(d.Snapshot.Findings), findingsShown)] {
 		f := &d.Snapshot.Findings[i]
 		lines = append(lines, Line{{d.clockTime(f.Time) + " ", Plain}, {string(f.Severity), severityTone(f.Severity)}, {" " + f.Summary.String(), Plain}})
 	}
@@ -267,7 +267,7 @@ func (d *painter) tableLines(columns []column, n, height int, cells func(i int) 
 // groupsPage is the page with the groups.
 func (d *painter) groupsPage() []Line {
 	above := append(d.summaryLines(), d.barLines()...)
-	below := append(d.latestFindings(), d.keyLine())
+	below := append(d.worstFindings(), d.keyLine())
 	what := words.Count(d.Total, "group") + " by " + d.View.grouping.String()
 	if d.Ungrouped > 0 {
 		what += " (" + words.Count(d.Ungrouped, "closed connection") + " not in them)"

@@ -41,7 +41,7 @@ type Snapshot struct {
 	ClosedLately int // of the connections, those that are closed
 	Ungrouped    int // connections that were closed in more groups than are counted apart
 	Life         *Life
-	Findings     []event.Finding // the latest last
+	Findings     []event.Finding // the worst first, of one severity the latest
 	FindingCount int             // findings in all
 }
 
@@ -49,8 +49,9 @@ type Snapshot struct {
 func (w *Collector) makeSnapshot(q *Query, now event.Time) *Snapshot {
 	p := &Snapshot{
 		Query: q, Time: now, Start: w.start, Summary: w.tracker.Summary, Counts: w.counts,
-		PerSecond: w.perSecond, Findings: slices.Clone(w.findings), FindingCount: w.findingCount,
+		PerSecond: w.perSecond,
 	}
+	p.setFindings(w.diagnosis.Present(now))
 	gather := func(*conn.End) {}
 	finish := func() {}
 	switch q.Page {
@@ -71,6 +72,15 @@ func (w *Collector) makeSnapshot(q *Query, now event.Time) *Snapshot {
 	}
 	finish()
 	return p
+}
+
+// setFindings takes the findings, the worst first, and keeps of one severity the latest.
+func (p *Snapshot) setFindings(found []event.Finding) {
+	rank := func(f *event.Finding) int { return slices.Index(event.Severities, f.Severity) }
+	slices.SortStableFunc(found, func(a, b event.Finding) int {
+		return cmp.Or(cmp.Compare(rank(&b), rank(&a)), cmp.Compare(b.Time, a.Time))
+	})
+	p.Findings, p.FindingCount = found[:min(len(found), findingsKept)], len(found)
 }
 
 // collectGroups gathers the groups that there are, from their sockets and from what was counted.

@@ -58,12 +58,12 @@ func (d *painter) findingsText() []Line {
 	if d.FindingCount == 0 {
 		return []Line{{{"no findings yet", Plain}}}
 	}
-	lines := []Line{{{words.Count(d.FindingCount, "finding") + ", the latest first", Bold}}}
-	for i := len(d.Snapshot.Findings) - 1; i >= 0; i-- {
+	lines := []Line{{{words.Count(d.FindingCount, "finding") + ", the worst first", Bold}}}
+	for i := range d.Snapshot.Findings {
 		lines = append(lines, d.findingLines(&d.Snapshot.Findings[i])...)
 	}
 	if more := d.FindingCount - len(d.Snapshot.Findings); more > 0 {
-		lines = append(lines, nil, Line{{"and " + words.Count(more, "more finding") + " before", Plain}})
+		lines = append(lines, nil, Line{{"and " + words.Count(more, "more finding") + " that are less bad", Plain}})
 	}
 	return lines
 }

@@ -1,0 +1,72 @@
+package diagnose
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// Present returns the findings as they are at this moment, in the order of Findings. Sockets that are
+// held in a state are counted as long as they are held, with the time until now.
+func (e *Engine) Present(at event.Time) []event.Finding {
+	oldest := e.oldestHeld()
+	return e.unresolved(func(g *group) *event.Finding {
+		if end := oldest[g]; end != nil {
+			return e.present(g, end, at).finding(g.last)
+		}
+		return g.finding(g.last)
+	})
+}
+
+// ConditionsOf returns the codes of the conditions that a socket has now.
+func (e *Engine) ConditionsOf(id event.ID) []event.Code {
+	var codes []event.Code
+	for _, g := range e.standing[id] {
+		codes = append(codes, g.rule.code)
+	}
+	return codes
+}
+
+// OnEvent has a function called with each socket at which a rule of events finds something, and with the
+// rule's code.
+func (e *Engine) OnEvent(f func(event.ID, event.Code)) { e.onEvent = f }
+
+// oldestHeld returns for each group of held sockets the one that has been in its state for longest.
+func (e *Engine) oldestHeld() map[*group]*conn.End {
+	oldest := make(map[*group]*conn.End)
+	for id, groups := range e.standing {
+		end := e.tracker.End(id)
+		for _, g := range groups {
+			if end == nil || g.rest || !g.rule.condition.isState {
+				continue
+			}
+			if o := oldest[g]; o == nil || cmp.Or(cmp.Compare(end.Since, o.Since), cmp.Compare(end.Socket, o.Socket)) < 0 {
+				oldest[g] = end
+			}
+		}
+	}
+	return oldest
+}
+
+// present returns the group as it is now: it counts those that are still held, and is about the oldest
+// of them. How much of that one's data is unread is not known if it was not the worst one before.
+func (e *Engine) present(g *group, oldest *conn.End, at event.Time) *group {
+	now := *g
+	now.count = g.standing
+	now.sockets = slices.DeleteFunc(slices.Clone(g.sockets), func(id event.ID) bool { return !slices.Contains(e.standing[id], g) })
+	f := &now.fact
+	if f.socket != oldest.Socket {
+		f.socket, f.local, f.remote, f.role, f.peer = oldest.Socket, oldest.Local(), oldest.Remote(), oldest.Role(), oldest.Peer
+		sample := *f.sample
+		sample.Counters = event.Counters{}
+		if now.count == 1 {
+			sample.Holders = oldest.Holders()
+		}
+		f.sample = &sample
+	}
+	f.at = at
+	f.age, f.ageIsLeast = e.stateAge(f, oldest)
+	return &now
+}
