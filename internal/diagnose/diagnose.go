@@ -42,7 +42,7 @@ type Engine struct {
 	groups   groups
 	standing map[event.ID][]*group // the lasting conditions of a socket
 	found    []event.Finding       // at the record that is looked at
-	onEvent  func(event.ID, event.Code)
+	onEvent  func(socket, finding event.ID)
 }
 
 // settings has those sysctls that are one number, by name.

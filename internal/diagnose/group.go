@@ -106,11 +106,11 @@ func (e *Engine) addFinding(r *rule, f *fact) {
 		h.countedBy = r
 		e.histories[f.socket] = h
 	}
-	if e.onEvent != nil && r.condition == nil && f.socket != 0 {
-		e.onEvent(f.socket, r.code)
-	}
 	g := e.groups.of(keyOf(r, f), r, f)
 	e.noteContainer(g, f)
+	if e.onEvent != nil && r.condition == nil && f.socket != 0 {
+		e.onEvent(f.socket, g.id)
+	}
 	g.addFact(f, e.noteCondition(g, f))
 	if g.reported == 0 || g.count >= g.reported*reportAgain || g.wasResolved {
 		e.found = append(e.found, *g.report(f.at))

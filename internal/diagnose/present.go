@@ -20,18 +20,18 @@ func (e *Engine) Present(at event.Time) []event.Finding {
 	})
 }
 
-// ConditionsOf returns the codes of the conditions that a socket has now.
-func (e *Engine) ConditionsOf(id event.ID) []event.Code {
-	var codes []event.Code
-	for _, g := range e.standing[id] {
-		codes = append(codes, g.rule.code)
+// FindingsOf returns the ids of the findings whose conditions a socket has now.
+func (e *Engine) FindingsOf(socket event.ID) []event.ID {
+	var ids []event.ID
+	for _, g := range e.standing[socket] {
+		ids = append(ids, g.id)
 	}
-	return codes
+	return ids
 }
 
-// OnEvent has a function called with each socket at which a rule of events finds something, and with the
-// rule's code.
-func (e *Engine) OnEvent(f func(event.ID, event.Code)) { e.onEvent = f }
+// OnEvent has a function called with each socket at which an event is a finding, and with the finding's
+// id.
+func (e *Engine) OnEvent(f func(socket, finding event.ID)) { e.onEvent = f }
 
 // oldestHeld returns for each group of held sockets the one that has been in its state for longest.
 func (e *Engine) oldestHeld() map[*group]*conn.End {

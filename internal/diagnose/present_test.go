@@ -71,23 +71,24 @@ func TestPresentChangesNothing(t *testing.T) {
 	equal(t, said(asked.Findings()), said(left.Findings()))
 }
 
-// TestWhatIsWrongWithASocket wants the conditions of a socket as long as it has them, and events when
-// they happen.
-func TestWhatIsWrongWithASocket(t *testing.T) {
+// TestFindingsOfASocket wants the conditions of a socket as long as it has them, and events when they
+// happen.
+func TestFindingsOfASocket(t *testing.T) {
 	t.Parallel()
 	s := play()
-	events := make(map[event.ID]event.Code)
-	s.OnEvent(func(id event.ID, code event.Code) { events[id] = code })
+	events := make(map[event.ID]event.ID)
+	s.OnEvent(func(socket, finding event.ID) { events[socket] = finding })
 	s.play(hold(3), release(1, 2), refusals(20, same))
-	for id, want := range map[event.ID][]event.Code{10: {"close_wait_held"}, 11: nil, 12: {"close_wait_held"}} {
-		if got := s.ConditionsOf(id); !slices.Equal(got, want) {
+	present := s.Present(base.Add(time.Hour)) // refused, close_wait_held
+	for id, want := range map[event.ID][]event.ID{10: {present[1].ID}, 11: nil, 12: {present[1].ID}} {
+		if got := s.FindingsOf(id); !slices.Equal(got, want) {
 			t.Errorf("socket %d has %v, want %v", id, got, want)
 		}
 	}
-	if len(events) != 20 || events[100] != "refused" || events[119] != "refused" {
+	if len(events) != 20 || events[100] != present[0].ID || events[119] != present[0].ID {
 		t.Errorf("the events are %v", events)
 	}
-	if p := s.Present(base.Add(time.Hour)); slices.Contains(p[1].Sockets, 11) {
-		t.Errorf("the examples are %v", p[1].Sockets)
+	if slices.Contains(present[1].Sockets, 11) {
+		t.Errorf("the examples are %v", present[1].Sockets)
 	}
 }

@@ -34,10 +34,10 @@ type Sink interface {
 type Diagnosis interface {
 	// Present returns the findings as they are now, the worst first.
 	Present(at event.Time) []event.Finding
-	// ConditionsOf returns the codes of what is wrong with a socket now.
-	ConditionsOf(event.ID) []event.Code
-	// OnEvent has a function called with each socket at which something happened that is a finding.
-	OnEvent(func(event.ID, event.Code))
+	// FindingsOf returns the ids of the findings about what is wrong with a socket now.
+	FindingsOf(socket event.ID) []event.ID
+	// OnEvent has a function called with each socket at which an event is a finding.
+	OnEvent(func(socket, finding event.ID))
 }
 
 // Viewer is a Sink that shows the present.

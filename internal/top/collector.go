@@ -92,7 +92,10 @@ func (w *Collector) SetQuery(q *Query) { w.query.Store(q) }
 func (w *Collector) Snapshots() <-chan *Snapshot { return w.snapshots }
 
 // SetDiagnosis implements pipeline.Viewer.
-func (w *Collector) SetDiagnosis(d pipeline.Diagnosis) { w.diagnosis = d }
+func (w *Collector) SetDiagnosis(d pipeline.Diagnosis) {
+	w.diagnosis = d
+	d.OnEvent(w.lives.addFinding)
+}
 
 // Start implements pipeline.Sink.
 func (w *Collector) Start(s *event.Start, t *conn.Tracker) {

@@ -2,6 +2,7 @@ package top
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -24,6 +25,11 @@ type Connection struct {
 	By            *event.Process // who closed first
 	Process       *event.Process // who has, or had last, the socket
 	Incomplete    bool
+
+	// Of those that are shown alone:
+
+	Peer     *event.Process   // who has, or had last, the other end's socket
+	Findings []*event.Finding // about it
 }
 
 func connectionOf(e *conn.End) Connection {
@@ -39,9 +45,6 @@ func connectionOf(e *conn.End) Connection {
 func isUnclosed(s tcpstate.State) bool {
 	return s == tcpstate.Listen || s == tcpstate.SynSent || s == tcpstate.SynRecv || s == tcpstate.Established
 }
-
-// processWords names who has, or had last, the socket, to be printed.
-func (c *Connection) processWords() string { return processName(c.Process) }
 
 func processName(p *event.Process) string {
 	if p == nil {
@@ -76,6 +79,8 @@ const (
 	livesKept = 1 << 14
 	// stepsKept is how many of each: more than any usual life has.
 	stepsKept = 16
+	// findingsOfLife is how many findings of each are kept.
+	findingsOfLife = 4
 )
 
 // keptLife is what is kept of the life of a socket.
@@ -83,6 +88,7 @@ type keptLife struct {
 	id, peer event.ID
 	steps    []keptStep
 	unkept   int
+	findings []event.ID // events at it
 	late     bool
 	closed   bool
 	last     Connection // once it is closed
@@ -159,6 +165,14 @@ func (l *keptLives) addTransition(t *event.Transition, s conn.Step) {
 func (l *keptLives) addVerdict(e *conn.End) {
 	if own := l.bySocket[e.Socket]; own != nil && own.closed {
 		own.last = connectionOf(e)
+	}
+}
+
+// addFinding takes that an event at a socket is a finding.
+func (l *keptLives) addFinding(socket, finding event.ID) {
+	own := l.bySocket[socket]
+	if own != nil && len(own.findings) < findingsOfLife && !slices.Contains(own.findings, finding) {
+		own.findings = append(own.findings, finding)
 	}
 }
 

@@ -43,6 +43,8 @@ type Snapshot struct {
 	Life         *Life
 	Findings     []event.Finding // the worst first, of one severity the latest
 	FindingCount int             // findings in all
+
+	found []event.Finding // all of them
 }
 
 // makeSnapshot makes a snapshot.
@@ -60,7 +62,7 @@ func (w *Collector) makeSnapshot(q *Query, now event.Time) *Snapshot {
 	case PageConnections:
 		gather, finish = w.collectConnections(p)
 	case PageLife:
-		p.Life = w.collectLife(q.Socket)
+		p.Life = w.collectLife(q.Socket, p)
 	}
 	for e := range w.tracker.Ends() {
 		if e.Overdue(now) {
@@ -80,6 +82,7 @@ func (p *Snapshot) setFindings(found []event.Finding) {
 	slices.SortStableFunc(found, func(a, b event.Finding) int {
 		return cmp.Or(cmp.Compare(rank(&b), rank(&a)), cmp.Compare(b.Time, a.Time))
 	})
+	p.found = found
 	p.Findings, p.FindingCount = found[:min(len(found), findingsKept)], len(found)
 }
 
@@ -139,6 +142,7 @@ func (w *Collector) collectConnections(p *Snapshot) (gather func(*conn.End), fin
 		for _, c := range best.sorted() {
 			p.Connections = append(p.Connections, *c)
 		}
+		w.addContext(p.Connections, p)
 	}
 	return func(e *conn.End) {
 		c := connectionOf(e)
@@ -146,21 +150,61 @@ func (w *Collector) collectConnections(p *Snapshot) (gather func(*conn.End), fin
 	}, finish
 }
 
-// collectLife puts together what is known of a connection, by one of its sockets.
-func (w *Collector) collectLife(id event.ID) *Life {
-	l := new(Life)
-	own := w.lives.bySocket[id]
-	w.addEnd(l, id, own)
-	peer := event.ID(0)
-	if own != nil {
-		peer = own.peer
+// addContext adds to connections what is wrong with them, and the processes of their other ends.
+func (w *Collector) addContext(connections []Connection, p *Snapshot) {
+	byID, bySocket := make(map[event.ID]*event.Finding), make(map[event.ID][]event.ID)
+	for i := range p.found {
+		f := &p.found[i]
+		byID[f.ID] = f
+		for _, socket := range f.Sockets {
+			bySocket[socket] = append(bySocket[socket], f.ID)
+		}
 	}
+	for i := range connections {
+		c := &connections[i]
+		c.Peer = w.peerProcess(c.Socket)
+		ids := append(w.diagnosis.FindingsOf(c.Socket), bySocket[c.Socket]...)
+		if own := w.lives.bySocket[c.Socket]; own != nil {
+			ids = append(ids, own.findings...)
+		}
+		for _, id := range ids {
+			if f := byID[id]; f != nil && !slices.Contains(c.Findings, f) {
+				c.Findings = append(c.Findings, f)
+			}
+		}
+	}
+}
+
+// peerProcess returns the process that has, or had last, the other end of a connection, or nil.
+func (w *Collector) peerProcess(id event.ID) *event.Process {
+	if e := w.tracker.End(w.peerOf(id)); e != nil {
+		return e.Process
+	}
+	if own := w.lives.bySocket[w.peerOf(id)]; own != nil && own.closed {
+		return own.last.Process
+	}
+	return nil
+}
+
+// peerOf returns the socket at the other end of a connection, or 0.
+func (w *Collector) peerOf(id event.ID) event.ID {
 	if e := w.tracker.End(id); e != nil && e.Peer != nil {
-		peer = e.Peer.Socket
+		return e.Peer.Socket
 	}
-	if peer != 0 {
+	if own := w.lives.bySocket[id]; own != nil {
+		return own.peer
+	}
+	return 0
+}
+
+// collectLife puts together what is known of a connection, by one of its sockets.
+func (w *Collector) collectLife(id event.ID, p *Snapshot) *Life {
+	l := new(Life)
+	w.addEnd(l, id, w.lives.bySocket[id])
+	if peer := w.peerOf(id); peer != 0 {
 		w.addEnd(l, peer, w.lives.bySocket[peer])
 	}
+	w.addContext(l.Ends, p)
 	slices.SortStableFunc(l.Steps, func(a, b Step) int { return cmp.Compare(a.Time, b.Time) })
 	return l
 }

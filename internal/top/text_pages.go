@@ -95,12 +95,23 @@ func (d *painter) lifeText() []Line {
 		}
 	}
 	lines = append(append(lines, nil), d.stepLines(l)...)
-	for i := range d.Snapshot.Findings {
-		if f := &d.Snapshot.Findings[i]; slices.Contains(f.Sockets, l.Ends[0].Socket) || len(l.Ends) > 1 && slices.Contains(f.Sockets, l.Ends[1].Socket) {
-			lines = append(lines, d.findingLines(f)...)
-		}
+	for _, f := range l.findings() {
+		lines = append(lines, d.findingLines(f)...)
 	}
 	return lines
+}
+
+// findings returns the findings about either end.
+func (l *Life) findings() []*event.Finding {
+	var all []*event.Finding
+	for i := range l.Ends {
+		for _, f := range l.Ends[i].Findings {
+			if !slices.Contains(all, f) {
+				all = append(all, f)
+			}
+		}
+	}
+	return all
 }
 
 // endLine says what an end is, and where it stands.
@@ -116,7 +127,7 @@ func (d *painter) endLine(c *Connection) Line {
 	if c.Remote.Port() != 0 {
 		words += " to " + c.Remote.String()
 	}
-	if process := c.processWords(); process != "" {
+	if process := processName(c.Process); process != "" {
 		words += ", " + process
 	}
 	l := Line{{role + " ", Bold}, {words + ", ", Plain}}
@@ -138,19 +149,30 @@ func (d *painter) verdictLines(c *Connection) []Line {
 	if c.Remote.Port() == 0 {
 		return nil
 	}
-	words := "nobody has closed it yet"
+	words := c.verdictWords()
+	if words == "" {
+		words = "nobody has closed it yet"
+	}
+	return []Line{{{words, Bold}}}
+}
+
+// verdictWords says who closed first, and how, or "" where nobody has closed.
+func (c *Connection) verdictWords() string {
+	words := ""
 	switch {
-	case c.Judged && c.Closer == conn.ByUnknown:
+	case !c.Judged || c.Remote.Port() == 0:
+		return ""
+	case c.Closer == conn.ByUnknown:
 		words = "it is not known who closed first"
-	case c.Judged && c.Closer == conn.ByReset:
+	case c.Closer == conn.ByReset:
 		words = "a RST arrived, and it is not known who sent it"
-	case c.Judged && c.Closer == conn.ByNeither:
+	case c.Closer == conn.ByNeither:
 		words = "neither side closed it"
-	case c.Judged && c.Closer == conn.ByBoth:
+	case c.Closer == conn.ByBoth:
 		words = "both sides closed it at once"
-	case c.Judged && c.Role == 0:
+	case c.Role == 0:
 		words = "the " + c.Closer.String() + " end closed first"
-	case c.Judged:
+	default:
 		words = "the " + c.Closer.String() + " closed first"
 	}
 	if c.By != nil && c.Closer != conn.ByBoth {
@@ -168,7 +190,7 @@ func (d *painter) verdictLines(c *Connection) []Line {
 	if c.Incomplete {
 		words += " (not seen whole)"
 	}
-	return []Line{{{words, Bold}}}
+	return words
 }
 
 // howWords has how a connection was closed.

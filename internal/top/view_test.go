@@ -2,6 +2,7 @@ package top_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -101,15 +102,20 @@ var pages = []struct {
 	{"by-remote", []rune{'g', 'g'}},
 	{"all", []rune{'a'}},
 	{"group", []rune{'s', 's', 's', 's', 's', 's', top.KeyEnd, top.KeyEnter}},
+	{"ipv4", typed("a/10.0.0.0/8")},
+	{"ipv6", typed("a/2001:db8::/32")},
 	{"life", []rune{'a', '/', '4', '0', '0', '0', '0', top.KeyEnter, top.KeyDown, top.KeyEnter}},
 	{"findings", []rune{'f'}},
 	{"help", []rune{'?'}},
 	{"filter", []rune{'a', '/', 't', 'i', 'm', 'e', '_', 'w', 'a', 'i', 't'}},
 }
 
+// typed is what is typed, with enter in the end.
+func typed(text string) []rune { return append([]rune(text), top.KeyEnter) }
+
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	for _, size := range [][2]int{{80, 24}, {160, 50}} {
+	for _, size := range [][2]int{{80, 24}, {160, 50}, {200, 50}} {
 		for _, p := range pages {
 			name := fmt.Sprintf("%s-%dx%d", p.name, size[0], size[1])
 			t.Run(name, func(t *testing.T) {
@@ -246,6 +252,46 @@ func TestTheCursorFollows(t *testing.T) {
 	u.press('r')
 	if u.cursor() != before {
 		t.Errorf("the cursor went from %q to %q", before, u.cursor())
+	}
+}
+
+// TestFindingsOfRows wants each row with a finding marked, and the finding of the row under the cursor.
+func TestFindingsOfRows(t *testing.T) {
+	t.Parallel()
+	for width, want := range map[int][]string{
+		80:  {"10.0.0.1:8080 10.0.0.9:50005 CLOSE_WAIT!  12.2s        nginx/81 close_wait_held\n", "! close_wait_held: 10.0.0.1:8080 from 10.0.0.9:50005 has stayed in CLOSE_WAIT\nfor 12s: the peer"},
+		160: {"CLOSE_WAIT!  12.2s        nginx/81 close_wait_held; the client closed first: FIN\n", "! close_wait_held: 10.0.0.1:8080 from 10.0.0.9:50005 has stayed in CLOSE_WAIT for 12s: the peer"},
+	} {
+		u := newUser(width, 30)
+		u.press(typed("a/10.0.0.0/8")...)
+		u.press(top.KeyDown, top.KeyDown, top.KeyDown, top.KeyDown, top.KeyDown)
+		for _, words := range want {
+			if !strings.Contains(u.screen(), words) {
+				t.Errorf("%q is missing in\n%s", words, u.screen())
+			}
+		}
+		if strings.Contains(u.screen(), "50006 TIME_WAIT!") {
+			t.Errorf("a row without a finding has a mark:\n%s", u.screen())
+		}
+	}
+}
+
+// TestAddressesAreWhole wants whole addresses wherever there is room for them.
+func TestAddressesAreWhole(t *testing.T) {
+	t.Parallel()
+	for width, want := range map[int][]string{
+		80:  {"\n172.16.79.182:40000 172.16.79.132:9091 ", "\n172.16.79.132:9091 172.16.79.182:40000 "},
+		110: {"\n172.16.79.182:40000 ", " 172.16.79.132:9091 ", "\n[2001:db8:1234:5678:9abc:def0:1234:5678]:49152 [2001:db8::1]:443 "},
+		160: {"\n172.16.79.182:40000 ", " 172.16.79.132:9091 ", "\n[2001:db8:1234:5678:9abc:def0:1234:5678]:49152 [2001:db8::1]:443 "},
+	} {
+		u := newUser(width, 30)
+		u.press('a')
+		screen := regexp.MustCompile(" +").ReplaceAllString(u.screen(), " ")
+		for _, words := range want {
+			if !strings.Contains(screen, words) {
+				t.Errorf("%q is missing at %d columns in\n%s", words, width, u.screen())
+			}
+		}
 	}
 }
 
