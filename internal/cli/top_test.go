@@ -37,7 +37,7 @@ func startTop(t *testing.T) *showing {
 	s.command.Args = []string{"tcptrace", "top", "-p", s.port}
 	s.command.Env = append(os.Environ(), "TZ=UTC", "TERM=xterm-256color", "NO_COLOR=")
 	s.Terminal = terminaltest.Start(t, 100, 30, s.command)
-	s.await("the listener", `(?m)^:`+s.port+` .*0 +0$`)
+	s.await("the listener", `(?m)^:`+s.port+` +0 +0 +0 +0 +0 `)
 	return s
 }
 
@@ -64,7 +64,7 @@ func TestTop(t *testing.T) {
 	s.visit(120)
 	s.await("all connections", `120 connections: 0 open, 120 closed\nclosed first by server 120, client 0\n`)
 	s.await("them in TIME_WAIT", `(?m)^TIME_WAIT +120 `)
-	s.await("their group", `(?m)^:`+s.port+` +0 +0 +0 +120 +[0-9.]+s +120 server 100%$`)
+	s.await("their group", `(?m)^:`+s.port+` +0 +0 +0 +120 +[0-9.]+s +120 +[0-9.]+ +0 server 100% cli\.test$`)
 	s.Press("\r")
 	s.await("the group's sockets", `12[01] sockets of :`+s.port+`, and 120 closed lately`)
 	s.Press("/time_wait\r")

@@ -23,7 +23,7 @@ const (
 	// snapshotEvery is how often there is a snapshot, and how wide a bar is.
 	snapshotEvery = time.Second
 	// pauseFactor is how much longer than making a snapshot took it is until the next one: a
-	// hundred thousand sockets take some 20 ms.
+	// hundred thousand sockets take some 30 ms.
 	pauseFactor = 50
 	// queryPauseFactor is the same where the user has asked for something else.
 	queryPauseFactor = 4
@@ -48,6 +48,8 @@ type Collector struct {
 	start     *event.Start
 	tracker   *conn.Tracker
 	tallies   [groupingCount]groupTallies
+	verdicts  keptVerdicts
+	filtered  *filteredTallies // of the last filter of groups; nil: there was none
 	lives     keptLives
 	counts    Counts
 	diagnosis pipeline.Diagnosis
@@ -77,9 +79,9 @@ var (
 
 // NewCollector returns a collector that reads the time from now.
 func NewCollector(now func() event.Time) *Collector {
-	w := &Collector{now: now, snapshots: make(chan *Snapshot, 1), lives: keptLives{bySocket: make(map[event.ID]*keptLife)}}
-	for g := range w.tallies {
-		w.tallies[g].byKey = make(map[Key]*runningTally)
+	w := &Collector{
+		now: now, snapshots: make(chan *Snapshot, 1), tallies: newTallies(),
+		lives: keptLives{bySocket: make(map[event.ID]*keptLife)},
 	}
 	w.query.Store(&Query{})
 	return w
@@ -117,17 +119,14 @@ func (w *Collector) Transition(t *event.Transition, step conn.Step) {
 	w.lives.addTransition(t, step)
 }
 
-// Verdict counts the verdict on an end in its groups. A group that both ends are in counts the
-// connection once, by the first of them.
+// Verdict implements pipeline.Sink: it counts the connection in its groups.
 func (w *Collector) Verdict(_ event.Time, e *conn.End) {
 	w.lives.addVerdict(e)
-	first := e.CountsConnection()
-	for i := range w.tallies {
-		g := Grouping(i)
-		k := g.keyOf(e)
-		if first || g != ByPort && (e.Peer == nil || g.keyOf(e.Peer) != k) {
-			w.tallies[i].addVerdict(k, e)
-		}
+	v := verdictOn(e)
+	w.verdicts.add(&v)
+	addToAll(&w.tallies, &v)
+	if w.filtered != nil {
+		w.filtered.add(&v)
 	}
 }
 
@@ -184,6 +183,9 @@ func (w *Collector) endSecond(now event.Time) bool {
 	w.secondStart, w.transitionsBefore = now, transitions
 	for g := range w.tallies {
 		w.tallies[g].endSecond(past.Seconds())
+		if w.filtered != nil {
+			w.filtered.tallies[g].endSecond(past.Seconds())
+		}
 	}
 	return true
 }

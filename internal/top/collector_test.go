@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -24,10 +25,11 @@ type world struct {
 	next      event.ID
 	truth     map[uint16]*top.Group // by the server's port
 	sockets   int
+	host      func(port uint16) netip.Addr // of the clients of a port
 }
 
 func newWorld() *world {
-	w := &world{now: 1, truth: make(map[uint16]*top.Group)}
+	w := &world{now: 1, truth: make(map[uint16]*top.Group), host: func(uint16) netip.Addr { return client }}
 	w.collector = top.NewCollector(func() event.Time { return w.now })
 	w.stream = pipeline.New(w.collector)
 	w.stream.Start(&event.Start{Time: 1})
@@ -60,11 +62,11 @@ func (w *world) step(id event.ID, port uint16, from, to tcpstate.State, cause ev
 	w.now += event.Time(time.Millisecond)
 	t := event.Transition{
 		Time: w.now, Socket: id, NetNS: 1, From: from, To: to, Cause: cause,
-		Local: netip.AddrPortFrom(client, uint16(id)), Remote: netip.AddrPortFrom(server, port),
+		Local: netip.AddrPortFrom(w.host(port), uint16(id)), Remote: netip.AddrPortFrom(server, port),
 		Process: &event.Process{PID: uint32(port), Comm: fmt.Sprint("client", port), Source: event.SourceCurrent},
 	}
 	if id%2 == 1 {
-		t.Local, t.Remote = netip.AddrPortFrom(server, port), netip.AddrPortFrom(client, uint16(id-1))
+		t.Local, t.Remote = netip.AddrPortFrom(server, port), netip.AddrPortFrom(w.host(port), uint16(id-1))
 		t.Process = &event.Process{PID: 1, Comm: "server", Source: event.SourceCurrent}
 	}
 	if to == tcpstate.TimeWait {
@@ -98,7 +100,13 @@ func (w *world) snapshot(q top.Query) *top.Snapshot {
 
 // random opens and closes connections at random ports.
 func random(n int) *world {
-	w, r := newWorld(), rand.New(rand.NewPCG(9091, 7))
+	w := newWorld()
+	w.random(n)
+	return w
+}
+
+func (w *world) random(n int) {
+	r := rand.New(rand.NewPCG(9091, 7))
 	type open struct {
 		atServer, atClient event.ID
 		port               uint16
@@ -117,7 +125,6 @@ func random(n int) *world {
 			w.close(all[i].atClient, all[i].atServer, o.port)
 		}
 	}
-	return w
 }
 
 // TestGroups holds the groups against what was done.
@@ -130,8 +137,8 @@ func TestGroups(t *testing.T) {
 	}
 	for _, g := range p.Groups {
 		want := *w.truth[g.Key.Port]
-		want.Key, want.PerSecond = g.Key, g.PerSecond
-		if g != want {
+		want.Key, want.PerSecond, want.Names = g.Key, g.PerSecond, g.Names
+		if !reflect.DeepEqual(g, want) {
 			t.Errorf("port %d is %+v, want %+v", g.Key.Port, g, want)
 		}
 	}
@@ -159,6 +166,109 @@ func TestEachEndInItsGroup(t *testing.T) {
 	}
 	if clients != total {
 		t.Errorf("%d connections of the clients were closed, want %d", clients, total)
+	}
+}
+
+// screen is what a view shows of the world.
+func (w *world) screen(v *top.View) string {
+	var b strings.Builder
+	for _, l := range top.Draw(v, w.snapshot(*v.Query()), time.UTC) {
+		b.WriteString(strings.TrimRight(l.String(), " ") + "\n")
+	}
+	return b.String()
+}
+
+// TestGroupsOfProcesses wants each end counted in the group of its own process, who closed first from
+// there, and the names of the other ends.
+func TestGroupsOfProcesses(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	for range 3 {
+		s, c := w.connect(1001)
+		w.close(s, c, 1001)
+	}
+	s, c := w.connect(1002)
+	w.close(c, s, 1002)
+	w.connect(1002)
+	for width, want := range map[int][]string{
+		80: {
+			"\nSELF        ESTAB CLOSE_WAIT TIME_WAIT CLOSED FIRST BY           PEERS\n",
+			"\nserver          1          0         3      4 self 75%, peer 25% client1001 3, …\n",
+			"\nclient1001      0          0         0      3 peer 100%          server 3\n",
+			"\nclient1002      1          0         1      1 self 100%          server 2\n",
+		},
+		160: {" self 75%, peer 25% client1001 3, client1002 2\n", " peer 100%          server 3\n", " self 100%          server 2\n"},
+	} {
+		v := top.NewView(width, 24)
+		v.Press('g', new(top.Snapshot))
+		screen := w.screen(v)
+		for _, words := range append(want, "3 groups by process (self), ", "\nserver (self), peers: client1001 3, client1002 2\n") {
+			if !strings.Contains(screen, words) {
+				t.Errorf("%q is missing in\n%s", words, screen)
+			}
+		}
+	}
+}
+
+// TestFilteredGroups wants groups to count only what the filter matches, whether it was there before or
+// comes later.
+func TestFilteredGroups(t *testing.T) {
+	t.Parallel()
+	for name, host := range map[string]func(port uint16) netip.Addr{
+		"IPv4": func(port uint16) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 1, byte(port - 1000)}) },
+		"IPv6": func(port uint16) netip.Addr {
+			return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(port - 1000)})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			w.host = host
+			w.random(2000)
+			for range 2 {
+				for _, words := range []string{host(1003).String(), host(1003).String() + "/128", "1003", "client1003"} {
+					words = strings.Replace(words, "1.3/128", "1.3/32", 1)
+					for g := range top.Grouping(3) {
+						checkFiltered(t, w, words, g, w.truth[1003])
+					}
+				}
+				w.random(100)
+			}
+		})
+	}
+}
+
+// checkFiltered holds the groups that a filter leaves against the one port that it matches.
+func checkFiltered(t *testing.T, w *world, words string, g top.Grouping, want *top.Group) {
+	t.Helper()
+	p := w.snapshot(top.Query{Page: top.PageGroups, Grouping: g, Limit: 100, Filter: top.ParseFilter(words)})
+	open, timeWait := 0, 0
+	for _, own := range p.Groups {
+		open += own.States[tcpstate.Established]
+		timeWait += own.States[tcpstate.TimeWait]
+		if own.Closed != want.Closed {
+			t.Errorf("%q by %v: %d closed in %+v, want %d", words, g, own.Closed, own.Key, want.Closed)
+		}
+	}
+	if open != want.States[tcpstate.Established] || timeWait != want.States[tcpstate.TimeWait] || len(p.Groups) == 0 || p.PartlyCounted {
+		t.Errorf("%q by %v: %d open, %d in TIME_WAIT, want %v", words, g, open, timeWait, want.States)
+	}
+}
+
+// TestFilterLooksBackSoFar wants to be told where not all of what was closed could be counted.
+func TestFilterLooksBackSoFar(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	for range 9000 {
+		s, c := w.connect(80)
+		w.close(c, s, 80)
+	}
+	v := top.NewView(120, 24)
+	for _, key := range "/80\r" {
+		v.Press(key, new(top.Snapshot))
+	}
+	if screen := w.screen(v); !strings.Contains(screen, "(closed: of the latest 16,384)") || !strings.Contains(screen, " 8,192 ") {
+		t.Errorf("the screen is\n%s", screen)
 	}
 }
 
@@ -205,9 +315,11 @@ func TestMatch(t *testing.T) {
 		"time_wait 1003": both(timeWait, at(1003)),
 		"10.0.0.2":       func(*top.Connection) bool { return true },
 		"10.0.0.2/32":    func(*top.Connection) bool { return true },
+		"10.0.0.":        func(*top.Connection) bool { return true },
+		"10.0.1.":        func(*top.Connection) bool { return false },
 		"10.9.0.0/16":    func(*top.Connection) bool { return false },
 		"Client1003": func(c *top.Connection) bool {
-			return c.Process.Comm == "client1003" || c.By != nil && c.By.Comm == "client1003"
+			return c.Process.Comm == "client1003" || c.Peer != nil && c.Peer.Comm == "client1003" || c.By != nil && c.By.Comm == "client1003"
 		},
 		"no such process": func(*top.Connection) bool { return false },
 		"99999":           func(*top.Connection) bool { return false },

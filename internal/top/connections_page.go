@@ -2,6 +2,7 @@ package top
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 func (d *painter) connectionsPage() []Line {
 	what := words.Count(d.Total-d.ClosedLately, "socket")
 	if d.View.key != nil {
-		what += " of " + d.View.grouping.groupName(*d.View.key)
+		what += " of " + d.View.grouping.groupName(*d.View.key) + d.View.grouping.selfWord()
 	}
 	if d.ClosedLately > 0 {
 		what += ", and " + words.Number(d.ClosedLately) + " closed lately"
@@ -22,52 +23,62 @@ func (d *painter) connectionsPage() []Line {
 	above := []Line{d.headingLine(what, connectionOrders[d.orders[PageConnections].Column].name)}
 	below := append(d.selectedLines(), d.keyLine())
 	height := d.Height - 1 - len(above) - len(below)
-	columns := d.connectionColumns(height)
-	heads := make([]column, len(columns))
-	for i := range columns {
-		heads[i] = columns[i].column
-	}
-	body := d.tableLines(heads, len(d.Snapshot.Connections), height, func(i int) []Span { return d.connectionCells(columns, i) })
+	body := tableLines(d, d.connectionLayouts(), d.Snapshot.Connections, height, cutAddresses)
 	return d.layOut(d.titleLine(), append(above, body...), below)
 }
 
-// connectionCells returns the cells of a connection.
-func (d *painter) connectionCells(columns []connectionColumn, i int) []Span {
-	c := &d.Snapshot.Connections[i]
-	cells := make([]Span, len(columns))
-	for j := range columns {
-		cells[j] = columns[j].cell(d, c, columns[j].width)
-		if c.State == tcpstate.Close && cells[j].Tone == Plain {
-			cells[j].Tone = Faint
-		}
+// connectionLayouts returns the layouts. In a group of a process its own sockets are shown.
+func (d *painter) connectionLayouts() [][]connectionColumn {
+	if d.View.key == nil || d.View.grouping != ByProcess {
+		return connectionLayouts
 	}
-	return cells
+	var layouts [][]connectionColumn
+	for _, layout := range connectionLayouts {
+		own := slices.Clone(layout)
+		for i := range own {
+			if own[i].title == processColumn.title {
+				own[i].title = "SELF"
+			}
+		}
+		layouts = append(layouts, own)
+	}
+	return layouts
 }
 
-// connectionColumn is a column of the table of connections.
-type connectionColumn struct {
-	column
-	least, most int  // its width, where the cells want less or more
-	optional    bool // it is left out where its cells are empty
-	cell        func(d *painter, c *Connection, width int) Span
+// cutAddresses takes what is missing from the addresses.
+func cutAddresses(columns []connectionColumn, missing int) {
+	local, remote := &columns[0].width, &columns[1].width
+	both := max(0, *local+*remote-missing)
+	*local = min(*local, max(both/2, both-*remote))
+	*remote = both - *local
 }
 
-// whole is a least width that no cell needs: the column is as wide as its cells want.
-const whole = 99
+type connectionColumn = tableColumn[Connection]
+
+// connectionColumnOf returns a column in which closed sockets are faint.
+func connectionColumnOf(title string, least, most int, cell func(d *painter, c *Connection, width int) Span) connectionColumn {
+	return columnOf(title, least, most, func(d *painter, c *Connection, width int) Span {
+		s := cell(d, c, width)
+		if c.State == tcpstate.Close && s.Tone == Plain {
+			s.Tone = Faint
+		}
+		return s
+	})
+}
 
 // The columns of connections.
 var (
-	localColumn   = connectionColumn{column{"LOCAL", 0, false}, whole, whole, false, func(_ *painter, c *Connection, width int) Span { return Span{endpoint(c.Local, width), Plain} }}
-	remoteColumn  = connectionColumn{column{"REMOTE", 0, false}, whole, whole, false, func(_ *painter, c *Connection, width int) Span { return Span{endpoint(c.Remote, width), Plain} }}
-	stateColumn   = connectionColumn{column{"STATE      ", 0, false}, whole, whole, false, func(_ *painter, c *Connection, _ int) Span { return c.stateSpan() }}
-	forColumn     = connectionColumn{column{"   FOR", 0, true}, whole, whole, false, func(d *painter, c *Connection, _ int) Span { return Span{d.timeSince(c.Since), Plain} }}
-	leftColumn    = connectionColumn{column{"  LEFT", 0, true}, whole, whole, false, func(d *painter, c *Connection, _ int) Span { return Span{d.leftWords(c), Plain} }}
-	timeColumn    = connectionColumn{column{"       TIME", 0, true}, whole, whole, false, func(d *painter, c *Connection, _ int) Span { return Span{d.timeWords(c), Plain} }}
-	firstByColumn = connectionColumn{column{"FIRST BY", 0, false}, whole, 8, false, func(_ *painter, c *Connection, _ int) Span { return Span{c.firstBy(), Plain} }}
-	processColumn = connectionColumn{column{"PROCESS", 0, false}, 12, 35, false, func(_ *painter, c *Connection, _ int) Span { return Span{processName(c.Process), Plain} }}
-	peerColumn    = connectionColumn{column{"PEER", 0, false}, 12, 35, true, func(_ *painter, c *Connection, _ int) Span { return Span{processName(c.Peer), Plain} }}
-	codesColumn   = connectionColumn{column{"FINDING", 0, false}, 18, 40, true, func(_ *painter, c *Connection, _ int) Span { return c.codesSpan() }}
-	notesColumn   = connectionColumn{column{"NOTES", 0, false}, 48, whole, false, func(_ *painter, c *Connection, _ int) Span { return c.notesSpan() }}
+	localColumn   = connectionColumnOf("LOCAL", whole, whole, func(_ *painter, c *Connection, width int) Span { return Span{endpoint(c.Local, width), Plain} })
+	remoteColumn  = connectionColumnOf("REMOTE", whole, whole, func(_ *painter, c *Connection, width int) Span { return Span{endpoint(c.Remote, width), Plain} })
+	stateColumn   = connectionColumnOf("STATE      ", whole, whole, func(_ *painter, c *Connection, _ int) Span { return c.stateSpan() })
+	forColumn     = alignedRight(connectionColumnOf("   FOR", whole, whole, func(d *painter, c *Connection, _ int) Span { return Span{d.timeSince(c.Since), Plain} }))
+	leftColumn    = alignedRight(connectionColumnOf("  LEFT", whole, whole, func(d *painter, c *Connection, _ int) Span { return Span{d.leftWords(c), Plain} }))
+	timeColumn    = alignedRight(connectionColumnOf("       TIME", whole, whole, func(d *painter, c *Connection, _ int) Span { return Span{d.timeWords(c), Plain} }))
+	firstByColumn = connectionColumnOf("FIRST BY", whole, 8, func(_ *painter, c *Connection, _ int) Span { return Span{c.firstBy(), Plain} })
+	processColumn = connectionColumnOf("PROCESS", 12, 35, func(_ *painter, c *Connection, _ int) Span { return Span{processName(c.Process), Plain} })
+	peerColumn    = optional(connectionColumnOf("PEER", 12, 35, func(_ *painter, c *Connection, _ int) Span { return Span{processName(c.Peer), Plain} }))
+	codesColumn   = optional(connectionColumnOf("FINDING", 18, 40, func(_ *painter, c *Connection, _ int) Span { return codesSpan(c.Findings) }))
+	notesColumn   = connectionColumnOf("NOTES", 48, whole, func(_ *painter, c *Connection, _ int) Span { return c.notesSpan() })
 )
 
 // connectionLayouts has the columns, the richest layout first.
@@ -79,58 +90,6 @@ var connectionLayouts = [][]connectionColumn{
 	{localColumn, remoteColumn, stateColumn, forColumn, leftColumn, firstByColumn, processColumn},
 	{localColumn, remoteColumn, stateColumn, forColumn, leftColumn, processColumn},
 	{localColumn, remoteColumn, stateColumn, timeColumn, processColumn},
-}
-
-// connectionColumns returns the richest layout that has room for the rows that are seen. In the last
-// one the addresses are cut where they must be.
-func (d *painter) connectionColumns(height int) []connectionColumn {
-	rows := d.Snapshot.Connections
-	first := d.scrollToCursor(len(rows), height-1)
-	rows = rows[first:min(first+height-1, len(rows))]
-	for _, layout := range connectionLayouts[:len(connectionLayouts)-1] {
-		if columns, room := d.measureColumns(layout, rows); room >= 0 {
-			return grow(columns, room)
-		}
-	}
-	columns, room := d.measureColumns(connectionLayouts[len(connectionLayouts)-1], rows)
-	if room < 0 {
-		local, remote := &columns[0].width, &columns[1].width
-		both := *local + *remote + room
-		*local = min(*local, max(both/2, both-*remote))
-		*remote = both - *local
-	}
-	return grow(columns, room)
-}
-
-// measureColumns returns the columns that have something to show, each with its least width, and at
-// most with what its cells want. Room is what is left of the line's: less than 0 where it is too short.
-func (d *painter) measureColumns(layout []connectionColumn, rows []Connection) (columns []connectionColumn, room int) {
-	room = d.Width + 1
-	for _, c := range layout {
-		want := 0
-		for i := range rows {
-			want = max(want, widths.StringWidth(c.cell(d, &rows[i], whole).Text))
-		}
-		if want == 0 && c.optional {
-			continue
-		}
-		c.most = max(len(c.title), min(want, c.most))
-		c.width = min(c.most, c.least)
-		room -= c.width + 1
-		columns = append(columns, c)
-	}
-	return columns, room
-}
-
-// grow shares out room to the columns whose cells want more. The last one gets what is left.
-func grow(columns []connectionColumn, room int) []connectionColumn {
-	for i := range columns {
-		more := max(0, min(columns[i].most-columns[i].width, room))
-		columns[i].width += more
-		room -= more
-	}
-	columns[len(columns)-1].width += max(0, room)
-	return columns
 }
 
 // stateSpan is the state, with a mark where there is a finding.
@@ -150,21 +109,23 @@ func (c *Connection) firstBy() string {
 	return c.Closer.String()
 }
 
-// codesSpan names the findings.
-func (c *Connection) codesSpan() Span {
-	if len(c.Findings) == 0 {
+// codesSpan names findings.
+func codesSpan(findings []*event.Finding) Span {
+	if len(findings) == 0 {
 		return Span{}
 	}
 	var codes []string
-	for _, f := range c.Findings {
-		codes = append(codes, string(f.Code))
+	for _, f := range findings {
+		if code := string(f.Code); !slices.Contains(codes, code) {
+			codes = append(codes, code)
+		}
 	}
-	return Span{strings.Join(codes, ", "), severityTone(c.Findings[0].Severity)}
+	return Span{strings.Join(codes, ", "), severityTone(findings[0].Severity)}
 }
 
 // notesSpan names the findings, and says who closed first, and how.
 func (c *Connection) notesSpan() Span {
-	s, verdict := c.codesSpan(), c.verdictWords()
+	s, verdict := codesSpan(c.Findings), c.verdictWords()
 	if s.Text != "" && verdict != "" {
 		s.Text += "; "
 	}

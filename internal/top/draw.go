@@ -18,8 +18,6 @@ const (
 	minWidth, minHeight = 60, 16
 	// tallHeight is from how many lines on bars are higher than one.
 	tallHeight = 40
-	// wideWidth is from how many columns on there are more columns.
-	wideWidth = 110
 	// findingsShown is how many findings are beneath the groups.
 	findingsShown = 3
 )
@@ -163,27 +161,6 @@ func (t *Tally) closedByWords() string {
 	return strings.Join(shares, ", ")
 }
 
-// closedByShares says who closed first in how many of a hundred, the most frequent first. What is
-// not all is less than 100, and what is not none is not 0.
-func (t *Tally) closedByShares() string {
-	var words []string
-	done := [conn.ByCount]bool{}
-	for range conn.ByCount {
-		best := -1
-		for c, n := range t.By {
-			if n > 0 && !done[c] && (best < 0 || n > t.By[best]) {
-				best = c
-			}
-		}
-		if best < 0 {
-			break
-		}
-		done[best] = true
-		words = append(words, conn.ClosedBy(best).String()+" "+percent(t.By[best], t.Closed))
-	}
-	return strings.Join(words, ", ")
-}
-
 func percent(n, of int) string {
 	if share := 100 * n / of; share > 0 {
 		return strconv.Itoa(share) + "%"
@@ -249,80 +226,21 @@ func severityTone(s event.Severity) Tone {
 	return Bold
 }
 
-// tableLines draws those lines of a table that fit, with the cursor's line inverse.
-func (d *painter) tableLines(columns []column, n, height int, cells func(i int) []Span) []Line {
-	lines := []Line{columnHeads(columns).withTone(Bold, d.Width)}
-	height--
-	top := d.scrollToCursor(n, height)
-	for i := top; i < min(n, top+height); i++ {
-		l := tableRow(columns, cells(i))
-		if i == d.positions[d.page].cursor {
-			l = l.withTone(Inverse, d.Width)
-		}
-		lines = append(lines, l)
-	}
-	return lines
-}
-
-// groupsPage is the page with the groups.
-func (d *painter) groupsPage() []Line {
-	above := append(d.summaryLines(), d.barLines()...)
-	below := append(d.worstFindings(), d.keyLine())
-	what := words.Count(d.Total, "group") + " by " + d.View.grouping.String()
-	if d.Ungrouped > 0 {
-		what += " (" + words.Count(d.Ungrouped, "closed connection") + " not in them)"
-	}
-	above = append(above, d.headingLine(what, groupOrders[d.orders[PageGroups].Column].name))
-	body := d.tableLines(d.groupColumns(), len(d.Snapshot.Groups), d.Height-1-len(above)-len(below), d.groupCells)
-	return d.layOut(d.titleLine(), append(above, body...), below)
-}
-
 // headingLine says what a table has, and in which order.
 func (d *painter) headingLine(what, order string) Line {
-	words := what + ", sorted by " + order
+	what += ", sorted by " + order
 	if d.orders[d.page].Reverse {
-		words += ", reversed"
+		what += ", reversed"
 	}
-	l := Line{{words, Bold}}
+	l := Line{{what, Bold}}
 	if d.filters[d.page] != "" && !d.typing {
 		l = append(l, Span{"; filter: " + d.filterText(), Yellow})
 	}
+	if d.PartlyCounted {
+		l = append(l, Span{" (closed: of the latest " + words.Number(verdictsKept) + ")", Plain})
+	}
 	return l
 }
-
-func (d *painter) groupColumns() []column {
-	columns := []column{
-		{strings.ToUpper(d.View.grouping.String()), 16, false}, {"ESTAB", 6, true}, {"CLOSE_WAIT", 10, true}, {"FIN_WAIT", 8, true}, {"TIME_WAIT", 9, true},
-		{"LEFT", 6, true}, {"CLOSED", 7, true},
-	}
-	if d.Width >= wideWidth {
-		columns[0].width = 30
-		columns = append(columns, column{"PER SECOND", 10, true}, column{"RESETS", 7, true})
-	}
-	columns = append(columns, column{"FIRST BY", 0, false})
-	fillWidth(columns, d.Width)
-	return columns
-}
-
-func (d *painter) groupCells(i int) []Span {
-	g := &d.Snapshot.Groups[i]
-	cells := []Span{
-		{d.View.grouping.groupName(g.Key), Plain}, countSpan(g.States[tcpstate.Established], Green), countSpan(g.States[tcpstate.CloseWait], Red), countSpan(g.finWait(), Plain),
-		countSpan(g.States[tcpstate.TimeWait], Yellow), {d.timeLeft(g.Until), Plain}, countSpan(g.Closed, Plain),
-	}
-	if d.Width >= wideWidth {
-		cells = append(cells, Span{rate(g.PerSecond), Plain}, countSpan(g.Resets, Plain))
-	}
-	if g.Uncounted {
-		for i := len(cells) - 1; i >= firstTallyCell; i-- {
-			cells[i] = Span{"?", Faint}
-		}
-	}
-	return append(cells, Span{g.closedByShares(), Plain})
-}
-
-// firstTallyCell is where the cells of what was counted begin.
-const firstTallyCell = 6
 
 // countSpan returns a number, in its tone if it is not 0.
 func countSpan(n int, t Tone) Span {

@@ -2,6 +2,7 @@ package top
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,17 +10,17 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Filter is what the user looks for: words, all of which must fit. A number is a port, an
-// address or a prefix either end's, a state's name the state; anything else is a part of
-// what the process calls itself. The zero value fits all.
+// Filter is what the user looks for: words, all of which must fit. A number is a port, an address,
+// its beginning or a prefix either end's, a state's name the state; anything else is a part of
+// what the process at either end calls itself. The zero value fits all.
 type Filter struct{ words []filterWord }
 
 type filterWord struct {
-	port  uint16
-	state tcpstate.State
-	host  netip.Prefix
-	comm  string // in lower case
-	text  string // as it is typed
+	port    uint16
+	state   tcpstate.State
+	host    netip.Prefix
+	address string // the beginning of one
+	comm    string // in lower case
 }
 
 // ParseFilter reads words. Whatever is typed means something.
@@ -33,7 +34,7 @@ func ParseFilter(words string) Filter {
 
 func parseFilterWord(w string) filterWord {
 	if port, err := strconv.ParseUint(strings.TrimPrefix(w, ":"), 10, 16); err == nil {
-		return filterWord{port: uint16(port), text: w}
+		return filterWord{port: uint16(port)}
 	}
 	if addr, err := netip.ParseAddr(strings.Trim(w, "[]")); err == nil {
 		return filterWord{host: netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())}
@@ -44,55 +45,51 @@ func parseFilterWord(w string) filterWord {
 	if state, err := tcpstate.Parse(strings.ToUpper(w)); err == nil {
 		return filterWord{state: state}
 	}
+	if strings.ContainsAny(w, ".:") && strings.Trim(w, "0123456789abcdefABCDEF.:[]") == "" {
+		return filterWord{address: strings.ToLower(strings.Trim(w, "[]"))}
+	}
 	return filterWord{comm: strings.ToLower(w)}
 }
 
+// isEmpty reports whether the filter fits all.
+func (m Filter) isEmpty() bool { return len(m.words) == 0 }
+
+// hasState reports whether a state is wanted.
+func (m Filter) hasState() bool {
+	return slices.ContainsFunc(m.words, func(w filterWord) bool { return w.state != 0 })
+}
+
+// hasProcess reports whether the processes matter.
+func (m Filter) hasProcess() bool {
+	return slices.ContainsFunc(m.words, func(w filterWord) bool { return w.comm != "" })
+}
+
 func (m Filter) matchesConnection(c *Connection) bool {
+	return m.matchesEnds(c) && !slices.ContainsFunc(m.words, func(w filterWord) bool { return w.state != 0 && w.state != c.State })
+}
+
+// matchesEnds reports whether all words fit but for those about the state.
+func (m Filter) matchesEnds(c *Connection) bool {
 	for i := range m.words {
-		if !m.words[i].matchesConnection(c) {
+		if w := &m.words[i]; w.state == 0 && !w.matchesEnds(c) {
 			return false
 		}
 	}
 	return true
 }
 
-func (w *filterWord) matchesConnection(c *Connection) bool {
+func (w *filterWord) matchesEnds(c *Connection) bool {
 	switch {
-	case w.state != 0:
-		return c.State == w.state
 	case w.host.IsValid():
 		return w.host.Contains(c.Local.Addr()) || w.host.Contains(c.Remote.Addr())
+	case w.address != "":
+		return strings.HasPrefix(c.Local.Addr().String(), w.address) || strings.HasPrefix(c.Remote.Addr().String(), w.address)
 	case w.comm != "":
-		return commContains(c.Process, w.comm) || commContains(c.By, w.comm)
+		return commContains(c.Process, w.comm) || commContains(c.Peer, w.comm) || commContains(c.By, w.comm)
 	}
 	return c.Local.Port() == w.port || c.Remote.Port() == w.port
 }
 
 func commContains(p *event.Process, comm string) bool {
 	return p != nil && strings.Contains(strings.ToLower(p.Comm), comm)
-}
-
-func (m Filter) matchesGroup(g Grouping, own *Group) bool {
-	for i := range m.words {
-		if !m.words[i].matchesGroup(g, own) {
-			return false
-		}
-	}
-	return true
-}
-
-// matchesGroup wants sockets in the state, or what is typed in the group's name.
-func (w *filterWord) matchesGroup(g Grouping, own *Group) bool {
-	switch {
-	case w.state != 0:
-		return own.States[w.state] > 0
-	case w.host.IsValid():
-		return own.Key.Addr.IsValid() && w.host.Contains(own.Key.Addr)
-	case w.comm != "":
-		return strings.Contains(strings.ToLower(g.groupName(own.Key)), w.comm)
-	}
-	if g != ByPort {
-		return strings.Contains(g.groupName(own.Key), w.text)
-	}
-	return own.Key.Port == w.port
 }

@@ -2,6 +2,7 @@ package top
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -56,7 +57,9 @@ func (g Grouping) keyFor(role conn.Role, local, remote netip.AddrPort, process *
 	return Key{}
 }
 
-func (g Grouping) keyOf(e *conn.End) Key { return g.keyFor(e.Role(), e.Local(), e.Remote(), e.Process) }
+func (g Grouping) keyOfConnection(c *Connection) Key {
+	return g.keyFor(c.Role, c.Local, c.Remote, c.Process)
+}
 
 // groupName returns a group's name, to be printed.
 func (g Grouping) groupName(k Key) string {
@@ -83,6 +86,8 @@ type Group struct {
 	Tally
 	PerSecond float64 // connections whose verdict came in the last second
 	Uncounted bool    // the tally is not known: there are too many groups
+	Names     Names   // of what is in it, or at the other ends
+	Findings  []*event.Finding
 }
 
 // Sockets is how many there are.
@@ -100,23 +105,35 @@ func (g *Group) finWait() int {
 }
 
 // add counts a socket.
-func (g *Group) add(e *conn.End) {
-	g.States[e.State]++
-	if e.State == tcpstate.TimeWait {
-		g.Until = max(g.Until, e.Until)
+func (g *Group) add(c *Connection) {
+	g.States[c.State]++
+	if c.State == tcpstate.TimeWait {
+		g.Until = max(g.Until, c.Until)
 	}
+}
+
+// addFinding adds a finding about a socket of the group. The worst one comes first.
+func (g *Group) addFinding(f *event.Finding) {
+	if slices.Contains(g.Findings, f) {
+		return
+	}
+	at, _ := slices.BinarySearchFunc(g.Findings, f, compareFindings)
+	g.Findings = slices.Insert(g.Findings, at, f)
 }
 
 // Tally counts the connections of a group whose verdict is out.
 type Tally struct {
 	Closed int
 	By     [conn.ByCount]int
-	Resets int
+	// Self and Peer count instead of By where the group is of a process that has one of the ends.
+	Self, Peer int
+	Resets     int
 }
 
 // runningTally is a tally that goes on while the trace does.
 type runningTally struct {
 	Tally
+	names        Names
 	closedBefore int // closed when a second began
 	perSecond    float64
 }
@@ -130,7 +147,21 @@ type groupTallies struct {
 	ungrouped int // connections of more groups than are kept
 }
 
-func (t *groupTallies) addVerdict(k Key, e *conn.End) {
+func newTallies() (all [groupingCount]groupTallies) {
+	for g := range all {
+		all[g].byKey = make(map[Key]*runningTally)
+	}
+	return all
+}
+
+// add counts a connection by the verdict on one end. A group that both ends are in counts it once, by the
+// first of them.
+func (t *groupTallies) add(g Grouping, v *verdict) {
+	k := g.keyOfConnection(&v.Connection)
+	inside := v.hasPeer && g.keyFor(v.peerRole(), v.Remote, v.Local, v.Peer) == k
+	if !v.first && (g == ByPort || inside) {
+		return
+	}
 	own := t.byKey[k]
 	if own == nil {
 		if len(t.byKey) >= groupsKept {
@@ -141,9 +172,22 @@ func (t *groupTallies) addVerdict(k Key, e *conn.End) {
 		t.byKey[k] = own
 	}
 	own.Closed++
-	own.By[e.ClosedBy()]++
-	if e.How == conn.Reset || e.Ended == conn.Reset {
+	own.names.add(g.nameFor(&v.Connection))
+	own.addCloser(&v.Connection, g == ByProcess && !inside)
+	if v.How == conn.Reset || v.Ended == conn.Reset {
 		own.Resets++
+	}
+}
+
+// addCloser counts who closed first: by sides, or by roles.
+func (t *Tally) addCloser(c *Connection, bySides bool) {
+	switch {
+	case !bySides || c.Closer > conn.ByRemote:
+		t.By[c.Closer]++
+	case c.Closer == conn.ByLocal, c.Closer == conn.ByServer && c.Role == conn.Server, c.Closer == conn.ByClient && c.Role == conn.Client:
+		t.Self++
+	default:
+		t.Peer++
 	}
 }
 

@@ -40,9 +40,11 @@ type Snapshot struct {
 	Total        int
 	ClosedLately int // of the connections, those that are closed
 	Ungrouped    int // connections that were closed in more groups than are counted apart
-	Life         *Life
-	Findings     []event.Finding // the worst first, of one severity the latest
-	FindingCount int             // findings in all
+	// PartlyCounted: the filter did not see all connections that were closed, only the latest.
+	PartlyCounted bool
+	Life          *Life
+	Findings      []event.Finding // the worst first, of one severity that which came last
+	FindingCount  int             // findings in all
 
 	found []event.Finding // all of them
 }
@@ -76,14 +78,18 @@ func (w *Collector) makeSnapshot(q *Query, now event.Time) *Snapshot {
 	return p
 }
 
-// setFindings takes the findings, the worst first, and keeps of one severity the latest.
+// setFindings takes the findings, and keeps the first ones.
 func (p *Snapshot) setFindings(found []event.Finding) {
-	rank := func(f *event.Finding) int { return slices.Index(event.Severities, f.Severity) }
-	slices.SortStableFunc(found, func(a, b event.Finding) int {
-		return cmp.Or(cmp.Compare(rank(&b), rank(&a)), cmp.Compare(b.Time, a.Time))
-	})
+	slices.SortFunc(found, func(a, b event.Finding) int { return compareFindings(&a, &b) })
 	p.found = found
 	p.Findings, p.FindingCount = found[:min(len(found), findingsKept)], len(found)
+}
+
+// compareFindings has the worst finding first, of one severity that which came last. What has a place
+// keeps it while it grows.
+func compareFindings(a, b *event.Finding) int {
+	rank := func(f *event.Finding) int { return slices.Index(event.Severities, f.Severity) }
+	return cmp.Or(cmp.Compare(rank(b), rank(a)), cmp.Compare(b.ID, a.ID))
 }
 
 // collectGroups gathers the groups that there are, from their sockets and from what was counted.
@@ -97,25 +103,94 @@ func (w *Collector) collectGroups(p *Snapshot) (gather func(*conn.End), finish f
 		}
 		return own
 	}
+	marks := w.marksOf(p)
 	finish = func() {
-		for k, t := range w.tallies[g].byKey {
+		tallies := w.talliesFor(p)
+		for k, t := range tallies.byKey {
+			if p.Filter.hasState() && all[k] == nil {
+				continue
+			}
 			own := get(k)
 			own.Tally, own.PerSecond = t.Tally, t.perSecond
+			own.Names.addAll(&t.names)
 		}
+		w.markGroups(p, marks, all)
 		best := newBest(p.Limit, p.Order.compareGroups())
-		p.Ungrouped = w.tallies[g].ungrouped
+		p.Ungrouped = tallies.ungrouped
 		for _, own := range all {
-			own.Uncounted = p.Ungrouped > 0 && w.tallies[g].byKey[own.Key] == nil
-			if p.Filter.matchesGroup(g, own) {
-				best.add(own)
-			}
+			own.Uncounted = p.Ungrouped > 0 && tallies.byKey[own.Key] == nil
+			best.add(own)
 		}
 		p.Total = best.total
 		for _, own := range best.sorted() {
 			p.Groups = append(p.Groups, *own)
 		}
 	}
-	return func(e *conn.End) { get(g.keyOf(e)).add(e) }, finish
+	gather = func(e *conn.End) {
+		c := Connection{ // what groups ask for: there may be many
+			Socket: e.Socket, Local: e.Local(), Remote: e.Remote(), State: e.State, Until: e.Until, Role: e.Role(), By: e.Closer, Process: e.Process,
+		}
+		if e.Peer != nil {
+			c.Peer = e.Peer.Process
+		} else if p.Filter.hasProcess() {
+			c.Peer = w.peerProcess(c.Socket)
+		}
+		if !p.Filter.matchesConnection(&c) {
+			return
+		}
+		own := get(g.keyOfConnection(&c))
+		own.add(&c)
+		if !e.HasVerdict() { // or it is in the tally
+			own.Names.add(g.nameFor(&c))
+		}
+		for _, id := range w.diagnosis.FindingsOf(c.Socket) {
+			if f := marks.byID[id]; f != nil {
+				own.addFinding(f)
+			}
+		}
+	}
+	return gather, finish
+}
+
+// talliesFor returns what was counted of the connections that a snapshot's filter matches.
+func (w *Collector) talliesFor(p *Snapshot) *groupTallies {
+	if p.Filter.isEmpty() {
+		w.filtered = nil
+		return &w.tallies[p.Grouping]
+	}
+	if w.filtered == nil || !w.filtered.filter.equals(p.Filter) {
+		w.filtered = w.verdicts.filtered(p.Filter)
+	}
+	p.PartlyCounted = w.filtered.partly
+	return &w.filtered.tallies[p.Grouping]
+}
+
+// markGroups adds to groups the findings that have a socket of theirs as an example.
+func (w *Collector) markGroups(p *Snapshot, m marks, groups map[Key]*Group) {
+	for socket, ids := range m.bySocket {
+		c, known := w.connection(socket)
+		if !known {
+			continue
+		}
+		if own := groups[p.Grouping.keyOfConnection(&c)]; own != nil && p.Filter.matchesEnds(&c) {
+			for _, id := range ids {
+				own.addFinding(m.byID[id])
+			}
+		}
+	}
+}
+
+// connection returns what is known of a socket that is there, or was there lately.
+func (w *Collector) connection(id event.ID) (c Connection, known bool) {
+	if e := w.tracker.End(id); e != nil {
+		c = connectionOf(e)
+	} else if own := w.lives.bySocket[id]; own != nil && own.closed {
+		c = own.last
+	} else {
+		return c, false
+	}
+	c.Peer = w.peerProcess(id)
+	return c, true
 }
 
 // collectConnections gathers the sockets of a group, or all, those that were closed lately among
@@ -123,8 +198,11 @@ func (w *Collector) collectGroups(p *Snapshot) (gather func(*conn.End), finish f
 func (w *Collector) collectConnections(p *Snapshot) (gather func(*conn.End), finish func()) {
 	best := newBest(p.Limit, p.Order.compareConnections())
 	add := func(c *Connection) {
-		if p.Key != nil && p.Grouping.keyFor(c.Role, c.Local, c.Remote, c.Process) != *p.Key {
+		if p.Key != nil && p.Grouping.keyOfConnection(c) != *p.Key {
 			return
+		}
+		if p.Filter.hasProcess() {
+			c.Peer = w.peerProcess(c.Socket)
 		}
 		if p.Filter.matchesConnection(c) {
 			best.add(c)
@@ -150,28 +228,40 @@ func (w *Collector) collectConnections(p *Snapshot) (gather func(*conn.End), fin
 	}, finish
 }
 
-// addContext adds to connections what is wrong with them, and the processes of their other ends.
-func (w *Collector) addContext(connections []Connection, p *Snapshot) {
-	byID, bySocket := make(map[event.ID]*event.Finding), make(map[event.ID][]event.ID)
+// marks has the findings by their ids, and the ids by the sockets that they name.
+type marks struct {
+	byID     map[event.ID]*event.Finding
+	bySocket map[event.ID][]event.ID
+}
+
+func (w *Collector) marksOf(p *Snapshot) marks {
+	m := marks{make(map[event.ID]*event.Finding), make(map[event.ID][]event.ID)}
 	for i := range p.found {
 		f := &p.found[i]
-		byID[f.ID] = f
+		m.byID[f.ID] = f
 		for _, socket := range f.Sockets {
-			bySocket[socket] = append(bySocket[socket], f.ID)
+			m.bySocket[socket] = append(m.bySocket[socket], f.ID)
 		}
 	}
+	return m
+}
+
+// addContext adds to connections what is wrong with them, and the processes of their other ends.
+func (w *Collector) addContext(connections []Connection, p *Snapshot) {
+	m := w.marksOf(p)
 	for i := range connections {
 		c := &connections[i]
 		c.Peer = w.peerProcess(c.Socket)
-		ids := append(w.diagnosis.FindingsOf(c.Socket), bySocket[c.Socket]...)
+		ids := append(w.diagnosis.FindingsOf(c.Socket), m.bySocket[c.Socket]...)
 		if own := w.lives.bySocket[c.Socket]; own != nil {
 			ids = append(ids, own.findings...)
 		}
 		for _, id := range ids {
-			if f := byID[id]; f != nil && !slices.Contains(c.Findings, f) {
+			if f := m.byID[id]; f != nil && !slices.Contains(c.Findings, f) {
 				c.Findings = append(c.Findings, f)
 			}
 		}
+		slices.SortFunc(c.Findings, compareFindings)
 	}
 }
 

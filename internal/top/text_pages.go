@@ -45,7 +45,9 @@ func (d *painter) helpText() []Line {
 		{"ESTAB ...", "sockets in the state now; with both ends on this machine a connection has two. FIN_WAIT has FIN_WAIT1, FIN_WAIT2, CLOSING and LAST_ACK"},
 		{"LEFT", "until the last of those in TIME_WAIT ends; of a socket, until the kernel ends its state"},
 		{"CLOSED", "connections that have ended, or whose end in TIME_WAIT is all that is left"},
-		{"FIRST BY", "who closed them first: that side keeps the port in TIME_WAIT"},
+		{"FIRST BY", "who closed them first: that side keeps the port in TIME_WAIT. In a group of a process self is the process, peer the other end"},
+		{"SELF, PEER", "grouped by process: a socket counts for its own process, self; PEER is the process at the other end, or its host"},
+		{"!", "there is a finding about it: FINDING or NOTES names it, and below the table there is more about the line under the cursor"},
 		{"bars", "what there was at one look, once a second, with very many sockets less often; the latest on the right"},
 	} {
 		first := "  " + h.column + strings.Repeat(" ", max(1, 14-len(h.column)))

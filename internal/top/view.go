@@ -172,7 +172,7 @@ func (v *View) openSelected(p *Snapshot) {
 	case v.page == PageGroups:
 		key := p.Groups[at.cursor].Key
 		v.key = &key
-		v.filters[PageConnections] = ""
+		v.filters[PageConnections] = v.filters[PageGroups] // the group counted those that match
 		v.turnTo(PageConnections)
 	case v.page == PageConnections:
 		v.socket = p.Connections[at.cursor].Socket

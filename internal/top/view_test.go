@@ -201,7 +201,7 @@ func TestEveryKey(t *testing.T) {
 		{"and corrected", []rune{'/', '9', 'x', top.KeyBackspace, '0', '9', '1', top.KeyEnter}, []string{"1 group by port", "; filter: 9091"}, []string{"\n:8080"}, ":9091"},
 		{"and left", []rune{'/', '9', '0', '9', '1', top.KeyEscape}, []string{"\n:8080"}, []string{"filter: "}, ""},
 		{"and taken away", []rune{'/', '9', '0', '9', '1', top.KeyEnter, top.KeyEscape}, []string{"\n:8080"}, []string{"filter: "}, ""},
-		{"and left behind in a group", []rune{'/', '9', '0', '9', '1', top.KeyEnter, top.KeyEnter}, []string{"of :9091"}, []string{"filter: "}, ""},
+		{"and goes along into a group", []rune{'/', '9', '0', '9', '1', top.KeyEnter, top.KeyEnter}, []string{"of :9091", "; filter: 9091"}, nil, ""},
 		{"and found again", []rune{'/', '9', '0', '9', '1', top.KeyEnter, top.KeyEnter, top.KeyEscape}, []string{"1 group by port", "; filter: 9091"}, []string{"\n:8080"}, ":9091"},
 		{"q is a letter there", []rune{'/', 'q'}, []string{"filter: q_"}, nil, ""},
 		{"an unknown key", []rune{'x', 0, -100}, []string{"groups by port"}, nil, "roles"},
