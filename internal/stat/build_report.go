@@ -80,11 +80,15 @@ var stateOrder = [...]tcpstate.State{
 func (s *Stat) listDwells() []Dwell {
 	dwells := []Dwell{}
 	for _, state := range stateOrder {
-		if h := s.edges.dwells(state); h.n > 0 {
-			dwells = append(dwells, Dwell{
-				State: state.String(), Times: h.n, Median: h.quantile(0.5), P99: h.quantile(0.99), Max: h.max,
-			})
+		h, still := s.edges.dwells(state), s.still[state]
+		if h.n == 0 && still.sockets == 0 {
+			continue
 		}
+		d := Dwell{State: state.String(), Times: h.n, Max: h.max, Still: still.sockets, StillMax: still.longest}
+		if h.n > 0 {
+			d.Median, d.P99 = h.quantile(0.5), h.quantile(0.99)
+		}
+		dwells = append(dwells, d)
 	}
 	return dwells
 }

@@ -3,12 +3,14 @@ package stat_test
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
 
@@ -53,7 +55,11 @@ func TestOneDwell(t *testing.T) {
 	k := w.socket("10.0.0.1:80", "10.0.0.9:5001", listen)
 	k.to(0, synRecv, event.CauseSyn)
 	k.to(long, established, event.CauseHandshake)
-	equal(t, "dwells", w.report(t).Dwells, []stat.Dwell{{State: "SYN_RECV", Times: 1, Median: long, P99: long, Max: long}})
+	equal(t, "dwells", w.report(t).Dwells, []stat.Dwell{
+		{State: "SYN_RECV", Times: 1, Median: long, P99: long, Max: long},
+		{State: "ESTABLISHED", Still: 1, StillMax: 24*time.Hour - long},
+		{State: "FIN_WAIT1", Still: 3, StillMax: 11 * time.Hour},
+	})
 }
 
 // change is that a socket enters or leaves a state.
@@ -159,5 +165,53 @@ func TestCurvesWithGaps(t *testing.T) {
 		if c.Peak != want.peak || c.Slices[99].Sockets != want.end {
 			t.Errorf("%s: most %d, at the end %d; want %d, %d", c.State, c.Peak, c.Slices[99].Sockets, want.peak, want.end)
 		}
+	}
+}
+
+// TestStillInAState wants the sockets that never leave a state: four that leak, and an open one that is
+// older than the trace.
+func TestStillInAState(t *testing.T) {
+	t.Parallel()
+	w := newWorld(30 * s)
+	for i := range 4 {
+		p := w.pair(time.Duration(i+1)*s, "8080")
+		p.client.to(p.at+s, finWait1, event.CauseClose, by(7, "curl"))
+		p.server.to(p.at+s, closeWait, event.CauseFin)
+		p.client.to(p.at+s, finWait2, event.CauseAck)
+		p.client.to(p.at+5*s, closed, event.CauseTimeout)
+	}
+	w.socket("10.0.0.5:443", "198.51.100.1:50000", established).found(2*s, event.Server)
+	w.socket("0.0.0.0:443", "0.0.0.0:0", listen).found(2*s, 0)
+	r := w.report(t)
+	for _, want := range []stat.Dwell{
+		{State: "CLOSE_WAIT", Still: 4, StillMax: 28*s - 40*us},
+		{State: "ESTABLISHED", Still: 1, StillMax: 30 * s},
+	} {
+		i := slices.IndexFunc(r.Dwells, func(d stat.Dwell) bool { return d.State == want.State })
+		if i < 0 || r.Dwells[i].Still != want.Still || r.Dwells[i].StillMax != want.StillMax {
+			t.Errorf("states %+v, want %+v among them", r.Dwells, want)
+		}
+	}
+	if slices.ContainsFunc(r.Dwells, func(d stat.Dwell) bool { return d.State == "LISTEN" && d.Still > 0 }) {
+		t.Errorf("a listener is among %+v", r.Dwells)
+	}
+	for width, want := range map[int]string{
+		80:  "\nstill in state:    1 ESTABLISHED (30.0s so far), 4 CLOSE_WAIT (27.9s so far)\n",
+		120: "\nCLOSE_WAIT       0       -       -       -      4   27.9s",
+	} {
+		var b strings.Builder
+		if err := r.Print(&b, text.Options{Width: width}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, b.String())
+		}
+	}
+	var b strings.Builder
+	if err := r.JSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"state":"CLOSE_WAIT","times":0,"median_ns":0,"p99_ns":0,"max_ns":0,"still":4,"still_max_ns":27999960000}`; !strings.Contains(b.String(), want) {
+		t.Errorf("%s is missing in %s", want, b.String())
 	}
 }

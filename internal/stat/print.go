@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -36,6 +37,7 @@ func (r *Report) Print(w io.Writer, o text.Options) error {
 	clock := r.clockFormat(o.Zone)
 	r.printRecorded(p, o.Zone)
 	r.printConnections(p)
+	r.printStill(p)
 	r.printProblems(p, clock)
 	r.printClosers(p)
 	r.printDwells(p, clock)
@@ -137,18 +139,50 @@ func (r *Report) printDwells(p *page, clock func(Time) string) {
 	}
 }
 
+// dwellLines is the table of states. Where it has no room for the sockets that are still in one, printStill
+// names them.
 func (r *Report) dwellLines(p *page) []line {
-	if len(r.Dwells) == 0 {
+	t := table{head: []string{"STATE", "TIMES", "MEDIAN", "P99", "MAX"}, leftAligned: 1, gap: 1}
+	roomy := p.columns >= roomyWidth
+	if roomy {
+		t.gap = 2
+		t.head = append(t.head, "STILL", "SO FAR")
+	}
+	for i := range r.Dwells {
+		if d := &r.Dwells[i]; roomy || d.Times > 0 {
+			t.rows = append(t.rows, d.cells()[:len(t.head)])
+		}
+	}
+	if len(t.rows) == 0 {
 		return nil
 	}
-	t := table{head: []string{"STATE", "TIMES", "MEDIAN", "P99", "MAX"}, leftAligned: 1, gap: 1}
-	if p.columns >= roomyWidth {
-		t.gap = 2
-	}
-	for _, d := range r.Dwells {
-		t.rows = append(t.rows, []string{d.State, words.Number(d.Times), durationCell(d.Median), durationCell(d.P99), durationCell(d.Max)})
-	}
 	return t.lines(p.columns)
+}
+
+// cells are the state's row. What there is nothing of is a dash.
+func (d *Dwell) cells() []string {
+	cells := []string{d.State, words.Number(d.Times), "-", "-", "-", "-", "-"}
+	if d.Times > 0 {
+		cells[2], cells[3], cells[4] = durationCell(d.Median), durationCell(d.P99), durationCell(d.Max)
+	}
+	if d.Still > 0 {
+		cells[5], cells[6] = words.Number(d.Still), durationCell(d.StillMax)
+	}
+	return cells
+}
+
+// printStill says how many sockets are still in a state, and for how long, where the table of states has no
+// room for it. Those in TIME_WAIT are named by the ports that they hold.
+func (r *Report) printStill(p *page) {
+	var phrases []string
+	for i := range r.Dwells {
+		if d := &r.Dwells[i]; d.Still > 0 && d.State != tcpstate.TimeWait.String() {
+			phrases = append(phrases, words.Number(d.Still)+" "+d.State+" ("+words.Duration(d.StillMax)+" so far)")
+		}
+	}
+	if len(phrases) > 0 && p.columns < roomyWidth {
+		p.addLabel("still in state", p.wrapPhrases(phrases...)...)
+	}
 }
 
 // durationCell writes a duration in a column that is as wide in all reports.

@@ -54,8 +54,9 @@ func (s *Stat) finishRecording() {
 	addSummary(&s.summary, &r.tracker.Summary)
 	for e := range r.tracker.Ends() {
 		s.sockets++
-		if !e.Overdue(event.Time(r.last - int64(r.clock))) {
+		if !e.Overdue(r.end()) {
 			s.held.add(e, r.clock)
+			s.still.add(e, r)
 		}
 	}
 	s.losses.Events = words.AddCapped(s.losses.Events, max(r.lost, r.stopLost))

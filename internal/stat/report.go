@@ -37,7 +37,7 @@ type Report struct {
 	// the most first. MoreClosers counts the others.
 	Closers     []Closer   `json:"closers"`
 	MoreClosers CloserRest `json:"more_closers"`
-	// Dwells has the states that sockets left, in the order of a connection's life.
+	// Dwells has the states that sockets left, or are still in, in the order of a connection's life.
 	Dwells []Dwell `json:"dwell"`
 	// Edges has the transitions that came to pass, in the order of the states before.
 	Edges []Edge `json:"-"`
@@ -137,7 +137,8 @@ type CloserRest struct {
 	Connections int  `json:"connections"`
 }
 
-// Dwell tells how long sockets were in a state that they left.
+// Dwell says how long sockets were in a state: those that left it, and those that are still in it
+// at the end.
 type Dwell struct {
 	State string `json:"state"` // in the kernel's spelling
 	Times uint64 `json:"times"` // of which the duration is known
@@ -146,6 +147,10 @@ type Dwell struct {
 	Median time.Duration `json:"median_ns"`
 	P99    time.Duration `json:"p99_ns"`
 	Max    time.Duration `json:"max_ns"`
+	// Still is how many sockets are still in the state where their recording ends, without listeners,
+	// and StillMax for how long the first of them has been there at least.
+	Still    int           `json:"still,omitzero"`
+	StillMax time.Duration `json:"still_max_ns,omitzero"`
 }
 
 // Edge is a transition from one state to another, and how often sockets made it.

@@ -23,6 +23,7 @@ type Stat struct {
 	sockets  int          // that were closed, or open where a recording ended
 	fin      int          // connections that FINs alone ended
 	edges    edges
+	still    stillIn
 	closers  closers
 	curves   curves
 	held     heldPorts
