@@ -108,7 +108,7 @@ func (d *painter) keyLine() Line {
 	return Line{{words, Faint}}
 }
 
-// summaryLines says in three lines what came of all connections.
+// summaryLines says what came of all connections. What matters most comes first: a line may be cut off.
 func (d *painter) summaryLines() []Line {
 	s := &d.Summary
 	first := words.Count(s.Connections, "connection") + ": " + words.Number(s.Open()) + " open, " + words.Number(s.Closed()) + " closed"
@@ -126,11 +126,8 @@ func (d *painter) summaryLines() []Line {
 	case d.Counts.Damaged:
 		lost = Span{"events lost, nobody knows how many", Red}
 	}
-	return []Line{
-		{{first, Plain}},
-		{{"closed first by " + by.closedByWords(), Plain}},
-		{{d.endingWords() + rate(d.PerSecond) + " transitions/s; ", Plain}, lost},
-	}
+	lines := append([]Line{{{first, Plain}}}, d.paragraph("closed first by ", "  ", by.closedByWords())...)
+	return append(lines, Line{{rate(d.PerSecond) + " transitions/s, ", Plain}, lost, {d.endingWords(), Plain}})
 }
 
 // endingWords says how connections ended that did not by FINs, and which calls for a port failed.
@@ -144,7 +141,7 @@ func (d *painter) endingWords() string {
 		{"given up", d.Summary.Abandoned}, {"failed calls", d.Counts.FailedCalls},
 	} {
 		if f.n > 0 {
-			phrase += f.what + " " + words.Number(f.n) + "; "
+			phrase += "; " + f.what + " " + words.Number(f.n)
 		}
 	}
 	return phrase
