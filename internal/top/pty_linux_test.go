@@ -95,13 +95,13 @@ func start(t *testing.T, width, height int, mode string) *terminaltest.Terminal 
 // TestTerminal holds what a terminal shows against the golden screens of the pure pages.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
-	for _, size := range [][2]int{{80, 24}, {160, 50}} {
+	for _, size := range [][2]int{{80, 24}, {160, 50}, {200, 50}} {
 		t.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(t *testing.T) {
 			t.Parallel()
 			term := start(t, size[0], size[1], "stays")
 			for _, page := range []struct{ keys, golden string }{
-				{"", "by-port"}, {"g", "by-process"}, {"g", "by-remote"}, {"a", "all"},
-				{"/40000\r", ""}, {"\x1b[B\r", "life"}, {"f", "findings"}, {"?", "help"},
+				{"", "by-port"}, {"g", "by-process"}, {"g", "by-remote"}, {"a", "all"}, {"/10.0.0.0/8\r", "ipv4"}, {"/" + strings.Repeat("\x7f", 10) + "2001:db8::/32\r", "ipv6"},
+				{"/" + strings.Repeat("\x7f", 13) + "40000\r", ""}, {"\x1b[B\r", "life"}, {"f", "findings"}, {"?", "help"},
 			} {
 				term.Press(page.keys)
 				if page.golden == "" {
