@@ -27,6 +27,8 @@ enum kind {
 	RING_GAP = 16,       /* the ring was full, and records before this one are lost; cookie: how many so far */
 	RESET_ANSWERED = 17, /* a RST left that belongs to no connection: it answers a segment for an unknown socket, a
 				listener or a request. Its ends are those of the answered segment */
+	PROCESS_JOINED = 18, /* pid: a process of the traced command (family.h) */
+	PROCESS_LEFT = 19,   /* pid: it is one no longer */
 };
 
 /* What else is true. */

@@ -23,6 +23,7 @@
 #include "exec.h"
 #include "mptcp.h"
 #include "ring.h"
+#include "family.h"
 #include "record.h"
 #include "take_over.h"
 #include "timewait_by_ends.h"
@@ -434,6 +435,21 @@ SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(cgroup_made, struct cgroup *cgroup, const char *path)
 {
 	note_cgroup(cgroup, path);
+	return 0;
+}
+
+/* These two are attached if a command is traced. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *child)
+{
+	note_fork(parent, child);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(process_freed, struct task_struct *task)
+{
+	note_free(task);
 	return 0;
 }
 

@@ -21,6 +21,7 @@ typedef _Bool bool;
 #define false 0
 
 /* enum bpf_map_type, include/uapi/linux/bpf.h */
+#define BPF_MAP_TYPE_HASH 1
 #define BPF_MAP_TYPE_LRU_HASH 9
 #define BPF_MAP_TYPE_RINGBUF 27
 

@@ -61,8 +61,11 @@ func rewriteCaptures(ctx context.Context, app *app, o writeOptions, shows output
 	if closeErr := recorder.Close(); usable && closeErr != nil {
 		err, usable = closeErr, false
 	}
-	if usable && ctx.Err() != nil {
+	switch {
+	case usable && ctx.Err() != nil:
 		err, usable = errInterrupted, false
+	case usable && recorder.Result().Files == 0:
+		err, usable = errNothingRead, false
 	}
 	if usable {
 		if placeErr := whole.Place(); placeErr != nil {
@@ -76,7 +79,10 @@ func rewriteCaptures(ctx context.Context, app *app, o writeOptions, shows output
 	return err
 }
 
-var errInterrupted = errors.New("interrupted: nothing was written")
+var (
+	errInterrupted = errors.New("interrupted: nothing was written")
+	errNothingRead = errors.New("no record could be read: nothing was written")
+)
 
 // isDamaged reports whether what was read was only a part of what was recorded.
 func isDamaged(err error) bool { return errors.Is(err, replay.ErrDamaged) }

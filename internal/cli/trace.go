@@ -19,6 +19,7 @@ type traceOptions struct {
 	outputOptions
 	read     []string
 	command  []string // to trace for
+	all      bool     // not only the command's sockets
 	duration time.Duration
 	count    int
 	failOn   []string
@@ -29,8 +30,9 @@ const traceLong = `tcptrace shows how TCP connections close: every state of ever
 its TIME_WAIT, which side closed first and by which process, and until when the port
 is held. It reads the states from the kernel as they change, and needs root.
 
-Ctrl-C ends the trace with a summary. With a command behind --, the trace lasts as long
-as the command runs, and ends with its exit code.
+Ctrl-C ends the trace with a summary. With a command behind --, tcptrace traces the
+sockets of the command and its children, as long as the command runs, and ends with its
+exit code.
 
 -w records into a capture file, which -r shows again on any machine, without root: the
 same lines, verdicts and findings. All filters work there, too.`
@@ -42,7 +44,8 @@ const traceExample = `  sudo tcptrace --port 9091             one port, either s
   sudo tcptrace -p 9091 --json | jq     the record stream
   sudo tcptrace -p 9091 -w bug.jsonl.gz record, to attach to a bug report
   tcptrace -r bug.jsonl.gz              show what was recorded
-  sudo tcptrace -w run.jsonl.gz -- make test
+  sudo tcptrace -c -- curl example.com  the sockets of a command and its children
+  sudo tcptrace --all -w run.jsonl.gz -- make test
   sudo tcptrace demo                    see it at work, with nothing else installed`
 
 func newTraceCommand(app *app) *cobra.Command {
@@ -76,6 +79,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	addDurationFlag(flags, &o.duration, "duration", "d", "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
 	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after these `findings`: codes, or from a severity on: info, warning, error")
+	flags.BoolVar(&o.all, "all", false, "with a command behind --, trace the sockets of all processes")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the summary only")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what tcptrace does")
 }
@@ -122,6 +126,9 @@ func (o *traceOptions) traceOrReplay(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
+	if len(o.command) > 0 && !o.all {
+		selection.Family, selection.Command = make(map[uint32]bool), o.command[0]
+	}
 	if len(o.read) > 0 {
 		return runReplay(ctx, app, o, filter, selection)
 	}
@@ -142,6 +149,8 @@ func (o *traceOptions) check() error {
 		return usagef("--json and --quiet exclude each other")
 	case o.connections && o.quiet, o.connections && o.problems, o.problems && o.quiet:
 		return usagef("--connections, --problems and --quiet exclude each other")
+	case o.all && len(o.command) == 0:
+		return usagef("--all is for a command behind --: without one, tcptrace traces all processes anyway")
 	case len(o.read) > 0 && len(o.command) > 0:
 		return usagef("--read replays what was recorded: it takes no command")
 	}

@@ -87,7 +87,7 @@ func (c *Correlator) Add(k *event.Kernel) {
 		c.accept(sock, k)
 	case event.ListenFailed:
 		c.failListen(sock, k)
-	case event.BindFailed, event.ConnectFailed, event.RingGap:
+	case event.BindFailed, event.ConnectFailed, event.RingGap, event.ProcessJoined, event.ProcessLeft:
 		c.putOther(k)
 	}
 }

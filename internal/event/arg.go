@@ -74,9 +74,11 @@ func (l Language) text(arg any) (text string, known bool) {
 		return a.In(l), a.Format != ""
 	case List:
 		return l.list(a), len(a) > 0
+	case raw:
+		return string(a), true
 	}
 	if a, ok := arg.(fmt.Stringer); ok {
-		return a.String(), true
+		return words.Escape(a.String()), true // an address may have the name of an interface
 	}
 	return fmt.Sprintf("%%!(%T)", arg), true
 }
@@ -107,5 +109,3 @@ func (l Language) list(items List) string {
 
 // raw is an argument that is a text already.
 type raw string
-
-func (r raw) String() string { return string(r) }

@@ -31,6 +31,8 @@ const (
 	ConnectFailed
 	RingGap
 	ResetAnswered
+	ProcessJoined
+	ProcessLeft
 )
 
 // Flags is what is true besides: enum flag of bpf/event.h.
@@ -216,7 +218,7 @@ func (k *Kernel) Decode(b []byte) error {
 	k.Reason = b[125]
 	k.Call = SystemCall(b[126])
 	k.Silent = b[127] != 0
-	if k.Kind == 0 || k.Kind > ResetAnswered {
+	if k.Kind == 0 || k.Kind > ProcessLeft {
 		return fmt.Errorf("kernel record of unknown kind %d", k.Kind)
 	}
 	return nil

@@ -30,6 +30,7 @@ func TestMessages(t *testing.T) {
 		{event.Say("{address} has {state}: {error}", address.Addr(), tcpstate.Listen, event.EADDRINUSE), "10.0.0.1 has LISTEN: EADDRINUSE"},
 		{event.Say("{a}, {b}, {c}", 31*time.Second, event.Wait(31*time.Second), event.Precise(1200*time.Microsecond)), "31s, 31.0s, 1.20ms"},
 		{event.Say("{what}", event.Literal("a\x1b[2J {x} [y]")), `a\x1b[2J {x} [y]`},
+		{event.Say("{where}", event.Place{AddrPort: netip.MustParseAddrPort("[::]:80"), Device: "a\x1b[2J"}), `[::%a\x1b[2J]:80`},
 		{event.Say("{what}", &event.Process{PID: 7, Comm: "\x1b{what}"}), `\x1b{what}/7`},
 		{event.Say("from {time} on", event.Time(time.Hour)), "from 1h00m after boot on"},
 		{event.Say("a[ by {b}] c", nil), "a c"},

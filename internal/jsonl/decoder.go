@@ -123,6 +123,9 @@ func (d *Decoder) readStart(to Records) error {
 	if clock < -farthestTime {
 		d.refuse("a clock offset", f.get(keyClock))
 	}
+	if d.err != nil {
+		return fmt.Errorf("start record: %w", d.err) // the times of the other records can still be read
+	}
 	d.clock = event.Clock(clock)
 	s := &event.Start{
 		Time: d.values.time(f.get(keyTime)), Clock: d.clock, Part: d.count(f.get(keyPart)), BootID: d.string(f.get(keyBootID)),

@@ -106,7 +106,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 		return err
 	}
 	types := probe.NewTypes().Without(o.Without)
-	p, err := probe.Open(probe.Options{Filter: o.Filter, Ring: o.Ring, Types: types})
+	p, err := probe.Open(probe.Options{Filter: o.Filter, Ring: o.Ring, Types: types, Family: o.Selection.Family != nil})
 	if err != nil {
 		return err
 	}
@@ -145,8 +145,8 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	if err := out.Flush(); err != nil {
 		return writeError(err)
 	}
-	if o.Ready != nil {
-		o.Ready()
+	if err := t.ready(); err != nil {
+		return err
 	}
 	t.preferThreads()
 	defer close(t.waitedFor)
@@ -165,6 +165,18 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 		return err
 	}
 	return t.finish(context.Cause(ctx))
+}
+
+// ready calls Ready. If the selection is a family, that starts its first process.
+func (t *trace) ready() error {
+	switch {
+	case t.Ready == nil:
+		return nil
+	case t.Selection.Family != nil:
+		return t.probe.StartFamily(t.Ready)
+	}
+	t.Ready()
+	return nil
 }
 
 // drop gives up all rights. From then on the helper opens what takes one.
@@ -315,11 +327,16 @@ func (t *trace) stopAtCount() {
 
 // takeOther takes from the correlator what is no transition.
 func (t *trace) takeOther(k *event.Kernel) {
-	if k.Kind == event.RingGap {
+	switch k.Kind {
+	case event.RingGap:
 		t.reportLoss(k.Time, t.probe.GapLength(k), event.LossRing)
-		return
+	case event.ProcessJoined:
+		t.Selection.Family[k.PID] = true
+	case event.ProcessLeft:
+		delete(t.Selection.Family, k.PID)
+	default:
+		t.callFailed(k)
 	}
-	t.callFailed(k)
 }
 
 // reportLosses reports what was lost since the last time. All records that there are are read: what

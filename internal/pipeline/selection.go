@@ -19,11 +19,14 @@ type Selection struct {
 	// Containers are patterns of names of containers and pods, as path.Match has them, or at least the first 12
 	// digits of ids.
 	Containers []string
+	// Family has the processes of the traced command, which come and go; nil: they do not matter.
+	Family  map[uint32]bool
+	Command string // its name
 }
 
 // IsEmpty reports whether all connections are wanted.
 func (s *Selection) IsEmpty() bool {
-	return len(s.PIDs) == 0 && len(s.Comms) == 0 && len(s.Cgroups) == 0 && len(s.Containers) == 0
+	return s.Family == nil && len(s.PIDs) == 0 && len(s.Comms) == 0 && len(s.Cgroups) == 0 && len(s.Containers) == 0
 }
 
 // Check returns an error if a pattern is not one.
@@ -55,6 +58,9 @@ func (s *Selection) String() string {
 	for _, container := range s.Containers {
 		flags = append(flags, "--container "+strconv.Quote(container))
 	}
+	if s.Family != nil {
+		flags = append(flags, "-- "+strconv.Quote(s.Command))
+	}
 	return strings.Join(flags, " ")
 }
 
@@ -66,6 +72,7 @@ const (
 	partComm
 	partCgroup
 	partContainer
+	partFamily
 )
 
 // wanted returns the parts that must be true.
@@ -83,6 +90,9 @@ func (s *Selection) wanted() parts {
 	if len(s.Containers) > 0 {
 		p |= partContainer
 	}
+	if s.Family != nil {
+		p |= partFamily
+	}
 	return p
 }
 
@@ -94,6 +104,9 @@ func (s *Selection) ofProcess(process *event.Process) parts {
 	}
 	if slices.Contains(s.PIDs, process.PID) {
 		p |= partPID
+	}
+	if s.Family[process.PID] {
+		p |= partFamily
 	}
 	for _, pattern := range s.Comms {
 		if matched, err := path.Match(pattern, process.Comm); err == nil && matched {

@@ -76,6 +76,7 @@ const (
 	bpfMapBegunCalls         = "begun_calls"
 	bpfMapEvents             = "events"
 	bpfMapExecs              = "execs"
+	bpfMapFamily             = "family"
 	bpfMapMptcpClosers       = "mptcp_closers"
 	bpfMapTimewaitByEnds     = "timewait_by_ends"
 	bpfProgAccept4Done       = "accept4_done"
@@ -89,6 +90,8 @@ const (
 	bpfProgExecDone          = "exec_done"
 	bpfProgListenBegun       = "listen_begun"
 	bpfProgListenDone        = "listen_done"
+	bpfProgProcessForked     = "process_forked"
+	bpfProgProcessFreed      = "process_freed"
 	bpfProgResetReceived     = "reset_received"
 	bpfProgResetReceivedNext = "reset_received_next"
 	bpfProgResetSent         = "reset_sent"
@@ -103,6 +106,7 @@ const (
 	bpfVarAnyFirst           = "any_first"
 	bpfVarAnyLast            = "any_last"
 	bpfVarAnyPorts           = "any_ports"
+	bpfVarFamilyFounder      = "family_founder"
 	bpfVarFilterAnyPort      = "filter_any_port"
 	bpfVarFilterFamily       = "filter_family"
 	bpfVarFilterHost         = "filter_host"
@@ -185,6 +189,8 @@ type bpfProgramSpecs struct {
 	ExecDone          *ebpf.ProgramSpec `ebpf:"exec_done"`
 	ListenBegun       *ebpf.ProgramSpec `ebpf:"listen_begun"`
 	ListenDone        *ebpf.ProgramSpec `ebpf:"listen_done"`
+	ProcessForked     *ebpf.ProgramSpec `ebpf:"process_forked"`
+	ProcessFreed      *ebpf.ProgramSpec `ebpf:"process_freed"`
 	ResetReceived     *ebpf.ProgramSpec `ebpf:"reset_received"`
 	ResetReceivedNext *ebpf.ProgramSpec `ebpf:"reset_received_next"`
 	ResetSent         *ebpf.ProgramSpec `ebpf:"reset_sent"`
@@ -205,6 +211,7 @@ type bpfMapSpecs struct {
 	BegunCalls     *ebpf.MapSpec `ebpf:"begun_calls"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	Execs          *ebpf.MapSpec `ebpf:"execs"`
+	Family         *ebpf.MapSpec `ebpf:"family"`
 	MptcpClosers   *ebpf.MapSpec `ebpf:"mptcp_closers"`
 	TimewaitByEnds *ebpf.MapSpec `ebpf:"timewait_by_ends"`
 }
@@ -216,6 +223,7 @@ type bpfVariableSpecs struct {
 	AnyFirst          *ebpf.VariableSpec `ebpf:"any_first"`
 	AnyLast           *ebpf.VariableSpec `ebpf:"any_last"`
 	AnyPorts          *ebpf.VariableSpec `ebpf:"any_ports"`
+	FamilyFounder     *ebpf.VariableSpec `ebpf:"family_founder"`
 	FilterAnyPort     *ebpf.VariableSpec `ebpf:"filter_any_port"`
 	FilterFamily      *ebpf.VariableSpec `ebpf:"filter_family"`
 	FilterHost        *ebpf.VariableSpec `ebpf:"filter_host"`
@@ -268,6 +276,7 @@ type bpfMaps struct {
 	BegunCalls     *ebpf.Map `ebpf:"begun_calls"`
 	Events         *ebpf.Map `ebpf:"events"`
 	Execs          *ebpf.Map `ebpf:"execs"`
+	Family         *ebpf.Map `ebpf:"family"`
 	MptcpClosers   *ebpf.Map `ebpf:"mptcp_closers"`
 	TimewaitByEnds *ebpf.Map `ebpf:"timewait_by_ends"`
 }
@@ -277,6 +286,7 @@ func (m *bpfMaps) Close() error {
 		m.BegunCalls,
 		m.Events,
 		m.Execs,
+		m.Family,
 		m.MptcpClosers,
 		m.TimewaitByEnds,
 	)
@@ -289,6 +299,7 @@ type bpfVariables struct {
 	AnyFirst          *ebpf.Variable `ebpf:"any_first"`
 	AnyLast           *ebpf.Variable `ebpf:"any_last"`
 	AnyPorts          *ebpf.Variable `ebpf:"any_ports"`
+	FamilyFounder     *ebpf.Variable `ebpf:"family_founder"`
 	FilterAnyPort     *ebpf.Variable `ebpf:"filter_any_port"`
 	FilterFamily      *ebpf.Variable `ebpf:"filter_family"`
 	FilterHost        *ebpf.Variable `ebpf:"filter_host"`
@@ -333,6 +344,8 @@ type bpfPrograms struct {
 	ExecDone          *ebpf.Program `ebpf:"exec_done"`
 	ListenBegun       *ebpf.Program `ebpf:"listen_begun"`
 	ListenDone        *ebpf.Program `ebpf:"listen_done"`
+	ProcessForked     *ebpf.Program `ebpf:"process_forked"`
+	ProcessFreed      *ebpf.Program `ebpf:"process_freed"`
 	ResetReceived     *ebpf.Program `ebpf:"reset_received"`
 	ResetReceivedNext *ebpf.Program `ebpf:"reset_received_next"`
 	ResetSent         *ebpf.Program `ebpf:"reset_sent"`
@@ -359,6 +372,8 @@ func (p *bpfPrograms) Close() error {
 		p.ExecDone,
 		p.ListenBegun,
 		p.ListenDone,
+		p.ProcessForked,
+		p.ProcessFreed,
 		p.ResetReceived,
 		p.ResetReceivedNext,
 		p.ResetSent,

@@ -59,7 +59,7 @@ func (f kernelInfo) followerCount() int {
 }
 
 // neededTracepoints has the tracepoints that every trace needs.
-var neededTracepoints = []string{"inet_sock_set_state", "timer_start", "timer_cancel", "timer_expire_entry", "task_rename", "sched_process_exec"}
+var neededTracepoints = []string{"inet_sock_set_state", "timer_start", "timer_cancel", "timer_expire_entry", "task_rename", "sched_process_exec", "sched_process_fork", "sched_process_free"}
 
 // inspectKernel is readKernel for a process that is about to load programs: it fails if that is not
 // permitted.

@@ -100,6 +100,7 @@ func TestWordsOfTheHeaderAreThoseOfTheEvents(t *testing.T) {
 		"COUNTED": int(event.Counted), "REUSEADDR": int(event.Reuseaddr), "REUSEPORT": int(event.Reuseport),
 		"V6ONLY": int(event.V6Only), "IPV6": int(event.IPv6), "BYSTANDER": int(event.Bystander),
 		"AGAIN": int(event.Again), "SEQUENCED": int(event.Sequenced), "RESET_ANSWERED": int(event.ResetAnswered),
+		"PROCESS_JOINED": int(event.ProcessJoined), "PROCESS_LEFT": int(event.ProcessLeft),
 		"RING_GAP": int(event.RingGap), "EXEC_CALL": int(event.ExecCall), "DISCONNECT_CALL": int(event.DisconnectCall),
 		"CONNECT_CALL": int(event.ConnectCall), "DESTROY_CALL": int(event.DestroyCall),
 		"UNKNOWN_CALL": int(event.UnknownCall), "LISTENER_CALL": int(event.ListenerCall),

@@ -28,7 +28,7 @@ import (
 // their programs.
 var attachOrder = []string{
 	"timer_started", "timer_stopped", "timer_expired", "segment_dropped", "any_dropped",
-	"cgroup_made", "task_renamed", "exec_done", "reset_sent", "reset_received", "state_changed",
+	"cgroup_made", "process_freed", "process_forked", "task_renamed", "exec_done", "reset_sent", "reset_received", "state_changed",
 }
 
 // followedPrograms has the programs that have followers (bpf/take_over.h).
@@ -64,6 +64,8 @@ type Options struct {
 	Ring uint32
 	// Types is the kernel's type information; nil: Open reads it.
 	Types *Types
+	// Family has the probe report the processes that descend from a command: see StartFamily.
+	Family bool
 }
 
 // Probe is a running set of programs. It is not safe for concurrent use, except
@@ -150,6 +152,11 @@ func (p *Probe) prepareSpec(o Options) (*ebpf.CollectionSpec, error) {
 		}
 	}
 	p.removeUnusedPrograms(spec)
+	if !o.Family {
+		delete(spec.Programs, "process_forked")
+		delete(spec.Programs, "process_freed")
+		spec.Maps[bpfMapFamily].MaxEntries = 1 // not used
+	}
 	if p.Has(DroppedSocket) {
 		spec.Maps[bpfMapTimewaitByEnds].MaxEntries = 1 // not used
 	}

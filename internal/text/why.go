@@ -144,7 +144,7 @@ func (p *Printer) printTries(a *why.Answer) {
 
 // tryName is the address that bind() is tried with.
 func tryName(a *why.Answer, t *why.Try) string {
-	name := event.Place{AddrPort: t.Addr, Device: a.Device}.String()
+	name := words.Escape(event.Place{AddrPort: t.Addr, Device: a.Device}.String())
 	if t.Options.V6Only {
 		name += " V6ONLY"
 	}
