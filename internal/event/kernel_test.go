@@ -104,8 +104,8 @@ func TestDecodeRefusesAnotherLayout(t *testing.T) {
 		{"a byte long", append(wire(), 0), false},
 		{"kind 0", kind(0), false},
 		{"the first kind", kind(byte(event.SocketTransition)), true},
-		{"the last kind", kind(byte(event.ResetAnswered)), true},
-		{"one more kind", kind(byte(event.ResetAnswered) + 1), false},
+		{"the last kind", kind(byte(event.ProcessLeft)), true},
+		{"one more kind", kind(byte(event.ProcessLeft) + 1), false},
 	} {
 		var k event.Kernel
 		if err := k.Decode(tc.record); (err == nil) != tc.ok {

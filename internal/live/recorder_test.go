@@ -59,6 +59,17 @@ func record(t *testing.T, filter event.Filter, only ...*kerneltest.NetNS) *recor
 	return recordWith(t, live.Options{Filter: filter}, only...)
 }
 
+// newRecorder returns a recorder that keeps what happens in the namespaces.
+func newRecorder(only ...*kerneltest.NetNS) *recorder {
+	r := &recorder{
+		only:     only,
+		verdicts: map[event.ID]*conn.End{}, verdictsOf: map[event.ID]int{},
+		done: make(chan error, 1),
+	}
+	r.news = sync.NewCond(&r.mutex)
+	return r
+}
+
 // recordWith is the same with other options.
 func recordWith(t *testing.T, options live.Options, only ...*kerneltest.NetNS) *recorder {
 	t.Helper()
@@ -66,12 +77,7 @@ func recordWith(t *testing.T, options live.Options, only ...*kerneltest.NetNS) *
 	if len(only) == 1 {
 		filter.NetNS = only[0].Inode
 	}
-	r := &recorder{
-		only:     only,
-		verdicts: map[event.ID]*conn.End{}, verdictsOf: map[event.ID]int{},
-		done: make(chan error, 1),
-	}
-	r.news = sync.NewCond(&r.mutex)
+	r := newRecorder(only...)
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	ready := make(chan struct{})
