@@ -179,7 +179,8 @@ func waitAdvice(c *event.CallFailed) []event.Message {
 
 // timewaitAdvice is about timewait sockets. FIN_WAIT2 may last longer than its timer.
 func timewaitAdvice(c *event.CallFailed, command event.Literal) event.Message {
-	wait := event.Wait(lastTimewaitEnd(c).Sub(c.Time))
+	end := lastTimewaitEnd(c)
+	wait := event.Left{For: event.Wait(end.Sub(c.Time)), Until: end}
 	if slices.ContainsFunc(findObstacles(c), func(o *obstacle) bool { return o.kind == inFinWait2 }) {
 		return event.Say("wait[ {time}], or longer if a peer closes meanwhile and TIME_WAIT begins; or end these connections now, as root: {command}", wait, command)
 	}

@@ -211,7 +211,7 @@ func (g *group) report(at event.Time) *event.Finding {
 func (g *group) finding(at event.Time) *event.Finding {
 	f := &event.Finding{
 		Time: at, ID: g.id, Resolved: g.resolved(), Code: g.rule.code, Severity: g.rule.severity,
-		Sockets: slices.Clone(g.sockets), Count: g.count, NetNS: g.key.netns, Container: g.container,
+		Sockets: slices.Clone(g.sockets), Count: g.count, NetNS: g.key.netns, Container: g.container, Rest: g.rest,
 	}
 	switch {
 	case g.rest:

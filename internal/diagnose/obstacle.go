@@ -3,7 +3,6 @@ package diagnose
 import (
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/bind"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -261,6 +260,6 @@ func (o *obstacle) connectionsPhrase() event.Message {
 }
 
 // timeLeft is how long the last one stays, from the call on.
-func (o *obstacle) timeLeft(c *event.CallFailed) time.Duration {
-	return max(0, o.until.Sub(c.Time))
+func (o *obstacle) timeLeft(c *event.CallFailed) event.Left {
+	return event.Left{For: max(0, o.until.Sub(c.Time)), Until: o.until}
 }

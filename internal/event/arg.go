@@ -15,6 +15,7 @@ import (
 //	time.Duration   how long something took, in at most two units
 //	Wait            how long to wait, to a tenth of a second
 //	Precise         how long something takes, to three digits
+//	Left            how long something lasts from then on, and until when
 //	Time            a moment
 //	*Process        its name and its number
 //	Literal         what is the same in every language, shown harmless
@@ -33,6 +34,13 @@ type Wait time.Duration
 
 // Precise is a duration of which the fraction matters.
 type Precise time.Duration
+
+// Left is how long something lasts from the moment of the message on. A reader who looks back is better
+// served with the moment at which it is over.
+type Left struct {
+	For   any // a time.Duration or a Wait
+	Until Time
+}
 
 // List is several arguments of one place.
 type List []any
@@ -61,6 +69,8 @@ func (l Language) text(arg any) (text string, known bool) {
 		return words.WaitDuration(time.Duration(a)), a > 0
 	case Precise:
 		return words.Duration(time.Duration(a)), a != 0
+	case Left:
+		return l.text(a.For)
 	case Time:
 		return l.moment(a), a != 0
 	case *Process:

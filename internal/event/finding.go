@@ -39,5 +39,6 @@ type Finding struct {
 	NetNS    uint32    // of all of them; 0: they are not in one network namespace
 	// Container is that of all sockets of the finding; nil: there is none for all, or it is unknown.
 	Container *Container
-	Count     int // how many times, or connections; at least 1
+	Count     int  // how many times, or connections; at least 1
+	Rest      bool // it stands for all places of its code that have no finding of their own
 }

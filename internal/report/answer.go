@@ -14,15 +14,16 @@ import (
 )
 
 const (
-	// findingsAnswered is how many findings the answer has.
-	findingsAnswered = 3
+	// problemsAnswered is how many problems the answer has. Of the others it has the codes.
+	problemsAnswered = 3
 	// portsAnswered is how many ports in TIME_WAIT it names.
 	portsAnswered = 3
 )
 
 // answer is what a report says on top.
 type answer struct {
-	Happened []string // what happened, and who closed first
+	Problems []string // what was wrong, the worst first
+	Happened []string // who closed first
 	Held     []string // why a port was held, and until when
 	Do       []string
 	Missing  []string // what could not be seen
@@ -32,27 +33,44 @@ type answer struct {
 func (r *Report) answer() answer {
 	figures := r.finalFigures()
 	a := answer{Happened: r.happenedWords(figures), Held: r.heldWords(figures), Missing: r.missingWords(figures)}
-	told, more := 0, r.moreFindings
-	for _, f := range r.worst() {
-		switch {
-		case f.Severity == event.Info:
-			continue
-		case told == findingsAnswered:
-			more++
-			continue
-		}
-		told++
-		a.Held = append(a.Held, f.Summary.String()+".")
-		for _, advice := range f.Advice {
-			if words := advice.String(); !slices.Contains(a.Do, words) {
-				a.Do = append(a.Do, words)
+	a.addProblems(r.problems(), figures.Connections.Seen)
+	return a
+}
+
+// addProblems adds the worst problems, and what to do.
+func (a *answer) addProblems(problems []problem, connections int) {
+	shown := min(len(problems), problemsAnswered)
+	for shown > 1 && problems[shown-1].findings[0].Severity == event.Info {
+		shown--
+	}
+	for i := range problems[:shown] {
+		p := &problems[i]
+		a.Problems = append(a.Problems, p.sentence())
+		for _, advice := range p.findings[0].advice {
+			if !slices.Contains(a.Do, advice) {
+				a.Do = append(a.Do, advice)
 			}
 		}
 	}
-	if more > 0 {
-		a.Held = append(a.Held, "And "+words.Count(more, "more finding")+".")
+	var others []string
+	for i := range problems[shown:] {
+		others = append(others, problems[shown+i].codeWords())
 	}
-	return a
+	switch {
+	case len(others) > 0:
+		a.Problems = append(a.Problems, "Also found: "+strings.Join(others, ", ")+".")
+	case shown == 0 && connections > 0:
+		a.Problems = []string{"No problem was found."}
+	}
+}
+
+// codeWords names a problem by its code.
+func (p *problem) codeWords() string {
+	code := string(p.findings[0].Code)
+	if p.count > 1 {
+		code += " (" + words.Count(p.count, "time") + ")"
+	}
+	return code
 }
 
 // singleConnection returns the only connection that there is, or nil.
@@ -73,7 +91,7 @@ func (r *Report) singleConnection() *connection {
 
 func (r *Report) happenedWords(f *stat.Report) []string {
 	if c := r.singleConnection(); c != nil {
-		return []string{"The connection " + c.name() + ".", r.closingWords(c)}
+		return []string{r.closingWords(c)}
 	}
 	c := &f.Connections
 	if c.Seen == 0 {
@@ -81,42 +99,94 @@ func (r *Report) happenedWords(f *stat.Report) []string {
 	}
 	seen := words.Count(c.Seen, "connection") + words.BothEnds(c.BothEnds, c.Seen)
 	if c.Open > 0 {
-		seen += ", " + words.Number(c.Open) + " still open at the end"
+		seen += ", " + words.Number(c.Open) + " still open when the recording ended"
 	}
-	return append([]string{seen + "."}, closersWords(f)...)
+	return append(closersWords(f), seen+".")
 }
 
 // closersWords says who closed first, and which kind of process did so most.
 func closersWords(f *stat.Report) []string {
 	c := &f.Connections.ClosedFirst
-	by := []struct {
-		who string
-		n   int
-	}{
-		{"the server", c.Server}, {"the client", c.Client}, {"both at once", c.Both}, {"neither side", c.Neither},
-		{"the local side", c.Local}, {"the remote side", c.Remote}, {"not known, as a RST arrived and its sender was not seen", c.ResetReceived}, {"not known", c.Unknown},
+	lines := sidesWords(c)
+	if c.Both > 0 {
+		lines = append(lines, "Both ends closed "+words.Count(c.Both, "connection")+" at once: their FINs crossed.")
 	}
-	closed := 0
-	var shares []string
-	for _, b := range by {
-		closed += b.n
-		if b.n > 0 {
-			shares = append(shares, b.who+" "+words.Number(b.n))
+	if c.Neither > 0 {
+		lines = append(lines, "Neither end closed "+words.Count(c.Neither, "connection")+".")
+	}
+	if n := c.Unknown + c.ResetReceived; n > 0 {
+		phrase := "Who closed " + words.Count(n, "connection") + " first is not known"
+		if c.ResetReceived > 0 {
+			phrase += ": of " + words.Number(c.ResetReceived) + " a RST arrived, and nobody saw who sent it"
 		}
+		lines = append(lines, phrase+".")
 	}
-	if closed == 0 {
+	if len(lines) == 0 {
 		return nil
 	}
-	lines := []string{"Who closed first, of " + words.Number(closed) + " that were closed: " + strings.Join(shares, ", ") + "."}
-	if len(f.Closers) > 0 && f.Closers[0].Comm != "" {
-		top := &f.Closers[0]
-		phrase := "Most often by " + words.Escape(top.Comm) + " (" + top.Side
-		if top.Mechanism != "" {
-			phrase += ", " + top.Mechanism
-		}
-		lines = append(lines, phrase+"): "+words.Number(top.Connections)+".")
+	return append([]string{strings.Join(lines, " ")}, closerGroupWords(f)...)
+}
+
+// sidesWords says which side closed first, that with the most connections first.
+func sidesWords(c *stat.ClosedFirst) []string {
+	type side struct {
+		name string
+		n    int
 	}
-	return lines
+	sides := []side{{"server", c.Server}, {"client", c.Client}, {"local side", c.Local}, {"remote side", c.Remote}}
+	slices.SortStableFunc(sides, func(a, b side) int { return cmp.Compare(b.n, a.n) })
+	phrase := ""
+	for _, s := range sides {
+		switch {
+		case s.n == 0:
+		case phrase == "":
+			phrase = "The " + s.name + " closed " + words.Count(s.n, "connection") + " first"
+		default:
+			phrase += ", the " + s.name + " " + words.Number(s.n)
+		}
+	}
+	if phrase == "" {
+		return nil
+	}
+	return []string{phrase + "."}
+}
+
+// closerGroupWords says which kind of process closed most connections first.
+func closerGroupWords(f *stat.Report) []string {
+	if len(f.Closers) == 0 || f.Closers[0].Comm == "" {
+		return nil
+	}
+	top := &f.Closers[0]
+	often := "Most often"
+	if 2*top.Share > 1 {
+		often = "Usually"
+	}
+	side := top.Side
+	if side == event.Local.String() || side == event.Remote.String() {
+		side += " side"
+	}
+	phrase := often + " closed by " + words.Escape(top.Comm)
+	if side != event.Both.String() {
+		phrase += ", the " + side + ","
+	}
+	return []string{phrase + mechanismWords(top.Mechanism) + ": " + words.Count(top.Connections, "connection") + "."}
+}
+
+// mechanismWords says what a process did to close a connection.
+func mechanismWords(mechanism string) string {
+	switch mechanism {
+	case "":
+		return ""
+	case event.MechanismExit.String():
+		return " when it ended"
+	case event.MechanismSignal.String():
+		return " when a signal killed it"
+	case event.MechanismExec.String():
+		return " with execve()"
+	case event.MechanismDisconnect.String():
+		return " with connect() to AF_UNSPEC"
+	}
+	return " with " + mechanism + "()"
 }
 
 // closingWords says who closed a connection first, how, and by whom.
@@ -139,7 +209,7 @@ func (r *Report) closingWords(c *connection) string {
 	case who == "" && c.judged:
 		words = "Who closed it first is not known"
 	case who == "":
-		words = "Nobody has closed it yet"
+		words = "Nobody had closed it when the recording ended"
 	default:
 		words = "The " + who + " closed first" + r.closerWords(c)
 	}
@@ -228,22 +298,25 @@ func howWords(how event.How) string {
 	return "being destroyed"
 }
 
-// heldWords says which ports TIME_WAIT keeps, and until when: at the end, or the only connection
-// before that.
+// whyHeld says why a port was held.
+const whyHeld = "the side that closes first keeps its port"
+
+// heldWords says which ports TIME_WAIT kept when the recording ended, and until when, or how long it kept
+// that of the only connection before.
 func (r *Report) heldWords(f *stat.Report) []string {
-	const why = "the side that closes first keeps its port"
 	h := &f.Held
 	switch {
 	case h.Sockets == 0:
 		return r.formerlyHeldWords()
 	case h.Ports == 1:
-		return []string{"At the end port " + r.portWords(&h.Most[0], " is held") + ": " + why + "."}
+		p := &h.Most[0]
+		return []string{"TIME_WAIT held port " + r.portWords(p) + socketsWords(p) + ": " + whyHeld + "."}
 	}
 	var ports []string
 	for i := range h.Most[:min(len(h.Most), portsAnswered)] {
-		ports = append(ports, r.portWords(&h.Most[i], ""))
+		ports = append(ports, r.portWords(&h.Most[i])+socketsWords(&h.Most[i]))
 	}
-	phrase := "At the end " + words.Number(h.Ports) + " ports are in TIME_WAIT, as " + why + ": " + strings.Join(ports, ", ")
+	phrase := "When the recording ended, TIME_WAIT held " + words.Count(h.Ports, "port") + ", as " + whyHeld + ": " + strings.Join(ports, ", ")
 	if more := h.Ports - len(ports); more > 0 {
 		phrase += ", and " + words.Number(more) + " more"
 		if !h.Until.IsZero() {
@@ -253,17 +326,24 @@ func (r *Report) heldWords(f *stat.Report) []string {
 	return []string{phrase + "."}
 }
 
-// portWords says who holds a port, and until when.
-func (r *Report) portWords(p *stat.HeldPort, held string) string {
+// portWords says which port was held, and until when.
+func (r *Report) portWords(p *stat.HeldPort) string {
 	phrase := strconv.Itoa(int(p.Port))
 	if p.Role != "" {
 		phrase += " of the " + p.Role
 	}
-	phrase += held
 	if !p.Until.IsZero() {
 		phrase += " until " + r.clockTime(p.Until.Time)
 	}
-	return phrase + " (" + words.Number(p.Sockets) + " in TIME_WAIT)"
+	return phrase
+}
+
+// socketsWords says how many sockets held a port, if it is not one.
+func socketsWords(p *stat.HeldPort) string {
+	if p.Sockets == 1 {
+		return ""
+	}
+	return " (" + words.Count(p.Sockets, "socket") + ")"
 }
 
 // formerlyHeldWords says how long the only connection held its port, if that is over.
@@ -282,12 +362,12 @@ func (r *Report) formerlyHeldWords() []string {
 		if before == nil || before.to != tcpstate.TimeWait {
 			continue
 		}
-		phrase := "Port " + strconv.Itoa(int(e.LocalPort))
+		phrase := "TIME_WAIT held port " + strconv.Itoa(int(e.LocalPort))
 		if role := c.roleOf(i); role != 0 {
 			phrase += " of the " + role.String()
 		}
-		all = append(all, phrase+" was held by TIME_WAIT until "+r.clockTime(c.recording.Clock.Wall(last.at))+", for "+
-			words.Duration(last.at.Sub(before.at))+": the side that closes first keeps its port.")
+		all = append(all, phrase+" until "+r.clockTime(c.recording.Clock.Wall(last.at))+", for "+
+			words.Duration(last.at.Sub(before.at))+": "+whyHeld+".")
 	}
 	return all
 }

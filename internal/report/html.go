@@ -164,14 +164,16 @@ func fold[T any](all []T) folded[T] {
 // shownFinding is one as the page shows it.
 type shownFinding struct {
 	event.Finding
-	Number int
-	When   string
+	Number  int
+	When    string
+	Summary string
+	Advice  []string
 }
 
 func (r *Report) shownFindings() []shownFinding {
 	var all []shownFinding
 	for i, f := range r.worst() {
-		all = append(all, shownFinding{f.Finding, i, r.exactTime(f.at)})
+		all = append(all, shownFinding{f.Finding, i, r.exactTime(f.at), f.summary, f.advice})
 	}
 	return all
 }

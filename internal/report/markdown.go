@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,7 +116,7 @@ func (m *markdown) writeParagraph(mark, text string) {
 
 func (m *markdown) writeAnswer() {
 	a := m.report.answer()
-	for _, words := range append(a.Happened[1:], a.Held...) {
+	for _, words := range slices.Concat(a.Problems, a.Happened, a.Held) {
 		m.writeParagraph("", words)
 	}
 	for _, words := range a.Do {

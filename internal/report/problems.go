@@ -46,6 +46,8 @@ func (r *Report) addCall(c *event.CallFailed) {
 type finding struct {
 	event.Finding
 	at       int64 // microseconds since 1970
+	summary  string
+	advice   []string
 	evidence []*connection
 }
 
@@ -56,21 +58,75 @@ func (r *Report) addFindings() {
 			r.moreFindings++
 			continue
 		}
-		own := finding{Finding: f, at: r.current.micros(f.Time)}
-		for _, id := range f.Sockets {
-			if e := r.current.ends[id]; e != nil && !slices.Contains(own.evidence, e.connection) {
-				own.evidence = append(own.evidence, e.connection)
-			}
-		}
-		r.findings = append(r.findings, own)
+		r.findings = append(r.findings, r.newFinding(f))
 	}
 }
 
-// worst returns the findings, the worst first.
-func (r *Report) worst() []finding {
+func (r *Report) newFinding(f event.Finding) finding {
+	own := finding{Finding: f, at: r.current.micros(f.Time), summary: r.sayPast(r.current, f.Summary)}
+	for _, m := range f.Advice {
+		own.advice = append(own.advice, r.sayPast(r.current, m))
+	}
+	for _, id := range f.Sockets {
+		if e := r.current.ends[id]; e != nil && !slices.Contains(own.evidence, e.connection) {
+			own.evidence = append(own.evidence, e.connection)
+		}
+	}
+	return own
+}
+
+// problem is what was found of one code, in all places.
+type problem struct {
+	findings []finding // the most frequent first
+	count    int
+}
+
+// problems returns what was found: the worst first, and of one severity the most frequent.
+func (r *Report) problems() []problem {
 	r.finalFigures()
-	all := slices.Clone(r.findings)
-	rank := func(f finding) int { return slices.Index(event.Severities, f.Severity) }
-	slices.SortStableFunc(all, func(a, b finding) int { return cmp.Compare(rank(b), rank(a)) })
+	var all []problem
+	for _, f := range r.findings {
+		i := slices.IndexFunc(all, func(p problem) bool { return p.findings[0].Code == f.Code })
+		if i < 0 {
+			i = len(all)
+			all = append(all, problem{})
+		}
+		all[i].findings = append(all[i].findings, f)
+		all[i].count += f.Count
+	}
+	rank := func(p problem) int { return slices.Index(event.Severities, p.findings[0].Severity) }
+	slices.SortStableFunc(all, func(a, b problem) int {
+		return cmp.Or(cmp.Compare(rank(b), rank(a)), cmp.Compare(b.count, a.count))
+	})
+	for _, p := range all {
+		slices.SortStableFunc(p.findings, func(a, b finding) int { return cmp.Compare(b.weight(), a.weight()) })
+	}
+	return all
+}
+
+// weight is by how much a finding comes before others of its code. One that stands for many places says
+// nothing about any.
+func (f *finding) weight() int {
+	if f.Rest {
+		return 0
+	}
+	return f.Count
+}
+
+// sentence says what was found, by the place where it was most frequent.
+func (p *problem) sentence() string {
+	phrase := p.findings[0].summary
+	if n := len(p.findings); n > 1 {
+		phrase += " (in all " + words.Count(p.count, "time") + ", in " + words.Count(n, "place") + ")"
+	}
+	return phrase + "."
+}
+
+// worst returns the findings in the order of their problems.
+func (r *Report) worst() []finding {
+	var all []finding
+	for _, p := range r.problems() {
+		all = append(all, p.findings...)
+	}
 	return all
 }

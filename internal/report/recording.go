@@ -32,7 +32,7 @@ type recording struct {
 func newRecording(start *event.Start, tracker *conn.Tracker, zone *time.Location) *recording {
 	return &recording{
 		Start: *start, tracker: tracker, ends: make(map[event.ID]*end),
-		printer: text.New(nil, text.Options{Clock: start.Clock, Zone: zone}),
+		printer: text.New(nil, text.Options{Clock: start.Clock, Zone: zone, Past: true}),
 	}
 }
 

@@ -48,12 +48,20 @@ func (p *Printer) InTheWay(c *event.CallFailed) []string {
 		all = append(all, "the sockets in its way are not known: too many calls fail, or no process leads into the network namespace")
 	}
 	if c.Ports != nil {
-		all = append(all, describePorts(c.Ports))
+		all = append(all, p.describePorts(c.Ports))
 	}
 	if at, ok := diagnose.FreeAt(c); ok && len(c.Holders) > 0 {
-		all = append(all, "works from "+p.clockTime(at, 1)+" on")
+		all = append(all, p.worksWord()+" from "+p.clockTime(at, 1)+" on")
 	}
 	return all
+}
+
+// worksWord says that a call works later, or would have.
+func (p *Printer) worksWord() string {
+	if p.Past {
+		return "it would have worked"
+	}
+	return "works"
 }
 
 // addCall adds the line of a call that failed.
@@ -140,7 +148,10 @@ func (p *Printer) describeSocket(s *event.Socket, now event.Time) string {
 	}
 	switch {
 	case s.Until != 0:
-		phrase += " until " + p.clockTime(s.Until, 1) + " (" + inDuration(s.Until.Sub(now)) + ")"
+		phrase += " until " + p.clockTime(s.Until, 1)
+		if !p.Past {
+			phrase += " (" + inDuration(s.Until.Sub(now)) + ")"
+		}
 	case len(s.Holders) > 0:
 		phrase += ", open in " + listHolders(s.Holders)
 	case s.NoDescriptor:
@@ -209,9 +220,13 @@ func listStates(states [tcpstate.Count]int) string {
 }
 
 // describePorts says how many of the ports that the kernel chooses from are taken.
-func describePorts(s *event.PortStock) string {
+func (p *Printer) describePorts(s *event.PortStock) string {
+	taken := ") are taken"
+	if p.Past {
+		taken = ") were taken"
+	}
 	phrase := words.Number(s.Taken) + " of " + words.Number(s.Usable()) + " local ports (" +
-		strconv.Itoa(int(s.First)) + "-" + strconv.Itoa(int(s.Last)) + ") are taken"
+		strconv.Itoa(int(s.First)) + "-" + strconv.Itoa(int(s.Last)) + taken
 	if s.Remote.IsValid() {
 		phrase += " for " + s.Remote.String()
 	}

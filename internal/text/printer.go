@@ -20,6 +20,8 @@ type Options struct {
 	// AtEnd has ShowProblems print each finding once, at the end, that of a failed call in place of the
 	// call: nobody waits for it.
 	AtEnd bool
+	// Past: the reader looks back. How long something would still take is of no use then.
+	Past  bool
 	Clock event.Clock
 	Zone  *time.Location
 	// Today is the day of which a line needs no date. Zero: the day of the first line.
