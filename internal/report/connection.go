@@ -7,12 +7,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
-const (
-	// connectionsKept is how many connections are kept. The others are counted.
-	connectionsKept = 1 << 17
-	// stepsKept is how many transitions of an end are kept: none that is true makes more.
-	stepsKept = 32
-)
+// stepsKept is how many transitions of an end are kept: none that is true makes more.
+const stepsKept = 32
 
 // connection is one with the ends that were seen of it, or a socket that listens.
 type connection struct {
@@ -31,6 +27,9 @@ type connection struct {
 	incomplete  bool
 	forgotten   bool // it was followed no longer, as there were too many
 	joined      bool // it is the other end of another one, which has it
+	evidence    bool // a finding or a failed call rests on it
+	queued      bool // it is over, and may make room
+	dropped     bool // it has made room
 }
 
 // end is a socket.
@@ -117,41 +116,16 @@ func (r *Report) newStep(t *event.Transition, s conn.Step) step {
 	return own
 }
 
-// keepEnd returns what is kept of an end, or nil where there are too many.
-func (r *Report) keepEnd(e *conn.End) *end {
-	if own := r.current.ends[e.Socket]; own != nil {
-		return own
-	}
-	if r.connectionCount < connectionsKept {
-		return r.addConnection(e)
-	}
-	if e.Peer == nil || r.current.ends[e.Peer.Socket] == nil {
-		r.connectionsFull = true
-		return nil
-	}
-	own := &end{Tuple: e.Tuple, socket: e.Socket} // the other end of one that is kept
-	r.current.ends[e.Socket] = own
-	return own
-}
-
-// addConnection begins a connection.
-func (r *Report) addConnection(e *conn.End) *end {
-	c := &connection{recording: r.current, listener: e.Listener()}
-	own := &end{Tuple: e.Tuple, socket: e.Socket, connection: c}
-	c.ends[0] = own
-	r.connections = append(r.connections, c)
-	r.connectionCount++
-	r.current.ends[e.Socket] = own
-	return own
-}
-
 // joinEnds makes one connection of two ends.
 func (r *Report) joinEnds(e *conn.End, own *end) {
 	if e.Peer == nil || own.connection != nil && own.connection.ends[1] != nil {
 		return
 	}
 	other := r.current.ends[e.Peer.Socket]
-	if other == nil {
+	switch other {
+	case droppedEnd:
+		return
+	case nil:
 		other = &end{Tuple: e.Peer.Tuple, socket: e.Peer.Socket}
 		other.addStep(step{at: e.Peer.Since, to: e.Peer.State, flags: stepFound | stepGap})
 		r.current.ends[e.Peer.Socket] = other
@@ -160,8 +134,9 @@ func (r *Report) joinEnds(e *conn.End, own *end) {
 	if c == nil || other.connection != nil && r.seenBefore(other, own) {
 		c, second = other.connection, own
 	}
-	if second.connection != nil {
-		second.connection.joined = true
+	if s := second.connection; s != nil {
+		s.joined = true
+		c.evidence = c.evidence || s.evidence
 		r.connectionCount--
 	}
 	second.connection, c.ends[1] = c, second

@@ -1,9 +1,8 @@
 package report
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
-	"io"
 	"net/netip"
 	"strconv"
 	"time"
@@ -41,10 +40,9 @@ const (
 //
 // where words are indexes into a table, and the first time is since the base.
 type dataWriter struct {
-	*bufio.Writer
+	*bytes.Buffer
 	report       *Report
 	base         int64 // microseconds since 1970
-	written      int   // bytes
 	addressBytes int   // bytes of addresses that are still to be written
 	addresses    table[string]
 	kinds        table[stepKind]
@@ -81,49 +79,43 @@ func (t *table[T]) indexOf(v T) int {
 	return index
 }
 
-// writeData writes the data.
-func (r *Report) writeData(w *bufio.Writer) error {
-	d := &dataWriter{Writer: w, report: r}
+// writeData writes the data. It returns how many connections it has room for.
+func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
+	d := &dataWriter{Buffer: w, report: r}
 	first, last := r.span()
 	d.base = first
 	processes, err := json.Marshal(r.processNames())
 	if err != nil {
-		return err
+		return 0, err
 	}
-	d.writeCounted(`{"connections":[`)
-	listed := 0
+	d.WriteString(`{"connections":[`)
 	for _, c := range r.connections {
-		if d.written+d.addressBytes+len(processes)+len(d.kinds.values)*stepKindBytes > maxDataBytes {
+		if d.Len()+d.addressBytes+len(processes)+len(d.kinds.values)*stepKindBytes > maxDataBytes {
 			break
 		}
 		d.writeRow(c, listed > 0)
 		listed++
 	}
-	d.writeCounted("]")
+	d.WriteString("]")
 	_, offset := time.UnixMicro(first).In(r.zone).Zone()
 	for _, part := range []struct {
 		name  string
 		value any
 	}{
-		{"listed", listed}, {"seen", len(r.connections)}, {"base", first}, {"last", last - first}, {"offset", offset},
+		{"base", first}, {"last", last - first}, {"offset", offset},
 		{"states", stateNames()}, {"kinds", d.kindTable()}, {"addresses", append([]string{}, d.addresses.values...)},
 		{"lasts", append([]int64{}, d.lasts.values...)}, {"losses", r.lossTimes(first)},
 		{"processes", json.RawMessage(processes)}, {"words", verdictWords()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)},
 	} {
 		value, err := json.Marshal(part.value) // which escapes <, > and &
 		if err != nil {
-			return err
+			return 0, err
 		}
-		d.writeCounted(`,"` + part.name + `":`)
-		d.writeCounted(string(value))
+		d.WriteString(`,"` + part.name + `":`)
+		d.Write(value)
 	}
-	d.writeCounted("}")
-	return nil
-}
-
-func (d *dataWriter) writeCounted(s string) {
-	d.written += len(s)
-	io.WriteString(d.Writer, s) // the writer keeps its first error
+	d.WriteString("}")
+	return listed, nil
 }
 
 func (d *dataWriter) writeRow(c *connection, more bool) {
@@ -147,7 +139,6 @@ func (d *dataWriter) writeRow(c *connection, more bool) {
 	}
 	d.appendNumber(int64(d.lasts.indexOf(c.recording.micros(c.recording.last) - d.base)))
 	d.buffer[len(d.buffer)-1] = ']'
-	d.written += len(d.buffer)
 	d.Write(d.buffer)
 }
 

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -53,15 +54,19 @@ func (r *Report) HTML(w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var data bytes.Buffer
+	listed, err := r.writeData(&data)
+	if err != nil {
+		return err
+	}
+	p.Listed = r.notListedWords(listed)
 	out := bufio.NewWriterSize(w, 64<<10)
 	if err := t.ExecuteTemplate(out, "head", p); err != nil {
 		return err
 	}
 	// The data is too much for the template: it is JSON without <, > and &.
 	io.WriteString(out, `<script type="application/json" id="data">`)
-	if err := r.writeData(out); err != nil {
-		return err
-	}
+	data.WriteTo(out) // the writer keeps its first error
 	io.WriteString(out, "</script>\n")
 	if err := t.ExecuteTemplate(out, "tail", p); err != nil {
 		return err
@@ -83,7 +88,7 @@ func (r *Report) page() (*page, error) {
 		Style: template.CSS(style), Script: template.JS(script),
 		Policy: "default-src 'none'; style-src " + sourceHash(string(style)) + "; script-src " + sourceHash(script) +
 			"; base-uri 'none'; form-action 'none'",
-		Title: r.title(), When: r.periodWords(), Answer: r.answer(), Listed: r.notListedWords(),
+		Title: r.title(), When: r.periodWords(), Answer: r.answer(),
 		Curves: r.stateCurves(figures), Ports: r.portCurves(), MorePorts: r.ports.more,
 		Diagram: newDiagram(figures.Edges), Findings: fold(r.shownFindings()), MoreFound: r.moreFindings,
 		Calls: fold(r.shownCalls()), MoreCalls: r.moreCalls,
@@ -135,19 +140,34 @@ func (r *Report) periodWords() string {
 		words.Duration(f.Last.Sub(f.First.Time)) + "), times are UTC" + first.Format("-07:00")
 }
 
-// notListedWords says which connections are counted and not shown.
-func (r *Report) notListedWords() string {
-	phrase := ""
-	if r.connectionsFull {
-		phrase = "Of the connections, only the first " + words.Number(r.connectionCount) + " are kept; all are counted. "
+// notListedWords says what is counted and not shown. The first so many connections are shown.
+func (r *Report) notListedWords(listed int) string {
+	var all []string
+	if out := r.leftOut(r.connections[:listed]); out > 0 {
+		all = append(all, words.Number(out)+" of "+words.Count(r.figures.Connections.Seen, "connection")+" are left out here. "+
+			"Connections with findings come first, then those that were still open, then those that were reset, then the rest.")
 	}
 	if r.tables.processesFull {
-		phrase += "Of the processes, only the first " + words.Number(processesKept-1) + " are named. "
+		all = append(all, "Only the first "+words.Number(processesKept-1)+" processes are named.")
 	}
 	if r.tables.causesFull {
-		phrase += "Of the causes, only the first " + words.Number(causesKept-1) + " are told."
+		all = append(all, "Only the first "+words.Number(causesKept-1)+" causes are shown.")
 	}
-	return strings.TrimSpace(phrase)
+	return strings.Join(all, " ")
+}
+
+// leftOut is how many connections there are but for some.
+func (r *Report) leftOut(shown []*connection) int {
+	if !r.full && len(shown) == len(r.connections) {
+		return 0
+	}
+	n := r.finalFigures().Connections.Seen
+	for _, c := range shown {
+		if !c.listener && !c.closedBeforeRecording() {
+			n--
+		}
+	}
+	return max(0, n)
 }
 
 // folded are some of many, and the others, which are shown when asked for.

@@ -68,7 +68,9 @@ func (r *Report) newFinding(f event.Finding) finding {
 		own.advice = append(own.advice, r.sayPast(r.current, m))
 	}
 	for _, id := range f.Sockets {
-		if e := r.current.ends[id]; e != nil && !slices.Contains(own.evidence, e.connection) {
+		e := r.current.ends[id]
+		if e != nil && e.connection != nil && !slices.Contains(own.evidence, e.connection) {
+			e.connection.evidence = true
 			own.evidence = append(own.evidence, e.connection)
 		}
 	}

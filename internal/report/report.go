@@ -7,7 +7,6 @@
 package report
 
 import (
-	"slices"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -28,7 +27,10 @@ type Report struct {
 	recordingCount  int           // of all recordings
 	connections     []*connection // with those that turned out to be the other end of another one
 	connectionCount int           // of connections, without these
-	connectionsFull bool          // there are more connections than are kept
+	limit           int           // of connections
+	full            bool          // there are more connections than are kept
+	over, broken    []*connection // that may make room, those first that have been over for longest
+	evidenceCount   int           // of connections that something that was found rests on
 	tables          tables
 	calls           []call
 	moreCalls       int
@@ -41,7 +43,7 @@ var _ pipeline.Sink = (*Report)(nil)
 
 // New returns a report to which nothing was told yet. Its times are of a zone.
 func New(zone *time.Location) *Report {
-	return &Report{zone: zone, stat: stat.New(), tables: newTables()}
+	return &Report{zone: zone, stat: stat.New(), tables: newTables(), limit: connectionsKept}
 }
 
 // SetFileCount sets how many files were read, where not each of them had its own start.
@@ -80,6 +82,7 @@ func (r *Report) Found(at event.Time, e *conn.End, known bool) {
 	}
 	own.addStep(s)
 	r.joinEnds(e, own)
+	r.noteOver(own.connection)
 }
 
 // Transition takes the next transition.
@@ -88,6 +91,9 @@ func (r *Report) Transition(t *event.Transition, s conn.Step) {
 	r.current.noteTime(t.Time)
 	own := r.keepEnd(s.End)
 	if own == nil {
+		if t.To == tcpstate.Close {
+			delete(r.current.ends, t.Socket)
+		}
 		return
 	}
 	own.until = t.Until
@@ -96,6 +102,7 @@ func (r *Report) Transition(t *event.Transition, s conn.Step) {
 		own.addStep(r.newStep(t, s))
 	}
 	r.joinEnds(s.End, own)
+	r.noteOver(own.connection)
 }
 
 // Verdict takes the verdict on an end.
@@ -111,6 +118,9 @@ func (r *Report) CallFailed(c *event.CallFailed) {
 	r.stat.CallFailed(c)
 	r.current.noteTime(c.Time)
 	r.addCall(c)
+	for i := range c.Holders {
+		r.noteEvidence(c.Holders[i].Socket.Socket)
+	}
 	if c.Ports != nil {
 		r.ports.add(r.current, c.Time, c.Ports)
 	}
@@ -125,8 +135,13 @@ func (r *Report) Sample(s *event.Sample) {
 	}
 }
 
-// Finding leaves what was found to the end, which has all of it.
-func (r *Report) Finding(f *event.Finding) { r.stat.Finding(f) }
+// Finding keeps what a finding rests on. The finding itself comes again in the end.
+func (r *Report) Finding(f *event.Finding) {
+	r.stat.Finding(f)
+	for _, id := range f.Sockets {
+		r.noteEvidence(id)
+	}
+}
 
 // Loss takes that something was lost.
 func (r *Report) Loss(l event.Loss) {
@@ -150,7 +165,8 @@ func (r *Report) finalFigures() *stat.Report {
 	if r.figures == nil {
 		r.finishRecording()
 		r.figures = r.stat.Report()
-		r.connections = slices.DeleteFunc(r.connections, func(c *connection) bool { return c.joined })
+		r.removeGone()
+		r.sortConnections()
 	}
 	return r.figures
 }

@@ -110,10 +110,6 @@ function watchTools() {
   });
 }
 
-if (raw.listed < raw.seen) {
-  byId('unlisted').hidden = false;
-  byId('unlisted').textContent = 'The first ' + raw.listed.toLocaleString('en') + ' of ' + raw.seen.toLocaleString('en') + ' are listed: the page has no room for the others, which are counted.';
-}
 swatches();
 headTable();
 watchTools();
