@@ -204,9 +204,9 @@ func (b *tab) shot(name string, width int64, dark bool) {
 // What parts of the page show.
 const (
 	shownRows   = `document.querySelectorAll('#body tr[data-row]').length`
-	firstServer = `document.querySelector('#body tr[data-row] td:nth-child(3)').textContent`
-	lastServer  = `[...document.querySelectorAll('#body tr[data-row] td:nth-child(3)')].pop().textContent`
-	chosenRow   = `document.querySelector('#body tr[aria-selected=true] td:nth-child(3)')?.textContent`
+	firstServer = `document.querySelector('#body tr[data-row] td:nth-child(3) span').textContent`
+	lastServer  = `[...document.querySelectorAll('#body tr[data-row] td:nth-child(3) span:first-child')].pop().textContent`
+	chosenRow   = `document.querySelector('#body tr[aria-selected=true] td:nth-child(3) span')?.textContent`
 	ladderName  = `document.getElementById('chosen').textContent.split(',')[0]`
 	rangeShown  = `document.getElementById('range').textContent.match(/\((.*)\)/)[1]`
 )
@@ -305,6 +305,24 @@ func TestSort(t *testing.T) {
 	b.want(`document.querySelector('#columns th:nth-child(3)').getAttribute('aria-sort')`, "descending")
 	b.want(firstServer, last)
 	b.want(lastServer, "0.0.0.0:8080")
+	b.quiet()
+}
+
+// The table says of a connection whose ends they are, how long it lasted and what it carried.
+func TestTable(t *testing.T) {
+	b := open(t, scripted(t))
+	row := func(name string) string {
+		return `[...document.querySelectorAll('#body tr')].find((tr) => tr.textContent.includes('` + name + `')).querySelectorAll('td')`
+	}
+	cells := func(name string) string {
+		return `[...` + row(name) + `].map((td) => [...td.childNodes].map((line) => line.textContent).join('/')).join('|')`
+	}
+	b.want(cells("172.16.79.182:40000"), `12:00:00.001000|172.16.79.182:40000/curl\x1b[2J\x0a\xe2\x80\xaetxt/4300|172.16.79.132:9091/python3/4242|CLOSE/TIME_WAIT|server/fin, by close|1.50s|80B|1.5KiB|2|12:01:03.7`)
+	b.want(cells("10.0.0.9:50005"), "12:00:00.000/or before|10.0.0.9:50005|10.0.0.1:8080/nginx/81|CLOSE_WAIT|client/fin|> 13.0s|0B|900B|0|")
+	b.do(chromedp.EmulateViewport(390, 900))
+	b.want(`document.querySelector('#table').scrollWidth <= document.querySelector('#table').clientWidth`, "true")
+	b.want(`getComputedStyle(`+row("172.16.79.182:40000")+`[1], '::before').content`, `"Client"`)
+	b.want(`document.querySelector('#body tr[data-row]').offsetHeight`, "156")
 	b.quiet()
 }
 

@@ -40,6 +40,7 @@ type end struct {
 	steps       []step
 	unkeptSteps int        // steps that are not kept
 	until       event.Time // when the kernel ends the state; 0: no timer, or unknown
+	totals      event.Totals
 	// overdue: it must have left TIME_WAIT, and that was not seen.
 	overdue bool
 }

@@ -36,9 +36,10 @@ const (
 //
 // as seen from its first end; last is when its recording ended. An end is
 //
-//	flags, until, then for each step: microseconds since the one before, kind, process
+//	flags, until, bytes sent, bytes received, retransmits, then for each step: microseconds since the one before, kind, process
 //
-// where words are indexes into a table, and the first time is since the base.
+// where the bytes are -1 if they are not known,
+// words are indexes into a table, and the first time is since the base.
 type dataWriter struct {
 	*bytes.Buffer
 	report       *Report
@@ -171,6 +172,7 @@ func (d *dataWriter) appendEnd(c *connection, e *end) {
 	}
 	d.appendNumber(int64(flags))
 	d.appendNumber(until)
+	d.appendTotals(&e.totals)
 	before := d.base
 	for i := range e.steps {
 		s := &e.steps[i]
@@ -186,6 +188,19 @@ func (d *dataWriter) appendEnd(c *connection, e *end) {
 	}
 	d.buffer[len(d.buffer)-1] = ']'
 	d.buffer = append(d.buffer, ',')
+}
+
+// maxAmount is the largest number that the page's script is exact for.
+const maxAmount = 1 << 53
+
+func (d *dataWriter) appendTotals(t *event.Totals) {
+	sent, received := int64(-1), int64(-1)
+	if t.Known {
+		sent, received = int64(min(t.BytesSent, maxAmount)), int64(min(t.BytesReceived, maxAmount))
+	}
+	d.appendNumber(sent)
+	d.appendNumber(received)
+	d.appendNumber(int64(t.Retransmits))
 }
 
 func (c *connection) flags() int {

@@ -97,6 +97,9 @@ func (r *Report) Transition(t *event.Transition, s conn.Step) {
 		return
 	}
 	own.until = t.Until
+	if t.Totals.Known {
+		own.totals = t.Totals
+	}
 	own.Tuple = s.End.Tuple
 	if !t.Stays() || t.To != tcpstate.TimeWait {
 		own.addStep(r.newStep(t, s))
@@ -126,12 +129,18 @@ func (r *Report) CallFailed(c *event.CallFailed) {
 	}
 }
 
-// Sample takes how many local ports were left.
+// Sample takes how many local ports were left, or what a socket has counted so far.
 func (r *Report) Sample(s *event.Sample) {
 	r.stat.Sample(s)
 	r.current.noteTime(s.Time)
 	if s.Ports != nil {
 		r.ports.add(r.current, s.Time, s.Ports)
+	}
+	if s.Socket == nil || !s.Socket.Counters.Known {
+		return
+	}
+	if own := r.current.ends[s.Socket.Socket]; own != nil && own != droppedEnd {
+		own.totals = s.Socket.Counters.Totals
 	}
 }
 

@@ -7,6 +7,7 @@ const rows = raw.connections;
 const LISTENER = 1, JUDGED = 2, INCOMPLETE = 4, FORGOTTEN = 8, OVER_BEFORE = 16; // of a row
 const OVERDUE = 1, LEFT_OUT = 2; // of an end
 const ACTS = 1, FOUND = 2, GAP = 4, FIRST = 8, SHORT = 16; // of a step
+const SENT = 2, RECEIVED = 3, RETRANSMITS = 4, STEPS = 5; // where an end has them
 const TIME_WAIT = raw.states.indexOf('TIME_WAIT'), CLOSE = raw.states.indexOf('CLOSE');
 
 const row = (i) => {
@@ -36,7 +37,7 @@ const roleOf = (r, end) => {
 function stepsOf(end) {
   const steps = [];
   let at = 0;
-  for (let i = 2; i < end.length; i += 3) {
+  for (let i = STEPS; i < end.length; i += 3) {
     at += end[i];
     const [from, to, words, segment, sent, flags] = raw.kinds[end[i + 1]];
     steps.push({at, from, to, words, segment, sent: sent === 1, flags, process: raw.processes[end[i + 2]]});
@@ -53,8 +54,8 @@ function times(i) {
   for (const end of [rows[i][11], rows[i][12]]) {
     if (!end) continue;
     let at = 0;
-    for (let j = 2; j < end.length; j += 3) at += end[j];
-    first = Math.min(first, end[2]);
+    for (let j = STEPS; j < end.length; j += 3) at += end[j];
+    first = Math.min(first, end[STEPS]);
     last = Math.max(last, at);
   }
   return [first, last];
@@ -75,11 +76,40 @@ function until(i) {
   return latest;
 }
 
-// seenFor is how long a connection was seen: to its end, or that of the recording.
-function seenFor(i) {
-  const [first, last] = times(i);
-  const open = [rows[i][11], rows[i][12]].some((end) => end && stateOf(end) !== CLOSE && !(end[0] & OVERDUE));
-  return (open ? Math.max(last, lastOf(i)) : last) - first;
+// over returns when an end was over: closed, or in TIME_WAIT; Infinity: it was not when the recording ended.
+function over(end) {
+  const steps = stepsOf(end), left = steps.findIndex((step) => step.to === CLOSE || step.to === TIME_WAIT);
+  return left < 0 ? Infinity : steps[left].at;
+}
+
+// endsOf has the ends of a connection that were seen.
+const endsOf = (i) => [rows[i][11], rows[i][12]].filter((end) => end);
+
+// lifetime is how long a connection lasted, without TIME_WAIT, and whether that is all of it.
+function lifetime(i) {
+  const [first] = times(i), last = Math.max(...endsOf(i).map(over));
+  return {micros: Math.max(0, Math.min(last, lastOf(i)) - first), whole: last !== Infinity && !older(i)};
+}
+
+// bytes is the payload that the end of a side sent, as that end counted it, or else the other one; -1: not known.
+function bytes(i, side) {
+  const own = rows[i][11 + side], other = rows[i][12 - side];
+  if (own && own[SENT] >= 0) return own[SENT];
+  return other ? other[RECEIVED] : -1;
+}
+
+// retransmits is how many segments both ends sent again; -1: not known.
+function retransmits(i) {
+  const known = endsOf(i).filter((end) => end[SENT] >= 0);
+  return known.length ? known.reduce((n, end) => n + end[RETRANSMITS], 0) : -1;
+}
+
+// processOf names the process that had an end last.
+function processOf(end) {
+  for (let j = end ? end.length - 1 : 0; j > STEPS; j -= 3) {
+    if (end[j]) return raw.processes[end[j]];
+  }
+  return '';
 }
 
 // who closed first, in a word.
@@ -132,6 +162,18 @@ function duration(micros) {
   return Math.floor(micros / (24 * 3600e6)) + 'd';
 }
 
+// size is as the text of tcptrace has it: 999B, 1.5KiB, 32MiB.
+function size(n) {
+  if (n < 1000) return n + 'B';
+  const units = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
+  n /= 1024;
+  while (n >= 999.5) {
+    n /= 1024;
+    units.shift();
+  }
+  return n.toFixed(n >= 9.95 ? 0 : 1) + units[0];
+}
+
 // haystacks have what a search looks in, made when it is looked for first.
 const haystacks = [];
 function haystack(i) {
@@ -139,7 +181,7 @@ function haystack(i) {
     const r = row(i);
     const words = new Set([r.addresses[0], r.addresses[1], who(i), howWords(r), stateWords(i), r.closer]);
     for (const end of r.ends) {
-      for (let j = 4; end && j < end.length; j += 3) words.add(raw.processes[end[j]]);
+      for (let j = STEPS + 2; end && j < end.length; j += 3) words.add(raw.processes[end[j]]);
     }
     haystacks[i] = (' ' + [...words].join(' ') + ' ').toLowerCase();
   }

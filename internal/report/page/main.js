@@ -21,8 +21,6 @@ function refresh() {
   drawTimeline();
 }
 
-const grouped = (n) => n.toLocaleString('en');
-
 // countWords says how many rows are shown, and how many of them are more than connections
 // that the recording is about.
 function countWords(view) {
@@ -43,7 +41,7 @@ function choose(i) {
   byId('chosen').textContent = words.filter((word) => word).join(', ') + '.';
   drawLadder(i);
   markEdges(rungsOf(r));
-  showRow(byId('table'), HEIGHT, 40);
+  showRow(byId('table'), rowHeight(), 40);
   showRow(byId('rows'), timeline.height, 0);
   drawTable();
   drawTimeline();
