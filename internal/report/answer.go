@@ -91,7 +91,7 @@ func (r *Report) singleConnection() *connection {
 
 func (r *Report) happenedWords(f *stat.Report) []string {
 	if c := r.singleConnection(); c != nil {
-		return []string{r.closingWords(c)}
+		return []string{r.closing(c)}
 	}
 	c := &f.Connections
 	if c.Seen == 0 {
@@ -189,8 +189,16 @@ func mechanismWords(mechanism string) string {
 	return " with " + mechanism + "()"
 }
 
-// closingWords says who closed a connection first, how, and by whom.
-func (r *Report) closingWords(c *connection) string {
+// closing says who closed a connection first, how, and by whom.
+func (r *Report) closing(c *connection) string {
+	return c.closingWords(r.tables.processName(c.closer), c.address(0))
+}
+
+// closingWords is the sentence of closing with names for who closed, if a process did, and for the first end.
+func (c *connection) closingWords(closer, address string) string {
+	if c.closer == 0 {
+		closer = ""
+	}
 	var words string
 	switch who := c.closingSide(); {
 	case c.closedFirst == event.Both:
@@ -198,20 +206,20 @@ func (r *Report) closingWords(c *connection) string {
 	case c.closedFirst == event.Neither && c.resetSender == event.SentBetween:
 		words = "Neither end closed it: something between them sent a RST in the name of one of them"
 	case c.closedFirst == event.Neither && c.how == event.Timeout && c.mechanism != 0:
-		words = "Neither end closed it: " + cmp.Or(r.tables.processName(c.closer), "a process") + " " + closedBy[c.mechanism] +
+		words = "Neither end closed it: " + cmp.Or(closer, "a process") + " " + closedBy[c.mechanism] +
 			", but its FIN never left, as the peer took no more data, and the kernel gave up"
 	case c.senderUnknown():
 		words = "A RST closed it. It carried the address of the " + c.closingSide() + ", but nobody saw who sent it"
 	case c.closedFirst == event.Neither:
 		words = "Neither end closed it" + neitherWords(c.how)
 	case c.closedBeforeRecording():
-		words = "It was closed before the recording: " + c.address(0) + " closed first, or both ends did at once"
+		words = "It was closed before the recording: " + address + " closed first, or both ends did at once"
 	case who == "" && c.judged:
 		words = "Who closed it first is not known"
 	case who == "":
 		words = "Nobody had closed it when the recording ended"
 	default:
-		words = "The " + who + " closed first" + r.closerWords(c)
+		words = "The " + who + " closed first" + c.closerWords(closer)
 	}
 	if c.ended != 0 {
 		words += "; it ended by " + howWords(c.ended)
@@ -251,10 +259,10 @@ func (c *connection) closingSide() string {
 	return cmp.Or(role.String(), c.closedFirst.String()+" side")
 }
 
-func (r *Report) closerWords(c *connection) string {
+func (c *connection) closerWords(closer string) string {
 	words := ""
-	if name := r.tables.processName(c.closer); name != "" {
-		words = ": " + name
+	if closer != "" {
+		words = ": " + closer
 	}
 	switch c.mechanism {
 	case 0:

@@ -110,6 +110,7 @@ func visit(t *testing.T, url string) *tab {
 
 // hear notes what a page that is quiet does not do.
 func (b *tab) hear(url string, event any) {
+	url, _, _ = strings.Cut(url, "#")
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	switch e := event.(type) {
@@ -207,7 +208,7 @@ const (
 	firstServer = `document.querySelector('#body tr[data-row] td:nth-child(3) span').textContent`
 	lastServer  = `[...document.querySelectorAll('#body tr[data-row] td:nth-child(3) span:first-child')].pop().textContent`
 	chosenRow   = `document.querySelector('#body tr[aria-selected=true] td:nth-child(3) span')?.textContent`
-	ladderName  = `document.getElementById('chosen').textContent.split(',')[0]`
+	ladderName  = `document.getElementById('chosen').textContent.split('. ')[0]`
 	rangeShown  = `document.getElementById('range').textContent.match(/\((.*)\)/)[1]`
 )
 
@@ -305,6 +306,74 @@ func TestSort(t *testing.T) {
 	b.want(`document.querySelector('#columns th:nth-child(3)').getAttribute('aria-sort')`, "descending")
 	b.want(firstServer, last)
 	b.want(lastServer, "0.0.0.0:8080")
+	b.quiet()
+}
+
+// chosenMarkdown is what the button copies.
+func (b *tab) chosenMarkdown() string {
+	b.Helper()
+	b.eval(`navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }`)
+	b.click("#copy-markdown")
+	b.want(`document.getElementById('copied').textContent`, "Copied.")
+	return b.eval(`window.copied`)
+}
+
+// The Markdown that a page copies has the ladder that the report in Markdown has.
+func TestCopyAsMarkdown(t *testing.T) {
+	ladder := func(text string) string { return text[strings.Index(text, "\nleft "):] }
+	for _, port := range []uint16{9091, 443, 50001, 50005, 50000} {
+		b := open(t, only(t, port))
+		got, want := b.chosenMarkdown(), string(markdown(t, only(t, port)))
+		if ladder(got) != ladder(want) {
+			t.Errorf("%s\nwant\n%s", got, want)
+		}
+		b.quiet()
+	}
+	r := report.New(time.UTC)
+	tracetest.Tell(renamed{port1{pipeline.New(r), 9091}, "```` </script> [a](https://b.example/)"})
+	b := open(t, r)
+	checkBlockOfCode(t, b.chosenMarkdown())
+	b = open(t, restart(t))
+	if got, want := b.chosenMarkdown(), "### TCP connection 127.0.0.1:45230 to 127.0.0.1:80\n\n```text\nbind() of python3/16090"; !strings.HasPrefix(got, want) {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if got := b.chosenMarkdown(); !strings.Contains(got, "\nThe server closed first: python3/16070 by close.\n") {
+		t.Error(got)
+	}
+}
+
+// Where a page may not copy, the text is selected.
+func TestCopyWithoutClipboard(t *testing.T) {
+	b := open(t, restart(t))
+	for _, clipboard := range []string{`undefined`, `{writeText: () => Promise.reject()}`} {
+		b.eval(`Object.defineProperty(navigator, 'clipboard', {configurable: true, value: ` + clipboard + `})`)
+		b.click("#copy-markdown")
+		b.want(`String(document.getSelection()).slice(0, 18)`, "### TCP connection")
+		b.want(`document.activeElement.id + ' ' + document.getElementById('copy-text').hidden`, "copy-text false")
+		b.eval(`document.querySelector('#body tr[data-row]').click()`)
+		b.want(`document.getElementById('copy-text').hidden`, "true")
+	}
+	b.quiet()
+}
+
+// A link leads to its connection.
+func TestLinks(t *testing.T) {
+	b := open(t, scripted(t))
+	b.want(`location.hash`, "")
+	b.search("nginx")
+	b.want(shownRows, "3")
+	b.eval(`(() => { location.hash = '#c=4'; })()`)
+	b.want(ladderName, "[2001:db8:1234:5678:9abc:def0:1234:5678]:49152 to [2001:db8::1]:443")
+	b.want(shownRows, "12")
+	b.want(`Math.abs(document.getElementById('ladder').getBoundingClientRect().top) < 2`, "true")
+	b.want(`document.getElementById('link').hash`, "#c=4")
+	b.eval(`[...document.querySelectorAll('#body a')].find((a) => a.closest('tr').textContent.includes('172.16.79.182:40000')).click()`)
+	b.want(`location.hash`, "#c=2")
+	b.want(ladderName, "172.16.79.182:40000 to 172.16.79.132:9091")
+	b.eval(`(() => { location.hash = '#c=99'; })()`)
+	b.want(`document.getElementById('chosen').textContent`, "Connection 99 is not on this page.")
+	linked := visit(t, b.eval(`location.href.split('#')[0]`)+"#c=5")
+	linked.want(ladderName, "[::1]:33000 to [::1]:8080")
 	b.quiet()
 }
 

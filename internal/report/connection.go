@@ -203,6 +203,15 @@ func (c *connection) roleOf(i int) event.Role {
 	return c.role
 }
 
+// id names the connection, as the record stream does: it is the first socket's.
+func (c *connection) id() event.ID {
+	id := c.ends[0].socket
+	if c.ends[1] != nil {
+		id = min(id, c.ends[1].socket)
+	}
+	return id
+}
+
 // address is that of an end, whether it was seen or not.
 func (c *connection) address(i int) string {
 	if e := c.ends[i]; e != nil {

@@ -32,9 +32,10 @@ const (
 // dataWriter writes the connections for the page's script: one JSON object, mostly of numbers. A
 // row is
 //
-//	flags, role, closed first, how, ended, mechanism, closer, address, port, address, port, end, end or 0, last
+//	flags, role, closed first, how, ended, mechanism, closer, address, port, address, port, end, end or 0, last,
+//	recording, id, closing
 //
-// as seen from its first end; last is when its recording ended. An end is
+// as seen from its first end; last is when its recording ended, closing is the sentence that says who closed it. An end is
 //
 //	flags, until, bytes sent, bytes received, retransmits, then for each step: microseconds since the one before, kind, process
 //
@@ -48,6 +49,7 @@ type dataWriter struct {
 	addresses    table[string]
 	kinds        table[stepKind]
 	lasts        table[int64]
+	closings     table[string]
 	buffer       []byte
 }
 
@@ -105,7 +107,7 @@ func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
 	}{
 		{"base", first}, {"last", last - first}, {"offset", offset},
 		{"states", stateNames()}, {"kinds", d.kindTable()}, {"addresses", append([]string{}, d.addresses.values...)},
-		{"lasts", append([]int64{}, d.lasts.values...)}, {"losses", r.lossTimes(first)},
+		{"lasts", append([]int64{}, d.lasts.values...)}, {"closings", append([]string{}, d.closings.values...)}, {"recordings", r.recordingWords()}, {"losses", r.lossTimes(first)},
 		{"processes", json.RawMessage(processes)}, {"words", verdictWords()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)},
 	} {
 		value, err := json.Marshal(part.value) // which escapes <, > and &
@@ -139,9 +141,15 @@ func (d *dataWriter) writeRow(c *connection, more bool) {
 		d.appendEnd(c, c.ends[1])
 	}
 	d.appendNumber(int64(d.lasts.indexOf(c.recording.micros(c.recording.last) - d.base)))
+	d.appendNumber(int64(c.recording.number))
+	d.buffer = append(strconv.AppendUint(d.buffer, uint64(c.id()), 10), ',')
+	d.appendNumber(int64(d.closings.indexOf(c.closingWords(closerPlace, addressPlace))))
 	d.buffer[len(d.buffer)-1] = ']'
 	d.Write(d.buffer)
 }
+
+// What the sentence on a closing has in place of names, which no other connection shares.
+const closerPlace, addressPlace = "\x01", "\x02"
 
 // addressIndex returns the index of an address.
 func (d *dataWriter) addressIndex(a netip.Addr) int {
@@ -291,6 +299,15 @@ func (r *Report) callTimes(base int64) [][]any {
 	all := [][]any{}
 	for _, c := range r.calls {
 		all = append(all, []any{c.at - base, c.head})
+	}
+	return all
+}
+
+// recordingWords says of each recording how it was made.
+func (r *Report) recordingWords() []string {
+	all := []string{}
+	for _, rec := range r.recordings {
+		all = append(all, rec.words(r.zone))
 	}
 	return all
 }

@@ -265,10 +265,14 @@ func (m *markdown) writeLastState(side int, e *end) {
 
 // writeRecording writes how it was recorded.
 func (m *markdown) writeRecording() {
-	r := m.connection.recording
 	fmt.Fprintln(m)
-	m.writeParagraph("", fmt.Sprintf("Recorded from %s, on %s: Linux %s, tcptrace %s, %s; it ended: %s.",
-		r.periodWords(m.report.zone), orUnknown(r.Hostname), orUnknown(r.Kernel), orUnknown(r.Version), r.filterWords(), r.stopWords()))
+	m.writeParagraph("", m.connection.recording.words(m.report.zone))
+}
+
+// words says how a recording was made.
+func (r *recording) words(zone *time.Location) string {
+	return fmt.Sprintf("Recorded from %s, on %s: Linux %s, tcptrace %s, %s; it ended: %s.",
+		r.periodWords(zone), orUnknown(r.Hostname), orUnknown(r.Kernel), orUnknown(r.Version), r.filterWords(), r.stopWords())
 }
 
 // periodWords says from when on it was recorded, and for how long.

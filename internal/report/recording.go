@@ -20,6 +20,7 @@ type recording struct {
 	event.Start
 	tracker     *conn.Tracker
 	ends        map[event.ID]*end
+	number      int // from 1 on
 	first       int // of its connections
 	begin, last event.Time
 	losses      []event.Loss

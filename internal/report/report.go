@@ -57,7 +57,9 @@ func (r *Report) Start(start *event.Start, tracker *conn.Tracker) {
 		r.finishRecording()
 		r.current = newRecording(start, tracker, r.zone)
 		r.current.first = len(r.connections)
-		if r.recordingCount++; len(r.recordings) < recordingsKept {
+		r.recordingCount++
+		r.current.number = r.recordingCount
+		if len(r.recordings) < recordingsKept {
 			r.recordings = append(r.recordings, r.current)
 		}
 	}

@@ -37,21 +37,17 @@ function countWords(view) {
 function choose(i) {
   state.chosen = i;
   const r = row(i);
-  const words = [rowName(r), verdict(i, r), r.closer, howWords(r)];
-  byId('chosen').textContent = words.filter((word) => word).join(', ') + '.';
+  byId('chosen').textContent = rowName(r) + '. ' + (r.flags & LISTENER ? '' : closingSentence(i));
+  byId('chosen-tools').hidden = false;
+  byId('link').href = linkOf(i);
+  byId('copy-text').hidden = true;
+  byId('copied').textContent = '';
   drawLadder(i);
   markEdges(rungsOf(r));
   showRow(byId('table'), rowHeight(), 40);
   showRow(byId('rows'), timeline.height, 0);
   drawTable();
   drawTimeline();
-}
-
-// verdict says who closed a connection first.
-function verdict(i, r) {
-  if (r.flags & LISTENER) return '';
-  const by = who(i);
-  return {'not closed': 'not closed yet', 'before the recording': 'closed before the recording', unknown: 'nobody knows who closed first', neither: 'neither end closed it'}[by] || by + ' closed first';
 }
 
 // moveChoice chooses by keys.
@@ -113,6 +109,7 @@ headTable();
 watchTools();
 watchTable();
 watchTimeline();
+watchLinks();
 timeline.from = extent.from;
 timeline.to = extent.to;
 refresh();
@@ -120,5 +117,5 @@ lookFirst();
 // At first the connection is chosen that the worst finding is about.
 const evidence = raw.evidence.flat().find((i) => !(rows[i][0] & LISTENER));
 const start = evidence === undefined ? rows.findIndex((r) => !(r[0] & (LISTENER | OVER_BEFORE))) : evidence;
-if (start >= 0) choose(start);
+if (!followLink() && start >= 0) choose(start);
 document.documentElement.dataset.ready = Math.round(performance.now()); // for tests

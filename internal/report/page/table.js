@@ -98,6 +98,8 @@ function drawTable() {
 function tableRow(i, n) {
   const tr = make('tr', {role: 'row', 'aria-rowindex': n + 2, 'aria-selected': i === state.chosen, 'data-row': i});
   for (const column of columns) tr.append(tableCell(column, column.lines(i).filter((line) => line)));
+  const opened = tr.querySelector('span');
+  if (opened) opened.replaceWith(make('a', {href: linkOf(i), title: 'Link to this connection'}, opened.textContent));
   return tr;
 }
 
@@ -123,7 +125,7 @@ function watchTable() {
   narrow.addEventListener('change', drawTable);
   byId('body').addEventListener('click', (event) => {
     const tr = event.target.closest('tr[data-row]');
-    if (tr) choose(Number(tr.dataset.row));
+    if (tr && !event.target.closest('a')) choose(Number(tr.dataset.row));
   });
   box.addEventListener('keydown', moveChoice);
 }
