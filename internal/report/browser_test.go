@@ -309,6 +309,20 @@ func TestSort(t *testing.T) {
 	b.quiet()
 }
 
+// The curves have axes that a reader can read at any width.
+func TestAxes(t *testing.T) {
+	b := open(t, scripted(t))
+	b.want(`[...document.querySelector('.curve .levels').children].map((l) => l.textContent).join()`, "6 sockets,4,2,0")
+	b.want(`[...document.querySelectorAll('.curve .plot')[0].querySelectorAll('text')].map((l) => l.textContent).join()`, "12:00:00,12:00:05,12:00:10")
+	b.do(chromedp.EmulateViewport(390, 900))
+	b.want(`document.documentElement.scrollWidth`, "390")
+	b.want(`(() => {
+		const boxes = [...document.querySelectorAll('.curve .plot')[0].querySelectorAll('text')].map((t) => t.getBoundingClientRect());
+		return boxes.every((box, n) => box.right <= 390 && (!n || box.left > boxes[n - 1].right));
+	})()`, "true")
+	b.quiet()
+}
+
 // chosenMarkdown is what the button copies.
 func (b *tab) chosenMarkdown() string {
 	b.Helper()

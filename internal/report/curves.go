@@ -16,10 +16,11 @@ const (
 
 // curve is a number over time, drawn.
 type curve struct {
-	Name        string
-	Most        string // the highest number, in words
-	Line, Area  string // the d of an SVG path
-	First, Last string // the times at its ends
+	Name       string
+	Most       string // the highest number, in words
+	Line, Area string // the d of an SVG path
+	Levels     []level
+	Ticks      []tick
 }
 
 // stateCurves draws how many sockets were in each state over time.
@@ -34,8 +35,8 @@ func (r *Report) stateCurves(f *stat.Report) []curve {
 			Name: c.State,
 			Most: "at most " + words.Number(c.Peak) + " at once, first at " + r.exactTime(c.PeakAt.UnixMicro()),
 		}
-		drawn.drawPath(stairPoints(numbers), float64(max(1, c.Peak)))
-		drawn.First, drawn.Last = r.curveTimes()
+		drawn.draw(stairPoints(numbers), c.Peak, "socket")
+		drawn.Ticks = r.curveTicks()
 		all = append(all, drawn)
 	}
 	return all
@@ -58,20 +59,20 @@ func (r *Report) portCurves() []curve {
 		drawn := curve{
 			Name: "Ports left for " + d.name,
 			Most: fmt.Sprintf("at least %s of %s, at %s; %s", words.Number(least.left), words.Number(usable),
-				r.exactTime(least.at), words.Count(len(d.samples), "look")),
+				r.exactTime(least.at), words.Count(len(d.samples), "sample")),
 		}
 		end := points[len(points)-1][1]
-		drawn.drawPath(append(points, [2]float64{1, end}), float64(usable))
-		drawn.First, drawn.Last = r.curveTimes()
+		drawn.draw(append(points, [2]float64{1, end}), usable, "port")
+		drawn.Ticks = r.curveTicks()
 		all = append(all, drawn)
 	}
 	return all
 }
 
-// curveTimes returns the times at which all curves begin and end.
-func (r *Report) curveTimes() (first, last string) {
+// curveTicks returns the time axis of all curves.
+func (r *Report) curveTicks() []tick {
 	f := &r.finalFigures().Recorded
-	return words.Clock(f.First.In(r.zone), 0), words.Clock(f.Last.In(r.zone), 0)
+	return newTicks(f.First.In(r.zone), f.Last.In(r.zone))
 }
 
 // stairPoints returns the points of a curve of numbers, each for an equal part of the time.
@@ -84,15 +85,17 @@ func stairPoints(numbers []float64) [][2]float64 {
 	return points
 }
 
-// drawPath draws points: a part of the time from 0 to 1, and a number up to most.
-func (c *curve) drawPath(points [][2]float64, most float64) {
+// draw draws points: a part of the time from 0 to 1, and a number up to most.
+func (c *curve) draw(points [][2]float64, most int, noun string) {
+	top, step := topLevel(most)
+	c.Levels = newLevels(top, step, noun)
 	var line strings.Builder
 	for i, p := range points {
 		command := "L"
 		if i == 0 {
 			command = "M"
 		}
-		fmt.Fprintf(&line, "%s%.1f %.1f", command, p[0]*curveWidth, curveHeight-1-p[1]/most*(curveHeight-4))
+		fmt.Fprintf(&line, "%s%.1f %.1f", command, p[0]*curveWidth, curveHeight-p[1]/float64(top)*curveHeight)
 	}
 	c.Line = line.String()
 	c.Area = fmt.Sprintf("%sL%.1f %d L%.1f %dZ", c.Line, points[len(points)-1][0]*curveWidth, curveHeight, points[0][0]*curveWidth, curveHeight)
