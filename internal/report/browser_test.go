@@ -323,6 +323,28 @@ func TestAxes(t *testing.T) {
 	b.quiet()
 }
 
+// On paper everything is there that a reader could scroll to or open on a screen, and no control is.
+func TestPrint(t *testing.T) {
+	r := report.New(time.UTC)
+	synthetic.Make(300, r)
+	b := open(t, r)
+	folded := b.eval(`document.querySelectorAll('details:not([open])').length`)
+	command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+	b.do(chromedp.EmulateViewport(720, 900))
+	b.want(shownRows, "200")
+	b.want(`document.querySelectorAll('#spans .row-back').length`, "24")
+	b.want(`document.getElementById('printed').innerText.trim()`, "Timeline: 24 of 300 connections are printed. Table: 200 of 300 connections are printed.")
+	b.want(`document.querySelectorAll('details:not([open])').length`, "0")
+	b.want(`[...document.querySelectorAll('button, input, select, textarea')].filter((e) => e.offsetHeight && !e.closest('th')).length`, "0")
+	b.want(`[...document.querySelectorAll('.rows, .table, .wide')].filter((e) => e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1).length`, "0")
+	b.want(`document.documentElement.scrollWidth`, "720")
+	command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "screen"})
+	b.want(`document.querySelectorAll('details:not([open])').length`, folded)
+	b.want(`Number(`+shownRows+`) < 60`, "true")
+	b.want(`document.getElementById('printed').offsetHeight`, "0")
+	b.quiet()
+}
+
 // chosenMarkdown is what the button copies.
 func (b *tab) chosenMarkdown() string {
 	b.Helper()

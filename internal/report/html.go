@@ -20,7 +20,7 @@ import (
 var files embed.FS
 
 // scripts are the parts of the page's script, in their order.
-var scripts = []string{"data.js", "table.js", "timeline.js", "ladder.js", "markdown.js", "main.js"}
+var scripts = []string{"data.js", "table.js", "timeline.js", "ladder.js", "markdown.js", "print.js", "main.js"}
 
 // page is what the template shows.
 type page struct {

@@ -1,6 +1,6 @@
 // What is shown of the connections, and which one is chosen: all parts of the page go by it.
 
-const state = {view: [], places: new Map(), chosen: -1, only: null};
+const state = {view: [], places: new Map(), chosen: -1, only: null, printing: false};
 
 // refresh shows the connections that the tools let pass, in the order of the table.
 function refresh() {
@@ -110,6 +110,7 @@ watchTools();
 watchTable();
 watchTimeline();
 watchLinks();
+watchPrint();
 timeline.from = extent.from;
 timeline.to = extent.to;
 refresh();

@@ -88,6 +88,7 @@ function spacer(rowsLeftOut) {
 
 function drawTable() {
   const box = byId('table'), body = byId('body'), height = rowHeight();
+  if (state.printing) return body.replaceChildren(...viewToDraw(TABLE_PRINTED).map(tableRow));
   const first = Math.max(0, Math.floor(box.scrollTop / height) - 6);
   const last = Math.min(state.view.length, first + Math.ceil(box.clientHeight / height) + 12);
   body.parentNode.setAttribute('aria-rowcount', state.view.length + 1);

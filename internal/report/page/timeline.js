@@ -71,7 +71,7 @@ function zoom(factor, at = (timeline.from + timeline.to) / 2) {
 const pan = (part) => look(timeline.from + part * (timeline.to - timeline.from), timeline.to + part * (timeline.to - timeline.from));
 
 function measure() {
-  const width = byId('rows').clientWidth;
+  const width = state.printing ? PRINTED_WIDTH : byId('rows').clientWidth;
   timeline.width = width;
   timeline.label = width > 760 ? 300 : 0;
   timeline.height = timeline.label ? 2 * LANE + 6 : 2 * LANE + 22;
@@ -106,23 +106,27 @@ function drawAxis() {
 }
 
 function drawTimeline() {
-  const box = byId('rows'), svg = byId('spans');
+  const box = byId('rows'), svg = byId('spans'), view = viewToDraw(TIMELINE_PRINTED);
   measure();
-  const all = state.view.length * timeline.height;
-  box.firstChild.style.height = Math.max(all, timeline.height) + 'px';
-  const seen = Math.min(box.clientHeight || 420, Math.max(all, timeline.height));
+  const all = Math.max(view.length, 1) * timeline.height;
+  const seen = state.printing ? all : Math.min(box.clientHeight || 420, all), scrolled = state.printing ? 0 : box.scrollTop;
+  box.firstChild.style.height = state.printing ? '' : all + 'px';
   svg.setAttribute('height', seen);
+  for (const [drawing, height] of [[svg, seen], [byId('axis'), 34]]) {
+    if (state.printing) drawing.setAttribute('viewBox', `0 0 ${timeline.width} ${height}`);
+    else drawing.removeAttribute('viewBox');
+  }
   drawAxis();
   svg.replaceChildren();
   for (const at of timeline.ticks) draw(svg, 'line', {x1: x(at), x2: x(at), y1: 0, y2: seen, class: 'grid'});
-  const first = Math.floor(box.scrollTop / timeline.height);
-  for (let n = first; n < state.view.length && n * timeline.height < box.scrollTop + seen; n++) {
-    drawRow(svg, state.view[n], n * timeline.height - box.scrollTop);
+  const first = Math.floor(scrolled / timeline.height);
+  for (let n = first; n < view.length && n * timeline.height < scrolled + seen; n++) {
+    drawRow(svg, view[n], n * timeline.height - scrolled);
   }
   if (x(raw.last) >= timeline.label && x(raw.last) <= timeline.width) {
     draw(svg, 'line', {x1: x(raw.last), x2: x(raw.last), y1: 0, y2: seen, class: 'recorded'});
   }
-  if (!state.view.length) draw(svg, 'text', {x: 10, y: 20}, 'No connection matches.');
+  if (!view.length) draw(svg, 'text', {x: 10, y: 20}, 'No connection matches.');
 }
 
 function drawRow(svg, i, top) {
