@@ -43,6 +43,8 @@ type Engine struct {
 	standing map[event.ID][]*group // the lasting conditions of a socket
 	found    []event.Finding       // at the record that is looked at
 	onEvent  func(socket, finding event.ID)
+	// evidenceRoom is how many more sockets are kept as evidence.
+	evidenceRoom int
 }
 
 // settings has those sysctls that are one number, by name.
@@ -189,7 +191,9 @@ func (e *Engine) unresolved(finding func(*group) *event.Finding) []event.Finding
 	var found []event.Finding
 	for _, g := range e.groups.order {
 		if !g.resolved() {
-			found = append(found, *finding(g))
+			f := finding(g)
+			f.Sockets = g.allSockets()
+			found = append(found, *f)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b event.Finding) int {

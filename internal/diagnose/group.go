@@ -97,6 +97,7 @@ type group struct {
 	otherProcesses  bool             // not only the fact's process had a part in it
 	container       *event.Container // of all sockets so far; nil: there is none for all
 	sockets         []event.ID
+	evidence        evidence
 }
 
 // addFinding takes what a rule found, and notes the finding if it is to be reported.
@@ -112,6 +113,7 @@ func (e *Engine) addFinding(r *rule, f *fact) {
 		e.onEvent(f.socket, g.id)
 	}
 	g.addFact(f, e.noteCondition(g, f))
+	e.keepEvidence(g, f)
 	if g.reported == 0 || g.count >= g.reported*reportAgain || g.wasResolved {
 		e.found = append(e.found, *g.report(f.at))
 	}

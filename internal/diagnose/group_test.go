@@ -67,6 +67,20 @@ func TestAFindingHasItsTimeAndSomeSockets(t *testing.T) {
 	}
 }
 
+// Who asks for it has all sockets of a finding in the end.
+func TestEvidenceIsKept(t *testing.T) {
+	t.Parallel()
+	s := play()
+	s.KeepEvidence()
+	s.play(refusals(234, same))
+	if found := s.Findings(); len(found) != 1 || len(found[0].Sockets) != 234 || found[0].Sockets[233] != 333 {
+		t.Errorf("%d findings, the first with the sockets %v", len(found), found[0].Sockets)
+	}
+	if found := play(refusals(234, same)).Findings(); len(found[0].Sockets) != 8 {
+		t.Errorf("without being asked, the sockets %v", found[0].Sockets)
+	}
+}
+
 func TestPlacesAreKeptApart(t *testing.T) {
 	t.Parallel()
 	s := play(refusals(4, func(i int) string { return []string{"10.0.0.9:443", "10.0.0.9:444"}[i%2] }))

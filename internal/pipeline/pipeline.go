@@ -54,12 +54,18 @@ type Stream struct {
 	lost    uint64
 }
 
+// EvidenceSink is a sink that wants the findings at the end with all of their sockets, and not only with some.
+type EvidenceSink interface{ WantsEvidence() }
+
 // New returns a stream that leads to a sink.
 func New(out Sink) *Stream {
 	tracker := conn.NewTracker()
 	s := &Stream{Tracker: tracker, out: out, engine: diagnose.New(tracker)}
 	if v, ok := out.(Viewer); ok {
 		v.SetDiagnosis(s.engine)
+	}
+	if _, wanted := out.(EvidenceSink); wanted {
+		s.engine.KeepEvidence()
 	}
 	return s
 }

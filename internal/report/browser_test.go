@@ -323,6 +323,22 @@ func TestAxes(t *testing.T) {
 	b.quiet()
 }
 
+// The button of a finding shows all of its connections.
+func TestAllEvidence(t *testing.T) {
+	r := report.New(time.UTC)
+	stream := pipeline.New(r)
+	stream.Start(&event.Start{Time: tracetest.When(0)})
+	for port := 1; port <= 60; port++ {
+		life(stream, port, map[bool][]move{true: refused, false: closed}[port%2 == 1])
+	}
+	stream.Stop(event.Stop{Time: tracetest.When(time.Hour), Reason: "signal"})
+	b := open(t, r)
+	b.want(`document.querySelector('.evidence').textContent`, "Show its 30 connections")
+	b.click(".evidence")
+	b.want(`document.getElementById('count').textContent`, "30 of 60 shown")
+	b.quiet()
+}
+
 // On paper everything is there that a reader could scroll to or open on a screen, and no control is.
 func TestPrint(t *testing.T) {
 	r := report.New(time.UTC)

@@ -67,12 +67,14 @@ func (r *Report) newFinding(f event.Finding) finding {
 	for _, m := range f.Advice {
 		own.advice = append(own.advice, r.sayPast(r.current, m))
 	}
+	known := make(map[*connection]bool)
 	for _, id := range f.Sockets {
 		e := r.current.ends[id]
-		if e != nil && e.connection != nil && !slices.Contains(own.evidence, e.connection) {
-			e.connection.evidence = true
-			own.evidence = append(own.evidence, e.connection)
+		if e == nil || e.connection == nil || known[e.connection] {
+			continue
 		}
+		known[e.connection], e.connection.evidence = true, true
+		own.evidence = append(own.evidence, e.connection)
 	}
 	return own
 }

@@ -39,7 +39,10 @@ type Report struct {
 	ports           ports
 }
 
-var _ pipeline.Sink = (*Report)(nil)
+var (
+	_ pipeline.Sink         = (*Report)(nil)
+	_ pipeline.EvidenceSink = (*Report)(nil)
+)
 
 // New returns a report to which nothing was told yet. Its times are of a zone.
 func New(zone *time.Location) *Report {
@@ -48,6 +51,9 @@ func New(zone *time.Location) *Report {
 
 // SetFileCount sets how many files were read, where not each of them had its own start.
 func (r *Report) SetFileCount(n int) { r.stat.SetFileCount(n) }
+
+// WantsEvidence implements pipeline.EvidenceSink: a reader can look at all connections of a finding.
+func (r *Report) WantsEvidence() {}
 
 // Start begins a recording or, with the tracker that was there before, the next file of
 // one.

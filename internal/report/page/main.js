@@ -74,7 +74,7 @@ function showOnly(evidence, name) {
   state.only = evidence && new Set(evidence);
   const button = byId('only');
   button.hidden = !evidence;
-  button.textContent = evidence ? 'only of ' + name + ' ✕' : '';
+  button.textContent = evidence ? 'Only those of ' + name + ' ✕' : '';
   byId('search').value = byId('who').value = '';
   refresh();
   if (evidence) {
@@ -99,7 +99,7 @@ function watchTools() {
     const evidence = raw.evidence[Number(button.dataset.finding)];
     if (!evidence || !evidence.length) return;
     button.hidden = false;
-    button.textContent = evidence.length === 1 ? 'Show the connection' : 'Show ' + evidence.length + ' connections';
+    button.textContent = evidence.length === 1 ? 'Show its connection' : 'Show its ' + grouped(evidence.length) + ' connections';
     button.addEventListener('click', () => showOnly(evidence, button.closest('article').querySelector('h3').textContent.trim().split('\n')[0]));
   });
 }

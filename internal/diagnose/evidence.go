@@ -1,0 +1,49 @@
+package diagnose
+
+import (
+	"slices"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// evidenceKept is how many sockets are kept as evidence, of all groups together.
+const evidenceKept = 1 << 17
+
+// evidence has all sockets that a group is about, in the order in which they came.
+type evidence struct {
+	sockets []event.ID
+	known   map[event.ID]bool
+}
+
+// KeepEvidence has Findings return each finding with all of its sockets, and not only with some.
+func (e *Engine) KeepEvidence() { e.evidenceRoom = evidenceKept }
+
+// keepEvidence keeps the sockets of a fact, as long as there is room.
+func (e *Engine) keepEvidence(g *group, f *fact) {
+	e.keepSocket(g, f.socket)
+	if f.call != nil {
+		for i := range f.call.Holders {
+			e.keepSocket(g, f.call.Holders[i].Socket.Socket)
+		}
+	}
+}
+
+func (e *Engine) keepSocket(g *group, id event.ID) {
+	if id == 0 || e.evidenceRoom == 0 || g.evidence.known[id] {
+		return
+	}
+	if g.evidence.known == nil {
+		g.evidence.known = make(map[event.ID]bool)
+	}
+	e.evidenceRoom--
+	g.evidence.known[id] = true
+	g.evidence.sockets = append(g.evidence.sockets, id)
+}
+
+// allSockets returns the sockets that the group is about, as far as they are kept.
+func (g *group) allSockets() []event.ID {
+	if len(g.evidence.sockets) > len(g.sockets) {
+		return slices.Clone(g.evidence.sockets)
+	}
+	return slices.Clone(g.sockets)
+}
