@@ -37,10 +37,11 @@ const reportLong = `report makes a report of captures, to look at or to attach t
 
 As HTML it is one page that stands alone and loads nothing: the answer in words, the
 connections on a timeline and in a table, the ladder of the chosen one, the states, counts
-over time, what was found, and how it was recorded.
+over time, findings, and how it was recorded.
 
-As Markdown it is the ladder of a single connection, to paste into a bug tracker. If the
-captures have several, a filter selects one.`
+As Markdown it is the ladder of a connection, to paste into a bug tracker. Of several
+connections it is a summary with a table, and the ladders of a few that matter: a filter
+selects one.`
 
 func newReportCommand(app *app) *cobra.Command {
 	o := &reportOptions{}
@@ -64,7 +65,7 @@ func newReportCommand(app *app) *cobra.Command {
 func (o *reportOptions) check(files []string) error {
 	switch {
 	case o.format != "" && !slices.Contains(formats, o.format):
-		return usagef("--format: %q is none: it is one of %s", o.format, strings.Join(formats, ", "))
+		return usagef("--format: %q is not a format: give one of %s", o.format, strings.Join(formats, ", "))
 	case o.output == "" && o.force:
 		return usagef("--force goes with --output")
 	case o.output != "" && sameFile(o.output, files):
@@ -127,9 +128,8 @@ func (o *reportOptions) writeReport(app *app, r *report.Report) error {
 	} else {
 		err = writeWholeFile(o.whole, write)
 	}
-	var several *report.NotOneError
 	switch {
-	case errors.As(err, &several):
+	case errors.Is(err, report.ErrNoConnection):
 		return usageError{err}
 	case err != nil:
 		return fmt.Errorf("write the report: %w", err)

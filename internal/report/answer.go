@@ -283,6 +283,14 @@ func neitherWords(how event.How) string {
 		return ""
 	case event.Refused:
 		return ": it was refused"
+	case event.Abandoned:
+		return ": it was given up before it was open"
+	case event.Timeout:
+		return ": it timed out"
+	case event.Unreachable:
+		return ": the peer could not be reached"
+	case event.Destroyed:
+		return ": it was destroyed, as by ss -K"
 	}
 	return ": " + howWords(how)
 }

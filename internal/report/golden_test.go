@@ -96,25 +96,51 @@ func TestGoldenMarkdown(t *testing.T) {
 		"crossed":   only(t, 50001),
 		"older":     only(t, 50005),
 		"unknown":   only(t, 50000),
+		"several":   scripted(t),
 	} {
 		goldentest.Check(t, "md-"+file, markdown(t, r))
 	}
 }
 
-// A ladder is of one connection: of several it is said how to choose.
+// Of several connections there is a summary, with the ladders of a few.
 func TestMarkdownOfSeveral(t *testing.T) {
 	t.Parallel()
-	var several *report.NotOneError
-	err := scripted(t).Markdown(new(bytes.Buffer))
-	if !errors.As(err, &several) || several.Connections != 10 || len(several.First) != 5 {
-		t.Fatal(err)
+	text := string(markdown(t, scripted(t)))
+	if rows := strings.Count(text, "\n| `"); rows != 10 {
+		t.Errorf("%d rows", rows)
 	}
-	if want := "-p 40000 (172.16.79.182:40000 to 172.16.79.132:9091)"; !strings.Contains(err.Error(), want) {
-		t.Errorf("%v, want %s", err, want)
+	if ladders := strings.Count(text, "\nleft "); ladders != 3 {
+		t.Errorf("%d ladders", ladders)
 	}
-	err = report.New(time.UTC).Markdown(new(bytes.Buffer))
-	if !errors.As(err, &several) || several.Connections != 0 || !strings.HasPrefix(err.Error(), "no connection") {
+	if err := report.New(time.UTC).Markdown(new(bytes.Buffer)); !errors.Is(err, report.ErrNoConnection) {
 		t.Error(err)
+	}
+}
+
+// A summary of many connections has the rows that a reader needs most, and says how many it leaves out.
+func TestMarkdownOfMany(t *testing.T) {
+	t.Parallel()
+	r := report.New(time.UTC)
+	stream := pipeline.New(r)
+	stream.Start(&event.Start{Time: tracetest.When(0)})
+	for port := 1; port <= 500; port++ {
+		moves := map[int][]move{100: opened, 300: refused, 499: abandoned, 500: opened}[port]
+		if moves == nil {
+			moves = closed
+		}
+		life(stream, port, moves)
+	}
+	stream.Stop(event.Stop{Time: tracetest.When(time.Hour), Reason: "signal"})
+	text := string(markdown(t, r))
+	for _, want := range []string{
+		"### 500 TCP connections\n", "\nAnd 460 more connections. ", "\n#### 10.0.0.1:300 to 10.0.0.2:80\n", "\n#### 10.0.0.1:499 to 10.0.0.2:80\n",
+		"| `10.0.0.1:100` | `10.0.0.2:80` | 00:01:01.000 | > 59m59s |  |  | nobody yet | still ESTABLISHED |\n",
+		"| `10.0.0.1:300` | `10.0.0.2:80` | 00:01:03.000 | 1.00ms |  |  | neither | refused |\n",
+		"| `10.0.0.1:1` | `10.0.0.2:80` | 00:01:00.010 | 4.00ms |  |  | client | fin |\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s\nlacks %q", text, want)
+		}
 	}
 }
 

@@ -3,13 +3,13 @@ package report
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -22,66 +22,41 @@ const (
 	wordsWidth  = 100
 )
 
-// NotOneError says that there is not exactly one connection, as a ladder needs.
-type NotOneError struct {
-	Connections int
-	First       []string // some of them, and how to select each
-}
+// ErrNoConnection says that there is nothing to write in Markdown.
+var ErrNoConnection = errors.New("no connection is in the capture, or none that the filter lets pass")
 
-// Error implements error.
-func (e *NotOneError) Error() string {
-	if e.Connections == 0 {
-		return "no connection is in the capture, or none that the filter lets pass"
-	}
-	return fmt.Sprintf("a ladder is of one connection, and there are %s: select one by a filter, as in %s",
-		words.Number(e.Connections), strings.Join(e.First, ", "))
-}
-
-// connectionsSuggested is how many connections are listed to choose from.
-const connectionsSuggested = 5
-
-// requireSingle returns the only connection, or a *NotOneError.
-func (r *Report) requireSingle() (*connection, error) {
-	if c := r.singleConnection(); c != nil {
-		return c, nil
-	}
-	e := new(NotOneError)
-	for _, c := range r.connections {
-		if c.listener {
-			continue
-		}
-		if e.Connections++; e.Connections <= connectionsSuggested {
-			e.First = append(e.First, c.selector()+" ("+c.name()+")")
-		}
-	}
-	e.Connections = max(e.Connections, r.figures.Connections.Seen)
-	return nil, e
-}
-
-// selector has the flags that select a connection: the client's port is seldom another's.
-func (c *connection) selector() string {
-	e := c.ends[0]
-	if c.role == event.Server {
-		return fmt.Sprintf("-p %d", e.RemotePort)
-	}
-	return fmt.Sprintf("-p %d", e.LocalPort)
-}
-
-// Markdown writes the ladder of the only connection, for a bug tracker. All that somebody
-// else chose the words of stands in a block of code, where it is no markup. Where there is
-// not one connection, it returns a *SeveralError.
+// Markdown writes the ladder of the only connection, or a summary of several, for a bug tracker. All that
+// somebody else chose the words of stands in a block of code, where it is no markup. Where there is no
+// connection, it returns ErrNoConnection.
 func (r *Report) Markdown(w io.Writer) error {
-	c, err := r.requireSingle()
-	if err != nil {
-		return err
+	var out bytes.Buffer
+	switch c, shown := r.singleConnection(), r.withoutListeners(); {
+	case c != nil:
+		r.writeSingle(&out, c)
+	case len(shown) > 0:
+		r.writeSummary(&out, shown)
+	default:
+		return ErrNoConnection
 	}
+	_, err := out.WriteTo(w)
+	return err
+}
+
+// writeSingle writes the ladder of the only connection.
+func (r *Report) writeSingle(out *bytes.Buffer, c *connection) {
 	m := &markdown{report: r, connection: c}
 	m.writeAnswer()
 	m.writeLadder()
-	m.writeRecording()
-	fence := fenceOf(m.Bytes())
-	_, err = fmt.Fprintf(w, "### TCP connection %s\n\n%stext\n%s%s\n", c.name(), fence, m.Bytes(), fence)
-	return err
+	m.writeRecording(c.recording)
+	fmt.Fprintf(out, "### TCP connection %s\n\n", c.name())
+	m.writeBlock(out)
+}
+
+// writeBlock writes what was gathered as a block of code.
+func (m *markdown) writeBlock(out *bytes.Buffer) {
+	code := bytes.TrimLeft(m.Bytes(), "\n")
+	fence := fenceOf(code)
+	fmt.Fprintf(out, "%stext\n%s%s\n", fence, code, fence)
 }
 
 // fenceOf returns what begins and ends a block of code: more backticks than there are together anywhere
@@ -264,9 +239,9 @@ func (m *markdown) writeLastState(side int, e *end) {
 }
 
 // writeRecording writes how it was recorded.
-func (m *markdown) writeRecording() {
+func (m *markdown) writeRecording(r *recording) {
 	fmt.Fprintln(m)
-	m.writeParagraph("", m.connection.recording.words(m.report.zone))
+	m.writeParagraph("", r.words(m.report.zone))
 }
 
 // words says how a recording was made.
