@@ -140,11 +140,33 @@ func checkPlayback(t *testing.T, p playback, path string) {
 			}
 		}
 	}
-	if p.markdown != nil && !bytes.HasSuffix(p.markdown, []byte("```\n")) {
-		t.Errorf("the block of code has no end: %s", p.markdown)
-	}
+	checkMarkdown(t, string(p.markdown))
 	if p.err == nil {
 		checkReplaysAlike(t, p.json, path)
+	}
+}
+
+// harmless matches a line of Markdown outside a block of code: it has no name that somebody else chose.
+var harmless = regexp.MustCompile("^[A-Za-z0-9_ #|`.:,>'\\[\\]-]*$")
+
+// checkMarkdown checks that each block of code ends, and that no name is outside one.
+func checkMarkdown(t *testing.T, text string) {
+	t.Helper()
+	fence := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		switch opening, opens := strings.CutSuffix(line, "text"); {
+		case fence != "" && line == fence:
+			fence = ""
+		case fence != "":
+		case opens && len(opening) >= 3 && strings.Trim(opening, "`") == "":
+			fence = opening
+		case !harmless.MatchString(line):
+			t.Errorf("%q is not in a block of code: %s", line, text)
+		}
+	}
+	if fence != "" {
+		t.Errorf("the block of code has no end: %s", text)
 	}
 }
 

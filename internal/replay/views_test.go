@@ -102,7 +102,7 @@ func rendered(t testing.TB, write func(io.Writer) error) []byte {
 // onePort selects a connection of the scripted trace.
 var onePort = event.Filter{Ports: event.Ports{{First: 9091, Last: 9091}}}
 
-// ladder returns the report of one connection in Markdown, or nothing where there is not one.
+// ladder returns the report in Markdown, or nothing where there is no connection.
 func ladder(t testing.TB, path string) []byte {
 	t.Helper()
 	page := report.New(time.UTC)
@@ -111,8 +111,7 @@ func ladder(t testing.TB, path string) []byte {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	var several *report.NotOneError
-	if err := page.Markdown(&b); err != nil && !errors.As(err, &several) {
+	if err := page.Markdown(&b); err != nil && !errors.Is(err, report.ErrNoConnection) {
 		t.Fatal(err)
 	}
 	return b.Bytes()

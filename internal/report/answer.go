@@ -157,19 +157,29 @@ func closerGroupWords(f *stat.Report) []string {
 		return nil
 	}
 	top := &f.Closers[0]
-	often := "Most often"
-	if 2*top.Share > 1 {
-		often = "Usually"
+	often := "Most often closed by "
+	switch {
+	case top.Share == 1 && top.Connections == 1:
+		often = "It was closed by "
+	case 2*top.Share > 1:
+		often = "Usually closed by "
 	}
 	side := top.Side
 	if side == event.Local.String() || side == event.Remote.String() {
 		side += " side"
 	}
-	phrase := often + " closed by " + words.Escape(top.Comm)
+	phrase := often + words.Escape(top.Comm)
 	if side != event.Both.String() {
-		phrase += ", the " + side + ","
+		phrase += ", the " + side
+		if top.Mechanism != "" {
+			phrase += ","
+		}
 	}
-	return []string{phrase + mechanismWords(top.Mechanism) + ": " + words.Count(top.Connections, "connection") + "."}
+	phrase += mechanismWords(top.Mechanism)
+	if top.Connections > 1 {
+		phrase += ": " + words.Count(top.Connections, "connection")
+	}
+	return []string{phrase + "."}
 }
 
 // mechanismWords says what a process did to close a connection.

@@ -13,7 +13,7 @@ import (
 )
 
 // maxDataBytes is how many bytes of data a page has: what is beyond that is not listed.
-const maxDataBytes = 16 << 20
+const maxDataBytes = 19_500_000
 
 // The flags of a connection and of an end, as page/data.js knows them.
 const (
@@ -33,14 +33,14 @@ const (
 // row is
 //
 //	flags, role, closed first, how, ended, mechanism, closer, address, port, address, port, end, end or 0, last,
-//	recording, id, closing
+//	recording, id, closing, bytes sent by the first end, by the other one, retransmits
 //
-// as seen from its first end; last is when its recording ended, closing is the sentence that says who closed it. An end is
+// as seen from its first end; last is when its recording ended, closing is the sentence that says who closed it. An
+// amount is -1 if it is not known. An end is
 //
-//	flags, until, bytes sent, bytes received, retransmits, then for each step: microseconds since the one before, kind, process
+//	flags, until, then for each step: microseconds since the one before, kind, process
 //
-// where the bytes are -1 if they are not known,
-// words are indexes into a table, and the first time is since the base.
+// where words are indexes into a table, and the first time is since the base.
 type dataWriter struct {
 	*bytes.Buffer
 	report       *Report
@@ -66,8 +66,11 @@ type table[T comparable] struct {
 	indexes map[T]int
 }
 
-// stepKindBytes is what a kind takes in the data, more or less.
-const stepKindBytes = 60
+// What a kind of step, and a connection of a finding, take in the data, more or less.
+const (
+	stepKindBytes = 60
+	evidenceBytes = len("100000,")
+)
 
 func (t *table[T]) indexOf(v T) int {
 	index, known := t.indexes[v]
@@ -91,9 +94,13 @@ func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	rest := len(processes)
+	for i := range r.findings {
+		rest += len(r.findings[i].evidence) * evidenceBytes
+	}
 	d.WriteString(`{"connections":[`)
 	for _, c := range r.connections {
-		if d.Len()+d.addressBytes+len(processes)+len(d.kinds.values)*stepKindBytes > maxDataBytes {
+		if d.Len()+rest+d.addressBytes+len(d.kinds.values)*stepKindBytes > maxDataBytes {
 			break
 		}
 		d.writeRow(c, listed > 0)
@@ -144,6 +151,7 @@ func (d *dataWriter) writeRow(c *connection, more bool) {
 	d.appendNumber(int64(c.recording.number))
 	d.buffer = append(strconv.AppendUint(d.buffer, uint64(c.id()), 10), ',')
 	d.appendNumber(int64(d.closings.indexOf(c.closingWords(closerPlace, addressPlace))))
+	d.appendAmounts(c)
 	d.buffer[len(d.buffer)-1] = ']'
 	d.Write(d.buffer)
 }
@@ -180,7 +188,6 @@ func (d *dataWriter) appendEnd(c *connection, e *end) {
 	}
 	d.appendNumber(int64(flags))
 	d.appendNumber(until)
-	d.appendTotals(&e.totals)
 	before := d.base
 	for i := range e.steps {
 		s := &e.steps[i]
@@ -201,14 +208,27 @@ func (d *dataWriter) appendEnd(c *connection, e *end) {
 // maxAmount is the largest number that the page's script is exact for.
 const maxAmount = 1 << 53
 
-func (d *dataWriter) appendTotals(t *event.Totals) {
-	sent, received := int64(-1), int64(-1)
-	if t.Known {
-		sent, received = int64(min(t.BytesSent, maxAmount)), int64(min(t.BytesReceived, maxAmount))
+// appendAmounts appends what the ends have counted.
+func (d *dataWriter) appendAmounts(c *connection) {
+	sent0, known0 := c.bytesSent(0)
+	sent1, known1 := c.bytesSent(1)
+	retransmits := uint64(0)
+	for _, e := range c.ends {
+		if e != nil {
+			retransmits += uint64(e.totals.Retransmits)
+		}
 	}
-	d.appendNumber(sent)
-	d.appendNumber(received)
-	d.appendNumber(int64(t.Retransmits))
+	d.appendAmount(sent0, known0)
+	d.appendAmount(sent1, known1)
+	d.appendAmount(retransmits, known0 || known1)
+}
+
+func (d *dataWriter) appendAmount(n uint64, known bool) {
+	if !known {
+		d.appendNumber(-1)
+		return
+	}
+	d.appendNumber(int64(min(n, maxAmount)))
 }
 
 func (c *connection) flags() int {

@@ -7,7 +7,7 @@ const rows = raw.connections;
 const LISTENER = 1, JUDGED = 2, INCOMPLETE = 4, FORGOTTEN = 8, OVER_BEFORE = 16; // of a row
 const OVERDUE = 1, LEFT_OUT = 2; // of an end
 const ACTS = 1, FOUND = 2, GAP = 4, FIRST = 8, SHORT = 16; // of a step
-const SENT = 2, RECEIVED = 3, RETRANSMITS = 4, STEPS = 5; // where an end has them
+const STEPS = 2; // where those of an end begin
 const TIME_WAIT = raw.states.indexOf('TIME_WAIT'), CLOSE = raw.states.indexOf('CLOSE');
 
 const row = (i) => {
@@ -91,18 +91,11 @@ function lifetime(i) {
   return {micros: Math.max(0, Math.min(last, lastOf(i)) - first), whole: last !== Infinity && !older(i)};
 }
 
-// bytes is the payload that the end of a side sent, as that end counted it, or else the other one; -1: not known.
-function bytes(i, side) {
-  const own = rows[i][11 + side], other = rows[i][12 - side];
-  if (own && own[SENT] >= 0) return own[SENT];
-  return other ? other[RECEIVED] : -1;
-}
+// bytes is the payload that the end of a side sent; -1: not known.
+const bytes = (i, side) => rows[i][17 + side];
 
 // retransmits is how many segments both ends sent again; -1: not known.
-function retransmits(i) {
-  const known = endsOf(i).filter((end) => end[SENT] >= 0);
-  return known.length ? known.reduce((n, end) => n + end[RETRANSMITS], 0) : -1;
-}
+const retransmits = (i) => rows[i][19];
 
 // processOf names the process that had an end last.
 function processOf(end) {

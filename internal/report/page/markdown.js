@@ -103,7 +103,7 @@ function markdownRungs(r, side, column) {
   });
 }
 
-// arrived says whether the last of the segments of a name that an end sent was seen to come at the other end.
+// arrived is whether the last of the segments of a name that an end sent was seen to come at the other end.
 function arrived(other, sent, name) {
   if (!other) return false;
   const count = (steps, sent) => steps.filter((step) => step.segment === name && step.sent === sent).length;
