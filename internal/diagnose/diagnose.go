@@ -183,7 +183,11 @@ func (e *Engine) Stop(at event.Time) []event.Finding {
 // Findings returns the findings of all groups that are not resolved, the worst first, and of one severity
 // in the order they came.
 func (e *Engine) Findings() []event.Finding {
-	return e.unresolved(func(g *group) *event.Finding { return g.finding(g.last) })
+	return e.unresolved(func(g *group) *event.Finding {
+		f := g.finding(g.last)
+		f.Sockets = g.allSockets()
+		return f
+	})
 }
 
 // unresolved returns the findings of all groups that are not resolved, each made by a function.
@@ -191,9 +195,7 @@ func (e *Engine) unresolved(finding func(*group) *event.Finding) []event.Finding
 	var found []event.Finding
 	for _, g := range e.groups.order {
 		if !g.resolved() {
-			f := finding(g)
-			f.Sockets = g.allSockets()
-			found = append(found, *f)
+			found = append(found, *finding(g))
 		}
 	}
 	slices.SortStableFunc(found, func(a, b event.Finding) int {

@@ -166,10 +166,7 @@ func (p *Printer) waitingPortWords(w *waitingPort) string {
 	if w.until != 0 {
 		phrase += " until " + p.clockTime(w.until, 1)
 	}
-	if !w.held {
-		return phrase + " (" + words.Count(w.count, "socket") + ")"
-	}
-	return phrase + " (" + words.Number(w.count) + " in TIME_WAIT)"
+	return phrase + " (" + words.Count(w.count, "socket") + ")"
 }
 
 // addValue adds a value to the summary, behind its label.
