@@ -24,7 +24,7 @@ DESTDIR ?=
 SHARE = $(DESTDIR)$(PREFIX)/share
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo browser test race fuzz test-vm bench soak lint generate generated cross install packages clean
+.PHONY: help build demo browser containers test race fuzz test-vm bench soak lint generate generated cross install packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ fuzz: ## Fuzz each target (FUZZTIME=20s)
 
 browser: ## Install the browser that tests look at the page of report with (apt-get)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; } >/dev/null
+
+containers: ## Install what tests run containers with: runc and busybox (apt-get)
+	@command -v runc >/dev/null && busybox ip link >/dev/null || \
+		{ apt-get update -qq && apt-get install -qq -y runc busybox-static; } >/dev/null
 
 test-vm: ## Run the kernel's tests on other kernels, in emulated machines (KERNELS, ARCH, RUN, SKIP, PKGS)
 	@go run ./internal/testvm -arch "$(ARCH)" -run "$(RUN)" -skip "$(SKIP)" -packages "$(PKGS)" $(KERNELS)

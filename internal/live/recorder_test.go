@@ -151,8 +151,9 @@ func (r *recorder) Verdict(_ event.Time, e *conn.End) {
 	}
 }
 
+// mine reports whether the recorder keeps what happens in a network namespace: without any of its own, in all.
 func (r *recorder) mine(netns uint32) bool {
-	return slices.ContainsFunc(r.only, func(ns *kerneltest.NetNS) bool { return ns.Inode == netns })
+	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(ns *kerneltest.NetNS) bool { return ns.Inode == netns })
 }
 
 func (r *recorder) Found(_ event.Time, e *conn.End, known bool) {
