@@ -1,5 +1,11 @@
 package conn
 
+import (
+	"iter"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
 // Summary counts connections: a connection of which both ends were seen is one.
 type Summary struct {
 	Transitions int
@@ -7,11 +13,66 @@ type Summary struct {
 	BothEnds    int // connections of which both ends were seen
 
 	By [ByCount]int // closed, by who closed first
+	// HalfBy counts those that only one side has closed, by who that is: see CountHalfClosed.
+	HalfBy [ByCount]int
 
 	Resets, Timeouts, Refused, Abandoned int
 
 	Incomplete int // connections of which a part was not seen
 	Forgotten  int // sockets that were followed no longer, as there were too many
+}
+
+// FirstBy is the number of connections that one closed first, those that the other side has not closed yet among
+// them.
+func (s *Summary) FirstBy(by ClosedBy) int { return s.By[by] + s.HalfBy[by] }
+
+// HalfClosed is the number of connections that only one side has closed.
+func (s *Summary) HalfClosed() int {
+	n := 0
+	for _, by := range s.HalfBy {
+		n += by
+	}
+	return n
+}
+
+// CountHalfClosed counts in the summary the connections that only one side has closed now.
+func (t *Tracker) CountHalfClosed() {
+	by := [ByCount]int{}
+	for e := range t.HalfClosed() {
+		by[e.ClosedBy()]++
+	}
+	t.Summary.HalfBy = by
+}
+
+// HalfClosed returns the connections that only one side has closed, by one of their ends each.
+func (t *Tracker) HalfClosed() iter.Seq[*End] {
+	return func(yield func(*End) bool) {
+		for _, e := range t.ends {
+			if !e.Listener() && !e.counted && !e.hasVerdict && e.hasFirstCloser() && e.tellsForBoth() && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// FirstCloser returns which process closed the connection first, and by which act, as far as that is known before
+// the verdict.
+func (e *End) FirstCloser() (*event.Process, event.Mechanism) {
+	first := e
+	if e.ClosedFirst == Remote {
+		first = e.Peer
+	}
+	if first == nil {
+		return nil, 0
+	}
+	act := first.firstAct()
+	return act.Process, act.Mechanism
+}
+
+// tellsForBoth reports whether a count of connections counts this end: one of two.
+func (e *End) tellsForBoth() bool {
+	p := e.Peer
+	return p == nil || !p.hasFirstCloser() || e.Socket < p.Socket
 }
 
 // Closed is the number of connections whose verdict stands.

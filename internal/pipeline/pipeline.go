@@ -152,6 +152,7 @@ func (s *Stream) Stop(stop event.Stop) {
 	for _, f := range s.engine.Stop(stop.Time) {
 		s.out.Finding(&f)
 	}
+	s.Tracker.CountHalfClosed()
 	summary := &s.Tracker.Summary
 	stop.Transitions, stop.Connections = uint64(summary.Transitions), uint64(summary.Connections)
 	stop.Open, stop.Lost = uint64(summary.Open()), max(stop.Lost, s.lost)

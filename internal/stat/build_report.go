@@ -39,7 +39,7 @@ func (s *Stat) Report() *Report {
 	}
 	r.Closers, r.MoreClosers = s.closers.top(closersListed)
 	for i := range r.Closers {
-		r.Closers[i].Share = float64(r.Closers[i].Connections) / float64(s.summary.Closed())
+		r.Closers[i].Share = float64(r.Closers[i].Connections) / float64(s.summary.Closed()+s.summary.HalfClosed())
 	}
 	return r
 }
@@ -58,10 +58,10 @@ func (a *recordedTotals) report() Recorded {
 func (s *Stat) countConnections() Connections {
 	sum := &s.summary
 	return Connections{
-		Seen: sum.Connections, BothEnds: sum.BothEnds, Open: sum.Open(), Incomplete: sum.Incomplete, Forgotten: sum.Forgotten,
+		Seen: sum.Connections, BothEnds: sum.BothEnds, Open: sum.Open(), HalfClosed: sum.HalfClosed(), Incomplete: sum.Incomplete, Forgotten: sum.Forgotten,
 		ClosedFirst: ClosedFirst{
-			Server: sum.By[conn.ByServer], Client: sum.By[conn.ByClient], Both: sum.By[conn.ByBoth], Neither: sum.By[conn.ByNeither],
-			Local: sum.By[conn.ByLocal], Remote: sum.By[conn.ByRemote], ResetReceived: sum.By[conn.ByReset], Unknown: sum.By[conn.ByUnknown],
+			Server: sum.FirstBy(conn.ByServer), Client: sum.FirstBy(conn.ByClient), Both: sum.FirstBy(conn.ByBoth), Neither: sum.FirstBy(conn.ByNeither),
+			Local: sum.FirstBy(conn.ByLocal), Remote: sum.FirstBy(conn.ByRemote), ResetReceived: sum.FirstBy(conn.ByReset), Unknown: sum.FirstBy(conn.ByUnknown),
 		},
 		Ended: Ended{
 			Fin: s.fin, Resets: sum.Resets, Timeouts: sum.Timeouts, Refused: sum.Refused, Abandoned: sum.Abandoned,

@@ -97,6 +97,17 @@ func (c *closers) addWaiting() {
 	clear(c.waiting)
 }
 
+// addHalfClosed counts the connections that only one side has closed.
+func (c *closers) addHalfClosed(t *conn.Tracker) {
+	for e := range t.HalfClosed() {
+		own := e.Clone()
+		own.Closer, own.Mechanism = e.FirstCloser()
+		if closing, pid := closingKindOf(own); closing.side != "" {
+			c.add(closing, pid)
+		}
+	}
+}
+
 // closingKindOf returns who closed first, and the process's id. The side is empty where neither
 // did, or nobody knows.
 func closingKindOf(e *conn.End) (c closingKind, pid uint32) {

@@ -113,6 +113,9 @@ func (r *Report) printConnections(p *page) {
 	c := &r.Connections
 	seen := words.Number(c.Seen) + words.BothEnds(c.BothEnds, c.Seen)
 	phrases := []string{seen, words.Number(c.Open) + " open"}
+	if c.HalfClosed > 0 {
+		phrases = append(phrases, words.Number(c.HalfClosed)+" closed by one side only")
+	}
 	if c.Incomplete > 0 {
 		phrases = append(phrases, words.Number(c.Incomplete)+" incomplete")
 	}

@@ -51,6 +51,7 @@ func (s *Stat) finishRecording() {
 	if r.tracker == nil {
 		return
 	}
+	r.tracker.CountHalfClosed()
 	addSummary(&s.summary, &r.tracker.Summary)
 	for e := range r.tracker.Ends() {
 		s.sockets++
@@ -61,6 +62,7 @@ func (s *Stat) finishRecording() {
 	}
 	s.losses.Events = words.AddCapped(s.losses.Events, max(r.lost, r.stopLost))
 	s.closers.addWaiting()
+	s.closers.addHalfClosed(r.tracker)
 	s.findings.merge(r.allFindings())
 	r.census.finish(r.last)
 	s.curves.add(&r.census)
@@ -86,6 +88,7 @@ func addSummary(to, s *conn.Summary) {
 	to.BothEnds += s.BothEnds
 	for by, n := range s.By {
 		to.By[by] += n
+		to.HalfBy[by] += s.HalfBy[by]
 	}
 	to.Resets += s.Resets
 	to.Timeouts += s.Timeouts

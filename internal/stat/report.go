@@ -77,15 +77,16 @@ type Recorded struct {
 // were seen is one.
 type Connections struct {
 	Seen        int         `json:"seen"`
-	BothEnds    int         `json:"both_ends"`           // of them, those of which both ends were seen
-	Open        int         `json:"open"`                // of them, at the end
-	Incomplete  int         `json:"incomplete"`          // of those that were closed: not seen whole
-	Forgotten   int         `json:"forgotten,omitempty"` // sockets that were followed no longer, as there were too many
+	BothEnds    int         `json:"both_ends"`             // of them, those of which both ends were seen
+	Open        int         `json:"open"`                  // of them, at the end
+	HalfClosed  int         `json:"half_closed,omitempty"` // of the open ones, those that only one side has closed
+	Incomplete  int         `json:"incomplete"`            // of those that were closed: not seen whole
+	Forgotten   int         `json:"forgotten,omitempty"`   // sockets that were followed no longer, as there were too many
 	ClosedFirst ClosedFirst `json:"closed_first"`
 	Ended       Ended       `json:"ended"`
 }
 
-// ClosedFirst counts the connections that were closed, by who closed them first. Local
+// ClosedFirst counts the connections by who closed them first, those that only one side has closed among them. Local
 // and Remote have those whose roles are not known.
 type ClosedFirst struct {
 	Server  int `json:"server"`

@@ -30,10 +30,10 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	p.add(words.Count(s.Connections, "connection"), words.BothEnds(s.BothEnds, s.Connections))
 	p.add("\nclosed first by:   ")
 	p.addFigures([]figure{
-		{"server", s.By[conn.ByServer], true}, {"client", s.By[conn.ByClient], true},
-		{"both", s.By[conn.ByBoth], true}, {"neither", s.By[conn.ByNeither], true},
-		{"local", s.By[conn.ByLocal], false}, {"remote", s.By[conn.ByRemote], false},
-		{"unknown (RST received)", s.By[conn.ByReset], false}, {"unknown", s.By[conn.ByUnknown], false},
+		{"server", s.FirstBy(conn.ByServer), true}, {"client", s.FirstBy(conn.ByClient), true},
+		{"both", s.FirstBy(conn.ByBoth), true}, {"neither", s.FirstBy(conn.ByNeither), true},
+		{"local", s.FirstBy(conn.ByLocal), false}, {"remote", s.FirstBy(conn.ByRemote), false},
+		{"unknown (RST received)", s.FirstBy(conn.ByReset), false}, {"unknown", s.FirstBy(conn.ByUnknown), false},
 	})
 	p.add("\nended by:          ")
 	p.addFigures([]figure{
@@ -42,6 +42,9 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	})
 	p.addHomes()
 	p.add("\nstill open:        ", words.Number(s.Open()))
+	if n := s.HalfClosed(); n > 0 {
+		p.add(", ", words.Number(n), " closed by one side only")
+	}
 	p.add("\nevents lost:       ", words.Number(stop.Lost))
 	if s.Incomplete > 0 {
 		p.add(" (", words.Count(s.Incomplete, "connection"), " not seen whole)")

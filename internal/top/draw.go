@@ -111,14 +111,21 @@ func (d *painter) keyLine() Line {
 // summaryLines says what came of all connections. What matters most comes first: a line may be cut off.
 func (d *painter) summaryLines() []Line {
 	s := &d.Summary
-	first := words.Count(s.Connections, "connection") + ": " + words.Number(s.Open()) + " open, " + words.Number(s.Closed()) + " closed"
+	first := words.Count(s.Connections, "connection") + ": " + words.Number(s.Open()) + " open, "
+	if n := s.HalfClosed(); n > 0 {
+		first += words.Number(n) + " of them closed by one side only, "
+	}
+	first += words.Number(s.Closed()) + " closed"
 	if s.Forgotten > 0 {
 		first += ", " + words.Count(s.Forgotten, "socket") + " forgotten"
 	}
 	if d.UnseenEnds > 0 {
 		first += "; not seen: the end of " + words.Count(d.UnseenEnds, "socket") + " in TIME_WAIT"
 	}
-	by := Tally{By: s.By}
+	var by Tally
+	for c := range by.By {
+		by.By[c] = s.FirstBy(conn.ClosedBy(c))
+	}
 	lost := Span{"no events lost", Plain}
 	switch {
 	case d.Counts.Lost > 0:

@@ -51,6 +51,7 @@ type Snapshot struct {
 
 // makeSnapshot makes a snapshot.
 func (w *Collector) makeSnapshot(q *Query, now event.Time) *Snapshot {
+	w.tracker.CountHalfClosed()
 	p := &Snapshot{
 		Query: q, Time: now, Start: w.start, Summary: w.tracker.Summary, Counts: w.counts,
 		PerSecond: w.perSecond,

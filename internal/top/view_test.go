@@ -168,7 +168,7 @@ func TestEveryKey(t *testing.T) {
 		lacks  []string
 		cursor string // what the line under the cursor begins with
 	}{
-		{"groups", nil, []string{"groups by port, sorted by closed", "closed first by server 1, client 1", "4 events lost"}, nil, "roles"},
+		{"groups", nil, []string{"groups by port, sorted by closed", "closed first by server 1, client 2", "4 events lost"}, nil, "roles"},
 		{"g", []rune{'g'}, []string{"by process"}, nil, "no process"},
 		{"g twice", []rune{'g', 'g'}, []string{"by remote"}, nil, "10.0.0.9"},
 		{"g three times", []rune{'g', 'g', 'g'}, []string{"by port"}, nil, "roles"},
