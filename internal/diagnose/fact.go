@@ -56,7 +56,9 @@ type fact struct {
 
 	ports   *event.PortStock // portSample, failedCall
 	wereLow bool             // portSample: at the last one
-	growth  float64          // portSample: ports a second since then
+	// peerIsHeld: the other end is found to be held in CLOSE_WAIT. That finding explains why this end waits.
+	peerIsHeld bool
+	growth     float64 // portSample: ports a second since then
 
 	call *event.CallFailed
 }
@@ -95,6 +97,7 @@ func (e *Engine) takeTransition(t *event.Transition, end *conn.End, before histo
 	}
 	if end != nil {
 		e.fact.role, e.fact.peer = end.Role(), end.Peer
+		e.fact.peerIsHeld = e.isHeld(end.Peer)
 		if end.ClosedFirst == event.Remote {
 			e.fact.firstCloser = end.Closer
 		}
@@ -130,6 +133,11 @@ func (e *Engine) takeFailedCall(c *event.CallFailed) {
 	}
 }
 
+// isHeld reports whether an end, which may be nil, is found to be held in CLOSE_WAIT.
+func (e *Engine) isHeld(end *conn.End) bool {
+	return end != nil && slices.ContainsFunc(e.standing[end.Socket], func(g *group) bool { return g.rule.code == closeWaitHeldCode })
+}
+
 // takeSocketSample makes the fact of a socket's sample.
 func (e *Engine) takeSocketSample(s *event.Sample) {
 	sample := s.Socket
@@ -141,6 +149,7 @@ func (e *Engine) takeSocketSample(s *event.Sample) {
 	end := e.tracker.End(sample.Socket)
 	if end != nil {
 		f.process, f.peer = end.Process, end.Peer
+		f.peerIsHeld = e.isHeld(end.Peer)
 		if role := end.Role(); role != 0 {
 			f.role = role
 		}

@@ -7,10 +7,12 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
+const closeWaitHeldCode event.Code = "close_wait_held"
+
 // closeWaitHeld is a socket whose process does not close it: the peer's FIN came, and
 // CLOSE_WAIT has no timer (RFC 9293 section 3.6).
 var closeWaitHeld = &rule{
-	code: "close_wait_held", severity: event.Warning, kinds: socketSample, groupKey: byProcess,
+	code: closeWaitHeldCode, severity: event.Warning, kinds: socketSample, groupKey: byProcess,
 	holds: func(f *fact) bool { return f.state == tcpstate.CloseWait && f.age >= CloseWaitHeld },
 	summary: func(g *group) event.Message {
 		f, stayed := &g.fact, g.stayedPhrase()
@@ -60,7 +62,7 @@ func (f *fact) isStopped() bool { return len(f.sample.Holders) > 0 && f.sample.H
 var finWait2Held = &rule{
 	code: "fin_wait2_held", severity: event.Warning, kinds: socketSample, groupKey: byProcess,
 	holds: func(f *fact) bool {
-		return f.state == tcpstate.FinWait2 && !f.sample.Orphan && !f.sample.Timewait && f.age >= FinWait2Held
+		return f.state == tcpstate.FinWait2 && !f.sample.Orphan && !f.sample.Timewait && f.age >= FinWait2Held && !f.peerIsHeld
 	},
 	summary: func(g *group) event.Message {
 		return event.SayCount(g.count,
@@ -83,7 +85,9 @@ var finWait2Held = &rule{
 // net.ipv4.tcp_fin_timeout was over.
 var finWait2Expired = &rule{
 	code: "fin_wait2_expired", severity: event.Info, kinds: closeRecord, groupKey: byLocation,
-	holds: func(f *fact) bool { return f.state == tcpstate.FinWait2 && f.cause == event.CauseTimeout },
+	holds: func(f *fact) bool {
+		return f.state == tcpstate.FinWait2 && f.cause == event.CauseTimeout && !f.peerIsHeld
+	},
 	summary: func(g *group) event.Message {
 		return event.SayCount(g.count,
 			"{connection} waited[ {time}] in FIN_WAIT2 for the peer's FIN, which did not come[: it is {peer}]",

@@ -128,6 +128,13 @@ func TestFinWait2Held(t *testing.T) {
 			},
 			[]string{"fin_wait2_held: 10.0.0.1:80 from 10.0.0.2:40000 has stayed in FIN_WAIT2 for 1m58s: nginx/42 shut down its side and keeps it open, the peer (in CLOSE_WAIT at curl/43) has not closed"},
 		},
+		{
+			"the peer is held in CLOSE_WAIT: one leak is one finding", []step{
+				connects, accepts, shut, at(2*time.Second, client, "ESTABLISHED>CLOSE_WAIT", of(curl)), seen(13*time.Second, client, "CLOSE_WAIT", held(7, curl)),
+				seen(2*time.Minute, server, finWait2, held(7, nginx)),
+			},
+			[]string{"close_wait_held: 10.0.0.2:40000 to 10.0.0.1:80 has stayed in CLOSE_WAIT for 11s: the peer closed, curl/43 (fd 7) did not"},
+		},
 		{"not long enough", []step{accepts, shut, seen(time.Minute+time.Second, server, finWait2, held(7, nginx))}, nil},
 		{
 			"just long enough", []step{accepts, shut, seen(time.Minute+time.Second+ms, server, finWait2)},
@@ -151,6 +158,13 @@ func TestFinWait2Expired(t *testing.T) {
 				at(time.Minute, server, "FIN_WAIT2>CLOSE", because(event.CauseTimeout)),
 			},
 			[]string{"fin_wait2_expired: 10.0.0.1:80 from 10.0.0.2:40000 waited in FIN_WAIT2 for the peer's FIN, which did not come: it is in CLOSE_WAIT at curl/43"},
+		},
+		{
+			"the peer is held in CLOSE_WAIT: one leak is one finding", []step{
+				connects, accepts, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT", of(curl)), seen(12*time.Second, client, "CLOSE_WAIT", held(7, curl)),
+				at(time.Minute, server, "FIN_WAIT2>CLOSE", because(event.CauseTimeout)),
+			},
+			[]string{"close_wait_held: 10.0.0.2:40000 to 10.0.0.1:80 has stayed in CLOSE_WAIT for 11s: the peer closed, curl/43 (fd 7) did not"},
 		},
 		{"TIME_WAIT has its own end", []step{accepts, at(time.Minute, server, "TIME_WAIT>CLOSE", because(event.CauseTimewaitExpired))}, nil},
 		{"no timeout", []step{accepts, at(time.Minute, server, "FIN_WAIT2>CLOSE", because(event.CauseNetnsGone))}, nil},

@@ -517,7 +517,7 @@ func TestAdviceFinWait2(t *testing.T) {
 	t.Parallel()
 	held := func(t *testing.T) (*recorder, kerneltest.Pair, event.Finding) {
 		ns := kerneltest.NewNetNS(t)
-		r := record(t, event.Filter{}, ns)
+		r := record(t, event.Filter{LocalPorts: event.Ports{{First: loopback.Port(), Last: loopback.Port()}}}, ns)
 		p := serve(t, ns)
 		must(t, p, unix.Shutdown(p.Server, unix.SHUT_WR))
 		return r, p, r.awaitFinding(t, "fin_wait2_held", 2*time.Minute)

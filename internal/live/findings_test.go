@@ -52,26 +52,30 @@ func says(t *testing.T, f event.Finding, words ...string) {
 
 // loopbackFinding is a finding of one host, and how to come to it.
 type loopbackFinding struct {
-	code event.Code
-	do   func(t *testing.T, ns *kerneltest.NetNS)
-	says []string
+	code   event.Code
+	do     func(t *testing.T, ns *kerneltest.NetNS)
+	says   []string
+	filter event.Filter
 }
 
+// atClient shows the client's end alone of a connection to the usual port.
+var atClient = event.Filter{RemotePorts: event.Ports{{First: loopback.Port(), Last: loopback.Port()}}}
+
 var loopbackFindings = []loopbackFinding{
-	{"close_wait_held", leaveInCloseWait, []string{"127.0.0.1:9091 ", "CLOSE_WAIT for 1", "live.test/", "(fd ", "5 bytes unread"}},
-	{"fin_wait2_held", leaveInCloseWait, []string{"to 127.0.0.1:9091 ", "FIN_WAIT2 for 1m", "live.test/"}},
-	{"refused", connectToNobody, []string{"127.0.0.1:9091 refused a connection of live.test/"}},
-	{"reset_linger", closeWithLinger, []string{"9091", "live.test/"}},
-	{"reset_unread", closeUnread, []string{"9091", "live.test/"}},
-	{"reset_sent", disconnect, []string{"9091", "live.test/"}},
-	{"reset_unaccepted", closeListener, []string{"9091"}},
-	{"timewait_overflow", overflowTimewait, []string{"tcp_max_tw_buckets"}},
-	{"listen_overflow", overflowListener, []string{"127.0.0.1:9091 of live.test/", "for accept(), the limit is 1"}},
-	{"ports_exhausted", exhaustPorts, []string{"127.0.0.1:9091", "6 of 6"}},
-	{"ports_low", takeMostPorts, []string{"127.0.0.1:9091", "1 of 10 local ports are left"}},
-	{"connect_failed", takeFourTuple, []string{"127.0.0.1:9091", "EADDRNOTAVAIL"}},
-	{"bind_failed", bindTwice, []string{"bind() of live.test/", "127.0.0.1:9091", "EADDRINUSE", "live.test/"}},
-	{"fin_wait2_expired", expireFinWait2, []string{"FIN_WAIT2"}},
+	{"close_wait_held", leaveInCloseWait, []string{"127.0.0.1:9091 ", "CLOSE_WAIT for 1", "live.test/", "(fd ", "5 bytes unread"}, event.Filter{}},
+	{"fin_wait2_held", leaveInCloseWait, []string{"to 127.0.0.1:9091 ", "FIN_WAIT2 for 1m", "live.test/"}, atClient},
+	{"refused", connectToNobody, []string{"127.0.0.1:9091 refused a connection of live.test/"}, event.Filter{}},
+	{"reset_linger", closeWithLinger, []string{"9091", "live.test/"}, event.Filter{}},
+	{"reset_unread", closeUnread, []string{"9091", "live.test/"}, event.Filter{}},
+	{"reset_sent", disconnect, []string{"9091", "live.test/"}, event.Filter{}},
+	{"reset_unaccepted", closeListener, []string{"9091"}, event.Filter{}},
+	{"timewait_overflow", overflowTimewait, []string{"tcp_max_tw_buckets"}, event.Filter{}},
+	{"listen_overflow", overflowListener, []string{"127.0.0.1:9091 of live.test/", "for accept(), the limit is 1"}, event.Filter{}},
+	{"ports_exhausted", exhaustPorts, []string{"127.0.0.1:9091", "6 of 6"}, event.Filter{}},
+	{"ports_low", takeMostPorts, []string{"127.0.0.1:9091", "1 of 10 local ports are left"}, event.Filter{}},
+	{"connect_failed", takeFourTuple, []string{"127.0.0.1:9091", "EADDRNOTAVAIL"}, event.Filter{}},
+	{"bind_failed", bindTwice, []string{"bind() of live.test/", "127.0.0.1:9091", "EADDRINUSE", "live.test/"}, event.Filter{}},
+	{"fin_wait2_expired", expireFinWait2, []string{"FIN_WAIT2"}, event.Filter{}},
 }
 
 // lostPeerFindings are those that need a wire.
@@ -105,7 +109,7 @@ func TestFindingsOfOneHost(t *testing.T) {
 				needs(t, probe.Iterators) // which tell of queues
 			}
 			ns := kerneltest.NewNetNS(t)
-			r := record(t, event.Filter{}, ns)
+			r := record(t, tc.filter, ns)
 			tc.do(t, ns)
 			says(t, r.awaitFinding(t, tc.code, 2*time.Minute), tc.says...)
 		})
