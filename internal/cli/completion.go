@@ -9,6 +9,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 // completionOf returns what a shell offers as the value of a flag, by the flag's name. Of others it
@@ -19,6 +20,8 @@ func completionOf(flag string) cobra.CompletionFunc {
 		return cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp)
 	case "format":
 		return cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)
+	case "time":
+		return cobra.FixedCompletions(text.TimeFormats(), cobra.ShellCompDirectiveNoFileComp)
 	case "fail-on":
 		return completeFindings
 	case "netns": // or a path

@@ -20,5 +20,8 @@ var (
 	ShellPattern = shellPattern
 )
 
+// ClosestWord guesses what was meant.
+var ClosestWord = closestWord
+
 // ServeAsHelper does not return in a process that was started as a helper.
 var ServeAsHelper = serveAsHelper

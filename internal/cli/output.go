@@ -3,6 +3,9 @@ package cli
 import (
 	"bufio"
 	"io"
+	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
@@ -18,6 +21,23 @@ type outputOptions struct {
 	quiet       bool
 	connections bool
 	problems    bool
+	time        string
+}
+
+// addTimeFlag adds the flag that says how text shows times.
+func (o *outputOptions) addTimeFlag(flags *pflag.FlagSet) {
+	flags.StringVarP(&o.time, "time", "t", "clock", "print times in this `format`: "+strings.Join(text.TimeFormats(), ", "))
+}
+
+// checkTime refuses a value of --time that is not a format.
+func (o *outputOptions) checkTime() error {
+	if _, ok := text.ParseTimeFormat(o.time); ok {
+		return nil
+	}
+	if guess := closestWord(o.time, text.TimeFormats()); guess != "" {
+		return usagef("--time: %q is not a format of times: did you mean '--time %s'?", o.time, guess)
+	}
+	return usagef("--time: %q is not a format of times: give one of %s", o.time, strings.Join(text.TimeFormats(), ", "))
 }
 
 // newOutput returns what shows a trace, live or replayed, on standard output.
@@ -32,6 +52,7 @@ func newOutput(app *app, o outputOptions, replayed bool) pipeline.Sink {
 		return buffered{jsonl.NewWriter(w), w}
 	}
 	options := textOptions(app.stdout, o.color, 0)
+	options.Times, _ = text.ParseTimeFormat(o.time) // which was checked
 	switch {
 	case o.quiet:
 		options.Show = text.ShowSummary

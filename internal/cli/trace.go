@@ -75,6 +75,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags.BoolVarP(&o.connections, "connections", "c", false, "print one line a connection, once it is over")
 	flags.BoolVar(&o.problems, "problems", false, "print failed calls and findings only")
 	flags.BoolVar(&o.json, "json", false, "print the record stream: one JSON object a line")
+	o.addTimeFlag(flags)
 	addColorFlag(flags, &o.color)
 	addDurationFlag(flags, &o.duration, "duration", "d", "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
@@ -88,6 +89,9 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 func (o *traceOptions) takeArguments(cmd *cobra.Command, args []string) error {
 	if cmd.Flags().Changed("write") && o.write == "" {
 		return usagef("-w needs the name of a file")
+	}
+	if cmd.Flags().Changed("time") && o.json {
+		return usagef("--time goes with text: --json has its times in UTC")
 	}
 	files := args
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
@@ -138,6 +142,9 @@ func (o *traceOptions) traceOrReplay(ctx context.Context, app *app) error {
 // check finds the mistakes that no type of flag excludes.
 func (o *traceOptions) check() error {
 	if err := checkColor(o.color); err != nil {
+		return err
+	}
+	if err := o.checkTime(); err != nil {
 		return err
 	}
 	switch {

@@ -55,6 +55,8 @@ func playSome(t testing.TB, path string, verbs uint8) playback {
 	out := pipeline.Sinks{
 		text.New(&wide, text.Options{Width: 120, Zone: time.UTC}),
 		text.New(&narrow, text.Options{Width: 60, Fit: true, Zone: time.UTC}),
+		text.New(io.Discard, text.Options{Width: 80, Fit: true, Zone: time.UTC, Times: text.TimeDelta}),
+		text.New(io.Discard, text.Options{Width: 120, Zone: time.UTC, Times: text.TimeUTC, Show: text.ShowConnections}),
 		jsonl.NewWriter(&lines), figures, page,
 	}
 	core, seen := observer.New(zapcore.WarnLevel)

@@ -20,6 +20,7 @@ const (
 // with the addresses, as far as there is room.
 type connectionLayout struct {
 	fraction       int // digits of a second
+	time           int // columns that times usually have
 	client, server int
 	addresses      int  // what there is room for, both together
 	all            bool // there is room for what is usual, too
@@ -34,9 +35,13 @@ func newConnectionLayout(o *Options) connectionLayout {
 		l.fraction, l.all = 3, true
 		l.client, l.server = usualAddressWidth, usualAddressWidth
 	}
+	if o.Times.isSpan() {
+		l.fraction = 3 // whole seconds say too little
+	}
+	l.time = o.Times.width(l.fraction)
 	if o.Fit {
 		figures := openWidth + 2*trafficWidth + leastClosingWidth
-		l.addresses = o.Width - l.timeWidth() - figures - len("      ")
+		l.addresses = o.Width - l.time - figures - len("      ")
 	}
 	return l
 }
@@ -53,29 +58,21 @@ func (l *connectionLayout) grow(client, server int) bool {
 // addHead adds the heads of the columns.
 func (l *connectionLayout) addHead(p *Printer) {
 	p.setColor(faint)
-	p.addColumn("CLOSED", l.timeWidth())
+	p.addTimeHead("CLOSED")
 	p.addColumn("CLIENT", l.client)
 	p.addColumn("SERVER", l.server)
 	p.addRight([]byte("OPEN"), openWidth)
 	p.addRight([]byte("C>S"), trafficWidth)
 	p.addRight([]byte("S>C"), trafficWidth)
-	p.add("CLOSED FIRST BY")
+	p.add(p.firstThatFits("CLOSED FIRST BY", "CLOSED BY"))
 	p.setColor(plain)
-}
-
-func (l *connectionLayout) timeWidth() int {
-	if l.fraction == 0 {
-		return len("15:04:05")
-	}
-	return clockWidth + l.fraction
 }
 
 // printConnection prints the line of a connection that is over.
 func (p *Printer) printConnection(at event.Time, e *conn.End) {
 	p.printOlderRest()
 	p.beginLineAt(at)
-	p.addTime(at, p.connections.fraction)
-	p.add(" ")
+	p.addTime(at)
 	p.connections.addFigures(p, e, at)
 	start := len(p.line)
 	p.addClosing(e)
@@ -93,6 +90,7 @@ func (l *connectionLayout) addFigures(p *Printer, e *conn.End, at event.Time) {
 	p.local, p.remote = words.AppendRemote(p.local[:0], client), words.AppendRemote(p.remote[:0], server)
 	fits := l.grow(len(p.local), len(p.remote))
 	p.addAddress(p.local, l.client)
+	p.layout.makeRoom(p, len(p.remote))
 	p.addAddress(p.remote, l.server)
 	if !fits {
 		p.line = append(bytes.TrimRight(p.line, " "), "\n"+indent...)
@@ -287,7 +285,7 @@ func (p *Printer) timeWaitWords(e *conn.End) string {
 	if until == 0 {
 		return phrase
 	}
-	return phrase + " until " + p.clockTime(until, 0)
+	return phrase + " until " + p.moment(until, 0)
 }
 
 // openShown is how many of the connections that are still open the summary names.
@@ -316,7 +314,7 @@ func (p *Printer) printStillOpen(at event.Time) {
 func (p *Printer) printOpen(at event.Time, e *conn.End) {
 	p.printHead()
 	p.beginLine()
-	p.addColumn("open", p.connections.timeWidth())
+	p.addTimeHead("open")
 	p.connections.addFigures(p, e, at)
 	phrase := p.halfClosedWords(at, e)
 	if p.roomLeft() >= words.Width(phrase) {

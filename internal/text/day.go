@@ -17,10 +17,14 @@ func dayOf(t time.Time) day {
 	}
 }
 
-// beginLineAt begins a line with a time. If it is of another day than the line before, it comes behind a
-// line with the date.
+// beginLineAt begins a line with a time. If that is a time of day, and of another day than the line before, the line
+// comes behind one with the date.
 func (p *Printer) beginLineAt(at event.Time) {
 	p.printHead()
+	if p.Times != TimeClock {
+		p.beginLine()
+		return
+	}
 	unix := (int64(p.Clock) + int64(at)) / int64(time.Second)
 	if unix < p.day.first || unix >= p.day.end {
 		local := time.Unix(unix, 0).In(p.Zone)

@@ -51,7 +51,7 @@ func (p *Printer) InTheWay(c *event.CallFailed) []string {
 		all = append(all, p.describePorts(c.Ports))
 	}
 	if at, ok := diagnose.FreeAt(c); ok && len(c.Holders) > 0 {
-		all = append(all, p.worksWord()+" from "+p.clockTime(at, 1)+" on")
+		all = append(all, p.worksWord()+" from "+p.moment(at, 1)+" on")
 	}
 	return all
 }
@@ -148,7 +148,7 @@ func (p *Printer) describeSocket(s *event.Socket, now event.Time) string {
 	}
 	switch {
 	case s.Until != 0:
-		phrase += " until " + p.clockTime(s.Until, 1)
+		phrase += " until " + p.moment(s.Until, 1)
 		if !p.Past {
 			phrase += " (" + inDuration(s.Until.Sub(now)) + ")"
 		}

@@ -30,8 +30,7 @@ func (p *Printer) Finding(f *event.Finding) {
 // printFinding prints a finding, with its advice.
 func (p *Printer) printFinding(f *event.Finding) {
 	p.beginLineAt(f.Time)
-	p.addTime(f.Time, p.fraction())
-	p.add(" ")
+	p.addTime(f.Time)
 	if f.Resolved {
 		p.add("resolved ", string(f.Code))
 	} else {
@@ -59,9 +58,9 @@ func (p *Printer) printAdvice(advice []event.Message) {
 	}
 }
 
-// say puts a message into words, with moments as this printer's clock shows them.
+// say puts a message into words, with moments as this printer shows them.
 func (p *Printer) say(m event.Message) string {
-	return m.In(event.Language{Moment: func(t event.Time) string { return p.clockTime(t, 1) }})
+	return m.In(event.Language{Moment: func(t event.Time) string { return p.moment(t, 1) }})
 }
 
 // addFindings lists all findings in the summary.

@@ -37,11 +37,7 @@ func (p *Printer) setHome(c *event.Container, netns uint32) {
 	}
 	if !p.layout.homes {
 		grown := p.layout.addressWidth
-		width := p.Width
-		if !p.Fit {
-			width += usualHomeWidth + 1 // a line that no terminal cuts may be longer
-		}
-		p.layout = newLayout(width, true)
+		p.layout = newLayout(&p.Options, true)
 		p.layout.addressWidth = min(max(p.layout.addressWidth, grown), p.layout.mostAddress)
 		p.owesHead = p.Show == ShowTransitions
 	}

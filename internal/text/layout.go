@@ -16,7 +16,6 @@ const (
 	dwellWidth = len("1.203s")
 	notesWidth = len("python3/4242 server closes first")
 	wideFrom   = 120 // columns: from here on a transition has one line
-	clockWidth = len("15:04:05.")
 )
 
 // layout has the widths of the columns.
@@ -27,6 +26,7 @@ type layout struct {
 	mostAddress  int  // and this is what there is room for
 	homes        bool // there is a column for whose each socket is
 	homeWidth    int  // of it: it grows with the names
+	notes        int  // what notes have room for at least
 	edge         int  // where the column of the states begins in the line
 }
 
@@ -39,22 +39,32 @@ const (
 	mostHomeWidth  = len("postgresql@15-main.service")
 )
 
-// newLayout returns the columns for a width. With the column for whose each socket is, a line needs more room to
-// stay one: otherwise the second line begins with it.
-func newLayout(width int, homes bool) layout {
+// leastWideAddress is what an address column has at least where a transition has one line.
+const leastWideAddress = len("127.0.0.1:65535")
+
+// newLayout returns the columns for a width. With the column for whose each socket is, and with times that are longer
+// than those of a clock, a line needs more room to stay one. A line that no terminal cuts may be longer.
+func newLayout(o *Options, homes bool) layout {
 	l := layout{fraction: 3, homes: homes, homeWidth: usualHomeWidth}
-	rest := width - clockWidth - edgeWidth - 3
-	if width >= wideFrom {
+	if o.Width >= wideFrom {
 		l.fraction = 6
 	}
-	if homes {
-		width -= usualHomeWidth + 1
+	clock, own := TimeClock.width(l.fraction), o.Times.width(l.fraction)
+	l.notes = notesWidth + timeFormats[o.Times].moment - timeFormats[TimeClock].moment
+	home, longer := 0, 0
+	if o.Fit {
+		longer = max(own-clock, 0) + l.notes - notesWidth
 	}
-	if width >= wideFrom {
-		l.wide = true
-		rest = width - clockWidth - edgeWidth - dwellWidth - notesWidth - len("     ")
+	if o.Fit && homes {
+		home = usualHomeWidth + 1
 	}
-	l.mostAddress = max(8, (rest-l.fraction)/2)
+	narrow := o.Width - own - edgeWidth - len("   ")
+	wide := o.Width - home - longer - clock - edgeWidth - dwellWidth - notesWidth - len("     ")
+	l.wide = o.Width-home >= wideFrom && wide/2 >= leastWideAddress
+	l.mostAddress = max(8, narrow/2)
+	if l.wide {
+		l.mostAddress = wide / 2
+	}
 	l.addressWidth = min(l.mostAddress, usualAddressWidth)
 	return l
 }
@@ -62,7 +72,7 @@ func newLayout(width int, homes bool) layout {
 // addHead adds the heads of the columns.
 func (l *layout) addHead(p *Printer) {
 	p.setColor(faint)
-	p.addColumn("TIME", clockWidth+l.fraction)
+	p.addTimeHead("TIME")
 	if l.homes && l.wide {
 		p.addColumn("WHERE", l.homeWidth)
 	}
@@ -83,8 +93,7 @@ func (l *layout) addHead(p *Printer) {
 
 // addTimeAndEnds adds the columns that all lines begin with, and makes room for the next one.
 func (l *layout) addTimeAndEnds(p *Printer, at event.Time, local event.Place, remote netip.AddrPort) {
-	p.addTime(at, l.fraction)
-	p.add(" ")
+	p.addTime(at)
 	if l.wide {
 		l.addHome(p)
 	}
@@ -138,7 +147,7 @@ func (l *layout) addIndent(p *Printer) {
 // goToNotes goes on to the notes, which come behind the column of states and the one of the dwell time. If the
 // line has no room for that, or had none for the addresses, they go on where there is room.
 func (l *layout) goToNotes(p *Printer, dwell time.Duration) {
-	if behind := l.edge + edgeWidth + 1; l.wide && p.fits(behind-len(p.line)+dwellWidth+1+notesWidth) && (!p.Fit || !p.isBroken()) {
+	if behind := l.edge + edgeWidth + 1; l.wide && p.fits(behind-len(p.line)+dwellWidth+1+l.notes) && (!p.Fit || !p.isBroken()) {
 		p.padTo(behind)
 		p.addDwell(dwell)
 		p.padTo(behind + dwellWidth)
@@ -149,7 +158,7 @@ func (l *layout) goToNotes(p *Printer, dwell time.Duration) {
 	if dwell > 0 {
 		after = "after " + words.Duration(dwell) + "  "
 	}
-	if p.isBroken() && p.fits(2+len(after)+notesWidth) {
+	if p.isBroken() && p.fits(2+len(after)+l.notes) {
 		p.add("  ", after)
 		return
 	}

@@ -97,6 +97,14 @@ func (p *Printer) roomLeft() int {
 // fits reports whether the line has room for so many columns.
 func (p *Printer) fits(columns int) bool { return p.roomLeft() >= columns }
 
+// firstThatFits returns the words that the line has room for, or the shorter ones.
+func (p *Printer) firstThatFits(words, shorter string) string {
+	if p.fits(len(words)) {
+		return words
+	}
+	return shorter
+}
+
 // addAddress adds an address, padded to a width, and a space.
 func (p *Printer) addAddress(address []byte, width int) {
 	start := len(p.line)
@@ -118,21 +126,4 @@ func (p *Printer) addDwell(d time.Duration) {
 	if d > 0 {
 		p.line = words.AppendDuration(p.line, d)
 	}
-}
-
-// addTime adds the local time with a number of digits of the second.
-func (p *Printer) addTime(t event.Time, fraction int) {
-	p.line = p.appendTime(p.line, t, fraction)
-}
-
-// appendTime writes the local time with a number of digits of the second.
-func (p *Printer) appendTime(b []byte, t event.Time, fraction int) []byte {
-	ns := int64(p.Clock) + int64(t)
-	b = append(b, p.secondText(ns/int64(time.Second), p.Zone)...)
-	return words.AppendFraction(b, ns%int64(time.Second), fraction)
-}
-
-// clockTime returns the local time with a number of digits of the second.
-func (p *Printer) clockTime(t event.Time, fraction int) string {
-	return string(p.appendTime(nil, t, fraction))
 }

@@ -48,7 +48,7 @@ func noteColor(t *event.Transition, step conn.Step) color {
 // appendNote says why it came to a transition.
 func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []byte {
 	if t.Stays() && t.To == tcpstate.FinWait2 {
-		return p.appendTime(append(b, "no process left, until "...), t.Until, 0)
+		return p.appendMoment(append(b, "no process left, until "...), t.Until, 0)
 	}
 	if step.ClosesFirst {
 		return p.appendFirstCloser(b, t, step.End)
@@ -65,7 +65,7 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 	case t.Cause == event.CauseResetReceived && step.End.ClosedBy() == conn.ByReset:
 		return t.Remote.Addr().AppendTo(append(b, " from "...))
 	case t.To == tcpstate.FinWait2 && t.Until != 0:
-		return p.appendTime(append(b, ", until "...), t.Until, 0)
+		return p.appendMoment(append(b, ", until "...), t.Until, 0)
 	case t.To == tcpstate.FinWait1 && t.FinUnsent:
 		return append(b, ", FIN may have to wait"...)
 	case t.To == tcpstate.Close && t.FinUnsent:
@@ -109,9 +109,9 @@ var closesFirstPhrases = [conn.ByCount]string{
 func (p *Printer) appendTimeWait(b []byte, t *event.Transition, e *conn.End) []byte {
 	if HoldsPort(e) {
 		b = strconv.AppendUint(append(b, "port "...), uint64(t.Local.Port()), 10)
-		return p.appendTime(append(b, " held until "...), t.Until, 1)
+		return p.appendMoment(append(b, " held until "...), t.Until, 1)
 	}
-	return p.appendTime(append(b, "TIME_WAIT until "...), t.Until, 1)
+	return p.appendMoment(append(b, "TIME_WAIT until "...), t.Until, 1)
 }
 
 // HoldsPort reports whether a restart of the program would find the port of a socket in TIME_WAIT in use: a

@@ -49,7 +49,7 @@ func (l *layout) addOlder(p *Printer, at event.Time, e *conn.End) {
 	p.setColor(faint)
 	p.add(older)
 	if e.Until != 0 {
-		p.add(", until ", p.clockTime(e.Until, 1))
+		p.add(", until ", p.moment(e.Until, 1))
 	}
 	p.setColor(plain)
 }

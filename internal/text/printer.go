@@ -24,6 +24,7 @@ type Options struct {
 	Past  bool
 	Clock event.Clock
 	Zone  *time.Location
+	Times TimeFormat
 	// Today is the day of which a line needs no date. Zero: the day of the first line.
 	Today time.Time
 }
@@ -60,12 +61,17 @@ type Printer struct {
 	note        []byte // why it came to the transition
 	home        string // whose the socket of the line is, if there is a column for it
 	homes       homes
+	times
 	recent
 }
 
 // New returns a printer.
 func New(w io.Writer, o Options) *Printer {
-	p := &Printer{Options: o, w: w, sockets: conn.NewTracker(), layout: newLayout(o.Width, false), connections: newConnectionLayout(&o)}
+	p := &Printer{Options: o, w: w, sockets: conn.NewTracker(), layout: newLayout(&o, false), connections: newConnectionLayout(&o)}
+	p.timeWidth = o.Times.width(p.fraction())
+	if o.Times == TimeUTC {
+		p.Zone = time.UTC
+	}
 	if !o.Today.IsZero() {
 		p.day = dayOf(o.Today.In(o.Zone))
 	}
@@ -76,6 +82,7 @@ func New(w io.Writer, o Options) *Printer {
 // line: what standard error says at the beginning shall not come in between.
 func (p *Printer) Start(s *event.Start, t *conn.Tracker) {
 	p.sockets, p.Clock = t, s.Clock
+	p.began, p.last = s.Time, s.Time
 	p.owesHead = p.Show == ShowTransitions || p.Show == ShowConnections
 	if !p.Fit {
 		p.printHead()
@@ -135,8 +142,8 @@ func (p *Printer) Loss(l event.Loss) {
 	p.printOlderRest()
 	p.beginLineAt(l.Time)
 	p.setColor(red)
-	p.addTime(l.Time, p.fraction())
-	p.add(" ", LossWords(l))
+	p.addTime(l.Time)
+	p.add(LossWords(l))
 	p.add(": what follows may have gaps")
 	p.setColor(plain)
 	p.endLine()

@@ -1,8 +1,6 @@
 package text
 
 import (
-	"time"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -14,7 +12,7 @@ type recent struct {
 	processes [16]processLabel // by the process id
 }
 
-// second is one of the local time.
+// second is one of the time of day.
 type second struct {
 	unix   int64
 	digits []byte
@@ -25,16 +23,6 @@ type processLabel struct {
 	process  *event.Process
 	name, id string
 	width    int // of the name, in columns
-}
-
-// secondText returns a second of the local time: 15:04:05.
-func (r *recent) secondText(unix int64, zone *time.Location) []byte {
-	s := &r.seconds[unix&7]
-	if s.digits == nil || s.unix != unix {
-		s.unix = unix
-		s.digits = words.AppendClock(s.digits[:0], time.Unix(unix, 0).In(zone), 0)
-	}
-	return s.digits
 }
 
 // labelOf returns how a line names a process.

@@ -54,9 +54,9 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	}
 	switch stop.Reason {
 	case event.StopCut:
-		p.add("\ncut off:           after ", p.clockTime(stop.Time, 3), ", without a stop record")
+		p.add("\ncut off:           after ", p.moment(stop.Time, 3), ", without a stop record")
 	case event.StopOngoing:
-		p.add("\nstill recording:   this is the trace until ", p.clockTime(stop.Time, 3))
+		p.add("\nstill recording:   this is the trace until ", p.moment(stop.Time, 3))
 	}
 	p.addWaitingPorts(stop.Time)
 	p.addFindings(findings)
@@ -167,7 +167,7 @@ func (p *Printer) waitingPortWords(w *waitingPort) string {
 		phrase += " in " + w.home
 	}
 	if w.until != 0 {
-		phrase += " until " + p.clockTime(w.until, 1)
+		phrase += " until " + p.moment(w.until, 1)
 	}
 	return phrase + " (" + words.Count(w.count, "socket") + ")"
 }

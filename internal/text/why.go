@@ -107,7 +107,7 @@ func (p *Printer) printMoreItems(sockets []*event.Socket) {
 	}
 	words := "And " + listStates(states)
 	if last != 0 {
-		words += ", the last timer until " + p.clockTime(last, 1)
+		words += ", the last timer until " + p.moment(last, 1)
 	}
 	p.printItem(words + ".")
 }
