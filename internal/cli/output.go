@@ -17,6 +17,7 @@ const outputBuffer = 64 << 10
 // outputOptions are the flags of what a trace shows on standard output.
 type outputOptions struct {
 	json        bool
+	print       bool // while recording
 	color       string
 	quiet       bool
 	connections bool

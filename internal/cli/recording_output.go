@@ -7,14 +7,17 @@ import (
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
-// newRecordingOutput returns the output of a trace that is recorded. The trace is shown as well
-// only if --json asks for it.
-func newRecordingOutput(app *app, o outputOptions, recorder *capture.Recorder) pipeline.Sink {
-	if o.json {
-		return pipeline.Sinks{recorder, &optionalOutput{Sink: newOutput(app, o, false), log: app.log}}
+// newRecordingOutput returns the output of a trace, live or replayed, that is recorded. The trace is shown as
+// well only if --json or --print asks for it.
+func newRecordingOutput(app *app, o outputOptions, recorder *capture.Recorder, replayed bool) pipeline.Sink {
+	if !o.showsRecording() {
+		return recorder
 	}
-	return recorder
+	return pipeline.Sinks{recorder, &optionalOutput{Sink: newOutput(app, o, replayed), log: app.log}}
 }
+
+// showsRecording reports whether a trace that is recorded is shown as well.
+func (o *outputOptions) showsRecording() bool { return o.json || o.print }
 
 // optionalOutput is an output whose failure does not end the recording.
 type optionalOutput struct {

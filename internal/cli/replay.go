@@ -56,7 +56,7 @@ func rewriteCaptures(ctx context.Context, app *app, o writeOptions, shows output
 	}
 	options.DropPrivileges = func() error { return app.dropRightsBut(whole.Directory()) }
 	recorder := capture.NewRecorder(capture.Options{Path: o.write, Whole: whole})
-	err = app.replayCaptures(ctx, options, newRecordingOutput(app, shows, recorder), shows.json)
+	err = app.replayCaptures(ctx, options, newRecordingOutput(app, shows, recorder, true), shows.showsRecording())
 	usable := err == nil || isDamaged(err) || hasFindings(err)
 	if closeErr := recorder.Close(); usable && closeErr != nil {
 		err, usable = closeErr, false

@@ -72,6 +72,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	o.selectOptions.AddFlags(flags)
 	flags.StringArrayVarP(&o.read, "read", "r", nil, "replay a capture `file`, - for standard input; more files of one recording may follow")
 	o.writeOptions.AddFlags(flags)
+	flags.BoolVar(&o.print, "print", false, "with -w: print text as well, while recording")
 	flags.BoolVarP(&o.connections, "connections", "c", false, "print one line a connection, once it is over")
 	flags.BoolVar(&o.problems, "problems", false, "print failed calls and findings only")
 	flags.BoolVar(&o.json, "json", false, "print the record stream: one JSON object a line")
@@ -152,6 +153,10 @@ func (o *traceOptions) check() error {
 		return usagef("--duration: %v is negative", o.duration)
 	case o.count < 0:
 		return usagef("--count: %d is negative", o.count)
+	case o.print && o.write == "":
+		return usagef("--print goes with --write: without --write, tcptrace always prints; leave --print out")
+	case o.print && o.json:
+		return usagef("--json and --print exclude each other: with -w, --json prints the record stream")
 	case o.json && o.quiet:
 		return usagef("--json and --quiet exclude each other")
 	case o.connections && o.quiet, o.connections && o.problems, o.problems && o.quiet:

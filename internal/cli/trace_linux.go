@@ -104,7 +104,7 @@ func (a *app) whileRead(ctx context.Context) (context.Context, context.CancelFun
 func recordLive(ctx context.Context, app *app, o *traceOptions, options live.Options, drop func(helper.Needs) (*helper.Helper, error)) error {
 	recorder := o.newRecorder(host.Now)
 	options.Drop = func() (*helper.Helper, error) { return drop(helper.Needs{Directory: recorder.Directory()}) }
-	out := newRecordingOutput(app, o.outputOptions, recorder)
+	out := newRecordingOutput(app, o.outputOptions, recorder, false)
 	if o.anonymize {
 		options.Raw = o.newMapper().Stream(pipeline.New(out)) // what is shown is anonymous, too
 		out = flushes{other: out}
@@ -129,7 +129,7 @@ func filterWords(f event.Filter, s pipeline.Selection) string {
 
 // connectionsHint mentions -c where all transitions of the machine come to a terminal.
 func (o *traceOptions) connectionsHint(app *app, f event.Filter, s pipeline.Selection) string {
-	if f.String() != "" || !s.IsEmpty() || o.write != "" || o.json || o.quiet || o.connections || o.problems || !term.IsTerminal(int(app.stdout.Fd())) {
+	if f.String() != "" || !s.IsEmpty() || o.write != "" && !o.print || o.json || o.quiet || o.connections || o.problems || !term.IsTerminal(int(app.stdout.Fd())) {
 		return ""
 	}
 	return "; -c prints one line a connection"
