@@ -24,6 +24,8 @@ func completionOf(flag string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(text.TimeFormats(), cobra.ShellCompDirectiveNoFileComp)
 	case "fail-on":
 		return completeFindings
+	case "finding":
+		return completeCodes
 	case "netns": // or a path
 		return completeNetNS
 	case "read":
@@ -89,10 +91,21 @@ func completeFindings(_ *cobra.Command, _ []string, word string) ([]string, cobr
 	for _, severity := range event.Severities {
 		words = append(words, before+string(severity))
 	}
+	return append(words, codesBehind(before)...), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeCodes offers the words of --finding in the same way.
+func completeCodes(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	return codesBehind(word[:strings.LastIndex(word, ",")+1]), cobra.ShellCompDirectiveNoFileComp
+}
+
+// codesBehind returns the codes of all findings, each behind the words before it.
+func codesBehind(before string) []string {
+	var words []string
 	for _, code := range diagnose.Codes() {
 		words = append(words, cobra.CompletionWithDesc(before+string(code), string(diagnose.SeverityOf(code))))
 	}
-	return words, cobra.ShellCompDirectiveNoFileComp
+	return words
 }
 
 // completeArguments offers captures behind those of -r. Otherwise words of a command may stand

@@ -23,6 +23,7 @@ type outputOptions struct {
 	connections bool
 	problems    bool
 	time        string
+	all         bool // older sockets and open connections, however many there are
 }
 
 // addTimeFlag adds the flag that says how text shows times.
@@ -54,6 +55,7 @@ func newOutput(app *app, o outputOptions, replayed bool) pipeline.Sink {
 	}
 	options := textOptions(app.stdout, o.color, 0)
 	options.Times, _ = text.ParseTimeFormat(o.time) // which was checked
+	options.All = o.all
 	switch {
 	case o.quiet:
 		options.Show = text.ShowSummary

@@ -17,9 +17,10 @@ func runReplay(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	ctx, stop := app.untilSignal(ctx)
 	defer stop()
 	options := replay.Options{
-		Files: o.read, Filter: filter, Selection: selection, Duration: o.duration, Count: o.count, FailOn: o.failOn,
+		Files: o.read, Filter: filter, Selection: selection, Findings: o.codes(), Duration: o.duration, Count: o.count, FailOn: o.failOn,
 		DropPrivileges: app.dropAllRights,
 	}
+	o.all = len(o.findings) > 0
 	if o.write == "" {
 		return app.replayCaptures(ctx, options, newOutput(app, o.outputOptions, true), true)
 	}

@@ -15,6 +15,7 @@ import (
 type traceOptions struct {
 	filterOptions
 	selectOptions
+	findingOptions
 	writeOptions
 	outputOptions
 	read     []string
@@ -44,6 +45,7 @@ const traceExample = `  sudo tcptrace --port 9091             one port, either s
   sudo tcptrace -p 9091 --json | jq     the record stream
   sudo tcptrace -p 9091 -w bug.jsonl.gz record, to attach to a bug report
   tcptrace -r bug.jsonl.gz              show what was recorded
+  tcptrace -r bug.jsonl.gz --finding close_wait_held    the connections with a finding
   sudo tcptrace -c -- curl example.com  the sockets of a command and its children
   sudo tcptrace --all -w run.jsonl.gz -- make test
   sudo tcptrace demo                    see it at work, with nothing else installed`
@@ -70,6 +72,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags.SortFlags = false
 	o.filterOptions.AddFlags(flags)
 	o.selectOptions.AddFlags(flags)
+	o.findingOptions.AddFlags(flags)
 	flags.StringArrayVarP(&o.read, "read", "r", nil, "replay a capture `file`, - for standard input; more files of one recording may follow")
 	o.writeOptions.AddFlags(flags)
 	flags.BoolVar(&o.print, "print", false, "with -w: print text as well, while recording")
@@ -171,13 +174,19 @@ func (o *traceOptions) check() error {
 			return usagef("--fail-on: %q is neither info, warning, error nor one of %s", word, findingCodes())
 		}
 	}
+	if err := o.findingOptions.check(o.read); err != nil {
+		return err
+	}
 	return o.writeOptions.check(len(o.read) > 0)
 }
 
-func findingCodes() string {
+// codeWords returns the codes of all findings.
+func codeWords() []string {
 	var words []string
 	for _, code := range diagnose.Codes() {
 		words = append(words, string(code))
 	}
-	return strings.Join(words, ", ")
+	return words
 }
+
+func findingCodes() string { return strings.Join(codeWords(), ", ") }

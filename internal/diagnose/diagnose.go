@@ -45,6 +45,7 @@ type Engine struct {
 	onEvent  func(socket, finding event.ID)
 	// evidenceRoom is how many more sockets are kept as evidence.
 	evidenceRoom int
+	onFact       func(event.Code, event.ID, *event.CallFailed)
 }
 
 // settings has those sysctls that are one number, by name.

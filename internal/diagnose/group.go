@@ -109,6 +109,9 @@ func (e *Engine) addFinding(r *rule, f *fact) {
 	}
 	g := e.groups.of(keyOf(r, f), r, f)
 	e.noteContainer(g, f)
+	if e.onFact != nil {
+		e.onFact(r.code, f.socket, f.call)
+	}
 	if e.onEvent != nil && r.condition == nil && f.socket != 0 {
 		e.onEvent(f.socket, g.id)
 	}

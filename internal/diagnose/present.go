@@ -33,6 +33,10 @@ func (e *Engine) FindingsOf(socket event.ID) []event.ID {
 // id.
 func (e *Engine) OnEvent(f func(socket, finding event.ID)) { e.onEvent = f }
 
+// OnFact has a function called with all that is found: the code, and the socket that it is found at (0: none) or the
+// call that failed (nil: none).
+func (e *Engine) OnFact(f func(event.Code, event.ID, *event.CallFailed)) { e.onFact = f }
+
 // oldestHeld returns for each group of held sockets the one that has been in its state for longest.
 func (e *Engine) oldestHeld() map[*group]*conn.End {
 	oldest := make(map[*group]*conn.End)

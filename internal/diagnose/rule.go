@@ -71,6 +71,16 @@ func Known(word string) bool {
 	return slices.Contains(event.Severities, event.Severity(word)) || slices.Contains(Codes(), event.Code(word))
 }
 
+// Matches reports whether one of the words names a code: itself, or a severity up to its own.
+func Matches(code event.Code, words []string) bool {
+	for _, r := range rules {
+		if r.code == code && slices.ContainsFunc(words, r.matches) {
+			return true
+		}
+	}
+	return false
+}
+
 // matches reports whether a word names the rule: its code, or a severity up to its own.
 func (r *rule) matches(word string) bool {
 	least := slices.Index(event.Severities, event.Severity(word))

@@ -10,7 +10,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// Selection selects connections by the processes, cgroups and containers that use them. Each part that is not empty must be
+// Selection selects connections by the processes, cgroups and containers that use them, and by their findings. Each part that is not empty must be
 // true of a connection: of either of its ends, at any time of its life.
 type Selection struct {
 	PIDs    []uint32 // process ids, in the first pid namespace
@@ -22,11 +22,13 @@ type Selection struct {
 	// Family has the processes of the traced command, which come and go; nil: they do not matter.
 	Family  map[uint32]bool
 	Command string // its name
+	// Marked has what findings are about, in a replay. Nil: it does not matter.
+	Marked *Marked
 }
 
 // IsEmpty reports whether all connections are wanted.
 func (s *Selection) IsEmpty() bool {
-	return s.Family == nil && len(s.PIDs) == 0 && len(s.Comms) == 0 && len(s.Cgroups) == 0 && len(s.Containers) == 0
+	return s.Family == nil && len(s.PIDs) == 0 && len(s.Comms) == 0 && len(s.Cgroups) == 0 && len(s.Containers) == 0 && s.Marked == nil
 }
 
 // Check returns an error if a pattern is not one.
@@ -61,6 +63,13 @@ func (s *Selection) String() string {
 	if s.Family != nil {
 		flags = append(flags, "-- "+strconv.Quote(s.Command))
 	}
+	if s.Marked != nil {
+		var list []string
+		for _, code := range s.Marked.codes {
+			list = append(list, string(code))
+		}
+		flags = append(flags, "--finding "+strings.Join(list, ","))
+	}
 	return strings.Join(flags, " ")
 }
 
@@ -73,6 +82,7 @@ const (
 	partCgroup
 	partContainer
 	partFamily
+	partMarked
 )
 
 // wanted returns the parts that must be true.
@@ -92,6 +102,9 @@ func (s *Selection) wanted() parts {
 	}
 	if s.Family != nil {
 		p |= partFamily
+	}
+	if s.Marked != nil {
+		p |= partMarked
 	}
 	return p
 }
@@ -150,7 +163,7 @@ func (s *Selection) ofContainer(c *event.Container) parts {
 
 // ofSocket returns the parts that are true of a socket that was looked at.
 func (s *Selection) ofSocket(socket *event.Socket) parts {
-	p := s.ofCgroup(socket.Cgroup) | s.ofContainer(socket.Container)
+	p := s.ofCgroup(socket.Cgroup) | s.ofContainer(socket.Container) | s.Marked.ofID(socket.Socket)
 	for i := range socket.Holders {
 		p |= s.ofProcess(&socket.Holders[i].Process)
 	}

@@ -108,7 +108,7 @@ func (s *Selector) Transition(t *event.Transition) {
 	if e == nil {
 		return
 	}
-	s.noteParts(t.Socket, s.selection.ofProcess(t.Process)|s.selection.ofCgroup(t.Cgroup)|s.selection.ofContainer(t.Container))
+	s.noteParts(t.Socket, s.selection.ofProcess(t.Process)|s.selection.ofCgroup(t.Cgroup)|s.selection.ofContainer(t.Container)|s.selection.Marked.ofID(t.Socket))
 	if s.decide(e) {
 		s.to.Transition(t)
 	} else {
@@ -118,18 +118,21 @@ func (s *Selector) Transition(t *event.Transition) {
 	s.forgetOver(e)
 }
 
-// CallFailed passes if the process and its container are wanted.
+// CallFailed passes if the process and its container are wanted, and if the call is.
 func (s *Selector) CallFailed(c *event.CallFailed) {
-	if s.selection.ofProcess(c.Process)|s.selection.ofCgroup(c.Cgroup)|s.selection.ofContainer(c.Container) == s.wanted {
+	if s.selection.ofProcess(c.Process)|s.selection.ofCgroup(c.Cgroup)|s.selection.ofContainer(c.Container)|s.selection.Marked.ofCall(c) == s.wanted {
 		s.to.CallFailed(c)
 	}
 }
 
-// Sample passes if its socket does. One of local ports is about no socket.
+// Sample passes if its socket does. One of local ports is about no socket, and passes if nothing else is wanted.
 func (s *Selector) Sample(sample *event.Sample) {
 	s.Tracker.Check(sample)
 	socket := sample.Socket
 	if socket == nil {
+		if s.selection.Marked.ofPorts() == s.wanted {
+			s.to.Sample(sample)
+		}
 		return
 	}
 	if e := s.Tracker.End(socket.Socket); e != nil {

@@ -123,7 +123,7 @@ func linesOf(t testing.TB, path string) [][]byte {
 func checkPlayback(t *testing.T, p playback, path string) {
 	t.Helper()
 	for name, shown := range map[string][]byte{
-		"text": p.text, "narrow text": p.narrow, "json": p.json, "stat --json": p.stat, "stat": p.figures, "md": p.markdown, "html": p.html, "anonymous": p.anonymous,
+		"text": p.text, "narrow text": p.narrow, "json": p.json, "stat --json": p.stat, "stat": p.figures, "md": p.markdown, "html": p.html, "anonymous": p.anonymous, "findings": p.found,
 		"warnings": []byte(strings.Join(p.warnings, "\n")),
 	} {
 		if i := bytes.IndexFunc(shown, breaksLines); i >= 0 {

@@ -16,6 +16,7 @@ import (
 type player struct {
 	Options
 	out         pipeline.Sink
+	files       []*capture.Reader
 	reader      *capture.Reader
 	stream      *pipeline.Stream // of the recording; nil: none has begun
 	records     jsonl.Records    // the way to it
@@ -28,14 +29,17 @@ type player struct {
 	inFound     bool        // the records of older sockets are being read
 	pendingLoss event.Loss  // damage that was not reported yet
 
-	heldAtStart int    // holders of older sockets, and states that these passed
-	heldAtStop  int    // holders of the sockets that are still open
-	readBefore  int64  // bytes of the files before this one
-	totalSize   int64  // of all files, in bytes
-	lines       int    // that were read
-	damaged     int    // parts that could not be read
-	foundFailOn bool   // a finding of FailOn was seen
-	endReason   string // why enough was replayed; "": it was not
+	heldAtStart int                // holders of older sockets, and states that these passed
+	heldAtStop  int                // holders of the sockets that are still open
+	readBefore  int64              // bytes of the files before this one
+	evidence    *pipeline.Evidence // by which connections are selected; nil: all are wanted
+	collects    bool               // it collects the evidence
+	recordings  int                // that have begun
+	totalSize   int64              // of all files, in bytes
+	lines       int                // that were read
+	damaged     int                // parts that could not be read
+	foundFailOn bool               // a finding of FailOn was seen
+	endReason   string             // why enough was replayed; "": it was not
 	err         error
 }
 
@@ -53,8 +57,8 @@ func (p *player) beginTrace(s *event.Start) {
 		p.records = p.Map(p.records)
 	}
 	p.tracker = p.stream.Tracker
-	if !p.Selection.IsEmpty() {
-		selector := pipeline.NewSelector(p.Selection, p.records)
+	if selection := p.nextSelection(); !selection.IsEmpty() {
+		selector := pipeline.NewSelector(selection, p.records)
 		p.records, p.tracker = selector, selector.Tracker
 	}
 	p.records = newFilter(p.Filter, p.records)
@@ -230,7 +234,7 @@ func (p *player) endTrace() {
 	}
 	p.ensureTrace(stop.Time)
 	p.records.Stop(stop)
-	p.foundFailOn = p.foundFailOn || p.stream.Detected(p.FailOn...)
+	p.foundFailOn = p.foundFailOn || p.stream.Detected(p.failOn()...)
 	p.stream = nil
 }
 

@@ -25,6 +25,8 @@ type Options struct {
 	Filter event.Filter
 	// Selection selects some of the connections that the filter lets pass.
 	Selection pipeline.Selection
+	// Findings selects the connections of findings with these codes, and those findings. The files are read twice.
+	Findings []event.Code
 	// Duration and Count end the replay early: after so long in the recording, and after
 	// so many connections; 0: no limit.
 	Duration time.Duration
@@ -49,27 +51,50 @@ var ErrDamaged = errors.New("damaged or cut off: what could be read was used")
 // capture that cannot be used or of the output. The end of the context is no error.
 func Run(ctx context.Context, o Options, out pipeline.Sink) error {
 	p := &player{Options: o, out: out}
-	files, err := p.openFiles(ctx)
-	defer closeAll(files)
+	defer p.closeFiles()
+	err := p.openFiles(ctx)
+	var first *player
+	if len(o.Findings) > 0 && err == nil {
+		first = p.firstPass()
+		defer first.closeFiles()
+		err = first.openFiles(ctx)
+	}
 	if err != nil && ctx.Err() != nil {
 		return nil // a FIFO that nobody wrote
 	}
 	if err == nil && o.DropPrivileges != nil {
 		err = o.DropPrivileges()
 	}
-	p.addUpSizes(files)
-	for i := 0; i < len(files) && p.endReason == "" && err == nil; i++ {
-		err = p.playFile(ctx, files[i])
-		_, size := files[i].Progress()
-		p.readBefore += size
-		files[i].Close()
-		files[i] = nil // with what it keeps of the file in memory
+	p.addUpSizes()
+	if first != nil && err == nil {
+		p.collectEvidence(ctx, first)
+	}
+	if err == nil {
+		err = p.play(ctx)
 	}
 	return cmp.Or(err, p.finish())
 }
 
-func closeAll(files []*capture.Reader) {
-	for _, r := range files {
+// play replays the files, to their end or until enough was replayed.
+func (p *player) play(ctx context.Context) error {
+	for i, r := range p.files {
+		if p.endReason != "" {
+			return nil
+		}
+		err := p.playFile(ctx, r)
+		_, size := r.Progress()
+		p.readBefore += size
+		r.Close()
+		p.files[i] = nil // with what it keeps of the file in memory
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *player) closeFiles() {
+	for _, r := range p.files {
 		if r != nil {
 			r.Close()
 		}
@@ -77,24 +102,23 @@ func closeAll(files []*capture.Reader) {
 }
 
 // openFiles opens the files.
-func (p *player) openFiles(ctx context.Context) ([]*capture.Reader, error) {
-	var files []*capture.Reader
+func (p *player) openFiles(ctx context.Context) error {
 	for _, path := range p.Files {
 		r, err := capture.Open(ctx, path, p.flush)
 		if err != nil {
-			return files, err
+			return err
 		}
-		files = append(files, r)
+		p.files = append(p.files, r)
 	}
-	return files, nil
+	return nil
 }
 
 // addUpSizes adds up how long the files are, if that is asked for and all have a length.
-func (p *player) addUpSizes(files []*capture.Reader) {
+func (p *player) addUpSizes() {
 	if p.Progress == nil {
 		return
 	}
-	for _, r := range files {
+	for _, r := range p.files {
 		_, size := r.Progress()
 		if size == 0 {
 			p.Progress = nil

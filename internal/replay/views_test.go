@@ -28,7 +28,7 @@ import (
 
 // playback is what came of a capture.
 type playback struct {
-	text, narrow, json, stat, figures, html, markdown, anonymous []byte
+	text, narrow, json, stat, figures, html, markdown, anonymous, found []byte
 
 	warnings []string
 	err      error // of the replay
@@ -40,7 +40,8 @@ const (
 	asHTML
 	asMarkdown
 	asAnonymous
-	allVerbs = asStat | asHTML | asMarkdown | asAnonymous
+	asFinding
+	allVerbs = asStat | asHTML | asMarkdown | asAnonymous | asFinding
 )
 
 // playAll reads a capture as every verb does that reads captures.
@@ -81,7 +82,23 @@ func playSome(t testing.TB, path string, verbs uint8) playback {
 	if verbs&asAnonymous != 0 {
 		p.anonymous = anonymous(t, path)
 	}
+	if verbs&asFinding != 0 {
+		p.found = found(t, path)
+	}
 	return p
+}
+
+// found returns the text of the connections of some findings.
+func found(t testing.TB, path string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	codes := []event.Code{"close_wait_held", "bind_failed", "refused", "ports_low"}
+	err := replay.Run(context.Background(), replay.Options{Files: []string{path}, Findings: codes, Log: zap.NewNop()},
+		text.New(&b, text.Options{Width: 80, Fit: true, Zone: time.UTC, All: true}))
+	if err != nil && !errors.Is(err, replay.ErrDamaged) {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // jsonOf returns the record stream of a capture.

@@ -299,11 +299,11 @@ func (p *Printer) printStillOpen(at event.Time) {
 			continue
 		}
 		seen[e.Connection()] = true
-		if len(seen) <= openShown {
+		if len(seen) <= openShown || p.All {
 			p.printOpen(at, e)
 		}
 	}
-	if more := len(seen) - openShown; more > 0 {
+	if more := len(seen) - openShown; more > 0 && !p.All {
 		p.beginLine()
 		p.add("and ", words.Count(more, "more connection"), " still open")
 		p.endLine()

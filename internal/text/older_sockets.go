@@ -21,7 +21,7 @@ func (p *Printer) Found(at event.Time, e *conn.End, known bool) {
 	if p.Show != ShowTransitions || known || e.State == tcpstate.Close {
 		return
 	}
-	if p.older.shown == olderShown {
+	if p.older.shown == olderShown && !p.All {
 		p.older.rest[e.State]++
 		return
 	}

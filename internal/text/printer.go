@@ -17,6 +17,8 @@ type Options struct {
 	Fit   bool // cut long process names, so that a line stays a line
 	Color bool
 	Show  Show // what is printed before the summary
+	// All has older sockets and connections that are still open printed, however many there are.
+	All bool
 	// AtEnd has ShowProblems print each finding once, at the end, that of a failed call in place of the
 	// call: nobody waits for it.
 	AtEnd bool

@@ -3,6 +3,7 @@ package text_test
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/goldentest"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/tracetest"
@@ -278,6 +280,29 @@ func TestForgottenSocketsAreSaid(t *testing.T) {
 		for line := range strings.Lines(out.String()) {
 			if len(line) > 81 {
 				t.Errorf("a line of %d columns: %s", len(line)-1, line)
+			}
+		}
+	}
+}
+
+// TestAllAreNamedWhereAsked: lists of older sockets and of open connections end after some, or have all.
+func TestAllAreNamedWhereAsked(t *testing.T) {
+	t.Parallel()
+	const sockets = 50
+	for _, show := range []text.Show{text.ShowTransitions, text.ShowConnections} {
+		for all, want := range map[bool]int{false: 20, true: sockets} {
+			o := options(120)
+			o.Show, o.All = show, all
+			var out bytes.Buffer
+			stream := pipeline.New(text.New(&out, o))
+			stream.Start(&event.Start{Clock: o.Clock})
+			for id := range event.ID(sockets) {
+				remote := netip.AddrPortFrom(netip.MustParseAddr("10.0.0.9"), uint16(50_000+id))
+				stream.Found(&event.Socket{Socket: id + 1, NetNS: 1, State: tcpstate.CloseWait, Local: netip.MustParseAddrPort("10.0.0.1:80"), Remote: remote})
+			}
+			stream.Stop(event.Stop{})
+			if got := strings.Count(out.String(), " 10.0.0.9:50"); got != want || strings.Contains(out.String(), "more") == all {
+				t.Errorf("%d lines of %d:\n%s", got, want, out.String())
 			}
 		}
 	}
