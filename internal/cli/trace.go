@@ -20,7 +20,7 @@ type traceOptions struct {
 	outputOptions
 	read     []string
 	command  []string // to trace for
-	all      bool     // not only the command's sockets
+	everyone bool     // with a command: not only its sockets
 	duration time.Duration
 	count    int
 	failOn   []string
@@ -84,7 +84,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	addDurationFlag(flags, &o.duration, "duration", "d", "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
 	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after these `findings`: codes, or from a severity on: info, warning, error")
-	flags.BoolVar(&o.all, "all", false, "with a command behind --, trace the sockets of all processes")
+	flags.BoolVar(&o.everyone, "all", false, "with a command behind --, trace the sockets of all processes")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the summary only")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what tcptrace does")
 }
@@ -134,7 +134,7 @@ func (o *traceOptions) traceOrReplay(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	if len(o.command) > 0 && !o.all {
+	if len(o.command) > 0 && !o.everyone {
 		selection.Family, selection.Command = make(map[uint32]bool), o.command[0]
 	}
 	if len(o.read) > 0 {
@@ -164,7 +164,7 @@ func (o *traceOptions) check() error {
 		return usagef("--json and --quiet exclude each other")
 	case o.connections && o.quiet, o.connections && o.problems, o.problems && o.quiet:
 		return usagef("--connections, --problems and --quiet exclude each other")
-	case o.all && len(o.command) == 0:
+	case o.everyone && len(o.command) == 0:
 		return usagef("--all is for a command behind --: without one, tcptrace traces all processes anyway")
 	case len(o.read) > 0 && len(o.command) > 0:
 		return usagef("--read replays what was recorded: it takes no command")
