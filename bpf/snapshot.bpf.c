@@ -180,6 +180,24 @@ static __always_inline bool put_socket(struct found_socket *f, const void *sk)
 	return true;
 }
 
+/* How many sockets of an iteration the kernel did not show to the program. Some kernels run no
+ * program at times, but number the sockets all the same. Set to 0 and read by internal/probe. */
+__u64 hidden_sockets;
+
+/* The number of the next socket, and whether the iteration has shown its end. Set to 0 and false, and
+ * read, by internal/probe. */
+__u64 next_socket_number;
+bool end_shown;
+
+/* Counts the sockets that were not shown before this one. One may be shown again. */
+static __always_inline void count_hidden(__u64 number)
+{
+	if (number < next_socket_number)
+		return;
+	hidden_sockets += number - next_socket_number;
+	next_socket_number = number + 1;
+}
+
 /* Finds all sockets of the reader's network namespace, except those that are only bound. */
 SEC("iter/tcp")
 int sockets(struct bpf_iter__tcp *ctx)
@@ -187,8 +205,11 @@ int sockets(struct bpf_iter__tcp *ctx)
 	struct sock_common *sk = ctx->sk_common;
 	struct found_socket f = { .fd = -1 };
 
-	if (!sk)
+	count_hidden(ctx->meta->seq_num);
+	if (!sk) {
+		end_shown = true;
 		return 0;
+	}
 	if (have_cookies && sk->skc_state != TCP_TIME_WAIT && sk->skc_state != TCP_NEW_SYN_RECV)
 		bpf_get_socket_cookie(sk); /* gives it a cookie if it has none */
 	if (put_socket(&f, sk))

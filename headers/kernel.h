@@ -386,6 +386,7 @@ struct pt_regs___arm64 {
  * kernel/bpf/task_iter.c). */
 struct bpf_iter_meta {
 	struct seq_file *seq;
+	__u64 seq_num;
 };
 
 struct bpf_iter__tcp {

@@ -6,7 +6,7 @@ import "github.com/spf13/cobra"
 type topOptions struct{ filterOptions }
 
 const topLong = `top shows in the terminal how many sockets are in each state, and how that goes on: by
-port, process or remote address, with who closes first in each group and how long
+port, process, remote address or place, with who closes first in each group and how long
 TIME_WAIT lasts yet, findings as they come, and the life of a single connection. Keys
 group, sort, filter and freeze; ? shows them all.
 

@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -25,19 +27,88 @@ func (n *namespaceNames) add(netns uint32, name string) {
 // NetNSName returns the name that a network namespace has in ip netns, or "".
 func (t *Tracker) NetNSName(netns uint32) string { return t.names[netns] }
 
-// Home names whose something is, for people: its container, pod or systemd unit, or else its network namespace.
-func (t *Tracker) Home(c *event.Container, netns uint32) string {
-	if label := c.Label(); label != "" {
-		return label
-	}
-	if name := t.names[netns]; name != "" {
-		return name
-	}
-	return strconv.FormatUint(uint64(netns), 10)
+// Home is whose something is: a container, pod or systemd unit, or else a network namespace.
+type Home struct {
+	Container *event.Container
+	NetNS     uint32
+	Name      string // of the network namespace in ip netns; "": none
 }
 
-// HomeOf names whose an end is.
-func (t *Tracker) HomeOf(e *End) string { return t.Home(e.Container, e.NetNS) }
+// String names it for people: by the container, pod or unit, or else by the name of the network namespace or its
+// inode number. The name is hostile.
+func (h Home) String() string {
+	switch label := h.Container.Label(); {
+	case label != "":
+		return label
+	case h.Name != "":
+		return h.Name
+	}
+	return strconv.FormatUint(uint64(h.NetNS), 10)
+}
+
+// Home returns whose something is that is in a network namespace, and in a container if that is not nil.
+func (t *Tracker) Home(c *event.Container, netns uint32) Home { return Home{c, netns, t.names[netns]} }
+
+// HomeOf returns whose an end is.
+func (t *Tracker) HomeOf(e *End) Home { return t.Home(e.Container, e.NetNS) }
+
+// Homes counts the connections of each home. A connection between two counts for both.
+type Homes map[Home]int
+
+// homesKept is how many homes are counted: any user can make network namespaces.
+const homesKept = 10_000
+
+// Count counts a connection that is over by the verdict on an end.
+func (h *Homes) Count(t *Tracker, e *End) {
+	if !e.EndsConnection() {
+		return
+	}
+	own := t.HomeOf(e)
+	h.add(own, 1)
+	if e.Peer != nil {
+		if other := t.HomeOf(e.Peer); other != own {
+			h.add(other, 1)
+		}
+	}
+}
+
+func (h *Homes) add(one Home, connections int) {
+	if *h == nil {
+		*h = make(Homes)
+	}
+	if _, known := (*h)[one]; known || len(*h) < homesKept {
+		(*h)[one] += connections
+	}
+}
+
+// AddAll adds those of another one.
+func (h *Homes) AddAll(o Homes) {
+	for one, n := range o {
+		h.add(one, n)
+	}
+}
+
+// HomeCount is how many connections there were in homes of one name.
+type HomeCount struct {
+	Name        string // hostile
+	Connections int
+}
+
+// Sorted returns them by name, those with the most connections first.
+func (h Homes) Sorted() []HomeCount {
+	byName := make(map[string]int)
+	for one, n := range h {
+		byName[one.String()] += n
+	}
+	var all []HomeCount
+	for name, n := range byName {
+		all = append(all, HomeCount{name, n})
+	}
+	slices.SortFunc(all, func(a, b HomeCount) int {
+		return cmp.Or(cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Name, b.Name))
+	})
+	return all
+}
 
 // NoteNamespace notes a network namespace in which something was seen, and its name, if it has one.
 func (t *Tracker) NoteNamespace(netns uint32, name string) {

@@ -207,3 +207,27 @@ func TestCorrectForgotten(t *testing.T) {
 		t.Errorf("%+v, want the end of socket %d", last, all[0].Socket)
 	}
 }
+
+// TestCorrectIsTooEarly: a transition of the socket still waits, or is newer than what the look knew.
+func TestCorrectIsTooEarly(t *testing.T) {
+	t.Parallel()
+	var all []event.Transition
+	c := correlate.New(event.Filter{}, kernel, func(t *event.Transition) { all = append(all, *t) }, func(*event.Kernel) {})
+	gone := event.Socket{NetNS: netns, Local: ours, Remote: peers, State: tcpstate.Close}
+	for _, k := range []event.Kernel{change(0, "SYN_RECV>ESTABLISHED"), change(ms, "ESTABLISHED>CLOSE", by(42))} {
+		c.Add(&k)
+		c.Correct(1, tcpstate.SynRecv, &gone, start.Add(2*ms))
+	}
+	id := all[0].Socket
+	c.Correct(id, tcpstate.Established, &gone, start.Add(2*ms)) // its end waits for a RST
+	c.Close()
+	var ends []event.Transition
+	for _, tr := range all {
+		if tr.To == tcpstate.Close {
+			ends = append(ends, tr)
+		}
+	}
+	if len(ends) != 1 || ends[0].Cause == event.CauseFound || ends[0].Socket != id {
+		t.Errorf("the ends are %+v", ends)
+	}
+}

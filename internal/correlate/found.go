@@ -64,10 +64,14 @@ func kindOf(f *event.Socket) kind {
 	return full
 }
 
-// Correct takes that a look found a socket in another state than the last record of it left it in:
-// the kernel did not report the change. CLOSE: it is gone. By then another socket may have its
-// address, or its four-tuple: this one was then forgotten.
+// Correct takes that a look found a socket in another state than the last transition of it that is out left it
+// in: the kernel did not report the change. CLOSE: it is gone. By then another socket may have its
+// address, or its four-tuple: this one was then forgotten. If a transition of the socket still waits, the look was
+// too early to know it, and nothing is corrected.
 func (c *Correlator) Correct(id event.ID, known tcpstate.State, f *event.Socket, at event.Time) {
+	if c.queue.has(id) {
+		return
+	}
 	var sock *socket
 	if f.State == tcpstate.Close {
 		tuple := event.NewTuple(f.NetNS, f.Local, f.Remote)
@@ -78,7 +82,7 @@ func (c *Correlator) Correct(id event.ID, known tcpstate.State, f *event.Socket,
 	switch {
 	case (sock == nil || sock.id != id) && f.State == tcpstate.Close:
 		c.endForgotten(id, known, f, at)
-	case sock == nil || sock.id != id || sock.held != 0 || sock.state == f.State:
+	case sock == nil || sock.id != id || sock.state != known || sock.state == f.State:
 	default:
 		c.registry.replace(sock, f)
 		c.apply(sock, c.rules.correct(sock, f, at))

@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -59,6 +60,11 @@ func (q *queue) push(e entry) ticket {
 }
 
 func (q *queue) empty() bool { return q.head == len(q.entries) }
+
+// has reports whether a transition of a socket waits.
+func (q *queue) has(id event.ID) bool {
+	return slices.ContainsFunc(q.entries[q.head:], func(e entry) bool { return e.state != dropped && e.transition.Socket == id })
+}
 
 // get returns the transition that is held under a ticket, or nil.
 func (q *queue) get(t ticket) *event.Transition {

@@ -58,7 +58,7 @@ func New(t *conn.Tracker) *Engine {
 		tracker: t, settings: make(settings),
 		histories: make(map[event.ID]history), portsSeen: make(map[destination]portsLook), resetByPeer: make(map[event.ID]bool),
 		crossed: make(map[event.ID]uint32), peerEnds: make(map[event.ID]ending), waiting: make(map[event.ID]fact),
-		groups: newGroups(), standing: make(map[event.ID][]*group),
+		groups: newGroups(t), standing: make(map[event.ID][]*group),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
@@ -81,6 +82,7 @@ func byProcess(f *fact) groupKey {
 
 // group is what was found in one place.
 type group struct {
+	tracker         *conn.Tracker
 	rule            *rule
 	key             groupKey
 	user            user
@@ -222,11 +224,20 @@ func (g *group) finding(at event.Time) *event.Finding {
 	case g.rest:
 		f.Summary = event.Say("{n} more, in other places: tcptrace reports at most {limit} places separately, and {most} for one user", g.count, groupsKept, groupsOfUser)
 	case f.Resolved:
-		f.Summary = g.rule.condition.resolved(g)
+		f.Summary = g.inPlace(g.rule.condition.resolved(g))
 		return f
 	default:
-		f.Summary = g.rule.summary(g)
+		f.Summary = g.inPlace(g.rule.summary(g))
 	}
 	f.Advice = g.rule.advice(g)
 	return f
+}
+
+// inPlace adds to what is said of a group in which container or network namespace that is, if there is more than
+// one: an address alone then says too little.
+func (g *group) inPlace(m event.Message) event.Message {
+	if g.key.netns == 0 || !g.tracker.ManyNamespaces() {
+		return m
+	}
+	return event.Say("{summary} (in {place})", m, event.Literal(g.tracker.Home(g.container, g.key.netns).String()))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
@@ -18,14 +19,15 @@ const (
 
 // groups has what was found in each place.
 type groups struct {
-	byKey  map[groupKey]*group
-	order  []*group     // as they came, without those that made room for others
-	apart  map[user]int // how many each user has, without those of the rest
-	lastID event.ID
+	tracker *conn.Tracker
+	byKey   map[groupKey]*group
+	order   []*group     // as they came, without those that made room for others
+	apart   map[user]int // how many each user has, without those of the rest
+	lastID  event.ID
 }
 
-func newGroups() groups {
-	return groups{byKey: make(map[groupKey]*group), apart: make(map[user]int)}
+func newGroups(t *conn.Tracker) groups {
+	return groups{tracker: t, byKey: make(map[groupKey]*group), apart: make(map[user]int)}
 }
 
 // user is who caused a finding: a uid, or nobody.
@@ -68,7 +70,7 @@ func (s *groups) restOf(r *rule, f *fact) *group {
 
 func (s *groups) add(k groupKey, g *group) *group {
 	s.lastID++
-	g.id = s.lastID
+	g.id, g.tracker = s.lastID, s.tracker
 	s.byKey[k] = g
 	s.order = append(s.order, g)
 	return g

@@ -88,11 +88,11 @@ func (t *trace) checkable(l lookResult, scanned func(uint32) bool) []*conn.End {
 // scannedNamespaces returns whether a look is sure to have seen the sockets of a network namespace.
 func scannedNamespaces(l lookResult) func(netns uint32) bool {
 	if l.found.UnseenNamespaces == 0 {
-		return func(netns uint32) bool { return l.query.NetNS[netns] }
+		return func(netns uint32) bool { return l.query.NetNS[netns] && !l.found.Partial[netns] }
 	}
 	seen := make(map[uint32]bool)
 	for i := range l.found.Sockets {
 		seen[l.found.Sockets[i].NetNS] = true
 	}
-	return func(netns uint32) bool { return seen[netns] }
+	return func(netns uint32) bool { return seen[netns] && !l.found.Partial[netns] }
 }

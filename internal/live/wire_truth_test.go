@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -409,8 +410,8 @@ func (w *wireTruth) check(t *testing.T, r *recorder, made int) {
 		story := w.story(key)
 		if other := others[key]; other != nil && (other.ClosedFirst != v.ClosedFirst.Other() || other.How != v.How) {
 			joined := v.Peer != nil && v.Peer.Socket == other.Socket
-			t.Errorf("%v %v: one end (socket %d) says %v by %v, the other (%d, joined: %v) %v by %v; %s\n%s\n%s", key.client, key.server, v.Socket, v.ClosedFirst, v.How,
-				other.Socket, joined, other.ClosedFirst, other.How, story, r.lifeOf(v), r.lifeOf(other))
+			t.Errorf("%v %v: one end (socket %d) says %v by %v, the other (%d, joined: %v) %v by %v; %s\n%s", key.client, key.server, v.Socket, v.ClosedFirst, v.How,
+				other.Socket, joined, other.ClosedFirst, other.How, story, r.livesOf(key.wireEnds))
 		}
 		others[key] = v
 		if v.Incomplete {
@@ -419,7 +420,7 @@ func (w *wireTruth) check(t *testing.T, r *recorder, made int) {
 		}
 		if words := story.contradicts(side, v); words != "" {
 			wrong++
-			t.Logf("%v %v: %s\n%s", key.client, key.server, words, r.lifeOf(v))
+			t.Logf("%v %v: %s\n%s", key.client, key.server, words, r.livesOf(key.wireEnds))
 		}
 	}
 	t.Logf("%d connections, %d ends, %d incomplete, %d never open, %d contradict the packets", made, len(r.verdicts), incomplete, unopened, wrong)
@@ -434,15 +435,16 @@ func (w *wireTruth) check(t *testing.T, r *recorder, made int) {
 	}
 }
 
-// lifeOf lists the transitions of an end, for a message.
-func (r *recorder) lifeOf(e *conn.End) string {
-	life := fmt.Sprintf("socket %d, incomplete: %v:", e.Socket, e.Incomplete)
+// livesOf lists the transitions of all sockets with two addresses, for a message.
+func (r *recorder) livesOf(ends wireEnds) string {
+	var lives []string
 	for i := range r.transitions {
-		if tr := &r.transitions[i]; tr.Socket == e.Socket {
-			life += fmt.Sprintf(" %v>%v %s at %v;", tr.From, tr.To, tr.Cause, time.Duration(tr.Time))
+		tr := &r.transitions[i]
+		if tr.Local == ends.client && tr.Remote == ends.server || tr.Local == ends.server && tr.Remote == ends.client {
+			lives = append(lives, fmt.Sprintf("socket %d at %v: %v>%v %s", tr.Socket, time.Duration(tr.Time), tr.From, tr.To, tr.Cause))
 		}
 	}
-	return life
+	return strings.Join(lives, "\n")
 }
 
 // wasEstablished reports whether the handshake was complete at an end.

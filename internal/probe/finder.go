@@ -105,12 +105,29 @@ func (f *Finder) SocketsLink() int { return f.sockets.FD() }
 
 // EachSocket hands over each socket that listens, is connected or in TIME_WAIT, which take must not keep. They
 // are of the network namespace in which the iteration was begun. Those that are only
-// bound are not among them, and no socket has its holders.
-func (f *Finder) EachSocket(q Query, iteration io.Reader, take func(*event.Socket)) error {
-	if err := f.setQuery(q); err != nil {
-		return err
+// bound are not among them, and no socket has its holders. EachSocket reports whether the kernel showed all
+// sockets to the program: some kernels run none at times.
+func (f *Finder) EachSocket(q Query, iteration io.Reader, take func(*event.Socket)) (whole bool, err error) {
+	for name, value := range map[string]any{
+		snapshotVarHiddenSockets: uint64(0), snapshotVarNextSocketNumber: uint64(0), snapshotVarEndShown: false,
+	} {
+		if err := f.setVariable(name, value); err != nil {
+			return false, err
+		}
 	}
-	return eachRecord(iteration, f.socketVisitor(take))
+	if err := f.setQuery(q); err != nil {
+		return false, err
+	}
+	if err := eachRecord(iteration, f.socketVisitor(take)); err != nil {
+		return false, err
+	}
+	var hidden uint64
+	for name, into := range map[string]any{snapshotVarHiddenSockets: &hidden, snapshotVarEndShown: &whole} {
+		if err := f.collection.Variables[name].Get(into); err != nil {
+			return false, fmt.Errorf("read %s: %w", name, err)
+		}
+	}
+	return whole && hidden == 0, nil
 }
 
 func eachRecord(reader io.Reader, take func(*snapshotFoundSocket)) error {

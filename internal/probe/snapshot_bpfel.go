@@ -68,6 +68,7 @@ const (
 	snapshotProgSockets          = "sockets"
 	snapshotVarBatch             = "batch"
 	snapshotVarBatchLength       = "batch_length"
+	snapshotVarEndShown          = "end_shown"
 	snapshotVarFindLocalPort     = "find_local_port"
 	snapshotVarFindRemotePort    = "find_remote_port"
 	snapshotVarHaveCallRegisters = "have_call_registers"
@@ -77,7 +78,9 @@ const (
 	snapshotVarHavePromptClose   = "have_prompt_close"
 	snapshotVarHaveResetReason   = "have_reset_reason"
 	snapshotVarHaveTimerBucket   = "have_timer_bucket"
+	snapshotVarHiddenSockets     = "hidden_sockets"
 	snapshotVarNextFd            = "next_fd"
+	snapshotVarNextSocketNumber  = "next_socket_number"
 	snapshotVarNextThread        = "next_thread"
 	snapshotVarSnapshotNumber    = "snapshot_number"
 	snapshotVarWantOwnPids       = "want_own_pids"
@@ -142,6 +145,7 @@ type snapshotMapSpecs struct {
 type snapshotVariableSpecs struct {
 	Batch             *ebpf.VariableSpec `ebpf:"batch"`
 	BatchLength       *ebpf.VariableSpec `ebpf:"batch_length"`
+	EndShown          *ebpf.VariableSpec `ebpf:"end_shown"`
 	FindLocalPort     *ebpf.VariableSpec `ebpf:"find_local_port"`
 	FindRemotePort    *ebpf.VariableSpec `ebpf:"find_remote_port"`
 	HaveCallRegisters *ebpf.VariableSpec `ebpf:"have_call_registers"`
@@ -151,7 +155,9 @@ type snapshotVariableSpecs struct {
 	HavePromptClose   *ebpf.VariableSpec `ebpf:"have_prompt_close"`
 	HaveResetReason   *ebpf.VariableSpec `ebpf:"have_reset_reason"`
 	HaveTimerBucket   *ebpf.VariableSpec `ebpf:"have_timer_bucket"`
+	HiddenSockets     *ebpf.VariableSpec `ebpf:"hidden_sockets"`
 	NextFd            *ebpf.VariableSpec `ebpf:"next_fd"`
+	NextSocketNumber  *ebpf.VariableSpec `ebpf:"next_socket_number"`
 	NextThread        *ebpf.VariableSpec `ebpf:"next_thread"`
 	SnapshotNumber    *ebpf.VariableSpec `ebpf:"snapshot_number"`
 	WantOwnPids       *ebpf.VariableSpec `ebpf:"want_own_pids"`
@@ -192,6 +198,7 @@ func (m *snapshotMaps) Close() error {
 type snapshotVariables struct {
 	Batch             *ebpf.Variable `ebpf:"batch"`
 	BatchLength       *ebpf.Variable `ebpf:"batch_length"`
+	EndShown          *ebpf.Variable `ebpf:"end_shown"`
 	FindLocalPort     *ebpf.Variable `ebpf:"find_local_port"`
 	FindRemotePort    *ebpf.Variable `ebpf:"find_remote_port"`
 	HaveCallRegisters *ebpf.Variable `ebpf:"have_call_registers"`
@@ -201,7 +208,9 @@ type snapshotVariables struct {
 	HavePromptClose   *ebpf.Variable `ebpf:"have_prompt_close"`
 	HaveResetReason   *ebpf.Variable `ebpf:"have_reset_reason"`
 	HaveTimerBucket   *ebpf.Variable `ebpf:"have_timer_bucket"`
+	HiddenSockets     *ebpf.Variable `ebpf:"hidden_sockets"`
 	NextFd            *ebpf.Variable `ebpf:"next_fd"`
+	NextSocketNumber  *ebpf.Variable `ebpf:"next_socket_number"`
 	NextThread        *ebpf.Variable `ebpf:"next_thread"`
 	SnapshotNumber    *ebpf.Variable `ebpf:"snapshot_number"`
 	WantOwnPids       *ebpf.Variable `ebpf:"want_own_pids"`

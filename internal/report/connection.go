@@ -41,6 +41,7 @@ type end struct {
 	unkeptSteps int        // steps that are not kept
 	until       event.Time // when the kernel ends the state; 0: no timer, or unknown
 	totals      event.Totals
+	home        conn.Home // whose it is
 	// overdue: it must have left TIME_WAIT, and that was not seen.
 	overdue bool
 }
@@ -106,7 +107,7 @@ func (e *end) addStep(s step) {
 func (r *Report) newStep(t *event.Transition, s conn.Step) step {
 	own := step{
 		at: t.Time, from: t.From, to: t.To,
-		process: r.tables.processIndex(t.Process), cause: r.tables.causeIndex(causeOf(t)),
+		process: r.tables.processIndex(t.Process, r.current.tracker.HomeOf(s.End)), cause: r.tables.causeIndex(causeOf(t)),
 	}
 	if t.Acts() {
 		own.flags |= stepActs
@@ -170,7 +171,11 @@ func (c *connection) noteClosing(e *conn.End, own *end, t *tables) {
 	if own == c.ends[1] {
 		c.resetSender = c.resetSender.Other()
 	}
-	c.closer = t.processIndex(e.Closer)
+	first := e
+	if e.ClosedFirst == event.Remote && e.Peer != nil {
+		first = e.Peer
+	}
+	c.closer = t.processIndex(e.Closer, c.recording.tracker.HomeOf(first))
 	c.incomplete = c.incomplete || e.Incomplete
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -87,16 +88,27 @@ func markdown(t *testing.T, r *report.Report) []byte {
 	return out.Bytes()
 }
 
+// inContainers is the report on connections that have the same addresses in several containers.
+func inContainers(t *testing.T) *report.Report {
+	t.Helper()
+	r := report.New(time.UTC)
+	if err := tracetest.PlayContainers(r, netip.MustParseAddrPort("127.0.0.1:8080"), netip.MustParseAddrPort("127.0.0.1:40000")); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func TestGoldenMarkdown(t *testing.T) {
 	t.Parallel()
 	for file, r := range map[string]*report.Report{
-		"restart":   restart(t),
-		"both-ends": only(t, 9091),
-		"reset":     only(t, 443),
-		"crossed":   only(t, 50001),
-		"older":     only(t, 50005),
-		"unknown":   only(t, 50000),
-		"several":   scripted(t),
+		"restart":    restart(t),
+		"both-ends":  only(t, 9091),
+		"reset":      only(t, 443),
+		"crossed":    only(t, 50001),
+		"older":      only(t, 50005),
+		"unknown":    only(t, 50000),
+		"several":    scripted(t),
+		"containers": inContainers(t),
 	} {
 		goldentest.Check(t, "md-"+file, markdown(t, r))
 	}

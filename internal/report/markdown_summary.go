@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/words"
@@ -86,7 +87,28 @@ func (r *Report) tableRow(c *connection) []string {
 		cells = append(cells, sent)
 	}
 	cells = append(cells, c.closedFirstBy(), c.endedWords())
-	return append([]string{"`" + c.address(sides[0]) + "`", "`" + c.address(sides[1]) + "`"}, cells...)
+	return append([]string{r.endCell(c, sides[0]), r.endCell(c, sides[1])}, cells...)
+}
+
+// endCell is the address of an end, and whose it is if there is more than one network namespace.
+func (r *Report) endCell(c *connection, side int) string {
+	cell := "`" + c.address(side) + "`"
+	if e := c.ends[side]; e != nil && r.tables.withHomes {
+		cell += " in `" + harmlessName(e.home) + "`"
+	}
+	return cell
+}
+
+// harmlessName names a home by characters that do not end a span of code, or else by the inode number of the
+// network namespace.
+func harmlessName(h conn.Home) string {
+	name := h.String()
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.@:", c) {
+			return conn.Home{NetNS: h.NetNS}.String()
+		}
+	}
+	return words.Truncate(name, longestHome)
 }
 
 // worthLadder returns the connections that have a ladder: of each finding the first that has none yet, the

@@ -83,8 +83,8 @@ func (r *Report) Found(at event.Time, e *conn.End, known bool) {
 	if own == nil {
 		return
 	}
-	own.until = e.Until
-	s := step{at: at, to: e.State, process: r.tables.processIndex(e.Process), flags: stepFound}
+	own.until, own.home = e.Until, r.current.tracker.HomeOf(e)
+	s := step{at: at, to: e.State, process: r.tables.processIndex(e.Process, r.current.tracker.HomeOf(e)), flags: stepFound}
 	if e.Since != 0 {
 		s.at = e.Since
 	}
@@ -108,7 +108,7 @@ func (r *Report) Transition(t *event.Transition, s conn.Step) {
 	if t.Totals.Known {
 		own.totals = t.Totals
 	}
-	own.Tuple = s.End.Tuple
+	own.Tuple, own.home = s.End.Tuple, r.current.tracker.HomeOf(s.End)
 	if !t.Stays() || t.To != tcpstate.TimeWait {
 		own.addStep(r.newStep(t, s))
 	}
@@ -172,6 +172,7 @@ func (r *Report) Stop(stop event.Stop, findings []event.Finding) {
 	r.stat.Stop(stop, findings)
 	r.current.noteTime(stop.Time)
 	r.current.stop, r.current.findings = stop, findings
+	r.tables.withHomes = r.tables.withHomes || r.current.tracker.ManyNamespaces()
 }
 
 // Flush does nothing: nothing is written before the end.

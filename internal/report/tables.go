@@ -1,6 +1,7 @@
 package report
 
 import (
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -10,12 +11,15 @@ const (
 	processesKept = 1 << 17
 	// causesKept is how many different causes are told: more only a capture that lies has.
 	causesKept = 1 << 12
+	// longestHome is how many columns the name of a container or a network namespace has at most.
+	longestHome = 64
 )
 
 // process is one that a step names.
 type process struct {
 	pid, uid uint32
 	comm     string // hostile
+	home     conn.Home
 }
 
 // cause is why it came to a step, and which segment that lets infer.
@@ -33,6 +37,7 @@ type tables struct {
 	causeIndexes   map[cause]uint16
 	processesFull  bool // there are more processes than are kept
 	causesFull     bool // there are more causes than are kept
+	withHomes      bool // a process is named with whose it is: there is more than one network namespace
 }
 
 func newTables() tables {
@@ -42,12 +47,12 @@ func newTables() tables {
 	}
 }
 
-// processIndex returns the index of a process.
-func (t *tables) processIndex(p *event.Process) uint32 {
+// processIndex returns the index of a process at an end.
+func (t *tables) processIndex(p *event.Process, home conn.Home) uint32 {
 	if p == nil {
 		return 0
 	}
-	key := process{p.PID, p.UID, p.Comm}
+	key := process{p.PID, p.UID, p.Comm, home}
 	index, known := t.processIndexes[key]
 	switch {
 	case known:
@@ -68,7 +73,11 @@ func (t *tables) processName(index uint32) string {
 		return ""
 	}
 	p := &t.processes[index]
-	return words.Process(p.comm, p.pid)
+	name := words.Process(p.comm, p.pid)
+	if t.withHomes {
+		name += " in " + words.Truncate(words.Escape(p.home.String()), longestHome)
+	}
+	return name
 }
 
 // causeIndex returns the index of a cause.

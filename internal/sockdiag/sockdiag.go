@@ -58,6 +58,9 @@ type Snapshot struct {
 	Complete bool
 	// OuterProcesses: processes outside this pid namespace are not seen.
 	OuterProcesses bool
+	// Partial is true of the network namespaces in which the kernel may have hidden sockets from the look, several
+	// times in a row: that a socket was not found there does not say that it is gone.
+	Partial map[uint32]bool
 	// UnseenNamespaces is how many network namespaces could not be entered.
 	UnseenNamespaces int
 	// Overflows has for each network namespace that was entered how many connections have found a
@@ -160,20 +163,31 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 		c.sockets = slices.Grow(c.sockets, c.expected)
 	}
 	overflows := make(map[uint32]uint64)
-	unseen, err := s.visitEach(ctx, found, s.wanted(q), func(netns uint32, in *helper.Inside) error {
+	partial := make(map[uint32]bool)
+	look := func(netns uint32, in *helper.Inside) error {
 		if n, err := listenOverflows(in.Counters); err == nil { // else the namespace is not in Overflows
 			overflows[netns] = n
 		}
-		if err := s.finder.EachSocket(ask, in.Iterator, c.addSocket); err != nil {
+		whole, err := s.finder.EachSocket(ask, in.Iterator, c.addSocket)
+		if err != nil {
 			return err
 		}
+		partial[netns] = !whole
 		if err := s.addBound(c, netns, in, nil); err != nil {
 			return err
 		}
 		c.addSettings(netns, in)
 		c.nameDevices(netns, in.Socket)
 		return nil
-	})
+	}
+	unseen, err := s.visitEach(ctx, found, s.wanted(q), look)
+	for again := 0; err == nil && again < looksAgain; again++ {
+		found = slices.DeleteFunc(found, func(ns helper.Namespace) bool { return !partial[ns.NetNS] })
+		if len(found) == 0 {
+			break
+		}
+		_, err = s.visitEach(ctx, found, s.wanted(q), look)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find the sockets: %w", err)
 	}
@@ -182,8 +196,11 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 			return nil, err
 		}
 	}
-	return &Snapshot{Sockets: c.sockets, Exact: true, OuterProcesses: c.outer, UnseenNamespaces: unseen, Overflows: overflows, Settings: c.settings, OmittedTimewait: c.omitted}, nil
+	return &Snapshot{Sockets: c.sockets, Exact: true, Partial: partial, OuterProcesses: c.outer, UnseenNamespaces: unseen, Overflows: overflows, Settings: c.settings, OmittedTimewait: c.omitted}, nil
 }
+
+// looksAgain is how often a network namespace is looked at again, if the kernel hid sockets from the look.
+const looksAgain = 2
 
 // findNoDescriptor marks the listeners and bound sockets that no process has a descriptor of. Those
 // that were made after the first look at the descriptors are found by a second one.

@@ -145,7 +145,11 @@ func one(t *testing.T, sockets []event.Socket, what string, is func(*event.Socke
 func scanIn(t *testing.T, d *sockdiag.Scanner, q sockdiag.Query, ns *kerneltest.NetNS) []event.Socket {
 	t.Helper()
 	var sockets []event.Socket
-	for _, s := range ofPort(scan(t, d, q)) {
+	found := scan(t, d, q)
+	if found.UnseenNamespaces > 0 || len(found.Partial) > 0 && found.Partial[ns.Inode] {
+		t.Logf("%+v: %d network namespaces are unseen, %v", q, found.UnseenNamespaces, found.Partial)
+	}
+	for _, s := range ofPort(found) {
 		if s.NetNS == ns.Inode {
 			sockets = append(sockets, s)
 		}
@@ -170,7 +174,7 @@ func TestScan(t *testing.T) {
 		sockets := scanIn(t, d, q, ns)
 		for looks := 1; len(sockets) < 5 && looks < 4; looks++ {
 			t.Logf("%+v: %d sockets, want 5: looked again", q, len(sockets))
-			sockets = scanIn(t, d, q, ns) // the kernel may hide some of them from one look
+			sockets = scanIn(t, d, q, ns) // some kernels hide sockets from a look
 		}
 		if len(sockets) != 5 {
 			t.Errorf("%+v: %d sockets, want 5: %+v", q, len(sockets), sockets)
@@ -340,4 +344,51 @@ func TestEmptyNamespace(t *testing.T) {
 			t.Errorf("exact %v: the settings are %+v", found.Exact, s)
 		}
 	}
+}
+
+// TestAWholeLookFindsAllSockets looks at the same sockets again and again. A look that is whole must have all of
+// them, whatever the kernel hid from others.
+func TestAWholeLookFindsAllSockets(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	const connections, looks = 100, 100
+	var fds []int
+	var err error
+	ns.Do(func() { fds, err = connectMany(connections) })
+	t.Cleanup(func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, partial := open(t), 0
+	for range looks {
+		found := scan(t, d, sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}})
+		if found.Partial[ns.Inode] {
+			partial++
+		} else if len(found.Sockets) != len(fds) {
+			t.Fatalf("%d sockets in a whole look, want %d", len(found.Sockets), len(fds))
+		}
+	}
+	t.Logf("%d of %d looks are not whole", partial, looks)
+}
+
+// connectMany makes a listener and connections to it.
+func connectMany(connections int) (fds []int, err error) {
+	at := netip.MustParseAddrPort("127.0.0.1:9091")
+	listener, err := kerneltest.Listen(at, true)
+	if err != nil {
+		return nil, err
+	}
+	fds = append(fds, listener)
+	for range connections {
+		p, err := kerneltest.Connect(listener, at)
+		if err != nil {
+			return fds, err
+		}
+		fds = append(fds, p.Server, p.Client)
+	}
+	return fds, nil
 }

@@ -37,11 +37,27 @@ func (s *Stat) Report() *Report {
 	if a.time > 0 {
 		r.PerSecond = float64(r.Transitions) / a.time.Seconds()
 	}
+	s.addHomes(r)
 	r.Closers, r.MoreClosers = s.closers.top(closersListed)
 	for i := range r.Closers {
 		r.Closers[i].Share = float64(r.Closers[i].Connections) / float64(s.summary.Closed()+s.summary.HalfClosed())
 	}
 	return r
+}
+
+// homesListed is how many places are listed.
+const homesListed = 100
+
+// addHomes adds where the connections were.
+func (s *Stat) addHomes(r *Report) {
+	if !s.manyNamespaces {
+		return
+	}
+	all := s.homes.Sorted()
+	for _, one := range all[:min(len(all), homesListed)] {
+		r.Where = append(r.Where, Home{one.Name, one.Connections})
+	}
+	r.MorePlaces = len(all) - len(r.Where)
 }
 
 func (a *recordedTotals) report() Recorded {

@@ -3,6 +3,7 @@ package stat_test
 import (
 	"bytes"
 	"encoding/json"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -32,6 +33,16 @@ func scripted(t *testing.T) *stat.Report {
 	return st.Report()
 }
 
+// inContainers is the report on connections that have the same addresses in several containers.
+func inContainers(t *testing.T) *stat.Report {
+	t.Helper()
+	st := stat.New()
+	if err := tracetest.PlayContainers(st, netip.MustParseAddrPort("127.0.0.1:8080"), netip.MustParseAddrPort("127.0.0.1:40000")); err != nil {
+		t.Fatal(err)
+	}
+	return st.Report()
+}
+
 func indented(t *testing.T, r *stat.Report) []byte {
 	t.Helper()
 	var line, out bytes.Buffer
@@ -50,14 +61,16 @@ func TestGolden(t *testing.T) {
 	color.Color = true
 	small, big := scripted(t), likeLife().report(t)
 	for file, got := range map[string][]byte{
-		"trace-80":   printed(t, small, options(80)),
-		"trace-120":  printed(t, small, options(120)),
-		"trace-json": indented(t, small),
-		"life-80":    printed(t, big, options(80)),
-		"life-120":   printed(t, big, options(120)),
-		"life-160":   printed(t, big, options(160)),
-		"life-color": printed(t, big, color),
-		"life-json":  indented(t, big),
+		"trace-80":        printed(t, small, options(80)),
+		"trace-120":       printed(t, small, options(120)),
+		"trace-json":      indented(t, small),
+		"containers-80":   printed(t, inContainers(t), options(80)),
+		"containers-json": indented(t, inContainers(t)),
+		"life-80":         printed(t, big, options(80)),
+		"life-120":        printed(t, big, options(120)),
+		"life-160":        printed(t, big, options(160)),
+		"life-color":      printed(t, big, color),
+		"life-json":       indented(t, big),
 	} {
 		goldentest.Check(t, file, got)
 	}

@@ -123,6 +123,7 @@ func (r *Report) printConnections(p *page) {
 		phrases = append(phrases, words.Count(c.Forgotten, "socket")+" forgotten")
 	}
 	p.addLabel("connections", p.wrapPhrases(phrases...)...)
+	r.printHomes(p)
 	f := &c.ClosedFirst
 	p.addLabel("closed first by", p.wrapPhrases(figurePhrases(
 		figure{"server", f.Server, true}, figure{"client", f.Client, true},
@@ -135,6 +136,24 @@ func (r *Report) printConnections(p *page) {
 		figure{"FIN", e.Fin, true}, figure{"resets", e.Resets, true}, figure{"timeouts", e.Timeouts, true},
 		figure{"refused", e.Refused, false}, figure{"given up", e.Abandoned, false}, figure{"otherwise", e.Otherwise, false},
 	)...)...)
+}
+
+// homesShown is how many places are named.
+const homesShown = 5
+
+// printHomes says where the connections were.
+func (r *Report) printHomes(p *page) {
+	if len(r.Where) == 0 {
+		return
+	}
+	var phrases []string
+	for _, h := range r.Where[:min(len(r.Where), homesShown)] {
+		phrases = append(phrases, printable(h.Name, nameColumns)+" "+words.Number(h.Connections))
+	}
+	if more := len(r.Where) + r.MorePlaces - homesShown; more > 0 {
+		phrases = append(phrases, words.Count(more, "more place"))
+	}
+	p.addLabel("where", p.wrapPhrases(phrases...)...)
 }
 
 func (r *Report) transitionPhrases() []string {

@@ -51,6 +51,7 @@ func (s *Stat) finishRecording() {
 	if r.tracker == nil {
 		return
 	}
+	s.manyNamespaces = s.manyNamespaces || r.tracker.ManyNamespaces()
 	r.tracker.CountHalfClosed()
 	addSummary(&s.summary, &r.tracker.Summary)
 	for e := range r.tracker.Ends() {

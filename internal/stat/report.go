@@ -33,6 +33,11 @@ type Report struct {
 	// PerSecond is the number of transitions a second of Recorded.Time; 0: not known.
 	PerSecond   float64     `json:"transitions_per_second,omitzero"`
 	Connections Connections `json:"connections"`
+	// Where has the containers, pods, systemd units and network namespaces with the most connections, at most 100,
+	// if sockets of more than one network namespace were seen.
+	Where []Home `json:"where,omitempty"`
+	// MorePlaces counts the others.
+	MorePlaces int `json:"more_places,omitzero"`
 	// Closers has who closed first: the 20 groups with the most connections, those with
 	// the most first. MoreClosers counts the others.
 	Closers     []Closer   `json:"closers"`
@@ -71,6 +76,12 @@ type Recorded struct {
 	// Ended counts recordings by the reason of the stop, Cut those without a stop.
 	Ended map[string]int `json:"ended"`
 	Cut   int            `json:"cut"`
+}
+
+// Home is where connections were. One between two places counts for both.
+type Home struct {
+	Name        string `json:"name"` // hostile
+	Connections int    `json:"connections"`
 }
 
 // Connections counts connections as the summary of a trace does: one of which both ends

@@ -30,6 +30,9 @@ type Stat struct {
 	calls    failedCalls
 	losses   Losses
 	findings findings
+	homes    conn.Homes
+	// manyNamespaces: one of the recordings saw sockets of more than one network namespace.
+	manyNamespaces bool
 }
 
 var _ pipeline.Sink = (*Stat)(nil)
@@ -87,6 +90,7 @@ func (s *Stat) Verdict(_ event.Time, e *conn.End) {
 		s.fin++
 	}
 	s.closers.addVerdict(e, first)
+	s.homes.Count(s.current.tracker, e)
 }
 
 // CallFailed counts a call for a port that failed.

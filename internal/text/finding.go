@@ -38,17 +38,9 @@ func (p *Printer) printFinding(f *event.Finding) {
 		p.add(string(f.Severity), " ", string(f.Code))
 		p.setColor(plain)
 	}
-	p.addFindingHome(f)
 	p.endLine()
 	p.printBelow(p.say(f.Summary))
 	p.printAdvice(f.Advice)
-}
-
-// addFindingHome adds whose the sockets of a finding are, if sockets are in more than one network namespace.
-func (p *Printer) addFindingHome(f *event.Finding) {
-	if p.sockets.ManyNamespaces() && f.NetNS != 0 {
-		p.add(" in ", p.homeName(f.Container, f.NetNS))
-	}
 }
 
 // printAdvice prints what to do, one point a paragraph.
@@ -71,7 +63,6 @@ func (p *Printer) addFindings(findings []event.Finding) {
 		p.setColor(severityColor[f.Severity])
 		p.add(string(f.Severity), " ", string(f.Code))
 		p.setColor(plain)
-		p.addFindingHome(f)
 		if f.Count > 1 {
 			p.add(" (", words.Count(f.Count, "time"), ")")
 		}

@@ -62,7 +62,7 @@ type Printer struct {
 	remote      []byte
 	note        []byte // why it came to the transition
 	home        string // whose the socket of the line is, if there is a column for it
-	homes       homes
+	homes       conn.Homes
 	times
 	recent
 }
@@ -136,7 +136,7 @@ func (p *Printer) Verdict(at event.Time, e *conn.End) {
 	if p.Show == ShowConnections && e.EndsConnection() {
 		p.printConnection(at, e)
 	}
-	p.countHome(e)
+	p.homes.Count(p.sockets, e)
 }
 
 // Loss prints that events were lost: what follows may have gaps.

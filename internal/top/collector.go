@@ -102,6 +102,7 @@ func (w *Collector) SetDiagnosis(d pipeline.Diagnosis) {
 // Start implements pipeline.Sink.
 func (w *Collector) Start(s *event.Start, t *conn.Tracker) {
 	w.start, w.tracker, w.secondStart = s, t, s.Time
+	w.lives.tracker = t
 }
 
 // Found implements pipeline.Sink.
@@ -122,7 +123,7 @@ func (w *Collector) Transition(t *event.Transition, step conn.Step) {
 // Verdict implements pipeline.Sink: it counts the connection in its groups.
 func (w *Collector) Verdict(_ event.Time, e *conn.End) {
 	w.lives.addVerdict(e)
-	v := verdictOn(e)
+	v := verdictOn(w.tracker, e)
 	w.verdicts.add(&v)
 	addToAll(&w.tallies, &v)
 	if w.filtered != nil {

@@ -3,6 +3,7 @@ package top_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
@@ -15,6 +16,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/top"
+	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
 
 // world makes connections of which both ends are seen, and knows what came of them.
@@ -435,4 +437,30 @@ func TestFindingsOfNow(t *testing.T) {
 		w.step(id, 80, tcpstate.CloseWait, tcpstate.LastAck, event.CauseClose)
 	}
 	check("")
+}
+
+// TestGroupsByPlace has connections with the same addresses in several containers and network namespaces, and one
+// between two of them.
+func TestGroupsByPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	if err := tracetest.PlayContainers(w.collector, netip.MustParseAddrPort("127.0.0.1:8080"), netip.MustParseAddrPort("127.0.0.1:40000")); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(map[string]int)
+	p := w.snapshot(top.Query{Page: top.PageGroups, Grouping: top.ByHome, Limit: 100})
+	for _, g := range p.Groups {
+		closed[g.Key.Home] = g.Closed
+	}
+	want := map[string]int{
+		"postgresql@15-main.service": 2, "web": 2, "shop-7d9f8c6b5-x2x9k": 1, "blue": 1, "4026532204": 1, "evil\x1b[2J\n\u202e": 1,
+	}
+	if !maps.Equal(closed, want) {
+		t.Errorf("closed %v, want %v", closed, want)
+	}
+	web := top.Key{Home: "web"}
+	p = w.snapshot(top.Query{Page: top.PageConnections, Grouping: top.ByHome, Key: &web, Limit: 100})
+	if len(p.Connections) != 3 { // two ends, and one of the connection between two places
+		t.Errorf("%d sockets in web: %+v", len(p.Connections), p.Connections)
+	}
 }

@@ -19,12 +19,15 @@ const (
 	ByPort    Grouping = iota // the server's port
 	ByProcess                 // what the processes call themselves that have, or had last, the socket
 	ByRemote                  // the remote address
+	ByHome                    // the container, pod, systemd unit or network namespace
 
-	groupingCount = 3
+	groupingCount = 4
 )
 
 // String says by what it groups, in one word.
-func (g Grouping) String() string { return [groupingCount]string{"port", "process", "remote"}[g] }
+func (g Grouping) String() string {
+	return [groupingCount]string{"port", "process", "remote", "place"}[g]
+}
 
 // Key is what the sockets of a group have in common: the field of its grouping. The zero
 // value stands for those of which that is not known.
@@ -32,11 +35,14 @@ type Key struct {
 	Port uint16
 	Comm string // hostile
 	Addr netip.Addr
+	Home string // hostile
 }
 
 // keyFor returns the key of the group of a socket. A connection's port is the server's.
-func (g Grouping) keyFor(role conn.Role, local, remote netip.AddrPort, process *event.Process) Key {
+func (g Grouping) keyFor(role conn.Role, local, remote netip.AddrPort, process *event.Process, home string) Key {
 	switch g {
+	case ByHome:
+		return Key{Home: home}
 	case ByPort:
 		switch {
 		case role == conn.Server || remote.Port() == 0:
@@ -58,12 +64,14 @@ func (g Grouping) keyFor(role conn.Role, local, remote netip.AddrPort, process *
 }
 
 func (g Grouping) keyOfConnection(c *Connection) Key {
-	return g.keyFor(c.Role, c.Local, c.Remote, c.Process)
+	return g.keyFor(c.Role, c.Local, c.Remote, c.Process, c.Home)
 }
 
 // groupName returns a group's name, to be printed.
 func (g Grouping) groupName(k Key) string {
 	switch {
+	case g == ByHome:
+		return words.Escape(k.Home)
 	case g == ByPort && k.Port != 0:
 		return ":" + strconv.Itoa(int(k.Port))
 	case g == ByPort:
@@ -158,7 +166,7 @@ func newTallies() (all [groupingCount]groupTallies) {
 // first of them.
 func (t *groupTallies) add(g Grouping, v *verdict) {
 	k := g.keyOfConnection(&v.Connection)
-	inside := v.hasPeer && g.keyFor(v.peerRole(), v.Remote, v.Local, v.Peer) == k
+	inside := v.hasPeer && g.keyFor(v.peerRole(), v.Remote, v.Local, v.Peer, v.peerHome) == k
 	if !v.first && (g == ByPort || inside) {
 		return
 	}

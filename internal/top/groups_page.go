@@ -83,6 +83,7 @@ var (
 var groupLayouts = [groupingCount][][]groupColumn{
 	ByPort:    layoutsOf(nameColumn("PORT"), namesColumn("SERVER"), false),
 	ByRemote:  layoutsOf(nameColumn("REMOTE"), namesColumn("PROCESSES"), false),
+	ByHome:    layoutsOf(nameColumn("WHERE"), namesColumn("PROCESSES"), false),
 	ByProcess: layoutsOf(nameColumn("SELF"), namesColumn("PEERS"), true),
 }
 
@@ -142,7 +143,7 @@ func (d *painter) selectedGroup() []Line {
 	g := &d.Snapshot.Groups[at]
 	l := Line{{d.Grouping.groupName(g.Key) + d.Grouping.selfWord(), Bold}}
 	if names := g.Names.words(d.Grouping); names != "" {
-		l = append(l, Span{", " + [groupingCount]string{"server", "peers", "processes"}[d.Grouping] + ": " + names, Plain})
+		l = append(l, Span{", " + [groupingCount]string{"server", "peers", "processes", "processes"}[d.Grouping] + ": " + names, Plain})
 	}
 	if codes := codesSpan(g.Findings); codes.Text != "" {
 		l = append(l, Span{"; ! " + codes.Text, codes.Tone})

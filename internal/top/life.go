@@ -25,6 +25,7 @@ type Connection struct {
 	By            *event.Process // who closed first
 	Process       *event.Process // who has, or had last, the socket
 	Incomplete    bool
+	Home          string // whose it is; hostile
 
 	// Of those that are shown alone:
 
@@ -32,12 +33,13 @@ type Connection struct {
 	Findings []*event.Finding // about it
 }
 
-func connectionOf(e *conn.End) Connection {
+func connectionOf(t *conn.Tracker, e *conn.End) Connection {
 	return Connection{
 		Socket: e.Socket, Local: e.Local(), Remote: e.Remote(),
 		State: e.State, Since: e.Since, Until: e.Until, Role: e.Role(), Closer: e.ClosedBy(),
 		Judged: e.ClosedFirst != 0 || !isUnclosed(e.State),
 		How:    e.How, Ended: e.Ended, Mechanism: e.Mechanism, By: e.Closer, Process: e.Process, Incomplete: e.Incomplete,
+		Home: t.HomeOf(e).String(),
 	}
 }
 
@@ -111,6 +113,7 @@ type keptStep struct {
 type keptLives struct {
 	bySocket    map[event.ID]*keptLife
 	oldestFirst []event.ID // the oldest first
+	tracker     *conn.Tracker
 }
 
 // lifeOf returns the life of a socket, which begins with its first step that is seen.
@@ -157,14 +160,14 @@ func (l *keptLives) addTransition(t *event.Transition, s conn.Step) {
 		unsent: t.FinUnsent, acts: t.Acts(), first: s.ClosesFirst, cause: t.Cause, reason: t.Reason, process: t.Process,
 	})
 	if t.To == tcpstate.Close {
-		own.closed, own.last = true, connectionOf(s.End)
+		own.closed, own.last = true, connectionOf(l.tracker, s.End)
 	}
 }
 
 // addVerdict takes the verdict on a socket's connection, which may come after its last step.
 func (l *keptLives) addVerdict(e *conn.End) {
 	if own := l.bySocket[e.Socket]; own != nil && own.closed {
-		own.last = connectionOf(e)
+		own.last = connectionOf(l.tracker, e)
 	}
 }
 

@@ -48,7 +48,7 @@ func (g Grouping) nameFor(c *Connection) name {
 		return name{}
 	case g == ByProcess:
 		return nameOf(c.Peer, c.Remote.Addr())
-	case g == ByRemote, c.Remote.Port() == 0:
+	case g == ByRemote, g == ByHome, c.Remote.Port() == 0:
 		return nameOf(c.Process, netip.Addr{})
 	}
 	return nameOf(c.Process, c.Local.Addr())

@@ -131,6 +131,9 @@ func (w *Collector) collectGroups(p *Snapshot) (gather func(*conn.End), finish f
 		c := Connection{ // what groups ask for: there may be many
 			Socket: e.Socket, Local: e.Local(), Remote: e.Remote(), State: e.State, Until: e.Until, Role: e.Role(), By: e.Closer, Process: e.Process,
 		}
+		if g == ByHome {
+			c.Home = w.tracker.HomeOf(e).String()
+		}
 		if e.Peer != nil {
 			c.Peer = e.Peer.Process
 		} else if p.Filter.hasProcess() {
@@ -184,7 +187,7 @@ func (w *Collector) markGroups(p *Snapshot, m marks, groups map[Key]*Group) {
 // connection returns what is known of a socket that is there, or was there lately.
 func (w *Collector) connection(id event.ID) (c Connection, known bool) {
 	if e := w.tracker.End(id); e != nil {
-		c = connectionOf(e)
+		c = connectionOf(w.tracker, e)
 	} else if own := w.lives.bySocket[id]; own != nil && own.closed {
 		c = own.last
 	} else {
@@ -224,7 +227,7 @@ func (w *Collector) collectConnections(p *Snapshot) (gather func(*conn.End), fin
 		w.addContext(p.Connections, p)
 	}
 	return func(e *conn.End) {
-		c := connectionOf(e)
+		c := connectionOf(w.tracker, e)
 		add(&c)
 	}, finish
 }
@@ -303,7 +306,7 @@ func (w *Collector) collectLife(id event.ID, p *Snapshot) *Life {
 func (w *Collector) addEnd(l *Life, id event.ID, kept *keptLife) {
 	switch e := w.tracker.End(id); {
 	case e != nil:
-		l.Ends = append(l.Ends, connectionOf(e))
+		l.Ends = append(l.Ends, connectionOf(w.tracker, e))
 	case kept != nil && kept.closed:
 		l.Ends = append(l.Ends, kept.last)
 	default:

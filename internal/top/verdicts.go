@@ -6,13 +6,14 @@ import "github.com/tcptrace/tcptrace/internal/conn"
 type verdict struct {
 	Connection      // with its peer
 	hasPeer    bool // the other end was seen as well
+	peerHome   string
 	first      bool // the connection is counted by this end
 }
 
-func verdictOn(e *conn.End) verdict {
-	v := verdict{Connection: connectionOf(e), hasPeer: e.Peer != nil, first: e.CountsConnection()}
+func verdictOn(t *conn.Tracker, e *conn.End) verdict {
+	v := verdict{Connection: connectionOf(t, e), hasPeer: e.Peer != nil, first: e.CountsConnection()}
 	if v.hasPeer {
-		v.Peer = e.Peer.Process
+		v.Peer, v.peerHome = e.Peer.Process, t.HomeOf(e.Peer).String()
 	}
 	return v
 }

@@ -100,6 +100,7 @@ var pages = []struct {
 	{"by-port", nil},
 	{"by-process", []rune{'g'}},
 	{"by-remote", []rune{'g', 'g'}},
+	{"by-place", []rune{'g', 'g', 'g'}},
 	{"all", []rune{'a'}},
 	{"group", []rune{'s', 's', 's', 's', 's', 's', top.KeyEnd, top.KeyEnter}},
 	{"ipv4", typed("a/10.0.0.0/8")},
