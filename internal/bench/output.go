@@ -80,6 +80,18 @@ func countText(line []byte, to *output) {
 	}
 }
 
+// openConnection begins the line of a connection that is not over at the end.
+var openConnection = []byte("open ")
+
+// countConnections counts a line of tcptrace's list of connections, or the summary's total loss.
+func countConnections(line []byte, to *output) {
+	if total, ok := bytes.CutPrefix(line, lossSummary); ok {
+		to.lost, to.reported = firstNumber(total), true
+	} else if !bytes.HasPrefix(line, openConnection) && !bytes.HasPrefix(line, []byte("in TIME_WAIT:")) && !bytes.HasPrefix(line, []byte("still held:")) {
+		countLine(line, to)
+	}
+}
+
 // firstNumber returns the number with which a text begins; 0: with none.
 func firstNumber(text []byte) int {
 	words := bytes.Fields(text)

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -35,16 +34,45 @@ func (b *bench) measureReading(s subject) error {
 			return fmt.Errorf("make captures: %w: %s", err, out)
 		}
 	}
-	if err := b.addReading(s, "Read/gz"+s.label, gzip); err != nil {
-		return err
+	readings := []struct{ name, path, flag string }{
+		{"Read/gz", gzip, "--quiet"}, {"Read/zst", zstd, "--quiet"}, {"Read/text", zstd, ""}, {"Read/connections", zstd, "--connections"},
 	}
-	return b.addReading(s, "Read/zst"+s.label, zstd)
+	for _, r := range readings {
+		if r.flag != "" && !s.hasFlag(r.flag) {
+			continue
+		}
+		if err := b.addReading(s, r.name+s.label, r.path, r.flag); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (b *bench) addReading(s subject, name, path string) error {
-	cmd := command(s.path, "-r", path, "-q")
+// ending keeps the end of what is written to it.
+type ending struct{ text []byte }
+
+// endingLength is how much it keeps at least, in bytes.
+const endingLength = 16 << 10
+
+// Write implements io.Writer.
+func (e *ending) Write(p []byte) (int, error) {
+	e.text = append(e.text, p...)
+	if len(e.text) > 2*endingLength {
+		e.text = append(e.text[:0], e.text[len(e.text)-endingLength:]...)
+	}
+	return len(p), nil
+}
+
+// String returns it.
+func (e *ending) String() string { return string(e.text) }
+
+func (b *bench) addReading(s subject, name, path, flag string) error {
+	cmd := command(s.path, "-r", path)
+	if flag != "" {
+		cmd.Args = append(cmd.Args, flag)
+	}
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-	var said bytes.Buffer
+	var said ending
 	cmd.Stdout, cmd.Stderr = &said, &said
 	begin := time.Now()
 	err := cmd.Run()

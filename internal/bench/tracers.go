@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // tracer is a way to trace the workload.
@@ -55,7 +56,7 @@ func (b *bench) tracers() []tracer {
 func tcptraces(s subject, dir string) []tracer {
 	ports := fmt.Sprintf("%d-%d", firstPort, lastPort)
 	capture := filepath.Join(dir, "write.jsonl.gz")
-	return []tracer{
+	list := []tracer{
 		{
 			name: "Trace/text" + s.label, command: []string{s.path, "--port", ports},
 			lines: transitionsEach, count: countText, ready: saysTracing,
@@ -70,6 +71,19 @@ func tcptraces(s subject, dir string) []tracer {
 		},
 		{name: "Trace/filtered" + s.label, command: []string{s.path, "--port", "9"}, count: countText, ready: saysTracing},
 	}
+	if s.hasFlag("--connections") {
+		list = append(list, tracer{
+			name: "Trace/connections" + s.label, command: []string{s.path, "--port", ports, "--connections"},
+			lines: 1, count: countConnections, ready: saysTracing,
+		})
+	}
+	return list
+}
+
+// hasFlag reports whether a tcptrace has a flag: an old one may not have it.
+func (s subject) hasFlag(flag string) bool {
+	help, err := exec.Command(s.path, "--help").Output()
+	return err == nil && strings.Contains(string(help), flag)
 }
 
 // path finds the tracer's program, also where users other than root do not look. It
