@@ -37,14 +37,11 @@ var UsualNameSources = NameSources{
 // ContainerNames has the names of containers. Everything is opened when it is made: later it needs no right,
 // and the engines can be asked for nothing else. It is safe for concurrent use.
 type ContainerNames struct {
-	engines          []engine
-	pods, containers *os.File // nil: there is none
+	events           []io.ReadCloser // of each engine
+	pods, containers *os.File        // nil: there is none
 	mutex            sync.Mutex
 	names            map[string]string // of the engines' containers, by their ids
 }
-
-// engine is a connection to an engine that sends its events.
-type engine struct{ events io.ReadCloser }
 
 const (
 	// enginePatience is how long the engines have to list their containers.
@@ -65,9 +62,7 @@ func OpenContainerNames(from NameSources) *ContainerNames {
 	ctx, cancel := context.WithTimeout(context.Background(), enginePatience)
 	defer cancel()
 	for _, path := range from.Engines {
-		if err := n.askEngine(ctx, path); err != nil {
-			continue // it is not there
-		}
+		_ = n.askEngine(ctx, path) // it may not be there
 	}
 	return n
 }
@@ -82,8 +77,8 @@ func openDirectory(path string) *os.File {
 
 // Close frees the sources.
 func (n *ContainerNames) Close() {
-	for _, e := range n.engines {
-		e.events.Close()
+	for _, e := range n.events {
+		e.Close()
 	}
 	for _, dir := range []*os.File{n.pods, n.containers} {
 		if dir != nil {
@@ -172,7 +167,7 @@ func (n *ContainerNames) askEngine(ctx context.Context, socket string) error {
 	if err != nil {
 		return fmt.Errorf("follow the containers of %s: %w", socket, err)
 	}
-	n.engines = append(n.engines, engine{events})
+	n.events = append(n.events, events)
 	crash.Go(func() { n.takeEvents(events) })
 	return nil
 }

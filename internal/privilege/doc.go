@@ -33,6 +33,9 @@
 //	find it by a process of another user  CAP_SYS_PTRACE
 //	find the path of a cgroup             nothing: without CAP_SYS_ADMIN (from 6.11 on) or
 //	                                      CAP_DAC_READ_SEARCH by going through all cgroups
+//	name containers and pods              nothing: the directories of their logs, and a connection on which
+//	                                      Docker or Podman sends its events, are opened before; it serves for
+//	                                      no other request
 //	pass a signal on to a command         CAP_KILL, if the command runs as another user
 //	make the next file of a recording     nothing if the user may write there, else
 //	                                      CAP_DAC_OVERRIDE, CAP_FOWNER and CAP_CHOWN
