@@ -51,7 +51,8 @@ type paths struct {
 	known     map[uint32]string
 	hasAll    bool            // all processes were searched
 	hasThread map[uint32]bool // the processes whose threads were searched
-	isAgain   bool            // all processes were searched once more, for a path that led elsewhere
+	isAgain   bool            // all was searched once more, for a path that led elsewhere
+	last      Search          // the one that is answered
 }
 
 func newPaths() *paths {
@@ -71,6 +72,7 @@ const noPath = ""
 // search searches for network namespaces.
 func (a *paths) search(s Search) []Namespace {
 	a.begin()
+	a.last = s
 	if len(s.NetNS) == 0 {
 		return a.searchAll(s)
 	}
@@ -150,6 +152,18 @@ func (a *paths) addAll() {
 	}
 }
 
+// addAllAgain replaces the paths by those of all namespaces that the search asked for.
+func (a *paths) addAllAgain() {
+	a.hasAll, a.hasThread = false, make(map[uint32]bool)
+	a.addAll()
+	for netns, pids := range a.last.PIDs {
+		a.addThreads(netns, pids)
+	}
+	if a.last.EveryThread {
+		a.addEveryThread()
+	}
+}
+
 // addThreads adds the namespaces of the threads of processes, until one of them is in the
 // namespace.
 func (a *paths) addThreads(netns uint32, pids []uint32) {
@@ -188,8 +202,8 @@ func (a *paths) add(path string) {
 	}
 }
 
-// open opens a network namespace. A path leads to the one in which its process is when it is opened: if the
-// process has left it, another path is searched for, once a search.
+// open opens a network namespace. A path leads to the one in which its process or thread is when it is opened: if
+// that has left it, all paths are searched for anew, once a search.
 func (a *paths) open(netns uint32) (int, error) {
 	path := a.known[netns]
 	fd, err := openPath(netns, path)
@@ -200,8 +214,8 @@ func (a *paths) open(netns uint32) (int, error) {
 		return -1, ErrClosed
 	}
 	if !a.isAgain {
-		a.isAgain, a.hasAll = true, false
-		a.addAll()
+		a.isAgain = true
+		a.addAllAgain()
 	}
 	if fd, err = openPath(netns, a.known[netns]); err != nil {
 		return -1, ErrGone

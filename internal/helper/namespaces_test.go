@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
 // TestASearchGoesThroughTheProcessesOnce: namespaces that no process is in cost one walk through all processes,
@@ -78,6 +80,31 @@ func TestOpenPath(t *testing.T) {
 		paths.known[1] = path
 		if fd, err := paths.open(1); !errors.Is(err, want) {
 			t.Errorf("%q: descriptor %d, %v, want %v", path, fd, err, want)
+		}
+	}
+}
+
+// TestAThreadLeaves has two network namespaces that one thread each is in. When one of the threads ends, the other
+// namespace can still be entered.
+func TestAThreadLeaves(t *testing.T) {
+	kerneltest.RequireRoot(t)
+	t.Parallel()
+	leaving, staying := kerneltest.NewNetNS(t), kerneltest.NewNetNS(t)
+	paths, own := newPaths(), []uint32{uint32(os.Getpid())}
+	search := Search{PIDs: map[uint32][]uint32{leaving.Inode: own, staying.Inode: own}}
+	paths.search(search)
+	if paths.known[leaving.Inode] == noPath || paths.known[staying.Inode] == noPath {
+		t.Fatalf("one is not found: %v", paths.known)
+	}
+	paths.known[leaving.Inode] = "/proc/0/ns/net" // as if its thread had ended
+	for range 2 {
+		for _, ns := range []*kerneltest.NetNS{leaving, staying} {
+			fd, err := paths.open(ns.Inode)
+			if err != nil {
+				t.Errorf("open %d: %v", ns.Inode, err)
+				continue
+			}
+			unix.Close(fd)
 		}
 	}
 }
