@@ -5,6 +5,7 @@ package helper
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,7 +124,7 @@ func (a *paths) find(netns uint32, everyThread bool) string {
 // findNear returns the path of a network namespace, if it is known, if the calling thread is in it, or if a
 // thread of these processes is.
 func (a *paths) findNear(netns uint32, pids ...uint32) string {
-	if inode, ok := linkInode(a.known[netns]); ok && inode == netns {
+	if leadsTo(a.known[netns], netns) {
 		return a.known[netns]
 	}
 	delete(a.known, netns)
@@ -132,13 +133,14 @@ func (a *paths) findNear(netns uint32, pids ...uint32) string {
 	return a.known[netns]
 }
 
-// addAll replaces the paths by those of all processes' namespaces and of all named ones, once a search.
+// addAll adds the paths of all processes' namespaces and of all named ones, once a search. It keeps those that still
+// lead where they did: only a thread may be there.
 func (a *paths) addAll() {
 	if a.hasAll {
 		return
 	}
 	a.hasAll = true
-	clear(a.known)
+	maps.DeleteFunc(a.known, func(netns uint32, path string) bool { return !leadsTo(path, netns) })
 	for _, pid := range numericNames("/proc") {
 		a.add("/proc/" + pid + "/ns/net")
 	}
@@ -152,7 +154,7 @@ func (a *paths) addAll() {
 	}
 }
 
-// addAllAgain replaces the paths by those of all namespaces that the search asked for.
+// addAllAgain adds the paths of all namespaces that the search asked for once more.
 func (a *paths) addAllAgain() {
 	a.hasAll, a.hasThread = false, make(map[uint32]bool)
 	a.addAll()
@@ -217,8 +219,11 @@ func (a *paths) open(netns uint32) (int, error) {
 		a.isAgain = true
 		a.addAllAgain()
 	}
-	if fd, err = openPath(netns, a.known[netns]); err != nil {
+	if path = a.known[netns]; path == noPath {
 		return -1, ErrGone
+	}
+	if fd, err = openPath(netns, path); err != nil {
+		return -1, ErrClosed // a thread that is there for a moment: the namespace may well exist
 	}
 	return fd, nil
 }
@@ -285,6 +290,16 @@ func countSockets(path string) int {
 		}
 	}
 	return sum
+}
+
+// leadsTo reports whether a path leads to a network namespace now.
+func leadsTo(path string, netns uint32) bool {
+	inode, ok := linkInode(path)
+	if !ok && path != noPath {
+		named, err := host.NetNS(path) // it is no link, but mounted
+		inode, ok = named, err == nil
+	}
+	return ok && inode == netns
 }
 
 // linkInode returns the inode number in a link such as net:[4026531840].

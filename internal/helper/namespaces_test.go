@@ -108,3 +108,31 @@ func TestAThreadLeaves(t *testing.T) {
 		}
 	}
 }
+
+// TestANamespaceNotFoundHidesNoOther: the search for one that is gone goes through all processes. That finds no
+// namespace in which only a thread is, and must not forget it.
+func TestANamespaceNotFoundHidesNoOther(t *testing.T) {
+	t.Parallel()
+	const nowhere = 1 // no network namespace has this inode number
+	ns := kerneltest.NewNetNS(t)
+	for name, asked := range map[string][]uint32{
+		"the other is found first": {ns.Inode, nowhere},
+		"the other is found last":  {nowhere, ns.Inode},
+	} {
+		paths := newPaths()
+		search := Search{NetNS: asked, PIDs: map[uint32][]uint32{ns.Inode: {uint32(os.Getpid())}, nowhere: {1}}}
+		for range 2 {
+			for _, found := range paths.search(search) {
+				if found.Hidden != (found.NetNS == nowhere) {
+					t.Errorf("%s: %+v", name, found)
+				}
+			}
+			fd, err := paths.open(ns.Inode)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			unix.Close(fd)
+		}
+	}
+}

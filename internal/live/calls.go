@@ -194,7 +194,8 @@ func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 		if err != nil {
 			return nil, err
 		}
-		l = &callLook{at: now, found: found.Sockets, transitions: -1, unseen: found.UnseenNamespaces > 0}
+		_, entered := found.Whole[p.netns]
+		l = &callLook{at: now, found: found.Sockets, transitions: -1, unseen: !entered}
 		if settings, ok := found.Settings[p.netns]; ok {
 			l.settings = &settings
 		}

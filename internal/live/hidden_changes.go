@@ -24,8 +24,7 @@ func (t *trace) correctStates(l lookResult) {
 	before := t.sampler.doubts
 	t.sampler.doubts = make(map[event.ID]doubt)
 	found := t.doubtful(l.found.Sockets)
-	scanned := scannedNamespaces(l)
-	for _, e := range t.checkable(l, scanned) {
+	for _, e := range t.checkable(l) {
 		s := found[e.Socket]
 		if s != nil && s.State == e.State {
 			continue
@@ -69,13 +68,13 @@ func shouldHaveMoved(e *conn.End, now event.Time) bool {
 }
 
 // checkable returns the ends that a look must have found where they are.
-func (t *trace) checkable(l lookResult, scanned func(uint32) bool) []*conn.End {
+func (t *trace) checkable(l lookResult) []*conn.End {
 	var ends []*conn.End
 	now := host.Now()
 	for e := range t.tracker.Ends() {
 		usual := e.State == tcpstate.Established || e.State == tcpstate.CloseWait
 		switch {
-		case e.Listener() || e.LocalPort == 0 || !scanned(e.NetNS):
+		case e.Listener() || e.LocalPort == 0 || !l.found.Whole[e.NetNS]:
 		case l.query.SkipCommonStates && (e.State == tcpstate.Established || e.State == tcpstate.TimeWait):
 		case e.Since >= l.began: // it changed since
 		case usual || shouldHaveMoved(e, now):
@@ -83,16 +82,4 @@ func (t *trace) checkable(l lookResult, scanned func(uint32) bool) []*conn.End {
 		}
 	}
 	return ends
-}
-
-// scannedNamespaces returns whether a look is sure to have seen the sockets of a network namespace.
-func scannedNamespaces(l lookResult) func(netns uint32) bool {
-	if l.found.UnseenNamespaces == 0 {
-		return func(netns uint32) bool { return l.query.NetNS[netns] && !l.found.Partial[netns] }
-	}
-	seen := make(map[uint32]bool)
-	for i := range l.found.Sockets {
-		seen[l.found.Sockets[i].NetNS] = true
-	}
-	return func(netns uint32) bool { return seen[netns] && !l.found.Partial[netns] }
 }

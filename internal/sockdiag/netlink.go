@@ -31,6 +31,7 @@ func (s *Scanner) scanByNetlink(ctx context.Context, q Query) (*Snapshot, error)
 	c := newCollector(q)
 	c.holdersUnknown = true
 	inodes := make(map[uint32]int) // in the collector's sockets
+	isWhole := make(map[uint32]bool)
 	found, err := s.search(ctx, c)
 	if err != nil {
 		return nil, err
@@ -39,6 +40,7 @@ func (s *Scanner) scanByNetlink(ctx context.Context, q Query) (*Snapshot, error)
 		if err := c.addByNetlink(netns, in.Diag, inodes); err != nil {
 			return err
 		}
+		isWhole[netns] = true
 		if err := s.addBound(c, netns, in, inodes); err != nil {
 			return err
 		}
@@ -49,7 +51,7 @@ func (s *Scanner) scanByNetlink(ctx context.Context, q Query) (*Snapshot, error)
 	if err != nil {
 		return nil, err
 	}
-	snapshot := &Snapshot{Sockets: c.sockets, OuterProcesses: c.outer, UnseenNamespaces: unseen, Settings: c.settings}
+	snapshot := &Snapshot{Sockets: c.sockets, Whole: isWhole, OuterProcesses: c.outer, UnseenNamespaces: unseen, Settings: c.settings}
 	if len(inodes) > 0 {
 		addHolders(snapshot, inodes)
 	}

@@ -58,9 +58,9 @@ type Snapshot struct {
 	Complete bool
 	// OuterProcesses: processes outside this pid namespace are not seen.
 	OuterProcesses bool
-	// Partial is true of the network namespaces in which the kernel may have hidden sockets from the look, several
-	// times in a row: that a socket was not found there does not say that it is gone.
-	Partial map[uint32]bool
+	// Whole has the network namespaces that were entered. It is true of those in which the kernel hid no socket
+	// from the look. Elsewhere, that a socket was not found does not say that it is gone.
+	Whole map[uint32]bool
 	// UnseenNamespaces is how many network namespaces could not be entered.
 	UnseenNamespaces int
 	// Overflows has for each network namespace that was entered how many connections have found a
@@ -163,16 +163,15 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 		c.sockets = slices.Grow(c.sockets, c.expected)
 	}
 	overflows := make(map[uint32]uint64)
-	partial := make(map[uint32]bool)
+	isWhole := make(map[uint32]bool)
 	look := func(netns uint32, in *helper.Inside) error {
 		if n, err := listenOverflows(in.Counters); err == nil { // else the namespace is not in Overflows
 			overflows[netns] = n
 		}
-		whole, err := s.finder.EachSocket(ask, in.Iterator, c.addSocket)
-		if err != nil {
+		var err error
+		if isWhole[netns], err = s.finder.EachSocket(ask, in.Iterator, c.addSocket); err != nil {
 			return err
 		}
-		partial[netns] = !whole
 		if err := s.addBound(c, netns, in, nil); err != nil {
 			return err
 		}
@@ -182,7 +181,7 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 	}
 	unseen, err := s.visitEach(ctx, found, s.wanted(q), look)
 	for again := 0; err == nil && again < looksAgain; again++ {
-		found = slices.DeleteFunc(found, func(ns helper.Namespace) bool { return !partial[ns.NetNS] })
+		found = slices.DeleteFunc(found, func(ns helper.Namespace) bool { return isWhole[ns.NetNS] })
 		if len(found) == 0 {
 			break
 		}
@@ -196,7 +195,7 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 			return nil, err
 		}
 	}
-	return &Snapshot{Sockets: c.sockets, Exact: true, Partial: partial, OuterProcesses: c.outer, UnseenNamespaces: unseen, Overflows: overflows, Settings: c.settings, OmittedTimewait: c.omitted}, nil
+	return &Snapshot{Sockets: c.sockets, Exact: true, Whole: isWhole, OuterProcesses: c.outer, UnseenNamespaces: unseen, Overflows: overflows, Settings: c.settings, OmittedTimewait: c.omitted}, nil
 }
 
 // looksAgain is how often a network namespace is looked at again, if the kernel hid sockets from the look.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,8 +91,12 @@ func newWorld(t *testing.T) (*kerneltest.NetNS, world) {
 	return ns, w
 }
 
+// scan takes a snapshot. Meanwhile no test starts a process: until that executes its program, it has all descriptors
+// of this one.
 func scan(t *testing.T, d *sockdiag.Scanner, q sockdiag.Query) *sockdiag.Snapshot {
 	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	found, err := d.Scan(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
@@ -146,8 +151,8 @@ func scanIn(t *testing.T, d *sockdiag.Scanner, q sockdiag.Query, ns *kerneltest.
 	t.Helper()
 	var sockets []event.Socket
 	found := scan(t, d, q)
-	if found.UnseenNamespaces > 0 || len(found.Partial) > 0 && found.Partial[ns.Inode] {
-		t.Logf("%+v: %d network namespaces are unseen, %v", q, found.UnseenNamespaces, found.Partial)
+	if !found.Whole[ns.Inode] {
+		t.Logf("%+v: %d network namespaces are unseen, %v", q, found.UnseenNamespaces, found.Whole)
 	}
 	for _, s := range ofPort(found) {
 		if s.NetNS == ns.Inode {
@@ -366,7 +371,7 @@ func TestAWholeLookFindsAllSockets(t *testing.T) {
 	d, partial := open(t), 0
 	for range looks {
 		found := scan(t, d, sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}})
-		if found.Partial[ns.Inode] {
+		if !found.Whole[ns.Inode] {
 			partial++
 		} else if len(found.Sockets) != len(fds) {
 			t.Fatalf("%d sockets in a whole look, want %d", len(found.Sockets), len(fds))
@@ -391,4 +396,37 @@ func connectMany(connections int) (fds []int, err error) {
 		fds = append(fds, p.Server, p.Client)
 	}
 	return fds, nil
+}
+
+// TestANamespaceWithoutAThread is not entered, though sockets in it are found by their descriptors.
+func TestANamespaceWithoutAThread(t *testing.T) {
+	t.Parallel()
+	kerneltest.RequireRoot(t)
+	ns, err := kerneltest.OpenNetNS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fds []int
+	ns.Do(func() { fds, err = connectMany(3) })
+	ns.Close()
+	t.Cleanup(func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, q := open(t), sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}, PIDs: []uint32{uint32(os.Getpid())}}
+	found := scan(t, d, q)
+	for range 1000 { // the thread takes a moment to end
+		if len(found.Whole) == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+		found = scan(t, d, q)
+	}
+	if len(found.Sockets) != len(fds) || len(found.Whole) > 0 || found.UnseenNamespaces != 1 {
+		t.Errorf("%d of %d sockets, %d namespaces unseen, those entered: %v", len(found.Sockets), len(fds), found.UnseenNamespaces, found.Whole)
+	}
 }
