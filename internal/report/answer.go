@@ -328,28 +328,60 @@ func howWords(how event.How) string {
 const whyHeld = "the side that closes first keeps its port"
 
 // heldWords says which ports TIME_WAIT kept when the recording ended, and until when, or how long it kept
-// that of the only connection before.
+// that of the only connection before. Ports that a restart would not have found in use come last.
 func (r *Report) heldWords(f *stat.Report) []string {
-	h := &f.Held
-	switch {
-	case h.Sockets == 0:
+	if f.Held.Sockets == 0 {
 		return r.formerlyHeldWords()
-	case h.Ports == 1:
-		p := &h.Most[0]
-		return []string{"TIME_WAIT held port " + r.portWords(p) + socketsWords(p) + ": " + whyHeld + "."}
 	}
+	var all []string
+	switch h := &f.Holding; h.Ports {
+	case 0:
+	case 1:
+		p := &h.Most[0]
+		all = append(all, "TIME_WAIT held port "+r.portWords(p)+socketsWords(p)+": "+whyHeld+".")
+	default:
+		all = append(all, "When the recording ended, TIME_WAIT held "+words.Count(h.Ports, "port")+", as "+whyHeld+": "+r.portsWords(h)+".")
+	}
+	switch h := &f.Waiting; h.Ports {
+	case 0:
+	case 1:
+		p := &h.Most[0]
+		all = append(all, "When the recording ended, "+other(f)+" was in TIME_WAIT: "+r.portWords(p)+socketsWords(p)+".")
+	default:
+		all = append(all, "When the recording ended, "+words.Count(h.Ports, others(f))+" were in TIME_WAIT: "+r.portsWords(h)+".")
+	}
+	return all
+}
+
+// other is a port that was in TIME_WAIT and that nobody knows to be held; others is one of several.
+func other(f *stat.Report) string {
+	if f.Holding.Ports > 0 {
+		return "another port"
+	}
+	return "a port"
+}
+
+func others(f *stat.Report) string {
+	if f.Holding.Ports > 0 {
+		return "more port"
+	}
+	return "port"
+}
+
+// portsWords names some of several ports.
+func (r *Report) portsWords(h *stat.Held) string {
 	var ports []string
 	for i := range h.Most[:min(len(h.Most), portsAnswered)] {
 		ports = append(ports, r.portWords(&h.Most[i])+socketsWords(&h.Most[i]))
 	}
-	phrase := "When the recording ended, TIME_WAIT held " + words.Count(h.Ports, "port") + ", as " + whyHeld + ": " + strings.Join(ports, ", ")
+	phrase := strings.Join(ports, ", ")
 	if more := h.Ports - len(ports); more > 0 {
 		phrase += ", and " + words.Number(more) + " more"
 		if !h.Until.IsZero() {
 			phrase += ", the last until " + r.clockTime(h.Until.Time)
 		}
 	}
-	return []string{phrase + "."}
+	return phrase
 }
 
 // portWords says which port was held, and until when.
@@ -357,6 +389,9 @@ func (r *Report) portWords(p *stat.HeldPort) string {
 	phrase := strconv.Itoa(int(p.Port))
 	if p.Role != "" {
 		phrase += " of the " + p.Role
+	}
+	if p.Where != "" {
+		phrase += " in " + words.Truncate(words.Escape(p.Where), longestHome)
 	}
 	if !p.Until.IsZero() {
 		phrase += " until " + r.clockTime(p.Until.Time)
@@ -388,12 +423,16 @@ func (r *Report) formerlyHeldWords() []string {
 		if before == nil || before.to != tcpstate.TimeWait {
 			continue
 		}
-		phrase := "TIME_WAIT held port " + strconv.Itoa(int(e.LocalPort))
+		port := strconv.Itoa(int(e.LocalPort))
 		if role := c.roleOf(i); role != 0 {
-			phrase += " of the " + role.String()
+			port += " of the " + role.String()
 		}
-		all = append(all, phrase+" until "+r.clockTime(c.recording.Clock.Wall(last.at))+", for "+
-			words.Duration(last.at.Sub(before.at))+": "+whyHeld+".")
+		until := " until " + r.clockTime(c.recording.Clock.Wall(last.at)) + ", for " + words.Duration(last.at.Sub(before.at))
+		if e.holdsPort {
+			all = append(all, "TIME_WAIT held port "+port+until+": "+whyHeld+".")
+		} else {
+			all = append(all, "Port "+port+" was in TIME_WAIT"+until+".")
+		}
 	}
 	return all
 }

@@ -42,6 +42,7 @@ type end struct {
 	until       event.Time // when the kernel ends the state; 0: no timer, or unknown
 	totals      event.Totals
 	home        conn.Home // whose it is
+	holdsPort   bool      // in TIME_WAIT: a restart would find the port in use
 	// overdue: it must have left TIME_WAIT, and that was not seen.
 	overdue bool
 }

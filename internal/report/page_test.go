@@ -155,7 +155,7 @@ func TestHeldAndOver(t *testing.T) {
 	r := report.New(time.UTC)
 	synthetic.Make(1, r)
 	text := page(t, r)
-	if !regexp.MustCompile(`TIME_WAIT held port \d+ of the (server|client) until 01:01:0\d\.\d, for 60\.\ds: the side`).MatchString(text) {
+	if !regexp.MustCompile(`Port \d+ of the (server|client) was in TIME_WAIT until 01:01:0\d\.\d, for 60\.\ds\.`).MatchString(text) {
 		t.Error(between(t, text, `id="answer"`, "</section>"))
 	}
 }

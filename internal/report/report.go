@@ -14,6 +14,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 // Report gathers recordings that are told one after the other. It is not safe for
@@ -83,7 +84,7 @@ func (r *Report) Found(at event.Time, e *conn.End, known bool) {
 	if own == nil {
 		return
 	}
-	own.until, own.home = e.Until, r.current.tracker.HomeOf(e)
+	own.until, own.home, own.holdsPort = e.Until, r.current.tracker.HomeOf(e), text.HoldsPort(e)
 	s := step{at: at, to: e.State, process: r.tables.processIndex(e.Process, r.current.tracker.HomeOf(e)), flags: stepFound}
 	if e.Since != 0 {
 		s.at = e.Since
@@ -109,6 +110,7 @@ func (r *Report) Transition(t *event.Transition, s conn.Step) {
 		own.totals = t.Totals
 	}
 	own.Tuple, own.home = s.End.Tuple, r.current.tracker.HomeOf(s.End)
+	own.holdsPort = text.HoldsPort(s.End)
 	if !t.Stays() || t.To != tcpstate.TimeWait {
 		own.addStep(r.newStep(t, s))
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	closersShown  = 5
+	closersShown  = 4
 	portsShown    = 3
 	callsShown    = 5
 	findingsShown = 5

@@ -16,7 +16,8 @@ func (r *Report) printProblems(p *page, clock func(Time) string) {
 		l[0].color = red
 	}
 	p.addLabel("lost", lost...)
-	p.addLabel("still held", p.wrapPhrases(r.Held.heldPhrases(clock)...)...)
+	p.addLabel("still held", p.wrapPhrases(r.Holding.portPhrases(clock)...)...)
+	p.addLabel("in TIME_WAIT", p.wrapPhrases(r.Waiting.portPhrases(clock)...)...)
 	p.addLabel("failed calls", p.wrapPhrases(r.failedCallPhrases()...)...)
 }
 
@@ -44,9 +45,9 @@ func bracketed(words []string) string {
 	return " (" + strings.Join(words, ", ") + ")"
 }
 
-// heldPhrases says which ports sockets in TIME_WAIT keep, and until when. Of several ports,
+// portPhrases says which ports are in TIME_WAIT, and until when. Of several ports,
 // one with a single socket is not named.
-func (h *Held) heldPhrases(clock func(Time) string) []string {
+func (h *Held) portPhrases(clock func(Time) string) []string {
 	until := ""
 	if !h.Until.IsZero() {
 		until = " until " + clock(h.Until)
@@ -55,15 +56,15 @@ func (h *Held) heldPhrases(clock func(Time) string) []string {
 	case 0:
 		return nil
 	case 1:
-		return []string{h.Most[0].String() + until + " (" + words.Number(h.Sockets) + " in TIME_WAIT)"}
+		return []string{h.Most[0].String() + until + " (" + words.Count(h.Sockets, "socket") + ")"}
 	}
 	var named []string
 	for _, port := range h.Most[:min(len(h.Most), portsShown)] {
-		if port.Sockets > 1 {
-			named = append(named, strconv.Itoa(int(port.Port))+" ("+words.Number(port.Sockets)+")")
+		if port.Sockets > 1 || port.Where != "" {
+			named = append(named, port.number()+" ("+words.Number(port.Sockets)+")")
 		}
 	}
-	phrase := words.Number(h.Ports) + " ports by TIME_WAIT" + until
+	phrase := words.Number(h.Ports) + " ports" + until
 	if len(named) == 0 {
 		return []string{phrase}
 	}
@@ -71,11 +72,23 @@ func (h *Held) heldPhrases(clock func(Time) string) []string {
 	return named
 }
 
+// number is the port's number, and whose it is.
+func (p *HeldPort) number() string {
+	number := strconv.Itoa(int(p.Port))
+	if p.Where != "" {
+		number += " in " + printable(p.Where, nameColumns)
+	}
+	return number
+}
+
 // String returns the port as the summary of a trace has it.
 func (p *HeldPort) String() string {
 	phrase := "port " + strconv.Itoa(int(p.Port))
 	if p.Role != "" {
 		phrase += " of the " + p.Role
+	}
+	if p.Where != "" {
+		phrase += " in " + printable(p.Where, nameColumns)
 	}
 	return phrase
 }

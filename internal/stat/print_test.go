@@ -235,9 +235,9 @@ func TestHeldPorts(t *testing.T) {
 		ports []string
 		want  string
 	}{
-		"one":    {[]string{"80", "80"}, "port 80 of the server until 12:01:03 (2 in TIME_WAIT)"},
-		"many":   {[]string{"80", "80", "443", "443", "443", "22"}, "3 ports by TIME_WAIT until 12:01:07: 443 (3), 80 (2)"},
-		"single": {[]string{"80", "81", "82"}, "3 ports by TIME_WAIT until 12:01:04\n"},
+		"one":    {[]string{"80", "80"}, "port 80 of the server until 12:01:03 (2 sockets)"},
+		"many":   {[]string{"80", "80", "443", "443", "443", "22"}, "3 ports until 12:01:07: 443 (3), 80 (2)"},
+		"single": {[]string{"80", "81", "82"}, "3 ports until 12:01:04\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,21 +8,30 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
+// heldPort is a port by which sockets in TIME_WAIT are counted.
+type heldPort struct {
+	port uint16
+	home string // "": all sockets are in one network namespace
+	held bool
+}
+
 // heldPorts has the ports with sockets in TIME_WAIT at the end of a recording.
-type heldPorts map[uint16]*HeldPort
+type heldPorts map[heldPort]*HeldPort
 
 // add takes a socket that is there at the end.
-func (h heldPorts) add(e *conn.End, clock event.Clock) {
+func (h heldPorts) add(e *conn.End, clock event.Clock, home string) {
 	if e.State != tcpstate.TimeWait {
 		return
 	}
-	port := h[e.Local().Port()]
+	key := heldPort{e.Local().Port(), home, text.HoldsPort(e)}
+	port := h[key]
 	if port == nil {
-		port = &HeldPort{Port: e.Local().Port(), Role: e.Role().String()}
-		h[port.Port] = port
+		port = &HeldPort{Port: key.port, Where: home, Held: key.held, Role: e.Role().String()}
+		h[key] = port
 	}
 	port.Sockets++
 	if port.Role != e.Role().String() {
@@ -33,11 +42,12 @@ func (h heldPorts) add(e *conn.End, clock event.Clock) {
 	}
 }
 
-// top returns the ports with the most sockets, and sums of all.
-func (h heldPorts) top(n int) Held {
+// top returns the ports with the most sockets among those that a function wants, and sums of these.
+func (h heldPorts) top(n int, wants func(*HeldPort) bool) Held {
 	all := slices.SortedFunc(maps.Values(h), func(a, b *HeldPort) int {
-		return cmp.Or(cmp.Compare(b.Sockets, a.Sockets), cmp.Compare(a.Port, b.Port))
+		return cmp.Or(cmp.Compare(b.Sockets, a.Sockets), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Where, b.Where))
 	})
+	all = slices.DeleteFunc(all, func(p *HeldPort) bool { return !wants(p) })
 	sum := Held{Ports: len(all), Most: []HeldPort{}}
 	for i, port := range all {
 		sum.Sockets += port.Sockets

@@ -57,7 +57,11 @@ func (s *Stat) finishRecording() {
 	for e := range r.tracker.Ends() {
 		s.sockets++
 		if !e.Overdue(r.end()) {
-			s.held.add(e, r.clock)
+			home := ""
+			if r.tracker.ManyNamespaces() {
+				home = r.tracker.HomeOf(e).String()
+			}
+			s.held.add(e, r.clock, home)
 			s.still.add(e, r)
 		}
 	}

@@ -299,8 +299,8 @@ func TestHeldRoles(t *testing.T) {
 	equal(t, "held", w.report(t).Held, stat.Held{
 		Sockets: 3, Ports: 2, Until: stat.Time{Time: tracetest.Boot.Add(time.Minute + 39*s)},
 		Most: []stat.HeldPort{
-			{Port: 80, Sockets: 2, Until: stat.Time{Time: tracetest.Boot.Add(time.Minute + 39*s)}},
-			{Port: 81, Role: "server", Sockets: 1},
+			{Port: 80, Held: true, Sockets: 2, Until: stat.Time{Time: tracetest.Boot.Add(time.Minute + 39*s)}},
+			{Port: 81, Held: true, Role: "server", Sockets: 1},
 		},
 	})
 }

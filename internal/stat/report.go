@@ -50,6 +50,10 @@ type Report struct {
 	// order.
 	Curves []Curve `json:"curves"`
 	Held   Held    `json:"held"`
+	// Holding are those of the ports that a restart would find in use, Waiting those of which that is not so, or not
+	// known.
+	Holding Held `json:"-"`
+	Waiting Held `json:"-"`
 	// FailedCalls has the 100 most frequent kinds of them, the most frequent first.
 	FailedCalls []FailedCall `json:"failed_calls"`
 	Lost        Losses       `json:"lost"`
@@ -193,7 +197,7 @@ type Slice struct {
 	Sockets int  `json:"sockets"`
 }
 
-// Held is what sockets in TIME_WAIT keep at the end of the recordings.
+// Held is which ports are in TIME_WAIT at the end of the recordings.
 type Held struct {
 	Sockets int        `json:"sockets"`
 	Ports   int        `json:"ports"`
@@ -204,7 +208,9 @@ type Held struct {
 // HeldPort is a local port with sockets in TIME_WAIT.
 type HeldPort struct {
 	Port    uint16 `json:"port"`
-	Role    string `json:"role,omitempty"` // of all its sockets; "": not known
+	Where   string `json:"where,omitempty"` // whose it is, if there is more than one network namespace; hostile
+	Held    bool   `json:"held"`            // a restart would find it in use
+	Role    string `json:"role,omitempty"`  // of all its sockets; "": not known
 	Sockets int    `json:"sockets"`
 	Until   Time   `json:"until,omitzero"` // for the last of them
 }

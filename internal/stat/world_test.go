@@ -147,7 +147,7 @@ func (w *world) pair(at time.Duration, port string, connects ...mod) pair {
 	local := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(32768+w.ports%28000)).String()
 	p := pair{w.socket("127.0.0.1:"+port, local, listen), w.socket(local, "127.0.0.1:"+port, closed), at + 40*us}
 	p.client.to(at, synSent, event.CauseConnect, connects...)
-	p.server.to(at+10*us, synRecv, event.CauseSyn)
+	p.server.to(at+10*us, synRecv, event.CauseSyn, tracetest.Unshared)
 	p.client.to(at+30*us, established, event.CauseHandshake)
 	p.server.to(at+40*us, established, event.CauseHandshake)
 	return p
