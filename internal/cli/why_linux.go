@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/container"
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
@@ -101,6 +103,7 @@ func gatherQuestion(ctx context.Context, addr netip.Addr, port uint16) (*why.Que
 		return nil, err
 	}
 	q.Time, q.Sockets = host.Now(), found.Sockets
+	nameHomes(q.Sockets)
 	q.Exact, q.Complete, q.Outer, q.Unseen = found.Exact, found.Complete, found.OuterProcesses, found.UnseenNamespaces
 	settings, ok := found.Settings[q.NetNS]
 	if !ok {
@@ -108,6 +111,25 @@ func gatherQuestion(ctx context.Context, addr netip.Addr, port uint16) (*why.Que
 	}
 	q.Settings = settings
 	return q, nil
+}
+
+// nameHomes says whose the sockets are. Container engines are asked only if one of them is a container's.
+func nameHomes(sockets []event.Socket) {
+	namespaces := host.NewNetNSNames(host.NamedNetNS)
+	inContainer := false
+	for i := range sockets {
+		s := &sockets[i]
+		s.Container, s.NetNSName = container.Of(s.Cgroup), namespaces.Name(s.NetNS)
+		inContainer = inContainer || s.Container.IsContainer()
+	}
+	if !inContainer {
+		return
+	}
+	names := host.OpenContainerNames(host.UsualNameSources)
+	defer names.Close()
+	for i := range sockets {
+		sockets[i].Container = names.Complete(sockets[i].Container)
+	}
 }
 
 // askHost asks about the network namespace, its interfaces, and the address on one of them.

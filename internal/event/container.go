@@ -12,6 +12,9 @@ type Container struct {
 // Pod is a pod of Kubernetes.
 type Pod struct{ UID, Name, Namespace string }
 
+// IsContainer reports whether it is a container or a pod, not only a unit of the host. It is false for nil.
+func (c *Container) IsContainer() bool { return c != nil && (c.ID != "" || c.Pod != Pod{}) }
+
 // shortID is how many digits of an id people use.
 const shortID = 12
 

@@ -1,7 +1,7 @@
 package text
 
 import (
-	"fmt"
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -63,10 +63,25 @@ func (p *Printer) describeUse(a *why.Answer, s *event.Socket) string {
 	case len(s.Holders) == 0 && !s.Orphan && !s.Waits && !s.NoDescriptor && s.State != tcpstate.SynRecv:
 		sentence += ". Its process cannot be seen from here"
 	}
-	if s.Cgroup != "" && s.Cgroup != "/" {
-		sentence += ". Cgroup " + words.Escape(s.Cgroup)
+	if home := describeHome(s); home != "" {
+		sentence += ". " + home
 	}
 	return sentence + "."
+}
+
+// describeHome says whose a socket is, or "" if that is unknown.
+func describeHome(s *event.Socket) string {
+	switch c := s.Container; {
+	case c != nil && c.Pod != event.Pod{} && (c.ID == "" || c.Pod.Name != ""):
+		return "Pod " + shortHome(cmp.Or(c.Pod.Name, c.Pod.UID))
+	case c.IsContainer():
+		return "Container " + shortHome(c.Label())
+	case c != nil:
+		return "Unit " + shortHome(c.Unit)
+	case s.Cgroup != "" && s.Cgroup != "/":
+		return "Cgroup " + words.Escape(s.Cgroup)
+	}
+	return ""
 }
 
 // printSection prints the title of a section.
@@ -165,9 +180,21 @@ func (p *Printer) printElsewhere(a *why.Answer) {
 	}
 	p.printSection("In other network namespaces, where it is not in the way")
 	for _, s := range a.Elsewhere[:min(len(a.Elsewhere), whyShown)] {
-		p.printItem(p.describeSocket(s, a.Time) + fmt.Sprintf(" (network namespace %d).", s.NetNS))
+		sentence := p.describeSocket(s, a.Time) + " (network namespace " + namespaceName(s) + ")"
+		if home := describeHome(s); home != "" {
+			sentence += ". " + home
+		}
+		p.printItem(sentence + ".")
 	}
 	p.printMoreItems(a.Elsewhere)
+}
+
+// namespaceName is the name of a socket's network namespace, or its number.
+func namespaceName(s *event.Socket) string {
+	if s.NetNSName != "" {
+		return shortHome(s.NetNSName)
+	}
+	return strconv.Itoa(int(s.NetNS))
 }
 
 // printNotes prints what else decides, and what could not be seen.

@@ -55,7 +55,36 @@ type inTheWay struct {
 	NoDescriptor bool     `json:"no_descriptor,omitempty"`
 	Role         string   `json:"role,omitempty"`
 	Cgroup       string   `json:"cgroup,omitempty"`
+	Container    *home    `json:"container,omitempty"`
+	NetNSName    string   `json:"netns_name,omitempty"`
 	Processes    []holder `json:"processes,omitempty"`
+}
+
+// home is what the cgroup of a socket belongs to.
+type home struct {
+	ID      string `json:"id,omitempty"`
+	Runtime string `json:"runtime,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Unit    string `json:"unit,omitempty"`
+	Pod     *pod   `json:"pod,omitempty"`
+}
+
+// pod is a pod of Kubernetes.
+type pod struct {
+	UID       string `json:"uid,omitempty"`
+	Name      string `json:"name,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+}
+
+func homeOf(c *event.Container) *home {
+	if c == nil {
+		return nil
+	}
+	h := &home{ID: c.ID, Runtime: c.Runtime, Name: c.Name, Unit: c.Unit}
+	if c.Pod != (event.Pod{}) {
+		h.Pod = &pod{c.Pod.UID, c.Pod.Name, c.Pod.Namespace}
+	}
+	return h
 }
 
 // holder is a process that has a socket open.
@@ -120,7 +149,7 @@ func sockets(list []*event.Socket, clock event.Clock) []inTheWay {
 		w := inTheWay{
 			NetNS: s.NetNS, Local: s.Local.String(), State: s.State.String(), Until: utc(s.Until, clock),
 			Timewait: s.Timewait, Orphan: s.Orphan, Waits: s.Waits, UID: s.UID, Device: s.Device,
-			NoDescriptor: s.NoDescriptor, Role: s.Role.String(), Cgroup: s.Cgroup,
+			NoDescriptor: s.NoDescriptor, Role: s.Role.String(), Cgroup: s.Cgroup, Container: homeOf(s.Container), NetNSName: s.NetNSName,
 		}
 		if s.Remote.Port() != 0 {
 			w.Remote = s.Remote.String()
