@@ -135,13 +135,13 @@ func (o *object) optionalDuration(k key, d time.Duration) {
 }
 
 // optionalTime writes a moment that is known, with nine digits of the second, so that
-// times sort as text.
+// times sort as text. One that could not be read again becomes the nearest that can be: only damaged captures have such.
 func (o *object) optionalTime(k key, c event.Clock, t event.Time) {
 	if t == 0 {
 		return
 	}
 	o.key(k)
-	ns := int64(c) + int64(t)
+	ns := min(max(int64(c)+int64(t), 0), lastTime)
 	o.buf = append(o.buf, o.digits(ns/int64(time.Second))...)
 	const end = `000000000Z"`
 	o.buf = append(o.buf, end...)

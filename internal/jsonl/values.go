@@ -33,6 +33,9 @@ const (
 	lastYear     = 2199
 )
 
+// lastTime is the last moment of lastYear.
+var lastTime = time.Date(lastYear+1, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano() - 1
+
 // values reads the values of records. The first error stays.
 type values struct {
 	clock         event.Clock

@@ -20,7 +20,7 @@ var keyHelp = []struct{ keys, does string }{
 	{"arrows, j k", "move; page up and down, home, end"},
 	{"enter, right", "open: a group's connections, a connection's life"},
 	{"esc, left", "back"},
-	{"g", "group by port, process, remote"},
+	{"g", "group by port, process, remote, place"},
 	{"a", "all connections, in no groups"},
 	{"s", "sort by something else"},
 	{"r", "reverse the order"},
