@@ -28,7 +28,7 @@ enum kind {
 	RESET_ANSWERED = 17, /* a RST left that belongs to no connection: it answers a segment for an unknown socket, a
 				listener or a request. Its ends are those of the answered segment */
 	PROCESS_JOINED = 18, /* pid: a process of the traced command (family.h) */
-	PROCESS_LEFT = 19,   /* pid: it is one no longer */
+	PROCESS_LEFT = 19,   /* pid: it no longer belongs to the traced command */
 };
 
 /* What else is true. */

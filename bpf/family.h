@@ -37,7 +37,7 @@ static __always_inline void report_family(enum kind kind, __u32 pid)
 	bpf_ringbuf_submit(e, 0);
 }
 
-/* Takes a new task. A process that is not of the family may get the id of one that was. */
+/* Notes a new task. A process that is not of the family may get the id of one that was. */
 static __always_inline void note_fork(struct task_struct *parent, struct task_struct *child)
 {
 	__u32 from = parent->tgid;
@@ -55,7 +55,7 @@ static __always_inline void note_fork(struct task_struct *parent, struct task_st
 	}
 }
 
-/* Takes that a task is freed. Its id may be another process's by now. */
+/* Notes that a task is freed. Another process may have its id by now. */
 static __always_inline void note_free(struct task_struct *task)
 {
 	__u32 pid = task->tgid;

@@ -180,8 +180,8 @@ static __always_inline bool put_socket(struct found_socket *f, const void *sk)
 	return true;
 }
 
-/* How many sockets of an iteration the kernel did not show to the program. Some kernels run no
- * program at times, but number the sockets all the same. Set to 0 and read by internal/probe. */
+/* How many sockets of an iteration the kernel did not show to the program. Some kernels sometimes do not run
+ * the program for a socket, but number the socket all the same. Set to 0 and read by internal/probe. */
 __u64 hidden_sockets;
 
 /* The number of the next socket, and whether the iteration has shown its end. Set to 0 and false, and

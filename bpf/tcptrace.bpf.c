@@ -3,7 +3,8 @@
 /* The programs of a trace. Each is attached to one tracepoint, drops what the filter does not want,
  * and writes the rest to user space through one ring buffer. They keep state for three purposes
  * only: to know whether an event is reported (take_over.h), who closed a socket and whose it is (exec.h,
- * mptcp.h, cgroup.h), and what some kernels do not say (timewait_by_ends.h, call.h). gen.go describes the way of a record from here. */
+ * mptcp.h, cgroup.h), and what some kernels do not say (timewait_by_ends.h, call.h). gen.go describes
+ * the way of a record from here. */
 #include "types.h"
 
 #include <bpf/bpf_helpers.h>

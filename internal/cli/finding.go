@@ -39,10 +39,10 @@ func (o *findingOptions) check(read []string) error {
 	}
 	for _, path := range read {
 		if path == capture.Stdin {
-			return usagef("--finding reads a capture twice, and standard input can be read once: store it in a file first")
+			return usagef("--finding reads a capture twice, but standard input can be read only once: store it in a file first")
 		}
 		if info, err := os.Stat(path); err == nil && info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeCharDevice) != 0 {
-			return usagef("--finding reads a capture twice, and %s can be read once: store it in a file first", path)
+			return usagef("--finding reads a capture twice, but %s can be read only once: store it in a file first", path)
 		}
 	}
 	return nil

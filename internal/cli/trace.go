@@ -95,7 +95,7 @@ func (o *traceOptions) takeArguments(cmd *cobra.Command, args []string) error {
 		return usagef("-w needs the name of a file")
 	}
 	if cmd.Flags().Changed("time") && o.json {
-		return usagef("--time goes with text: --json has its times in UTC")
+		return usagef("--time is for text output: --json prints all times in UTC; leave --time out")
 	}
 	files := args
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {

@@ -27,7 +27,7 @@ func (n *namespaceNames) add(netns uint32, name string) {
 // NetNSName returns the name that a network namespace has in ip netns, or "".
 func (t *Tracker) NetNSName(netns uint32) string { return t.names[netns] }
 
-// Home is whose something is: a container, pod or systemd unit, or else a network namespace.
+// Home is what a socket belongs to: a container, pod or systemd unit, or else a network namespace.
 type Home struct {
 	Container *event.Container
 	NetNS     uint32
@@ -46,10 +46,10 @@ func (h Home) String() string {
 	return strconv.FormatUint(uint64(h.NetNS), 10)
 }
 
-// Home returns whose something is that is in a network namespace, and in a container if that is not nil.
+// Home returns the home of a socket in a network namespace and, if c is not nil, in a container.
 func (t *Tracker) Home(c *event.Container, netns uint32) Home { return Home{c, netns, t.names[netns]} }
 
-// HomeOf returns whose an end is.
+// HomeOf returns the home of an end.
 func (t *Tracker) HomeOf(e *End) Home { return t.Home(e.Container, e.NetNS) }
 
 // Homes counts the connections of each home. A connection between two counts for both.
@@ -58,7 +58,7 @@ type Homes map[Home]int
 // homesKept is how many homes are counted: any user can make network namespaces.
 const homesKept = 10_000
 
-// Count counts a connection that is over by the verdict on an end.
+// Count takes the verdict on an end, and counts the connection if it is over.
 func (h *Homes) Count(t *Tracker, e *End) {
 	if !e.EndsConnection() {
 		return

@@ -22,8 +22,7 @@ type Summary struct {
 	Forgotten  int // sockets that were followed no longer, as there were too many
 }
 
-// FirstBy is the number of connections that one closed first, those that the other side has not closed yet among
-// them.
+// FirstBy returns how many connections one side closed first, including those that the other side has not closed yet.
 func (s *Summary) FirstBy(by ClosedBy) int { return s.By[by] + s.HalfBy[by] }
 
 // HalfClosed is the number of connections that only one side has closed.
@@ -44,7 +43,7 @@ func (t *Tracker) CountHalfClosed() {
 	t.Summary.HalfBy = by
 }
 
-// HalfClosed returns the connections that only one side has closed, by one of their ends each.
+// HalfClosed returns one end of each connection that only one side has closed.
 func (t *Tracker) HalfClosed() iter.Seq[*End] {
 	return func(yield func(*End) bool) {
 		for _, e := range t.ends {
@@ -69,7 +68,7 @@ func (e *End) FirstCloser() (*event.Process, event.Mechanism) {
 	return act.Process, act.Mechanism
 }
 
-// tellsForBoth reports whether a count of connections counts this end: one of two.
+// tellsForBoth reports whether this end stands for its connection in a count: one of the two ends does.
 func (e *End) tellsForBoth() bool {
 	p := e.Peer
 	return p == nil || !p.hasFirstCloser() || e.Socket < p.Socket

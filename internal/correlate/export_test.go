@@ -1,7 +1,7 @@
 package correlate
 
-// How long a transition waits for the record that explains it, and a CLOSE of an open
-// connection for its RST.
+// How long a transition waits for the record that explains it, and how long where such a record nearly always
+// comes.
 const (
 	Patience     = patience
 	LongPatience = longPatience

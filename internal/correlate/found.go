@@ -64,10 +64,10 @@ func kindOf(f *event.Socket) kind {
 	return full
 }
 
-// Correct takes that a look found a socket in another state than the last transition of it that is out left it
-// in: the kernel did not report the change. CLOSE: it is gone. By then another socket may have its
-// address, or its four-tuple: this one was then forgotten. If a transition of the socket still waits, the look was
-// too early to know it, and nothing is corrected.
+// Correct takes the state in which a look found a socket, if it differs from the state after the last reported
+// transition: the kernel did not report a change. CLOSE means that the socket is gone. Another socket may have its
+// address or its four-tuple by then: this one was forgotten. If a transition of the socket still waits, the look was
+// too early to know it, and Correct does nothing.
 func (c *Correlator) Correct(id event.ID, known tcpstate.State, f *event.Socket, at event.Time) {
 	if c.queue.has(id) {
 		return

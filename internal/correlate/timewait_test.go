@@ -218,7 +218,7 @@ func TestStoppedTimerIsExplainedByWhatFollows(t *testing.T) {
 			saidInTimeWait("TIME_WAIT>CLOSE after 500ms"),
 		},
 		{
-			"only something later than a moment", inTimeWait(stop, syn(700*ms+correlate.LongPatience)),
+			"only something later than a transition waits", inTimeWait(stop, syn(700*ms+correlate.LongPatience)),
 			saidInTimeWait("TIME_WAIT>CLOSE after 500ms", "#2 LISTEN>SYN_RECV syn"),
 		},
 	})

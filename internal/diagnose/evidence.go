@@ -15,7 +15,7 @@ type evidence struct {
 	known   map[event.ID]bool
 }
 
-// KeepEvidence has Findings return each finding with all of its sockets, and not only with some.
+// KeepEvidence makes Findings return all sockets of each finding, and not only some.
 func (e *Engine) KeepEvidence() { e.evidenceRoom = evidenceKept }
 
 // keepEvidence keeps the sockets of a fact, as long as there is room.

@@ -97,7 +97,7 @@ type group struct {
 	wasResolved     bool             // when it was last reported
 	factOver        bool             // the condition of the fact is over: the next fact takes its place
 	otherProcesses  bool             // not only the fact's process had a part in it
-	container       *event.Container // of all sockets so far; nil: there is none for all
+	container       *event.Container // that all sockets so far are in; nil: there is no such container
 	sockets         []event.ID
 	evidence        evidence
 }

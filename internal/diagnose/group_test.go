@@ -67,7 +67,7 @@ func TestAFindingHasItsTimeAndSomeSockets(t *testing.T) {
 	}
 }
 
-// Who asks for it has all sockets of a finding in the end.
+// TestEvidenceIsKept: with KeepEvidence, a finding has all of its sockets at the end.
 func TestEvidenceIsKept(t *testing.T) {
 	t.Parallel()
 	s := play()
@@ -77,7 +77,7 @@ func TestEvidenceIsKept(t *testing.T) {
 		t.Errorf("%d findings, the first with the sockets %v", len(found), found[0].Sockets)
 	}
 	if found := play(refusals(234, same)).Findings(); len(found[0].Sockets) != 8 {
-		t.Errorf("without being asked, the sockets %v", found[0].Sockets)
+		t.Errorf("without KeepEvidence, the sockets are %v", found[0].Sockets)
 	}
 }
 

@@ -29,12 +29,11 @@ func (e *Engine) FindingsOf(socket event.ID) []event.ID {
 	return ids
 }
 
-// OnEvent has a function called with each socket at which an event is a finding, and with the finding's
-// id.
+// OnEvent sets the function that is called when an event at a socket is a finding, with the ids of both.
 func (e *Engine) OnEvent(f func(socket, finding event.ID)) { e.onEvent = f }
 
-// OnFact has a function called with all that is found: the code, and the socket that it is found at (0: none) or the
-// call that failed (nil: none).
+// OnFact sets the function that is called with each fact: its code, and its socket (0: none) or its failed call
+// (nil: none).
 func (e *Engine) OnFact(f func(event.Code, event.ID, *event.CallFailed)) { e.onFact = f }
 
 // oldestHeld returns for each group of held sockets the one that has been in its state for longest.
@@ -54,8 +53,8 @@ func (e *Engine) oldestHeld() map[*group]*conn.End {
 	return oldest
 }
 
-// present returns the group as it is now: it counts those that are still held, and is about the oldest
-// of them. How much of that one's data is unread is not known if it was not the worst one before.
+// present returns the group as it is now: it counts the sockets that are still held, and describes the oldest. If the
+// group described another one before, the unread data of the oldest is not known.
 func (e *Engine) present(g *group, oldest *conn.End, at event.Time) *group {
 	now := *g
 	now.count = g.standing

@@ -37,7 +37,7 @@ type Finding struct {
 	Advice   []Message // what to do, what helps soonest first
 	Sockets  []ID      // some of those it is about
 	NetNS    uint32    // of all of them; 0: they are not in one network namespace
-	// Container is that of all sockets of the finding; nil: there is none for all, or it is unknown.
+	// Container is the one that all sockets of the finding are in; nil: there is no such container, or it is unknown.
 	Container *Container
 	Count     int  // how many times, or connections; at least 1
 	Rest      bool // it stands for all places of its code that have no finding of their own

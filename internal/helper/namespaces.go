@@ -52,8 +52,8 @@ type paths struct {
 	known     map[uint32]string
 	hasAll    bool            // all processes were searched
 	hasThread map[uint32]bool // the processes whose threads were searched
-	isAgain   bool            // all was searched once more, for a path that led elsewhere
-	last      Search          // the one that is answered
+	isAgain   bool            // all paths were searched again, as one no longer led to its namespace
+	last      Search          // the search that is being answered
 }
 
 func newPaths() *paths {
@@ -133,8 +133,8 @@ func (a *paths) findNear(netns uint32, pids ...uint32) string {
 	return a.known[netns]
 }
 
-// addAll adds the paths of all processes' namespaces and of all named ones, once a search. It keeps those that still
-// lead where they did: only a thread may be there.
+// addAll adds the paths of the namespaces of all processes, and of all named ones, at most once per search. It keeps
+// known paths that still lead to their namespace: some are paths of threads, which addAll does not look at.
 func (a *paths) addAll() {
 	if a.hasAll {
 		return
@@ -154,7 +154,7 @@ func (a *paths) addAll() {
 	}
 }
 
-// addAllAgain adds the paths of all namespaces that the search asked for once more.
+// addAllAgain repeats the search for all paths, also among the threads that the search asked for.
 func (a *paths) addAllAgain() {
 	a.hasAll, a.hasThread = false, make(map[uint32]bool)
 	a.addAll()
@@ -204,8 +204,8 @@ func (a *paths) add(path string) {
 	}
 }
 
-// open opens a network namespace. A path leads to the one in which its process or thread is when it is opened: if
-// that has left it, all paths are searched for anew, once a search.
+// open opens a network namespace. The process or thread of its path may have moved to another namespace: then open
+// searches for all paths again, at most once per search.
 func (a *paths) open(netns uint32) (int, error) {
 	path := a.known[netns]
 	fd, err := openPath(netns, path)
@@ -223,7 +223,7 @@ func (a *paths) open(netns uint32) (int, error) {
 		return -1, ErrGone
 	}
 	if fd, err = openPath(netns, path); err != nil {
-		return -1, ErrClosed // a thread that is there for a moment: the namespace may well exist
+		return -1, ErrClosed // its thread was there for a moment: the namespace may still exist
 	}
 	return fd, nil
 }
@@ -296,7 +296,7 @@ func countSockets(path string) int {
 func leadsTo(path string, netns uint32) bool {
 	inode, ok := linkInode(path)
 	if !ok && path != noPath {
-		named, err := host.NetNS(path) // it is no link, but mounted
+		named, err := host.NetNS(path) // not a link: a file on which the namespace is mounted
 		inode, ok = named, err == nil
 	}
 	return ok && inode == netns

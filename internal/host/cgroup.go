@@ -85,8 +85,8 @@ func (c *Cgroups) Path(id uint64) string {
 	return path
 }
 
-// UseMade has the paths of cgroups that were made lately come from whoever saw them made, from now on: such a
-// cgroup may be gone.
+// UseMade makes Path ask this function first, from now on. It knows the paths of cgroups that were made lately, also
+// of those that are gone.
 func (c *Cgroups) UseMade(path func(id uint64) string) { c.made = path }
 
 // UseOpener has cgroups opened by another process, from now on.

@@ -34,19 +34,19 @@ var UsualNameSources = NameSources{
 	Pods:    "/var/log/pods", Containers: "/var/log/containers",
 }
 
-// ContainerNames has the names of containers. Everything is opened when it is made: later it needs no right,
-// and the engines can be asked for nothing else. It is safe for concurrent use.
+// ContainerNames has the names of containers. OpenContainerNames opens all sources, so that no privilege is needed
+// later. The connections to the engines serve for no other request. It is safe for concurrent use.
 type ContainerNames struct {
 	events           []io.ReadCloser // of each engine
-	pods, containers *os.File        // nil: there is none
+	pods, containers *os.File        // nil: the directory could not be opened
 	mutex            sync.Mutex
 	names            map[string]string // of the engines' containers, by their ids
 }
 
 const (
-	// enginePatience is how long the engines have to list their containers.
+	// enginePatience is how long OpenContainerNames waits for the lists of all engines.
 	enginePatience = time.Second
-	// mostNames is how many names are kept: the oldest containers are probably gone.
+	// mostNames is how many names are kept before all are forgotten: most of the containers are probably gone.
 	mostNames = 10_000
 	// longestAnswer bounds what an engine's list may have in bytes, and longestEvent one of its events.
 	longestAnswer = 64 << 20
@@ -172,8 +172,8 @@ func (n *ContainerNames) askEngine(ctx context.Context, socket string) error {
 	return nil
 }
 
-// engineClient returns a client whose connections serve for one request: whoever has one can ask for nothing
-// else.
+// engineClient returns a client that uses each connection for one request. A process that gets hold of such a
+// connection can make no other request.
 func engineClient(socket string) *http.Client {
 	var d net.Dialer
 	return &http.Client{Transport: &http.Transport{

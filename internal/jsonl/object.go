@@ -134,8 +134,8 @@ func (o *object) optionalDuration(k key, d time.Duration) {
 	}
 }
 
-// optionalTime writes a moment that is known, with nine digits of the second, so that
-// times sort as text. One that could not be read again becomes the nearest that can be: only damaged captures have such.
+// optionalTime writes a moment that is known, with nine digits of the second, so that times sort as text. A damaged
+// capture may have a time that the decoder refuses: the nearest one that it takes is written in its place.
 func (o *object) optionalTime(k key, c event.Clock, t event.Time) {
 	if t == 0 {
 		return

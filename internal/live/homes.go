@@ -9,8 +9,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// homes knows whose sockets are: the containers of cgroups, and the names of network namespaces. It looks up each of
-// them once.
+// homes finds the containers or units of cgroups, and the names of network namespaces. It looks up each of them
+// once.
 type homes struct {
 	names      *host.ContainerNames
 	namespaces *host.NetNSNames
@@ -20,7 +20,7 @@ type homes struct {
 // containersKept is how many cgroups are known before all are forgotten: containers come and go.
 const containersKept = 4096
 
-// openHomes opens the sources of names. It takes the rights that a trace gives up later.
+// openHomes opens the sources of names. It needs privileges that the trace gives up later.
 func openHomes() *homes {
 	return &homes{
 		names:      host.OpenContainerNames(host.UsualNameSources),
@@ -48,7 +48,7 @@ func (h *homes) container(cgroup string) *event.Container {
 	return c
 }
 
-// nameTransition adds whose the socket of a transition is: once, as the cgroup.
+// nameTransition adds the container and the name of the network namespace, once for each socket, like the cgroup.
 func (h *homes) nameTransition(t *event.Transition) {
 	t.Container, t.NetNSName = nil, ""
 	if t.Cgroup != "" {
@@ -59,7 +59,7 @@ func (h *homes) nameTransition(t *event.Transition) {
 	}
 }
 
-// nameSocket adds whose a socket is that was looked at.
+// nameSocket adds the container and the name of the network namespace to a socket that a look found.
 func (h *homes) nameSocket(s *event.Socket) {
 	s.Container, s.NetNSName = h.container(s.Cgroup), h.namespaces.Name(s.NetNS)
 }

@@ -27,7 +27,7 @@ type Marked struct {
 	ports   bool // samples of local ports
 }
 
-// markedCall is by what a failed call is known again.
+// markedCall identifies a failed call in the second pass.
 type markedCall struct {
 	at    event.Time
 	call  event.Call

@@ -36,7 +36,7 @@ type Diagnosis interface {
 	Present(at event.Time) []event.Finding
 	// FindingsOf returns the ids of the findings about what is wrong with a socket now.
 	FindingsOf(socket event.ID) []event.ID
-	// OnEvent has a function called with each socket at which an event is a finding.
+	// OnEvent sets the function that is called when an event at a socket is a finding.
 	OnEvent(func(socket, finding event.ID))
 }
 

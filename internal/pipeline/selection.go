@@ -10,8 +10,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// Selection selects connections by the processes, cgroups and containers that use them, and by their findings. Each part that is not empty must be
-// true of a connection: of either of its ends, at any time of its life.
+// Selection selects connections by the processes, cgroups and containers that use them, and by their findings. Each
+// part that is not empty must be true of a connection: of either of its ends, at any time of its life.
 type Selection struct {
 	PIDs    []uint32 // process ids, in the first pid namespace
 	Comms   []string // patterns of names of processes, as path.Match has them

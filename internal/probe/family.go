@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// StartFamily has what start starts as a child of this process be the family: it and its descendants are
-// reported as they come and go. Nothing else may be started meanwhile.
+// StartFamily calls start, which starts one child of this process. That child and its descendants are the family:
+// the probe reports each process that joins or leaves it. This process must start no other child meanwhile.
 func (p *Probe) StartFamily(start func()) error {
 	founder := p.collection.Variables[bpfVarFamilyFounder]
 	if err := founder.Set(uint32(os.Getpid())); err != nil {

@@ -13,8 +13,8 @@ type newCgroup struct {
 // newCgroups are the latest cgroups, as the program wrote them.
 type newCgroups [512]newCgroup
 
-// NewCgroup returns the path of a cgroup of version 2, by its id, if it is one of the latest 512 that were
-// made since the trace began. It may be gone. Otherwise the path is "".
+// NewCgroup returns the path of the cgroup of version 2 with this id, even if the cgroup is gone. It knows the latest
+// 512 cgroups that were made since the trace began. For others it returns "".
 func (p *Probe) NewCgroup(id uint64) string {
 	if id == 0 || !p.Has(Cgroups) {
 		return ""

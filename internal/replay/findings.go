@@ -27,7 +27,7 @@ func (p *player) collectEvidence(ctx context.Context, first *player) {
 	_ = first.play(ctx)
 	first.endTrace()
 	if p.evidence.IsFull() {
-		p.Log.Warn("the findings are about more than " + words.Count(pipeline.MostEvidence, "socket") + ": the first of them are shown")
+		p.Log.Warn("the findings are about more than " + words.Number(pipeline.MostEvidence) + " sockets and failed calls: only the first ones are shown")
 	}
 }
 

@@ -66,7 +66,7 @@ func (l *leaky) open(n int) {
 	l.move(n, true, tcpstate.Established, tcpstate.CloseWait, event.CauseFin, leakyServer)
 }
 
-// close has the server close the connection, too: two transitions more.
+// close has the server close the connection, too: three transitions more.
 func (l *leaky) close(n int) {
 	l.move(n, true, tcpstate.CloseWait, tcpstate.LastAck, event.CauseClose, leakyServer)
 	l.move(n, false, tcpstate.FinWait1, tcpstate.Close, event.CauseResetReceived, nil)

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// problemsAnswered is how many problems the answer has. Of the others it has the codes.
+	// problemsAnswered is how many problems the answer describes. It lists the codes of the others.
 	problemsAnswered = 3
 	// portsAnswered is how many ports in TIME_WAIT it names.
 	portsAnswered = 3
@@ -115,9 +115,9 @@ func closersWords(f *stat.Report) []string {
 		lines = append(lines, "Neither end closed "+words.Count(c.Neither, "connection")+".")
 	}
 	if n := c.Unknown + c.ResetReceived; n > 0 {
-		phrase := "Who closed " + words.Count(n, "connection") + " first is not known"
+		phrase := "It is not known who closed " + words.Count(n, "connection") + " first"
 		if c.ResetReceived > 0 {
-			phrase += ": of " + words.Number(c.ResetReceived) + " a RST arrived, and nobody saw who sent it"
+			phrase += ": " + words.Number(c.ResetReceived) + " received a RST from an unknown sender"
 		}
 		lines = append(lines, phrase+".")
 	}
@@ -204,7 +204,8 @@ func (r *Report) closing(c *connection) string {
 	return c.closingWords(r.tables.processName(c.closer), c.address(0))
 }
 
-// closingWords is the sentence of closing with names for who closed, if a process did, and for the first end.
+// closingWords returns the sentence about the close. closer names the process that closed, if one did, and address
+// the first end.
 func (c *connection) closingWords(closer, address string) string {
 	if c.closer == 0 {
 		closer = ""
@@ -327,8 +328,8 @@ func howWords(how event.How) string {
 // whyHeld says why a port was held.
 const whyHeld = "the side that closes first keeps its port"
 
-// heldWords says which ports TIME_WAIT kept when the recording ended, and until when, or how long it kept
-// that of the only connection before. Ports that a restart would not have found in use come last.
+// heldWords says which ports were in TIME_WAIT when the recording ended, and until when. If there were none, it says
+// how long TIME_WAIT held the port of the only connection. Ports that a restart would find in use come first.
 func (r *Report) heldWords(f *stat.Report) []string {
 	if f.Held.Sockets == 0 {
 		return r.formerlyHeldWords()
@@ -353,7 +354,7 @@ func (r *Report) heldWords(f *stat.Report) []string {
 	return all
 }
 
-// other is a port that was in TIME_WAIT and that nobody knows to be held; others is one of several.
+// other names a port in TIME_WAIT that is not known to be held. others is its form after a number.
 func other(f *stat.Report) string {
 	if f.Holding.Ports > 0 {
 		return "another port"

@@ -43,7 +43,7 @@ func TestWorstFindingFirst(t *testing.T) {
 		of("reset_sent", event.Warning, "s", 10_000), of("reset_linger", event.Info, "l", 5), of("timed_out", event.Warning, "t", 1),
 	))
 	got := paragraphs(between(t, text, `id="h-answer"`, "</section>"))
-	want := "r2 (in all 111 times, in 3 places).\nb.\ns.\nAlso found: timed_out, reset_linger (5 times).\n"
+	want := "r2 (111 times in total, in 3 places).\nb.\ns.\nAlso found: timed_out, reset_linger (5 times).\n"
 	if !strings.Contains(got, want) || !strings.Contains(got, "What to do\nmend r2\nmend b\nmend s\n") {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}

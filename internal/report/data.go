@@ -156,7 +156,7 @@ func (d *dataWriter) writeRow(c *connection, more bool) {
 	d.Write(d.buffer)
 }
 
-// What the sentence on a closing has in place of names, which no other connection shares.
+// The placeholders for names in the sentence about a close: without names, connections share the sentence.
 const closerPlace, addressPlace = "\x01", "\x02"
 
 // addressIndex returns the index of an address.

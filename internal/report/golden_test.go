@@ -145,7 +145,7 @@ func TestMarkdownOfMany(t *testing.T) {
 	stream.Stop(event.Stop{Time: tracetest.When(time.Hour), Reason: "signal"})
 	text := string(markdown(t, r))
 	for _, want := range []string{
-		"### 500 TCP connections\n", "\nAnd 460 more connections. ", "\n#### 10.0.0.1:300 to 10.0.0.2:80\n", "\n#### 10.0.0.1:499 to 10.0.0.2:80\n",
+		"### 500 TCP connections\n", "\n460 more connections not listed. ", "\n#### 10.0.0.1:300 to 10.0.0.2:80\n", "\n#### 10.0.0.1:499 to 10.0.0.2:80\n",
 		"| `10.0.0.1:100` | `10.0.0.2:80` | 00:01:01.000 | > 59m59s |  |  | nobody yet | still ESTABLISHED |\n",
 		"| `10.0.0.1:300` | `10.0.0.2:80` | 00:01:03.000 | 1.00ms |  |  | neither | refused |\n",
 		"| `10.0.0.1:1` | `10.0.0.2:80` | 00:01:00.010 | 4.00ms |  |  | client | fin |\n",

@@ -156,7 +156,7 @@ func (r *Report) notListedWords(listed int) string {
 	return strings.Join(all, " ")
 }
 
-// leftOut is how many connections there are but for some.
+// leftOut returns how many connections are not among the shown ones.
 func (r *Report) leftOut(shown []*connection) int {
 	if !r.full && len(shown) == len(r.connections) {
 		return 0

@@ -15,7 +15,7 @@ const (
 	// evidenceKept is how many connections are kept for the findings that rest on them: a capture that
 	// lies may name any number.
 	evidenceKept = 1 << 14
-	// droppedMarked is how many sockets are known that are not kept.
+	// droppedMarked is how many of the sockets that are not kept are remembered.
 	droppedMarked = connectionsKept + conn.MaxSockets
 )
 

@@ -78,7 +78,7 @@ func TestMostNeededAreKept(t *testing.T) {
 		t.Errorf("the page has %v, want %d that begin with %v", got, limit, want)
 	}
 	if want := "2,980 of 3,000 connections are left out here. Connections with findings come first"; !strings.Contains(text, want) {
-		t.Errorf("the page lacks %q", want)
+		t.Errorf("%q is missing from the page", want)
 	}
 }
 

@@ -23,11 +23,11 @@ const (
 )
 
 // ErrNoConnection says that there is nothing to write in Markdown.
-var ErrNoConnection = errors.New("no connection is in the capture, or none that the filter lets pass")
+var ErrNoConnection = errors.New("the capture has no connection, or the filter matches none")
 
-// Markdown writes the ladder of the only connection, or a summary of several, for a bug tracker. All that
-// somebody else chose the words of stands in a block of code, where it is no markup. Where there is no
-// connection, it returns ErrNoConnection.
+// Markdown writes the ladder of the only connection, or a summary of several, for a bug tracker. Names that come
+// from the capture are always in code, where they are not markup. If there is no connection, Markdown returns
+// ErrNoConnection.
 func (r *Report) Markdown(w io.Writer) error {
 	var out bytes.Buffer
 	switch c, shown := r.singleConnection(), r.withoutListeners(); {
@@ -221,7 +221,7 @@ func (m *markdown) writeLastState(side int, e *end) {
 	state := "still " + e.state().String()
 	switch {
 	case m.connection.forgotten:
-		state = "not followed any longer"
+		state = "no longer followed"
 	case e.overdue:
 		state = "its end was not seen"
 	case e.until != 0:

@@ -19,7 +19,7 @@ const (
 	rowsInMarkdown = 40
 	// laddersInMarkdown is how many of them have a ladder.
 	laddersInMarkdown = 3
-	// recordingsInMarkdown is of how many recordings it says how they were made.
+	// recordingsInMarkdown is how many recordings the summary describes.
 	recordingsInMarkdown = 3
 )
 
@@ -70,7 +70,7 @@ func (r *Report) writeTable(out *bytes.Buffer, shown []*connection) {
 		fmt.Fprintf(out, "| %s |\n", strings.Join(r.tableRow(c), " | "))
 	}
 	if more := r.leftOut(shown); more > 0 {
-		fmt.Fprintf(out, "\nAnd %s. Connections with findings are listed first, then those that were still open, then those that were reset.\n",
+		fmt.Fprintf(out, "\n%s not listed. The table prefers connections with findings, then those that were still open, then those that were reset.\n",
 			words.Count(more, "more connection"))
 	}
 }

@@ -121,7 +121,7 @@ func (f *finding) weight() int {
 func (p *problem) sentence() string {
 	phrase := p.findings[0].summary
 	if n := len(p.findings); n > 1 {
-		phrase += " (in all " + words.Count(p.count, "time") + ", in " + words.Count(n, "place") + ")"
+		phrase += " (" + words.Count(p.count, "time") + " in total, in " + words.Count(n, "place") + ")"
 	}
 	return phrase + "."
 }

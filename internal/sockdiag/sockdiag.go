@@ -58,8 +58,8 @@ type Snapshot struct {
 	Complete bool
 	// OuterProcesses: processes outside this pid namespace are not seen.
 	OuterProcesses bool
-	// Whole has the network namespaces that were entered. It is true of those in which the kernel hid no socket
-	// from the look. Elsewhere, that a socket was not found does not say that it is gone.
+	// Whole has an entry for each network namespace that was entered: true if the kernel hid no socket there from
+	// the look. In all other namespaces, a socket that was not found may still exist.
 	Whole map[uint32]bool
 	// UnseenNamespaces is how many network namespaces could not be entered.
 	UnseenNamespaces int

@@ -50,8 +50,8 @@ type Report struct {
 	// order.
 	Curves []Curve `json:"curves"`
 	Held   Held    `json:"held"`
-	// Holding are those of the ports that a restart would find in use, Waiting those of which that is not so, or not
-	// known.
+	// Holding has the ports that a restart would find in use. Waiting has the others, and those for which that is
+	// not known.
 	Holding Held `json:"-"`
 	Waiting Held `json:"-"`
 	// FailedCalls has the 100 most frequent kinds of them, the most frequent first.
@@ -163,8 +163,8 @@ type Dwell struct {
 	Median time.Duration `json:"median_ns"`
 	P99    time.Duration `json:"p99_ns"`
 	Max    time.Duration `json:"max_ns"`
-	// Still is how many sockets are still in the state where their recording ends, without listeners,
-	// and StillMax for how long the first of them has been there at least.
+	// Still is how many sockets, without listeners, are in the state when their recording ends. StillMax is how long
+	// the oldest of them has been in it, at least.
 	Still    int           `json:"still,omitzero"`
 	StillMax time.Duration `json:"still_max_ns,omitzero"`
 }

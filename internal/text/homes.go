@@ -30,7 +30,7 @@ func (p *Printer) setHome(c *event.Container, netns uint32) {
 	p.home = p.homeName(c, netns)
 }
 
-// homeName names whose something is.
+// homeName returns the name of a home.
 func (p *Printer) homeName(c *event.Container, netns uint32) string {
 	return shortHome(p.sockets.Home(c, netns).String())
 }

@@ -24,7 +24,7 @@ type layout struct {
 	fraction     int  // digits of a second
 	addressWidth int  // of an address column so far: it grows with the addresses
 	mostAddress  int  // and this is what there is room for
-	homes        bool // there is a column for whose each socket is
+	homes        bool // lines have the column WHERE
 	homeWidth    int  // of it: it grows with the names
 	notes        int  // what notes have room for at least
 	edge         int  // where the column of the states begins in the line
@@ -117,7 +117,7 @@ func (l *layout) makeRoom(p *Printer, columns int) {
 	}
 }
 
-// addHome adds the column for whose the socket of the line is, if there is one.
+// addHome adds the column WHERE, if lines have it.
 func (l *layout) addHome(p *Printer) {
 	if !l.homes {
 		return

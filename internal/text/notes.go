@@ -114,9 +114,9 @@ func (p *Printer) appendTimeWait(b []byte, t *event.Transition, e *conn.End) []b
 	return p.appendMoment(append(b, "TIME_WAIT until "...), t.Until, 1)
 }
 
-// HoldsPort reports whether a restart of the program would find the port of a socket in TIME_WAIT in use: a
-// client gets another port, and if the socket has SO_REUSEADDR or SO_REUSEPORT, the program's next one has it, too.
-// It is false where that is not known.
+// HoldsPort reports whether a restart of the program would find the port of a socket in TIME_WAIT in use. A client
+// gets another port. If the socket has SO_REUSEADDR or SO_REUSEPORT, the program's next socket has it, too. If the
+// options are not known, HoldsPort returns false.
 func HoldsPort(e *conn.End) bool {
 	return e.Role() != conn.Client && e.Options.Known && !e.Options.Reuseaddr && !e.Options.Reuseport
 }

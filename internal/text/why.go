@@ -122,7 +122,7 @@ func (p *Printer) printMoreItems(sockets []*event.Socket) {
 	}
 	words := "And " + listStates(states)
 	if last != 0 {
-		words += ", the last timer until " + p.moment(last, 1)
+		words += ", the last timer ends at " + p.moment(last, 1)
 	}
 	p.printItem(words + ".")
 }

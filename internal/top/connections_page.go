@@ -173,7 +173,7 @@ func (d *painter) selectedLines() []Line {
 	f := c.Findings[0]
 	said := words.Wrap("! "+string(f.Code)+": "+f.Summary.String(), d.Width)
 	if len(said) > 2 {
-		said[1] += " " + said[2] // is cut off, which shows
+		said[1] += " " + said[2] // too long: the screen cuts it off, and shows that there is more
 	}
 	for i := range min(len(said), 2) {
 		lines[2+i] = Line{{said[i], severityTone(f.Severity)}}

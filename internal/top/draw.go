@@ -241,7 +241,7 @@ func (d *painter) headingLine(what, order string) Line {
 		l = append(l, Span{"; filter: " + d.filterText(), Yellow})
 	}
 	if d.PartlyCounted {
-		l = append(l, Span{" (closed: of the latest " + words.Number(verdictsKept) + ")", Plain})
+		l = append(l, Span{" (closed: latest " + words.Number(verdictsKept) + " sockets only)", Plain})
 	}
 	return l
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Filter is what the user looks for: words, all of which must fit. A number is a port, an address,
-// its beginning or a prefix either end's, a state's name the state; anything else is a part of
-// what the process at either end calls itself. The zero value fits all.
+// Filter is what the user looks for: words, all of which must match. A number matches a port. An address, the
+// beginning of one, or a prefix matches the address of either end. The name of a state matches the state. Anything
+// else matches a part of the name of the process at either end. The zero value matches everything.
 type Filter struct{ words []filterWord }
 
 type filterWord struct {

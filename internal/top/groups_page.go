@@ -151,8 +151,8 @@ func (d *painter) selectedGroup() []Line {
 	return []Line{l}
 }
 
-// closedByShares says who closed first in how many of a hundred, the most frequent first. What is
-// not all is less than 100, and what is not none is not 0.
+// closedByShares says what percentage each side closed first, the highest first. Rounding never makes 100 or 0 of
+// another percentage.
 func (t *Tally) closedByShares() string {
 	type share struct {
 		who string

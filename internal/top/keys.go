@@ -24,7 +24,7 @@ var keyHelp = []struct{ keys, does string }{
 	{"a", "all connections, in no groups"},
 	{"s", "sort by something else"},
 	{"r", "reverse the order"},
-	{"/", "filter: a port, an address, its beginning or a prefix, a state, a part of a process's name; groups count only what it matches"},
+	{"/", "filter by port, address, beginning of an address, prefix, state or part of a process's name; groups count only what matches"},
 	{"space", "freeze: nothing moves until a key asks for something else"},
 	{"f", "findings, with what to do"},
 	{"?", "this help"},

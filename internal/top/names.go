@@ -38,8 +38,8 @@ func (m name) String() string {
 	return m.addr.String()
 }
 
-// nameFor returns what a group says of a connection: who is the server of a port, who is at the other
-// end of a process's, or which process has one with a host.
+// nameFor returns the name under which a group counts a connection. By port it is the server's process, by process
+// the process at the other end, and otherwise the local process.
 func (g Grouping) nameFor(c *Connection) name {
 	switch {
 	case g == ByPort && c.Role == conn.Client:

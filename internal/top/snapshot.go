@@ -86,8 +86,8 @@ func (p *Snapshot) setFindings(found []event.Finding) {
 	p.Findings, p.FindingCount = found[:min(len(found), findingsKept)], len(found)
 }
 
-// compareFindings has the worst finding first, of one severity that which came last. What has a place
-// keeps it while it grows.
+// compareFindings sorts the worst finding first and, within a severity, the latest. A finding keeps its place while
+// it grows.
 func compareFindings(a, b *event.Finding) int {
 	rank := func(f *event.Finding) int { return slices.Index(event.Severities, f.Severity) }
 	return cmp.Or(cmp.Compare(rank(b), rank(a)), cmp.Compare(b.ID, a.ID))

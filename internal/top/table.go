@@ -25,11 +25,11 @@ func optional[T any](c tableColumn[T]) tableColumn[T] {
 	return c
 }
 
-// whole is a least width that no cell needs: the column is as wide as its cells want.
+// whole means no limit: the column is as wide as its widest cell.
 const whole = 99
 
-// chooseLayout returns the columns of the richest layout that has room for the rows, the first one being
-// the richest. It returns those of the last one, and that there is not enough room, where none has.
+// chooseLayout returns the columns of the first layout that fits the rows; layouts begin with the richest. If none
+// fits, it returns the columns of the last one, and how much room is missing.
 func chooseLayout[T any](d *painter, layouts [][]tableColumn[T], rows []T) (columns []tableColumn[T], missing int) {
 	room := 0
 	for _, layout := range layouts {

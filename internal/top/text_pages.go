@@ -45,9 +45,9 @@ func (d *painter) helpText() []Line {
 		{"ESTAB ...", "sockets in the state now; with both ends on this machine a connection has two. FIN_WAIT has FIN_WAIT1, FIN_WAIT2, CLOSING and LAST_ACK"},
 		{"LEFT", "until the last of those in TIME_WAIT ends; of a socket, until the kernel ends its state"},
 		{"CLOSED", "connections that have ended, or whose end in TIME_WAIT is all that is left"},
-		{"FIRST BY", "who closed them first: that side keeps the port in TIME_WAIT. In a group of a process self is the process, peer the other end"},
-		{"SELF, PEER", "grouped by process: a socket counts for its own process, self; PEER is the process at the other end, or its host"},
-		{"!", "there is a finding about it: FINDING or NOTES names it, and below the table there is more about the line under the cursor"},
+		{"FIRST BY", "who closed them first: that side keeps the port in TIME_WAIT. Grouped by process, self is the process of the group, and peer is the other end"},
+		{"SELF, PEER", "grouped by process, each socket counts for the process that uses it: SELF. PEER is the process at the other end, or its host"},
+		{"!", "this row has a finding: FINDING or NOTES shows its code, and the lines below the table say more about the row under the cursor"},
 		{"bars", "what there was at one look, once a second, with very many sockets less often; the latest on the right"},
 	} {
 		first := "  " + h.column + strings.Repeat(" ", max(1, 14-len(h.column)))
@@ -65,7 +65,7 @@ func (d *painter) findingsText() []Line {
 		lines = append(lines, d.findingLines(&d.Snapshot.Findings[i])...)
 	}
 	if more := d.FindingCount - len(d.Snapshot.Findings); more > 0 {
-		lines = append(lines, nil, Line{{"and " + words.Count(more, "more finding") + " that are less bad", Plain}})
+		lines = append(lines, nil, Line{{"and " + words.Count(more, "more finding") + " not shown", Plain}})
 	}
 	return lines
 }

@@ -1,5 +1,5 @@
-// The chosen connection as Markdown, as "tcptrace report" writes it: a block of code, in which nothing that
-// somebody else named is markup.
+// The chosen connection as Markdown, as "tcptrace report" writes it: in a block of code, so that no name from
+// the capture is markup.
 
 const TIME_COLUMN = 15, SIDE_COLUMN = 31, ARROW_COLUMN = 17, WORDS_WIDTH = 100;
 
@@ -145,7 +145,7 @@ function rungNotes(rung, i) {
 
 // lastStateWords says in which state an end was when the recording ended.
 function lastStateWords(r, end) {
-  if (r.flags & FORGOTTEN) return 'not followed any longer';
+  if (r.flags & FORGOTTEN) return 'no longer followed';
   if (end[0] & OVERDUE) return 'its end was not seen';
   return 'still ' + raw.states[stateOf(end)] + (end[1] ? ', until ' + clock(end[1], 1) : '');
 }

@@ -105,7 +105,7 @@ function tableRow(i, n) {
 }
 
 function tableCell(column, lines) {
-  const title = lines.join('\n').replace(' ?', ', and who opened it is not known');
+  const title = lines.join('\n').replace(' ?', ' (it is not known which end opened the connection)');
   const td = make('td', {role: 'gridcell', title, class: column.number ? 'number' : '', 'data-name': lines.length ? column.name : ''});
   lines.forEach((line, n) => td.append(make('span', n ? {class: 'soft'} : {}, line)));
   return td;
