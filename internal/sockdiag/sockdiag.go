@@ -181,11 +181,16 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 	}
 	unseen, err := s.visitEach(ctx, found, s.wanted(q), look)
 	for again := 0; err == nil && again < looksAgain; again++ {
-		found = slices.DeleteFunc(found, func(ns helper.Namespace) bool { return isWhole[ns.NetNS] })
+		found = slices.DeleteFunc(found, func(ns helper.Namespace) bool {
+			whole, entered := isWhole[ns.NetNS]
+			return whole || !entered
+		})
 		if len(found) == 0 {
 			break
 		}
-		_, err = s.visitEach(ctx, found, s.wanted(q), look)
+		c.lookAgain()
+		_, _ = s.visitEach(ctx, found, s.wanted(q), look) // what fails stays as it was found before
+		err = ctx.Err()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find the sockets: %w", err)
@@ -253,7 +258,8 @@ type collector struct {
 	sockets        []event.Socket
 	holdersUnknown bool                // it is not known which processes have sockets
 	expected       int                 // sockets, about
-	index          map[uint64]int      // in sockets, of those that processes have, by kernel address
+	index          map[uint64]int      // in sockets, by kernel address, of those that may be found again
+	again          bool                // some network namespaces were looked at before
 	pids           map[uint32][]uint32 // by network namespace, of some processes that have sockets there
 	timewaits      int                 // those in TIME_WAIT
 	omitted        int                 // and how many are left out
@@ -299,14 +305,11 @@ func (c *collector) addSocket(s *event.Socket) {
 	if !c.query.Matches(s) {
 		return
 	}
-	if s.Timewait {
-		if c.timewaits++; c.query.MaxTimewait > 0 && c.timewaits > c.query.MaxTimewait {
-			c.omitted++
-			return
-		}
-	}
 	i, ok := c.index[s.Address]
 	if !ok {
+		if s.Timewait && !c.hasRoomForTimewait() {
+			return
+		}
 		c.sockets = append(c.sockets, *s)
 		return
 	}
@@ -315,4 +318,27 @@ func (c *collector) addSocket(s *event.Socket) {
 		s.Holders = held.Holders
 	}
 	*held = *s
+}
+
+// hasRoomForTimewait counts a socket in TIME_WAIT that was not found before, and reports whether it is taken.
+// Those that are left out are counted in the first look alone.
+func (c *collector) hasRoomForTimewait() bool {
+	if most := c.query.MaxTimewait; most > 0 && c.timewaits >= most {
+		if !c.again {
+			c.omitted++
+		}
+		return false
+	}
+	c.timewaits++
+	return true
+}
+
+// lookAgain prepares another look at some network namespaces: what is found again is not another socket.
+func (c *collector) lookAgain() {
+	c.again = true
+	for i := range c.sockets {
+		if address := c.sockets[i].Address; address != 0 {
+			c.index[address] = i
+		}
+	}
 }
