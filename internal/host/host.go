@@ -120,3 +120,14 @@ func NetNS(path string) (uint32, error) {
 	}
 	return uint32(stat.Ino), nil
 }
+
+// firstPIDNamespace is the inode number of the first pid namespace (PROC_PID_INIT_INO in
+// include/uapi/linux/nsfs.h).
+const firstPIDNamespace = 0xEFFFFFFC
+
+// InInnerPIDNamespace reports whether there may be processes outside the pid namespace of this process. Iterators
+// and /proc do not show them, and the kernel's tracepoints have other numbers for those inside.
+func InInnerPIDNamespace() bool {
+	var stat unix.Stat_t
+	return unix.Stat("/proc/thread-self/ns/pid", &stat) != nil || stat.Ino != firstPIDNamespace
+}

@@ -12,10 +12,9 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/helper"
+	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -241,17 +240,6 @@ func (s *Scanner) findNoDescriptor(ctx context.Context, ask probe.Query, c *coll
 	return nil
 }
 
-// firstPIDNamespace is the inode number of the first pid namespace (PROC_PID_INIT_INO in
-// include/uapi/linux/nsfs.h).
-const firstPIDNamespace = 0xEFFFFFFC
-
-// inInnerPIDNamespace reports whether there may be processes outside this process's pid namespace,
-// which iterators and /proc do not show.
-func inInnerPIDNamespace() bool {
-	var stat unix.Stat_t
-	return unix.Stat("/proc/thread-self/ns/pid", &stat) != nil || stat.Ino != firstPIDNamespace
-}
-
 // collector puts together what is found about each socket.
 type collector struct {
 	query          Query
@@ -271,7 +259,7 @@ type collector struct {
 const maxPIDsTried = 64
 
 func newCollector(q Query) *collector {
-	c := &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32][]uint32), outer: inInnerPIDNamespace(), settings: make(map[uint32]event.PortSettings)}
+	c := &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32][]uint32), outer: host.InInnerPIDNamespace(), settings: make(map[uint32]event.PortSettings)}
 	for netns := range q.NetNS {
 		c.pids[netns] = slices.Clone(q.PIDs)
 	}
