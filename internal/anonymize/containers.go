@@ -24,6 +24,9 @@ func (m *Mapper) mapContainer(c *event.Container) *event.Container {
 			Namespace: m.containerName(c.Pod.Namespace, "ns-"),
 		},
 	}
+	if *image == (event.Container{}) {
+		return nil // only a foreign capture names a runtime alone
+	}
 	if len(c.ID)+len(c.Name)+len(c.Unit)+len(c.Pod.UID)+len(c.Pod.Name)+len(c.Pod.Namespace) <= longestCached {
 		addToCache(m.containers, *c, image)
 	}

@@ -1,6 +1,13 @@
 package anonymize
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// Container maps a container.
+func (m *Mapper) Container(c *event.Container) *event.Container { return m.mapContainer(c) }
 
 // Raw maps an address as Crypto-PAn does, but keeps the first bits.
 func (m *Mapper) Raw(a netip.Addr, keep int) netip.Addr { return m.pan.mapBits(a, keep) }

@@ -29,25 +29,24 @@ func (t *Tracker) NetNSName(netns uint32) string { return t.names[netns] }
 
 // Home is what a socket belongs to: a container, pod or systemd unit, or else a network namespace.
 type Home struct {
-	Container *event.Container
-	NetNS     uint32
-	Name      string // of the network namespace in ip netns; "": none
+	// Name is that of the container, pod or unit, or else that of the network namespace in ip netns; "": it has
+	// none. It is hostile.
+	Name  string
+	NetNS uint32
 }
 
-// String names it for people: by the container, pod or unit, or else by the name of the network namespace or its
-// inode number. The name is hostile.
+// String names it for people: by the name, or else by the inode number of the network namespace.
 func (h Home) String() string {
-	switch label := h.Container.Label(); {
-	case label != "":
-		return label
-	case h.Name != "":
+	if h.Name != "" {
 		return h.Name
 	}
 	return strconv.FormatUint(uint64(h.NetNS), 10)
 }
 
 // Home returns the home of a socket in a network namespace and, if c is not nil, in a container.
-func (t *Tracker) Home(c *event.Container, netns uint32) Home { return Home{c, netns, t.names[netns]} }
+func (t *Tracker) Home(c *event.Container, netns uint32) Home {
+	return Home{cmp.Or(c.Label(), t.names[netns]), netns}
+}
 
 // HomeOf returns the home of an end.
 func (t *Tracker) HomeOf(e *End) Home { return t.Home(e.Container, e.NetNS) }
@@ -64,27 +63,20 @@ func (h *Homes) Count(t *Tracker, e *End) {
 		return
 	}
 	own := t.HomeOf(e)
-	h.add(own, 1)
+	h.add(own)
 	if e.Peer != nil {
 		if other := t.HomeOf(e.Peer); other != own {
-			h.add(other, 1)
+			h.add(other)
 		}
 	}
 }
 
-func (h *Homes) add(one Home, connections int) {
+func (h *Homes) add(one Home) {
 	if *h == nil {
 		*h = make(Homes)
 	}
 	if _, known := (*h)[one]; known || len(*h) < homesKept {
-		(*h)[one] += connections
-	}
-}
-
-// AddAll adds those of another one.
-func (h *Homes) AddAll(o Homes) {
-	for one, n := range o {
-		h.add(one, n)
+		(*h)[one]++
 	}
 }
 

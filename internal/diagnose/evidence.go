@@ -29,15 +29,22 @@ func (e *Engine) keepEvidence(g *group, f *fact) {
 }
 
 func (e *Engine) keepSocket(g *group, id event.ID) {
-	if id == 0 || e.evidenceRoom == 0 || g.evidence.known[id] {
-		return
+	if id != 0 && e.evidenceRoom > 0 && g.evidence.add(id) {
+		e.evidenceRoom--
 	}
-	if g.evidence.known == nil {
-		g.evidence.known = make(map[event.ID]bool)
+}
+
+// add adds a socket, and reports whether it is a new one.
+func (v *evidence) add(id event.ID) bool {
+	if v.known[id] {
+		return false
 	}
-	e.evidenceRoom--
-	g.evidence.known[id] = true
-	g.evidence.sockets = append(g.evidence.sockets, id)
+	if v.known == nil {
+		v.known = make(map[event.ID]bool)
+	}
+	v.known[id] = true
+	v.sockets = append(v.sockets, id)
+	return true
 }
 
 // allSockets returns the sockets that the group is about, as far as they are kept.

@@ -110,7 +110,7 @@ func (e *Engine) addFinding(r *rule, f *fact) {
 		e.histories[f.socket] = h
 	}
 	g := e.groups.of(keyOf(r, f), r, f)
-	e.noteContainer(g, f)
+	g.noteContainer(e.containerOf(f))
 	if e.onFact != nil {
 		e.onFact(r.code, f.socket, f.call)
 	}
@@ -138,14 +138,20 @@ func (e *Engine) noteCondition(g *group, f *fact) (already bool) {
 	return false
 }
 
-// noteContainer keeps the container of the group, as long as all its sockets are in one.
-func (e *Engine) noteContainer(g *group, f *fact) {
-	var of *event.Container
+// containerOf returns the container that a fact is about, or nil.
+func (e *Engine) containerOf(f *fact) *event.Container {
 	if f.call != nil {
-		of = f.call.Container
-	} else if end := e.tracker.End(f.socket); end != nil {
-		of = end.Container
+		return f.call.Container
 	}
+	if end := e.tracker.End(f.socket); end != nil {
+		return end.Container
+	}
+	return nil
+}
+
+// noteContainer keeps the container of the group, as long as all its sockets are in one. What is in the container is
+// not counted yet.
+func (g *group) noteContainer(of *event.Container) {
 	if g.count == 0 {
 		g.container = of
 	} else if g.container != nil && (of == nil || *of != *g.container) {

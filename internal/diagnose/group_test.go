@@ -11,6 +11,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // refusals are so many refused connections, the n-th a second after the one before.
@@ -157,6 +158,46 @@ func TestNobodyTakesAllGroups(t *testing.T) {
 	if kept != 1000 || all != 5*2000+3+400-kept {
 		t.Errorf("%d places have their own group, and %d findings are in the rest", kept, all)
 	}
+}
+
+// TestAGroupThatMakesRoomTakesItsSocketsAlong: the rest is in a container only if all of it is, and has all sockets.
+func TestAGroupThatMakesRoomTakesItsSocketsAlong(t *testing.T) {
+	t.Parallel()
+	s := play()
+	s.KeepEvidence()
+	fail := func(uid uint32, port int, in string) {
+		c := event.CallFailed{
+			Time: base.Add(time.Duration(port) * time.Millisecond), Call: event.CallBind, NetNS: netns, Error: event.EADDRINUSE,
+			Local:   netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port)),
+			Process: &event.Process{PID: 4000 + uid, UID: uid, Comm: "bind"}, Container: &event.Container{Name: in},
+			Holders: []event.InTheWay{{Socket: event.Socket{Socket: event.ID(port), State: tcpstate.Listen}}},
+		}
+		s.take(s.CallFailed(&c))
+	}
+	for uid := range uint32(4) { // as many places as are kept
+		for port := range 250 {
+			in := "a"
+			if uid == 1 {
+				in = "b"
+			}
+			fail(1000+uid, int(uid)*250+port+1, in)
+		}
+	}
+	expect := func(sockets []event.ID, container string) {
+		t.Helper()
+		found := s.Findings()
+		i := slices.IndexFunc(found, func(f event.Finding) bool { return strings.Contains(f.Summary.String(), "in other places") })
+		if i < 0 {
+			t.Fatal("nothing is in the rest")
+		}
+		if f := found[i]; f.Container.Label() != container || f.Count != len(sockets) || !slices.Equal(f.Sockets, sockets) {
+			t.Errorf("the rest is in %q, %d times, of the sockets %v", f.Container.Label(), f.Count, f.Sockets)
+		}
+	}
+	fail(2000, 2000, "c") // the oldest of the first user makes room
+	expect([]event.ID{1}, "a")
+	fail(2000, 2001, "c") // the oldest of the second one
+	expect([]event.ID{1, 251}, "")
 }
 
 // TestTheRestBeginsWithAGroupThatMadeRoom: nothing else is in the rest yet, and its advice is about that

@@ -125,6 +125,10 @@ func (s *groups) evictOneOf(u user) {
 	if rest.fact.kind == 0 {
 		rest.fact = oldest.fact
 	}
+	rest.noteContainer(oldest.container)
+	for _, id := range oldest.evidence.sockets {
+		rest.evidence.add(id)
+	}
 	rest.count += oldest.count
 	rest.last = max(rest.last, oldest.last)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/stat"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
@@ -392,7 +393,7 @@ func (r *Report) portWords(p *stat.HeldPort) string {
 		phrase += " of the " + p.Role
 	}
 	if p.Where != "" {
-		phrase += " in " + words.Truncate(words.Escape(p.Where), longestHome)
+		phrase += " in " + text.ShortHome(p.Where)
 	}
 	if !p.Until.IsZero() {
 		phrase += " until " + r.clockTime(p.Until.Time)

@@ -11,6 +11,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
@@ -108,7 +109,7 @@ func harmlessName(h conn.Home) string {
 			return conn.Home{NetNS: h.NetNS}.String()
 		}
 	}
-	return words.Truncate(name, longestHome)
+	return text.ShortHome(name)
 }
 
 // worthLadder returns the connections that have a ladder: of each finding the first that has none yet, the

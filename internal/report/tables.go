@@ -3,6 +3,7 @@ package report
 import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
@@ -11,8 +12,6 @@ const (
 	processesKept = 1 << 17
 	// causesKept is how many different causes are told: more only a capture that lies has.
 	causesKept = 1 << 12
-	// longestHome is how many columns the name of a container or a network namespace has at most.
-	longestHome = 64
 )
 
 // process is one that a step names.
@@ -75,7 +74,7 @@ func (t *tables) processName(index uint32) string {
 	p := &t.processes[index]
 	name := words.Process(p.comm, p.pid)
 	if t.withHomes {
-		name += " in " + words.Truncate(words.Escape(p.home.String()), longestHome)
+		name += " in " + text.ShortHome(p.home.String())
 	}
 	return name
 }

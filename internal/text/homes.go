@@ -32,11 +32,11 @@ func (p *Printer) setHome(c *event.Container, netns uint32) {
 
 // homeName returns the name of a home.
 func (p *Printer) homeName(c *event.Container, netns uint32) string {
-	return shortHome(p.sockets.Home(c, netns).String())
+	return ShortHome(p.sockets.Home(c, netns).String())
 }
 
-// shortHome returns a name as it is printed.
-func shortHome(name string) string { return words.Truncate(words.Escape(name), longestHome) }
+// ShortHome returns the name of a home as it is printed: it is hostile, and may be long.
+func ShortHome(name string) string { return words.Truncate(words.Escape(name), longestHome) }
 
 // homeWords says whose a connection is, or "" if all sockets are in one network namespace.
 func (p *Printer) homeWords(e *conn.End) string {
@@ -60,15 +60,15 @@ func (p *Printer) homeWords(e *conn.End) string {
 // addHomes says in the summary where the connections were, if that was in more than one network namespace.
 func (p *Printer) addHomes() {
 	if all := p.homes.Sorted(); p.sockets.ManyNamespaces() && len(all) > 0 {
-		p.addValue("where:", HomesPhrase(all))
+		p.addValue("where:", homesPhrase(all))
 	}
 }
 
-// HomesPhrase names the places with the most connections, and how many they had.
-func HomesPhrase(all []conn.HomeCount) string {
+// homesPhrase names the places with the most connections, and how many they had.
+func homesPhrase(all []conn.HomeCount) string {
 	var counts []string
 	for _, one := range all[:min(len(all), homesShown)] {
-		counts = append(counts, shortHome(one.Name)+" "+words.Number(one.Connections))
+		counts = append(counts, ShortHome(one.Name)+" "+words.Number(one.Connections))
 	}
 	list := strings.Join(counts, ", ")
 	if more := len(all) - homesShown; more > 0 {

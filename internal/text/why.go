@@ -73,11 +73,11 @@ func (p *Printer) describeUse(a *why.Answer, s *event.Socket) string {
 func describeHome(s *event.Socket) string {
 	switch c := s.Container; {
 	case c != nil && c.Pod != event.Pod{} && (c.ID == "" || c.Pod.Name != ""):
-		return "Pod " + shortHome(cmp.Or(c.Pod.Name, c.Pod.UID))
+		return "Pod " + ShortHome(cmp.Or(c.Pod.Name, c.Pod.UID))
 	case c.IsContainer():
-		return "Container " + shortHome(c.Label())
+		return "Container " + ShortHome(c.Label())
 	case c != nil:
-		return "Unit " + shortHome(c.Unit)
+		return "Unit " + ShortHome(c.Unit)
 	case s.Cgroup != "" && s.Cgroup != "/":
 		return "Cgroup " + words.Escape(s.Cgroup)
 	}
@@ -192,7 +192,7 @@ func (p *Printer) printElsewhere(a *why.Answer) {
 // namespaceName is the name of a socket's network namespace, or its number.
 func namespaceName(s *event.Socket) string {
 	if s.NetNSName != "" {
-		return shortHome(s.NetNSName)
+		return ShortHome(s.NetNSName)
 	}
 	return strconv.Itoa(int(s.NetNS))
 }
