@@ -78,11 +78,15 @@ func TestContainerNames(t *testing.T) {
 	send("no JSON")
 	send(`{"Type":"container","Action":"create","Actor":{"ID":"` + newID + `","Attributes":{"name":"new"}}}`)
 	send(`{"Type":"container","Action":"rename","Actor":{"ID":"` + newID + `","Attributes":{"name":"` + strings.Repeat("x", 300) + `"}}}`)
-	send("{}") // the lines before are taken
-	for deadline := time.Now().Add(10 * time.Second); names.Complete(&event.Container{ID: newID}).Name != "new"; time.Sleep(time.Millisecond) {
+	lastID := strings.Repeat("3d", 32)
+	send(`{"Type":"container","Action":"create","Actor":{"ID":"` + lastID + `","Attributes":{"name":"last"}}}`)
+	for deadline := time.Now().Add(10 * time.Second); names.Complete(&event.Container{ID: lastID}).Name != "last"; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("the younger one is %+v", names.Complete(&event.Container{ID: newID}))
+			t.Fatal("the last one gets no name")
 		}
+	}
+	if c := names.Complete(&event.Container{ID: newID}); c.Name != "new" { // by now, too long a name was refused
+		t.Errorf("the younger one is %+v", c)
 	}
 	unit := &event.Container{Unit: "nginx.service"}
 	if names.Complete(nil) != nil || names.Complete(unit) != unit {

@@ -15,8 +15,18 @@ const NamedNetNS = "/run/netns"
 type NetNSNames struct {
 	dir     string
 	names   map[uint32]string
-	nextTry time.Time // when the directory may be read again
+	changed time.Time // when the directory had last changed, as it was read
+	read    time.Time
+	next    time.Time // when to look at the directory again
 }
+
+const (
+	// lookAtNames is how often the directory is looked at, at most.
+	lookAtNames = 10 * time.Millisecond
+	// naming is longer than ip netns takes from making a file, which changes the directory, to mounting the network
+	// namespace on it, which does not.
+	naming = 2 * time.Second
+)
 
 // NewNetNSNames returns a finder of the names in a directory.
 func NewNetNSNames(dir string) *NetNSNames { return &NetNSNames{dir: dir} }
@@ -24,28 +34,37 @@ func NewNetNSNames(dir string) *NetNSNames { return &NetNSNames{dir: dir} }
 // Name returns the name of a network namespace, by its inode number, or "". A name that is new may be unknown
 // for a while: with thousands of names, each search takes milliseconds.
 func (n *NetNSNames) Name(netns uint32) string {
-	if name, known := n.names[netns]; known {
-		return name
+	if now := time.Now(); !now.Before(n.next) {
+		n.update(now)
 	}
-	start := time.Now()
-	if start.Before(n.nextTry) {
-		return ""
-	}
-	n.read()
-	n.nextTry = time.Now().Add(walkShare * time.Since(start))
 	return n.names[netns]
 }
 
-// read reads all names. Old ones are forgotten: another namespace may have their inode number.
-func (n *NetNSNames) read() {
-	n.names = make(map[uint32]string)
-	entries, err := os.ReadDir(n.dir)
+// update reads the names again if they may have changed. Another namespace may have the inode number of an old one.
+func (n *NetNSNames) update(now time.Time) {
+	n.next = now.Add(lookAtNames)
+	info, err := os.Stat(n.dir)
+	switch {
+	case err != nil:
+		n.names = nil // there are none
+	case n.changed.Equal(info.ModTime()) && n.read.Sub(n.changed) > naming:
+	default:
+		n.names, n.changed, n.read = readNames(n.dir), info.ModTime(), now
+		n.next = n.next.Add(walkShare * time.Since(now))
+	}
+}
+
+// readNames returns all names in a directory, by the inode numbers of the network namespaces.
+func readNames(dir string) map[uint32]string {
+	names := make(map[uint32]string)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return // there are none
+		return nil
 	}
 	for _, entry := range entries {
-		if inode, err := NetNS(filepath.Join(n.dir, entry.Name())); err == nil {
-			n.names[inode] = entry.Name()
+		if inode, err := NetNS(filepath.Join(dir, entry.Name())); err == nil {
+			names[inode] = entry.Name()
 		}
 	}
+	return names
 }

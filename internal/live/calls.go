@@ -285,7 +285,7 @@ func (t *trace) mergeKnown(q sockdiag.Query, found []event.Socket, now event.Tim
 // state needs one.
 func asSocket(e *conn.End, now event.Time) event.Socket {
 	s := event.Socket{
-		Time: now, Socket: e.Socket, NetNS: e.NetNS, Cgroup: e.Cgroup, Container: e.Container, Local: e.Local(), Remote: e.Remote(),
+		Time: now, Socket: e.Socket, NetNS: e.NetNS, Cgroup: e.Cgroup, Local: e.Local(), Remote: e.Remote(),
 		State: e.State, Until: e.Until, Options: e.Options, Role: e.Role(),
 		Timewait: e.State == tcpstate.TimeWait || e.State == tcpstate.FinWait2 && e.Until != 0,
 	}

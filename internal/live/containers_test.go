@@ -134,8 +134,8 @@ func TestContainers(t *testing.T) {
 	if err := errors.Join(<-first, second, runContainer(state, bundles[2], ids[2])); err != nil {
 		t.Fatal(err)
 	}
-	all.awaitVerdicts(t, 2*len(ids), soon)
-	one.awaitVerdicts(t, 2, soon)
+	all.awaitThat(t, "both ends of each connection", soon, func() bool { return len(all.containers()) >= 2*len(ids) })
+	one.awaitThat(t, "both ends of one connection", soon, func() bool { return len(one.containers()) >= 2 })
 	all.stop(t)
 	one.stop(t)
 	if got, want := all.containers(), slices.Sorted(slices.Values(slices.Concat(ids, ids))); !slices.Equal(got, want) {

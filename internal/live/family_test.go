@@ -3,19 +3,14 @@
 package live_test
 
 import (
-	"context"
 	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
 	"testing"
-	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/live"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
@@ -72,6 +67,7 @@ func TestFamily(t *testing.T) {
 		ns.Do(func() { err = cmd.Start() })
 		return cmd, err
 	})
+	r.awaitVerdicts(t, 1, soon) // by then no other child of this process is of the family
 	stranger := exec.Command("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9201; read -r -u 3; exec 4<>/dev/tcp/127.0.0.1/9202; read -r -u 4")
 	var err error
 	ns.Do(func() { err = stranger.Run() })
@@ -146,24 +142,10 @@ func recordFamily(t *testing.T, ns *kerneltest.NetNS, start func() (*exec.Cmd, e
 	t.Helper()
 	var cmd *exec.Cmd
 	var startErr error
-	r := newRecorder(ns)
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
-	ready := make(chan struct{})
-	options := live.Options{
-		Filter: event.Filter{NetNS: ns.Inode}, Log: zap.NewNop(), Without: without(t),
+	r := recordWith(t, live.Options{
 		Selection: pipeline.Selection{Family: make(map[uint32]bool), Command: "test"},
-		Ready:     func() { cmd, startErr = start(); close(ready) },
-	}
-	go func() { r.done <- live.Run(ctx, options, host.Clock(), r) }()
-	t.Cleanup(cancel)
-	select {
-	case <-ready:
-	case err := <-r.done:
-		t.Fatal(err)
-	case <-time.After(soon):
-		t.Fatal("the trace does not start")
-	}
+		Ready:     func() { cmd, startErr = start() },
+	}, ns)
 	if startErr != nil {
 		t.Fatal(startErr)
 	}

@@ -3,6 +3,8 @@
 package live
 
 import (
+	"time"
+
 	"github.com/tcptrace/tcptrace/internal/container"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
@@ -14,8 +16,18 @@ import (
 type homes struct {
 	names      *host.ContainerNames
 	namespaces *host.NetNSNames
-	containers map[string]*event.Container // by the path of the cgroup; nil: neither a container nor a unit
+	containers map[string]knownHome // by the path of the cgroup
 }
+
+// knownHome is what a cgroup belongs to.
+type knownHome struct {
+	*event.Container           // nil: neither a container nor a unit
+	next             time.Time // when to ask for its name again; zero: it is known, or there is none
+}
+
+// askAgain is how often the name of a container is asked for that has none yet: its engine or the log of its pod may
+// say it a moment after its first socket.
+const askAgain = time.Second
 
 // containersKept is how many cgroups are known before all are forgotten: containers come and go.
 const containersKept = 4096
@@ -25,7 +37,7 @@ func openHomes() *homes {
 	return &homes{
 		names:      host.OpenContainerNames(host.UsualNameSources),
 		namespaces: host.NewNetNSNames(host.NamedNetNS),
-		containers: make(map[string]*event.Container),
+		containers: make(map[string]knownHome),
 	}
 }
 
@@ -36,16 +48,19 @@ func (h *homes) container(cgroup string) *event.Container {
 	if cgroup == "" {
 		return nil
 	}
-	c, known := h.containers[cgroup]
-	if known {
-		return c
+	known, ok := h.containers[cgroup]
+	if ok && (known.next.IsZero() || time.Now().Before(known.next)) {
+		return known.Container
 	}
 	if len(h.containers) >= containersKept {
 		clear(h.containers)
 	}
-	c = h.names.Complete(container.Of(cgroup))
-	h.containers[cgroup] = c
-	return c
+	known = knownHome{Container: h.names.Complete(container.Of(cgroup))}
+	if c := known.Container; c.IsContainer() && c.Name == "" && c.Pod.Name == "" {
+		known.next = time.Now().Add(askAgain)
+	}
+	h.containers[cgroup] = known
+	return known.Container
 }
 
 // nameTransition adds the container and the name of the network namespace, once for each socket, like the cgroup.

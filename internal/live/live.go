@@ -105,6 +105,8 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	if err != nil {
 		return err
 	}
+	homes := openHomes() // container engines may take their time: nothing is traced yet
+	defer homes.Close()
 	types := probe.NewTypes().Without(o.Without)
 	p, err := probe.Open(probe.Options{Filter: o.Filter, Ring: o.Ring, Types: types, Family: o.Selection.Family != nil})
 	if err != nil {
@@ -116,8 +118,6 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	cgroups := host.OpenCgroups()
 	defer cgroups.Close()
 	cgroups.UseMade(p.NewCgroup)
-	homes := openHomes()
-	defer homes.Close()
 	diag, err := sockdiag.Open(jiffy, cgroups.Path, types)
 	if err != nil {
 		return err

@@ -81,7 +81,13 @@ func recordWith(t *testing.T, options live.Options, only ...*kerneltest.NetNS) *
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	ready := make(chan struct{})
-	options.Filter, options.Log, options.Ready = filter, zap.NewNop(), func() { close(ready) }
+	start := options.Ready
+	options.Filter, options.Log, options.Ready = filter, zap.NewNop(), func() {
+		if start != nil {
+			start()
+		}
+		close(ready)
+	}
 	options.Without |= without(t)
 	shadow := newShadow(t)
 	go func() {

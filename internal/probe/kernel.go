@@ -58,7 +58,7 @@ func (f kernelInfo) followerCount() int {
 	return usualFollowers
 }
 
-// neededTracepoints has the tracepoints that every trace needs.
+// neededTracepoints has the tracepoints that the probe relies on: all kernels from 5.10 on have them.
 var neededTracepoints = []string{"inet_sock_set_state", "timer_start", "timer_cancel", "timer_expire_entry", "task_rename", "sched_process_exec", "sched_process_fork", "sched_process_free"}
 
 // inspectKernel is readKernel for a process that is about to load programs: it fails if that is not

@@ -146,8 +146,9 @@ func checkPlayback(t *testing.T, p playback, path string) {
 	}
 }
 
-// harmless matches a line of Markdown outside a block of code: it has no name that somebody else chose.
-var harmless = regexp.MustCompile("^[A-Za-z0-9_ #|`.:,>'\\[\\]-]*$")
+// harmless matches a line of Markdown outside a block of code: it has nothing that begins markup, or ends a span of
+// code.
+var harmless = regexp.MustCompile("^[A-Za-z0-9_ #|`.:,>'@\\[\\]-]*$")
 
 // checkMarkdown checks that each block of code ends, and that no name is outside one.
 func checkMarkdown(t *testing.T, text string) {

@@ -230,7 +230,7 @@ func TestFilteredGroups(t *testing.T) {
 			for range 2 {
 				for _, words := range []string{host(1003).String(), host(1003).String() + "/128", "1003", "client1003"} {
 					words = strings.Replace(words, "1.3/128", "1.3/32", 1)
-					for g := range top.Grouping(3) {
+					for g := range top.ByHome + 1 {
 						checkFiltered(t, w, words, g, w.truth[1003])
 					}
 				}

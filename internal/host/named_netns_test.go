@@ -1,0 +1,50 @@
+//go:build linux
+
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+)
+
+// TestNetNSNames: a name that was given after the last look is found, and one that was taken away is forgotten. The
+// mount comes after the file, as with ip netns.
+func TestNetNSNames(t *testing.T) {
+	kerneltest.RequireRoot(t)
+	ns, dir := kerneltest.NewNetNS(t), t.TempDir()
+	names := NewNetNSNames(dir)
+	expect := func(want string) {
+		t.Helper()
+		for deadline := time.Now().Add(5 * time.Second); names.Name(ns.Inode) != want; {
+			if time.Now().After(deadline) {
+				t.Fatalf("the name is %q, want %q", names.Name(ns.Inode), want)
+			}
+			time.Sleep(lookAtNames)
+		}
+	}
+	expect("")
+	for _, name := range []string{"blue", "red"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		names.Name(ns.Inode) // the file is there, and no namespace yet
+		if err := unix.Mount(ns.Path, path, "", unix.MS_BIND, ""); err != nil {
+			t.Fatal(err)
+		}
+		expect(name)
+		if err := unix.Unmount(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		expect("")
+	}
+}
