@@ -75,7 +75,7 @@ func basesOf(t testing.TB) [][][]byte {
 	for _, part := range []string{"2", "3"} {
 		bases = append(bases, linesOf(t, "../cli/testdata/captures/6.18/rotated.00000"+part+".jsonl.gz"))
 	}
-	return bases
+	return append(bases, inContainers(t))
 }
 
 const mostSteps = 40
@@ -179,11 +179,20 @@ func breaksLines(r rune) bool {
 // wrapped is a count below zero, or one that was one: of what a trace counts itself.
 var wrapped = regexp.MustCompile(`"(transitions|connections|open|closed|lost|forgotten|events|ring|reentry|damages|damaged_bytes|count|seen|both_ends|times|sockets|ports|n|most)":(-|1844674407)|(^|\s)-[0-9]+ (conn|sock|tran|even|byte|port)|18,446,744,073,709,5`)
 
-// wrappedIn returns where such a number is. Few captures need the expression, which is slow.
+// wrappedIn returns where such a number is. The expression is slow: it sees no more than what is around a mark.
 func wrappedIn(shown []byte) []int {
+	const before, behind = 24, 64
 	for _, mark := range []string{`":-`, `":1844674407`, "18,446,744,073", "\n-", " -"} {
-		if bytes.Contains(shown, []byte(mark)) {
-			return wrapped.FindIndex(shown)
+		for at := 0; ; at += len(mark) {
+			next := bytes.Index(shown[at:], []byte(mark))
+			if next < 0 {
+				break
+			}
+			at += next
+			from := max(0, at-before)
+			if found := wrapped.FindIndex(shown[from:min(len(shown), at+behind)]); found != nil {
+				return []int{from + found[0], from + found[1]}
+			}
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -162,6 +163,17 @@ func scripted(t testing.TB) [][]byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := tracetest.Play(jsonl.NewWriter(&b)); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Collect(bytes.Lines(b.Bytes()))
+}
+
+// inContainers returns the lines of a capture of sockets in containers, pods, units and network namespaces with names.
+func inContainers(t testing.TB) [][]byte {
+	t.Helper()
+	var b bytes.Buffer
+	server, client := netip.MustParseAddrPort("127.0.0.1:9091"), netip.MustParseAddrPort("127.0.0.1:40000")
+	if err := tracetest.PlayContainers(jsonl.NewWriter(&b), server, client); err != nil {
 		t.Fatal(err)
 	}
 	return slices.Collect(bytes.Lines(b.Bytes()))
