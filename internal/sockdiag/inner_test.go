@@ -124,7 +124,7 @@ func TestBoundWithoutDescriptor(t *testing.T) {
 	found := scan(t, open(t), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}, ListBound: ns.Inode})
 	var at []string
 	for _, s := range found.Sockets {
-		at = append(at, s.Local.String()+" "+strconv.Itoa(len(s.Holders)))
+		at = append(at, s.Local.String()+" "+strconv.Itoa(ownDescriptors(&s)))
 	}
 	slices.Sort(at)
 	want := []string{"127.0.0.1:9091 1", "127.0.0.3:9091 0"}
