@@ -19,7 +19,7 @@ func (t *Tracker) Forgot() (Forgotten, bool) { return t.forgot, t.forgot.Socket 
 
 // newEnd makes an end. Should there be too many, another one is forgotten for it.
 func (t *Tracker) newEnd(id event.ID, tuple event.Tuple, state tcpstate.State) *End {
-	t.NoteNamespace(tuple.NetNS, "")
+	t.NoteHome(nil, tuple.NetNS, "")
 	if len(t.ends) >= t.limit {
 		if old := t.leastMissed(); old != nil {
 			t.forgetEnd(old)

@@ -18,7 +18,7 @@ func (t *Tracker) AddFound(s *event.Socket) *End {
 	if !e.Options.Known {
 		e.Options = s.Options
 	}
-	t.names.add(s.NetNS, s.NetNSName)
+	t.NoteHome(s.Container, s.NetNS, s.NetNSName)
 	e.SetHolders(s.Holders)
 	e.hasListener = e.hasListener || s.Role == Server
 	if e.Cgroup == "" {

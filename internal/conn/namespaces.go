@@ -102,17 +102,25 @@ func (h Homes) Sorted() []HomeCount {
 	return all
 }
 
-// NoteNamespace notes a network namespace in which something was seen, and its name, if it has one.
-func (t *Tracker) NoteNamespace(netns uint32, name string) {
+// NoteHome notes where something was seen: a network namespace, its name, if it has one, and the container or pod, if
+// it is known.
+func (t *Tracker) NoteHome(c *event.Container, netns uint32, name string) {
 	t.names.add(netns, name)
-	switch {
-	case t.firstNamespace == 0:
-		t.firstNamespace = netns
-	case t.firstNamespace != netns:
-		t.manyNamespaces = true
+	t.manyHomes = t.manyHomes || isAnother(&t.firstNamespace, netns)
+	if c.IsContainer() {
+		t.manyHomes = t.manyHomes || isAnother(&t.firstContainer, cmp.Or(c.Pod.UID, c.ID))
 	}
 }
 
-// ManyNamespaces reports whether more than one network namespace was seen: an address alone then says too
-// little.
-func (t *Tracker) ManyNamespaces() bool { return t.manyNamespaces }
+// isAnother reports whether a value is not the first one, which it keeps. Zero stands for an unknown one.
+func isAnother[T comparable](first *T, value T) bool {
+	var unknown T
+	if *first == unknown {
+		*first = value
+	}
+	return value != unknown && *first != value
+}
+
+// ManyHomes reports whether more than one network namespace, container or pod was seen: an address alone then says too
+// little. A network namespace may get the inode number of one that is gone, that of another container.
+func (t *Tracker) ManyHomes() bool { return t.manyHomes }

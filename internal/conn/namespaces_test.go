@@ -27,3 +27,38 @@ func TestHomesAreEqualByName(t *testing.T) {
 		t.Error("two network namespaces are one home")
 	}
 }
+
+// TestManyHomes: one place is not many, and two containers are, though the second one got the inode number of a
+// network namespace that is gone.
+func TestManyHomes(t *testing.T) {
+	t.Parallel()
+	web, db := &event.Container{ID: "a", Name: "web"}, &event.Container{ID: "b", Name: "db"}
+	type home struct {
+		of    *event.Container
+		netns uint32
+	}
+	pod := func(id string) *event.Container {
+		return &event.Container{ID: id, Pod: event.Pod{UID: "p", Name: "shop"}}
+	}
+	for _, tc := range []struct {
+		name  string
+		homes []home
+		many  bool
+	}{
+		{"nothing yet", nil, false},
+		{"one network namespace", []home{{nil, 1}, {nil, 1}}, false},
+		{"two network namespaces", []home{{nil, 1}, {nil, 2}}, true},
+		{"one container, and its name", []home{{&event.Container{ID: "a"}, 1}, {web, 1}, {nil, 1}}, false},
+		{"two containers", []home{{web, 1}, {db, 1}}, true},
+		{"two containers of one pod", []home{{pod("a"), 1}, {pod("b"), 1}}, false},
+		{"two units", []home{{&event.Container{Unit: "a.service"}, 1}, {&event.Container{Unit: "b.service"}, 1}}, false},
+	} {
+		tracker := conn.NewTracker()
+		for _, h := range tc.homes {
+			tracker.NoteHome(h.of, h.netns, "")
+		}
+		if got := tracker.ManyHomes(); got != tc.many {
+			t.Errorf("%s: %v", tc.name, got)
+		}
+	}
+}

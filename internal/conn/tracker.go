@@ -23,9 +23,10 @@ type Tracker struct {
 	forgot    Forgotten     // by the last record
 	limit     int           // ends
 	names     namespaceNames
-	// firstNamespace is the network namespace that was seen first.
+	// firstNamespace is the network namespace that was seen first, firstContainer the id of the first container or pod.
 	firstNamespace uint32
-	manyNamespaces bool
+	firstContainer string
+	manyHomes      bool
 }
 
 // MaxSockets is how many sockets are followed at a time. They take some 200 MiB.
@@ -277,7 +278,7 @@ func (t *Tracker) moveEnd(e *End, tr *event.Transition) {
 	if tr.Cgroup != "" {
 		e.Cgroup, e.Container = tr.Cgroup, tr.Container
 	}
-	t.names.add(tr.NetNS, tr.NetNSName)
+	t.NoteHome(tr.Container, tr.NetNS, tr.NetNSName)
 	if tr.Options.Known {
 		e.Options = tr.Options
 	}

@@ -242,7 +242,7 @@ func (g *group) finding(at event.Time) *event.Finding {
 // inPlace adds to what is said of a group in which container or network namespace that is, if there is more than
 // one: an address alone then says too little.
 func (g *group) inPlace(m event.Message) event.Message {
-	if g.key.netns == 0 || !g.tracker.ManyNamespaces() {
+	if g.key.netns == 0 || !g.tracker.ManyHomes() {
 		return m
 	}
 	return event.Say("{summary} (in {place})", m, event.Literal(g.tracker.Home(g.container, g.key.netns).String()))

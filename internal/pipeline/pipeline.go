@@ -113,7 +113,7 @@ func (s *Stream) Transition(t *event.Transition) {
 
 // CallFailed takes a call for a port that failed.
 func (s *Stream) CallFailed(c *event.CallFailed) {
-	s.Tracker.NoteNamespace(c.NetNS, c.NetNSName)
+	s.Tracker.NoteHome(c.Container, c.NetNS, c.NetNSName)
 	s.out.CallFailed(c)
 	s.found(s.engine.CallFailed(c))
 }

@@ -91,7 +91,7 @@ func (r *Report) tableRow(c *connection) []string {
 	return append([]string{r.endCell(c, sides[0]), r.endCell(c, sides[1])}, cells...)
 }
 
-// endCell is the address of an end, and whose it is if there is more than one network namespace.
+// endCell is the address of an end, and whose it is if there is more than one home.
 func (r *Report) endCell(c *connection, side int) string {
 	cell := "`" + c.address(side) + "`"
 	if e := c.ends[side]; e != nil && r.tables.withHomes {

@@ -174,7 +174,7 @@ func (r *Report) Stop(stop event.Stop, findings []event.Finding) {
 	r.stat.Stop(stop, findings)
 	r.current.noteTime(stop.Time)
 	r.current.stop, r.current.findings = stop, findings
-	r.tables.withHomes = r.tables.withHomes || r.current.tracker.ManyNamespaces()
+	r.tables.withHomes = r.tables.withHomes || r.current.tracker.ManyHomes()
 }
 
 // Flush does nothing: nothing is written before the end.

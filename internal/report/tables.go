@@ -36,7 +36,7 @@ type tables struct {
 	causeIndexes   map[cause]uint16
 	processesFull  bool // there are more processes than are kept
 	causesFull     bool // there are more causes than are kept
-	withHomes      bool // a process is named with whose it is: there is more than one network namespace
+	withHomes      bool // a process is named with whose it is: there is more than one home
 }
 
 func newTables() tables {

@@ -52,7 +52,7 @@ const homesListed = 100
 
 // addHomes adds where the connections were.
 func (s *Stat) addHomes(r *Report) {
-	if !s.manyNamespaces {
+	if !s.manyHomes {
 		return
 	}
 	all := s.homes.Sorted()

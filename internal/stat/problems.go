@@ -15,7 +15,7 @@ import (
 // heldPort is a port by which sockets in TIME_WAIT are counted.
 type heldPort struct {
 	port uint16
-	home string // "": all sockets are in one network namespace
+	home string // "": all sockets have one home
 	held bool
 }
 

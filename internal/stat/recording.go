@@ -51,14 +51,14 @@ func (s *Stat) finishRecording() {
 	if r.tracker == nil {
 		return
 	}
-	s.manyNamespaces = s.manyNamespaces || r.tracker.ManyNamespaces()
+	s.manyHomes = s.manyHomes || r.tracker.ManyHomes()
 	r.tracker.CountHalfClosed()
 	addSummary(&s.summary, &r.tracker.Summary)
 	for e := range r.tracker.Ends() {
 		s.sockets++
 		if !e.Overdue(r.end()) {
 			home := ""
-			if r.tracker.ManyNamespaces() {
+			if r.tracker.ManyHomes() {
 				home = r.tracker.HomeOf(e).String()
 			}
 			s.held.add(e, r.clock, home)

@@ -34,7 +34,7 @@ type Report struct {
 	PerSecond   float64     `json:"transitions_per_second,omitzero"`
 	Connections Connections `json:"connections"`
 	// Where has the containers, pods, systemd units and network namespaces with the most connections, at most 100,
-	// if sockets of more than one network namespace were seen.
+	// if sockets of more than one network namespace, container or pod were seen.
 	Where []Home `json:"where,omitempty"`
 	// MorePlaces counts the others.
 	MorePlaces int `json:"more_places,omitzero"`
@@ -208,7 +208,7 @@ type Held struct {
 // HeldPort is a local port with sockets in TIME_WAIT.
 type HeldPort struct {
 	Port    uint16 `json:"port"`
-	Where   string `json:"where,omitempty"` // whose it is, if there is more than one network namespace; hostile
+	Where   string `json:"where,omitempty"` // whose it is, if there is more than one home; hostile
 	Held    bool   `json:"held"`            // a restart would find it in use
 	Role    string `json:"role,omitempty"`  // of all its sockets; "": not known
 	Sockets int    `json:"sockets"`

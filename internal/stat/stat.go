@@ -31,8 +31,8 @@ type Stat struct {
 	losses   Losses
 	findings findings
 	homes    conn.Homes
-	// manyNamespaces: one of the recordings saw sockets of more than one network namespace.
-	manyNamespaces bool
+	// manyHomes: one of the recordings saw sockets of more than one network namespace, container or pod.
+	manyHomes bool
 }
 
 var _ pipeline.Sink = (*Stat)(nil)

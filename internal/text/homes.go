@@ -15,10 +15,10 @@ const (
 	longestHome = 64
 )
 
-// setHome sets whose the socket of the next line is. When a second network namespace is seen, there is a column
-// for it from then on, and the head is printed again.
+// setHome sets whose the socket of the next line is. When a second network namespace, container or pod is seen, there
+// is a column for it from then on, and the head is printed again.
 func (p *Printer) setHome(c *event.Container, netns uint32) {
-	if !p.sockets.ManyNamespaces() {
+	if !p.sockets.ManyHomes() {
 		return
 	}
 	if !p.layout.homes {
@@ -38,9 +38,9 @@ func (p *Printer) homeName(c *event.Container, netns uint32) string {
 // ShortHome returns the name of a home as it is printed: it is hostile, and may be long.
 func ShortHome(name string) string { return words.Truncate(words.Escape(name), longestHome) }
 
-// homeWords says whose a connection is, or "" if all sockets are in one network namespace.
+// homeWords says whose a connection is, or "" if all sockets have one home.
 func (p *Printer) homeWords(e *conn.End) string {
-	if !p.sockets.ManyNamespaces() {
+	if !p.sockets.ManyHomes() {
 		return ""
 	}
 	own := p.homeName(e.Container, e.NetNS)
@@ -57,9 +57,9 @@ func (p *Printer) homeWords(e *conn.End) string {
 	return own + " to " + other
 }
 
-// addHomes says in the summary where the connections were, if that was in more than one network namespace.
+// addHomes says in the summary where the connections were, if there is more than one home.
 func (p *Printer) addHomes() {
-	if all := p.homes.Sorted(); p.sockets.ManyNamespaces() && len(all) > 0 {
+	if all := p.homes.Sorted(); p.sockets.ManyHomes() && len(all) > 0 {
 		p.addValue("where:", homesPhrase(all))
 	}
 }

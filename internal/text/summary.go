@@ -85,7 +85,7 @@ func (p *Printer) addFigures(figures []figure) {
 // waitingPort is what sockets in TIME_WAIT do to one port.
 type waitingPort struct {
 	port  uint16
-	home  string // whose it is, if sockets are in more than one network namespace
+	home  string // whose it is, if there is more than one home
 	held  bool
 	role  conn.Role
 	count int // sockets
@@ -113,7 +113,7 @@ func (p *Printer) addWaitingPorts(at event.Time) {
 			continue
 		}
 		at := place{port: e.Local().Port(), held: HoldsPort(e)}
-		if p.sockets.ManyNamespaces() {
+		if p.sockets.ManyHomes() {
 			at.home = p.homeName(e.Container, e.NetNS)
 		}
 		w := ports[at]
