@@ -60,9 +60,9 @@ fuzz: ## Fuzz each target (FUZZTIME=20s)
 browser: ## Install the browser that tests look at the page of report with (apt-get)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; } >/dev/null
 
-containers: ## Install what tests run containers with: runc and busybox (apt-get)
-	@command -v runc >/dev/null && busybox ip link >/dev/null || \
-		{ apt-get update -qq && apt-get install -qq -y runc busybox-static; } >/dev/null
+containers: ## Install what tests run containers with: runc, Podman and busybox (apt-get)
+	@command -v runc >/dev/null && command -v podman >/dev/null && busybox ip link >/dev/null || \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends runc podman busybox-static; } >/dev/null
 
 test-vm: ## Run the kernel's tests on other kernels, in emulated machines (KERNELS, ARCH, RUN, SKIP, PKGS)
 	@go run ./internal/testvm -arch "$(ARCH)" -run "$(RUN)" -skip "$(SKIP)" -packages "$(PKGS)" $(KERNELS)

@@ -20,12 +20,12 @@ import (
 	"github.com/tcptrace/tcptrace/internal/probe"
 )
 
-// needRunc skips a test where nothing runs containers. Where CI says so it must be there.
-func needRunc(t *testing.T) {
+// needPrograms skips a test where a program is missing that runs containers. Where CI says so it must be there.
+func needPrograms(t *testing.T, programs ...string) {
 	t.Helper()
 	kerneltest.RequireRoot(t)
 	needs(t, probe.Cgroups)
-	for _, program := range []string{"runc", "busybox"} {
+	for _, program := range programs {
 		_, err := exec.LookPath(program)
 		switch {
 		case err == nil:
@@ -37,12 +37,11 @@ func needRunc(t *testing.T) {
 	}
 }
 
-// containerPort is the port that all containers listen on: each has a network namespace of its own.
-const containerPort = 28080
-
-// serveItself connects to itself: a server and a client.
-var serveItself = fmt.Sprintf("busybox ip link set lo up; busybox nc -l -p %[1]d </dev/null & "+
-	"until busybox nc 127.0.0.1 %[1]d </dev/null; do busybox sleep 0.1; done; wait", containerPort)
+// serveItself is a shell's command that connects to itself: a server and a client.
+func serveItself(port uint16) string {
+	return fmt.Sprintf("busybox ip link set lo up; busybox nc -l -p %[1]d </dev/null & "+
+		"until busybox nc 127.0.0.1 %[1]d </dev/null; do busybox sleep 0.1; done; wait", port)
+}
 
 // makeRoot makes a file system that has busybox alone.
 func makeRoot(t *testing.T) string {
@@ -117,15 +116,16 @@ func containerIDs(n int) []string {
 // connection has its container, and one of them can be selected.
 func TestContainers(t *testing.T) {
 	t.Parallel()
-	needRunc(t)
+	needPrograms(t, "runc", "busybox")
 	ids, root := containerIDs(3), makeRoot(t)
-	filter := event.Filter{Ports: event.Ports{{First: containerPort, Last: containerPort}}}
+	const port = 28080 // in each container: it has a network namespace of its own
+	filter := event.Filter{Ports: event.Ports{{First: port, Last: port}}}
 	all := recordWith(t, live.Options{Filter: filter})
 	one := recordWith(t, live.Options{Filter: filter, Selection: pipeline.Selection{Containers: []string{ids[1][:12]}}})
 	state := filepath.Join(t.TempDir(), "state")
 	bundles := make([]string, len(ids))
 	for i, id := range ids {
-		bundles[i] = bundle(t, root, id, serveItself)
+		bundles[i] = bundle(t, root, id, serveItself(port))
 		t.Cleanup(func() { exec.Command("runc", "--root", state, "delete", "--force", id).Run() })
 	}
 	first := make(chan error, 1)
