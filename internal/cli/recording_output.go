@@ -8,7 +8,7 @@ import (
 )
 
 // newRecordingOutput returns the output of a trace, live or replayed, that is recorded. The trace is shown as
-// well only if --json or --print asks for it.
+// well only if a flag asks for it.
 func newRecordingOutput(app *app, o outputOptions, recorder *capture.Recorder, replayed bool) pipeline.Sink {
 	if !o.showsRecording() {
 		return recorder
@@ -17,7 +17,9 @@ func newRecordingOutput(app *app, o outputOptions, recorder *capture.Recorder, r
 }
 
 // showsRecording reports whether a trace that is recorded is shown as well.
-func (o *outputOptions) showsRecording() bool { return o.json || o.print }
+func (o *outputOptions) showsRecording() bool {
+	return o.print || o.json || o.connections || o.problems
+}
 
 // optionalOutput is an output whose failure does not end the recording.
 type optionalOutput struct {
