@@ -127,8 +127,13 @@ func nameHomes(sockets []event.Socket) {
 	}
 	names := host.OpenContainerNames(host.UsualNameSources)
 	defer names.Close()
+	named := make(map[string]*event.Container) // by cgroup: looking for a pod reads directories
 	for i := range sockets {
-		sockets[i].Container = names.Complete(sockets[i].Container)
+		s := &sockets[i]
+		if _, done := named[s.Cgroup]; !done {
+			named[s.Cgroup] = names.Complete(s.Container)
+		}
+		s.Container = named[s.Cgroup]
 	}
 }
 

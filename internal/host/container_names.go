@@ -35,11 +35,11 @@ var UsualNameSources = NameSources{
 }
 
 // ContainerNames has the names of containers. OpenContainerNames opens all sources, so that no privilege is needed
-// later. The connections to the engines serve for no other request. It is safe for concurrent use.
+// later. The connections to the engines serve for no other request. It is for one goroutine.
 type ContainerNames struct {
-	events           []io.ReadCloser // of each engine
-	pods, containers *os.File        // nil: the directory could not be opened
-	mutex            sync.Mutex
+	events           []io.ReadCloser   // of each engine
+	pods, containers *os.File          // nil: the directory could not be opened
+	mutex            sync.Mutex        // of names: the engines' events bring more
 	names            map[string]string // of the engines' containers, by their ids
 }
 
