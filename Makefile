@@ -35,7 +35,7 @@ build: tcptrace ## Build ./tcptrace, static
 tcptrace:
 	@go build -trimpath -o $@ ./cmd/tcptrace
 
-demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10 s)
+demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10s)
 	@./tcptrace demo
 
 # Kernels may hide single events (README, Caveats): what fails is tried once more by itself,
@@ -72,7 +72,7 @@ bench: ## Measure what tracing costs, next to other tools (root, 12 min; BASE=RE
 	@go tool benchstat $(if $(BASE),-filter "/tcptrace:(base OR this)" -col /tcptrace) bench.txt
 	@grep -E '^(target|this/base): ' bench.txt || true
 
-soak: ## Trace at random beside each other, kill, and judge all (root, MINUTES=10)
+soak: ## Trace a random workload in many ways, kill tracers, judge all (root, MINUTES=10)
 	@go run ./internal/soak -minutes $(MINUTES) $(SOAK_FLAGS)
 
 lint: ## Check format and the usual mistakes

@@ -12,7 +12,7 @@
 //	           kernels offer, and takes what this one has
 //	event      the records, and the decoding of struct event
 //	correlate  turns kernel records into what is true: the kernel reports no
-//	           TIME_WAIT, tells a RST after its effect, and swaps sockets in mid-life;
+//	           TIME_WAIT, reports a RST after its effect, and swaps sockets in mid-life;
 //	           gives each transition its process
 //	pipeline   leads it through the next two, and all to a sink; selects connections by process and cgroup
 //	container  reads from a cgroup's path which container, pod or systemd unit it belongs to
@@ -21,7 +21,7 @@
 //	           English format and typed arguments, of which each output makes sentences
 //	text       prints transitions, findings and the summary for people
 //	jsonl      prints the record stream for programs, and reads it
-//	capture    keeps that stream in files, by block: in blocks that stand alone
+//	capture    keeps that stream in files, by block: each of which can be read alone
 //	stat       gathers figures
 //	report     keeps the connections, and makes reports of them to look at
 //	top        shows the present on a terminal: snapshots of the trace, and what keys choose
@@ -30,19 +30,19 @@
 // enter at pipeline, where those of a live trace do, too. What a trace shows it shows again.
 // anonymize maps records on their way there.
 //
-// What no event tells is looked for: sockdiag takes snapshots of the sockets that there
-// are and of who has them open, by iterators of bpf/snapshot.bpf.c or else by netlink.
+// What no event has is found by looking: sockdiag takes snapshots of the sockets that
+// exist and of the processes that use them, by iterators of bpf/snapshot.bpf.c or else by netlink.
 // Sockets that are older than the trace enter at correlate, and samples at diagnose. bind
 // has the rule by which the kernel lets a socket have a port; from it and a snapshot
 // why answers for a port without a trace, and live explains a call that failed.
 //
 // privilege gives up the rights of a trace once it is attached, and says which
-// lack: its page has what each part needs. helper is a second process, which keeps what is still
+// are missing: its page has what each part needs. helper is a second process, which keeps what is still
 // needed: it opens network namespaces, cgroups and the files of a recording, and hands over descriptors.
 // directory makes files in a directory that stays the same one, wherever its path leads later.
 //
 // live leads an event along this way, cli turns the command line into it, demo plays
-// it on two hosts made of network namespaces, host tells about the machine, tcpstate
+// it on two hosts made of network namespaces, host knows the machine, tcpstate
 // has the states, words the one way to write a number, a time or a hostile name; crash starts every
 // goroutine, and makes a sentence of a panic.
 // kerneltest gives tests a piece of the real kernel, terminaltest a terminal, schematest the
@@ -79,10 +79,10 @@
 // # What the kernel hides
 //
 // inet_sock_set_state sees full sockets only. When a connection enters TIME_WAIT, or
-// FIN_WAIT2 after its last process let go, the kernel replaces the full socket by a
+// FIN_WAIT2 after its last process closed it, the kernel replaces the full socket by a
 // small timewait socket and reports the full one as CLOSE. What gives the small one
-// away is its timer: timer_start, timer_cancel and timer_expire_entry tell of its
-// birth, its renewal and its end, and kfree_skb of the segments that it swallows. A
+// away is its timer: timer_start, timer_cancel and timer_expire_entry show its
+// birth, its renewal and its end, and kfree_skb the segments that it swallows. A
 // connection between SYN and ACK is a request socket, known by its timer, too.
 package tcptrace
 

@@ -5,7 +5,7 @@
 // ports, pids, uids and network namespaces.
 //
 // Nobody reads a name or an address off its image without the key. But a mapping that
-// keeps prefixes tells which hosts share a network, and whoever knows what one address
+// keeps prefixes shows which hosts share a network, and whoever knows what one address
 // was learns as many leading bits of others as they share with it. Whoever has the key
 // can map everything back.
 package anonymize

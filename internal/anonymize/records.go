@@ -37,7 +37,7 @@ func (m *Mapper) Transition(t *event.Transition) *event.Transition {
 }
 
 // Socket returns a copy with its addresses, cgroup and processes mapped, those of its past
-// too, or nil of nil. Its address in the kernel is left out: it tells where the kernel
+// too, or nil of nil. Its address in the kernel is left out: it shows where the kernel
 // has its memory, and nothing rests on it in a record.
 func (m *Mapper) Socket(s *event.Socket) *event.Socket {
 	if s == nil {

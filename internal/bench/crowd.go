@@ -92,7 +92,7 @@ func (b *bench) addWhy(n *network, s subject, name string, port int) error {
 	if err := n.do(cmd.Start); err != nil {
 		return err
 	}
-	cmd.Wait() // its exit code tells what it answers
+	cmd.Wait() // its exit code is the answer
 	elapsed := time.Since(begin)
 	if found := bytes.Contains(said.Bytes(), []byte("TIME_WAIT")); found != (port == crowdPort) {
 		return fmt.Errorf("%v is wrong: %s", cmd, &said)

@@ -57,7 +57,7 @@ func (b *bench) measureFirstEvent(r *row) error {
 	})
 }
 
-// watchTerminal tells when a line about the workload came. It reads on until the tracer
+// watchTerminal waits for a line about the workload. It reads on until the tracer
 // ends, which else would wait for a full terminal.
 func watchTerminal(terminal *os.File, shown chan<- time.Time) {
 	lines := bufio.NewReader(terminal)

@@ -16,7 +16,7 @@ func (b *bench) measureParts(n int) error {
 		measure func(subject) error
 	}{
 		{"Talk", b.measureTalk}, {"Syscall", b.measureCalls}, {"Memory", b.measureMemory}, {"Crowd", b.measureCrowd},
-		{"Beside", b.measureBeside}, {"Read", b.measureReading},
+		{"Among", b.measureAmong}, {"Read", b.measureReading},
 	} {
 		if !b.only.MatchString(part.name) {
 			continue

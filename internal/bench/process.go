@@ -24,8 +24,8 @@ const (
 	// captureQuiet is the same of a capture, to which lines go once a second at the latest.
 	captureQuiet = 1300 * time.Millisecond
 
-	// restless is when a tool that writes on and on is taken to tell of others' traffic: those
-	// without a filter tell of all the machine's.
+	// restless is when a tool that writes on and on is taken to report others' traffic: those
+	// without a filter report all the machine's.
 	restless = 8 * time.Second
 )
 
@@ -218,7 +218,7 @@ func (p *process) cpuTime() (time.Duration, error) {
 	return sum, nil
 }
 
-// rest waits until the tracer has next to nothing to do any more.
+// rest waits until the tracer has next to nothing to do.
 func (p *process) rest() error {
 	const span = 200 * time.Millisecond
 	last := time.Duration(-1)
@@ -241,7 +241,7 @@ func (p *process) privateMemory() (int, error) {
 	}
 	_, value, found := bytes.Cut(status, []byte("RssAnon:"))
 	if !found {
-		return 0, errors.New("read the tracer's memory: the kernel does not tell RssAnon")
+		return 0, errors.New("read the tracer's memory: the kernel does not report RssAnon")
 	}
 	return firstNumber(value) << 10, nil
 }

@@ -79,7 +79,7 @@ func (b *bench) addReading(s subject, name, path, flag string) error {
 	elapsed := time.Since(begin)
 	summary := strings.ReplaceAll(said.String(), ",", "")
 	if err != nil || !strings.Contains(summary, strconv.Itoa(readConnections)+" connections") {
-		return fmt.Errorf("%v does not tell of %d connections: %w: %s", cmd, readConnections, err, &said)
+		return fmt.Errorf("%v does not report %d connections: %w: %s", cmd, readConnections, err, &said)
 	}
 	const transitions = float64(readConnections * synthetic.Each)
 	used := usageOf(cmd.ProcessState)

@@ -45,7 +45,7 @@ func isBetterHigher(unit string) bool {
 	return slices.Contains([]string{connectionRate, rateKept, exchangeRate, readRate}, unit)
 }
 
-// printUnits tells benchstat which way is better.
+// printUnits has benchstat know which way is better.
 func printUnits(w io.Writer) {
 	for _, unit := range units {
 		better := "lower"
@@ -141,8 +141,8 @@ var targets = []target{
 	{"Trace/write", diskEach, "", 40},
 	{"Memory", memoryEach, "", 300},
 	{"Talk", rateKept, "", 0.985},
-	{"Beside/port/many", kernelTime, "Beside/port/few", 1.25},
-	{"Beside/all/many", kernelTime, "Beside/all/few", 1.25},
+	{"Among/port/many", kernelTime, "Among/port/few", 1.25},
+	{"Among/all/many", kernelTime, "Among/all/few", 1.25},
 }
 
 // printTargets prints which of the targets are met. What was not measured is left out.

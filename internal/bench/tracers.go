@@ -13,7 +13,7 @@ import (
 type tracer struct {
 	name    string // of its benchmark
 	command []string
-	install string // how to get it, if it is none of ours
+	install string // how to get it, if it is not ours
 	capture string // what it records into; "": it prints lines
 	lines   int    // that it should print, or record, of one connection
 	count   func(line []byte, to *output)

@@ -7,12 +7,12 @@
 // that is asked for by number. It leaves out what else the kernel goes by:
 //
 // It remembers of each port how the last sockets shared it (fastreuse, fastreuseport in
-// struct inet_bind_bucket). Who asks with SO_REUSEPORT, as the last one of the same user
+// struct inet_bind_bucket). A socket with SO_REUSEPORT, as the last one of the same user
 // did for that address, gets in without a look at the others: at one that the last got
 // past by SO_REUSEADDR or by its interface, or that took an option back after bind().
 // This lets sockets in against the rule, and refuses none.
 //
-// From 6.1 to 6.7 an IPv4 address on a socket of AF_INET6, ::ffff:127.0.0.1, gets in beside the
+// From 6.1 to 6.7 an IPv4 address on a socket of AF_INET6, ::ffff:127.0.0.1, gets in next to the
 // IPv4 wildcard on another such socket, which the kernel does not look for (inet_bhash2_conflict).
 //
 // Before 6.17 a socket without a process, as in FIN_WAIT1, is taken for one of root's: snapshots
@@ -89,7 +89,7 @@ func answerOf(yes bool) Answer {
 // holdsPort reports whether the socket is in the kernel's table of ports, which all sockets
 // are but requests for a connection: they share their listener's port. SYN_RECV is also
 // a state of full sockets, in a simultaneous open or a fast open, for one round trip;
-// nothing tells them from a request, and they are taken for one.
+// nothing distinguishes them from a request, and they are taken for one.
 func holdsPort(old *event.Socket, port uint16) bool {
 	return old.Local.Port() == port && old.State != tcpstate.SynRecv
 }

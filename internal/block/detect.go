@@ -2,7 +2,7 @@ package block
 
 import "bytes"
 
-// detectLimit is how far the first block is looked for where a file begins with damage.
+// detectLimit is how far the first block is searched for where a file begins with damage.
 const detectLimit = 4 << 20
 
 // detectFormat returns the stretches of a capture by what it begins with. It reads no more

@@ -1,5 +1,5 @@
 // Package block keeps a capture, which is a stream of lines, in a file: as the lines
-// are, or in compressed blocks. A block stands alone. Whatever kills the process or the
+// are, or in compressed blocks. A block can be read alone. Whatever kills the process or the
 // machine costs the last second at most, and damage to a block costs that block.
 package block
 

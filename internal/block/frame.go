@@ -5,10 +5,10 @@ import "encoding/binary"
 const (
 	// maxZstdBlock is the most that a block of a frame holds.
 	maxZstdBlock = 128 << 10
-	unknownSize  = -1 // the frame does not tell its size
+	unknownSize  = -1 // the frame does not have its size
 )
 
-// frame is what the headers of a zstd frame tell.
+// frame is what the headers of a zstd frame say.
 type frame struct {
 	storedSize  int   // size, or how far it was looked at
 	contentSize int64 // size of what is in it, or unknownSize

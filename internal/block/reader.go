@@ -61,7 +61,7 @@ var (
 )
 
 // Next returns the next whole line without its '\n', valid until the next call. At the
-// end the error is io.EOF: everything was read, or told as damage. A *Damage is a part
+// end the error is io.EOF: everything was read, or reported as damage. A *Damage is a part
 // that could not be read: the next call goes on behind it. Any other error is the
 // source's, and stays.
 func (r *Reader) Next() ([]byte, error) {

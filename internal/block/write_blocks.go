@@ -45,7 +45,7 @@ func (w *Writer) writeBlock(lines []byte) {
 	}
 	if err != nil {
 		w.keepError(fmt.Errorf("write the capture: %w", err))
-		if w.isPlain && n > 0 { // each line stands alone
+		if w.isPlain && n > 0 { // each line can be read alone
 			w.countWritten(bytes.LastIndexByte(block[:min(n, len(block))], '\n') + 1)
 		}
 		if w.startSize >= 0 {

@@ -17,7 +17,7 @@ const (
 	queueAfter = 500 * time.Millisecond // the most that lines wait for more of them
 	syncAfter  = time.Second            // from a sync to the next
 
-	maxQueue = 32 // blocks that wait to be written: 16 MiB
+	maxQueue = 32 // blocks that wait to be written: 16MiB
 )
 
 // File is what a Writer needs of *os.File.
@@ -81,8 +81,8 @@ var (
 	errLineLimit = errors.New("a line of more than 32MiB, which no reader takes")
 )
 
-// Write takes whole lines, each with its '\n', of 32 MiB at most, and copies them. They
-// are in the file within a second. Write waits while 16 MiB are waiting to be written.
+// Write takes whole lines, each with its '\n', of 32MiB at most, and copies them. They
+// are in the file within a second. Write waits while 16MiB are waiting to be written.
 // It returns the first error of the file, which stays: all lines from there on are lost.
 func (w *Writer) Write(p []byte) (int, error) {
 	if len(p) > 0 && p[len(p)-1] != '\n' {

@@ -93,7 +93,7 @@ func (z *zstdCodec) decode(w *window, most int) ([]byte, int, error) {
 // zstdSlack is how far behind the text the decoder writes, if it may, to be faster.
 const zstdSlack = 16
 
-// skipFrameSize returns the size of a skippable frame. The size that it tells proves nothing: if
+// skipFrameSize returns the size of a skippable frame. The size in it proves nothing: if
 // no frame follows, it is damage.
 func skipFrameSize(w *window) (int, error) {
 	if !w.ensure(magicSize + 4) {

@@ -25,7 +25,7 @@ const (
 	longestName = 255
 )
 
-// endings are what stands behind the number.
+// endings are what is behind the number.
 var endings = []string{".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst", ".gz", ".zst", ".jsonl", ".json"}
 
 func partNamesOf(path string) partNames {

@@ -34,7 +34,7 @@ ids, network namespaces, the kernel's release and settings stay, and so do all v
 and findings.
 
 The key is random, and nobody keeps it, unless --key names a file: the same key maps
-several captures the same way. Who has it can map back.`
+several captures the same way. With the key, they can be mapped back.`
 
 func newAnonymizeCommand(app *app) *cobra.Command {
 	o := &anonymizeOptions{}

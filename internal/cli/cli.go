@@ -46,7 +46,7 @@ func Main(ctx context.Context, args []string, stdout *os.File, stderr io.Writer)
 	serveAsHelper()
 	end := newEnding()
 	messages := newProgress(stderr, end)
-	// A write to a closed pipe shall be an error that can be told. It is not ignored, as a
+	// A write to a closed pipe shall be an error that can be reported. It is not ignored, as a
 	// command would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	app := &app{stdout: stdout, out: newPatientWriter(stdout, "standard output", end, 0), stderr: messages, end: end, level: zap.NewAtomicLevelAt(zap.InfoLevel), endHelper: func() {}}

@@ -83,7 +83,7 @@ func completeNetNS(*cobra.Command, []string, string) ([]string, cobra.ShellCompD
 	return names, cobra.ShellCompDirectiveDefault
 }
 
-// completeFindings offers the words of --fail-on, behind those that stand there already: in
+// completeFindings offers the words of --fail-on, behind those that are there already: in
 // zsh and fish; the script for bash takes no word with a comma.
 func completeFindings(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	before := word[:strings.LastIndex(word, ",")+1]
@@ -108,7 +108,7 @@ func codesBehind(before string) []string {
 	return words
 }
 
-// completeArguments offers captures behind those of -r. Otherwise words of a command may stand
+// completeArguments offers captures behind those of -r. Otherwise words of a command may be
 // behind --: the shell offers files.
 func (o *traceOptions) completeArguments(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(o.read) > 0 {

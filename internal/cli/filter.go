@@ -133,7 +133,7 @@ func parseHost(word string) (netip.Prefix, error) {
 	}
 	prefix, err := netip.ParsePrefix(word)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%q is no address: give one as 10.0.0.1 or 2001:db8::1, or a prefix as 10.0.0.0/8", word)
+		return netip.Prefix{}, fmt.Errorf("%q is not an address: give one as 10.0.0.1 or 2001:db8::1, or a prefix as 10.0.0.0/8", word)
 	}
 	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)

@@ -21,7 +21,7 @@ const (
 // messages go as well, which take its place.
 type progress struct {
 	io.Writer
-	terminal io.Writer  // nil: it is none
+	terminal io.Writer  // nil: it is not one
 	mutex    sync.Mutex // the end of the program may log while work goes on
 	next     time.Time
 	shown    bool

@@ -35,7 +35,7 @@ var formats = []string{formatHTML, formatMarkdown}
 
 const reportLong = `report makes a report of captures, to look at or to attach to a bug report.
 
-As HTML it is one page that stands alone and loads nothing: the answer in words, the
+As HTML it is one page that loads nothing: the answer in words, the
 connections on a timeline and in a table, the ladder of the chosen one, the states, counts
 over time, findings, and how it was recorded.
 

@@ -19,13 +19,13 @@ func addColorFlag(flags *pflag.FlagSet, color *string) {
 	flags.StringVar(color, "color", "auto", "colour the text: `when` is auto, always or never")
 }
 
-// checkColor refuses a value of --color that is none of its words.
+// checkColor refuses a value of --color that is not one of its words.
 func checkColor(color string) error {
 	switch color {
 	case "auto", "always", "never":
 		return nil
 	}
-	return usagef("--color: %q is none of auto, always, never", color)
+	return usagef("--color: %q is not auto, always or never", color)
 }
 
 // textOptions apply the rules of output to a terminal: its width and colour where

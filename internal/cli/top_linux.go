@@ -23,7 +23,7 @@ import (
 )
 
 // errNeedsTerminal is the error where standard output is not a terminal.
-var errNeedsTerminal = errors.New("top draws on a terminal, and standard output is none that it can draw on: 'tcptrace --json' prints for programs")
+var errNeedsTerminal = errors.New("top needs a terminal on standard output: for programs, 'tcptrace --json' prints the records")
 
 // runTop traces, and shows what it sees until the user wants an end.
 func runTop(ctx context.Context, app *app, filter event.Filter) error {
@@ -61,7 +61,7 @@ type summaryAfterScreen struct {
 	closeScreen func() bool
 }
 
-// Loss implements pipeline.Sink: the screen tells of losses, and the summary.
+// Loss implements pipeline.Sink: the screen shows losses, and the summary.
 func (summaryAfterScreen) Loss(event.Loss) {}
 
 // Stop implements pipeline.Sink.

@@ -53,7 +53,7 @@ type End struct {
 	Closed event.Time // when ClosedFirst came about, as seen at this end
 
 	Closer  *event.Process // of the side that closed first
-	Process *event.Process // who has, or had last, the socket
+	Process *event.Process // that has, or last had, the socket
 	Cgroup  string         // path, or ""
 	// Container is what the cgroup belongs to; nil: none, or unknown.
 	Container *event.Container
@@ -84,7 +84,7 @@ type End struct {
 	Incomplete bool
 	Resumed    bool // it goes on from another file
 
-	role             Role // once Peer is not there to tell
+	role             Role // once Peer is gone
 	hasListener      bool // a listener on its port was found: it is the server
 	orderUnsure      bool // what it did first was lost
 	hasVerdict       bool // its verdict is out

@@ -173,7 +173,7 @@ func (e *End) ClosedPeer() *End {
 	return e.Peer
 }
 
-// SetHolders takes who has a socket open at the end of the trace.
+// SetHolders takes the processes that use a socket at the end of the trace.
 func (t *Tracker) SetHolders(id event.ID, holders []event.Holder) {
 	if e := t.ends[id]; e != nil {
 		e.SetHolders(holders)

@@ -40,7 +40,7 @@ func (p *pool) nextEnd() *End {
 	return e
 }
 
-// putEnd takes an end back to which nothing refers any more.
+// putEnd takes an end back to which nothing refers.
 func (p *pool) putEnd(e *End) {
 	p.putClosing(e)
 	*e = End{next: p.ends}
@@ -105,7 +105,7 @@ func (p *pairs) put(e, first *End) {
 	}
 }
 
-// drop makes an end one not to be found any more.
+// drop makes an end one that is no longer found.
 func (p *pairs) drop(e *End) {
 	if !e.indexed {
 		return

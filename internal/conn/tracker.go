@@ -29,14 +29,14 @@ type Tracker struct {
 	manyHomes      bool
 }
 
-// MaxSockets is how many sockets are followed at a time. They take some 200 MiB.
+// MaxSockets is how many sockets are followed at a time. They take some 200MiB.
 const MaxSockets = 1 << 19
 
 const (
 	// usualStates is how many states a connection passes before its verdict.
 	usualStates = 4
 	// maxNamespaces is of how many ends with one four-tuple, each in a network namespace
-	// of its own, the other ends are looked for. The rest stay without.
+	// of its own, the other ends are searched for. The rest stay without.
 	maxNamespaces = 64
 	// maxStates is more than any can pass: a capture that says so is not to be trusted.
 	maxStates = 32
@@ -315,7 +315,7 @@ func (t *Tracker) addState(e *End, d Dwell) {
 
 // joinPeer finds the other end of a connection on this machine: the socket with the
 // mirrored four-tuple, in the same network namespace or else in the only other one
-// that has it.
+// with such a socket.
 func (t *Tracker) joinPeer(e *End) {
 	if e.Peer != nil && !e.numbersMatch(e.Peer) {
 		t.splitEnds(e)

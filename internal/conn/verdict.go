@@ -197,7 +197,7 @@ func whoEnded(tr *event.Transition) (Side, How) {
 	}
 	switch {
 	case tr.From == tcpstate.SynSent && tr.Error == event.ECONNREFUSED:
-		return Neither, Refused // told by ICMP
+		return Neither, Refused // by ICMP
 	case tr.Error.Unreachable():
 		return Neither, Unreachable
 	case tr.From == tcpstate.SynSent && tr.Error != 0:

@@ -36,7 +36,7 @@ type Correlator struct {
 type Kernel struct {
 	Jiffy       time.Duration       // the length of a tick of its timers
 	Resets      bool                // it reports RSTs
-	ResetReason func(uint8) string  // names why it sends a RST; "" where it does not tell
+	ResetReason func(uint8) string  // names why it sends a RST; "" where it gives no reason
 	Cgroup      func(uint64) string // the path of the cgroup with an id, or ""
 }
 

@@ -5,7 +5,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// What is found by a look at the sockets, and is no record of the ring.
+// What is found by a look at the sockets, and has no record in the ring.
 
 // AddFound takes a socket that was found, and is older than the trace. It returns the
 // socket's name, or 0 if the filter does not want it, and whether it was unknown before.

@@ -196,7 +196,7 @@ func (sock *socket) endsByReset(end event.Time) bool {
 }
 
 // sendReset takes a RST that this side sent. It makes a process the actor only if
-// it answers no segment of the peer's.
+// it does not answer a segment.
 func (r *rules) sendReset(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	switch {
 	case sock.state == tcpstate.Listen:

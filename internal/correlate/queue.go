@@ -10,8 +10,8 @@ import (
 // ticket names an entry of the queue; 0 names none.
 type ticket uint64
 
-// queue has what is not out yet, in the ring's order: transitions, and the records that are
-// none. It knows no more of a socket than its id.
+// queue has what is not out yet, in the ring's order: transitions, and the other
+// records. It knows no more of a socket than its id.
 type queue struct {
 	entries []entry
 	first   ticket // of entries[head]

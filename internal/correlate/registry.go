@@ -162,7 +162,7 @@ func (r *registry) knownFull(here *socket, k *event.Kernel) *socket {
 	return here
 }
 
-// requestSocket makes the request socket of a SYN, and returns its listener besides, if that is known.
+// requestSocket makes the request socket of a SYN, and returns its listener, too, if that is known.
 // One that netlink found has a cookie, and no address. The record's cookie is the listener's.
 func (r *registry) requestSocket(k *event.Kernel) (sock, listener *socket) {
 	if listener = r.at(k.Listener); listener == nil || listener.state != tcpstate.Listen {

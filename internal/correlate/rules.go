@@ -7,7 +7,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// rules has what the rules for all kinds of sockets need besides the socket and the record. A
+// rules has what the rules for all kinds of sockets need apart from the socket and the record. A
 // rule changes what is known of its socket, and may complete the transition that the socket
 // holds back. It returns the rest, and touches neither queue nor registry.
 type rules struct {
@@ -21,7 +21,7 @@ type rules struct {
 
 const (
 	// patience is how long a transition waits for the record that explains it. A RST
-	// that we send shows up to 60 us after the CLOSE, and later where the machine is a
+	// that we send shows up to 60us after the CLOSE, and later where the machine is a
 	// guest that its host lets wait.
 	patience = 10 * time.Millisecond
 	// longPatience is how long it waits where such a record nearly always comes: a process may lose

@@ -15,7 +15,7 @@ type socket struct {
 	since        event.Time // in state; 0: unknown
 	until        event.Time
 	cgroup       uint64         // the id of its cgroup, or 0
-	owner        *event.Process // who has the connection, or had it last
+	owner        *event.Process // that has the connection, or last had it
 	held         ticket         // its transition that is held back; 0: none
 	moment       *moment        // nil: there is none
 	totals       event.Totals   // timewait: what the full socket had counted
@@ -41,7 +41,7 @@ const (
 )
 
 // matches reports whether a record is of this socket: by its cookie, or else as far as the ends
-// tell. Without cookies, whoever leaves CLOSE is another one: this one's end was lost.
+// show it. Without cookies, whoever leaves CLOSE is another one: this one's end was lost.
 func (sock *socket) matches(k *event.Kernel) bool {
 	begins := k.Kind == event.SocketTransition && k.From == tcpstate.Close
 	return sock.mayBe(k.Cookie, &k.Tuple) && (!begins || sock.cookie != 0 && k.Cookie != 0)
@@ -170,7 +170,7 @@ func (p *pool) get() *socket {
 	return sock
 }
 
-// put takes a socket back, to which nothing refers any more but an entry of the queue.
+// put takes a socket back, to which at most an entry of the queue still refers.
 func (p *pool) put(sock *socket) {
 	sock.id, sock.owner = 0, nil
 	p.sockets = append(p.sockets, sock)

@@ -8,7 +8,7 @@ import (
 )
 
 // The rules for timewait sockets. One takes a full socket's place in TIME_WAIT, or in FIN_WAIT2
-// once no process holds it. Only its timer and the segments that it takes in tell of it.
+// once no process holds it. Only its timer and the segments that it takes in show it.
 
 // expiry is when the timer of a record fires.
 func (r *rules) expiry(k *event.Kernel) event.Time {
@@ -46,7 +46,7 @@ func (r *rules) handOver(sock *socket, held *event.Transition, k *event.Kernel) 
 
 // enterState makes the transition that a birth makes, if it makes one. If the last
 // known state cannot lead to it, a record between was lost: the full socket's CLOSE
-// may still tell which.
+// may still show which.
 func (r *rules) enterState(sock *socket, held *event.Transition, at event.Time, from, to tcpstate.State, until event.Time) *outcome {
 	if from == to {
 		return r.extendOnEntry(sock, held, at, until)
@@ -86,8 +86,8 @@ func entryCause(from tcpstate.State) event.Cause {
 	return ""
 }
 
-// rearmTimewait takes the start of a living timewait socket's timer. What was taken for its end was
-// none.
+// rearmTimewait takes the start of a living timewait socket's timer. What was taken for its end
+// was not its end.
 func (r *rules) rearmTimewait(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	made := r.continueTimewait(sock, k)
 	made.held = fateOfEnd(held, isDropped)
@@ -191,7 +191,7 @@ func (r *rules) swallowSegment(sock *socket, held *event.Transition, k *event.Ke
 
 // completeEnd completes the end of a timewait socket whose timer had been stopped when a segment
 // came. A RST ends the socket; so does data in FIN_WAIT2, which is answered by a RST that
-// older kernels do not tell (tcp_timewait_state_process()). A birth goes out as it is.
+// older kernels do not report (tcp_timewait_state_process()). A birth goes out as it is.
 func (r *rules) completeEnd(sock *socket, held *event.Transition, flags uint8) *outcome {
 	switch {
 	case held == nil || held.To != tcpstate.Close || held.Cause != "" && held.Cause != event.CauseDestroyed:

@@ -25,7 +25,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
-// FlagReuseaddr is the flag by which the server's command is told to set
+// FlagReuseaddr is the flag that makes the server's command set
 // SO_REUSEADDR.
 const FlagReuseaddr = "reuseaddr"
 

@@ -80,7 +80,7 @@ func (e explanation) timeWaitWords() string {
 	sentence := fmt.Sprintf("On the %s, because it closed first. %s is held for %s, until %s",
 		e.holder, e.heldAddr, words.Duration(e.until.Sub(e.since)), e.clockTime(e.until))
 	if e.holder == conn.Server {
-		return sentence + ", although no process has it open."
+		return sentence + ", although no process uses it."
 	}
 	return sentence + fmt.Sprintf(". On the server nothing is left of the connection: port %d is free.", serverAddr.Port())
 }

@@ -122,7 +122,7 @@ func (p *performance) closeEnd(role conn.Role) func() error {
 
 func (p *performance) exitServer() error { return p.server.exit() }
 
-// restart starts the server again, in a process of its own, and tells what its
+// restart starts the server again, in a process of its own, and returns what its
 // bind() says.
 func (p *performance) restart() {
 	p.announce("The server starts again" + p.optionWords() + ".")

@@ -54,7 +54,7 @@ func (f *fact) location() location {
 	return location{withHost, netip.AddrPortFrom(f.remote.Addr(), 0)}
 }
 
-// The ways to tell groups apart.
+// The ways to divide into groups.
 func byLocation(f *fact) groupKey    { return groupKey{location: f.location()} }
 func byReason(f *fact) groupKey      { return groupKey{location: f.location(), reason: f.reason} }
 func byDestination(f *fact) groupKey { return groupKey{location: location{toPeer, f.remote}} }

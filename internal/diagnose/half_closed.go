@@ -42,7 +42,7 @@ var closeWaitHeld = &rule{
 		}
 		advice = append(advice,
 			event.Say("close the socket once read() returns 0: the peer has closed, and no timer and no sysctl will close this side"),
-			event.Say("to end the connection now, stop {process}", firstKnown(g.processPhrase(), event.Say("the process that has it open"))),
+			event.Say("to end the connection now, stop {process}", firstKnown(g.processPhrase(), event.Say("the process that uses it"))),
 		)
 		if n := f.countHolders(); n > 1 {
 			advice = append(advice, event.Say("{n} processes have the socket open, and the FIN leaves when the last one closes it: open sockets with SOCK_CLOEXEC, or close them in the child after fork()", n))

@@ -15,8 +15,8 @@ const (
 	// portsLowAbove is how many percent of the local ports may be taken for one
 	// destination.
 	portsLowAbove = 80
-	// portsGoneBelow is how many percent are left at most where a call failed for lack
-	// of ports. It is not 0: they are counted after the call.
+	// portsGoneBelow is how many percent are left at most where a call found no free
+	// port. It is not 0: they are counted after the call.
 	portsGoneBelow = 10
 	// paceOver is how far two samples must be apart to say how fast ports are taken.
 	paceOver = 100 * time.Millisecond

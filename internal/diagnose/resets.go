@@ -17,7 +17,7 @@ const (
 	ofTimewait    = "TCP_TIMEWAIT_SOCKET" // a segment for a timewait socket; data in FIN_WAIT2
 )
 
-// resetUnaccepted is a connection that stood in the accept queue of a listener that
+// resetUnaccepted is a connection that waited in the accept queue of a listener that
 // closed (inet_csk_listen_stop() in net/ipv4/inet_connection_sock.c). The process is the listener's.
 var resetUnaccepted = &rule{
 	code: "reset_unaccepted", severity: event.Warning, kinds: closeRecord, groupKey: byLocation,
@@ -66,7 +66,7 @@ var resetLinger = &rule{
 	},
 }
 
-// resetUnread is a close that lost data: some of the peer's was not read (RFC 9293 section
+// resetUnread is a close that lost data: some of what the peer sent was not read (RFC 9293 section
 // 3.6.1, RFC 2525 section 2.17), or came after close().
 var resetUnread = &rule{
 	code: "reset_unread", severity: event.Warning, kinds: closeRecord, groupKey: byReason,
@@ -112,7 +112,7 @@ var resetSent = &rule{
 	},
 }
 
-// resetReceived is a RST of the peer's. Where the peer is seen as well, the finding is at
+// resetReceived is a RST from the peer. Where the peer is seen as well, the finding is at
 // the end that sent it.
 var resetReceived = &rule{
 	code: "reset_received", severity: event.Warning, kinds: closeRecord, groupKey: byState,
@@ -121,7 +121,7 @@ var resetReceived = &rule{
 		case f.cause != event.CauseResetReceived, f.peerReports:
 			return false
 		case f.state == tcpstate.SynRecv, f.state == tcpstate.TimeWait:
-			return false // it never was a connection, or is none any more
+			return false // it was never a connection, or no longer is one
 		}
 		return true
 	},
@@ -184,7 +184,7 @@ func (g *group) resetterPhrase() any {
 
 // reasons says why the kernel sent a RST.
 var reasons = map[string]event.Message{
-	"NO_SOCKET":                event.Say("no socket had the connection any more"),
+	"NO_SOCKET":                event.Say("there was no longer a socket for the connection"),
 	"TCP_INVALID_ACK_SEQUENCE": event.Say("a segment acknowledged what was never sent"),
 	"TCP_ACK_UNSENT_DATA":      event.Say("a segment acknowledged what was never sent"),
 	"TCP_TOO_OLD_ACK":          event.Say("a segment's acknowledgement was too old"),

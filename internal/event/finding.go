@@ -1,6 +1,6 @@
 package event
 
-// Sample is what no record tells and had to be looked for: of one socket, of the local
+// Sample is what no record has and a look had to find: of one socket, of the local
 // ports for one destination, or of a network namespace. Findings rest on records alone,
 // and so this is one.
 type Sample struct {

@@ -35,7 +35,7 @@ const (
 	ProcessLeft
 )
 
-// Flags is what is true besides: enum flag of bpf/event.h.
+// Flags is what else is true: enum flag of bpf/event.h.
 type Flags uint16
 
 // The flags, as bpf/event.h explains them.
@@ -113,7 +113,7 @@ func (t *Tuple) Mirrors(o *Tuple) bool {
 	return t.local == o.remote && t.remote == o.local && t.LocalPort == o.RemotePort && t.RemotePort == o.LocalPort
 }
 
-// Alike reports whether two four-tuples may be those of one socket, of which one was told
+// Alike reports whether two four-tuples may be those of one socket, of which one was reported
 // before its ports were known.
 func (t *Tuple) Alike(o *Tuple) bool {
 	if t.NetNS != o.NetNS || t.LocalPort != o.LocalPort && t.LocalPort != 0 && o.LocalPort != 0 {
@@ -158,7 +158,7 @@ type Kernel struct {
 	Reason   uint8 // ResetSent: the kernel's enum sk_rst_reason, or 0
 	Call     SystemCall
 	Silent   bool // to CLOSE: TCP_REPAIR is set, so that the socket sends nothing
-	// Interface is the index of the one that the socket is bound to, or 0. It is not told
+	// Interface is the index of the one that the socket is bound to, or 0. It is not reported
 	// where Totals are.
 	Interface uint32
 }

@@ -28,7 +28,7 @@ func (t Time) Sub(u Time) time.Duration {
 func (t Time) Add(d time.Duration) Time { return t + Time(d) }
 
 // Clock turns moments since boot into wall-clock time: wall minus boot clock in
-// nanoseconds, taken once, so that all times of a trace stand in one order.
+// nanoseconds, taken once, so that all times of a trace have one order.
 type Clock int64
 
 // Wall returns the wall-clock time of t in UTC.
@@ -239,7 +239,7 @@ type Sources struct {
 	Transitions, Timewait, Owner, Resets, Calls string
 }
 
-// Loss tells of events that were not delivered since the last such record, or of a part
+// Loss reports events that were not delivered since the last such record, or of a part
 // of a capture that could not be read: nobody knows how many records that had.
 type Loss struct {
 	Time  Time

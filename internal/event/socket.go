@@ -21,7 +21,7 @@ type Socket struct {
 	UID           uint32         // of who made it; of a timewait socket unknown
 	State         tcpstate.State // CLOSE: bound, or only just made
 	Timewait      bool           // the kernel keeps a timewait socket of it, which no process holds
-	Orphan        bool           // its last process let go of it, and it is not a timewait socket yet
+	Orphan        bool           // its last process closed it, and it is not a timewait socket yet
 	// NoDescriptor: a process made it, and none has a descriptor of it. A call in progress, io_uring,
 	// a message of a Unix socket or the kernel itself keeps it.
 	NoDescriptor bool
@@ -30,7 +30,7 @@ type Socket struct {
 	Options      Options
 	Until        Time     // when the kernel ends State; 0: no timer, or unknown
 	Device       string   // name of the interface that it is bound to; "": none, or unknown
-	Holders      []Holder // the processes that have it open
+	Holders      []Holder // the processes that use it
 	Counters     Counters
 	Sending      *Sending // nil: nothing is to be sent, or it is unknown how
 	Past         *Past    // what was seen of it before; nil: it was only found
@@ -47,7 +47,7 @@ type Past struct {
 	Closer         *Process  // and its process
 	Act            *Act      // its own first FIN or RST, if the other end's had not come before
 	States         []Dwell   // before the one that it is in, in order
-	Process        *Process  // who has the connection, or had it last
+	Process        *Process  // that has the connection, or last had it
 	Peer           ID        // the other end, where it was seen; 0: it was not
 	ResetBy        Sender
 	ResetSent      Time    // when it sent a RST; 0: it did not
@@ -86,7 +86,7 @@ func (s *Socket) Listens(netns uint32, at netip.AddrPort) bool {
 	return own == at.Addr() || own.IsUnspecified() && (own.Is4() == at.Addr().Is4() || own.Is6() && !s.Options.V6Only)
 }
 
-// CallFailed tells of a call for a port that failed.
+// CallFailed is a call for a port that failed.
 type CallFailed struct {
 	Time          Time
 	Call          Call
@@ -103,7 +103,7 @@ type CallFailed struct {
 	More          [tcpstate.Count]int // and how many more that are not among them, by state; what they have in common is theirs
 	Ports         *PortStock          // connect, and bind to port 0: of the range that the kernel chooses from
 	Reserved      Ports               // net.ipv4.ip_local_reserved_ports, where it matters; nil: unknown
-	NotLooked     bool                // what is in its way was not looked for: too many calls fail
+	NotLooked     bool                // nobody looked at what is in its way: too many calls fail
 }
 
 // Call is a system call that asks for a port.
@@ -136,7 +136,7 @@ type PortStock struct {
 	OfSocket    bool           // IP_LOCAL_PORT_RANGE of the socket sets First, Last or both
 	Reserved    int            // of them in net.ipv4.ip_local_reserved_ports
 	Taken       int
-	ByState     [tcpstate.Count]int // taken, by the state of the socket that has it
+	ByState     [tcpstate.Count]int // taken, by the state of the socket that uses it
 }
 
 // Usable is how many ports the kernel chooses from.
@@ -155,7 +155,7 @@ type Options struct {
 	Interface uint32 // SO_BINDTODEVICE: index of the interface, or 0
 }
 
-// HoldersMost is how many of the processes that have a socket open are told.
+// HoldersMost is how many of the processes that use a socket are listed.
 const HoldersMost = 1000
 
 // Holder is a process that has a socket open, by one of its file descriptors.

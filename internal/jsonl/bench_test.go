@@ -26,7 +26,7 @@ func (*discard) Stop(event.Stop)                {}
 // BenchmarkDecode reads transitions as they are in a busy capture.
 func BenchmarkDecode(b *testing.B) {
 	var all kept
-	tracetest.Tell(&all)
+	tracetest.Send(&all)
 	var out bytes.Buffer
 	w := jsonl.NewWriter(&out)
 	for _, r := range all.records {
@@ -53,7 +53,7 @@ func BenchmarkDecode(b *testing.B) {
 // BenchmarkTransition writes transitions.
 func BenchmarkTransition(b *testing.B) {
 	var all kept
-	tracetest.Tell(&all)
+	tracetest.Send(&all)
 	transitions := recordsOf[event.Transition](&all)
 	w := jsonl.NewWriter(io.Discard)
 	w.Start(&event.Start{}, conn.NewTracker())

@@ -34,8 +34,8 @@ func (d *Decoder) Clock() event.Clock { return d.clock }
 // Last returns the time of the last line that was read without an error; 0: there is none.
 func (d *Decoder) Last() event.Time { return d.last }
 
-// Decode reads one line, and hands its record on. A line that is no record, or not one
-// that can be, is an error, and so is a start record of a newer schema, ErrNewer; the
+// Decode reads one line, and hands its record on. A line that is not a record, or not a possible
+// one, is an error, and so is a start record of a newer schema, ErrNewer; the
 // next line can be read after either.
 func (d *Decoder) Decode(line []byte, to Records) error {
 	d.err, d.arrayElements = nil, 0
@@ -96,7 +96,7 @@ func (f *fields) requireKeys(keys ...key) error {
 }
 
 // makeUpClock makes up a clock where the start record is lost: all times of a stream
-// stand in one order, whenever the machine was started.
+// have one order, whenever the machine was started.
 func (d *Decoder) makeUpClock() {
 	if d.last != 0 {
 		return

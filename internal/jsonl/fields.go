@@ -20,7 +20,7 @@ func (f *fields) get(k key) []byte {
 	return f.raw[at.start:at.end]
 }
 
-// read puts the members of an object in their places. The text is less than 4 GiB.
+// read puts the members of an object in their places. The text is less than 4GiB.
 func (f *fields) read(raw []byte) error {
 	f.raw, f.spans = raw, [topKeys]span{}
 	s := newScanner(raw)

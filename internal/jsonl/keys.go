@@ -16,7 +16,7 @@ const (
 // key is a key of a record, or of an object in one.
 type key uint8
 
-// The keys that stand at the top of the records that are read.
+// The keys at the top of the records that are read.
 const (
 	keyUnknown key = iota
 	keyType
@@ -163,7 +163,7 @@ const (
 	allKeys
 )
 
-// typeName is the name of the key that stands first in each record.
+// typeName is the name of the first key of each record.
 const typeName = "type"
 
 // keyNames has each key as it is written.

@@ -70,7 +70,7 @@ func socketRecord() record {
 			optional(keyOpened, aTime, "When the first SYN was sent."),
 			optional(keyClosedFirst, aSide, "The side that closed first."),
 		}, optionFields(), []field{
-			optional(keyProcesses, partsOf("processes"), "The processes that have it open."),
+			optional(keyProcesses, partsOf("processes"), "The processes that use it."),
 		}),
 		branch: branch{key: keyWhen, word: whenFile, fields: []field{
 			optional(keyClosed, aTime, "When the connection was first closed, as seen at this end."),
@@ -196,7 +196,7 @@ func holderFields() []field {
 		optional(keyCloser, partOf("closer"), "The process that closed first."),
 		optional(keyCgroup, aString, "The path of its cgroup (version 2)."),
 		optional(keyContainer, partOf("container"), "What the cgroup belongs to."),
-		optional(keyProcesses, partsOf("processes"), "The processes that have it open."),
+		optional(keyProcesses, partsOf("processes"), "The processes that use it."),
 	})
 }
 
@@ -229,7 +229,7 @@ func connectionRecord() record {
 			optional(keyError, anError, "The error of the socket."),
 			optional(keyCloser, partOf("closer"), "The process that closed first."),
 			optional(keyTimewait, objectWith(
-				required(keySide, value{name: "word", words: []word{{"local", ""}, {"remote", ""}, {"both", ""}}}, "The side that has it."),
+				required(keySide, value{name: "word", words: []word{{"local", ""}, {"remote", ""}, {"both", ""}}}, "The side in TIME_WAIT."),
 				required(keySince, aTime, "When it began."),
 				optional(keyUntil, aTime, "When the kernel ends it."),
 			), "TIME_WAIT of the connection."),
@@ -253,7 +253,7 @@ func sampleRecord() record {
 			optional(keyState, aState, "Its state."),
 			optional(keyRole, aRole, "Its role in the connection."),
 		}, keeperFields(), []field{
-			optional(keyProcesses, partsOf("processes"), "The processes that have it open."),
+			optional(keyProcesses, partsOf("processes"), "The processes that use it."),
 			optional(keyPorts, partOf("ports"), "The ports that the kernel may choose from."),
 		}),
 		branch: branch{
@@ -297,7 +297,7 @@ func sendingFields() []field {
 func findingRecord() record {
 	return record{
 		name:  kindFinding,
-		means: "What is wrong, or will be: see FINDINGS in tcptrace(1). It is derived from other records.",
+		means: "A problem: see FINDINGS in tcptrace(1). It is derived from other records.",
 		fields: []field{
 			required(keyID, anID, "The finding. All records of one finding have the same id; the last one counts."),
 			optional(keyResolved, aFlag, "The problem is over, and it ended well."),
@@ -377,7 +377,7 @@ func totalFields(when string) []field {
 func keeperFields() []field {
 	return []field{
 		optional(keyTimewait, aFlag, "The kernel keeps a timewait socket for it."),
-		optional(keyOrphan, aFlag, "No process has it open."),
+		optional(keyOrphan, aFlag, "No process uses it."),
 		optional(keyWaits, aFlag, "It waits for accept(2)."),
 		optional(keyUID, aUint32, "The user who made it."),
 	}

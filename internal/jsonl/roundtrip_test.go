@@ -39,7 +39,7 @@ func decode(t *testing.T, stream []byte, to jsonl.Records) {
 func TestRawRecordsComeBack(t *testing.T) {
 	t.Parallel()
 	var want, got kept
-	tracetest.Tell(&want)
+	tracetest.Send(&want)
 	decode(t, stream(t, play), &got)
 	if w, g := recordsOf[event.Stop](&want), recordsOf[event.Stop](&got); len(g) != 1 || g[0].Time != w[0].Time || g[0].Reason != w[0].Reason || g[0].Lost != w[0].Lost {
 		t.Errorf("got %+v, want %+v", g, w)

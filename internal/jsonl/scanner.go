@@ -9,13 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deep values may stand in each other. Our own records need 4.
+// maxDepth is how deep values may be in each other. Our own records need 4.
 const maxDepth = 16
 
 var errSyntax = errors.New("not a JSON object")
 
 // scanner goes through JSON text (RFC 8259) without an allocation: it finds where values
-// begin and end, and leaves their meaning to who asks for them. encoding/json would take
+// begin and end, and leaves their meaning to the caller. encoding/json would take
 // ten times as long for a record.
 type scanner struct {
 	text           []byte

@@ -21,7 +21,7 @@ const (
 	// longest that are written are the paths of cgroups.
 	longestString = 4 << 10
 	// mostElements bounds the elements of a record's arrays: 200 sockets in the way of a
-	// call, each with 16 processes, or 1000 processes of a socket.
+	// call, each with 16 processes, or 1,000 processes of a socket.
 	mostElements = 4_000
 	// mostStates bounds the states that a socket has passed.
 	mostStates = 32
@@ -51,7 +51,7 @@ type values struct {
 
 func (v *values) refuse(what string, raw []byte) {
 	if v.err == nil {
-		v.err = fmt.Errorf("%s: %.64q is none", what, raw)
+		v.err = fmt.Errorf("%s: %.64q is not one", what, raw)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 const (
 	whenStart  = "start"  // it is older than the trace
 	whenFile   = "file"   // it is older than the file, and was seen before
-	whenChange = "change" // it stays in its state until another time than was told
+	whenChange = "change" // it stays in its state until another time than was written
 	whenStop   = "stop"   // it is still open at the end
 )
 

@@ -76,7 +76,7 @@ func Blackhole(tb TB, ns *NetNS, addr netip.Prefix) {
 	tb.Cleanup(func() { file.Close() })
 }
 
-// NewVeth lays a wire of the kernel's own (veth(4)), which is fast and loses nothing, with
+// NewVeth lays one of the kernel's wires (veth(4)), which is fast and loses nothing, with
 // addresses and their prefixes at each end.
 func NewVeth(tb TB, a, b *NetNS, addrsA, addrsB []netip.Prefix) {
 	tb.Helper()

@@ -172,7 +172,7 @@ var errNotLooked = errors.New("too many calls fail to look at the sockets for ea
 var errUnseen = errors.New("the network namespace could not be looked at")
 
 // lookAt finds the sockets that there were when the call failed: those that the trace
-// knew by then, and besides those that are only bound or that the filter leaves out, as
+// knew by then, and those that are only bound or that the filter leaves out, as
 // they are a moment later, or were shortly before. The caller leads into the network namespace.
 func (t *trace) lookAt(p portScope, caller *event.Process) (*callLook, error) {
 	now, transitions := host.Now(), t.tracker.Summary.Transitions

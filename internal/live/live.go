@@ -96,7 +96,7 @@ type trace struct {
 
 // Run traces until the context ends, and then writes the end of the trace in order.
 // It returns an error of the probe or of the output, or pipeline.ErrFindings; the end of the
-// context is none.
+// context is not an error.
 func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) error {
 	if err := host.RequireProc(); err != nil {
 		return err
@@ -210,7 +210,7 @@ func (t *trace) preferThreads() {
 		}
 	})
 	if err = cmp.Or(err, <-preferred); err != nil {
-		t.Log.Warn("the reader has no preference, and events may be lost when all processors are busy" +
+		t.Log.Warn("cannot raise the reader's priority: events may be lost when all CPUs are busy" +
 			because(privilege.Priority.Reason(err)))
 	}
 }

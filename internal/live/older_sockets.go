@@ -57,7 +57,7 @@ func (t *trace) findOlder() error {
 	return nil
 }
 
-// refreshHolders finds out who has the sockets open that are still there at the end.
+// refreshHolders finds the processes that use the sockets that are still open at the end.
 func (t *trace) refreshHolders() {
 	namespaces := t.openNamespaces()
 	if len(namespaces) == 0 {
@@ -65,7 +65,7 @@ func (t *trace) refreshHolders() {
 	}
 	found, err := t.lookBriefly(context.Background(), sockdiag.Query{NetNS: namespaces, OnlyHeld: true, SkipCommonStates: t.tooManyToSample()})
 	if err != nil {
-		t.Log.Warn("look at the sockets that are still open: who has them is not told", zap.Error(err))
+		t.Log.Warn("look at the sockets that are still open: the processes that use them are unknown", zap.Error(err))
 		found = &sockdiag.Snapshot{}
 	}
 	for e := range t.tracker.Ends() {

@@ -63,8 +63,8 @@ type destination struct {
 	remote netip.AddrPort
 }
 
-// sample looks at the sockets from time to time, for what no event has: who has
-// them, what waits in their queues, how many ports are left.
+// sample looks at the sockets from time to time, for what no event has: the processes
+// that use them, what waits in their queues, how many ports are left.
 func (t *trace) sample() {
 	if t.sampler.looks != nil {
 		select {
@@ -94,7 +94,7 @@ func (t *trace) tooManyToSample() bool {
 	}
 	if !t.sampler.warned {
 		t.sampler.warned = true
-		t.Log.Warn("more than " + words.Count(sampleMost, "socket") + ": who has the established ones now, and how many local ports are left, is not looked for")
+		t.Log.Warn("more than " + words.Count(sampleMost, "socket") + ": tcptrace no longer samples which processes use them, and how many local ports are free")
 	}
 	return true
 }
@@ -128,7 +128,7 @@ func (t *trace) takeLook(l lookResult) {
 		return // the trace ends, and the look with it
 	}
 	if l.err != nil {
-		t.Log.Warn("look at the sockets: who has them, and what waits in their queues, may be out of date", zap.Error(l.err))
+		t.Log.Warn("look at the sockets: the processes that use them, and what waits in their queues, may be out of date", zap.Error(l.err))
 		return
 	}
 	t.sampler.overflows.addLook(l.found)

@@ -31,7 +31,7 @@ func (t *trace) startRecord(clock event.Clock) *event.Start {
 	return start
 }
 
-// warnOfMissing warns of what is less exact for want of a right, or because the kernel refuses what it
+// warnOfMissing warns of what is less exact without a right, or because the kernel refuses what it
 // has. What is so of the kernel's age is in the start record.
 func (t *trace) warnOfMissing(offers []probe.Offer) {
 	for _, o := range offers {

@@ -24,7 +24,7 @@ type Sink interface {
 	Sample(*event.Sample)
 	Finding(*event.Finding)
 	Loss(event.Loss)
-	// Stop takes all findings, too, as they stand in the end.
+	// Stop takes all findings, too, as they are in the end.
 	Stop(event.Stop, []event.Finding)
 	// Flush makes all of it visible, and returns the first error of writing.
 	Flush() error
@@ -141,7 +141,7 @@ func (s *Stream) Loss(l event.Loss) {
 	s.out.Loss(l)
 }
 
-// Held takes who has a socket open at the end.
+// Held takes the processes that use a socket at the end.
 func (s *Stream) Held(id event.ID, holders []event.Holder) { s.Tracker.SetHolders(id, holders) }
 
 // Stop takes the end of the trace. What it counts is counted anew, but for losses, of

@@ -45,8 +45,8 @@ type Offer struct {
 	Method    string // that is taken with it
 	Fallback  string // the way without; empty: there is none
 	LessExact string // what is less exact without; empty: nothing
-	Since     string // the first kernel version that has it; empty: all that a trace can run on
-	Remedy    string // to have it, beside such a kernel
+	Since     string // the first kernel version with it; empty: all that a trace can run on
+	Remedy    string // to have it, apart from such a kernel
 	Available bool
 	Err       error // why it is not available, if more is known than that the kernel does not offer it
 }
@@ -61,7 +61,7 @@ var allOffers = []Offer{
 	{
 		Feature: Cgroups, Key: "cgroups", Name: "cgroups of sockets", Part: Transitions,
 		Purpose: "to name the container", Method: "cgroups",
-		LessExact: "cgroups are not told", Since: "5.15",
+		LessExact: "cgroups are unknown", Since: "5.15",
 	},
 	{
 		Feature: SymbolNames, Key: "symbols", Name: "addresses of kernel functions", Part: Timewait,
@@ -71,46 +71,46 @@ var allOffers = []Offer{
 	},
 	{
 		Feature: BucketExpiry, Key: "buckets", Name: "buckets in timer_start", Part: Timewait,
-		Purpose: "to say until when a port is held", Method: "ends told by timer_start", Fallback: "ends reckoned from the timer's expiry",
+		Purpose: "to say until when a port is held", Method: "ends reported by timer_start", Fallback: "ends computed from the timer's expiry",
 		Since: "6.8",
 	},
 	{
 		Feature: Drops, Key: "drops", Name: "dropped segments (kfree_skb)", Part: Timewait,
 		Purpose: "to see what ends FIN_WAIT2, TIME_WAIT", Method: "dropped segments",
-		LessExact: "after close(), FIN_WAIT2>TIME_WAIT may pass unseen, and what ends TIME_WAIT early is not told",
+		LessExact: "after close(), FIN_WAIT2>TIME_WAIT may pass unseen, and why TIME_WAIT ended early is unknown",
 		Remedy:    "a kernel that lets tracing programs attach to kfree_skb",
 	},
 	{
 		Feature: DroppedSocket, Key: "dropped-sockets", Name: "sockets in kfree_skb", Part: Timewait,
-		Purpose: "to know whose a dropped segment is", Method: "known by their sockets", Fallback: "known by their ends",
+		Purpose: "to know the socket of a dropped segment", Method: "known by their sockets", Fallback: "known by their ends",
 		Since: "6.12",
 	},
 	{
 		Feature: CallRegisters, Key: "registers", Name: "registers of system calls", Part: Owner,
-		Purpose: "to tell who closes from who asks", Method: "registers", Fallback: "arguments noted as calls begin",
-		LessExact: "who asks for the files of all processes just as one closes may be named as its closer", Since: "5.15", Remedy: "amd64 or arm64",
+		Purpose: "to know which process closes", Method: "registers", Fallback: "arguments noted as calls begin",
+		LessExact: "a process that lists the files of all processes just as one closes a socket may be named as its closer", Since: "5.15", Remedy: "amd64 or arm64",
 	},
 	{
 		Feature: Iterators, Key: "iterators", Name: "BPF iterators", Part: Owner,
-		Purpose: "to find older sockets, and who has any", Method: "snapshots by iterators",
+		Purpose: "to find older sockets, and all processes", Method: "snapshots by iterators",
 		Fallback:  "snapshots by netlink and /proc",
-		LessExact: "sockets that are only bound are not found, those that are have no options, their TIME_WAIT is told too short by up to 4s, neither their queues nor drops are told, and processes of other users may be missing",
+		LessExact: "sockets that are only bound are not found; the others have no options, queues or drops, their TIME_WAIT ends up to 4s later than reported, and processes of other users may be missing",
 		Since:     "5.9", Remedy: "CAP_BPF and CAP_PERFMON",
 	},
 	{
 		Feature: Resets, Key: "resets", Name: "tcp_send_reset, tcp_receive_reset", Part: ResetCauses,
-		Purpose: "to tell who reset a connection", Method: "tcp_send_reset, tcp_receive_reset",
-		LessExact: "of a reset the error alone is known, not which side it was", Remedy: "a kernel that lets tracing programs attach there",
+		Purpose: "to know which side sent a RST", Method: "tcp_send_reset, tcp_receive_reset",
+		LessExact: "of a reset only the error is known, not which side sent the RST", Remedy: "a kernel that lets tracing programs attach there",
 	},
 	{
 		Feature: ResetReasons, Key: "reset-reasons", Name: "reasons in tcp_send_reset", Part: ResetCauses,
 		Purpose: "to say why a RST was sent", Method: "the kernel's reasons",
-		LessExact: "why a RST was sent is not told, nor found", Since: "6.12",
+		LessExact: "the reason of a RST is unknown", Since: "6.12",
 	},
 	{
 		Feature: CallEvents, Key: "calls", Name: "tracepoints of system calls", Part: Calls,
-		Purpose: "to see who accepts, and calls fail", Method: "bind, listen, connect, accept",
-		LessExact: "failed binds are not seen, and who accepts a connection is found once a second",
+		Purpose: "to see accepts and failed calls", Method: "bind, listen, connect, accept",
+		LessExact: "failed calls are not seen, and the process that accepts a connection is found once a second",
 		Remedy:    "a kernel with CONFIG_FTRACE_SYSCALLS, and tracefs",
 	},
 }

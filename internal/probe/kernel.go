@@ -194,9 +194,9 @@ func explainLoadError(step string, err error) error {
 	case refused && privilege.Programs.Reason(ErrUnsupported) != "": // lockdown shows as a program that the verifier refuses
 		return fmt.Errorf("%s: %w", step, notPermitted(privilege.Programs, ErrUnsupported))
 	case errors.Is(err, ErrUnsupported):
-		return fmt.Errorf("%s: %w; boot a newer one, and tell us of this one", step, err)
+		return fmt.Errorf("%s: %w; please report this kernel, or try a newer one", step, err)
 	case refused, errors.Is(err, ebpf.ErrNotSupported):
-		return fmt.Errorf("%s: %w: it refuses a program; boot a newer one, and tell us of this one (%w)", step, ErrUnsupported, err)
+		return fmt.Errorf("%s: %w: the kernel rejected a BPF program; please report this kernel, or try a newer one (%w)", step, ErrUnsupported, err)
 	}
 	return fmt.Errorf("%s: %w", step, err)
 }

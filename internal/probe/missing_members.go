@@ -20,7 +20,7 @@ func nameMissingMembers(err error, object, kernel *btf.Spec) error {
 	if len(members) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w: its type information lacks %s, which the programs read", ErrUnsupported, strings.Join(members, ", "))
+	return fmt.Errorf("%w: %s is missing in its type information, and the programs read it", ErrUnsupported, strings.Join(members, ", "))
 }
 
 // missingMembers returns the members that structures of headers/kernel.h have and the kernel's do

@@ -185,7 +185,7 @@ func (p *player) Held(id event.ID, holders []event.Holder) {
 	}
 }
 
-// Stop implements jsonl.Records. Whether the recording ends here, the next file tells.
+// Stop implements jsonl.Records. The next file shows whether the recording ends here.
 func (p *player) Stop(s event.Stop) {
 	p.checkCounts(&s)
 	p.ensureTrace(s.Time)

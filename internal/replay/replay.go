@@ -48,7 +48,7 @@ type Options struct {
 var ErrDamaged = errors.New("damaged or cut off: what could be read was used")
 
 // Run replays captures. It returns ErrDamaged, pipeline.ErrFindings, or the error of a
-// capture that cannot be used or of the output. The end of the context is no error.
+// capture that cannot be used or of the output. The end of the context is not an error.
 func Run(ctx context.Context, o Options, out pipeline.Sink) error {
 	p := &player{Options: o, out: out}
 	defer p.closeFiles()
@@ -165,7 +165,7 @@ func (p *player) playFile(ctx context.Context, r *capture.Reader) error {
 	return nil
 }
 
-// finish tells the end, of what was read before an error as well.
+// finish ends what was read before an error as well.
 func (p *player) finish() error {
 	p.endTrace()
 	if p.reader == nil {

@@ -245,7 +245,7 @@ func TestPagesWithoutConnections(t *testing.T) {
 	b.want(`document.getElementById('count').textContent`, "0 shown")
 	b.quiet()
 	r := report.New(time.UTC)
-	tracetest.Tell(calls{pipeline.New(r)})
+	tracetest.Send(calls{pipeline.New(r)})
 	b = open(t, r)
 	b.want(`document.querySelectorAll('.call-mark').length`, "3")
 	b.want(`document.querySelectorAll('.call').length`, "3")
@@ -382,7 +382,7 @@ func TestCopyAsMarkdown(t *testing.T) {
 		b.quiet()
 	}
 	r := report.New(time.UTC)
-	tracetest.Tell(renamed{port1{pipeline.New(r), 9091}, "```` </script> [a](https://b.example/)"})
+	tracetest.Send(renamed{port1{pipeline.New(r), 9091}, "```` </script> [a](https://b.example/)"})
 	b := open(t, r)
 	checkBlockOfCode(t, b.chosenMarkdown())
 	b = open(t, restart(t))
@@ -512,7 +512,7 @@ func TestHostileNamesStayText(t *testing.T) {
 		"<img src=x onerror=alert(1)>", "</script><script>document.title='x'</script>", "<!--<script>", "\u202etxt\x1b[2J", "'\"><b>&amp;{{.}}", "]]>${1}`",
 	} {
 		r := report.New(time.UTC)
-		tracetest.Tell(hostile{pipeline.New(r), name})
+		tracetest.Send(hostile{pipeline.New(r), name})
 		b := open(t, r)
 		b.want(`document.querySelectorAll('img, b, iframe, object, link').length`, "0")
 		b.want(`document.scripts.length`, "2")

@@ -26,7 +26,7 @@ type connection struct {
 	judged      bool
 	incomplete  bool
 	forgotten   bool // it was followed no longer, as there were too many
-	joined      bool // it is the other end of another one, which has it
+	joined      bool // it is the other end of another one
 	evidence    bool // a finding or a failed call rests on it
 	queued      bool // it is over, and may make room
 	dropped     bool // it has made room
@@ -60,7 +60,7 @@ type stepFlags uint8
 
 const (
 	stepActs  stepFlags = 1 << iota // a process made the transition
-	stepFound                       // it is none: the socket was found in its state
+	stepFound                       // it is not a transition: the socket was found in its state
 	stepGap                         // what was before is lost
 	stepFirst                       // it shows who closes first
 	stepShort                       // the state before lasted a microsecond less than it seems by the clock

@@ -41,7 +41,7 @@ const (
 	atOnce  = "both"
 )
 
-// nodes are where the states stand; CLOSE stands at the beginning and at the end.
+// nodes are where the states are drawn; CLOSE is at the beginning and at the end.
 var nodes = []node{
 	{"CLOSE", 380, 26},
 	{"SYN_SENT", 150, 116}, {"LISTEN", 610, 80}, {"SYN_RECV", 610, 166},

@@ -45,7 +45,7 @@ func only(t *testing.T, port uint16) *report.Report {
 	t.Helper()
 	r := report.New(time.UTC)
 	stream := pipeline.New(r)
-	tracetest.Tell(port1{stream, port})
+	tracetest.Send(port1{stream, port})
 	return r
 }
 
@@ -163,7 +163,7 @@ func TestNothingLeavesTheBlockOfCode(t *testing.T) {
 	wide := strings.Repeat("x", 100)
 	for _, name := range []string{"```", wide + " ``` [a](https://b.example/)" + wide, "~~~", wide + " ```````` " + wide, "`" + wide + " ```` " + wide} {
 		r := report.New(time.UTC)
-		tracetest.Tell(renamed{port1{pipeline.New(r), 9091}, name})
+		tracetest.Send(renamed{port1{pipeline.New(r), 9091}, name})
 		checkBlockOfCode(t, string(markdown(t, r)))
 	}
 }

@@ -43,7 +43,7 @@ type page struct {
 	MoreRecord int
 }
 
-// HTML writes the report as one page that stands alone: it loads nothing, and what is from
+// HTML writes the report as one page: it loads nothing, and what is from
 // the capture is text in it and never markup.
 func (r *Report) HTML(w io.Writer) error {
 	t, err := template.ParseFS(files, "page/*.html")

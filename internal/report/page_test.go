@@ -84,7 +84,7 @@ func TestPolicy(t *testing.T) {
 func TestDataStaysInItsElement(t *testing.T) {
 	t.Parallel()
 	r := report.New(time.UTC)
-	tracetest.Tell(hostile{pipeline.New(r), "</script><!--<script>&\u2028"})
+	tracetest.Send(hostile{pipeline.New(r), "</script><!--<script>&\u2028"})
 	var out bytes.Buffer
 	if err := r.HTML(&out); err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestMissingIsSaid(t *testing.T) {
 	t.Parallel()
 	r := report.New(time.UTC)
 	stream := pipeline.New(r)
-	tracetest.Tell(uncut{stream})
+	tracetest.Send(uncut{stream})
 	text := page(t, r)
 	for _, want := range []string{
 		"4 events lost: there may be gaps.", "1 part of the recording could not be read, or is missing.",
@@ -130,8 +130,8 @@ func (uncut) Stop(event.Stop) {}
 func TestSeveralRecordings(t *testing.T) {
 	t.Parallel()
 	r := report.New(time.UTC)
-	tracetest.Tell(pipeline.New(r))
-	tracetest.Tell(pipeline.New(r))
+	tracetest.Send(pipeline.New(r))
+	tracetest.Send(pipeline.New(r))
 	text := page(t, r)
 	if d := dataOf(t, text); len(d.Connections) != 24 {
 		t.Errorf("%d connections", len(d.Connections))

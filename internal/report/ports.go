@@ -5,7 +5,7 @@ import (
 )
 
 const (
-	// destinationsKept is for how many destinations it is told how many ports were left.
+	// destinationsKept is for how many destinations the free ports are listed.
 	destinationsKept = 20
 	// samplesKept is how many of these numbers are kept for each.
 	samplesKept = 500

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// callsKept is how many calls that failed are told one by one.
+	// callsKept is how many failed calls are listed one by one.
 	callsKept = 500
 	// findingsKept is how many findings of all recordings are.
 	findingsKept = 500

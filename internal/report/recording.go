@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// recordingsKept is of how many recordings it is told how they were made.
+	// recordingsKept is of how many recordings the page says how they were made.
 	recordingsKept = 100
-	// lossesKept is how many losses of a recording are told one by one.
+	// lossesKept is how many losses of a recording are listed one by one.
 	lossesKept = 100
 )
 
-// recording is what is known of one: on what machine it was made, how, and what it lacks.
+// recording is what is known of one: on what machine it was made, how, and what is missing in it.
 type recording struct {
 	event.Start
 	tracker     *conn.Tracker

@@ -1,4 +1,4 @@
-// Package report makes reports of captures to look at: a page that stands alone, and a
+// Package report makes reports of captures to look at: a page that loads nothing, and a
 // ladder in Markdown for a single connection.
 //
 // It takes a trace as the other outputs do and keeps its connections, with each state that
@@ -17,7 +17,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/text"
 )
 
-// Report gathers recordings that are told one after the other. It is not safe for
+// Report gathers recordings that come one after the other. It is not safe for
 // concurrent use.
 type Report struct {
 	zone            *time.Location
@@ -45,7 +45,7 @@ var (
 	_ pipeline.EvidenceSink = (*Report)(nil)
 )
 
-// New returns a report to which nothing was told yet. Its times are of a zone.
+// New returns an empty report. Its times are of a zone.
 func New(zone *time.Location) *Report {
 	return &Report{zone: zone, stat: stat.New(), tables: newTables(), limit: connectionsKept}
 }

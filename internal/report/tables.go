@@ -10,7 +10,7 @@ import (
 const (
 	// processesKept is how many processes are named.
 	processesKept = 1 << 17
-	// causesKept is how many different causes are told: more only a capture that lies has.
+	// causesKept is how many different causes are kept: more only a capture that lies has.
 	causesKept = 1 << 12
 )
 

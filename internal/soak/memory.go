@@ -23,8 +23,8 @@ func memoryOf(pid int) (u usage, err error) {
 		return u, fmt.Errorf("read the memory of a tracer: %w", err)
 	}
 	for line := range strings.Lines(string(content)) {
-		fmt.Sscanf(line, "VmRSS: %d kB", &u.rss)
-		fmt.Sscanf(line, "RssAnon: %d kB", &u.anon)
+		fmt.Sscanf(line, "VmRSS: %d", &u.rss)
+		fmt.Sscanf(line, "RssAnon: %d", &u.anon)
 	}
 	if u.rss == 0 {
 		return u, fmt.Errorf("read the memory of process %d: it has none", pid)
@@ -34,11 +34,11 @@ func memoryOf(pid int) (u usage, err error) {
 
 const (
 	// settling is until when there are as many sockets in TIME_WAIT as there will be: they
-	// stay for 60 s and up to 4 more, and the tracer's heap follows.
+	// stay for 60s and up to 4 more, and the tracer's heap follows.
 	settling = 90 * time.Second
-	// leastSettled is how long memory must be looked at after that, to tell whether it grows.
+	// leastSettled is how long memory must be looked at after that, to see a growth.
 	leastSettled = 3 * time.Minute
-	// growth is how much more the last third may have than the first: a tenth and 8 MiB.
+	// growth is how much more the last third may have than the first: a tenth and 8MiB.
 	growthShare, growthKiB = 10, 8 << 10
 	// mostKiB is what a tracer takes at most at all, with some 60,000 sockets.
 	mostKiB = 600 << 10
@@ -46,7 +46,7 @@ const (
 
 // memory is what came of looking at a process.
 type memory struct {
-	judged      bool // long enough to tell
+	judged      bool // long enough to judge
 	first, last usage
 	most        usage
 	fault       string
@@ -59,7 +59,7 @@ func judgeMemory(seen []usage) memory {
 		m.most.rss, m.most.anon = max(m.most.rss, u.rss), max(m.most.anon, u.anon)
 	}
 	if m.most.rss > mostKiB {
-		m.fault = fmt.Sprintf("memory: %d MiB, want at most %d", m.most.rss>>10, mostKiB>>10)
+		m.fault = fmt.Sprintf("memory: %dMiB, want at most %d", m.most.rss>>10, mostKiB>>10)
 	}
 	settled := slices.IndexFunc(seen, func(u usage) bool { return u.at >= settling })
 	if settled < 0 || seen[len(seen)-1].at-seen[settled].at < leastSettled {
@@ -69,7 +69,7 @@ func judgeMemory(seen []usage) memory {
 	third := len(seen) / 3
 	m.judged, m.first, m.last = true, median(seen[:third]), median(seen[len(seen)-third:])
 	if limit := m.first.rss + m.first.rss/growthShare + growthKiB; m.last.rss > limit {
-		m.fault = fmt.Sprintf("memory grows: from %.1f to %.1f MiB", mebibytes(m.first.rss), mebibytes(m.last.rss))
+		m.fault = fmt.Sprintf("memory grows: from %.1fMiB to %.1fMiB", mebibytes(m.first.rss), mebibytes(m.last.rss))
 	}
 	return m
 }

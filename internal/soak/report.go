@@ -41,12 +41,12 @@ func (s *soak) report(w io.Writer, took time.Duration) {
 
 func (s *soak) reportMemory(line func(string, string, ...any)) {
 	show := func(u usage) string {
-		return fmt.Sprintf("%.1f MiB (%.1f anonymous)", mebibytes(u.rss), mebibytes(u.anon))
+		return fmt.Sprintf("%.1fMiB (%.1fMiB anonymous)", mebibytes(u.rss), mebibytes(u.anon))
 	}
 	m := judgeMemory(s.memory)
 	line("memory:", "at most %s", show(m.most))
 	if !m.judged {
-		line("", "too short to tell whether it grows: %v at least", settling+leastSettled)
+		line("", "too short to see a growth: %v at least", settling+leastSettled)
 		return
 	}
 	line("", "%s about %v, %s about %v", show(m.first), m.first.at.Round(time.Second), show(m.last), m.last.at.Round(time.Second))

@@ -178,7 +178,7 @@ func (s *soak) printProgress(u usage) {
 	made, _ := s.store.connections()
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	fmt.Fprintf(os.Stderr, "soak: %v, %d connections, %d verdicts checked, %d incomplete, %d tracers killed, %.0f MiB, %d faults\n",
+	fmt.Fprintf(os.Stderr, "soak: %v, %d connections, %d verdicts checked, %d incomplete, %d tracers killed, %.0fMiB, %d faults\n",
 		u.at.Round(time.Second), made, s.checked, s.incomplete, s.killed, mebibytes(u.rss), s.total)
 }
 

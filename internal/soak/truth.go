@@ -118,7 +118,7 @@ const (
 )
 
 // closings are the ways in which either side can be first, and that take no other process.
-// Which FIN was first, or whether they crossed, the worker of the last cannot tell: the two
+// Which FIN was first, or whether they crossed, the worker of the last cannot know: the two
 // ends must agree, and that is all.
 var closings = append(slices.Clip(kerneltest.Closings),
 	kerneltest.Closing{Name: wayAtOnce, Run: closeAtOnce, Outcome: kerneltest.Outcome{How: "fin", Mechanism: "shutdown"}})

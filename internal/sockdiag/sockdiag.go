@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package sockdiag takes snapshots of the sockets that exist now, and of the processes that have
-// them open, in all network namespaces: by BPF iterators if they are permitted, else by netlink
+// Package sockdiag takes snapshots of the sockets that exist now, and of the processes that use
+// them, in all network namespaces: by BPF iterators if they are permitted, else by netlink
 // (sock_diag(7)) and /proc, which say less.
 package sockdiag
 

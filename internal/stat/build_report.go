@@ -16,8 +16,8 @@ const (
 	slicesListed = 100
 )
 
-// Report returns the figures. It ends the recording that is being told: nothing may be
-// told after it, but for a new start.
+// Report returns the figures. It ends the current recording: nothing may
+// follow it, but for a new start.
 func (s *Stat) Report() *Report {
 	s.finishRecording()
 	a := &s.recorded

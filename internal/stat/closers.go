@@ -174,7 +174,7 @@ func (c *closers) countProcess(g *group, pid uint32) {
 }
 
 // top returns the groups with the most connections, and how many groups and connections
-// there are besides.
+// there are apart from these.
 func (c *closers) top(n int) (top []Closer, more CloserRest) {
 	top = []Closer{}
 	all := slices.SortedFunc(maps.Keys(c.groups), func(a, b closingKind) int {

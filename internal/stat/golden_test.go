@@ -29,7 +29,7 @@ func printed(t *testing.T, r *stat.Report, o text.Options) []byte {
 func scripted(t *testing.T) *stat.Report {
 	t.Helper()
 	st := stat.New()
-	tracetest.Tell(pipeline.New(st))
+	tracetest.Send(pipeline.New(st))
 	return st.Report()
 }
 

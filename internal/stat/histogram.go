@@ -8,7 +8,7 @@ import (
 
 // An octave, which is all durations from a power of two of nanoseconds up to the next, is
 // divided into parts of equal length. A duration is given as the middle of its part, which
-// is at most half a part, 1/256 of it, away: less than 0.4 %. Up to 255 ns it is exact.
+// is at most half a part, 1/256 of it, away: less than 0.4%. Up to 255ns it is exact.
 const (
 	partBits    = 7
 	octaveParts = 1 << partBits
@@ -16,7 +16,7 @@ const (
 	slots = (63 - partBits + 1) * octaveParts
 )
 
-// histogram counts durations. It has 57 KiB once it holds one.
+// histogram counts durations. It has 57KiB once it holds one.
 type histogram struct {
 	counts   []uint64 // by slot
 	n        uint64

@@ -111,7 +111,7 @@ func (p *page) paint(s span) {
 // labelWidth is where the values begin, as in the summary of a trace.
 const labelWidth = len("closed first by:   ")
 
-// addLabel adds a label and, in a column beside it, the lines of its value.
+// addLabel adds a label and, in a column next to it, the lines of its value.
 func (p *page) addLabel(name string, value ...line) {
 	head := plainLine(name + ":")
 	for _, l := range value {

@@ -25,7 +25,7 @@ const (
 	nameColumns = 60
 	// roomyWidth is the width from which on columns have more than one space between them.
 	roomyWidth = 100
-	// minChartWidth is the width that a chart beside the table has at least.
+	// minChartWidth is the width that a chart next to the table has at least.
 	minChartWidth = 24
 )
 
@@ -111,7 +111,7 @@ func (c *Closer) cells() []string {
 	}
 }
 
-// printDwells prints how long sockets were in each state, and beside it or beneath how
+// printDwells prints how long sockets were in each state, and next to it or beneath how
 // many were in some of them when.
 func (r *Report) printDwells(p *page, clock func(Time) string) {
 	lines := r.dwellLines(p)

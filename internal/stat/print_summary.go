@@ -90,7 +90,7 @@ func (a *Recorded) cutLines() []line {
 	return []line{{{red, words.Number(a.Cut) + " cut off: without a stop record"}}}
 }
 
-// figure is a number with its name. One that is not always told is left out where it is 0.
+// figure is a number with its name. One that is not always shown is left out where it is 0.
 type figure struct {
 	name   string
 	n      int

@@ -84,7 +84,7 @@ func (c failedCalls) list() []FailedCall {
 	return list[:min(len(list), callsListed)]
 }
 
-// add counts what a record of loss tells. How many events were lost in all is known at
+// add counts what a record of loss has. How many events were lost in all is known at
 // the end.
 func (l *Losses) add(loss event.Loss) {
 	switch loss.Kind {

@@ -9,7 +9,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
-// recording is what is known of the one that is being told.
+// recording is what is known of the current one.
 type recording struct {
 	tracker        *conn.Tracker // nil: nothing has started
 	clock          event.Clock

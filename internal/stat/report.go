@@ -222,10 +222,10 @@ type FailedCall struct {
 	Times int        `json:"times"`
 }
 
-// Losses is what the recordings lack.
+// Losses is what is missing in the recordings.
 type Losses struct {
 	Events uint64 `json:"events"` // in all
-	// Ring and Reentry are those of them of which a record tells why they were lost.
+	// Ring and Reentry are those of them of which a record says why they were lost.
 	Ring    uint64 `json:"ring"`
 	Reentry uint64 `json:"reentry"`
 	// Damages is how many parts of the files could not be read or are missing.

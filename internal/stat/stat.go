@@ -14,7 +14,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
-// Stat gathers the figures of recordings that are told one after the other. It is not
+// Stat gathers the figures of recordings that come one after the other. It is not
 // safe for concurrent use.
 type Stat struct {
 	current  recording // the one whose records come
@@ -37,7 +37,7 @@ type Stat struct {
 
 var _ pipeline.Sink = (*Stat)(nil)
 
-// New returns a Stat to which nothing was told yet.
+// New returns an empty Stat.
 func New() *Stat {
 	return &Stat{current: newRecording(), closers: newClosers(), held: make(heldPorts), calls: make(failedCalls), recorded: newRecordedTotals()}
 }
@@ -102,7 +102,7 @@ func (s *Stat) CallFailed(c *event.CallFailed) {
 // Sample takes no more than the time of a look.
 func (s *Stat) Sample(sample *event.Sample) { s.current.noteTime(sample.Time) }
 
-// Finding keeps what was found, for a recording whose end does not tell it.
+// Finding keeps what was found, for a recording whose end does not have it.
 func (s *Stat) Finding(f *event.Finding) { s.current.foundSoFar.add(f) }
 
 // Loss counts what was lost.

@@ -115,7 +115,7 @@ func (a *aptRoot) newest(ctx context.Context) (packages []string, version string
 	}
 	found := regexp.MustCompile(`(?m)^Version: (.*)$`).FindStringSubmatch(out)
 	if found == nil {
-		return nil, "", fmt.Errorf("%s does not tell the version of %v", a.suite, packages)
+		return nil, "", fmt.Errorf("%s does not have the version of %v", a.suite, packages)
 	}
 	return packages, found[1], nil
 }

@@ -164,7 +164,7 @@ func (o options) test(ctx context.Context, k kernel, common []byte, root string,
 	return r, nil
 }
 
-// collect runs go test -json. The results say whether tests failed.
+// collect runs go test -json. The results show which tests failed.
 func (r *results) collect(ctx context.Context, cmd *exec.Cmd) (*results, error) {
 	out, err := cmd.StdoutPipe()
 	if err != nil {

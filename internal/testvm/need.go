@@ -8,7 +8,7 @@ import (
 	"os/exec"
 )
 
-// need is a command, and the Debian package that has it.
+// need is a command, and its Debian package.
 type need struct{ command, pkg string }
 
 // install installs what is missing, and says so.

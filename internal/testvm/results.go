@@ -179,7 +179,7 @@ var testMessage = regexp.MustCompile(`(?m)^\s+\S+\.go:\d+: (.*)$`)
 func reasonOf(output string) string {
 	found := testMessage.FindAllStringSubmatch(output, -1)
 	if len(found) == 0 {
-		return "no reason told"
+		return "no reason given"
 	}
 	return found[len(found)-1][1]
 }

@@ -34,13 +34,13 @@ func report(w io.Writer, all []*results) error {
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
 
 func (r *results) reportFailures(w io.Writer) {
-	tell := func(how string, failures []failure) {
+	list := func(how string, failures []failure) {
 		for _, f := range failures {
 			fmt.Fprintf(w, "\n%s on %s %s: %s\n%s", how, r.version, r.arch, f.name, shorten(f.output))
 		}
 	}
-	tell("failed at the first try", r.first)
-	tell("failed", r.failures)
+	list("failed at the first try", r.first)
+	list("failed", r.failures)
 }
 
 func (r *results) reportSkips(w io.Writer) {

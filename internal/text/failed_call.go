@@ -159,7 +159,7 @@ func (p *Printer) describeSocket(s *event.Socket, now event.Time) string {
 	case s.Waits:
 		phrase += ", nobody has accepted it"
 	case s.Orphan:
-		phrase += ", no process has it; until the peer acknowledges its FIN"
+		phrase += ", no process uses it; until the peer acknowledges its FIN"
 	}
 	return phrase
 }

@@ -63,7 +63,7 @@ func (p *Printer) printOlderRest() {
 	p.older.rest = [tcpstate.Count]int{}
 	p.beginLine()
 	p.setColor(faint)
-	p.add("and more that are older: ")
+	p.add("more existing sockets, not listed: ")
 	p.add(listStates(rest))
 	p.setColor(plain)
 	p.endLine()

@@ -173,7 +173,7 @@ func (p *Printer) trimSpaces() {
 	}
 }
 
-// printElsewhere prints who has the port where it does not matter.
+// printElsewhere prints the sockets that use the port where it does not matter.
 func (p *Printer) printElsewhere(a *why.Answer) {
 	if len(a.Elsewhere) == 0 {
 		return

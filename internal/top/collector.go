@@ -23,7 +23,7 @@ const (
 	// snapshotEvery is how often there is a snapshot, and how wide a bar is.
 	snapshotEvery = time.Second
 	// pauseFactor is how much longer than making a snapshot took it is until the next one: a
-	// hundred thousand sockets take some 30 ms.
+	// hundred thousand sockets take some 30ms.
 	pauseFactor = 50
 	// queryPauseFactor is the same where the user has asked for something else.
 	queryPauseFactor = 4

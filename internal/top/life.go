@@ -23,13 +23,13 @@ type Connection struct {
 	How, Ended    conn.How
 	Mechanism     event.Mechanism
 	By            *event.Process // who closed first
-	Process       *event.Process // who has, or had last, the socket
+	Process       *event.Process // that has, or last had, the socket
 	Incomplete    bool
 	Home          string // whose it is; hostile
 
 	// Of those that are shown alone:
 
-	Peer     *event.Process   // who has, or had last, the other end's socket
+	Peer     *event.Process   // that has, or last had, the other end's socket
 	Findings []*event.Finding // about it
 }
 

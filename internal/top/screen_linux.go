@@ -149,12 +149,12 @@ func (s *Screen) takeSnapshot(p *Snapshot) {
 	s.draw()
 }
 
-// handleEvent takes what the terminal tells. It reports whether top is to end.
+// handleEvent takes what the terminal reports. It reports whether top is to end.
 func (s *Screen) handleEvent(e tcell.Event) bool {
 	switch e := e.(type) {
 	case *tcell.EventResize:
 		s.terminal.Sync()
-		s.view.Width, s.view.Height = s.terminal.Size() // not the event's: tmux 3.3 tells them the wrong way round
+		s.view.Width, s.view.Height = s.terminal.Size() // not the event's: tmux 3.3 has them the wrong way round
 		s.draw()
 	case *tcell.EventError:
 		return true // the terminal is gone
@@ -218,7 +218,7 @@ func keyOf(e *tcell.EventKey) rune {
 }
 
 // suspend stops the process as the shell would, with the terminal as it was, until the
-// shell lets it go on.
+// shell continues it.
 func (s *Screen) suspend() {
 	s.ignoreInput()
 	if err := s.terminal.Suspend(); err != nil {

@@ -22,7 +22,7 @@ type Query struct {
 	Socket event.ID // whose life is asked for
 }
 
-// Snapshot is the trace at one moment. It is not changed any more.
+// Snapshot is the trace at one moment. It no longer changes.
 type Snapshot struct {
 	*Query
 	Time      event.Time

@@ -83,7 +83,7 @@ func (d *painter) findingLines(f *event.Finding) []Line {
 func (d *painter) lifeText() []Line {
 	l := d.Life
 	if l == nil || len(l.Ends) == 0 {
-		return []Line{{{"nothing is kept of this connection any more", Plain}}}
+		return []Line{{{"this connection is no longer kept", Plain}}}
 	}
 	var lines []Line
 	for i := range l.Ends {

@@ -77,8 +77,8 @@ func Counted(t *event.Transition) {
 	t.Totals = event.Totals{Known: true, BytesSent: 1500, BytesReceived: 80, Retransmits: 2}
 }
 
-// Told gives what is told of a socket once.
-func Told(t *event.Transition) {
+// Described gives what is said of a socket once.
+func Described(t *event.Transition) {
 	t.Cgroup = "/system.slice/web.service"
 	t.Options = event.Options{Known: true, Reuseaddr: true}
 }
@@ -206,7 +206,7 @@ func trace() []event.Transition {
 	)
 	client := Port(40000)
 	return []event.Transition{
-		At(0, 1, closed, listen, event.CauseListen, By(4242, "python3", 0), Told),
+		At(0, 1, closed, listen, event.CauseListen, By(4242, "python3", 0), Described),
 		At(1*ms, 2, closed, synSent, event.CauseConnect, By(4300, "curl", 0)),
 		At(1*ms, 3, listen, synRecv, event.CauseSyn, Of(4242, "python3", event.SourceListener), Unshared),
 		At(2*ms, 2, synSent, established, event.CauseHandshake, After(412*time.Microsecond), client),
@@ -235,12 +235,12 @@ func trace() []event.Transition {
 
 // Play gives the trace to an output.
 func Play(out pipeline.Sink) error {
-	Tell(pipeline.New(out))
+	Send(pipeline.New(out))
 	return out.Flush()
 }
 
-// Tell gives the trace's raw records to whoever takes them.
-func Tell(to jsonl.Records) {
+// Send gives the trace's raw records to whoever takes them.
+func Send(to jsonl.Records) {
 	to.Start(&event.Start{
 		Time: When(-ms), BootID: "6d4f3c1e-0000-4000-8000-00000000abcd", Clock: event.Clock(Boot.UnixNano()),
 		Version: "v1.2.3", Kernel: "6.12.0", Arch: "amd64", Hostname: "lab", NetNS: 4026531840, Filter: "--port 9091",

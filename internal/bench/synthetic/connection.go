@@ -105,7 +105,7 @@ func (c *connection) transition(t *trace) *event.Transition {
 		Time: c.at, Socket: own.id, NetNS: netns, Local: own.local, Remote: peer.local,
 		From: own.state, To: s.to, Dwell: c.at.Sub(own.since), Cause: s.cause, Process: own.process,
 	}
-	c.tell(tr, own, peer)
+	c.describe(tr, own, peer)
 	if s.to == tcpstate.TimeWait {
 		c.until = c.at.Add(timeWait + time.Duration(t.random.Int64N(int64(late))))
 		tr.Until = c.until
@@ -114,9 +114,9 @@ func (c *connection) transition(t *trace) *event.Transition {
 	return tr
 }
 
-// tell adds what a trace tells besides: of a socket once what it is, and in the end what
+// describe adds what else a trace knows: of a socket once what it is, and in the end what
 // it counted.
-func (c *connection) tell(tr *event.Transition, own, peer *end) {
+func (c *connection) describe(tr *event.Transition, own, peer *end) {
 	switch {
 	case tr.To == tcpstate.SynSent, tr.From == tcpstate.SynRecv:
 		tr.Cgroup = "/system.slice/" + own.process.Comm + ".service"

@@ -105,7 +105,7 @@ func (r *Records) write(of *record, n uint64) []byte {
 		copy(b[80:96], "worker")
 	}
 	if of.kind == event.TimewaitArmed {
-		order.PutUint64(b[80:], 15_000) // jiffies: 60 s
+		order.PutUint64(b[80:], 15_000) // jiffies: 60s
 	}
 	if of.flags&event.Counted == 0 && of.kind == event.SocketTransition {
 		order.PutUint64(b[96:], 7) // the cgroup

@@ -167,7 +167,7 @@ function size(n) {
   return n.toFixed(n >= 9.95 ? 0 : 1) + units[0];
 }
 
-// haystacks have what a search looks in, made when it is looked for first.
+// haystacks have what a search looks in, made at the first search.
 const haystacks = [];
 function haystack(i) {
   if (haystacks[i] === undefined) {
@@ -181,7 +181,7 @@ function haystack(i) {
   return haystacks[i];
 }
 
-// matches says whether a connection has all words. A word like :80 is a whole port.
+// matches reports whether a connection has all words. A word like :80 is a whole port.
 const matches = (i, words) => words.every((word) => /^:\d+$/.test(word) ? haystack(i).includes(word + ' ') : haystack(i).includes(word));
 
 // make makes an element. What it says is text.

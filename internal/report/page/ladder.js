@@ -53,7 +53,7 @@ function drawLadder(i) {
 
 const columnX = (column) => column ? shape.right : shape.left;
 
-// anchorOf is how words stand at an end: in its middle, or on a narrow page within it.
+// anchorOf is how words are placed at an end: in its middle, or on a narrow page within it.
 const anchorOf = (column) => shape === wideShape ? 'middle' : column ? 'end' : 'start';
 
 function drawEnd(svg, r, side, column, height) {

@@ -38,7 +38,7 @@ function lifetimeWords(i) {
   return (life.whole ? '' : '> ') + duration(life.micros);
 }
 
-// older says whether a connection was there before it was seen.
+// older reports whether a connection was there before it was seen.
 function older(i) {
   const [from, , , , , flags] = raw.kinds[rows[i][11][STEPS + 1]];
   return (flags & FOUND) !== 0 || !['CLOSE', 'LISTEN'].includes(raw.states[from]);

@@ -5,7 +5,7 @@ const timeline = {from: 0, to: 1, width: 0, label: 0, height: 0};
 
 const dark = ['FIN_WAIT1', 'FIN_WAIT2', 'CLOSING']; // states with light words
 
-// swatches makes the fills of the states: colours with patterns, so that they tell apart
+// swatches makes the fills of the states: colours with patterns, so that they can be distinguished
 // without colour vision.
 function swatches() {
   const svg = draw(document.body, 'svg', {class: 'swatches', 'aria-hidden': 'true'});

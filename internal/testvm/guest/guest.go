@@ -14,7 +14,7 @@ const (
 	OrderFile = "/order.json"
 	// Modules has the kernel modules to insert, in the order of their names.
 	Modules = "/modules"
-	// Mark stands before the exit code in the kernel's log. A guest without it in its log
+	// Mark is in front of the exit code in the kernel's log. A guest without it in its log
 	// did not live to the end of its test.
 	Mark = "testvm: exit code "
 )

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command init is the first process of a guest: it makes the guest a machine on which
-// tests run, runs one test binary, tells its exit code in the kernel's log, and powers
+// tests run, runs one test binary, writes its exit code to the kernel's log, and powers
 // off.
 package main
 
@@ -22,15 +22,15 @@ import (
 func main() {
 	code, err := serve()
 	if err != nil {
-		tell("testvm: " + err.Error())
+		logLine("testvm: " + err.Error())
 	} else {
-		tell(fmt.Sprint(guest.Mark, code))
+		logLine(fmt.Sprint(guest.Mark, code))
 	}
 	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
-// tell writes a line to the kernel's log, which goes to the console.
-func tell(line string) {
+// logLine writes a line to the kernel's log, which goes to the console.
+func logLine(line string) {
 	log, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
 	if err != nil {
 		return // no mark, then
