@@ -81,11 +81,13 @@ func scanInside(t *testing.T) {
 		if !found.OuterProcesses {
 			t.Error("no process is said to be outside")
 		}
-		listener := one(t, found.Sockets, "LISTEN", func(s *event.Socket) bool { return s.State == tcpstate.Listen })
+		listener := one(t, found.Sockets, "LISTEN", func(s *event.Socket) bool { return s.State == tcpstate.Listen && s.NetNS == netns })
 		if len(listener.Holders) != 1 || listener.Holders[0].PID != uint32(os.Getpid()) {
 			t.Errorf("exact %v: the listener is open in %+v, want process %d", found.Exact, listener.Holders, os.Getpid())
 		}
-		outer := slices.ContainsFunc(found.Sockets, func(s event.Socket) bool { return s.State == tcpstate.Close && s.Local == at })
+		outer := slices.ContainsFunc(found.Sockets, func(s event.Socket) bool {
+			return s.State == tcpstate.Close && s.Local == at && s.NetNS == netns
+		})
 		if outer != found.Complete {
 			t.Errorf("exact %v: complete %v, the outer process's socket is found: %v", found.Exact, found.Complete, outer)
 		}
