@@ -80,7 +80,7 @@ func TestParseHost(t *testing.T) {
 		"localhost", "10.0.0", "10.0.0.1/33", "10.0.0.256", "10.0.0.1:80", "2001:db8::/129",
 		"fe80::1%eth0", "10.0.0.0/-1", " 10.0.0.1", "10.0.0.1/", "/8",
 	} {
-		if got, err := parseHost(word); err == nil || !strings.Contains(err.Error(), "is no address") {
+		if got, err := parseHost(word); err == nil || !strings.Contains(err.Error(), "is not an address") {
 			t.Errorf("parseHost(%q) = %v, %v, want an error", word, got, err)
 		}
 	}

@@ -317,16 +317,16 @@ func TestWhatEachCapabilityIsFor(t *testing.T) {
 		{"no CAP_SYSLOG", but(unix.CAP_SYSLOG), 77, []string{"CAP_SYSLOG is missing.*CAP_NET_ADMIN is missing"}},
 		{"no CAP_SYSLOG, two others for it", append(but(unix.CAP_SYSLOG), unix.CAP_NET_ADMIN), 0, nil},
 		{"no CAP_SYS_ADMIN", but(admin), 0, []string{
-			"less exact: failed binds are not seen, and who accepts a connection is found once a second: .*CAP_SYS_ADMIN is missing",
+			"less exact: failed calls are not seen, and the process that accepts a connection is found once a second: .*CAP_SYS_ADMIN is missing",
 			"network namespaces? could not be entered: .*: CAP_SYS_ADMIN is missing: run it with sudo",
 		}},
 		{"no CAP_SYS_PTRACE", but(unix.CAP_SYS_PTRACE), 0, []string{
 			"network namespaces? could not be entered: .*: CAP_SYS_PTRACE is missing: run it with sudo",
 		}},
-		{"no CAP_DAC_READ_SEARCH", but(unix.CAP_DAC_READ_SEARCH), 0, []string{"failed binds are not seen, .*permission denied"}},
-		{"no CAP_SYS_NICE", but(unix.CAP_SYS_NICE), 0, []string{"the reader has no preference, .*: CAP_SYS_NICE is missing: "}},
+		{"no CAP_DAC_READ_SEARCH", but(unix.CAP_DAC_READ_SEARCH), 0, []string{"failed calls are not seen, .*permission denied"}},
+		{"no CAP_SYS_NICE", but(unix.CAP_SYS_NICE), 0, []string{"cannot raise the reader's priority: .*: CAP_SYS_NICE is missing: "}},
 		{"three alone", []uintptr{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYSLOG}, 0, []string{
-			"failed binds .*", "network namespaces? could not be entered: .*: CAP_SYS_ADMIN and CAP_SYS_PTRACE are missing: ", "the reader has no preference, .*",
+			"failed calls .*", "network namespaces? could not be entered: .*: CAP_SYS_ADMIN and CAP_SYS_PTRACE are missing: ", "cannot raise the reader's priority: .*",
 		}},
 	} {
 		if tc.name == "no CAP_SYSLOG" && !hidden {
