@@ -24,8 +24,11 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 	p.failedAt = c.Time
 	p.setHome(c.Container, c.NetNS)
 	p.beginLineAt(c.Time)
-	p.layout.addCall(p, c)
+	options := p.layout.addCall(p, c)
 	p.endLine()
+	if options != "" {
+		p.printBelow(options)
+	}
 	for _, paragraph := range p.InTheWay(c) {
 		p.printBelow(paragraph)
 	}
@@ -64,8 +67,8 @@ func (p *Printer) worksWord() string {
 	return "works"
 }
 
-// addCall adds the line of a call that failed.
-func (l *layout) addCall(p *Printer, c *event.CallFailed) {
+// addCall adds the line of a call that failed. It returns what that has no room for.
+func (l *layout) addCall(p *Printer, c *event.CallFailed) (rest string) {
 	l.addTimeAndEnds(p, c.Time, c.Place(), c.Remote)
 	p.setColor(red)
 	p.add(string(c.Call), " ", c.Error.String())
@@ -74,16 +77,21 @@ func (l *layout) addCall(p *Printer, c *event.CallFailed) {
 		l.edge += len(red) + len(plain)
 	}
 	l.goToNotes(p, 0)
+	options := ""
+	if c.Call != event.CallConnect {
+		options = OptionWords(&c.Options)
+	}
 	if c.Process != nil {
-		p.addProcess(c.Process, p.roomLeft())
+		if options != "" {
+			options = " " + options
+		}
+		if !p.fits(p.leastProcessWidth(c.Process) + len(options)) {
+			rest, options = strings.TrimSpace(options), ""
+		}
+		p.addProcess(c.Process, p.roomLeft()-len(options))
 	}
-	switch {
-	case c.Call == event.CallConnect:
-		return
-	case c.Process != nil:
-		p.add(" ")
-	}
-	p.add(OptionWords(&c.Options))
+	p.add(options)
+	return rest
 }
 
 // OptionWords says what decides who may share a port.

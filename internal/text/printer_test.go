@@ -102,6 +102,31 @@ func TestFitKeepsToTheWidth(t *testing.T) {
 	}
 }
 
+// TestAFailedCallKeepsToTheWidth: its options have a line of their own if there is no room.
+func TestAFailedCallKeepsToTheWidth(t *testing.T) {
+	t.Parallel()
+	for _, width := range []int{60, 80, 120, 160} {
+		for _, known := range []event.Options{{}, {Known: true}, {Known: true, Reuseport: true}} {
+			o := options(width)
+			o.Fit = true
+			var out bytes.Buffer
+			p := text.New(&out, o)
+			p.CallFailed(&event.CallFailed{
+				Time: tracetest.When(0), Call: event.CallListen, Error: event.EADDRINUSE, Options: known, NotLooked: true,
+				Local: netip.MustParseAddrPort("10.0.0.1:9091"), Process: &event.Process{PID: 4194304, Comm: "a-long-process"},
+			})
+			if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), text.OptionWords(&known)) {
+				t.Errorf("no options in %s", &out)
+			}
+			for line := range strings.Lines(out.String()) {
+				if w := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
+					t.Errorf("%d columns of %d: %s", w, width, line)
+				}
+			}
+		}
+	}
+}
+
 // closedBy is a transition of a process that calls itself so.
 func closedBy(comm string) event.Transition {
 	return at(0, 7, tcpstate.Established, tcpstate.FinWait1, event.CauseClose, by(4242, comm, event.MechanismClose))
