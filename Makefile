@@ -24,16 +24,19 @@ DESTDIR ?=
 SHARE = $(DESTDIR)$(PREFIX)/share
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo browser containers test race fuzz test-vm bench soak lint generate generated cross install packages clean
+.PHONY: help build demo browser containers test race fuzz test-vm bench soak lint generate generated cross install uninstall packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: tcptrace ## Build ./tcptrace, static
 
+# A clone's version is its commit, if git may read it.
+VCS := $(if $(shell git rev-parse HEAD 2>/dev/null),true,false)
+
 .PHONY: tcptrace
 tcptrace:
-	@go build -trimpath -o $@ ./cmd/tcptrace
+	@go build -trimpath -buildvcs=$(VCS) -o $@ ./cmd/tcptrace
 
 demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10s)
 	@./tcptrace demo
@@ -104,6 +107,11 @@ install: tcptrace ## Install it with its man pages and completion (PREFIX=/usr/l
 	@./tcptrace completion bash | install -m 644 /dev/stdin $(SHARE)/bash-completion/completions/tcptrace
 	@./tcptrace completion zsh | install -m 644 /dev/stdin $(SHARE)/zsh/site-functions/_tcptrace
 	@./tcptrace completion fish | install -m 644 /dev/stdin $(SHARE)/fish/vendor_completions.d/tcptrace.fish
+
+uninstall: ## Remove what 'make install' installed
+	@rm -f $(DESTDIR)$(PREFIX)/bin/tcptrace $(SHARE)/man/man1/tcptrace.1 $(SHARE)/man/man5/tcptrace-capture.5 \
+		$(SHARE)/bash-completion/completions/tcptrace $(SHARE)/zsh/site-functions/_tcptrace \
+		$(SHARE)/fish/vendor_completions.d/tcptrace.fish
 
 packages: ## Make static binaries, deb and rpm packages, into dist/
 	@packaging/build.sh

@@ -56,7 +56,11 @@ func documents(t *testing.T) map[string]string {
 // exampleBlock matches the problems of a capture, as a page shows them.
 var exampleBlock = regexp.MustCompile("(?s)```\n(\\$ tcptrace -r (internal/\\S+) --problems\n)(.*?)```")
 
-// TestTheDocsExamplesAreReal: a page has what the program prints of the capture that it names.
+// whyBlock matches the answer of why, as a page shows it.
+var whyBlock = regexp.MustCompile("(?s)```\n(\\$ sudo tcptrace why 80\n)(.*?)```")
+
+// TestTheDocsExamplesAreReal: a page has what the program prints of the capture that it names, and the answer of why
+// that it gives to the capture of a restart.
 func TestTheDocsExamplesAreReal(t *testing.T) {
 	t.Parallel()
 	examples := 0
@@ -66,6 +70,10 @@ func TestTheDocsExamplesAreReal(t *testing.T) {
 			parts := exampleBlock.FindStringSubmatch(block)
 			return "```\n" + parts[1] + problemsOf(t, filepath.Join(root, parts[2])) + "```"
 		})
+		now = whyBlock.ReplaceAllStringFunc(now, func(block string) string {
+			examples++
+			return "```\n" + whyBlock.FindStringSubmatch(block)[1] + answerOfWhy(t) + "```"
+		})
 		if goldentest.Update() && now != page {
 			if err := os.WriteFile(filepath.Join(root, name), []byte(now), 0o644); err != nil {
 				t.Fatal(err)
@@ -74,9 +82,17 @@ func TestTheDocsExamplesAreReal(t *testing.T) {
 			t.Errorf("%s has an example that is not real: 'go test ./internal/cli -run TestTheDocsExamplesAreReal -update' writes it", name)
 		}
 	}
-	if want := len(diagnose.Codes()); examples < want {
-		t.Errorf("%d examples, want one for each of the %d findings", examples, want)
+	if want := len(diagnose.Codes()) + 1; examples < want {
+		t.Errorf("%d examples, want %d: of why, and of each finding", examples, want)
 	}
+}
+
+// answerOfWhy returns what why prints of the port of the capture of a restart.
+func answerOfWhy(t *testing.T) string {
+	t.Helper()
+	var out bytes.Buffer
+	play(t, asker{text.New(&out, text.Options{Width: docsWidth, Fit: true, Show: text.ShowSummary, Zone: time.UTC})})
+	return out.String()
 }
 
 // problemsOf returns what --problems prints of a capture.
