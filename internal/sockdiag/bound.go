@@ -12,6 +12,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/helper"
+	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -27,7 +28,8 @@ type boundSocket struct {
 
 // listBound returns the sockets of a network namespace that are only bound.
 func listBound(netns uint32, diag *os.File) (all []boundSocket, err error) {
-	err = eachInDiag(diag, onlyBound, func(m diagMessage) { all = append(all, boundSocket{m.socket(netns), m.inode()}) })
+	asked := host.Now()
+	err = eachInDiag(diag, onlyBound, func(m diagMessage) { all = append(all, boundSocket{m.socket(netns, asked), m.inode()}) })
 	return all, err
 }
 

@@ -60,8 +60,9 @@ func (s *Scanner) scanByNetlink(ctx context.Context, q Query) (*Snapshot, error)
 
 // addByNetlink adds the sockets of a network namespace.
 func (c *collector) addByNetlink(netns uint32, diag *os.File, inodes map[uint32]int) error {
+	asked := host.Now()
 	return eachInDiag(diag, everyState, func(m diagMessage) {
-		socket := m.socket(netns)
+		socket := m.socket(netns, asked)
 		if !c.query.Matches(&socket) {
 			return
 		}
@@ -126,11 +127,11 @@ func (m diagMessage) addrPort(addressAt, portAt int) netip.AddrPort {
 	return netip.AddrPortFrom(addr.Unmap(), binary.BigEndian.Uint16(m[portAt:]))
 }
 
-// socket makes a socket of the message.
-func (m diagMessage) socket(netns uint32) event.Socket {
-	now := host.Now()
+// socket makes a socket of the message. The kernel wrote the message at some time after it was asked: with that time,
+// the socket is not taken for a younger one, and its TIME_WAIT does not end later than in truth.
+func (m diagMessage) socket(netns uint32, asked event.Time) event.Socket {
 	s := event.Socket{
-		Time: now, NetNS: netns, UID: m.word(diagUIDAt),
+		Time: asked, NetNS: netns, UID: m.word(diagUIDAt),
 		Cookie:  binary.NativeEndian.Uint64(m[diagCookieAt:]),
 		Local:   m.addrPort(diagAddressAt, diagPortAt),
 		Remote:  m.addrPort(diagRemoteAt, diagRemotePortAt),
@@ -145,7 +146,7 @@ func (m diagMessage) socket(netns uint32) event.Socket {
 	}
 	if m[diagTimerAt] == timewaitTimer {
 		s.Timewait = true
-		s.Until = now.Add(time.Duration(m.word(diagExpiresAt)) * time.Millisecond)
+		s.Until = asked.Add(time.Duration(m.word(diagExpiresAt)) * time.Millisecond)
 	}
 	return s
 }
