@@ -83,6 +83,7 @@ lint: ## Check format and the usual mistakes
 	@if command -v $(CLANG_FORMAT) >/dev/null; then $(CLANG_FORMAT) --dry-run -Werror bpf/*.[ch] headers/*.h; fi
 	@go vet ./...
 	@go tool staticcheck ./...
+	@go tool -modfile=packaging/go.mod actionlint -shellcheck= -pyflakes=
 	@if command -v mandoc >/dev/null; then mandoc -W warning packaging/*.[15] >/dev/null; fi
 	@if command -v groff >/dev/null; then ! groff -mdoc -ww -z -Tutf8 packaging/*.[15] 2>&1 | grep .; fi
 
