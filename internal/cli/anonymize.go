@@ -24,23 +24,22 @@ type anonymizeOptions struct {
 	force  bool
 }
 
-const anonymizeLong = `anonymize writes a capture anew, without what names machines, people and programs, so
-that it can be attached to a public bug report. Addresses are mapped by Crypto-PAn: the
-same address becomes the same everywhere, and two that share a prefix share one as long
-(loopback and wildcard addresses stay). Host names go; process names, cgroups and boot
-ids are mapped. Initial sequence numbers are mapped, too, and the time since
-boot is changed: either could link the capture to a packet capture. Ports, times, process and user
-ids, network namespaces, the kernel's release and settings stay, and so do all verdicts
-and findings.
+const anonymizeLong = `anonymize writes a copy of a capture without what names machines, people and programs, so
+that you can attach it to a public bug report. It maps addresses with Crypto-PAn: the same
+address is always mapped to the same one, and addresses with a common prefix keep a common
+prefix. Loopback and wildcard addresses stay. It removes host names, and maps names of
+processes, cgroups and boot ids. It also maps initial sequence numbers and the time since
+boot, which could link the capture to a packet capture. Ports, times, process and user ids,
+network namespaces, the kernel's release and settings, verdicts and findings stay.
 
-The key is random, and nobody keeps it, unless --key names a file: the same key maps
-several captures the same way. With the key, they can be mapped back.`
+The key is random, and is not kept. With --key, the same key maps several captures the same
+way. Anybody with the key can map them back.`
 
 func newAnonymizeCommand(app *app) *cobra.Command {
 	o := &anonymizeOptions{}
 	cmd := &cobra.Command{
 		Use:     "anonymize FILE -o OUT",
-		Short:   "Write a capture anew, without addresses and names",
+		Short:   "Copy a capture without addresses and names",
 		Long:    anonymizeLong,
 		Example: "  tcptrace anonymize bug.jsonl.gz -o public.jsonl.gz\n  tcptrace anonymize --key lab.key server.jsonl.gz -o server-public.jsonl.gz",
 		Args: func(_ *cobra.Command, args []string) error {

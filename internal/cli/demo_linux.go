@@ -22,13 +22,13 @@ type demoOptions struct {
 
 const demoLong = `demo plays a lab on this machine: a server (172.16.79.132:9091) and a client
 (172.16.79.182) in network namespaces of their own close a connection, the server
-starts again, and the trace explains why it may bind its port, or not:
+starts again, and the trace explains why it can bind its port, or not:
 
   1. the server closes first
   2. the client closes first
   3. the server closes first, and its sockets set SO_REUSEADDR
 
-It needs root, takes under 20 seconds and leaves nothing behind. Ctrl-C ends it.`
+It needs root, takes less than 20 seconds, and leaves nothing behind. Ctrl-C ends it.`
 
 func newDemoCommand(app *app) *cobra.Command {
 	o := &demoOptions{}
@@ -36,11 +36,11 @@ func newDemoCommand(app *app) *cobra.Command {
 		Use:     "demo",
 		Short:   "Play three ways to close a connection, and explain them",
 		Long:    demoLong,
-		Example: "  sudo tcptrace demo\n  sudo tcptrace demo --follow    stay until TIME_WAIT has run out: a minute\n  sudo tcptrace demo -w demo.jsonl.gz && tcptrace report demo.jsonl.gz -o demo.html",
+		Example: "  sudo tcptrace demo\n  sudo tcptrace demo --follow    wait for the end of TIME_WAIT: a minute\n  sudo tcptrace demo -w demo.jsonl.gz && tcptrace report demo.jsonl.gz -o demo.html",
 		Args:    refuseArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), app, o) },
 	}
-	cmd.Flags().BoolVar(&o.follow, "follow", false, "stay until the first scene's TIME_WAIT has run out")
+	cmd.Flags().BoolVar(&o.follow, "follow", false, "wait for the end of the first scene's TIME_WAIT")
 	cmd.Flags().StringVarP(&o.write, "write", "w", "", "record it as well, into a capture `file`")
 	cmd.Flags().BoolVar(&o.force, "force", false, "with -w: replace the file, if it exists")
 	addColorFlag(cmd.Flags(), &o.color)

@@ -35,19 +35,18 @@ var formats = []string{formatHTML, formatMarkdown}
 
 const reportLong = `report makes a report of captures, to look at or to attach to a bug report.
 
-As HTML it is one page that loads nothing: the answer in words, the
-connections on a timeline and in a table, the ladder of the chosen one, the states, counts
-over time, findings, and how it was recorded.
+As HTML it is one page that loads nothing. It begins with the answer. Then come the
+connections on a timeline and in a table, the ladder of the chosen connection, the states,
+counts over time, findings, and how it was recorded.
 
-As Markdown it is the ladder of a connection, to paste into a bug tracker. Of several
-connections it is a summary with a table, and the ladders of a few that matter: a filter
-selects one.`
+As Markdown it is the ladder of one connection, to paste into a bug tracker, or a summary
+of several. Use a filter to select one connection.`
 
 func newReportCommand(app *app) *cobra.Command {
 	o := &reportOptions{}
 	cmd := &cobra.Command{
 		Use:     "report FILE... -o OUT.html",
-		Short:   "Make a report of captures, to look at",
+		Short:   "Make a report of captures, to look at in a browser",
 		Long:    reportLong,
 		Example: "  tcptrace report bug.jsonl.gz -o bug.html\n  tcptrace report bug.jsonl.gz -p 45230",
 		Args:    requireCaptures("tcptrace report bug.jsonl.gz -o bug.html"),
@@ -55,7 +54,7 @@ func newReportCommand(app *app) *cobra.Command {
 	}
 	cmd.ValidArgsFunction = completeCaptures
 	o.filterOptions.AddFlags(cmd.Flags())
-	cmd.Flags().StringVar(&o.format, "format", "", "the report's `format`: html or md (default html where -o ends so, else md)")
+	cmd.Flags().StringVar(&o.format, "format", "", "the report's `format`: html or md (default html if -o ends in .html, otherwise md)")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file` (default standard output)")
 	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file, if it exists")
 	return cmd

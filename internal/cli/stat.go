@@ -18,7 +18,7 @@ type statOptions struct {
 	color string
 }
 
-const statLong = `stat shows what is in captures, on one screen: the verdicts, who closes first, how long
+const statLong = `stat shows captures on one screen: the verdicts, which side closes first, how long
 connections were in each state, TIME_WAIT over time, what was lost, and the findings.
 Files of several recordings are added up.`
 
@@ -26,7 +26,7 @@ func newStatCommand(app *app) *cobra.Command {
 	o := &statOptions{}
 	cmd := &cobra.Command{
 		Use:     "stat FILE...",
-		Short:   "Show on one screen what is in captures",
+		Short:   "Show captures on one screen",
 		Long:    statLong,
 		Example: "  tcptrace stat bug.jsonl.gz\n  tcptrace stat --json trace.*.jsonl.zst | jq .dwell",
 		Args:    requireCaptures("tcptrace stat bug.jsonl.gz"),

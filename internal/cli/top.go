@@ -5,10 +5,10 @@ import "github.com/spf13/cobra"
 // topOptions are the flags of the live view.
 type topOptions struct{ filterOptions }
 
-const topLong = `top shows in the terminal how many sockets are in each state, and how that goes on: by
-port, process, remote address or place, with who closes first in each group and how long
-TIME_WAIT lasts yet, findings as they come, and the life of a single connection. Keys
-group, sort, filter and freeze; ? shows them all.
+const topLong = `top shows in the terminal how many sockets are in each state, and how that changes: by
+port, process, remote address or place, with the side that closes first in each group, and
+the time until the last TIME_WAIT ends. It shows findings, and the life of each
+connection. Keys group, sort, filter and freeze; ? lists them.
 
 It reads the kernel as a trace does, and needs root. It ends with the summary of a trace.`
 

@@ -27,21 +27,20 @@ type traceOptions struct {
 	verbose  bool
 }
 
-const traceLong = `tcptrace shows how TCP connections close: every state of every socket to the end of
-its TIME_WAIT, which side closed first and by which process, and until when the port
-is held. It reads the states from the kernel as they change, and needs root.
+const traceLong = `tcptrace shows how TCP connections close: every state of every socket to the end of its
+TIME_WAIT, which side closed first and by which process, and until when the port is held.
+It reads the states from the kernel as they change, and needs root.
 
-Ctrl-C ends the trace with a summary. With a command behind --, tcptrace traces the
-sockets of the command and its children, as long as the command runs, and ends with its
-exit code.
+Ctrl-C ends the trace with a summary. If a command follows --, tcptrace traces the sockets
+of the command and its children, and ends with the exit code of the command.
 
--w records into a capture file, which -r shows again on any machine, without root: the
-same lines, verdicts and findings. All filters work there, too.`
+-w records into a capture file. -r shows it again on any machine, without root: the same
+lines, verdicts and findings. All filters work with -r, too.`
 
 const traceExample = `  sudo tcptrace --port 9091             one port, either side
   sudo tcptrace -p 80,8000-8099 -4      several ports, IPv4 only
   sudo tcptrace --host 10.0.0.0/8       a network
-  sudo tcptrace -c                      one line a connection, once it is over
+  sudo tcptrace -c                      one line per connection, when it is over
   sudo tcptrace -p 9091 --json | jq     the record stream
   sudo tcptrace -p 9091 -w bug.jsonl.gz record, to attach to a bug report
   tcptrace -r bug.jsonl.gz              show what was recorded
@@ -76,17 +75,17 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags.StringArrayVarP(&o.read, "read", "r", nil, "replay a capture `file`, - for standard input; more files of one recording may follow")
 	o.writeOptions.AddFlags(flags)
 	flags.BoolVar(&o.print, "print", false, "with -w: print text as well, while recording")
-	flags.BoolVarP(&o.connections, "connections", "c", false, "print one line a connection, once it is over")
-	flags.BoolVar(&o.problems, "problems", false, "print failed calls and findings only")
-	flags.BoolVar(&o.json, "json", false, "print the record stream: one JSON object a line")
+	flags.BoolVarP(&o.connections, "connections", "c", false, "print one line per connection, when it is over")
+	flags.BoolVar(&o.problems, "problems", false, "print only failed calls and findings")
+	flags.BoolVar(&o.json, "json", false, "print the record stream: one JSON object per line")
 	o.addTimeFlag(flags)
 	addColorFlag(flags, &o.color)
 	addDurationFlag(flags, &o.duration, "duration", "d", "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
-	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after these `findings`: codes, or from a severity on: info, warning, error")
-	flags.BoolVar(&o.everyone, "all", false, "with a command behind --, trace the sockets of all processes")
-	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the summary only")
-	flags.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what tcptrace does")
+	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after one of these `findings`: codes, or the least severity: info, warning, error")
+	flags.BoolVar(&o.everyone, "all", false, "with a command after --: trace the sockets of all processes")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print only the summary")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false, "print on standard error what tcptrace does")
 }
 
 // takeArguments takes a command behind --, and before it more files to read.

@@ -10,16 +10,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const whyLong = `why answers at once why a port cannot be bound here: which sockets use it, until
-when or in which processes, what bind() would do now with and without SO_REUSEADDR
-and SO_REUSEPORT, and what helps soonest. It does not take the port. It needs no trace.
+const whyLong = `why answers at once why a port cannot be bound: which sockets use it, until when or in
+which processes, what bind() would do now with and without SO_REUSEADDR and SO_REUSEPORT,
+and what helps soonest. It needs no trace before, and does not take the port.
 
-Without an address it is about the wildcards 0.0.0.0 and [::]. A link-local address
-needs its interface: [fe80::1%eth0]:9091. Without root, and in a container, why cannot
-see all options and processes, and says so.
+Without an address, the answer is about the wildcards 0.0.0.0 and [::]. A link-local
+address needs its interface: [fe80::1%eth0]:9091. Without root, and in a container, why
+cannot see all options and processes. The answer says so.
 
 The exit code is 0 if bind() would work, 3 if it would fail at any of the addresses, and
-1 if the answer is not known.`
+1 if that is not known.`
 
 const whyExample = `  sudo tcptrace why 9091
   sudo tcptrace why localhost:https
@@ -41,7 +41,7 @@ func newWhyCommand(app *app) *cobra.Command {
 	o := &whyOptions{}
 	cmd := &cobra.Command{
 		Use:     "why [ADDR:]PORT",
-		Short:   "Say why a port cannot be bound, and until when",
+		Short:   "Explain why a port cannot be bound, and until when",
 		Long:    whyLong,
 		Example: whyExample,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -31,11 +31,11 @@ type writeOptions struct {
 func (o *writeOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVarP(&o.write, "write", "w", "", "record into a capture `file`: .gz and .zst are compressed, .jsonl is not")
 	flags.BoolVar(&o.force, "force", false, "with -w: replace the file, if it exists")
-	flags.BoolVar(&o.anonymize, "anonymize", false, "with -w: map addresses and names, under a key that nobody keeps")
-	flags.Var(&o.rotateSize, "rotate-size", "with -w: go on in another file at this `size` on disk, more or less: 1M, 100M, 1G")
-	addDurationFlag(flags, &o.rotateAge, "rotate-age", "", "with -w: go on in another file after this `time`: 1h, 24h")
-	flags.IntVar(&o.keep, "keep", 0, "with a rotation: keep this `number` of files, those of earlier runs among them")
-	addDurationFlag(flags, &o.keepLast, "keep-last", "", "with -w: keep the last part of the recording only, a `time` such as 10m, in ten files or so")
+	flags.BoolVar(&o.anonymize, "anonymize", false, "with -w: map addresses and names, with a key that is not kept")
+	flags.Var(&o.rotateSize, "rotate-size", "with -w: continue in another file at about this `size` on disk: 1M, 100M, 1G")
+	addDurationFlag(flags, &o.rotateAge, "rotate-age", "", "with -w: continue in another file after this `time`: 1h, 24h")
+	flags.IntVar(&o.keep, "keep", 0, "with a rotation: keep this `number` of files, including those of earlier runs")
+	addDurationFlag(flags, &o.keepLast, "keep-last", "", "with -w: keep only the last part of the recording, a `time` such as 10m, in about ten files")
 }
 
 // check finds the mistakes that no type of flag excludes.
