@@ -130,7 +130,7 @@ func (c *child) wait(log *zap.Logger) error {
 	select {
 	case <-c.exited:
 	default:
-		log.Info("the trace has ended, its command goes on: waiting for that")
+		log.Info("the trace has ended: waiting for its command")
 		<-c.exited
 	}
 	if c.err != nil {

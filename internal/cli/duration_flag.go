@@ -24,7 +24,7 @@ func (d *durationFlag) Set(word string) error {
 	}
 	parsed, err := time.ParseDuration(word)
 	if err != nil {
-		return fmt.Errorf("%q is not a time: give one such as 90s, 5m or 1h30m; a number alone has seconds", word)
+		return fmt.Errorf("%q is not a time: give one such as 90s, 5m or 1h30m; a number without a unit means seconds", word)
 	}
 	*d = durationFlag(parsed)
 	return nil

@@ -54,7 +54,7 @@ func (o *filterOptions) filter() (event.Filter, error) {
 	}
 	switch {
 	case o.ipv4 && o.ipv6:
-		return f, usagef("-4 and -6 exclude each other: leave both out for all")
+		return f, usagef("-4 and -6 cannot be used together: without them, both are traced")
 	case o.ipv4:
 		f.Family = 4
 	case o.ipv6:

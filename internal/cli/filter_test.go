@@ -97,7 +97,7 @@ func TestFilterNamesTheFlagThatIsWrong(t *testing.T) {
 		{filterOptions{remotePorts: []string{"0"}}, "--remote-port: "},
 		{filterOptions{host: "x"}, "--host: "},
 		{filterOptions{netns: "/nonexistent"}, "--netns: "},
-		{filterOptions{ipv4: true, ipv6: true}, "-4 and -6 exclude each other"},
+		{filterOptions{ipv4: true, ipv6: true}, "-4 and -6 cannot be used together"},
 	} {
 		_, err := tc.options.filter()
 		if err == nil || !strings.HasPrefix(err.Error(), tc.want) || exitCode(err) != exitUsage {

@@ -35,7 +35,7 @@ func (o *findingOptions) check(read []string) error {
 	case len(o.findings) == 0:
 		return nil
 	case len(read) == 0:
-		return usagef("--finding goes with --read: record with -w first")
+		return usagef("--finding needs --read: record with -w first")
 	}
 	for _, path := range read {
 		if path == capture.Stdin {

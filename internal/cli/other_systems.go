@@ -46,7 +46,7 @@ func parseNetNS(name string) (uint32, error) {
 	}
 	inode, err := strconv.ParseUint(name, 10, 32)
 	if err != nil || inode == 0 {
-		return 0, usagef("--netns: %q is no inode number, and there are no network namespaces on this system", name)
+		return 0, usagef("--netns: %q is not an inode number, and this system has no network namespaces", name)
 	}
 	return uint32(inode), nil
 }

@@ -32,7 +32,7 @@ type optionalOutput struct {
 func (o *optionalOutput) Flush() error {
 	if err := o.Sink.Flush(); err != nil && !o.warned {
 		o.warned = true
-		o.log.Warn("standard output has ended, the recording goes on: " + err.Error())
+		o.log.Warn("nobody reads standard output, the recording continues: " + err.Error())
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (a *app) dropAllRights() error { return privilege.Drop(privilege.Remaining{
 // then, and if it does not come to that, what had the name stays.
 func rewriteCaptures(ctx context.Context, app *app, o writeOptions, shows outputOptions, options replay.Options) error {
 	if sameFile(o.write, options.Files) {
-		return usagef("%s is read and written: give another file to write", o.write)
+		return usagef("%s would be read and written: give another file to write", o.write)
 	}
 	whole, err := capture.NewWholeFile(o.write, o.force)
 	if err != nil {

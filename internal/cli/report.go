@@ -66,9 +66,9 @@ func (o *reportOptions) check(files []string) error {
 	case o.format != "" && !slices.Contains(formats, o.format):
 		return usagef("--format: %q is not a format: give one of %s", o.format, strings.Join(formats, ", "))
 	case o.output == "" && o.force:
-		return usagef("--force goes with --output")
+		return usagef("--force needs --output")
 	case o.output != "" && sameFile(o.output, files):
-		return usagef("%s is read and written: give another file to write", o.output)
+		return usagef("%s would be read and written: give another file to write", o.output)
 	}
 	return nil
 }

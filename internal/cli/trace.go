@@ -100,7 +100,7 @@ func (o *traceOptions) takeArguments(cmd *cobra.Command, args []string) error {
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 		files, o.command = args[:dash], args[dash:]
 		if len(o.command) == 0 {
-			return usagef("a command is missing behind --")
+			return usagef("a command is missing after --")
 		}
 	}
 	if len(o.read) == 0 {
@@ -156,21 +156,21 @@ func (o *traceOptions) check() error {
 	case o.count < 0:
 		return usagef("--count: %d is negative", o.count)
 	case o.print && o.write == "":
-		return usagef("--print goes with --write: without --write, tcptrace always prints; leave --print out")
+		return usagef("--print needs --write: without --write, tcptrace always prints")
 	case o.print && o.json:
-		return usagef("--json and --print exclude each other: with -w, --json prints the record stream")
+		return usagef("--json and --print cannot be used together: with -w, --json prints the record stream")
 	case o.json && o.quiet:
-		return usagef("--json and --quiet exclude each other")
+		return usagef("--json and --quiet cannot be used together")
 	case o.connections && o.quiet, o.connections && o.problems, o.problems && o.quiet:
-		return usagef("--connections, --problems and --quiet exclude each other")
+		return usagef("--connections, --problems and --quiet cannot be used together")
 	case o.everyone && len(o.command) == 0:
-		return usagef("--all is for a command behind --: without one, tcptrace traces all processes anyway")
+		return usagef("--all needs a command after --: without one, tcptrace always traces all processes")
 	case len(o.read) > 0 && len(o.command) > 0:
-		return usagef("--read replays what was recorded: it takes no command")
+		return usagef("--read replays a recording: it cannot run a command")
 	}
 	for _, word := range o.failOn {
 		if !diagnose.Known(word) {
-			return usagef("--fail-on: %q is neither info, warning, error nor one of %s", word, findingCodes())
+			return usagef("--fail-on: %q is not a severity (info, warning, error) or one of %s", word, findingCodes())
 		}
 	}
 	if err := o.findingOptions.check(o.read); err != nil {

@@ -35,7 +35,7 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 		})
 	}
 	if selection.Family != nil && host.InInnerPIDNamespace() {
-		return errors.New("follow the processes of the command: tcptrace cannot, as it runs in a pid namespace of its own: " +
+		return errors.New("follow the processes of the command: tcptrace runs in a pid namespace of its own: " +
 			"run it in the host's (docker run --pid=host), or give --all to trace all processes")
 	}
 	child, err := newChild(o.command)
@@ -154,7 +154,7 @@ func parseNetNS(name string) (uint32, error) {
 	}
 	if inode, err := strconv.ParseUint(name, 10, 32); err == nil {
 		if inode == 0 {
-			return 0, usagef("--netns: 0 is no inode number; see 'ls -Li /run/netns /proc/*/ns/net'")
+			return 0, usagef("--netns: 0 is not an inode number; see 'ls -Li /run/netns /proc/*/ns/net'")
 		}
 		return uint32(inode), nil
 	}

@@ -75,7 +75,7 @@ func enterNetNS(name string) error {
 	case err != nil:
 		return fmt.Errorf("enter network namespace %s: %w", name, err)
 	}
-	return fmt.Errorf("go on in network namespace %s: %w", name, unix.Exec("/proc/self/exe", os.Args, os.Environ()))
+	return fmt.Errorf("continue in network namespace %s: %w", name, unix.Exec("/proc/self/exe", os.Args, os.Environ()))
 }
 
 // gatherQuestion gathers what there is to answer the question of a port.

@@ -47,17 +47,17 @@ func (o *writeOptions) check(replayed bool) error {
 	case o.write == capture.Stdin:
 		return usagef("-w takes a file: --json prints the record stream on standard output")
 	case o.write == "" && (o.force || o.anonymize || rotates || o.keep != 0):
-		return usagef("--force, --anonymize, --rotate-size, --rotate-age, --keep and --keep-last go with --write")
+		return usagef("--force, --anonymize, --rotate-size, --rotate-age, --keep and --keep-last need --write")
 	case o.rotateAge < 0 || o.keepLast < 0:
-		return usagef("--rotate-age and --keep-last take a time from 1s on")
+		return usagef("--rotate-age and --keep-last take a time of at least 1s")
 	case 0 < o.rotateAge && o.rotateAge < time.Second || 0 < o.keepLast && o.keepLast < shortestKeepLast:
-		return usagef("--rotate-age takes a time from 1s on, --keep-last from %v on", shortestKeepLast)
+		return usagef("--rotate-age takes a time of at least 1s, --keep-last of at least %v", shortestKeepLast)
 	case o.keep < 0:
 		return usagef("--keep: %d is negative", o.keep)
 	case o.keep > 0 && !rotates:
-		return usagef("--keep goes with --rotate-size, --rotate-age or --keep-last")
+		return usagef("--keep needs --rotate-size, --rotate-age or --keep-last")
 	case replayed && rotates:
-		return usagef("a replay writes one file: --rotate-size, --rotate-age, --keep and --keep-last go with a live trace")
+		return usagef("a replay writes one file: --rotate-size, --rotate-age, --keep and --keep-last need a live trace")
 	}
 	return nil
 }
@@ -149,7 +149,7 @@ func (s *byteSize) Set(word string) error {
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n < 1 || n > (1<<62)/unit || n*unit < smallestSize {
-		return fmt.Errorf("give a size from 1M on, as in 1500k, 100M or 1G")
+		return fmt.Errorf("give a size of at least 1M, as in 1500k, 100M or 1G")
 	}
 	*s = byteSize(n * unit)
 	return nil

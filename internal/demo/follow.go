@@ -46,7 +46,7 @@ func (p *performance) awaitEnd(foretold event.Time) error {
 	}
 	err := p.labView.await(p.ctx, func(s *observation) bool { return s.released != 0 })
 	if err != nil && p.ctx.Err() == nil {
-		return fmt.Errorf("%v after it was foretold: %w", host.Now().Sub(foretold), err)
+		return fmt.Errorf("%v after the expected time: %w", host.Now().Sub(foretold), err)
 	}
 	return err
 }

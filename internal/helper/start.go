@@ -69,7 +69,7 @@ func Start(n Needs, log *zap.Logger) (*Helper, error) {
 	}
 	h, err := n.start(kept, log)
 	if err != nil {
-		return nil, fmt.Errorf("start the helper process, which keeps the rights that the trace gives up: %w", err)
+		return nil, fmt.Errorf("start the helper process, which keeps some rights of the trace: %w", err)
 	}
 	return h, nil
 }

@@ -15,7 +15,7 @@ func (t *trace) noteForgotten() {
 		return
 	}
 	if t.tracker.Summary.Forgotten == 1 {
-		t.Log.Warn("more than " + words.Count(conn.MaxSockets, "socket") + " at a time: those in TIME_WAIT are followed no longer, and then the oldest; trace fewer, by --port or --host")
+		t.Log.Warn("more than " + words.Count(conn.MaxSockets, "socket") + " at a time: tcptrace forgets those in TIME_WAIT, then the oldest; trace fewer, by --port or --host")
 	}
 	t.forgotten = append(t.forgotten, f)
 }

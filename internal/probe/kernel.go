@@ -87,7 +87,7 @@ func kernelTypes(t *Types) (*btf.Spec, error) {
 		return nil, fmt.Errorf("%w: /sys, which has the kernel's type information (BTF): mount it, as root: mount -t sysfs sysfs /sys", ErrNotMounted)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: it has no type information (BTF) in /sys/kernel/btf/vmlinux; boot one with CONFIG_DEBUG_INFO_BTF, as distributions build it from 5.10 on (%w)", ErrUnsupported, err)
+		return nil, fmt.Errorf("%w: it has no type information (BTF) in /sys/kernel/btf/vmlinux; boot one with CONFIG_DEBUG_INFO_BTF, as most distributions have from 5.10 on (%w)", ErrUnsupported, err)
 	}
 	return types, nil
 }
@@ -96,7 +96,7 @@ func kernelOf(types *btf.Spec) (kernelInfo, error) {
 	arguments := func(tracepoint string) []btf.FuncParam { return tracepointParameters(types, tracepoint) }
 	for _, name := range neededTracepoints {
 		if arguments(name) == nil {
-			return kernelInfo{}, fmt.Errorf("%w: it has no tracepoint %s; boot one from 5.10 on", ErrUnsupported, name)
+			return kernelInfo{}, fmt.Errorf("%w: it has no tracepoint %s; boot Linux 5.10 or later", ErrUnsupported, name)
 		}
 	}
 	found := kernelInfo{available: SymbolNames | CallEvents | Iterators}
@@ -208,7 +208,7 @@ func (f kernelInfo) explainMemoryLimit(limit, err error) error {
 	if f.available&Cookies != 0 || limit == nil || !errors.Is(err, unix.EPERM) {
 		return err
 	}
-	return fmt.Errorf("%w: no more memory may be locked (ulimit -l), and to lift the limit is refused: %s", ErrNotPermitted, privilege.Memory.Reason(limit))
+	return fmt.Errorf("%w: the limit of locked memory is too low (ulimit -l), and cannot be raised: %s", ErrNotPermitted, privilege.Memory.Reason(limit))
 }
 
 // withReason adds to the error of a part why the kernel refuses it, if a missing privilege is the

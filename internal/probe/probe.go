@@ -213,7 +213,7 @@ func (p *Probe) findTimers(o Options) (timerFunctions, error) {
 	if errors.Is(unnamed, errAddressesHidden) || errors.Is(err, unix.EPERM) {
 		reason = ErrNotPermitted
 	}
-	return timerFunctions{}, fmt.Errorf("%w: the timers of TIME_WAIT are not to be found: by name: %w; by those of two sockets of its own: %w", reason, unnamed, err)
+	return timerFunctions{}, fmt.Errorf("%w: the timers of TIME_WAIT cannot be found: by name: %w; by those of two sockets of its own: %w", reason, unnamed, err)
 }
 
 // Has reports whether the trace has all of these features.

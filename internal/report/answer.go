@@ -240,7 +240,7 @@ func (c *connection) closingWords(closer, address string) string {
 		words += ". It was not seen whole"
 	}
 	if c.forgotten {
-		words += ". It was followed no longer at the end: there were too many"
+		words += ". tcptrace had forgotten it at the end: there were too many"
 	}
 	return words + "."
 }
@@ -455,7 +455,7 @@ func (r *Report) missingWords(f *stat.Report) []string {
 		all = append(all, words.Count(f.Recorded.Cut, "recording")+" cut off: without a stop record.")
 	}
 	if f.Connections.Forgotten > 0 {
-		all = append(all, words.Count(f.Connections.Forgotten, "socket")+" followed no longer: there were too many.")
+		all = append(all, words.Count(f.Connections.Forgotten, "socket")+" forgotten: there were too many.")
 	}
 	return all
 }
