@@ -199,7 +199,7 @@ func TestSummaryCountsConnections(t *testing.T) {
 				at(5*ms, client, "ESTABLISHED>FIN_WAIT1"), at(6*ms, client, "FIN_WAIT1>FIN_WAIT2"),
 				at(7*ms, client, "FIN_WAIT2>TIME_WAIT"),
 			),
-			conn.Summary{Transitions: 7, Connections: 1, BothEnds: 1, By: [conn.ByCount]int{conn.ByClient: 1}},
+			conn.Summary{Transitions: 7, Connections: 1, BothEnds: 1, By: [conn.ByCount]int{conn.ByClient: 1}, Fins: 1},
 		},
 		{
 			"both ends are first seen in TIME_WAIT",
@@ -208,13 +208,13 @@ func TestSummaryCountsConnections(t *testing.T) {
 		},
 		{
 			"the server closes", serverCloses(),
-			conn.Summary{Transitions: 11, Connections: 1, BothEnds: 1, By: [conn.ByCount]int{conn.ByServer: 1}},
+			conn.Summary{Transitions: 11, Connections: 1, BothEnds: 1, By: [conn.ByCount]int{conn.ByServer: 1}, Fins: 1},
 		},
 		{
 			"the server closes, the client's end alone is seen", alone(client, serverCloses()),
-			conn.Summary{Transitions: 5, Connections: 1, By: [conn.ByCount]int{conn.ByServer: 1}},
+			conn.Summary{Transitions: 5, Connections: 1, By: [conn.ByCount]int{conn.ByServer: 1}, Fins: 1},
 		},
-		{"FINs crossed", crossing(), conn.Summary{Transitions: 10, Connections: 1, BothEnds: 1, By: [conn.ByCount]int{conn.ByBoth: 1}}},
+		{"FINs crossed", crossing(), conn.Summary{Transitions: 10, Connections: 1, BothEnds: 1, By: [conn.ByCount]int{conn.ByBoth: 1}, Fins: 1}},
 		{
 			"one is open", serverCloses()[:6],
 			conn.Summary{Transitions: 6, Connections: 1, BothEnds: 1},
@@ -231,7 +231,7 @@ func TestSummaryCountsConnections(t *testing.T) {
 		{
 			"older than the trace",
 			[]event.Transition{at(0, server, "ESTABLISHED>CLOSE_WAIT"), at(ms, server, "CLOSE_WAIT>LAST_ACK"), at(ms, server, "LAST_ACK>CLOSE")},
-			conn.Summary{Transitions: 3, Connections: 1, By: [conn.ByCount]int{conn.ByRemote: 1}, Incomplete: 1},
+			conn.Summary{Transitions: 3, Connections: 1, By: [conn.ByCount]int{conn.ByRemote: 1}, Fins: 1, Incomplete: 1},
 		},
 		{
 			"a listener is no connection",

@@ -16,7 +16,8 @@ type Summary struct {
 	// HalfBy counts those that only one side has closed, by who that is: see CountHalfClosed.
 	HalfBy [ByCount]int
 
-	Resets, Timeouts, Refused, Abandoned int
+	// Fins counts those that FINs alone ended. The others ended in the way of their name, or otherwise.
+	Fins, Resets, Timeouts, Refused, Abandoned int
 
 	Incomplete int // connections of which a part was not seen
 	Forgotten  int // sockets that were followed no longer, as there were too many
@@ -87,6 +88,11 @@ func (s *Summary) Closed() int {
 // itself may have more verdicts than connections.
 func (s *Summary) Open() int { return max(0, s.Connections-s.Closed()) }
 
+// Otherwise is the number of closed connections that ended in none of the ways that are counted.
+func (s *Summary) Otherwise() int {
+	return s.Closed() - s.Fins - s.Resets - s.Timeouts - s.Refused - s.Abandoned
+}
+
 // countJoined takes back one of two connections that turned out to be one.
 func (s *Summary) countJoined(a, b *End) {
 	if !a.countedElsewhere || !b.countedElsewhere {
@@ -126,6 +132,8 @@ func (s *Summary) countVerdict(e *End) {
 		s.Refused++
 	case e.How == Abandoned:
 		s.Abandoned++
+	case e.How == Fin && e.Ended == 0:
+		s.Fins++
 	}
 	if e.Incomplete || e.Peer != nil && e.Peer.Incomplete {
 		s.Incomplete++

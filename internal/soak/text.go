@@ -9,27 +9,37 @@ import (
 	"strings"
 )
 
-// figureLines are the lines of the summary that have figures, with the names of these.
-var figureLines = map[*regexp.Regexp][]string{
-	regexp.MustCompile(`(?m)^([\d,]+) connections?(?:,|$)`):                                                        {"connections"},
-	regexp.MustCompile(`(?m)^closed first by: +server ([\d,]+), client ([\d,]+), both ([\d,]+), neither ([\d,]+)`): {"server", "client", "both", "neither"},
-	regexp.MustCompile(`(?m)^still open: +([\d,]+)$`):                                                              {"open"},
-	regexp.MustCompile(`(?m)^events lost: +([\d,]+)`):                                                              {"lost"},
-}
+// The lines of the summary that have one figure. The last one is not there if it is 0.
+var (
+	connectionsLine = regexp.MustCompile(`(?m)^([\d,]+) connections?(?:,|$)`)
+	lostLine        = regexp.MustCompile(`(?m)^events lost: +([\d,]+)`)
+	openLine        = regexp.MustCompile(`(?m)^still open: +([\d,]+)`)
+)
+
+// closersLine is the line of the summary with who closed first, and closer a name and a figure in it. Those that are
+// 0 are left out.
+var (
+	closersLine = regexp.MustCompile(`(?m)^closed first by: +(.+)$`)
+	closer      = regexp.MustCompile(`(server|client|both|neither) ([\d,]+)`)
+)
 
 // parseSummary returns the figures of a summary by name, and faults where a line of it is not
 // there, or twice.
 func parseSummary(text string) (all map[string]int, faults []fault) {
 	all = make(map[string]int)
-	for line, names := range figureLines {
+	find := func(line *regexp.Regexp, least int) string {
 		found := line.FindAllStringSubmatch(text, -1)
-		if len(found) != 1 {
+		if len(found) < least || len(found) > 1 {
 			faults = append(faults, fault{kind: figures, what: fmt.Sprintf("the summary has %d lines like %v, want one", len(found), line)})
-			continue
 		}
-		for i, name := range names {
-			all[name] = figure(found[0][1+i])
+		if len(found) != 1 {
+			return "0"
 		}
+		return found[0][1]
+	}
+	all["connections"], all["lost"], all["open"] = figure(find(connectionsLine, 1)), figure(find(lostLine, 1)), figure(find(openLine, 0))
+	for _, one := range closer.FindAllStringSubmatch(find(closersLine, 0), -1) {
+		all[one[1]] = figure(one[2])
 	}
 	return all, faults
 }

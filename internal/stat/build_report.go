@@ -82,8 +82,8 @@ func (s *Stat) countConnections() Connections {
 			Local: sum.FirstBy(conn.ByLocal), Remote: sum.FirstBy(conn.ByRemote), ResetReceived: sum.FirstBy(conn.ByReset), Unknown: sum.FirstBy(conn.ByUnknown),
 		},
 		Ended: Ended{
-			Fin: s.fin, Resets: sum.Resets, Timeouts: sum.Timeouts, Refused: sum.Refused, Abandoned: sum.Abandoned,
-			Otherwise: sum.Closed() - s.fin - sum.Resets - sum.Timeouts - sum.Refused - sum.Abandoned,
+			Fin: sum.Fins, Resets: sum.Resets, Timeouts: sum.Timeouts, Refused: sum.Refused, Abandoned: sum.Abandoned,
+			Otherwise: sum.Otherwise(),
 		},
 	}
 }

@@ -25,7 +25,7 @@ func (l *Losses) lossPhrases() []string {
 	var phrases []string
 	if l.Events > 0 {
 		phrases = append(phrases, words.Count(l.Events, "event")+bracketed(figurePhrases(
-			figure{"ring buffer full", int(l.Ring), false}, figure{"programs skipped", int(l.Reentry), false},
+			figure{"ring buffer full", int(l.Ring)}, figure{"programs skipped", int(l.Reentry)},
 		)))
 	}
 	if l.Damages > 0 {

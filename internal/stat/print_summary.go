@@ -90,21 +90,28 @@ func (a *Recorded) cutLines() []line {
 	return []line{{{red, words.Number(a.Cut) + " cut off: without a stop record"}}}
 }
 
-// figure is a number with its name. One that is not always shown is left out where it is 0.
+// figure is a number with its name.
 type figure struct {
-	name   string
-	n      int
-	always bool
+	name string
+	n    int
 }
 
+// figurePhrases returns those that are not 0.
 func figurePhrases(all ...figure) []string {
 	var phrases []string
 	for _, f := range all {
-		if f.n != 0 || f.always {
+		if f.n != 0 {
 			phrases = append(phrases, f.name+" "+words.Number(f.n))
 		}
 	}
 	return phrases
+}
+
+// addFigures adds a line of those that are not 0, if there are any.
+func (p *page) addFigures(label string, all ...figure) {
+	if phrases := figurePhrases(all...); len(phrases) > 0 {
+		p.addLabel(label, p.wrapPhrases(phrases...)...)
+	}
 }
 
 // printConnections says what the summary of a trace says.
@@ -112,7 +119,10 @@ func (r *Report) printConnections(p *page) {
 	p.addLabel("transitions", p.wrapPhrases(r.transitionPhrases()...)...)
 	c := &r.Connections
 	seen := words.Number(c.Seen) + words.BothEnds(c.BothEnds, c.Seen)
-	phrases := []string{seen, words.Number(c.Open) + " open"}
+	phrases := []string{seen}
+	if c.Open > 0 {
+		phrases = append(phrases, words.Number(c.Open)+" open")
+	}
 	if c.HalfClosed > 0 {
 		phrases = append(phrases, words.Number(c.HalfClosed)+" closed by one side only")
 	}
@@ -125,17 +135,16 @@ func (r *Report) printConnections(p *page) {
 	p.addLabel("connections", p.wrapPhrases(phrases...)...)
 	r.printHomes(p)
 	f := &c.ClosedFirst
-	p.addLabel("closed first by", p.wrapPhrases(figurePhrases(
-		figure{"server", f.Server, true}, figure{"client", f.Client, true},
-		figure{"both", f.Both, true}, figure{"neither", f.Neither, true},
-		figure{"local", f.Local, false}, figure{"remote", f.Remote, false},
-		figure{"unknown (RST received)", f.ResetReceived, false}, figure{"unknown", f.Unknown, false},
-	)...)...)
+	p.addFigures("closed first by",
+		figure{"server", f.Server}, figure{"client", f.Client}, figure{"both", f.Both}, figure{"neither", f.Neither},
+		figure{"local", f.Local}, figure{"remote", f.Remote},
+		figure{"unknown (RST received)", f.ResetReceived}, figure{"unknown", f.Unknown},
+	)
 	e := &c.Ended
-	p.addLabel("ended by", p.wrapPhrases(figurePhrases(
-		figure{"FIN", e.Fin, true}, figure{"resets", e.Resets, true}, figure{"timeouts", e.Timeouts, true},
-		figure{"refused", e.Refused, false}, figure{"given up", e.Abandoned, false}, figure{"otherwise", e.Otherwise, false},
-	)...)...)
+	p.addFigures("ended by",
+		figure{"FIN", e.Fin}, figure{"RST", e.Resets}, figure{"timeout", e.Timeouts},
+		figure{"refused", e.Refused}, figure{"given up", e.Abandoned}, figure{"otherwise", e.Otherwise},
+	)
 }
 
 // homesShown is how many places are named.

@@ -95,6 +95,7 @@ func addSummary(to, s *conn.Summary) {
 		to.By[by] += n
 		to.HalfBy[by] += s.HalfBy[by]
 	}
+	to.Fins += s.Fins
 	to.Resets += s.Resets
 	to.Timeouts += s.Timeouts
 	to.Refused += s.Refused

@@ -21,7 +21,6 @@ type Stat struct {
 	recorded recordedTotals
 	summary  conn.Summary // of the recordings before
 	sockets  int          // that were closed, or open where a recording ended
-	fin      int          // connections that FINs alone ended
 	edges    edges
 	still    stillIn
 	closers  closers
@@ -86,9 +85,6 @@ func (s *Stat) Transition(t *event.Transition, step conn.Step) {
 // Verdict takes the verdict on an end. The first one of a connection counts it.
 func (s *Stat) Verdict(_ event.Time, e *conn.End) {
 	first := e.CountsConnection()
-	if first && e.How == conn.Fin && e.Ended == 0 {
-		s.fin++
-	}
 	s.closers.addVerdict(e, first)
 	s.homes.Count(s.current.tracker, e)
 }

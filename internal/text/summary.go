@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -28,22 +29,21 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 		p.add("\n")
 	}
 	p.add(words.Count(s.Connections, "connection"), words.BothEnds(s.BothEnds, s.Connections))
-	p.add("\nclosed first by:   ")
-	p.addFigures([]figure{
-		{"server", s.FirstBy(conn.ByServer), true}, {"client", s.FirstBy(conn.ByClient), true},
-		{"both", s.FirstBy(conn.ByBoth), true}, {"neither", s.FirstBy(conn.ByNeither), true},
-		{"local", s.FirstBy(conn.ByLocal), false}, {"remote", s.FirstBy(conn.ByRemote), false},
-		{"unknown (RST received)", s.FirstBy(conn.ByReset), false}, {"unknown", s.FirstBy(conn.ByUnknown), false},
+	p.addFigures("closed first by:", []figure{
+		{"server", s.FirstBy(conn.ByServer)}, {"client", s.FirstBy(conn.ByClient)}, {"both", s.FirstBy(conn.ByBoth)},
+		{"neither", s.FirstBy(conn.ByNeither)}, {"local", s.FirstBy(conn.ByLocal)}, {"remote", s.FirstBy(conn.ByRemote)},
+		{"unknown (RST received)", s.FirstBy(conn.ByReset)}, {"unknown", s.FirstBy(conn.ByUnknown)},
 	})
-	p.add("\nended by:          ")
-	p.addFigures([]figure{
-		{"resets", s.Resets, true}, {"timeouts", s.Timeouts, true},
-		{"refused", s.Refused, false}, {"given up", s.Abandoned, false},
+	p.addFigures("ended by:", []figure{
+		{"FIN", s.Fins}, {"RST", s.Resets}, {"timeout", s.Timeouts}, {"refused", s.Refused}, {"given up", s.Abandoned},
+		{"otherwise", s.Otherwise()},
 	})
 	p.addHomes()
-	p.add("\nstill open:        ", words.Number(s.Open()))
-	if n := s.HalfClosed(); n > 0 {
-		p.add(", ", words.Number(n), " closed by one side only")
+	if open := s.Open(); open > 0 {
+		p.addValue("still open:", words.Number(open))
+		if n := s.HalfClosed(); n > 0 {
+			p.add(", ", words.Number(n), " closed by one side only")
+		}
 	}
 	p.add("\nevents lost:       ", words.Number(stop.Lost))
 	if s.Incomplete > 0 {
@@ -65,20 +65,20 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 
 // figure is a number of the summary.
 type figure struct {
-	name   string
-	n      int
-	always bool
+	name string
+	n    int
 }
 
-// addFigures adds those that are not 0, or always wanted.
-func (p *Printer) addFigures(figures []figure) {
-	separator := ""
+// addFigures adds a line of those that are not 0, if there are any.
+func (p *Printer) addFigures(label string, figures []figure) {
+	var phrases []string
 	for _, f := range figures {
-		if f.n == 0 && !f.always {
-			continue
+		if f.n != 0 {
+			phrases = append(phrases, f.name+" "+words.Number(f.n))
 		}
-		p.add(separator, f.name, " ", words.Number(f.n))
-		separator = ", "
+	}
+	if len(phrases) > 0 {
+		p.addValue(label, strings.Join(phrases, ", "))
 	}
 }
 

@@ -144,7 +144,7 @@ func (d *painter) endingWords() string {
 		what string
 		n    int
 	}{
-		{"resets", d.Summary.Resets}, {"timeouts", d.Summary.Timeouts}, {"refused", d.Summary.Refused},
+		{"RST", d.Summary.Resets}, {"timeout", d.Summary.Timeouts}, {"refused", d.Summary.Refused},
 		{"given up", d.Summary.Abandoned}, {"failed calls", d.Counts.FailedCalls},
 	} {
 		if f.n > 0 {
