@@ -16,6 +16,8 @@ import (
 // offers files.
 func completionOf(flag string) cobra.CompletionFunc {
 	switch flag {
+	case "lang":
+		return cobra.FixedCompletions([]string{"en", "zh"}, cobra.ShellCompDirectiveNoFileComp)
 	case "color":
 		return cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp)
 	case "format":

@@ -19,6 +19,7 @@ type outputOptions struct {
 	json        bool
 	print       bool // while recording
 	color       string
+	lang        string
 	quiet       bool
 	connections bool
 	problems    bool
@@ -54,6 +55,7 @@ func newOutput(app *app, o outputOptions, replayed bool) pipeline.Sink {
 		return buffered{jsonl.NewWriter(w), w}
 	}
 	options := textOptions(app.stdout, o.color, 0)
+	options.Translate = translation(o.lang)
 	options.Times, _ = text.ParseTimeFormat(o.time) // which was checked
 	options.All = o.all
 	switch {

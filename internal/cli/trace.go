@@ -80,6 +80,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	flags.BoolVar(&o.json, "json", false, "print the record stream: one JSON object per line")
 	o.addTimeFlag(flags)
 	addColorFlag(flags, &o.color)
+	addLangFlag(flags, &o.lang)
 	addDurationFlag(flags, &o.duration, "duration", "d", "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
 	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after one of these `findings`: codes, or the least severity: info, warning, error")
@@ -145,6 +146,9 @@ func (o *traceOptions) traceOrReplay(ctx context.Context, app *app) error {
 // check finds the mistakes that no type of flag excludes.
 func (o *traceOptions) check() error {
 	if err := checkColor(o.color); err != nil {
+		return err
+	}
+	if err := checkLang(o.lang); err != nil {
 		return err
 	}
 	if err := o.checkTime(); err != nil {

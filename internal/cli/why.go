@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
@@ -30,6 +31,7 @@ const whyExample = `  sudo tcptrace why 9091
 // whyOptions are the flags and arguments of why.
 type whyOptions struct {
 	color     string
+	lang      string
 	json      bool
 	netns     string
 	reuseaddr bool
@@ -51,7 +53,7 @@ func newWhyCommand(app *app) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if err := checkColor(o.color); err != nil {
+			if err := cmp.Or(checkColor(o.color), checkLang(o.lang)); err != nil {
 				return err
 			}
 			if o.addr, o.port, err = parseTarget(args[0]); err != nil {
@@ -66,6 +68,7 @@ func newWhyCommand(app *app) *cobra.Command {
 	flags.StringVar(&o.netns, "netns", "", "answer for this network `namespace`: current, a name of ip netns, a path, an inode (default current)")
 	flags.BoolVar(&o.json, "json", false, "print the answer as one JSON object")
 	addColorFlag(flags, &o.color)
+	addLangFlag(flags, &o.lang)
 	return cmd
 }
 

@@ -41,7 +41,9 @@ func runWhy(ctx context.Context, app *app, o *whyOptions) error {
 	if o.json {
 		err = answer.WriteJSON(w, host.Clock())
 	} else {
-		p := text.New(w, textOptions(app.stdout, o.color, host.Clock()))
+		options := textOptions(app.stdout, o.color, host.Clock())
+		options.Translate = translation(o.lang)
+		p := text.New(w, options)
 		p.Why(answer)
 		err = p.Flush()
 	}

@@ -19,6 +19,7 @@ import (
 //	Time            a moment
 //	*Process        its name and its number
 //	Literal         what is the same in every language, shown harmless
+//	Shown           the same, harmless already
 //	Message         a phrase within the sentence
 //	List            several of them: "a, b and c"
 //	nil             what is not known
@@ -84,8 +85,8 @@ func (l Language) text(arg any) (text string, known bool) {
 		return a.In(l), a.Format != ""
 	case List:
 		return l.list(a), len(a) > 0
-	case raw:
-		return string(a), true
+	case Shown:
+		return string(a), a != ""
 	}
 	if a, ok := arg.(fmt.Stringer); ok {
 		return words.Escape(a.String()), true // an address may have the name of an interface
@@ -109,13 +110,13 @@ func (l Language) list(items List) string {
 		case i == 0:
 			all = text
 		case i < len(items)-1:
-			all = Say("{items}, {item}", raw(all), raw(text)).In(l)
+			all = Say("{items}, {item}", Shown(all), Shown(text)).In(l)
 		default:
-			all = Say("{items} and {item}", raw(all), raw(text)).In(l)
+			all = Say("{items} and {item}", Shown(all), Shown(text)).In(l)
 		}
 	}
 	return all
 }
 
-// raw is an argument that is a text already.
-type raw string
+// Shown is a text in the reader's language, which is harmless already.
+type Shown string

@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/tcptrace/tcptrace/internal/chinese"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
@@ -129,6 +131,34 @@ func TestFormats(t *testing.T) {
 	}
 	t.Logf("%d formats", len(all))
 }
+
+// TestChinese: each message has a Chinese format with the same arguments, and there are no others.
+func TestChinese(t *testing.T) {
+	t.Parallel()
+	all := map[event.Format]bool{}
+	for _, m := range messagesOf(t, "..") {
+		for _, f := range m.formats {
+			if all[f] {
+				continue
+			}
+			all[f] = true
+			translated := chinese.Translate(f)
+			if translated == "" {
+				t.Errorf("%v: %q has no Chinese format", m.at, f)
+				continue
+			}
+			if got, want := sorted(translated.Names()), sorted(f.Names()); !slices.Equal(got, want) {
+				t.Errorf("%q has the arguments %q, and %q has %q", translated, got, f, want)
+			}
+			checkFormat(t, m.at, string(translated))
+		}
+	}
+	if n := chinese.Len(); n != len(all) {
+		t.Errorf("%d Chinese formats of %d messages", n, len(all))
+	}
+}
+
+func sorted(names []string) []string { return slices.Sorted(slices.Values(names)) }
 
 // checkFormat wants brackets and braces in pairs, and a phrase: what is glued to another
 // text begins or ends with a space or a mark.

@@ -337,7 +337,7 @@ func (r *Report) lossTimes(base int64) [][]any {
 	all := [][]any{}
 	for _, rec := range r.recordings {
 		for _, l := range rec.losses {
-			all = append(all, []any{rec.micros(l.Time) - base, text.LossWords(l)})
+			all = append(all, []any{rec.micros(l.Time) - base, text.LossWords(l).String()})
 		}
 	}
 	return all

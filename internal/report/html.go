@@ -251,7 +251,7 @@ func (r *Report) recordingConditions() []condition {
 			c.Sysctls = append(c.Sysctls, nameValue{words.Escape(s.Name), words.Escape(s.Value)})
 		}
 		for _, l := range rec.losses {
-			c.Losses = append(c.Losses, r.exactTime(rec.micros(l.Time))+": "+text.LossWords(l))
+			c.Losses = append(c.Losses, r.exactTime(rec.micros(l.Time))+": "+text.LossWords(l).String())
 		}
 		all = append(all, c)
 	}

@@ -37,7 +37,7 @@ func (r *Report) addCall(c *event.CallFailed) {
 		head = words.Process(c.Process.Comm, c.Process.PID) + ": " + head
 	}
 	if c.Call != event.CallConnect {
-		head += ", " + text.OptionWords(&c.Options)
+		head += ", " + text.OptionWords(&c.Options).String()
 	}
 	r.calls = append(r.calls, call{r.current.micros(c.Time), head, r.current.printer.InTheWay(c)})
 }

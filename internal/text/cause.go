@@ -1,61 +1,60 @@
 package text
 
 import (
-	"strconv"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // usualCausePhrases has a cause in the words of the field.
-var usualCausePhrases = map[event.Cause]string{
-	event.CauseConnect:          "connect",
-	event.CauseListen:           "listen",
-	event.CauseSyn:              "SYN",
-	event.CauseHandshake:        "handshake",
-	event.CauseClose:            "close",
-	event.CauseShutdown:         "shutdown",
-	event.CauseExit:             "exit",
-	event.CauseSignal:           "killed by signal",
-	event.CauseExec:             "exec",
-	event.CauseDisconnect:       "disconnect",
-	event.CauseFin:              "FIN",
-	event.CauseAck:              "FIN acknowledged",
-	event.CauseResetReceived:    "RST received",
-	event.CauseResetSent:        "RST sent",
-	event.CauseTimeout:          "timed out",
-	event.CauseTimewaitExpired:  "TIME_WAIT expired",
-	event.CauseTimewaitReused:   "reused by a new connection",
-	event.CauseTimewaitOverflow: "TIME_WAIT table full",
-	event.CauseAbandoned:        "given up",
-	event.CauseDestroyed:        "destroyed",
-	event.CauseNetnsGone:        "network namespace gone",
-	event.CauseFound:            "found later, the change was not reported",
+var usualCausePhrases = map[event.Cause]event.Message{
+	event.CauseConnect:          event.Say("connect"),
+	event.CauseListen:           event.Say("listen"),
+	event.CauseSyn:              event.Say("SYN"),
+	event.CauseHandshake:        event.Say("handshake"),
+	event.CauseClose:            event.Say("close"),
+	event.CauseShutdown:         event.Say("shutdown"),
+	event.CauseExit:             event.Say("exit"),
+	event.CauseSignal:           event.Say("killed by signal"),
+	event.CauseExec:             event.Say("exec"),
+	event.CauseDisconnect:       event.Say("disconnect"),
+	event.CauseFin:              event.Say("FIN"),
+	event.CauseAck:              event.Say("FIN acknowledged"),
+	event.CauseResetReceived:    event.Say("RST received"),
+	event.CauseResetSent:        event.Say("RST sent"),
+	event.CauseTimeout:          event.Say("timed out"),
+	event.CauseTimewaitExpired:  event.Say("TIME_WAIT expired"),
+	event.CauseTimewaitReused:   event.Say("reused by a new connection"),
+	event.CauseTimewaitOverflow: event.Say("TIME_WAIT table full"),
+	event.CauseAbandoned:        event.Say("given up"),
+	event.CauseDestroyed:        event.Say("destroyed"),
+	event.CauseNetnsGone:        event.Say("network namespace gone"),
+	event.CauseFound:            event.Say("found later, the change was not reported"),
 }
 
 // resetPhrases has by which act a process sent a RST.
-var resetPhrases = map[event.Mechanism]string{
-	event.MechanismClose:      "RST sent by close",
-	event.MechanismShutdown:   "RST sent by shutdown",
-	event.MechanismExit:       "RST sent by exit",
-	event.MechanismSignal:     "RST sent, killed by signal",
-	event.MechanismExec:       "RST sent by exec",
-	event.MechanismDisconnect: "RST sent by disconnect",
+var resetPhrases = map[event.Mechanism]event.Message{
+	event.MechanismClose:      event.Say("RST sent by close"),
+	event.MechanismShutdown:   event.Say("RST sent by shutdown"),
+	event.MechanismExit:       event.Say("RST sent by exit"),
+	event.MechanismSignal:     event.Say("RST sent, killed by signal"),
+	event.MechanismExec:       event.Say("RST sent by exec"),
+	event.MechanismDisconnect: event.Say("RST sent by disconnect"),
 }
 
 // Cause says why it came to a transition, as its line does: "FIN", "RST sent by close",
 // "killed by signal 9". It is "" where that is not known.
-func Cause(t *event.Transition) string { return string(appendCause(nil, t)) }
+func Cause(t *event.Transition) string { return string(new(Printer).appendCause(nil, t)) }
 
 // appendCause says a transition's cause and error, if they are known.
-func appendCause(b []byte, t *event.Transition) []byte {
+func (p *Printer) appendCause(b []byte, t *event.Transition) []byte {
 	start := len(b)
-	b = append(b, causePhrase(t)...)
-	if t.Mechanism == event.MechanismSignal && t.Process != nil {
-		b = strconv.AppendUint(append(b, ' '), uint64(t.Process.Signal), 10)
+	if phrase := causePhrase(t); len(phrase.Args) > 0 {
+		b = append(b, p.say(phrase)...)
+	} else {
+		b = append(b, p.word(phrase)...)
 	}
 	if isSilent(t) {
-		b = append(b, ", nothing sent"...)
+		b = p.appendMore(b, event.Say("nothing sent"))
 	}
 	if t.Error != 0 && t.Cause != event.CauseResetReceived {
 		if len(b) > start {
@@ -66,21 +65,45 @@ func appendCause(b []byte, t *event.Transition) []byte {
 	return b
 }
 
+// appendMore adds another phrase behind a comma.
+func (p *Printer) appendMore(b []byte, m event.Message) []byte {
+	return append(append(b, p.comma()...), p.word(m)...)
+}
+
 // causePhrase says a cause, where the states or the act say more than usual.
-func causePhrase(t *event.Transition) string {
+func causePhrase(t *event.Transition) event.Message {
+	if t.Mechanism == event.MechanismSignal && t.Process != nil {
+		if killed := signalPhrase(t); killed.Format != "" {
+			return killed
+		}
+	}
 	switch {
 	case t.Cause == event.CauseConnect && t.To == tcpstate.Close:
-		return "connect failed"
+		return event.Say("connect failed")
 	case t.Cause == event.CauseListen && t.To == tcpstate.Close:
-		return "listen failed"
+		return event.Say("listen failed")
 	case t.Cause == event.CauseResetReceived && t.From == tcpstate.SynSent:
-		return "refused"
+		return event.Say("refused")
 	case t.Cause == event.CauseResetSent && t.Mechanism != 0:
 		return resetPhrases[t.Mechanism]
 	case t.Cause == event.CauseAbandoned && t.Mechanism == event.MechanismSignal:
-		return "given up, killed by signal"
+		return event.Say("given up, killed by signal")
 	}
 	return usualCausePhrases[t.Cause]
+}
+
+// signalPhrase says which signal ended the process, if that is the cause.
+func signalPhrase(t *event.Transition) event.Message {
+	signal := int(t.Process.Signal)
+	switch t.Cause {
+	case event.CauseSignal:
+		return event.Say("killed by signal {n}", signal)
+	case event.CauseResetSent:
+		return event.Say("RST sent, killed by signal {n}", signal)
+	case event.CauseAbandoned:
+		return event.Say("given up, killed by signal {n}", signal)
+	}
+	return event.Message{}
 }
 
 // isSilent reports whether a process closed a connection without a FIN or a RST, as in TCP_REPAIR

@@ -3,7 +3,6 @@ package text
 import (
 	"bytes"
 	"math"
-	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -155,11 +154,22 @@ func connectionColor(e *conn.End) color {
 }
 
 // closedByWords says which side closed a connection first. A RST that came proves nothing.
-func closedByWords(e *conn.End) string {
-	if by := e.ClosedBy(); by != conn.ByReset {
-		return by.String()
+func closedByWords(e *conn.End) event.Message {
+	switch e.ClosedBy() {
+	case conn.ByServer:
+		return event.Say("server")
+	case conn.ByClient:
+		return event.Say("client")
+	case conn.ByLocal:
+		return event.Say("local")
+	case conn.ByRemote:
+		return event.Say("remote")
+	case conn.ByBoth:
+		return event.Say("both")
+	case conn.ByNeither:
+		return event.Say("neither")
 	}
-	return conn.ByUnknown.String()
+	return event.Say("unknown")
 }
 
 // addClosing adds who closed a connection first, and how it ended. On a narrow terminal, what is not usual
@@ -167,8 +177,8 @@ func closedByWords(e *conn.End) string {
 func (p *Printer) addClosing(e *conn.End) {
 	separator := ""
 	for _, part := range p.closingParts(e) {
-		room := p.roomLeft() - len(separator)
-		if part.usual && p.Fit && (!p.connections.all || room < len(part.words)) {
+		room := p.roomLeft() - words.Width(separator)
+		if part.usual && p.Fit && (!p.connections.all || room < words.Width(part.words)) {
 			continue
 		}
 		switch {
@@ -178,12 +188,12 @@ func (p *Printer) addClosing(e *conn.End) {
 		case part.process != nil:
 			p.add("\n", indent)
 			p.addProcess(part.process, p.roomLeft())
-		case room >= len(part.words):
+		case room >= words.Width(part.words):
 			p.add(separator, part.words)
 		default:
 			p.add("\n", indent, part.words)
 		}
-		separator = ", "
+		separator = p.comma()
 	}
 }
 
@@ -196,7 +206,7 @@ type closingPart struct {
 
 // closingParts returns what there is to say of how a connection ended.
 func (p *Printer) closingParts(e *conn.End) []closingPart {
-	parts := []closingPart{{words: closedByWords(e)}}
+	parts := []closingPart{{words: p.word(closedByWords(e))}}
 	if e.Closer != nil && e.ClosedFirst != conn.Both {
 		parts = append(parts, closingPart{process: e.Closer})
 	}
@@ -206,31 +216,31 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 	case event.MechanismClose:
 		parts = append(parts, closingPart{words: "close", usual: true})
 	case event.MechanismSignal:
-		phrase := usualCausePhrases[event.CauseSignal]
+		killed := usualCausePhrases[event.CauseSignal]
 		if e.Closer != nil && e.Closer.Signal != 0 {
-			phrase += " " + strconv.Itoa(int(e.Closer.Signal))
+			killed = event.Say("killed by signal {n}", int(e.Closer.Signal))
 		}
-		add(phrase)
+		add(p.say(killed))
 	default:
 		add(e.Mechanism.String())
 	}
 	if e.How != conn.Fin && e.How != 0 {
-		add(endWords(e, e.How))
+		add(p.say(endWords(e, e.How)))
 	}
 	if e.Ended != 0 {
-		add("then " + endWords(e, e.Ended))
+		add(p.say(event.Say("then {end}", endWords(e, e.Ended))))
 	}
 	if home := p.homeWords(e); home != "" {
 		add(home)
 	}
 	if n := retransmitsOf(e); n > 0 {
-		add(words.Count(n, "retransmit"))
+		add(p.say(event.Count(int(n), "{n} retransmit", "{n} retransmits")))
 	}
 	if e.Role() == 0 {
-		add("roles unknown")
+		add(p.word(event.Say("roles unknown")))
 	}
 	if e.Incomplete || e.Peer != nil && e.Peer.Incomplete {
-		add("not seen whole")
+		add(p.word(event.Say("not seen whole")))
 	}
 	if words := p.timeWaitWords(e); words != "" {
 		parts = append(parts, closingPart{words: words, usual: true})
@@ -239,26 +249,28 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 }
 
 // endWords says how a connection ended.
-func endWords(e *conn.End, how conn.How) string {
+func endWords(e *conn.End, how conn.How) event.Message {
 	switch how {
 	case conn.Reset:
 		switch {
 		case e.ResetBy == event.SentBetween:
-			return "RST from between"
+			return event.Say("RST from between")
 		case e.ResetBy == event.SentLocal && e.Role() != 0:
-			return "RST from the " + e.Role().String()
+			return event.Say("RST from the {role}", roleWord(e.Role()))
 		case e.ResetBy == event.SentRemote && e.Role() != 0:
-			return "RST from the " + e.Role().Other().String()
+			return event.Say("RST from the {role}", roleWord(e.Role().Other()))
 		}
-		return "RST"
+		return event.Say("RST")
 	case conn.Timeout:
 		return usualCausePhrases[event.CauseTimeout]
 	case conn.Abandoned:
 		return usualCausePhrases[event.CauseAbandoned]
+	case conn.Refused:
+		return event.Say("refused")
 	case conn.Fin, 0:
-		return "closed"
+		return event.Say("closed")
 	}
-	return how.String()
+	return event.Say("{how}", event.Literal(how.String()))
 }
 
 // retransmitsOf is how many segments both ends sent again.
@@ -273,19 +285,19 @@ func retransmitsOf(e *conn.End) uint64 {
 // timeWaitWords says at which end a connection is in TIME_WAIT, and until when.
 func (p *Printer) timeWaitWords(e *conn.End) string {
 	side, _, until := e.TimeWaitSide()
-	phrase := "TIME_WAIT"
+	when := event.Shown("")
+	if until != 0 {
+		when = event.Shown(p.moment(until, 0))
+	}
 	switch role := e.RoleOf(side); {
 	case side == 0:
 		return ""
 	case side == conn.Both:
-		phrase += " at both ends"
+		return p.say(event.Say("TIME_WAIT at both ends[ until {time}]", when))
 	case role != 0:
-		phrase += " at the " + role.String()
+		return p.say(event.Say("TIME_WAIT at the {role}[ until {time}]", roleWord(role), when))
 	}
-	if until == 0 {
-		return phrase
-	}
-	return phrase + " until " + p.moment(until, 0)
+	return p.say(event.Say("TIME_WAIT[ until {time}]", when))
 }
 
 // openShown is how many of the connections that are still open the summary names.
@@ -305,7 +317,7 @@ func (p *Printer) printStillOpen(at event.Time) {
 	}
 	if more := len(seen) - openShown; more > 0 && !p.All {
 		p.beginLine()
-		p.add("and ", words.Count(more, "more connection"), " still open")
+		p.add(p.say(event.SayCount(more, "and {n} more connection still open", "and {n} more connections still open", more)))
 		p.endLine()
 	}
 }
@@ -314,7 +326,7 @@ func (p *Printer) printStillOpen(at event.Time) {
 func (p *Printer) printOpen(at event.Time, e *conn.End) {
 	p.printHead()
 	p.beginLine()
-	p.addTimeHead("open")
+	p.addTimeHead(p.word(event.Say("open")))
 	p.connections.addFigures(p, e, at)
 	phrase := p.halfClosedWords(at, e)
 	if p.roomLeft() >= words.Width(phrase) {
@@ -333,43 +345,37 @@ func (p *Printer) printOpen(at event.Time, e *conn.End) {
 func (p *Printer) halfClosedWords(at event.Time, e *conn.End) string {
 	switch {
 	case e.HasVerdict():
-		return halfOpenWords(e)
+		return p.halfOpenWords(e)
 	case e.Peer != nil && e.Peer.HasVerdict():
-		return halfOpenWords(e.Peer)
+		return p.halfOpenWords(e.Peer)
 	}
 	if e.ClosedFirst != conn.Local && e.ClosedFirst != conn.Remote {
-		return "nobody yet"
+		return p.word(event.Say("nobody yet"))
 	}
-	phrase := closedByWords(e)
+	ago := event.Shown("")
 	if e.Closed != 0 {
-		phrase += " " + words.Duration(at.Sub(e.Closed)) + " ago"
+		ago = event.Shown(words.Duration(at.Sub(e.Closed)))
 	}
 	other := e
 	if e.ClosedFirst == conn.Local {
 		other = e.Peer
 	}
-	if other != nil && other.Process != nil {
-		phrase += ", " + processName(other.Process) + " has not closed"
+	var process *event.Process
+	if other != nil {
+		process = other.Process
 	}
-	return phrase
+	return p.say(event.Say("{side}[ {time} ago][, {process} has not closed]", closedByWords(e), ago, process))
 }
 
 // halfOpenWords says of a connection that is over at one end how it is at the other.
-func halfOpenWords(over *conn.End) string {
+func (p *Printer) halfOpenWords(over *conn.End) string {
 	how := over.How
 	if over.Ended != 0 {
 		how = over.Ended
 	}
-	phrase := closedByWords(over) + ", " + endWords(over, how)
-	if role := over.Role(); role != 0 {
-		phrase += " at the " + role.String()
-	}
+	end := event.Say("{side}, {end}[ at the {role}]", closedByWords(over), endWords(over, how), roleWord(over.Role()))
 	if over.Peer == nil {
-		return phrase
+		return p.say(end)
 	}
-	phrase += ", still in " + over.Peer.State.String()
-	if process := over.Peer.Process; process != nil {
-		phrase += " at " + processName(process)
-	}
-	return phrase
+	return p.say(event.Say("{end}, still in {state}[ at {process}]", end, over.Peer.State, over.Peer.Process))
 }

@@ -3,7 +3,6 @@ package text
 import (
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -39,32 +38,28 @@ func (p *Printer) CallFailed(c *event.CallFailed) {
 func (p *Printer) InTheWay(c *event.CallFailed) []string {
 	var all []string
 	for i := range c.Holders[:min(len(c.Holders), holdersShown)] {
-		all = append(all, "in its way: "+p.describeHolder(c, &c.Holders[i]))
+		all = append(all, p.say(event.Say("in its way: {socket}", event.Shown(p.describeHolder(c, &c.Holders[i])))))
 	}
 	if more := c.More; len(c.Holders) > holdersShown {
 		for i := range c.Holders[holdersShown:] {
 			more[c.Holders[holdersShown+i].State]++
 		}
-		all = append(all, "and "+words.Number(total(more))+" more, "+listStates(more))
+		all = append(all, p.say(event.Say("and {n} more, {states}", total(more), event.Shown(listStates(more)))))
 	}
 	if c.NotLooked {
-		all = append(all, "the sockets in its way are not known: too many calls fail, or no process leads into the network namespace")
+		all = append(all, p.word(event.Say("the sockets in its way are not known: too many calls fail, or no process leads into the network namespace")))
 	}
 	if c.Ports != nil {
 		all = append(all, p.describePorts(c.Ports))
 	}
 	if at, ok := diagnose.FreeAt(c); ok && len(c.Holders) > 0 {
-		all = append(all, p.worksWord()+" from "+p.moment(at, 1)+" on")
+		works := event.Say("works from {time} on", at)
+		if p.Past {
+			works = event.Say("it would have worked from {time} on", at)
+		}
+		all = append(all, p.say(works))
 	}
 	return all
-}
-
-// worksWord says that a call works later, or would have.
-func (p *Printer) worksWord() string {
-	if p.Past {
-		return "it would have worked"
-	}
-	return "works"
 }
 
 // addCall adds the line of a call that failed. It returns what that has no room for.
@@ -79,34 +74,34 @@ func (l *layout) addCall(p *Printer, c *event.CallFailed) (rest string) {
 	l.goToNotes(p, 0)
 	options := ""
 	if c.Call != event.CallConnect {
-		options = OptionWords(&c.Options)
+		options = p.word(OptionWords(&c.Options))
 	}
 	if c.Process != nil {
 		if options != "" {
 			options = " " + options
 		}
-		if !p.fits(p.leastProcessWidth(c.Process) + len(options)) {
+		if !p.fits(p.leastProcessWidth(c.Process) + words.Width(options)) {
 			rest, options = strings.TrimSpace(options), ""
 		}
-		p.addProcess(c.Process, p.roomLeft()-len(options))
+		p.addProcess(c.Process, p.roomLeft()-words.Width(options))
 	}
 	p.add(options)
 	return rest
 }
 
 // OptionWords says what decides who may share a port.
-func OptionWords(o *event.Options) string {
+func OptionWords(o *event.Options) event.Message {
 	switch {
 	case !o.Known:
-		return "options not seen"
+		return event.Say("options not seen")
 	case o.Reuseaddr && o.Reuseport:
-		return "with SO_REUSEADDR and SO_REUSEPORT"
+		return event.Say("with SO_REUSEADDR and SO_REUSEPORT")
 	case o.Reuseaddr:
-		return "with SO_REUSEADDR"
+		return event.Say("with SO_REUSEADDR")
 	case o.Reuseport:
-		return "with SO_REUSEPORT, without SO_REUSEADDR"
+		return event.Say("with SO_REUSEPORT, without SO_REUSEADDR")
 	}
-	return "without SO_REUSEADDR"
+	return event.Say("without SO_REUSEADDR")
 }
 
 // printBelow prints a paragraph that belongs to the line above.
@@ -124,67 +119,67 @@ func (p *Printer) printBelow(paragraph string) {
 
 // describeHolder says what a socket in the way is, how long it stays, and who closed it.
 func (p *Printer) describeHolder(c *event.CallFailed, h *event.InTheWay) string {
-	parts := []string{p.describeSocket(&h.Socket, c.Time) + ", " + OptionWords(&h.Options)}
+	parts := []string{p.describeOptions(&h.Socket, c.Time)}
 	if h.ClosedFirst == event.Local || h.ClosedFirst == event.Both {
-		closed := h.Role.String()
-		if closed == "" {
-			closed = "this side"
+		side := roleWord(h.Role)
+		if side.Format == "" {
+			side = event.Say("this side")
 		}
-		closed += " closed first"
+		act := event.Shown("")
 		if h.Closer != nil {
-			closed += ": " + processName(h.Closer) + " by " + h.Mechanism.String()
+			act = event.Shown(h.Mechanism.String())
 		}
-		parts = append(parts, closed)
+		parts = append(parts, p.say(event.Say("{side} closed first[: {process}][ by {act}]", side, h.Closer, act)))
 	}
 	if h.NoDescriptor && h.Opener != nil {
-		parts = append(parts, processName(h.Opener)+" called listen()")
+		parts = append(parts, p.say(event.Say("{process} called listen()", h.Opener)))
 	}
 	if m := diagnose.ReuseportRefused(c, h); m.Format != "" {
 		parts = append(parts, p.say(m))
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(parts, p.semicolon())
+}
+
+// describeOptions says what a socket is, and which options it has.
+func (p *Printer) describeOptions(s *event.Socket, now event.Time) string {
+	return p.say(event.Say("{socket}, {options}", event.Shown(p.describeSocket(s, now)), OptionWords(&s.Options)))
 }
 
 // describeSocket says a socket's state and ends, and what keeps it: a timer or processes.
 func (p *Printer) describeSocket(s *event.Socket, now event.Time) string {
-	phrase := statePhrase(s) + " " + words.Escape(s.Place().String())
-	if s.State == tcpstate.Listen && s.TakesIPv4() {
-		phrase += " (IPv4 as well)"
+	place := event.Shown(words.Escape(s.Place().String()))
+	what := event.Say("{state} {address}", s.State, place)
+	switch {
+	case s.State == tcpstate.Close:
+		what = event.Say("bound, not listening: {address}", place)
+	case s.State == tcpstate.Listen && s.TakesIPv4():
+		what = event.Say("{state} {address} (IPv4 as well)", s.State, place)
 	}
 	if s.Remote.Port() != 0 {
-		phrase += " to " + s.Remote.String()
+		what = event.Say("{socket} to {peer}", what, s.Remote)
 	}
 	switch {
+	case s.Until != 0 && p.Past:
+		what = event.Say("{socket} until {time}", what, s.Until)
 	case s.Until != 0:
-		phrase += " until " + p.moment(s.Until, 1)
-		if !p.Past {
-			phrase += " (" + inDuration(s.Until.Sub(now)) + ")"
-		}
+		what = event.Say("{socket} until {time} (in {left})", what, s.Until, event.Shown(words.Duration(max(s.Until.Sub(now), 0))))
 	case len(s.Holders) > 0:
-		phrase += ", open in " + listHolders(s.Holders)
+		what = event.Say("{socket}, open in {processes}", what, event.Shown(p.listHolders(s.Holders)))
 	case s.NoDescriptor:
-		phrase += ", without a file descriptor: kept open by a call in progress, io_uring, an unread message of a Unix socket, or the kernel"
+		what = event.Say("{socket}, without a file descriptor: kept open by a call in progress, io_uring, an unread message of a Unix socket, or the kernel", what)
 	case s.Waits:
-		phrase += ", nobody has accepted it"
+		what = event.Say("{socket}, nobody has accepted it", what)
 	case s.Orphan:
-		phrase += ", no process uses it; until the peer acknowledges its FIN"
+		what = event.Say("{socket}, no process uses it; until the peer acknowledges its FIN", what)
 	}
-	return phrase
-}
-
-// statePhrase is the state of a socket, where CLOSE says too little.
-func statePhrase(s *event.Socket) string {
-	if s.State == tcpstate.Close {
-		return "bound, not listening:"
-	}
-	return s.State.String()
+	return p.say(what)
 }
 
 // namesShown is how many of a socket's processes are named.
 const namesShown = 3
 
 // listHolders names the processes that have a socket open.
-func listHolders(holders []event.Holder) string {
+func (p *Printer) listHolders(holders []event.Holder) string {
 	var names []string
 	for i := range holders[:min(len(holders), namesShown)] {
 		h := &holders[i]
@@ -194,18 +189,15 @@ func listHolders(holders []event.Holder) string {
 		}
 		names = append(names, name)
 	}
-	list := strings.Join(names, ", ")
+	list := event.Shown(strings.Join(names, ", "))
 	if more := len(holders) - namesShown; more > 0 {
-		list += " and " + words.Number(more) + " more"
+		return p.say(event.Say("{list} and {n} more", list, more))
 	}
-	return list
+	return string(list)
 }
 
 // processName names a process: python3/4242.
 func processName(p *event.Process) string { return words.Process(p.Comm, p.PID) }
-
-// inDuration says how far away a moment is: in 59.7s.
-func inDuration(d time.Duration) string { return "in " + words.Duration(max(d, 0)) }
 
 // total is how many sockets there are in all states.
 func total(counts [tcpstate.Count]int) int {
@@ -229,17 +221,16 @@ func listStates(states [tcpstate.Count]int) string {
 
 // describePorts says how many of the ports that the kernel chooses from are taken.
 func (p *Printer) describePorts(s *event.PortStock) string {
-	taken := ") are taken"
-	if p.Past {
-		taken = ") were taken"
-	}
-	phrase := words.Number(s.Taken) + " of " + words.Number(s.Usable()) + " local ports (" +
-		strconv.Itoa(int(s.First)) + "-" + strconv.Itoa(int(s.Last)) + taken
+	var peer any
 	if s.Remote.IsValid() {
-		phrase += " for " + s.Remote.String()
+		peer = s.Remote
 	}
+	states := event.Shown("")
 	if s.Taken > 0 {
-		phrase += ": " + listStates(s.ByState)
+		states = event.Shown(listStates(s.ByState))
 	}
-	return phrase
+	if p.Past {
+		return p.say(event.Say("{n} of {all} local ports ({first}-{last}) were taken[ for {peer}][: {states}]", s.Taken, s.Usable(), s.First, s.Last, peer, states))
+	}
+	return p.say(event.Say("{n} of {all} local ports ({first}-{last}) are taken[ for {peer}][: {states}]", s.Taken, s.Usable(), s.First, s.Last, peer, states))
 }

@@ -1,6 +1,8 @@
 package text
 
 import (
+	"strings"
+
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -32,7 +34,7 @@ func (p *Printer) printFinding(f *event.Finding) {
 	p.beginLineAt(f.Time)
 	p.addTime(f.Time)
 	if f.Resolved {
-		p.add("resolved ", string(f.Code))
+		p.add(p.word(event.Say("resolved")), " ", string(f.Code))
 	} else {
 		p.setColor(severityColor[f.Severity])
 		p.add(string(f.Severity), " ", string(f.Code))
@@ -50,21 +52,31 @@ func (p *Printer) printAdvice(advice []event.Message) {
 	}
 }
 
-// say puts a message into words, with moments as this printer shows them.
+// say puts a message into words of the reader's language, with moments as this printer shows them.
 func (p *Printer) say(m event.Message) string {
-	return m.In(event.Language{Moment: func(t event.Time) string { return p.moment(t, 1) }})
+	return m.In(event.Language{Translate: p.Translate, Moment: func(t event.Time) string { return p.moment(t, 1) }})
+}
+
+// word is say for a message without arguments.
+func (p *Printer) word(m event.Message) string {
+	if p.Translate != nil {
+		if translated := p.Translate(m.Format); translated != "" {
+			return string(translated)
+		}
+	}
+	return string(m.Format)
 }
 
 // addFindings lists all findings in the summary.
 func (p *Printer) addFindings(findings []event.Finding) {
 	for i := range findings {
 		f := &findings[i]
-		p.add("\nfinding:           ")
+		p.addLabel(event.Say("finding"))
 		p.setColor(severityColor[f.Severity])
 		p.add(string(f.Severity), " ", string(f.Code))
 		p.setColor(plain)
 		if f.Count > 1 {
-			p.add(" (", words.Count(f.Count, "time"), ")")
+			p.add(" (", p.say(event.Count(f.Count, "{n} time", "{n} times")), ")")
 		}
 		for _, line := range words.Wrap(p.say(f.Summary), p.Width-summaryIndent) {
 			p.add("\n                   ", line)
@@ -72,5 +84,30 @@ func (p *Printer) addFindings(findings []event.Finding) {
 	}
 }
 
+// comma returns what is between two phrases in the reader's language.
+func (p *Printer) comma() string {
+	if p.Translate == nil {
+		return ", "
+	}
+	return between(p.word(event.Say("{items}, {item}", nil, nil)))
+}
+
+// semicolon is the same between two sentences.
+func (p *Printer) semicolon() string { return between(p.word(event.Say("{one}; {other}", nil, nil))) }
+
+// between returns what a format of two arguments has between them.
+func between(format string) string {
+	_, behind, _ := strings.Cut(format, "}")
+	separator, _, _ := strings.Cut(behind, "{")
+	return separator
+}
+
 // summaryIndent is where the values of the summary begin.
 const summaryIndent = len("still open:        ")
+
+// addLabel begins a line of the summary.
+func (p *Printer) addLabel(label event.Message) {
+	named := p.word(label) + ":"
+	p.add("\n", named)
+	p.pad(summaryIndent - words.Width(named))
+}

@@ -43,36 +43,36 @@ func (p *Printer) homeWords(e *conn.End) string {
 	if !p.sockets.ManyHomes() {
 		return ""
 	}
-	own := p.homeName(e.Container, e.NetNS)
-	if e.Peer == nil {
-		return "in " + own
+	own := event.Shown(p.homeName(e.Container, e.NetNS))
+	other := own
+	if e.Peer != nil {
+		other = event.Shown(p.homeName(e.Peer.Container, e.Peer.NetNS))
 	}
-	other := p.homeName(e.Peer.Container, e.Peer.NetNS)
 	switch {
 	case own == other:
-		return "in " + own
+		return p.say(event.Say("in {place}", own))
 	case e.Role() == conn.Server:
-		return other + " to " + own
+		own, other = other, own
 	}
-	return own + " to " + other
+	return p.say(event.Say("{from} to {to}", own, other))
 }
 
 // addHomes says in the summary where the connections were, if there is more than one home.
 func (p *Printer) addHomes() {
 	if all := p.homes.Sorted(); p.sockets.ManyHomes() && len(all) > 0 {
-		p.addValue("where:", homesPhrase(all))
+		p.addValue(event.Say("where"), p.homesPhrase(all))
 	}
 }
 
 // homesPhrase names the places with the most connections, and how many they had.
-func homesPhrase(all []conn.HomeCount) string {
+func (p *Printer) homesPhrase(all []conn.HomeCount) string {
 	var counts []string
 	for _, one := range all[:min(len(all), homesShown)] {
 		counts = append(counts, ShortHome(one.Name)+" "+words.Number(one.Connections))
 	}
-	list := strings.Join(counts, ", ")
+	list := event.Shown(strings.Join(counts, ", "))
 	if more := len(all) - homesShown; more > 0 {
-		list += " and " + words.Count(more, "more place")
+		return p.say(event.SayCount(more, "{list} and {n} more place", "{list} and {n} more places", list, more))
 	}
-	return list
+	return string(list)
 }

@@ -156,7 +156,7 @@ func (l *layout) goToNotes(p *Printer, dwell time.Duration) {
 	}
 	after := ""
 	if dwell > 0 {
-		after = "after " + words.Duration(dwell) + "  "
+		after = p.say(event.Say("after {time}", event.Shown(words.Duration(dwell)))) + "  "
 	}
 	if p.isBroken() && p.fits(2+len(after)+l.notes) {
 		p.add("  ", after)

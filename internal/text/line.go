@@ -47,7 +47,7 @@ func (p *Printer) add(parts ...string) {
 // addColumn adds a word, padded to a width, and a space.
 func (p *Printer) addColumn(word string, width int) {
 	p.add(word)
-	for range width + 1 - len(word) {
+	for range width + 1 - words.Width(word) {
 		p.line = append(p.line, ' ')
 	}
 }

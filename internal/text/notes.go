@@ -1,11 +1,14 @@
 package text
 
 import (
+	"bytes"
 	"strconv"
+	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // addNotes adds the process and the cause of a transition. On a terminal the first closer is said
@@ -13,22 +16,34 @@ import (
 func (p *Printer) addNotes(t *event.Transition, step conn.Step) {
 	p.note = p.appendNote(p.note[:0], t, step)
 	room := p.roomLeft()
-	if t.Process != nil && step.ClosesFirst && room < p.leastProcessWidth(t.Process)+1+len(p.note) {
-		p.note = append(p.note[:0], closesFirstPhrases[step.End.ClosedBy()]...)
+	if t.Process == nil && p.Fit && room < p.noteWidth() { // it has no room behind the states
+		p.line = bytes.TrimRight(p.line, " ")
+		p.layout.addIndent(p)
+	}
+	if t.Process != nil && step.ClosesFirst && room < p.leastProcessWidth(t.Process)+1+p.noteWidth() {
+		p.note = append(p.note[:0], p.word(closesFirstPhrases[step.End.ClosedBy()])...)
 	}
 	switch {
 	case t.Process == nil:
 	case t.Acts():
-		p.addProcess(t.Process, room-1-len(p.note))
+		p.addProcess(t.Process, room-1-p.noteWidth())
 		p.add(" ")
 	case t.Until == 0 && t.From != tcpstate.TimeWait: // else no process uses it
-		p.addOwner(t.Process, len(p.note))
+		p.addOwner(t.Process, p.noteWidth())
 	}
 	if c := noteColor(t, step); c != plain {
 		p.setColor(c)
 		defer p.setColor(plain)
 	}
 	p.line = append(p.line, p.note...)
+}
+
+// noteWidth is how many columns the note takes.
+func (p *Printer) noteWidth() int {
+	if p.Translate == nil {
+		return len(p.note)
+	}
+	return words.Width(string(p.note))
 }
 
 // noteColor is the colour of a transition's notes: what a reader looks for stands out.
@@ -48,7 +63,7 @@ func noteColor(t *event.Transition, step conn.Step) color {
 // appendNote says why it came to a transition.
 func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []byte {
 	if t.Stays() && t.To == tcpstate.FinWait2 {
-		return p.appendMoment(append(b, "no process left, until "...), t.Until, 0)
+		return p.appendUntil(b, noProcessLeft, t.Until, 0)
 	}
 	if step.ClosesFirst {
 		return p.appendFirstCloser(b, t, step.End)
@@ -57,21 +72,21 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 	case t.To == tcpstate.TimeWait && t.Until != 0:
 		return p.appendTimeWait(b, t, step.End)
 	case t.To == tcpstate.Closing && step.End.ClosedFirst == conn.Both:
-		return append(b, "FINs crossed: both close"...)
+		return append(b, p.word(event.Say("FINs crossed: both close"))...)
 	}
 	start := len(b)
-	b = appendCause(b, t)
+	b = p.appendCause(b, t)
 	switch {
 	case t.Cause == event.CauseResetReceived && step.End.ClosedBy() == conn.ByReset:
-		return t.Remote.Addr().AppendTo(append(b, " from "...))
+		return append(b[:start], p.say(event.Say("RST received from {host}", t.Remote.Addr()))...)
 	case t.To == tcpstate.FinWait2 && t.Until != 0:
-		return p.appendMoment(append(b, ", until "...), t.Until, 0)
+		return p.appendUntil(append(b, p.comma()...), untilTime, t.Until, 0)
 	case t.To == tcpstate.FinWait1 && t.FinUnsent:
-		return append(b, ", FIN may have to wait"...)
+		return p.appendMore(b, event.Say("FIN may have to wait"))
 	case t.To == tcpstate.Close && t.FinUnsent:
-		return append(b, ", FIN was never sent"...)
+		return p.appendMore(b, event.Say("FIN was never sent"))
 	case len(b) == start:
-		return append(b, "cause unknown"...)
+		return append(b, p.word(event.Say("cause unknown"))...)
 	}
 	return b
 }
@@ -79,39 +94,60 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 // appendFirstCloser adds who closes first, and the cause where it is not the usual one.
 func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) []byte {
 	if e.Self() {
-		return append(appendCause(b, t), ", connected to itself"...)
+		return p.appendMore(p.appendCause(b, t), event.Say("connected to itself"))
 	}
-	b = append(b, closesFirstPhrases[e.ClosedBy()]...)
+	b = append(b, p.word(closesFirstPhrases[e.ClosedBy()])...)
 	if t.To == tcpstate.TimeWait {
-		return p.appendTimeWait(append(b, ", "...), t, e)
+		return p.appendTimeWait(append(b, p.comma()...), t, e)
 	}
 	if t.Cause == event.CauseClose || t.Cause == event.CauseFin {
 		return b
 	}
 	before := len(b)
-	b = appendCause(append(b, ", "...), t)
-	if len(b) == before+len(", ") {
+	b = append(b, p.comma()...)
+	start := len(b)
+	if b = p.appendCause(b, t); len(b) == start {
 		b = b[:before]
 	}
 	if t.To == tcpstate.Close && t.FinUnsent {
-		return append(b, ", own FIN was never sent"...)
+		return p.appendMore(b, event.Say("own FIN was never sent"))
 	}
 	return b
 }
 
 // closesFirstPhrases has a phrase for each first closer.
-var closesFirstPhrases = [conn.ByCount]string{
-	conn.ByServer: "server closes first", conn.ByClient: "client closes first",
-	conn.ByLocal: "local closes first", conn.ByRemote: "remote closes first", conn.ByBoth: "both close at once",
+var closesFirstPhrases = [conn.ByCount]event.Message{
+	conn.ByServer: event.Say("server closes first"), conn.ByClient: event.Say("client closes first"),
+	conn.ByLocal: event.Say("local closes first"), conn.ByRemote: event.Say("remote closes first"), conn.ByBoth: event.Say("both close at once"),
 }
+
+// The notes with a moment. They get their arguments without a list of them, which would take an allocation.
+var (
+	noProcessLeft = event.Say("no process left, until {time}", nil)
+	untilTime     = event.Say("until {time}", nil)
+	portHeldUntil = event.Say("port {port} held until {time}", nil, nil)
+	timeWaitUntil = event.Say("TIME_WAIT until {time}", nil)
+)
 
 // appendTimeWait says until when a timewait socket is there, and whether it holds its port.
 func (p *Printer) appendTimeWait(b []byte, t *event.Transition, e *conn.End) []byte {
 	if HoldsPort(e) {
-		b = strconv.AppendUint(append(b, "port "...), uint64(t.Local.Port()), 10)
-		return p.appendMoment(append(b, " held until "...), t.Until, 1)
+		before, behind, _ := strings.Cut(p.word(portHeldUntil), "{port}")
+		b = strconv.AppendUint(append(b, before...), uint64(t.Local.Port()), 10)
+		return p.appendParts(b, behind, t.Until, 1)
 	}
-	return p.appendMoment(append(b, "TIME_WAIT until "...), t.Until, 1)
+	return p.appendUntil(b, timeWaitUntil, t.Until, 1)
+}
+
+// appendUntil adds a phrase with a moment as its only argument.
+func (p *Printer) appendUntil(b []byte, m event.Message, until event.Time, digits int) []byte {
+	return p.appendParts(b, p.word(m), until, digits)
+}
+
+// appendParts adds a phrase with a moment at the place of its name.
+func (p *Printer) appendParts(b []byte, phrase string, until event.Time, digits int) []byte {
+	before, behind, _ := strings.Cut(phrase, "{time}")
+	return append(p.appendMoment(append(b, before...), until, digits), behind...)
 }
 
 // HoldsPort reports whether a restart of the program would find the port of a socket in TIME_WAIT in use. A client

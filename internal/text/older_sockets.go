@@ -4,6 +4,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // olderShown is how many of the sockets that are older than the trace have a line of
@@ -35,22 +36,22 @@ func (p *Printer) Found(at event.Time, e *conn.End, known bool) {
 // addOlder adds the line of a socket that is older than the trace.
 func (l *layout) addOlder(p *Printer, at event.Time, e *conn.End) {
 	l.addTimeAndEnds(p, at, event.Place{AddrPort: e.Local()}, e.Remote())
-	older := "older than the trace"
+	older := p.word(event.Say("older than the trace"))
 	if e.Resumed {
-		older = "older than the file"
+		older = p.word(event.Say("older than the file"))
 	}
 	p.add(e.State.String())
 	l.goToNotes(p, 0)
 	if e.Process != nil {
 		p.add("(")
-		p.addProcess(e.Process, p.roomLeft()-len("() ")-len(older))
+		p.addProcess(e.Process, p.roomLeft()-len("() ")-words.Width(older))
 		p.add(") ")
 	}
 	p.setColor(faint)
-	p.add(older)
 	if e.Until != 0 {
-		p.add(", until ", p.moment(e.Until, 1))
+		older = p.say(event.Say("{what}, until {time}", event.Shown(older), e.Until))
 	}
+	p.add(older)
 	p.setColor(plain)
 }
 
@@ -63,8 +64,7 @@ func (p *Printer) printOlderRest() {
 	p.older.rest = [tcpstate.Count]int{}
 	p.beginLine()
 	p.setColor(faint)
-	p.add("more existing sockets, not listed: ")
-	p.add(listStates(rest))
+	p.add(p.say(event.Say("more existing sockets, not listed: {states}", event.Shown(listStates(rest)))))
 	p.setColor(plain)
 	p.endLine()
 }

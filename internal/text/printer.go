@@ -2,13 +2,11 @@
 package text
 
 import (
-	"cmp"
 	"io"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // Options say how to print.
@@ -23,10 +21,12 @@ type Options struct {
 	// call: nobody waits for it.
 	AtEnd bool
 	// Past: the reader looks back. How long something would still take is of no use then.
-	Past  bool
-	Clock event.Clock
-	Zone  *time.Location
-	Times TimeFormat
+	Past bool
+	// Translate returns a format in the reader's language, or "": then it stays English. Nil: all do.
+	Translate func(event.Format) event.Format
+	Clock     event.Clock
+	Zone      *time.Location
+	Times     TimeFormat
 	// Today is the day of which a line needs no date. Zero: the day of the first line.
 	Today time.Time
 }
@@ -145,27 +145,30 @@ func (p *Printer) Loss(l event.Loss) {
 	p.beginLineAt(l.Time)
 	p.setColor(red)
 	p.addTime(l.Time)
-	p.add(LossWords(l))
-	p.add(": what follows may have gaps")
+	p.add(p.say(event.Say("{loss}: what follows may have gaps", LossWords(l))))
 	p.setColor(plain)
 	p.endLine()
 }
 
 // LossWords says what was lost, and why.
-func LossWords(l event.Loss) string {
+func LossWords(l event.Loss) event.Message {
 	switch {
 	case l.Kind != event.LossDamage:
-		return "lost " + words.Count(l.Lost, "event") + ", " + cmp.Or(lossReasons[l.Kind], "for an unknown reason")
+		reason, known := lossReasons[l.Kind]
+		if !known {
+			reason = event.Say("for an unknown reason")
+		}
+		return event.SayCount(int(l.Lost), "lost {n} event, {reason}", "lost {n} events, {reason}", int(l.Lost), reason)
 	case l.Bytes > 0:
-		return "damaged: " + words.Count(l.Bytes, "byte") + " of the capture could not be read"
+		return event.SayCount(int(l.Bytes), "damaged: {n} byte of the capture could not be read", "damaged: {n} bytes of the capture could not be read", int(l.Bytes))
 	}
-	return "damaged: a part of the recording is missing"
+	return event.Say("damaged: a part of the recording is missing")
 }
 
 // lossReasons has why events were lost.
-var lossReasons = map[event.LossKind]string{
-	event.LossRing:    "the ring buffer was full",
-	event.LossReentry: "the kernel skipped programs of the trace",
+var lossReasons = map[event.LossKind]event.Message{
+	event.LossRing:    event.Say("the ring buffer was full"),
+	event.LossReentry: event.Say("the kernel skipped programs of the trace"),
 }
 
 // Flush returns the first error of the writer.

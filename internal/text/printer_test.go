@@ -115,7 +115,7 @@ func TestAFailedCallKeepsToTheWidth(t *testing.T) {
 				Time: tracetest.When(0), Call: event.CallListen, Error: event.EADDRINUSE, Options: known, NotLooked: true,
 				Local: netip.MustParseAddrPort("10.0.0.1:9091"), Process: &event.Process{PID: 4194304, Comm: "a-long-process"},
 			})
-			if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), text.OptionWords(&known)) {
+			if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), text.OptionWords(&known).String()) {
 				t.Errorf("no options in %s", &out)
 			}
 			for line := range strings.Lines(out.String()) {

@@ -3,7 +3,6 @@ package text
 import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
-	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // problems has the findings and the calls that were printed, so that none is printed twice.
@@ -71,14 +70,16 @@ func (p *Printer) printProblems(stop event.Stop, findings []event.Finding) {
 	if len(findings) > 0 || len(p.problems.counts) > 0 {
 		p.add("\n")
 	}
-	connections := words.Count(p.sockets.Summary.Connections, "connection")
-	if len(findings) == 0 {
-		p.add("no problems in ", connections)
-	} else {
-		p.add(words.Count(len(findings), "problem"), " in ", connections)
-	}
+	var lost any
 	if stop.Lost > 0 {
-		p.add(", ", words.Count(stop.Lost, "event"), " lost")
+		lost = event.Count(int(stop.Lost), "{n} event", "{n} events")
+	}
+	connections := event.Count(p.sockets.Summary.Connections, "{n} connection", "{n} connections")
+	if len(findings) == 0 {
+		p.add(p.say(event.Say("no problems in {connections}[, {events} lost]", connections, lost)))
+	} else {
+		problems := event.Count(len(findings), "{n} problem", "{n} problems")
+		p.add(p.say(event.Say("{problems} in {connections}[, {events} lost]", problems, connections, lost)))
 	}
 	p.endLine()
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -28,57 +27,77 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	if p.Show != ShowSummary {
 		p.add("\n")
 	}
-	p.add(words.Count(s.Connections, "connection"), words.BothEnds(s.BothEnds, s.Connections))
-	p.addFigures("closed first by:", []figure{
-		{"server", s.FirstBy(conn.ByServer)}, {"client", s.FirstBy(conn.ByClient)}, {"both", s.FirstBy(conn.ByBoth)},
-		{"neither", s.FirstBy(conn.ByNeither)}, {"local", s.FirstBy(conn.ByLocal)}, {"remote", s.FirstBy(conn.ByRemote)},
-		{"unknown (RST received)", s.FirstBy(conn.ByReset)}, {"unknown", s.FirstBy(conn.ByUnknown)},
+	p.add(p.say(connectionWords(s)))
+	p.addFigures(event.Say("closed first by"), []figure{
+		{event.Say("server"), s.FirstBy(conn.ByServer)}, {event.Say("client"), s.FirstBy(conn.ByClient)},
+		{event.Say("both"), s.FirstBy(conn.ByBoth)}, {event.Say("neither"), s.FirstBy(conn.ByNeither)},
+		{event.Say("local"), s.FirstBy(conn.ByLocal)}, {event.Say("remote"), s.FirstBy(conn.ByRemote)},
+		{event.Say("unknown (RST received)"), s.FirstBy(conn.ByReset)}, {event.Say("unknown"), s.FirstBy(conn.ByUnknown)},
 	})
-	p.addFigures("ended by:", []figure{
-		{"FIN", s.Fins}, {"RST", s.Resets}, {"timeout", s.Timeouts}, {"refused", s.Refused}, {"given up", s.Abandoned},
-		{"otherwise", s.Otherwise()},
+	p.addFigures(event.Say("ended by"), []figure{
+		{event.Say("FIN"), s.Fins}, {event.Say("RST"), s.Resets}, {event.Say("timeout"), s.Timeouts},
+		{event.Say("refused"), s.Refused}, {event.Say("given up"), s.Abandoned}, {event.Say("otherwise"), s.Otherwise()},
 	})
 	p.addHomes()
 	if open := s.Open(); open > 0 {
-		p.addValue("still open:", words.Number(open))
-		if n := s.HalfClosed(); n > 0 {
-			p.add(", ", words.Number(n), " closed by one side only")
-		}
+		p.addValue(event.Say("still open"), p.say(event.Say("{n}[, {m} closed by one side only]", open, positive(s.HalfClosed()))))
 	}
-	p.add("\nevents lost:       ", words.Number(stop.Lost))
+	var incomplete any
 	if s.Incomplete > 0 {
-		p.add(" (", words.Count(s.Incomplete, "connection"), " not seen whole)")
+		incomplete = event.Count(s.Incomplete, "{n} connection", "{n} connections")
 	}
+	p.addValue(event.Say("events lost"), p.say(event.Say("{n}[ ({connections} not seen whole)]", int(stop.Lost), incomplete)))
 	if stop.Forgotten > 0 {
-		p.add("\nforgotten:         ", words.Count(stop.Forgotten, "socket"), ": only ", words.Number(conn.MaxSockets), " are followed at a time")
+		forgotten := event.Count(int(stop.Forgotten), "{n} socket", "{n} sockets")
+		p.addValue(event.Say("forgotten"), p.say(event.Say("{sockets}: only {n} are followed at a time", forgotten, conn.MaxSockets)))
 	}
 	switch stop.Reason {
 	case event.StopCut:
-		p.add("\ncut off:           after ", p.moment(stop.Time, 3), ", without a stop record")
+		p.addValue(event.Say("cut off"), p.say(event.Say("after {time}, without a stop record", event.Shown(p.moment(stop.Time, 3)))))
 	case event.StopOngoing:
-		p.add("\nstill recording:   this is the trace until ", p.moment(stop.Time, 3))
+		p.addValue(event.Say("still recording"), p.say(event.Say("this is the trace until {time}", event.Shown(p.moment(stop.Time, 3)))))
 	}
 	p.addWaitingPorts(stop.Time)
 	p.addFindings(findings)
 	p.endLine()
 }
 
+// connectionWords says how many connections there were, and of how many both ends were seen.
+func connectionWords(s *conn.Summary) event.Message {
+	all := event.Count(s.Connections, "{n} connection", "{n} connections")
+	switch s.BothEnds {
+	case 0:
+		return all
+	case s.Connections:
+		return event.Say("{connections}, both ends traced", all)
+	}
+	return event.Say("{connections}, both ends traced for {n}", all, s.BothEnds)
+}
+
+// positive returns a number as an argument that is not known if it is 0.
+func positive(n int) any {
+	if n == 0 {
+		return nil
+	}
+	return n
+}
+
 // figure is a number of the summary.
 type figure struct {
-	name string
+	name event.Message
 	n    int
 }
 
 // addFigures adds a line of those that are not 0, if there are any.
-func (p *Printer) addFigures(label string, figures []figure) {
+func (p *Printer) addFigures(label event.Message, figures []figure) {
 	var phrases []string
 	for _, f := range figures {
 		if f.n != 0 {
-			phrases = append(phrases, f.name+" "+words.Number(f.n))
+			phrases = append(phrases, p.word(f.name)+" "+words.Number(f.n))
 		}
 	}
 	if len(phrases) > 0 {
-		p.addValue(label, strings.Join(phrases, ", "))
+		p.addValue(label, strings.Join(phrases, p.comma()))
 	}
 }
 
@@ -131,10 +150,10 @@ func (p *Printer) addWaitingPorts(at event.Time) {
 		p.addValue(labelOf(w), p.waitingPortWords(w))
 	}
 	if more := len(all) - portsShown; more > 0 {
-		p.addValue("", "and "+words.Count(more, "more port")+" in TIME_WAIT")
+		p.addMore(p.say(event.SayCount(more, "and {n} more port in TIME_WAIT", "and {n} more ports in TIME_WAIT", more)))
 	}
 	if unseen > 0 {
-		p.addValue("not seen:", "the end of "+words.Count(unseen, "socket")+" in TIME_WAIT")
+		p.addValue(event.Say("not seen"), p.say(event.SayCount(unseen, "the end of {n} socket in TIME_WAIT", "the end of {n} sockets in TIME_WAIT", unseen)))
 	}
 }
 
@@ -150,36 +169,46 @@ func compareHeld(a, b *waitingPort) int {
 }
 
 // labelOf is the label of a port in the summary.
-func labelOf(w *waitingPort) string {
+func labelOf(w *waitingPort) event.Message {
 	if w.held {
-		return "still held:"
+		return event.Say("still held")
 	}
-	return "in TIME_WAIT:"
+	return event.Say("in TIME_WAIT")
 }
 
 // waitingPortWords says of a port whose it is, and until when it is in TIME_WAIT.
 func (p *Printer) waitingPortWords(w *waitingPort) string {
-	phrase := "port " + strconv.Itoa(int(w.port))
-	if w.role != 0 {
-		phrase += " of the " + w.role.String()
+	sockets := event.Count(w.count, "{n} socket", "{n} sockets")
+	return p.say(event.Say("port {port}[ of the {role}][ in {place}][ until {time}] ({sockets})",
+		w.port, roleWord(w.role), event.Shown(w.home), w.until, sockets))
+}
+
+// roleWord names a role, if it is known.
+func roleWord(r conn.Role) event.Message {
+	switch r {
+	case conn.Server:
+		return event.Say("server")
+	case conn.Client:
+		return event.Say("client")
 	}
-	if w.home != "" {
-		phrase += " in " + w.home
-	}
-	if w.until != 0 {
-		phrase += " until " + p.moment(w.until, 1)
-	}
-	return phrase + " (" + words.Count(w.count, "socket") + ")"
+	return event.Message{}
 }
 
 // addValue adds a value to the summary, behind its label.
-func (p *Printer) addValue(label, value string) {
+func (p *Printer) addValue(label event.Message, value string) {
+	p.addLabel(label)
 	for i, line := range words.Wrap(value, p.Width-summaryIndent) {
 		if i > 0 {
-			label = ""
+			p.addMore(line)
+			continue
 		}
-		p.add("\n", label)
-		p.pad(summaryIndent - len(label))
 		p.add(line)
 	}
+}
+
+// addMore adds a line below the values.
+func (p *Printer) addMore(line string) {
+	p.add("\n")
+	p.pad(summaryIndent)
+	p.add(line)
 }

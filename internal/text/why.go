@@ -18,18 +18,18 @@ const whyShown = 8
 func (p *Printer) Why(a *why.Answer) {
 	p.printHeadline(a)
 	if len(a.Here) > 0 {
-		p.printSection("Sockets using the port")
+		p.printSection(event.Say("Sockets using the port"))
 		for _, s := range a.Here[:min(len(a.Here), whyShown)] {
 			p.printItem(p.describeUse(a, s))
 		}
 		p.printMoreItems(a.Here)
 	}
 	if a.Refused == 0 {
-		p.printSection("What bind() would do now")
+		p.printSection(event.Say("What bind() would do now"))
 		p.printTries(a)
 	}
 	if advice := a.Advice(); len(advice) > 0 {
-		p.printSection("What helps, soonest first")
+		p.printSection(event.Say("What helps, soonest first"))
 		for i, m := range advice {
 			p.printPoint(strconv.Itoa(i+1)+". ", p.say(m))
 		}
@@ -54,42 +54,40 @@ func (p *Printer) printHeadline(a *why.Answer) {
 
 // describeUse says what a socket is, what keeps it, and what it has set.
 func (p *Printer) describeUse(a *why.Answer, s *event.Socket) string {
-	sentence := p.describeSocket(s, a.Time) + ", " + OptionWords(&s.Options)
+	use := event.Shown(p.describeOptions(s, a.Time))
+	home := p.describeHome(s)
 	switch {
 	case s.State == tcpstate.TimeWait:
-		sentence += ". No process uses it. This side closed first, or both did at once"
+		return p.say(event.Say("{socket}. No process uses it. This side closed first, or both did at once[. {home}].", use, home))
 	case s.Timewait:
-		sentence += ". No process uses it. This side closed first; the peer has not closed yet"
+		return p.say(event.Say("{socket}. No process uses it. This side closed first; the peer has not closed yet[. {home}].", use, home))
 	case len(s.Holders) == 0 && !s.Orphan && !s.Waits && !s.NoDescriptor && s.State != tcpstate.SynRecv:
-		sentence += ". Its process cannot be seen from here"
+		return p.say(event.Say("{socket}. Its process cannot be seen from here[. {home}].", use, home))
 	}
-	if home := describeHome(s); home != "" {
-		sentence += ". " + home
-	}
-	return sentence + "."
+	return p.say(event.Say("{socket}[. {home}].", use, home))
 }
 
-// describeHome says whose a socket is, or "" if that is unknown.
-func describeHome(s *event.Socket) string {
+// describeHome says whose a socket is, or nothing if that is unknown.
+func (p *Printer) describeHome(s *event.Socket) event.Message {
 	switch c := s.Container; {
 	case c != nil && c.Pod != event.Pod{} && (c.ID == "" || c.Pod.Name != ""):
-		return "Pod " + ShortHome(cmp.Or(c.Pod.Name, c.Pod.UID))
+		return event.Say("Pod {name}", event.Shown(ShortHome(cmp.Or(c.Pod.Name, c.Pod.UID))))
 	case c.IsContainer():
-		return "Container " + ShortHome(c.Label())
+		return event.Say("Container {name}", event.Shown(ShortHome(c.Label())))
 	case c != nil:
-		return "Unit " + ShortHome(c.Unit)
+		return event.Say("Unit {name}", event.Shown(ShortHome(c.Unit)))
 	case s.Cgroup != "" && s.Cgroup != "/":
-		return "Cgroup " + words.Escape(s.Cgroup)
+		return event.Say("Cgroup {name}", event.Literal(s.Cgroup))
 	}
-	return ""
+	return event.Message{}
 }
 
 // printSection prints the title of a section.
-func (p *Printer) printSection(title string) {
+func (p *Printer) printSection(title event.Message) {
 	p.beginLine()
 	p.add("\n")
 	p.setColor(bold)
-	p.add(title)
+	p.add(p.word(title))
 	p.setColor(plain)
 	p.endLine()
 }
@@ -120,11 +118,7 @@ func (p *Printer) printMoreItems(sockets []*event.Socket) {
 		states[s.State]++
 		last = max(last, s.Until)
 	}
-	words := "And " + listStates(states)
-	if last != 0 {
-		words += ", the last timer ends at " + p.moment(last, 1)
-	}
-	p.printItem(words + ".")
+	p.printItem(p.say(event.Say("And {states}[, the last timer ends at {time}].", event.Shown(listStates(states)), last)))
 }
 
 // printTries prints a table: a line for each address, a column for what the server sets.
@@ -134,7 +128,7 @@ func (p *Printer) printTries(a *why.Answer) {
 	for i := range a.Tries {
 		addressWidth = max(addressWidth, len(tryName(a, &a.Tries[i])))
 	}
-	names := []string{"no option", "SO_REUSEADDR", "SO_REUSEPORT", "both"}
+	names := []string{p.word(event.Say("no option")), "SO_REUSEADDR", "SO_REUSEPORT", p.word(event.Say("both"))}
 	p.beginLine()
 	p.add("  ")
 	p.setColor(faint)
@@ -150,11 +144,16 @@ func (p *Printer) printTries(a *why.Answer) {
 		p.add("  ")
 		p.addColumn(tryName(a, &a.Tries[i]), addressWidth)
 		for j := range names {
-			p.addColumn(string(a.Tries[i+j].Result), column-1)
+			p.addColumn(p.word(resultWords[a.Tries[i+j].Result]), column-1)
 		}
 		p.trimSpaces()
 		p.endLine()
 	}
+}
+
+// resultWords has what bind() would do.
+var resultWords = map[why.Result]event.Message{
+	why.Works: event.Say("works"), why.Fails: event.Say("fails"), why.Probably: event.Say("probably"), why.Unknown: event.Say("unknown"),
 }
 
 // tryName is the address that bind() is tried with.
@@ -178,13 +177,10 @@ func (p *Printer) printElsewhere(a *why.Answer) {
 	if len(a.Elsewhere) == 0 {
 		return
 	}
-	p.printSection("In other network namespaces, where it is not in the way")
+	p.printSection(event.Say("In other network namespaces, where it is not in the way"))
 	for _, s := range a.Elsewhere[:min(len(a.Elsewhere), whyShown)] {
-		sentence := p.describeSocket(s, a.Time) + " (network namespace " + namespaceName(s) + ")"
-		if home := describeHome(s); home != "" {
-			sentence += ". " + home
-		}
-		p.printItem(sentence + ".")
+		p.printItem(p.say(event.Say("{socket} (network namespace {name})[. {home}].",
+			event.Shown(p.describeSocket(s, a.Time)), event.Shown(namespaceName(s)), p.describeHome(s))))
 	}
 	p.printMoreItems(a.Elsewhere)
 }
@@ -203,7 +199,7 @@ func (p *Printer) printNotes(a *why.Answer) {
 	if len(notes) == 0 {
 		return
 	}
-	p.printSection("Notes")
+	p.printSection(event.Say("Notes"))
 	for _, m := range notes {
 		p.printItem(p.say(m))
 	}
