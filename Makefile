@@ -41,11 +41,8 @@ tcptrace:
 demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10s)
 	@./tcptrace demo
 
-# Kernels may hide single events (README, Caveats): what fails is tried once more by itself,
-# which shows, unless more than three tests do.
 test: lint cross ## Run all tests, including those of the real kernel (root, 8 min)
-	@go tool gotestsum --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 \
-		--rerun-fails-run-root-test --packages ./... -- -p 1 -parallel 8
+	@go tool gotestsum --format standard-quiet --packages ./... -- -p 1 -parallel 8
 
 # The detector needs cgo. It makes a trace so slow that events are lost: -short leaves out the
 # tests that need the kernel or measure time.
@@ -83,7 +80,7 @@ lint: ## Check format and the usual mistakes
 	@if command -v $(CLANG_FORMAT) >/dev/null; then $(CLANG_FORMAT) --dry-run -Werror bpf/*.[ch] headers/*.h; fi
 	@go vet ./...
 	@go tool staticcheck ./...
-	@go tool -modfile=packaging/go.mod actionlint -shellcheck= -pyflakes=
+	@go tool -modfile=packaging/go.mod actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
 	@if command -v mandoc >/dev/null; then mandoc -W warning packaging/*.[15] >/dev/null; fi
 	@if command -v groff >/dev/null; then ! groff -mdoc -ww -z -Tutf8 packaging/*.[15] 2>&1 | grep .; fi
 

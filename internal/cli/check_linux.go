@@ -54,7 +54,7 @@ func checkSummary(offers []probe.Offer, failed error) string {
 	case less > 1:
 		return fmt.Sprintf("tcptrace works, %d things are less exact", less)
 	}
-	return "tcptrace works, nothing is less exact"
+	return "tcptrace works, with all features"
 }
 
 // partOrder is the order in which the features are printed.

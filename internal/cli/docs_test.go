@@ -4,6 +4,7 @@ package cli_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -177,15 +178,11 @@ func TestTheDocsCommandsExist(t *testing.T) {
 			line, _, _ := strings.Cut(words[1], "  ") // what it does follows in another column
 			args := strings.Fields(line)
 			commands++
-			program := cli.Commands()
-			cmd, rest, err := program.Find(args)
+			cmd, rest, err := cli.Commands().Find(args)
+			if err == nil {
+				err = cmp.Or(cmd.ParseFlags(rest), cmd.ValidateArgs(cmd.Flags().Args()))
+			}
 			if err != nil {
-				cmd, rest = program, args
-			}
-			if i := slices.Index(rest, "--"); i >= 0 {
-				rest = rest[:i]
-			}
-			if err := cmd.ParseFlags(rest); err != nil {
 				t.Errorf("%s: tcptrace%s: %v", name, words[1], err)
 			}
 		}

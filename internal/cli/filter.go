@@ -21,13 +21,13 @@ type filterOptions struct {
 
 // AddFlags adds the filter's flags to a verb.
 func (o *filterOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.StringArrayVarP(&o.ports, "port", "p", nil, "trace these `ports` on either side: 9091, 80,443, 8000-8099, https; more -p add ports")
-	flags.StringArrayVar(&o.localPorts, "local-port", nil, "trace these local `ports`")
-	flags.StringArrayVar(&o.remotePorts, "remote-port", nil, "trace these remote `ports`")
-	flags.StringVar(&o.host, "host", "", "trace this `address` or prefix on either side: 10.0.0.1, 2001:db8::/32")
-	flags.BoolVarP(&o.ipv4, "ipv4", "4", false, "trace IPv4 only (addresses like ::ffff:10.0.0.1 are IPv4)")
-	flags.BoolVarP(&o.ipv6, "ipv6", "6", false, "trace IPv6 only")
-	flags.StringVar(&o.netns, "netns", "", "trace one network `namespace`: current, a name of ip netns, a path, an inode (default all)")
+	flags.StringArrayVarP(&o.ports, "port", "p", nil, "only these `ports` on either side: 9091, 80,443, 8000-8099, https; more -p add ports")
+	flags.StringArrayVar(&o.localPorts, "local-port", nil, "only these local `ports`")
+	flags.StringArrayVar(&o.remotePorts, "remote-port", nil, "only these remote `ports`")
+	flags.StringVar(&o.host, "host", "", "only this `address` or prefix on either side: 10.0.0.1, 2001:db8::/32")
+	flags.BoolVarP(&o.ipv4, "ipv4", "4", false, "only IPv4 (addresses like ::ffff:10.0.0.1 are IPv4)")
+	flags.BoolVarP(&o.ipv6, "ipv6", "6", false, "only IPv6")
+	flags.StringVar(&o.netns, "netns", "", "only one network `namespace`: current, a name of ip netns, a path, an inode (default all)")
 }
 
 // filter reads the flags.

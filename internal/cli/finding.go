@@ -17,7 +17,7 @@ type findingOptions struct{ findings []string }
 
 // AddFlags adds the flag.
 func (o *findingOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&o.findings, "finding", nil, "with -r: show only the connections of findings with these `codes`, and those findings")
+	flags.StringSliceVar(&o.findings, "finding", nil, "with -r: show only the findings with these `codes`, and their connections")
 }
 
 // check finds what is no code, and captures that cannot be read twice.

@@ -209,7 +209,7 @@ func lineOf(cause event.Cause) string {
 	return out.String()
 }
 
-// The figures of the page are those of the README, which says how they were measured.
+// The figures of the page are those of docs/cost.md, which says how they were measured.
 func TestTheManualInventsNoFigures(t *testing.T) {
 	t.Parallel()
 	measured := documents(t)["docs/cost.md"]

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"errors"
+	"syscall"
+
 	"go.uber.org/zap"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
@@ -32,7 +35,11 @@ type optionalOutput struct {
 func (o *optionalOutput) Flush() error {
 	if err := o.Sink.Flush(); err != nil && !o.warned {
 		o.warned = true
-		o.log.Warn("nobody reads standard output, the recording continues: " + err.Error())
+		what := "cannot write to standard output"
+		if errors.Is(err, syscall.EPIPE) {
+			what = "nobody reads standard output"
+		}
+		o.log.Warn(what + ", the recording continues: " + err.Error())
 	}
 	return nil
 }

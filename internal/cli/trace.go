@@ -83,7 +83,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	addLangFlag(flags, &o.lang)
 	addDurationFlag(flags, &o.duration, "duration", "d", "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
-	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 after one of these `findings`: codes, or the least severity: info, warning, error")
+	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 if one of these `findings` was reported: a code, or a severity and all above it")
 	flags.BoolVar(&o.everyone, "all", false, "with a command after --: trace the sockets of all processes")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print only the summary")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "print on standard error what tcptrace does")

@@ -34,6 +34,9 @@ func runTrace(ctx context.Context, app *app, o *traceOptions, filter event.Filte
 			return h, err
 		})
 	}
+	if err := host.RequireProc(); err != nil {
+		return err
+	}
 	if selection.Family != nil && host.InInnerPIDNamespace() {
 		return errors.New("follow the processes of the command: tcptrace runs in a pid namespace of its own: " +
 			"run it in the host's (docker run --pid=host), or give --all to trace all processes")

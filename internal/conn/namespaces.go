@@ -24,6 +24,19 @@ func (n *namespaceNames) add(netns uint32, name string) {
 	(*n)[netns] = name
 }
 
+// containerLabels has what people call containers and pods by, by their identities.
+type containerLabels map[string]string
+
+func (l *containerLabels) add(c *event.Container) {
+	if (*l)[c.Identity()] == c.Label() {
+		return
+	}
+	if *l == nil || len(*l) >= namesKept {
+		*l = make(containerLabels)
+	}
+	(*l)[c.Identity()] = c.Label()
+}
+
 // NetNSName returns the name that a network namespace has in ip netns, or "".
 func (t *Tracker) NetNSName(netns uint32) string { return t.names[netns] }
 
@@ -45,14 +58,24 @@ func (h Home) String() string {
 
 // Home returns the home of a socket in a network namespace and, if c is not nil, in a container.
 func (t *Tracker) Home(c *event.Container, netns uint32) Home {
-	return Home{cmp.Or(c.Label(), t.names[netns]), netns}
+	label := c.Label()
+	if !c.HasName() {
+		label = cmp.Or(t.labels[c.Identity()], label) // its name came with another socket
+	}
+	return Home{cmp.Or(label, t.names[netns]), netns}
 }
 
 // HomeOf returns the home of an end.
 func (t *Tracker) HomeOf(e *End) Home { return t.Home(e.Container, e.NetNS) }
 
 // Homes counts the connections of each home. A connection between two counts for both.
-type Homes map[Home]int
+type Homes map[homeKey]*HomeCount
+
+// homeKey is what tells homes apart, whatever is known of their names.
+type homeKey struct {
+	container string
+	netns     uint32
+}
 
 // homesKept is how many homes are counted: any user can make network namespaces.
 const homesKept = 10_000
@@ -62,22 +85,31 @@ func (h *Homes) Count(t *Tracker, e *End) {
 	if !e.EndsConnection() {
 		return
 	}
-	own := t.HomeOf(e)
-	h.add(own)
+	own := keyOfHome(e)
+	h.add(own, t.HomeOf(e))
 	if e.Peer != nil {
-		if other := t.HomeOf(e.Peer); other != own {
-			h.add(other)
+		if other := keyOfHome(e.Peer); other != own {
+			h.add(other, t.HomeOf(e.Peer))
 		}
 	}
 }
 
-func (h *Homes) add(one Home) {
+func keyOfHome(e *End) homeKey { return homeKey{e.Container.Identity(), e.NetNS} }
+
+func (h *Homes) add(key homeKey, named Home) {
 	if *h == nil {
 		*h = make(Homes)
 	}
-	if _, known := (*h)[one]; known || len(*h) < homesKept {
-		(*h)[one]++
+	count := (*h)[key]
+	if count == nil {
+		if len(*h) >= homesKept {
+			return
+		}
+		count = new(HomeCount)
+		(*h)[key] = count
 	}
+	count.Name = named.String()
+	count.Connections++
 }
 
 // HomeCount is how many connections there were in homes of one name.
@@ -89,8 +121,8 @@ type HomeCount struct {
 // Sorted returns them by name, those with the most connections first.
 func (h Homes) Sorted() []HomeCount {
 	byName := make(map[string]int)
-	for one, n := range h {
-		byName[one.String()] += n
+	for _, one := range h {
+		byName[one.Name] += one.Connections
 	}
 	var all []HomeCount
 	for name, n := range byName {
@@ -106,9 +138,12 @@ func (h Homes) Sorted() []HomeCount {
 // it is known.
 func (t *Tracker) NoteHome(c *event.Container, netns uint32, name string) {
 	t.names.add(netns, name)
+	if c.IsContainer() && c.HasName() {
+		t.labels.add(c)
+	}
 	t.manyHomes = t.manyHomes || isAnother(&t.firstNamespace, netns)
 	if c.IsContainer() {
-		t.manyHomes = t.manyHomes || isAnother(&t.firstContainer, cmp.Or(c.Pod.UID, c.ID))
+		t.manyHomes = t.manyHomes || isAnother(&t.firstContainer, c.Identity())
 	}
 }
 

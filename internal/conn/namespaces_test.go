@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -60,5 +61,26 @@ func TestManyHomes(t *testing.T) {
 		if got := tracker.ManyHomes(); got != tc.many {
 			t.Errorf("%s: %v", tc.name, got)
 		}
+	}
+}
+
+// TestANameComesLate: a container is one home, though its name comes after its first sockets.
+func TestANameComesLate(t *testing.T) {
+	t.Parallel()
+	tracker := conn.NewTracker()
+	id := strings.Repeat("a1", 32)
+	early, late := &event.Container{ID: id}, &event.Container{ID: id, Name: "web"}
+	tracker.NoteHome(early, 1, "")
+	if got := tracker.Home(early, 1).String(); got != id[:12] {
+		t.Errorf("without a name it is %q", got)
+	}
+	tracker.NoteHome(late, 1, "")
+	for _, c := range []*event.Container{early, late} {
+		if got := tracker.Home(c, 1).String(); got != "web" {
+			t.Errorf("it is %q, want web", got)
+		}
+	}
+	if tracker.ManyHomes() {
+		t.Error("it is two homes")
 	}
 }

@@ -23,6 +23,7 @@ type Tracker struct {
 	forgot    Forgotten     // by the last record
 	limit     int           // ends
 	names     namespaceNames
+	labels    containerLabels
 	// firstNamespace is the network namespace that was seen first, firstContainer the id of the first container or pod.
 	firstNamespace uint32
 	firstContainer string

@@ -59,7 +59,7 @@ func checkScenes(t *testing.T, out string) {
 			`> The server starts again, with(out)? SO_REUSEADDR\.\n` + want.bind + `\n`,
 			`(?m)` + want.first + `/\d+ ` + want.first + ` closes first$`,
 			`\n  Closed first  The ` + want.first + `: process ` + want.first + `/\d+ called close\(\)\.\n`,
-			`\n  TIME_WAIT     On the ` + want.first + `, because it closed first\. ` + want.held + ` is held for 6[0-4]\.\ds`,
+			`\n  TIME_WAIT     On the ` + want.first + `, because it closed first\. ` + want.held + ` stays in TIME_WAIT for\s+6[0-4]\.\ds`,
 			`\n  bind\(\)        ` + want.why + ` `,
 		} {
 			if !regexp.MustCompile(pattern).MatchString(scenes[i+1]) {

@@ -77,12 +77,13 @@ var actWords = map[event.Mechanism]string{
 }
 
 func (e explanation) timeWaitWords() string {
-	sentence := fmt.Sprintf("On the %s, because it closed first. %s is held for %s, until %s",
-		e.holder, e.heldAddr, words.Duration(e.until.Sub(e.since)), e.clockTime(e.until))
+	lasts := words.Duration(e.until.Sub(e.since))
 	if e.holder == conn.Server {
-		return sentence + ", although no process uses it."
+		return fmt.Sprintf("On the server, because it closed first. %s stays in TIME_WAIT for %s, until %s, although no process uses it.",
+			e.heldAddr, lasts, e.clockTime(e.until))
 	}
-	return sentence + fmt.Sprintf(". On the server nothing is left of the connection: port %d is free.", serverAddr.Port())
+	return fmt.Sprintf("On the client, because it closed first. %s stays in TIME_WAIT for %s, until %s. "+
+		"On the server nothing is left of the connection: port %d is free.", e.heldAddr, lasts, e.clockTime(e.until), serverAddr.Port())
 }
 
 func (e explanation) bindWords() string {
@@ -102,11 +103,11 @@ func (e explanation) adviceWords() string {
 		return "Set SO_REUSEADDR before bind(), each time the server starts. It is too late for this " +
 			"connection, whose socket did not have it: wait until " + e.clockTime(e.until) + ", or take another port."
 	case e.portIsHeld():
-		return "Set SO_REUSEADDR on every listening socket before bind(). It is safe: a port that " +
-			"another server listens on stays refused."
+		return "Set SO_REUSEADDR on every listening socket before bind(). It is safe: if another " +
+			"server listens on the port, bind() still fails."
 	}
 	return "Where the protocol leaves the choice, let the client close first. TIME_WAIT then holds " +
-		"a port that the client does not need again: its next connection gets another."
+		"a port that the client can do without: its next connection gets another one."
 }
 
 // writeWait says what is left to wait for.

@@ -152,10 +152,13 @@ func (e *Engine) containerOf(f *fact) *event.Container {
 // noteContainer keeps the container of the group, as long as all its sockets are in one. What is in the container is
 // not counted yet.
 func (g *group) noteContainer(of *event.Container) {
-	if g.count == 0 {
+	switch {
+	case g.count == 0:
 		g.container = of
-	} else if g.container != nil && (of == nil || *of != *g.container) {
+	case g.container.Identity() != of.Identity():
 		g.container = nil
+	case of.HasName():
+		g.container = of // the name may come later than the first socket
 	}
 }
 

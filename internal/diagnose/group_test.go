@@ -169,7 +169,7 @@ func TestAGroupThatMakesRoomTakesItsSocketsAlong(t *testing.T) {
 		c := event.CallFailed{
 			Time: base.Add(time.Duration(port) * time.Millisecond), Call: event.CallBind, NetNS: netns, Error: event.EADDRINUSE,
 			Local:   netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port)),
-			Process: &event.Process{PID: 4000 + uid, UID: uid, Comm: "bind"}, Container: &event.Container{Name: in},
+			Process: &event.Process{PID: 4000 + uid, UID: uid, Comm: "bind"}, Container: &event.Container{ID: in, Name: in},
 			Holders: []event.InTheWay{{Socket: event.Socket{Socket: event.ID(port), State: tcpstate.Listen}}},
 		}
 		s.take(s.CallFailed(&c))

@@ -1,5 +1,7 @@
 package event
 
+import "cmp"
+
 // Container says whose a socket is: the container, its pod, and the systemd unit. What is unknown is empty.
 type Container struct {
 	ID      string // the runtime's, 64 hexadecimal digits
@@ -11,6 +13,17 @@ type Container struct {
 
 // Pod is a pod of Kubernetes.
 type Pod struct{ UID, Name, Namespace string }
+
+// Identity returns what tells containers, pods and units apart, whatever is known of their names; "" for nil.
+func (c *Container) Identity() string {
+	if c == nil {
+		return ""
+	}
+	return cmp.Or(c.Pod.UID, c.ID, c.Unit)
+}
+
+// HasName reports whether people have a name for it, and not only an id. It is false for nil.
+func (c *Container) HasName() bool { return c != nil && cmp.Or(c.Pod.Name, c.Name, c.Unit) != "" }
 
 // IsContainer reports whether it is a container or a pod, not only a unit of the host. It is false for nil.
 func (c *Container) IsContainer() bool { return c != nil && (c.ID != "" || c.Pod != Pod{}) }

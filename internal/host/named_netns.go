@@ -46,25 +46,32 @@ func (n *NetNSNames) update(now time.Time) {
 	info, err := os.Stat(n.dir)
 	switch {
 	case err != nil:
-		n.names = nil // there are none
+		n.forget() // there are none
 	case n.changed.Equal(info.ModTime()) && n.read.Sub(n.changed) > naming:
 	default:
-		n.names, n.changed, n.read = readNames(n.dir), info.ModTime(), now
+		if n.names, err = readNames(n.dir); err != nil {
+			n.forget()
+		} else {
+			n.changed, n.read = info.ModTime(), now
+		}
 		n.next = n.next.Add(walkShare * time.Since(now))
 	}
 }
 
+// forget has the names read again at the next look.
+func (n *NetNSNames) forget() { n.names, n.changed, n.read = nil, time.Time{}, time.Time{} }
+
 // readNames returns all names in a directory, by the inode numbers of the network namespaces.
-func readNames(dir string) map[uint32]string {
+func readNames(dir string) (map[uint32]string, error) {
 	names := make(map[uint32]string)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	for _, entry := range entries {
 		if inode, err := NetNS(filepath.Join(dir, entry.Name())); err == nil {
 			names[inode] = entry.Name()
 		}
 	}
-	return names
+	return names, nil
 }

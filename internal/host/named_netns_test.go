@@ -34,7 +34,11 @@ func TestNetNSNames(t *testing.T) {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		names.Name(ns.Inode) // the file is there, and no namespace yet
+		names.next = time.Time{}
+		before := names.read
+		if names.Name(ns.Inode); names.read.Equal(before) { // the file is there, and no namespace yet
+			t.Fatal("the names were not read")
+		}
 		if err := unix.Mount(ns.Path, path, "", unix.MS_BIND, ""); err != nil {
 			t.Fatal(err)
 		}

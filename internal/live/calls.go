@@ -69,7 +69,7 @@ func (t *trace) callFailed(k *event.Kernel) {
 	err := t.explain(c, k)
 	c.NotLooked = err != nil
 	if err != nil && !isUsual(err) {
-		t.Log.Warn("find what is in the way of a call that failed", zap.Error(err))
+		t.Log.Warn("look up why a call failed", zap.Error(err))
 	}
 	t.records.CallFailed(c)
 }

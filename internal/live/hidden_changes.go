@@ -9,7 +9,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Some kernels run no tracing program at times (README, Caveats), and a record may be lost: a socket
+// Some kernels run no tracing program at times (docs/limits.md, Lost events), and a record may be lost: a socket
 // has then changed without a record. The looks at the sockets find such changes.
 
 // doubt is that a look found a socket in another state than the records say. If the next look

@@ -78,19 +78,20 @@ func startPodman(t *testing.T) *podman {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
 	file, err := listener.File() // the service takes over the socket, as from systemd
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
 	listener.SetUnlinkOnClose(false)
 	service := exec.Command("sh", slices.Concat(
 		[]string{"-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec podman "$@"`, "podman"}, p.flags, []string{"system", "service", "--time", "0"})...)
 	service.ExtraFiles = []*os.File{file}
 	var said bytes.Buffer
 	service.Stdout, service.Stderr = &said, &said
-	if err := service.Start(); err != nil {
+	err = service.Start()
+	listener.Close() // the service alone has it: it may end at once
+	file.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -100,7 +101,7 @@ func startPodman(t *testing.T) *podman {
 			t.Logf("the service of Podman said: %s", &said)
 		}
 	})
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := http.Client{Timeout: soon, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", p.service)
 	}}}
 	defer client.CloseIdleConnections()

@@ -4,6 +4,7 @@ package live
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -49,7 +50,7 @@ func countPorts(local netip.Addr, remote netip.AddrPort, settings event.PortSett
 		case port < stock.First || port > stock.Last || seen[port] || settings.Reserved.Has(port):
 		case !bound && remote.IsValid() && s.Remote != remote:
 		case !bound && !local.IsUnspecified() && s.Local.Addr() != local:
-		case s.State == tcpstate.TimeWait && takesOver(settings, remote):
+		case s.State == tcpstate.TimeWait && takesOver(settings, remote) && s.Until.Sub(s.Time) < takenOverBelow:
 		default:
 			seen[port] = true
 			stock.Taken++
@@ -58,6 +59,10 @@ func countPorts(local netip.Addr, remote netip.AddrPort, settings event.PortSett
 	}
 	return stock
 }
+
+// takenOverBelow is how long TIME_WAIT may still last of a port that connect() takes over: it has lasted a second. Its
+// timer may fire late, so that some ports count as taken for longer.
+const takenOverBelow = 59 * time.Second
 
 // takesOver reports whether connect() takes over a port that has been in TIME_WAIT for a
 // second (tcp_twsk_unique()): such a port is not taken.

@@ -5,6 +5,7 @@ package live
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -27,6 +28,9 @@ func TestCountPorts(t *testing.T) {
 		at(40005, "10.0.0.9:443", tcpstate.Established), // reserved
 		at(50000, "10.0.0.9:443", tcpstate.Established), // out of the range
 	}
+	young := at(40007, "10.0.0.9:443", tcpstate.TimeWait) // not taken over before it is a second old
+	young.Until = event.Time(60 * time.Second)
+	sockets = append(sockets, young)
 	settings := event.PortSettings{
 		Range:    event.PortRange{First: 40000, Last: 40009},
 		Reserved: event.Ports{{First: 40005, Last: 40006}},
@@ -36,7 +40,7 @@ func TestCountPorts(t *testing.T) {
 		remote netip.AddrPort
 		taken  int
 	}{
-		{0, there, 4}, {2, there, 4}, {1, there, 3}, // a port in TIME_WAIT is taken over
+		{0, there, 5}, {2, there, 5}, {1, there, 4}, // a port in TIME_WAIT is taken over
 	} {
 		settings.TimewaitReuse = tc.reuse
 		s := countPorts(netip.IPv4Unspecified(), tc.remote, settings, sockets)

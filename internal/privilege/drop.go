@@ -19,7 +19,7 @@ import (
 // error means that the process has more privileges than it should have.
 func Drop(r Remaining, log *zap.Logger) error {
 	if err := drop(r, log); err != nil {
-		return fmt.Errorf("give up rights that are no longer needed, which nothing but a seccomp filter can refuse (run it without that): %w", err)
+		return fmt.Errorf("give up rights: probably a seccomp filter forbids it, run tcptrace without the filter: %w", err)
 	}
 	return nil
 }

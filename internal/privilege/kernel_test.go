@@ -144,7 +144,7 @@ func TestRootIsNotKept(t *testing.T) {
 	for _, environment := range [][]string{nil, behindSudo(nobody)} {
 		tr := command(t, append(environment, filteredMark+"=1"), "-d", "10s").run(t)
 		said := tr.stderr.String()
-		if tr.code != 1 || !strings.Contains(said, "give up rights that are not needed any more, ") || strings.Contains(said, "tracing ") {
+		if tr.code != 1 || !strings.Contains(said, "give up rights: ") || strings.Contains(said, "tracing ") {
 			t.Errorf("%v: exit code %d: %s", environment, tr.code, said)
 		}
 	}

@@ -128,10 +128,10 @@ func (m diagMessage) addrPort(addressAt, portAt int) netip.AddrPort {
 }
 
 // socket makes a socket of the message. The kernel wrote the message at some time after it was asked: with that time,
-// the socket is not taken for a younger one, and its TIME_WAIT does not end later than in truth.
+// TIME_WAIT does not end later than in truth.
 func (m diagMessage) socket(netns uint32, asked event.Time) event.Socket {
 	s := event.Socket{
-		Time: asked, NetNS: netns, UID: m.word(diagUIDAt),
+		Time: host.Now(), NetNS: netns, UID: m.word(diagUIDAt),
 		Cookie:  binary.NativeEndian.Uint64(m[diagCookieAt:]),
 		Local:   m.addrPort(diagAddressAt, diagPortAt),
 		Remote:  m.addrPort(diagRemoteAt, diagRemotePortAt),

@@ -254,7 +254,7 @@ func endWords(e *conn.End, how conn.How) event.Message {
 	case conn.Reset:
 		switch {
 		case e.ResetBy == event.SentBetween:
-			return event.Say("RST from between")
+			return event.Say("RST from neither end")
 		case e.ResetBy == event.SentLocal && e.Role() != 0:
 			return event.Say("RST from the {role}", roleWord(e.Role()))
 		case e.ResetBy == event.SentRemote && e.Role() != 0:

@@ -76,13 +76,17 @@ func (l *layout) addCall(p *Printer, c *event.CallFailed) (rest string) {
 	if c.Call != event.CallConnect {
 		options = p.word(OptionWords(&c.Options))
 	}
+	least := 0
 	if c.Process != nil {
+		least = p.leastProcessWidth(c.Process)
 		if options != "" {
 			options = " " + options
 		}
-		if !p.fits(p.leastProcessWidth(c.Process) + words.Width(options)) {
-			rest, options = strings.TrimSpace(options), ""
-		}
+	}
+	if !p.fits(least + words.Width(options)) {
+		rest, options = strings.TrimSpace(options), ""
+	}
+	if c.Process != nil {
 		p.addProcess(c.Process, p.roomLeft()-words.Width(options))
 	}
 	p.add(options)

@@ -25,6 +25,7 @@ type Connection struct {
 	By            *event.Process // who closed first
 	Process       *event.Process // that has, or last had, the socket
 	Incomplete    bool
+	HoldsPort     bool   // in TIME_WAIT: a restart would find the port in use
 	Home          string // whose it is; hostile
 
 	// Of those that are shown alone:
@@ -39,7 +40,7 @@ func connectionOf(t *conn.Tracker, e *conn.End) Connection {
 		State: e.State, Since: e.Since, Until: e.Until, Role: e.Role(), Closer: e.ClosedBy(),
 		Judged: e.ClosedFirst != 0 || !isUnclosed(e.State),
 		How:    e.How, Ended: e.Ended, Mechanism: e.Mechanism, By: e.Closer, Process: e.Process, Incomplete: e.Incomplete,
-		Home: t.HomeOf(e).String(),
+		HoldsPort: text.HoldsPort(e), Home: t.HomeOf(e).String(),
 	}
 }
 

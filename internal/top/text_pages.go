@@ -45,10 +45,10 @@ func (d *painter) helpText() []Line {
 		{"ESTAB ...", "sockets in the state now; with both ends on this machine a connection has two. FIN_WAIT has FIN_WAIT1, FIN_WAIT2, CLOSING and LAST_ACK"},
 		{"LEFT", "until the last of those in TIME_WAIT ends; of a socket, until the kernel ends its state"},
 		{"CLOSED", "connections that have ended, or whose end in TIME_WAIT is all that is left"},
-		{"FIRST BY", "who closed them first: that side keeps the port in TIME_WAIT. Grouped by process, self is the process of the group, and peer is the other end"},
+		{"FIRST BY", "which side closed first. After FINs, that side is in TIME_WAIT. Grouped by process, self is the process of the group, and peer is the other end"},
 		{"SELF, PEER", "grouped by process, each socket counts for the process that uses it: SELF. PEER is the process at the other end, or its host"},
 		{"!", "this row has a finding: FINDING or NOTES shows its code, and the lines below the table say more about the row under the cursor"},
-		{"bars", "what there was at one look, once a second, with very many sockets less often; the latest on the right"},
+		{"bars", "number of sockets, sampled once a second (less often with very many sockets). The newest is on the right"},
 	} {
 		first := "  " + h.column + strings.Repeat(" ", max(1, 14-len(h.column)))
 		lines = append(lines, d.paragraph(first, strings.Repeat(" ", 16), h.means)...)
@@ -92,7 +92,10 @@ func (d *painter) lifeText() []Line {
 	lines = append(lines, d.verdictLines(&l.Ends[0])...)
 	for i := range l.Ends {
 		if e := &l.Ends[i]; e.State == tcpstate.TimeWait && e.Until > d.Time {
-			words := "port " + strconv.Itoa(int(e.Local.Port())) + " is held until " + d.exactTime(e.Until) + ", for " + d.timeLeft(e.Until)
+			words := "TIME_WAIT until " + d.exactTime(e.Until) + ", for " + d.timeLeft(e.Until)
+			if e.HoldsPort {
+				words = "port " + strconv.Itoa(int(e.Local.Port())) + " is held until " + d.exactTime(e.Until) + ", for " + d.timeLeft(e.Until)
+			}
 			lines = append(lines, Line{{words, Yellow}})
 		}
 	}

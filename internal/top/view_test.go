@@ -198,7 +198,7 @@ func TestEveryKey(t *testing.T) {
 		{"a filter is typed", []rune{'/', '9', '0'}, []string{"filter: 90_"}, nil, ""},
 		{"left and right are not taken there", []rune{'/', '9', top.KeyLeft, '1', top.KeyRight}, []string{"filter: 91_"}, nil, ""},
 		{"right and left", []rune{top.KeyDown, top.KeyRight, top.KeyLeft}, []string{"groups by port"}, nil, ":8080"},
-		{"the end of the help", []rune{'?', top.KeyEnd}, []string{"with very many sockets less often"}, nil, ""},
+		{"the end of the help", []rune{'?', top.KeyEnd}, []string{"less often with very many sockets"}, nil, ""},
 		{"the end of the findings", []rune{'f', top.KeyEnd}, []string{"reset_received"}, []string{"the worst first"}, ""},
 		{"and corrected", []rune{'/', '9', 'x', top.KeyBackspace, '0', '9', '1', top.KeyEnter}, []string{"1 group by port", "; filter: 9091"}, []string{"\n:8080"}, ":9091"},
 		{"and left", []rune{'/', '9', '0', '9', '1', top.KeyEscape}, []string{"\n:8080"}, []string{"filter: "}, ""},
