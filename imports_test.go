@@ -49,7 +49,7 @@ var rooms = map[string]room{
 	"directory": {is: "directory makes files in a directory that stays the same one: it imports privilege, for the user who gets them", imports: []string{"privilege"}},
 	"capture":   {is: "capture keeps the stream in files, in blocks: it imports jsonl, block and directory", imports: []string{"jsonl", "block", "directory"}},
 	"replay":    {is: "replay leads a capture back into pipeline: it imports capture", imports: []string{"capture", "pipeline"}},
-	"chinese": {is: "chinese is a table of messages", imports: []string{"event"}},
+	"chinese":   {is: "chinese is a table of messages", imports: []string{"event"}},
 	"text": {is: "text is a rendering: it knows connections and findings, not the kernel, and imports pipeline", imports: []string{"pipeline"},
 		except: map[string]string{"why": "text renders the answer of why, too"}},
 	"stat": {is: "stat is a rendering: it imports pipeline", imports: []string{"pipeline"},

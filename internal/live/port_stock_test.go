@@ -29,7 +29,7 @@ func TestCountPorts(t *testing.T) {
 		at(50000, "10.0.0.9:443", tcpstate.Established), // out of the range
 	}
 	young := at(40007, "10.0.0.9:443", tcpstate.TimeWait) // not taken over before it is a second old
-	young.Until = event.Time(60 * time.Second)
+	young.Time, young.Until = event.Time(time.Second), event.Time(61*time.Second)
 	sockets = append(sockets, young)
 	settings := event.PortSettings{
 		Range:    event.PortRange{First: 40000, Last: 40009},
