@@ -153,7 +153,7 @@ func callFailedRecord() record {
 	holders.most = 200
 	return record{
 		name:  kindCallFailed,
-		means: "A call that got no port. The record has `holders`, or `ports` if the kernel was to choose the port. It has neither if nobody looked: too many calls failed, or no process leads into the network namespace.",
+		means: "A call that got no port. The record has `holders`, or `ports` if the kernel was to choose the port. It has neither if nobody looked: too many calls failed, or no process leads into the network namespace. If the error is not EADDRINUSE, `holders` may be empty because no socket is the reason.",
 		fields: slices.Concat([]field{
 			required(keyCall, value{name: "word", words: []word{
 				{string(event.CallBind), ""}, {string(event.CallListen), ""}, {string(event.CallConnect), ""},
@@ -203,7 +203,7 @@ func holderFields() []field {
 func connectionRecord() record {
 	return record{
 		name: kindConnection,
-		means: "The verdict on one end of a connection. It is written once, with the transition to TIME_WAIT or CLOSE. " +
+		means: "The verdict on one end of a connection. It is written once, with the transition to TIME_WAIT or CLOSE, or up to 200ms later. " +
 			"It is derived from other records.",
 		fields: slices.Concat([]field{
 			required(keyConnection, anID, "The connection."),
