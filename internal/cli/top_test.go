@@ -70,7 +70,7 @@ func TestTop(t *testing.T) {
 	s.Press("/time_wait\r")
 	s.await("those in TIME_WAIT", `(?m)^120 sockets of .*\n.*\n127.0.0.1:`+s.port+` +127.0.0.1:\d+ TIME_WAIT +[0-9.]+m?s +[0-9.]+s server +cli.test/`)
 	s.Press("\r")
-	s.await("a life", `(?s)\nserver 127.0.0.1:`+s.port+` .*the server closed first, cli.test/\d+ by close: FIN\nport `+s.port+` is held until .*`+
+	s.await("a life", `(?s)\nserver 127.0.0.1:`+s.port+` .*the server closed first, cli.test/\d+ by close: FIN\nTIME_WAIT until .*`+
 		`server ESTABLISHED > FIN_WAIT1 +cli.test/\d+ closes first\n.*client LAST_ACK > CLOSE +FIN acknowledged\n`)
 	s.Press("\x03")
 	if code := s.End(); code != 0 {

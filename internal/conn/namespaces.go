@@ -69,9 +69,15 @@ func (t *Tracker) Home(c *event.Container, netns uint32) Home {
 func (t *Tracker) HomeOf(e *End) Home { return t.Home(e.Container, e.NetNS) }
 
 // Homes counts the connections of each home. A connection between two counts for both.
-type Homes map[homeKey]*HomeCount
+type Homes map[homeKey]*homeCount
 
-// homeKey is what tells homes apart, whatever is known of their names.
+// homeCount is a home, as it is called now, and its connections.
+type homeCount struct {
+	home        Home
+	connections int
+}
+
+// homeKey distinguishes homes, whatever is known of their names.
 type homeKey struct {
 	container string
 	netns     uint32
@@ -105,11 +111,11 @@ func (h *Homes) add(key homeKey, named Home) {
 		if len(*h) >= homesKept {
 			return
 		}
-		count = new(HomeCount)
+		count = new(homeCount)
 		(*h)[key] = count
 	}
-	count.Name = named.String()
-	count.Connections++
+	count.home = named
+	count.connections++
 }
 
 // HomeCount is how many connections there were in homes of one name.
@@ -122,7 +128,7 @@ type HomeCount struct {
 func (h Homes) Sorted() []HomeCount {
 	byName := make(map[string]int)
 	for _, one := range h {
-		byName[one.Name] += one.Connections
+		byName[one.home.String()] += one.connections
 	}
 	var all []HomeCount
 	for name, n := range byName {

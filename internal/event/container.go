@@ -14,7 +14,7 @@ type Container struct {
 // Pod is a pod of Kubernetes.
 type Pod struct{ UID, Name, Namespace string }
 
-// Identity returns what tells containers, pods and units apart, whatever is known of their names; "" for nil.
+// Identity returns what distinguishes containers, pods and units, whatever is known of their names; "" for nil.
 func (c *Container) Identity() string {
 	if c == nil {
 		return ""

@@ -48,7 +48,8 @@ func TestMake(t *testing.T) {
 	Make(connections, &c)
 	want := conn.Summary{
 		Transitions: connections * Each, Connections: connections, BothEnds: connections,
-		By: [conn.ByCount]int{conn.ByServer: connections * 7 / 10, conn.ByClient: connections * 3 / 10},
+		By:   [conn.ByCount]int{conn.ByServer: connections * 7 / 10, conn.ByClient: connections * 3 / 10},
+		Fins: connections,
 	}
 	if got := c.tracker.Summary; got != want {
 		t.Errorf("got %+v\nwant %+v", got, want)
