@@ -5,10 +5,14 @@ package kerneltest
 import (
 	"io"
 	"net"
+	"syscall"
 )
 
-// Visit makes a connection to a listener, whose side closes it first.
+// Visit makes a connection to a listener, whose side closes it first. Meanwhile no test starts a process: that would
+// have both sockets, too, and close them when it executes its program.
 func Visit(l net.Listener) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	client, err := net.Dial("tcp4", l.Addr().String())
 	if err != nil {
 		return err
