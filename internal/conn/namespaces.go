@@ -8,33 +8,20 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// namespaceNames has the names of network namespaces by their inode numbers.
-type namespaceNames map[uint32]string
+// names has what people call things by, by what distinguishes these.
+type names[K comparable] map[K]string
 
-// namesKept is how many names are kept before all are forgotten: network namespaces come and go.
+// namesKept is how many names are kept before all are forgotten: network namespaces and containers come and go.
 const namesKept = 4096
 
-func (n *namespaceNames) add(netns uint32, name string) {
-	if name == "" {
+func (n *names[K]) add(key K, name string) {
+	if name == "" || (*n)[key] == name {
 		return
 	}
 	if *n == nil || len(*n) >= namesKept {
-		*n = make(namespaceNames)
+		*n = make(names[K])
 	}
-	(*n)[netns] = name
-}
-
-// containerLabels has what people call containers and pods by, by their identities.
-type containerLabels map[string]string
-
-func (l *containerLabels) add(c *event.Container) {
-	if (*l)[c.Identity()] == c.Label() {
-		return
-	}
-	if *l == nil || len(*l) >= namesKept {
-		*l = make(containerLabels)
-	}
-	(*l)[c.Identity()] = c.Label()
+	(*n)[key] = name
 }
 
 // NetNSName returns the name that a network namespace has in ip netns, or "".
@@ -144,8 +131,8 @@ func (h Homes) Sorted() []HomeCount {
 // it is known.
 func (t *Tracker) NoteHome(c *event.Container, netns uint32, name string) {
 	t.names.add(netns, name)
-	if c.IsContainer() && c.HasName() {
-		t.labels.add(c)
+	if c.HasName() {
+		t.labels.add(c.Identity(), c.Label())
 	}
 	t.manyHomes = t.manyHomes || isAnother(&t.firstNamespace, netns)
 	if c.IsContainer() {

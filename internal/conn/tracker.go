@@ -22,8 +22,8 @@ type Tracker struct {
 	lostUntil event.Time    // the end of the last one in the stream; 0: there was none
 	forgot    Forgotten     // by the last record
 	limit     int           // ends
-	names     namespaceNames
-	labels    containerLabels
+	names     names[uint32] // of network namespaces
+	labels    names[string] // of containers and pods, by their identities
 	// firstNamespace is the network namespace that was seen first, firstContainer the id of the first container or pod.
 	firstNamespace uint32
 	firstContainer string

@@ -22,8 +22,8 @@ func (c *Container) Identity() string {
 	return cmp.Or(c.Pod.UID, c.ID, c.Unit)
 }
 
-// HasName reports whether people have a name for it, and not only an id. It is false for nil.
-func (c *Container) HasName() bool { return c != nil && cmp.Or(c.Pod.Name, c.Name, c.Unit) != "" }
+// HasName reports whether people have a name for the container or pod, and not only an id. It is false for nil.
+func (c *Container) HasName() bool { return c != nil && cmp.Or(c.Pod.Name, c.Name) != "" }
 
 // IsContainer reports whether it is a container or a pod, not only a unit of the host. It is false for nil.
 func (c *Container) IsContainer() bool { return c != nil && (c.ID != "" || c.Pod != Pod{}) }

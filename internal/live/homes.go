@@ -56,7 +56,7 @@ func (h *homes) container(cgroup string) *event.Container {
 		clear(h.containers)
 	}
 	known = knownHome{Container: h.names.Complete(container.Of(cgroup))}
-	if c := known.Container; c.IsContainer() && c.Name == "" && c.Pod.Name == "" {
+	if c := known.Container; c.IsContainer() && !c.HasName() {
 		known.next = time.Now().Add(askAgain)
 	}
 	h.containers[cgroup] = known

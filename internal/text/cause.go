@@ -43,16 +43,15 @@ var resetPhrases = map[event.Mechanism]event.Message{
 
 // Cause says why it came to a transition, as its line does: "FIN", "RST sent by close",
 // "killed by signal 9". It is "" where that is not known.
-func Cause(t *event.Transition) string { return string(new(Printer).appendCause(nil, t)) }
+func Cause(t *event.Transition) string { return string(english.appendCause(nil, t)) }
+
+// english is a printer that translates nothing.
+var english = new(Printer)
 
 // appendCause says a transition's cause and error, if they are known.
 func (p *Printer) appendCause(b []byte, t *event.Transition) []byte {
 	start := len(b)
-	if phrase := causePhrase(t); len(phrase.Args) > 0 {
-		b = append(b, p.say(phrase)...)
-	} else {
-		b = append(b, p.word(phrase)...)
-	}
+	b = append(b, p.say(causePhrase(t))...)
 	if isSilent(t) {
 		b = p.appendMore(b, event.Say("nothing sent"))
 	}
@@ -67,7 +66,7 @@ func (p *Printer) appendCause(b []byte, t *event.Transition) []byte {
 
 // appendMore adds another phrase behind a comma.
 func (p *Printer) appendMore(b []byte, m event.Message) []byte {
-	return append(append(b, p.comma()...), p.word(m)...)
+	return append(append(b, p.comma()...), p.say(m)...)
 }
 
 // causePhrase says a cause, where the states or the act say more than usual.

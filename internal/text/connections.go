@@ -153,23 +153,12 @@ func connectionColor(e *conn.End) color {
 	return yellow
 }
 
-// closedByWords says which side closed a connection first. A RST that came proves nothing.
-func closedByWords(e *conn.End) event.Message {
-	switch e.ClosedBy() {
-	case conn.ByServer:
-		return event.Say("server")
-	case conn.ByClient:
-		return event.Say("client")
-	case conn.ByLocal:
-		return event.Say("local")
-	case conn.ByRemote:
-		return event.Say("remote")
-	case conn.ByBoth:
-		return event.Say("both")
-	case conn.ByNeither:
-		return event.Say("neither")
-	}
-	return event.Say("unknown")
+// closerPhrases has which side closed a connection first. A RST that came proves nothing.
+var closerPhrases = [conn.ByCount]event.Message{
+	conn.ByServer: event.Say("server"), conn.ByClient: event.Say("client"),
+	conn.ByLocal: event.Say("local"), conn.ByRemote: event.Say("remote"),
+	conn.ByBoth: event.Say("both"), conn.ByNeither: event.Say("neither"),
+	conn.ByReset: event.Say("unknown"), conn.ByUnknown: event.Say("unknown"),
 }
 
 // addClosing adds who closed a connection first, and how it ended. On a narrow terminal, what is not usual
@@ -206,7 +195,7 @@ type closingPart struct {
 
 // closingParts returns what there is to say of how a connection ended.
 func (p *Printer) closingParts(e *conn.End) []closingPart {
-	parts := []closingPart{{words: p.word(closedByWords(e))}}
+	parts := []closingPart{{words: p.say(closerPhrases[e.ClosedBy()])}}
 	if e.Closer != nil && e.ClosedFirst != conn.Both {
 		parts = append(parts, closingPart{process: e.Closer})
 	}
@@ -237,10 +226,10 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 		add(p.say(event.Count(int(n), "{n} retransmit", "{n} retransmits")))
 	}
 	if e.Role() == 0 {
-		add(p.word(event.Say("roles unknown")))
+		add(p.say(event.Say("roles unknown")))
 	}
 	if e.Incomplete || e.Peer != nil && e.Peer.Incomplete {
-		add(p.word(event.Say("not seen whole")))
+		add(p.say(event.Say("not seen whole")))
 	}
 	if words := p.timeWaitWords(e); words != "" {
 		parts = append(parts, closingPart{words: words, usual: true})
@@ -267,10 +256,12 @@ func endWords(e *conn.End, how conn.How) event.Message {
 		return usualCausePhrases[event.CauseAbandoned]
 	case conn.Refused:
 		return event.Say("refused")
-	case conn.Fin, 0:
-		return event.Say("closed")
+	case conn.Destroyed:
+		return event.Say("destroyed")
+	case conn.Unreachable:
+		return event.Say("unreachable")
 	}
-	return event.Say("{how}", event.Literal(how.String()))
+	return event.Say("closed")
 }
 
 // retransmitsOf is how many segments both ends sent again.
@@ -326,7 +317,7 @@ func (p *Printer) printStillOpen(at event.Time) {
 func (p *Printer) printOpen(at event.Time, e *conn.End) {
 	p.printHead()
 	p.beginLine()
-	p.addTimeHead(p.word(event.Say("open")))
+	p.addTimeHead(p.say(event.Say("open")))
 	p.connections.addFigures(p, e, at)
 	phrase := p.halfClosedWords(at, e)
 	if p.roomLeft() >= words.Width(phrase) {
@@ -350,7 +341,7 @@ func (p *Printer) halfClosedWords(at event.Time, e *conn.End) string {
 		return p.halfOpenWords(e.Peer)
 	}
 	if e.ClosedFirst != conn.Local && e.ClosedFirst != conn.Remote {
-		return p.word(event.Say("nobody yet"))
+		return p.say(event.Say("nobody yet"))
 	}
 	ago := event.Shown("")
 	if e.Closed != 0 {
@@ -364,7 +355,7 @@ func (p *Printer) halfClosedWords(at event.Time, e *conn.End) string {
 	if other != nil {
 		process = other.Process
 	}
-	return p.say(event.Say("{side}[ {time} ago][, {process} has not closed]", closedByWords(e), ago, process))
+	return p.say(event.Say("{side}[ {time} ago][, {process} has not closed]", closerPhrases[e.ClosedBy()], ago, process))
 }
 
 // halfOpenWords says of a connection that is over at one end how it is at the other.
@@ -373,7 +364,7 @@ func (p *Printer) halfOpenWords(over *conn.End) string {
 	if over.Ended != 0 {
 		how = over.Ended
 	}
-	end := event.Say("{side}, {end}[ at the {role}]", closedByWords(over), endWords(over, how), roleWord(over.Role()))
+	end := event.Say("{side}, {end}[ at the {role}]", closerPhrases[over.ClosedBy()], endWords(over, how), roleWord(over.Role()))
 	if over.Peer == nil {
 		return p.say(end)
 	}

@@ -47,7 +47,7 @@ func (p *Printer) InTheWay(c *event.CallFailed) []string {
 		all = append(all, p.say(event.Say("and {n} more, {states}", total(more), event.Shown(listStates(more)))))
 	}
 	if c.NotLooked {
-		all = append(all, p.word(event.Say("the sockets in its way are not known: too many calls fail, or no process leads into the network namespace")))
+		all = append(all, p.say(event.Say("the sockets in its way are not known: too many calls fail, or no process leads into the network namespace")))
 	}
 	if c.Ports != nil {
 		all = append(all, p.describePorts(c.Ports))
@@ -74,7 +74,7 @@ func (l *layout) addCall(p *Printer, c *event.CallFailed) (rest string) {
 	l.goToNotes(p, 0)
 	options := ""
 	if c.Call != event.CallConnect {
-		options = p.word(OptionWords(&c.Options))
+		options = p.say(OptionWords(&c.Options))
 	}
 	least := 0
 	if c.Process != nil {

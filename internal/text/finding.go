@@ -1,8 +1,6 @@
 package text
 
 import (
-	"strings"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -34,7 +32,7 @@ func (p *Printer) printFinding(f *event.Finding) {
 	p.beginLineAt(f.Time)
 	p.addTime(f.Time)
 	if f.Resolved {
-		p.add(p.word(event.Say("resolved")), " ", string(f.Code))
+		p.add(p.say(event.Say("resolved")), " ", string(f.Code))
 	} else {
 		p.setColor(severityColor[f.Severity])
 		p.add(string(f.Severity), " ", string(f.Code))
@@ -50,21 +48,6 @@ func (p *Printer) printAdvice(advice []event.Message) {
 	for _, m := range advice {
 		p.printBelow("- " + p.say(m))
 	}
-}
-
-// say puts a message into words of the reader's language, with moments as this printer shows them.
-func (p *Printer) say(m event.Message) string {
-	return m.In(event.Language{Translate: p.Translate, Moment: func(t event.Time) string { return p.moment(t, 1) }})
-}
-
-// word is say for a message without arguments.
-func (p *Printer) word(m event.Message) string {
-	if p.Translate != nil {
-		if translated := p.Translate(m.Format); translated != "" {
-			return string(translated)
-		}
-	}
-	return string(m.Format)
 }
 
 // addFindings lists all findings in the summary.
@@ -84,30 +67,12 @@ func (p *Printer) addFindings(findings []event.Finding) {
 	}
 }
 
-// comma returns what is between two phrases in the reader's language.
-func (p *Printer) comma() string {
-	if p.Translate == nil {
-		return ", "
-	}
-	return between(p.word(event.Say("{items}, {item}", nil, nil)))
-}
-
-// semicolon is the same between two sentences.
-func (p *Printer) semicolon() string { return between(p.word(event.Say("{one}; {other}", nil, nil))) }
-
-// between returns what a format of two arguments has between them.
-func between(format string) string {
-	_, behind, _ := strings.Cut(format, "}")
-	separator, _, _ := strings.Cut(behind, "{")
-	return separator
-}
-
 // summaryIndent is where the values of the summary begin.
 const summaryIndent = len("still open:        ")
 
 // addLabel begins a line of the summary.
 func (p *Printer) addLabel(label event.Message) {
-	named := p.word(label) + ":"
+	named := p.say(label) + ":"
 	p.add("\n", named)
 	p.pad(summaryIndent - words.Width(named))
 }

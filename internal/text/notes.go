@@ -21,7 +21,7 @@ func (p *Printer) addNotes(t *event.Transition, step conn.Step) {
 		p.layout.addIndent(p)
 	}
 	if t.Process != nil && step.ClosesFirst && room < p.leastProcessWidth(t.Process)+1+p.noteWidth() {
-		p.note = append(p.note[:0], p.word(closesFirstPhrases[step.End.ClosedBy()])...)
+		p.note = append(p.note[:0], p.say(closesFirstPhrases[step.End.ClosedBy()])...)
 	}
 	switch {
 	case t.Process == nil:
@@ -72,7 +72,7 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 	case t.To == tcpstate.TimeWait && t.Until != 0:
 		return p.appendTimeWait(b, t, step.End)
 	case t.To == tcpstate.Closing && step.End.ClosedFirst == conn.Both:
-		return append(b, p.word(event.Say("FINs crossed: both close"))...)
+		return append(b, p.say(event.Say("FINs crossed: both close"))...)
 	}
 	start := len(b)
 	b = p.appendCause(b, t)
@@ -86,7 +86,7 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 	case t.To == tcpstate.Close && t.FinUnsent:
 		return p.appendMore(b, event.Say("FIN was never sent"))
 	case len(b) == start:
-		return append(b, p.word(event.Say("cause unknown"))...)
+		return append(b, p.say(event.Say("cause unknown"))...)
 	}
 	return b
 }
@@ -96,7 +96,7 @@ func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) 
 	if e.Self() {
 		return p.appendMore(p.appendCause(b, t), event.Say("connected to itself"))
 	}
-	b = append(b, p.word(closesFirstPhrases[e.ClosedBy()])...)
+	b = append(b, p.say(closesFirstPhrases[e.ClosedBy()])...)
 	if t.To == tcpstate.TimeWait {
 		return p.appendTimeWait(append(b, p.comma()...), t, e)
 	}
@@ -132,7 +132,7 @@ var (
 // appendTimeWait says until when a timewait socket is there, and whether it holds its port.
 func (p *Printer) appendTimeWait(b []byte, t *event.Transition, e *conn.End) []byte {
 	if HoldsPort(e) {
-		before, behind, _ := strings.Cut(p.word(portHeldUntil), "{port}")
+		before, behind, _ := strings.Cut(p.format(portHeldUntil), "{port}")
 		b = strconv.AppendUint(append(b, before...), uint64(t.Local.Port()), 10)
 		return p.appendParts(b, behind, t.Until, 1)
 	}
@@ -141,7 +141,7 @@ func (p *Printer) appendTimeWait(b []byte, t *event.Transition, e *conn.End) []b
 
 // appendUntil adds a phrase with a moment as its only argument.
 func (p *Printer) appendUntil(b []byte, m event.Message, until event.Time, digits int) []byte {
-	return p.appendParts(b, p.word(m), until, digits)
+	return p.appendParts(b, p.format(m), until, digits)
 }
 
 // appendParts adds a phrase with a moment at the place of its name.

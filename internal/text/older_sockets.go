@@ -36,9 +36,9 @@ func (p *Printer) Found(at event.Time, e *conn.End, known bool) {
 // addOlder adds the line of a socket that is older than the trace.
 func (l *layout) addOlder(p *Printer, at event.Time, e *conn.End) {
 	l.addTimeAndEnds(p, at, event.Place{AddrPort: e.Local()}, e.Remote())
-	older := p.word(event.Say("older than the trace"))
+	older := p.say(event.Say("older than the trace"))
 	if e.Resumed {
-		older = p.word(event.Say("older than the file"))
+		older = p.say(event.Say("older than the file"))
 	}
 	p.add(e.State.String())
 	l.goToNotes(p, 0)

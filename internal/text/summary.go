@@ -28,12 +28,12 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 		p.add("\n")
 	}
 	p.add(p.say(connectionWords(s)))
-	p.addFigures(event.Say("closed first by"), []figure{
-		{event.Say("server"), s.FirstBy(conn.ByServer)}, {event.Say("client"), s.FirstBy(conn.ByClient)},
-		{event.Say("both"), s.FirstBy(conn.ByBoth)}, {event.Say("neither"), s.FirstBy(conn.ByNeither)},
-		{event.Say("local"), s.FirstBy(conn.ByLocal)}, {event.Say("remote"), s.FirstBy(conn.ByRemote)},
-		{event.Say("unknown (RST received)"), s.FirstBy(conn.ByReset)}, {event.Say("unknown"), s.FirstBy(conn.ByUnknown)},
-	})
+	var closers []figure
+	for _, by := range closersInOrder {
+		closers = append(closers, figure{closerPhrases[by], s.FirstBy(by)})
+	}
+	closers = append(closers, figure{event.Say("unknown (RST received)"), s.FirstBy(conn.ByReset)}, figure{closerPhrases[conn.ByUnknown], s.FirstBy(conn.ByUnknown)})
+	p.addFigures(event.Say("closed first by"), closers)
 	p.addFigures(event.Say("ended by"), []figure{
 		{event.Say("FIN"), s.Fins}, {event.Say("RST"), s.Resets}, {event.Say("timeout"), s.Timeouts},
 		{event.Say("refused"), s.Refused}, {event.Say("given up"), s.Abandoned}, {event.Say("otherwise"), s.Otherwise()},
@@ -61,6 +61,9 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	p.addFindings(findings)
 	p.endLine()
 }
+
+// closersInOrder has who may have closed a connection first, as the summary lists them.
+var closersInOrder = []conn.ClosedBy{conn.ByServer, conn.ByClient, conn.ByBoth, conn.ByNeither, conn.ByLocal, conn.ByRemote}
 
 // connectionWords says how many connections there were, and of how many both ends were seen.
 func connectionWords(s *conn.Summary) event.Message {
@@ -93,7 +96,7 @@ func (p *Printer) addFigures(label event.Message, figures []figure) {
 	var phrases []string
 	for _, f := range figures {
 		if f.n != 0 {
-			phrases = append(phrases, p.word(f.name)+" "+words.Number(f.n))
+			phrases = append(phrases, p.say(f.name)+" "+words.Number(f.n))
 		}
 	}
 	if len(phrases) > 0 {

@@ -55,7 +55,7 @@ func (p *Printer) printHeadline(a *why.Answer) {
 // describeUse says what a socket is, what keeps it, and what it has set.
 func (p *Printer) describeUse(a *why.Answer, s *event.Socket) string {
 	use := event.Shown(p.describeOptions(s, a.Time))
-	home := p.describeHome(s)
+	home := describeHome(s)
 	switch {
 	case s.State == tcpstate.TimeWait:
 		return p.say(event.Say("{socket}. No process uses it. This side closed first, or both did at once[. {home}].", use, home))
@@ -68,7 +68,7 @@ func (p *Printer) describeUse(a *why.Answer, s *event.Socket) string {
 }
 
 // describeHome says whose a socket is, or nothing if that is unknown.
-func (p *Printer) describeHome(s *event.Socket) event.Message {
+func describeHome(s *event.Socket) event.Message {
 	switch c := s.Container; {
 	case c != nil && c.Pod != event.Pod{} && (c.ID == "" || c.Pod.Name != ""):
 		return event.Say("Pod {name}", event.Shown(ShortHome(cmp.Or(c.Pod.Name, c.Pod.UID))))
@@ -87,7 +87,7 @@ func (p *Printer) printSection(title event.Message) {
 	p.beginLine()
 	p.add("\n")
 	p.setColor(bold)
-	p.add(p.word(title))
+	p.add(p.say(title))
 	p.setColor(plain)
 	p.endLine()
 }
@@ -128,7 +128,7 @@ func (p *Printer) printTries(a *why.Answer) {
 	for i := range a.Tries {
 		addressWidth = max(addressWidth, len(tryName(a, &a.Tries[i])))
 	}
-	names := []string{p.word(event.Say("no option")), "SO_REUSEADDR", "SO_REUSEPORT", p.word(event.Say("both"))}
+	names := []string{p.say(event.Say("no option")), "SO_REUSEADDR", "SO_REUSEPORT", p.say(event.Say("both"))}
 	p.beginLine()
 	p.add("  ")
 	p.setColor(faint)
@@ -144,7 +144,7 @@ func (p *Printer) printTries(a *why.Answer) {
 		p.add("  ")
 		p.addColumn(tryName(a, &a.Tries[i]), addressWidth)
 		for j := range names {
-			p.addColumn(p.word(resultWords[a.Tries[i+j].Result]), column-1)
+			p.addColumn(p.say(resultWords[a.Tries[i+j].Result]), column-1)
 		}
 		p.trimSpaces()
 		p.endLine()
@@ -180,7 +180,7 @@ func (p *Printer) printElsewhere(a *why.Answer) {
 	p.printSection(event.Say("In other network namespaces, where it is not in the way"))
 	for _, s := range a.Elsewhere[:min(len(a.Elsewhere), whyShown)] {
 		p.printItem(p.say(event.Say("{socket} (network namespace {name})[. {home}].",
-			event.Shown(p.describeSocket(s, a.Time)), event.Shown(namespaceName(s)), p.describeHome(s))))
+			event.Shown(p.describeSocket(s, a.Time)), event.Shown(namespaceName(s)), describeHome(s))))
 	}
 	p.printMoreItems(a.Elsewhere)
 }

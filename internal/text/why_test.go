@@ -22,7 +22,7 @@ func TestDescribeHome(t *testing.T) {
 		"Container 0123456789ab in it": {Container: &event.Container{ID: id, Pod: event.Pod{UID: "5d9e"}}},
 	} {
 		want = strings.TrimSuffix(want, " in it") // of a pod whose name is unknown
-		if got := new(Printer).say(new(Printer).describeHome(&s)); got != want {
+		if got := describeHome(&s).String(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
