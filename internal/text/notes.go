@@ -16,12 +16,17 @@ import (
 func (p *Printer) addNotes(t *event.Transition, step conn.Step) {
 	p.note = p.appendNote(p.note[:0], t, step)
 	room := p.roomLeft()
-	if t.Process == nil && p.Fit && room < p.noteWidth() { // it has no room behind the states
+	least := 0
+	if t.Process != nil && (t.Acts() || step.ClosesFirst) {
+		least = p.leastProcessWidth(t.Process) + 1
+	}
+	if least > 0 && step.ClosesFirst && room < least+p.noteWidth() {
+		p.note = append(p.note[:0], p.say(closesFirstPhrases[step.End.ClosedBy()])...)
+	}
+	if room < least+p.noteWidth() { // there is no room behind the states
 		p.line = bytes.TrimRight(p.line, " ")
 		p.layout.addIndent(p)
-	}
-	if t.Process != nil && step.ClosesFirst && room < p.leastProcessWidth(t.Process)+1+p.noteWidth() {
-		p.note = append(p.note[:0], p.say(closesFirstPhrases[step.End.ClosedBy()])...)
+		room = p.roomLeft()
 	}
 	switch {
 	case t.Process == nil:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // Options say how to print.
@@ -145,7 +146,13 @@ func (p *Printer) Loss(l event.Loss) {
 	p.beginLineAt(l.Time)
 	p.setColor(red)
 	p.addTime(l.Time)
-	p.add(p.say(event.Say("{loss}: what follows may have gaps", LossWords(l))))
+	gap := p.say(event.Say("{loss}: what follows may have gaps", LossWords(l)))
+	for i, line := range words.Wrap(gap, p.Width-max(len(indent), p.visibleWidth())) {
+		if i > 0 {
+			p.add("\n", indent)
+		}
+		p.add(line)
+	}
 	p.setColor(plain)
 	p.endLine()
 }

@@ -66,7 +66,11 @@ func TestGolden(t *testing.T) {
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			t.Parallel()
-			goldentest.Check(t, tc.file, printed(t, tc.options))
+			got := printed(t, tc.options)
+			goldentest.Check(t, tc.file, got)
+			if tc.options.Fit {
+				keepsTo(t, tc.options.Width, string(got))
+			}
 		})
 	}
 }
@@ -94,11 +98,7 @@ func TestFitKeepsToTheWidth(t *testing.T) {
 		o := options(width)
 		o.Fit = true
 		tr := closedBy(strings.Repeat("\x1b", 15))
-		for line := range strings.Lines(one(t, o, &tr)) {
-			if w := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
-				t.Errorf("%d columns of %d: %s", w, width, line)
-			}
-		}
+		keepsTo(t, width, one(t, o, &tr))
 	}
 }
 
@@ -121,11 +121,17 @@ func TestAFailedCallKeepsToTheWidth(t *testing.T) {
 			if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), text.OptionWords(&known).String()) {
 				t.Errorf("no options in %s", &out)
 			}
-			for line := range strings.Lines(out.String()) {
-				if w := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
-					t.Errorf("%d columns of %d: %s", w, width, line)
-				}
-			}
+			keepsTo(t, width, out.String())
+		}
+	}
+}
+
+// keepsTo checks that no line is wider than the terminal.
+func keepsTo(t *testing.T, width int, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if w := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
+			t.Errorf("%d columns of %d: %s", w, width, line)
 		}
 	}
 }
