@@ -72,7 +72,7 @@ var finWait2Held = &rule{
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
-			event.Say("close() the socket after shutdown(), at the latest when the answer is overdue: net.ipv4.tcp_fin_timeout then ends FIN_WAIT2, but not while a process has the socket open"),
+			event.Say("call close() after shutdown() if the answer does not come in time: only then can net.ipv4.tcp_fin_timeout end FIN_WAIT2"),
 			event.Say("or let the peer close: it has received this side's FIN, and is in CLOSE_WAIT"),
 		}
 	},

@@ -34,7 +34,7 @@ var synUnanswered = &rule{
 	},
 	advice: func(g *group) []event.Message {
 		return []event.Message{
-			event.Say("see whether {host} is up and routed to, and whether a firewall on the way or there drops SYNs to port {port}: a host without a listener would have refused", g.fact.remote.Addr(), g.fact.remote.Port()),
+			event.Say("check that {host} is up (ping) and has a route (ip route get {host}): if so, a firewall probably drops SYNs to port {port}, because without a listener the host would refuse", g.fact.remote.Addr(), g.fact.remote.Port()),
 			event.Say("a listener whose accept queue is full drops SYNs as well: on the server, see Recv-Q and Send-Q of ss -tln"),
 		}
 	},
@@ -86,6 +86,6 @@ var unreachable = &rule{
 		return event.Say("{peer} could not be reached[ by {process}][ {times}] ({error})", g.fact.remote, g.processPhrase(), g.timesPhrase(), g.fact.error)
 	},
 	advice: func(g *group) []event.Message {
-		return []event.Message{event.Say("see ip route get {host}: no route leads there, or the last hop finds no such host, or a firewall answers so", g.fact.remote.Addr())}
+		return []event.Message{event.Say("run ip route get {host}: there is no route, or no host has this address, or a firewall rejects the SYN", g.fact.remote.Addr())}
 	},
 }

@@ -17,7 +17,7 @@ var resetBetween = &rule{
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
-			event.Say("if the connection had been idle, keep it in use: set SO_KEEPALIVE, and TCP_KEEPIDLE to less than the time after which something between the two forgets it"),
+			event.Say("if the connection had been idle, set SO_KEEPALIVE, and TCP_KEEPIDLE below the idle timeout of the firewall, load balancer or NAT between the two"),
 		}
 	},
 }

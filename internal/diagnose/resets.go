@@ -82,7 +82,7 @@ var resetUnread = &rule{
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{
-			event.Say("shutdown(SHUT_WR), then read until read() returns 0, then close(): a RST may also take from the peer what it has not read yet of the answer"),
+			event.Say("call shutdown(SHUT_WR), read until read() returns 0, then close(): a RST can destroy the part of the answer that the peer has not read yet"),
 		}
 	},
 }

@@ -128,7 +128,7 @@ func TestAdviceWayIsOpenAgain(t *testing.T) {
 		l.wire.Drop()
 		begin(t, l.near, netip.AddrPort{}, netip.AddrPortFrom(farAddr, 19601))
 		f := l.trace.awaitFinding(t, "syn_unanswered", soon)
-		advises(t, f, "whether a firewall on the way or there drops SYNs to port 19601")
+		advises(t, f, "a firewall probably drops SYNs to port 19601")
 		l.wire.Pass()
 		l.trace.awaitResolved(t, f)
 	})
@@ -525,7 +525,7 @@ func TestAdviceFinWait2(t *testing.T) {
 	t.Run("close", func(t *testing.T) {
 		t.Parallel()
 		r, p, f := held(t)
-		advises(t, f, "close() the socket after shutdown()")
+		advises(t, f, "call close() after shutdown() if the answer")
 		closeNow(t, p.Server)
 		r.awaitResolved(t, f)
 	})
@@ -583,7 +583,7 @@ func TestAdviceResets(t *testing.T) {
 			must(t, p, kerneltest.AwaitEOF(p.Client)) // which fails with ECONNRESET after a RST
 			closeNow(t, p.Client)
 		}},
-		"reset_unread": {closeUnread, "shutdown(SHUT_WR), then read until read() returns 0, then close()", func(t *testing.T, p kerneltest.Pair) {
+		"reset_unread": {closeUnread, "call shutdown(SHUT_WR), read until read() returns 0, then close()", func(t *testing.T, p kerneltest.Pair) {
 			write(t, p.Client, "hello")
 			must(t, p, unix.Shutdown(p.Server, unix.SHUT_WR))
 			closeNow(t, p.Client)

@@ -124,7 +124,7 @@ func (r *Report) printConnections(p *page) {
 		phrases = append(phrases, words.Number(c.Open)+" open")
 	}
 	if c.HalfClosed > 0 {
-		phrases = append(phrases, words.Number(c.HalfClosed)+" closed by one side only")
+		phrases = append(phrases, words.Number(c.HalfClosed)+" half-closed")
 	}
 	if c.Incomplete > 0 {
 		phrases = append(phrases, words.Number(c.Incomplete)+" incomplete")

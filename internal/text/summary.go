@@ -40,7 +40,7 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	})
 	p.addHomes()
 	if open := s.Open(); open > 0 {
-		p.addValue(event.Say("still open"), p.say(event.Say("{n}[, {m} closed by one side only]", open, positive(s.HalfClosed()))))
+		p.addValue(event.Say("still open"), p.say(event.Say("{n}[, of which {m} half-closed]", open, positive(s.HalfClosed()))))
 	}
 	var incomplete any
 	if s.Incomplete > 0 {

@@ -113,7 +113,7 @@ func (d *painter) summaryLines() []Line {
 	s := &d.Summary
 	first := words.Count(s.Connections, "connection") + ": " + words.Number(s.Open()) + " open, "
 	if n := s.HalfClosed(); n > 0 {
-		first += words.Number(n) + " of them closed by one side only, "
+		first += words.Number(n) + " of them half-closed, "
 	}
 	first += words.Number(s.Closed()) + " closed"
 	if s.Forgotten > 0 {
