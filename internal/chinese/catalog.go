@@ -78,6 +78,7 @@ var catalog = map[event.Format]event.Format{
 	"bind()[ of {process}] to {address} failed[ {times}] with {error}":     "[{process} 的 ]bind() 到 {address} [{times}]失败，{error}",
 	"both":                            "双方",
 	"both close at once":              "双方同时关闭",
+	"both options":                    "两个选项",
 	"bound, not listening: {address}": "已绑定，没有监听：{address}",
 	"call close() after shutdown() if the answer does not come in time: only then can net.ipv4.tcp_fin_timeout end FIN_WAIT2":                    "shutdown() 以后要调用 close()，最迟在回答超时的时候：之后 net.ipv4.tcp_fin_timeout 才会结束 FIN_WAIT2，有进程持有套接字时不会",
 	"call shutdown(SHUT_WR), read until read() returns 0, then close(): a RST can destroy the part of the answer that the peer has not read yet": "先 shutdown(SHUT_WR)，读到 read() 返回 0，再 close()：RST 还会让对端丢掉回答里没读的部分",

@@ -193,7 +193,7 @@ func (p *Printer) listHolders(holders []event.Holder) string {
 		}
 		names = append(names, name)
 	}
-	list := event.Shown(strings.Join(names, ", "))
+	list := event.Shown(strings.Join(names, p.comma()))
 	if more := len(holders) - namesShown; more > 0 {
 		return p.say(event.Say("{list} and {n} more", list, more))
 	}

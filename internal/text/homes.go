@@ -70,7 +70,7 @@ func (p *Printer) homesPhrase(all []conn.HomeCount) string {
 	for _, one := range all[:min(len(all), homesShown)] {
 		counts = append(counts, ShortHome(one.Name)+" "+words.Number(one.Connections))
 	}
-	list := event.Shown(strings.Join(counts, ", "))
+	list := event.Shown(strings.Join(counts, p.comma()))
 	if more := len(all) - homesShown; more > 0 {
 		return p.say(event.SayCount(more, "{list} and {n} more place", "{list} and {n} more places", list, more))
 	}

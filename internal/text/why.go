@@ -128,7 +128,7 @@ func (p *Printer) printTries(a *why.Answer) {
 	for i := range a.Tries {
 		addressWidth = max(addressWidth, len(tryName(a, &a.Tries[i])))
 	}
-	names := []string{p.say(event.Say("no option")), "SO_REUSEADDR", "SO_REUSEPORT", p.say(event.Say("both"))}
+	names := []string{p.say(event.Say("no option")), "SO_REUSEADDR", "SO_REUSEPORT", p.say(event.Say("both options"))}
 	p.beginLine()
 	p.add("  ")
 	p.setColor(faint)
