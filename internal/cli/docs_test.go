@@ -191,3 +191,28 @@ func TestTheDocsCommandsExist(t *testing.T) {
 		t.Errorf("only %d commands", commands)
 	}
 }
+
+// TestTheDocsTargetsExist: each target of make that a page names is in the Makefile.
+func TestTheDocsTargetsExist(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := wordsIn(`(?m)^([a-z-]+):`, string(makefile))
+	named := 0
+	for name, page := range documents(t) {
+		for _, line := range wordsIn("(?m)(?:^    |`)make ([a-z -]*[a-z])", page) {
+			words, _, _ := strings.Cut(line, "  ")
+			for _, target := range strings.Fields(words) {
+				named++
+				if !slices.Contains(targets, target) {
+					t.Errorf("%s: 'make %s': there is no such target", name, target)
+				}
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("only %d targets", named)
+	}
+}

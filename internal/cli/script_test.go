@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	jq "github.com/itchyny/gojq/cli"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tcptrace/tcptrace/internal/cli"
@@ -33,6 +34,15 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"tcptrace": func() {
 			os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+		},
+		"jq": func() { os.Exit(jq.Run()) },
+		"curl": func() {
+			if client, err := net.Dial("tcp4", "127.0.0.1:80"); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			} else {
+				io.Copy(io.Discard, client)
+			}
 		},
 	})
 }
