@@ -80,14 +80,14 @@ func TestOutput(t *testing.T) {
 16:28:05.217160 127.1.0.24:20101 127.0.0.1:56010 TIME_WAIT > CLOSE 21us RST received
 16:28:06.217160 lost 1,900 events, the ring buffer was full: what follows may have gaps
 
-events lost:       1,021 (3 connections not seen whole)
+events lost:       1,021 (3 connections incomplete)
 `, output{lines: 2, lost: 1021, reported: true}},
 		{"connections", countConnections, `CLOSED       CLIENT SERVER OPEN C>S S>C CLOSED FIRST BY
 16:28:05.217 127.0.0.1:56010 127.1.0.24:20100 21us 1B 1B client bench/29016, close
 16:28:05.217 127.0.0.1:56010 127.0.0.1:9091 21us 1B 1B client bench/29016, close
 open         127.0.0.1:56011 127.1.0.24:20100 21us 1B 1B nobody yet
 
-events lost:       1,021 (3 connections not seen whole)
+events lost:       1,021 (3 connections incomplete)
 in TIME_WAIT:      port 20101 of the server until 16:29:06.6 (1 socket)
 `, output{lines: 1, lost: 1021, reported: true}},
 		{"json", countJSON, `{"type":"start","schema":1}

@@ -5,7 +5,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
-// Forgotten is a socket that is followed no longer, although it is not closed: there are too
+// Forgotten is a socket that is no longer followed, although it is not closed: there are too
 // many.
 type Forgotten struct {
 	Socket event.ID

@@ -20,7 +20,7 @@ type Summary struct {
 	Fins, Resets, Timeouts, Refused, Abandoned int
 
 	Incomplete int // connections of which a part was not seen
-	Forgotten  int // sockets that were followed no longer, as there were too many
+	Forgotten  int // sockets that were no longer followed, as there were too many
 }
 
 // FirstBy returns how many connections one side closed first, including those that the other side has not closed yet.

@@ -101,7 +101,7 @@ func (c *Correlator) Waiting() bool { return !c.queue.empty() }
 // Close lets everything out that is held back: no more records come.
 func (c *Correlator) Close() { c.flush(event.Time(1<<63 - 1)) }
 
-// Forget drops a socket that is followed no longer. One whose next transition is on its way
+// Forget drops a socket that is no longer followed. One whose next transition is on its way
 // stays until then. What a forgotten timewait socket does is no longer reported.
 func (c *Correlator) Forget(tuple event.Tuple, id event.ID) {
 	if sock := c.registry.withTuple(&tuple); sock != nil && sock.id == id && sock.held == 0 {

@@ -32,7 +32,7 @@ var connectFailed = &rule{
 		case sameTuple(c):
 			return event.Say("{failure}: a connection from {local} to it already exists", g.failurePhrase(), c.Place())
 		case c.Local.Port() == 0 && c.Ports != nil:
-			return event.Say("{failure}, although {ports} are left for it", g.failurePhrase(), localPortsPhrase(c.Ports.Left()))
+			return event.Say("{failure}, although {ports} are free for it", g.failurePhrase(), localPortsPhrase(c.Ports.Left()))
 		}
 		return g.failurePhrase()
 	},
@@ -68,9 +68,9 @@ func (g *group) shortageSummary() event.Message {
 	case p == nil:
 		return g.failurePhrase()
 	case !isUsedUp(p) && oneDestination:
-		return event.Say("{failure}, although {left} of {ports} are left for that destination a moment later", g.failurePhrase(), p.Left(), localPortsPhrase(p.Usable()))
+		return event.Say("{failure}. A moment later, {left} of {ports} are free for that destination", g.failurePhrase(), p.Left(), localPortsPhrase(p.Usable()))
 	case !isUsedUp(p):
-		return event.Say("{failure}, although {left} of {ports} are left a moment later", g.failurePhrase(), p.Left(), localPortsPhrase(p.Usable()))
+		return event.Say("{failure}. A moment later, {left} of {ports} are free", g.failurePhrase(), p.Left(), localPortsPhrase(p.Usable()))
 	case oneDestination:
 		return event.Say("{failure}: {taken} of {ports} are taken for that destination[, {states}]", g.failurePhrase(), p.Taken, localPortsPhrase(p.Usable()), statesPhrase(p))
 	}

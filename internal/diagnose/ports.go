@@ -34,12 +34,12 @@ var portsLow = &rule{
 	},
 	summary: func(g *group) event.Message {
 		f := &g.fact
-		return event.Say("{left} of {ports} are left for {destination}[, enough for about {time} at {rate} more a second][: {states}]",
+		return event.Say("{left} of {ports} are free for {destination}[, enough for about {time} at {rate} more a second][: {states}]",
 			f.ports.Left(), localPortsPhrase(f.ports.Usable()), destinationPhrase(f.remote), f.lastFor(), int(math.RoundToEven(f.growth)), statesPhrase(f.ports))
 	},
 	advice: func(g *group) []event.Message { return portAdvice(g.fact.ports, event.CallConnect) },
 	condition: &condition{resolved: func(g *group) event.Message {
-		return event.Say("enough local ports are left again for {destination}", destinationPhrase(g.fact.remote))
+		return event.Say("enough local ports are free again for {destination}", destinationPhrase(g.fact.remote))
 	}},
 }
 

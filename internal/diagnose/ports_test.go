@@ -49,7 +49,7 @@ func TestPortsExhausted(t *testing.T) {
 		},
 		{
 			"IPv4 lacks nothing else", []step{fail(0, connect("0.0.0.0:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10 - 1})))},
-			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL, although 2,824 of 28,232 local ports are left for that destination a moment later"},
+			[]string{"ports_exhausted: connect() of curl/43 to 10.0.0.9:443 failed with EADDRNOTAVAIL. A moment later, 2,824 of 28,232 local ports are free for that destination"},
 		},
 		{
 			"IPv6", []step{fail(0, connect6("[::]:0", gone))},
@@ -84,7 +84,7 @@ func TestConnectFailed(t *testing.T) {
 	run(t, []scene{
 		{
 			"ports are left, and IPv6 may lack an address", []step{fail(0, connect6("[::]:0", taken(dest, states{tcpstate.TimeWait: usable - usable/10 - 1})))},
-			[]string{"connect_failed: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL, although 2,824 local ports are left for it"},
+			[]string{"connect_failed: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL, although 2,824 local ports are free for it"},
 		},
 		{
 			"the four-tuple is taken", []step{fail(0, connect("10.0.0.2:6001", taken(dest, states{tcpstate.TimeWait: usable})))},
@@ -109,22 +109,22 @@ func TestPortsLow(t *testing.T) {
 		{"80 %", []step{ports(0, low(most))}, nil},
 		{
 			"above", []step{ports(0, low(most+1))},
-			[]string{"ports_low: 5,646 of 28,232 local ports are left for 10.0.0.9:443: 22,586 in TIME_WAIT"},
+			[]string{"ports_low: 5,646 of 28,232 local ports are free for 10.0.0.9:443: 22,586 in TIME_WAIT"},
 		},
 		{
 			"and it goes fast", []step{ports(0, low(most-2000)), ports(10*time.Second, low(most+1000))},
-			[]string{"ports_low: 4,647 of 28,232 local ports are left for 10.0.0.9:443, enough for about 15s at 300 more a second: 23,585 in TIME_WAIT"},
+			[]string{"ports_low: 4,647 of 28,232 local ports are free for 10.0.0.9:443, enough for about 15s at 300 more a second: 23,585 in TIME_WAIT"},
 		},
 		{
 			"it goes down", []step{ports(0, low(most+1000)), ports(10*time.Second, low(most+500)), func(s *story) { s.found = append(s.found, s.Stop(base)...) }},
-			[]string{"ports_low: 4,647 of 28,232 local ports are left for 10.0.0.9:443: 23,585 in TIME_WAIT"},
+			[]string{"ports_low: 4,647 of 28,232 local ports are free for 10.0.0.9:443: 23,585 in TIME_WAIT"},
 		},
 		{
 			"twice", []step{ports(0, low(most+1)), ports(time.Second, low(most)), ports(2*time.Second, low(most+1))},
 			[]string{
-				"ports_low: 5,646 of 28,232 local ports are left for 10.0.0.9:443: 22,586 in TIME_WAIT",
-				"resolved ports_low: enough local ports are left again for 10.0.0.9:443",
-				"2 ports_low: 5,646 of 28,232 local ports are left for 10.0.0.9:443, enough for about 1h34m at 1 more a second: 22,586 in TIME_WAIT",
+				"ports_low: 5,646 of 28,232 local ports are free for 10.0.0.9:443: 22,586 in TIME_WAIT",
+				"resolved ports_low: enough local ports are free again for 10.0.0.9:443",
+				"2 ports_low: 5,646 of 28,232 local ports are free for 10.0.0.9:443, enough for about 1h34m at 1 more a second: 22,586 in TIME_WAIT",
 			},
 		},
 	})
@@ -147,14 +147,14 @@ func TestTheLimitsOfFewPorts(t *testing.T) {
 	t.Parallel()
 	run(t, []scene{
 		{"80 are not low", []step{ports(0, few(80))}, nil},
-		{"81 are", []step{ports(0, few(81))}, []string{"ports_low: 19 of 100 local ports are left for 10.0.0.9:443: 81 in ESTABLISHED"}},
+		{"81 are", []step{ports(0, few(81))}, []string{"ports_low: 19 of 100 local ports are free for 10.0.0.9:443: 81 in ESTABLISHED"}},
 		{
 			"90 are gone", []step{fail(0, connect6("[::]:0", few(90)))},
 			[]string{"ports_exhausted: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL: 90 of 100 local ports are taken for that destination, 90 in ESTABLISHED"},
 		},
 		{
 			"89 are not", []step{fail(0, connect6("[::]:0", few(89)))},
-			[]string{"connect_failed: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL, although 11 local ports are left for it"},
+			[]string{"connect_failed: connect() of curl/43 to [2001:db8::9]:443 failed with EADDRNOTAVAIL, although 11 local ports are free for it"},
 		},
 	})
 }
@@ -173,7 +173,7 @@ func TestReservedPortsAreNotUsable(t *testing.T) {
 	t.Parallel()
 	p := taken(dest, states{tcpstate.Established: 85})
 	p.First, p.Last, p.Reserved = 1000, 1199, 100
-	equal(t, said(play(ports(0, p)).found), []string{"ports_low: 15 of 100 local ports are left for 10.0.0.9:443: 85 in ESTABLISHED"})
+	equal(t, said(play(ports(0, p)).found), []string{"ports_low: 15 of 100 local ports are free for 10.0.0.9:443: 85 in ESTABLISHED"})
 }
 
 func TestPortFixes(t *testing.T) {

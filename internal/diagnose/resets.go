@@ -27,8 +27,8 @@ var resetUnaccepted = &rule{
 	},
 	summary: func(g *group) event.Message {
 		return event.SayCount(g.count,
-			"{connection} was reset[ within {time}] before {server} accepted it, as the listener closed",
-			"{connections} were reset[ within {time}] before {server} accepted them, as the listener closed",
+			"{connection} was reset[ within {time}]: the listener was closed before {server} accepted it",
+			"{connections} were reset[ within {time}]: the listener was closed before {server} accepted them",
 			g.connectionsPhrase(), g.span(), firstKnown(g.processPhrase(), event.Say("the server")))
 	},
 	advice: func(*group) []event.Message {
@@ -78,7 +78,7 @@ var resetUnread = &rule{
 		if cameAfterClose(&g.fact) {
 			return event.Say("{process} reset {connections}[ within {time}]: the peer sent data after the close", process, g.connectionsPhrase(), g.span())
 		}
-		return event.Say("{process} reset {connections}[ within {time}]: closed with unread data of the peer", process, g.connectionsPhrase(), g.span())
+		return event.Say("{process} reset {connections}[ within {time}]: it closed before it had read all received data", process, g.connectionsPhrase(), g.span())
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{

@@ -273,7 +273,7 @@ type Stop struct {
 	Connections uint64
 	Open        uint64
 	Lost        uint64
-	Forgotten   uint64 // sockets that were followed no longer, as there were too many
+	Forgotten   uint64 // sockets that were no longer followed, as there were too many
 }
 
 // Errno is an error number of Linux, whatever system this runs on.

@@ -72,7 +72,7 @@ var loopbackFindings = []loopbackFinding{
 	{"timewait_overflow", overflowTimewait, []string{"tcp_max_tw_buckets"}, event.Filter{}},
 	{"listen_overflow", overflowListener, []string{"127.0.0.1:9091 of live.test/", "for accept(), the limit is 1"}, event.Filter{}},
 	{"ports_exhausted", exhaustPorts, []string{"127.0.0.1:9091", "6 of 6"}, event.Filter{}},
-	{"ports_low", takeMostPorts, []string{"127.0.0.1:9091", "1 of 10 local ports are left"}, event.Filter{}},
+	{"ports_low", takeMostPorts, []string{"127.0.0.1:9091", "1 of 10 local ports are free"}, event.Filter{}},
 	{"connect_failed", takeFourTuple, []string{"127.0.0.1:9091", "EADDRNOTAVAIL"}, event.Filter{}},
 	{"bind_failed", bindTwice, []string{"bind() of live.test/", "127.0.0.1:9091", "EADDRINUSE", "live.test/"}, event.Filter{}},
 	{"fin_wait2_expired", expireFinWait2, []string{"FIN_WAIT2"}, event.Filter{}},

@@ -18,6 +18,7 @@ import (
 // Drop gives up, on all threads, the privileges that are not needed for what is still to be done. An
 // error means that the process has more privileges than it should have.
 func Drop(r Remaining, log *zap.Logger) error {
+	defer hastenStops()()
 	if err := drop(r, log); err != nil {
 		return fmt.Errorf("give up rights: probably a seccomp filter forbids it, run tcptrace without the filter: %w", err)
 	}
@@ -56,6 +57,7 @@ func drop(r Remaining, log *zap.Logger) error {
 // PreventGaining makes sure that no program that is started later gets more privileges than this process has
 // (no_new_privs).
 func PreventGaining() error {
+	defer hastenStops()()
 	if _, err := cap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
 	}

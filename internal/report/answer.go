@@ -237,7 +237,7 @@ func (c *connection) closingWords(closer, address string) string {
 		words += "; it ended by " + howWords(c.ended)
 	}
 	if c.incomplete {
-		words += ". It was not seen whole"
+		words += ". Its record is incomplete"
 	}
 	if c.forgotten {
 		words += ". tcptrace had forgotten it at the end: there were too many"
@@ -449,7 +449,7 @@ func (r *Report) missingWords(f *stat.Report) []string {
 		all = append(all, words.Count(f.Lost.Damages, "part")+" of the recording could not be read, or is missing.")
 	}
 	if f.Connections.Incomplete > 0 {
-		all = append(all, words.Count(f.Connections.Incomplete, "connection")+" not seen whole.")
+		all = append(all, words.Count(f.Connections.Incomplete, "connection")+" incomplete.")
 	}
 	if f.Recorded.Cut > 0 {
 		all = append(all, words.Count(f.Recorded.Cut, "recording")+" cut off: without a stop record.")

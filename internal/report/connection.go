@@ -25,7 +25,7 @@ type connection struct {
 	closer      uint32 // of the table of processes
 	judged      bool
 	incomplete  bool
-	forgotten   bool // it was followed no longer, as there were too many
+	forgotten   bool // it was no longer followed, as there were too many
 	joined      bool // it is the other end of another one
 	evidence    bool // a finding or a failed call rests on it
 	queued      bool // it is over, and may make room

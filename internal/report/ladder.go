@@ -62,7 +62,7 @@ func (c *connection) rungs(side, i int, causes []cause) []rung {
 	return rungs
 }
 
-// arrived reports whether the segment that an end sent with a step was seen to come at the other
+// arrived reports whether the segment that an end sent with a step was seen to arrive at the other
 // end: segments of one name come in the order in which they were sent.
 func (c *connection) arrived(to int, from *end, j int, causes []cause) bool {
 	if c.ends[to] == nil {

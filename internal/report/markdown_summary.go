@@ -244,7 +244,7 @@ func (c *connection) endedWords() string {
 		}
 	}
 	if c.incomplete {
-		parts = append(parts, "not seen whole")
+		parts = append(parts, "incomplete")
 	}
 	return strings.Join(parts, ", ")
 }

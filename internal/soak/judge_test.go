@@ -223,7 +223,7 @@ func TestMemory(t *testing.T) {
 func TestText(t *testing.T) {
 	const line = "16:28:05.217140 127.16.0.1:9300 127.0.0.1:40000 ESTABLISHED > FIN_WAIT1 1us soak/42 server closes first\n"
 	const summary = "\n2 connections, both ends traced\nclosed first by:   server 2\n" +
-		"ended by:          FIN 2\nevents lost:       3,000 (1 connection not seen whole)\n"
+		"ended by:          FIN 2\nevents lost:       3,000 (1 connection incomplete)\n"
 	for _, tc := range []struct {
 		text   string
 		faults int

@@ -95,8 +95,8 @@ type Connections struct {
 	BothEnds    int         `json:"both_ends"`             // of them, those of which both ends were seen
 	Open        int         `json:"open"`                  // of them, at the end
 	HalfClosed  int         `json:"half_closed,omitempty"` // of the open ones, those that only one side has closed
-	Incomplete  int         `json:"incomplete"`            // of those that were closed: not seen whole
-	Forgotten   int         `json:"forgotten,omitempty"`   // sockets that were followed no longer, as there were too many
+	Incomplete  int         `json:"incomplete"`            // of those that were closed: something of them was not seen
+	Forgotten   int         `json:"forgotten,omitempty"`   // sockets that were no longer followed, as there were too many
 	ClosedFirst ClosedFirst `json:"closed_first"`
 	Ended       Ended       `json:"ended"`
 }

@@ -229,7 +229,7 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 		add(p.say(event.Say("roles unknown")))
 	}
 	if e.Incomplete || e.Peer != nil && e.Peer.Incomplete {
-		add(p.say(event.Say("not seen whole")))
+		add(p.say(event.Say("incomplete")))
 	}
 	if words := p.timeWaitWords(e); words != "" {
 		parts = append(parts, closingPart{words: words, usual: true})

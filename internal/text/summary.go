@@ -46,7 +46,7 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	if s.Incomplete > 0 {
 		incomplete = event.Count(s.Incomplete, "{n} connection", "{n} connections")
 	}
-	p.addValue(event.Say("events lost"), p.say(event.Say("{n}[ ({connections} not seen whole)]", int(stop.Lost), incomplete)))
+	p.addValue(event.Say("events lost"), p.say(event.Say("{n}[ ({connections} incomplete)]", int(stop.Lost), incomplete)))
 	if stop.Forgotten > 0 {
 		forgotten := event.Count(int(stop.Forgotten), "{n} socket", "{n} sockets")
 		p.addValue(event.Say("forgotten"), p.say(event.Say("{sockets}: only {n} are followed at a time", forgotten, conn.MaxSockets)))

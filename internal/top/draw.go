@@ -88,7 +88,7 @@ func (d *painter) exactTime(t event.Time) string {
 // keyLine returns the last line: what can be done here, or the filter that is typed.
 func (d *painter) keyLine() Line {
 	if d.typing {
-		return Line{{"filter: " + d.filterText(), Bold}, {"  enter takes it, esc leaves it", Faint}}
+		return Line{{"filter: " + d.filterText(), Bold}, {"  enter applies it, esc cancels", Faint}}
 	}
 	if d.Notice != "" {
 		return Line{{d.Notice, Yellow}}
@@ -131,7 +131,7 @@ func (d *painter) summaryLines() []Line {
 	case d.Counts.Lost > 0:
 		lost = Span{words.Count(d.Counts.Lost, "event") + " lost", Red}
 	case d.Counts.Damaged:
-		lost = Span{"events lost, nobody knows how many", Red}
+		lost = Span{"events lost, number unknown", Red}
 	}
 	lines := append([]Line{{{first, Plain}}}, d.paragraph("closed first by ", "  ", by.closedByWords())...)
 	return append(lines, Line{{rate(d.PerSecond) + " transitions/s, ", Plain}, lost, {d.endingWords(), Plain}})

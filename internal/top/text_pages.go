@@ -193,7 +193,7 @@ func (c *Connection) verdictWords() string {
 		words += ", and in the end " + howWords[c.Ended]
 	}
 	if c.Incomplete {
-		words += " (not seen whole)"
+		words += " (incomplete)"
 	}
 	return words
 }
@@ -210,7 +210,7 @@ func (d *painter) stepLines(l *Life) []Line {
 	fillWidth(columns, d.Width)
 	lines := []Line{columnHeads(columns).withTone(Bold, d.Width)}
 	if l.Late {
-		lines = append(lines, Line{{"what was before was not seen, or is not kept", Faint}})
+		lines = append(lines, Line{{"earlier transitions were not seen, or are no longer kept", Faint}})
 	}
 	before := event.Time(0)
 	for i := range l.Steps {
