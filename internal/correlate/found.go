@@ -14,6 +14,11 @@ func (c *Correlator) AddFound(f *event.Socket) (id event.ID, fresh bool) {
 	if sock == nil {
 		return 0, false
 	}
+	if sock.kind == request && kindOf(f) == full { // its handshake ended while the programs were being attached
+		c.dropHeld(sock)
+		c.registry.replace(sock, f)
+		c.apply(sock, c.rules.correct(sock, f, f.Time))
+	}
 	if sock.owner == nil && len(f.Holders) > 0 {
 		sock.owner = &f.Holders[0].Process
 	}

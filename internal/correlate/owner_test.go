@@ -177,6 +177,43 @@ func TestFoundAfterItsRecords(t *testing.T) {
 	expect(t, said, []string{"CLOSE>SYN_SENT 42 current", "SYN_SENT>ESTABLISHED 42 current"})
 }
 
+// TestFoundAfterItsSyn: the SYN has a record, the end of the handshake has none. The socket that is found is the one
+// of the SYN.
+func TestFoundAfterItsSyn(t *testing.T) {
+	t.Parallel()
+	for name, isOlder := range map[string]bool{"as the trace begins": true, "later": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var said []string
+			ids := make(map[event.ID]bool)
+			c := correlate.New(event.Filter{}, kernel, func(t *event.Transition) {
+				said = append(said, fmt.Sprintf("%v>%v %s", t.From, t.To, t.Cause))
+				ids[t.Socket] = true
+			}, func(*event.Kernel) {})
+			k := syn(0)
+			c.Add(&k)
+			f := found(tcpstate.Established, fullSock, 42)
+			f.Time = start.Add(1 * ms)
+			id := c.IDOf(&f)
+			if isOlder {
+				again, fresh := c.AddFound(&f)
+				if again != id || fresh {
+					t.Errorf("found as %d, fresh %v, want socket %d", again, fresh, id)
+				}
+			} else {
+				c.Correct(id, tcpstate.SynRecv, &f, f.Time)
+			}
+			k = change(2*ms, "ESTABLISHED>CLOSE_WAIT", onCPU(999))
+			c.Add(&k)
+			c.Close()
+			expect(t, said, []string{"LISTEN>SYN_RECV syn", "SYN_RECV>ESTABLISHED found", "ESTABLISHED>CLOSE_WAIT fin"})
+			if len(ids) != 1 || !ids[id] {
+				t.Errorf("sockets %v, want %d alone", ids, id)
+			}
+		})
+	}
+}
+
 func TestFoundIsFiltered(t *testing.T) {
 	t.Parallel()
 	s := correlate.New(event.Filter{Ports: event.Ports{{First: 443, Last: 443}}}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})

@@ -258,6 +258,9 @@ func (r *registry) foundSocket(f *event.Socket) *socket {
 	if sock == nil && f.Timewait { // its birth was not reported
 		sock = r.withTuple(&tuple)
 	}
+	if grown := r.withTuple(&tuple); sock == nil && kindOf(f) == full && grown != nil && grown.kind == request {
+		sock = grown // the end of its handshake was not reported
+	}
 	if f.Address == 0 {
 		if sock = r.withTuple(&tuple); sock == nil && f.State == tcpstate.Listen {
 			sock = r.listeners[f.Cookie]
@@ -299,6 +302,9 @@ func (r *registry) adoptFound(k *event.Kernel, as kind) *socket {
 func (r *registry) replace(sock *socket, f *event.Socket) {
 	if f.State != tcpstate.Close && f.Address != 0 && f.Address != sock.address {
 		r.endMoment(sock)
+		if sock.kind == request && kindOf(f) == full {
+			sock.cookie, sock.isAccepted = f.Cookie, true
+		}
 		r.move(sock, kindOf(f), f.Address)
 	}
 }
