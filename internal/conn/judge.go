@@ -14,14 +14,14 @@ func (e *End) isOver() bool {
 }
 
 // awaitsPeer reports whether the verdict on an end that is over has to wait for what the other
-// end does: its FIN may still leave, it may turn out to be open although a RST came in its name, or it may
-// know who closed first where this end's records are missing.
+// end does: its FIN may still leave, it may turn out to be open although a RST came in its name, its call that
+// sent the RST has no record yet, or it may know who closed first where this end's records are missing.
 func (e *End) awaitsPeer() bool {
 	p := e.Peer
 	if p == nil || p.hasVerdict || p.isOver() {
 		return false
 	}
-	return p.firstAct().Unsent || e.mayBeFromBetween() || e.Incomplete && e.ClosedFirst == 0 && p.ClosedFirst == 0
+	return p.firstAct().Unsent || e.mayBeFromBetween() || e.isBeforeItsReset() || e.Incomplete && e.ClosedFirst == 0 && p.ClosedFirst == 0
 }
 
 // mayBeFromBetween reports whether a RST came that the other end, which is still open, is not known
@@ -35,6 +35,13 @@ func (e *End) mayBeFromBetween() bool {
 		return false
 	}
 	return p.closing == nil || p.closing.resetSent == 0
+}
+
+// isBeforeItsReset reports whether this end was closed by a RST of the other one, which is not seen to close yet: the
+// record of its call may come a moment later than that of the RST.
+func (e *End) isBeforeItsReset() bool {
+	c := e.closing
+	return c != nil && c.resetFrom == event.SentRemote && e.ClosedFirst == Remote && e.Peer.firstAct().Time == 0
 }
 
 // Waits reports whether the end is over, and its verdict waits for what the other one does.

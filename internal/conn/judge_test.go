@@ -272,6 +272,19 @@ func TestWhetherTheFinLeft(t *testing.T) {
 	}
 }
 
+// TestResetBeforeItsCall: the record of the call that sent a RST comes later than the end that the RST made. Both
+// verdicts name the call.
+func TestResetBeforeItsCall(t *testing.T) {
+	t.Parallel()
+	got := tell(opened(
+		at(5*ms, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose), unsent),
+		at(6*ms, server, "FIN_WAIT1>CLOSE", because(event.CauseResetReceived), byHost, unsent),
+		at(6*ms+13*time.Microsecond, client, "ESTABLISHED>CLOSE", because(event.CauseResetSent), by(curl, event.MechanismClose)),
+	)...)
+	equal(t, "server", got.verdicts[server], "server remote reset by close of 43")
+	equal(t, "client", got.verdicts[client], "client local reset by close of 43")
+}
+
 // TestOneVerdictOnTimeouts: one end gave up before the other one closed.
 func TestOneVerdictOnTimeouts(t *testing.T) {
 	t.Parallel()
