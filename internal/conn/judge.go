@@ -41,7 +41,7 @@ func (e *End) mayBeFromBetween() bool {
 // record of its call may come a moment later than that of the RST.
 func (e *End) isBeforeItsReset() bool {
 	c := e.closing
-	return c != nil && c.resetFrom == event.SentRemote && e.ClosedFirst == Remote && e.Peer.firstAct().Time == 0
+	return c != nil && c.resetFrom == event.SentRemote && !c.peerSeenOpen && e.ClosedFirst == Remote && e.Peer.firstAct().Time == 0
 }
 
 // Waits reports whether the end is over, and its verdict waits for what the other one does.

@@ -78,8 +78,11 @@ func TestWhoSentTheReset(t *testing.T) {
 			"server neither reset, RST between", "client neither reset, RST between",
 		},
 		{
-			"the peer's host sent it",
-			[]event.Transition{at(5*ms, client, "ESTABLISHED>CLOSE", rst, byHost)},
+			"the peer's host sent it, not the socket that is open there",
+			[]event.Transition{
+				at(5*ms, client, "ESTABLISHED>CLOSE", rst, byHost),
+				at(900*ms, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose)),
+			},
 			"none", "client remote reset, RST remote",
 		},
 		{
@@ -155,6 +158,12 @@ func TestFoundOpen(t *testing.T) {
 	got.noteVerdicts()
 	equal(t, "verdict", got.verdicts[client], "client neither reset")
 	equal(t, "waiting afterwards", len(got.Waiting()), 0)
+
+	host := tell(opened(at(5*ms, client, "ESTABLISHED>CLOSE", because(event.CauseResetReceived), byHost))...)
+	equal(t, "waiting for the call that sent the RST", len(host.Waiting()), 1)
+	host.Check(found)
+	host.noteVerdicts()
+	equal(t, "verdict", host.verdicts[client], "client remote reset")
 
 	soon := tell(opened(at(5*ms, client, "ESTABLISHED>CLOSE", because(event.CauseResetReceived)))...)
 	found.Time = base.Add(6 * ms)
