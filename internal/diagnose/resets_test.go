@@ -33,11 +33,11 @@ func TestResetsOfThisSide(t *testing.T) {
 		},
 		{
 			"nobody had accepted it, and the listener's process closed", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset("TCP_STATE"), by(&byListener, closes))},
-			[]string{"reset_unaccepted: 10.0.0.1:80 from 10.0.0.2:40000 was reset before nginx/42 accepted it, as the listener closed"},
+			[]string{"reset_unaccepted: 10.0.0.1:80 from 10.0.0.2:40000 was reset: the listener was closed before nginx/42 accepted it"},
 		},
 		{
 			"nobody had accepted it", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset("TCP_STATE"), of(&byListener))},
-			[]string{"reset_unaccepted: 10.0.0.1:80 from 10.0.0.2:40000 was reset before nginx/42 accepted it, as the listener closed"},
+			[]string{"reset_unaccepted: 10.0.0.1:80 from 10.0.0.2:40000 was reset: the listener was closed before nginx/42 accepted it"},
 		},
 		{
 			"unread data", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset("TCP_ABORT_ON_CLOSE"), by(nginx, closes))},
