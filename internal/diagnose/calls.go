@@ -14,7 +14,7 @@ var bindFailed = &rule{
 		if g.fact.error == event.EADDRNOTAVAIL {
 			return event.Say("{failure}: no interface of its network namespace has this address ready", g.failurePhrase())
 		}
-		return event.Say("{failure}[: {obstacles}]", g.failurePhrase(), event.ListOf(InTheWay(g.fact.call)))
+		return event.Say("{failure}[: {obstacles}]", g.failurePhrase(), event.Clauses(event.ListOf(InTheWay(g.fact.call))))
 	},
 	advice: func(g *group) []event.Message { return CallAdvice(g.fact.call) },
 }
@@ -28,7 +28,7 @@ var connectFailed = &rule{
 		c := g.fact.call
 		switch {
 		case sameTuple(c) && len(c.Holders) > 0:
-			return event.Say("{failure} from {local}: {obstacles}", g.failurePhrase(), c.Place(), event.ListOf(InTheWay(c)))
+			return event.Say("{failure} from {local}: {obstacles}", g.failurePhrase(), c.Place(), event.Clauses(event.ListOf(InTheWay(c))))
 		case sameTuple(c):
 			return event.Say("{failure}: a connection from {local} to it already exists", g.failurePhrase(), c.Place())
 		case c.Local.Port() == 0 && c.Ports != nil:

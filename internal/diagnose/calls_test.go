@@ -137,7 +137,7 @@ func TestBindFailed(t *testing.T) {
 		},
 		{
 			"an old server's connection", binds(way("CLOSE_WAIT", has(nginx)), way("ESTABLISHED", has(curl))),
-			"EADDRINUSE: nginx/42 has a connection with 10.0.0.2:40000 (CLOSE_WAIT) open and curl/43 has a connection with 10.0.0.2:40000 (ESTABLISHED) open",
+			"EADDRINUSE: nginx/42 has a connection with 10.0.0.2:40000 (CLOSE_WAIT) open; curl/43 has a connection with 10.0.0.2:40000 (ESTABLISHED) open",
 		},
 		{
 			"nobody accepted it", binds(way("ESTABLISHED", waits)),

@@ -22,6 +22,7 @@ import (
 //	Shown           the same, harmless already
 //	Message         a phrase within the sentence
 //	List            several of them: "a, b and c"
+//	Clauses         several that have commas of their own: "a; b; c"
 //	nil             what is not known
 //
 // and addresses, states and errors, which are the same in every language. The zero value of
@@ -45,6 +46,9 @@ type Left struct {
 
 // List is several arguments of one place.
 type List []any
+
+// Clauses is several arguments of one place, each of them nearly a sentence.
+type Clauses List
 
 // ListOf returns the list of all items.
 func ListOf[T any](items []T) List {
@@ -85,6 +89,8 @@ func (l Language) text(arg any) (text string, known bool) {
 		return a.In(l), a.Format != ""
 	case List:
 		return l.list(a), len(a) > 0
+	case Clauses:
+		return l.clauses(a), len(a) > 0
 	case Shown:
 		return string(a), a != ""
 	}
@@ -113,6 +119,19 @@ func (l Language) list(items List) string {
 			all = Say("{items}, {item}", Shown(all), Shown(text)).In(l)
 		default:
 			all = Say("{items} and {item}", Shown(all), Shown(text)).In(l)
+		}
+	}
+	return all
+}
+
+// clauses returns "a", "a; b", "a; b; c".
+func (l Language) clauses(items Clauses) string {
+	all := ""
+	for i, item := range items {
+		if text, _ := l.text(item); i == 0 {
+			all = text
+		} else {
+			all = Say("{one}; {other}", Shown(all), Shown(text)).In(l)
 		}
 	}
 	return all

@@ -3,6 +3,8 @@ package event
 import (
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Names returns the names of a format's arguments, in their order.
@@ -33,11 +35,10 @@ type renderer struct {
 // section renders the format up to its end, or to the bracket that closes the part in
 // which it is. It reports whether that part is to be shown.
 func (r *renderer) section(inBrackets bool) (words string, shown bool) {
-	var b strings.Builder
+	var b line
 	arguments, unknown := 0, 0
 	for r.rest != "" {
-		plain := r.upTo("{[]")
-		b.WriteString(plain)
+		b.addPlain(r.upTo("{[]"))
 		if r.rest == "" {
 			break
 		}
@@ -46,7 +47,7 @@ func (r *renderer) section(inBrackets bool) (words string, shown bool) {
 		switch {
 		case mark == '{':
 			text, known := r.argument()
-			b.WriteString(text)
+			b.add(text)
 			arguments++
 			if !known {
 				unknown++
@@ -54,17 +55,57 @@ func (r *renderer) section(inBrackets bool) (words string, shown bool) {
 		case mark == '[':
 			part, shown := r.section(true)
 			if shown {
-				b.WriteString(part)
+				b.add(part)
 			}
 		case inBrackets && arguments == 0:
-			return "[" + b.String() + "]", true
+			return "[" + b.text + "]", true
 		case inBrackets:
-			return b.String(), unknown == 0
+			return b.text, unknown == 0
 		default:
-			b.WriteByte(mark)
+			b.add(string(mark))
 		}
 	}
-	return b.String(), true
+	return b.text, true
+}
+
+// line is a text in the making. Between two Chinese characters is no space: a format has one next to an argument,
+// which may be Chinese or not.
+type line struct {
+	text  string
+	loose bool // its last character is a space of the format
+}
+
+// addPlain adds what the format has between arguments.
+func (b *line) addPlain(plain string) {
+	if rest, found := strings.CutPrefix(plain, " "); found && endsChinese(b.text) && beginsChinese(rest) {
+		plain = rest
+	}
+	b.text += plain
+	b.loose = strings.HasSuffix(plain, " ")
+}
+
+// add adds an argument, or a part in brackets.
+func (b *line) add(text string) {
+	if before, _ := strings.CutSuffix(b.text, " "); b.loose && endsChinese(before) && beginsChinese(text) {
+		b.text = before
+	}
+	b.text += text
+	b.loose = b.loose && text == ""
+}
+
+func beginsChinese(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return isChinese(r)
+}
+
+func endsChinese(s string) bool {
+	r, _ := utf8.DecodeLastRuneInString(s)
+	return isChinese(r)
+}
+
+// isChinese reports whether a character is Chinese, or punctuation of the same width.
+func isChinese(r rune) bool {
+	return unicode.Is(unicode.Han, r) || r >= '\u3000' && r <= '\u303f' || r >= '\uff01' && r <= '\uff5e'
 }
 
 // upTo takes the format's text before the first of some marks.

@@ -162,12 +162,14 @@ var closerPhrases = [conn.ByCount]event.Message{
 }
 
 // addClosing adds who closed a connection first, and how it ended. On a narrow terminal, what is not usual
-// and has no room goes to a line of its own.
+// and has no room goes to a line of its own; what is usual is only there if such a line has room for it.
 func (p *Printer) addClosing(e *conn.End) {
 	separator := ""
+	first := len(p.line)
 	for _, part := range p.closingParts(e) {
 		room := p.roomLeft() - words.Width(separator)
-		if part.usual && p.Fit && (!p.connections.all || room < words.Width(part.words)) {
+		goesOn := p.connections.all || bytes.IndexByte(p.line[first:], '\n') >= 0
+		if part.usual && p.Fit && (!goesOn || room < words.Width(part.words)) {
 			continue
 		}
 		switch {
