@@ -153,7 +153,7 @@ func TestBindFailed(t *testing.T) {
 		},
 		{
 			"the worst first", binds(timeWait, way("CLOSE_WAIT", has(nginx)), way("LISTEN", has(nginx)), way("LAST_ACK", orphans), timeWait),
-			"EADDRINUSE: nginx/42 listens on 0.0.0.0:8080, nginx/42 has a connection with 10.0.0.2:40000 (CLOSE_WAIT) open, a connection with 10.0.0.2:40000 (LAST_ACK) waits without a process for the peer to acknowledge the FIN and 2 more sockets",
+			"EADDRINUSE: nginx/42 listens on 0.0.0.0:8080; nginx/42 has a connection with 10.0.0.2:40000 (CLOSE_WAIT) open; a connection with 10.0.0.2:40000 (LAST_ACK) waits without a process for the peer to acknowledge the FIN; 2 more sockets",
 		},
 		{
 			"its options are not known", with(binds(way("TIME_WAIT", unknown, until(time.Second))), reusing),
