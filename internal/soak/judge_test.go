@@ -232,6 +232,7 @@ func TestText(t *testing.T) {
 		{line + summary, 1},
 		{line + line + line + summary, 1},
 		{line + line + line + strings.Replace(summary, "events lost:", "still open:        1\nevents lost:", 1), 1}, // of 2 are 3
+		{line + line + strings.Replace(summary, "events lost:", "still open:        1, of which 1 half-closed\nevents lost:", 1), 0},
 		{line + line, 3},
 	} {
 		faults, lost := judgeText(tc.text)
