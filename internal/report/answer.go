@@ -449,7 +449,7 @@ func (r *Report) missingWords(f *stat.Report) []string {
 		all = append(all, words.Count(f.Lost.Damages, "part")+" of the recording could not be read, or is missing.")
 	}
 	if f.Connections.Incomplete > 0 {
-		all = append(all, words.Count(f.Connections.Incomplete, "connection")+" incomplete.")
+		all = append(all, words.Count(f.Connections.Incomplete, "incomplete connection")+": some records are missing.")
 	}
 	if f.Recorded.Cut > 0 {
 		all = append(all, words.Count(f.Recorded.Cut, "recording")+" cut off: without a stop record.")

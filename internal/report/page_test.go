@@ -112,7 +112,7 @@ func TestMissingIsSaid(t *testing.T) {
 	text := page(t, r)
 	for _, want := range []string{
 		"4 events lost: there may be gaps.", "1 part of the recording could not be read, or is missing.",
-		"6 connections incomplete.", "1 recording cut off: without a stop record.", "cut off, without a stop record",
+		"6 incomplete connections: some records are missing.", "1 recording cut off: without a stop record.", "cut off, without a stop record",
 		"lost 3 events, the ring buffer was full",
 	} {
 		if !strings.Contains(text, want) {

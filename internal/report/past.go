@@ -99,11 +99,17 @@ func untimedArg(arg any) any {
 	case event.Message:
 		return untimed(a)
 	case event.List:
-		own := make(event.List, len(a))
-		for i, item := range a {
-			own[i] = untimedArg(item)
-		}
-		return own
+		return untimedList(a)
+	case event.Clauses:
+		return event.Clauses(untimedList(event.List(a)))
 	}
 	return arg
+}
+
+func untimedList(items event.List) event.List {
+	own := make(event.List, len(items))
+	for i, item := range items {
+		own[i] = untimedArg(item)
+	}
+	return own
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -62,6 +63,22 @@ func TestSayPast(t *testing.T) {
 	} {
 		if got := r.sayPast(rec, tc.message); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
+		}
+	}
+}
+
+// TestUntimed: how long something lasts is a moment in a recording, wherever in a message it is.
+func TestUntimed(t *testing.T) {
+	t.Parallel()
+	left := event.Left{For: 53 * time.Second, Until: 7}
+	phrase := event.Say("a socket is in the way[, for {time} more]", left)
+	for name, arg := range map[string]any{
+		"left": left, "message": phrase, "list": event.List{phrase}, "clauses": event.Clauses{phrase, phrase},
+	} {
+		said := untimed(event.Say("{failure}[: {obstacles}]", "bind() failed", arg))
+		text := said.In(event.Language{Moment: func(t event.Time) string { return fmt.Sprint("moment ", int(t)) }})
+		if strings.Contains(text, "53s") || !strings.Contains(text, "moment 7") {
+			t.Errorf("%s: %q", name, text)
 		}
 	}
 }
