@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/privilege"
@@ -27,6 +28,7 @@ const (
 	actTerm = "term" // waits for SIGTERM, and exits with 9, or for the end of standard input
 	actDial = "dial" // makes a connection, and closes it
 	actBPF  = "bpf"  // says whether bpf(2) is refused
+	actDrop = "drop" // gives up all rights, and then starts an actor that writes its own
 )
 
 func newActor(words ...string) *exec.Cmd {
@@ -51,6 +53,13 @@ func act(what string, words ...string) error {
 		}()
 		_, err := io.Copy(io.Discard, os.Stdin)
 		return err
+	case actDrop:
+		if err := privilege.Drop(privilege.Remaining{}, zap.NewNop()); err != nil {
+			return err
+		}
+		reader := newActor(actRead, "/proc/self/status")
+		reader.Stdout, reader.Stderr = os.Stdout, os.Stderr
+		return reader.Run()
 	case actBPF:
 		fmt.Print(privilege.BPFRefused())
 		return nil

@@ -45,8 +45,8 @@
 // A trace keeps nothing, on kernels before 5.19 CAP_BPF. What still takes a right is done by a process of its
 // own (package helper). That keeps CAP_SYS_ADMIN and CAP_SYS_PTRACE for other network namespaces, CAP_KILL for
 // a command, and the capabilities for files that it needs in the directory of a recording. All other
-// capabilities are given up on all threads: from the permitted, effective, inheritable, ambient and bounding
-// set. With no_new_privs no program that is started later gets any of them back.
+// capabilities are given up on all threads: from the permitted, effective, inheritable and ambient set. The bounding
+// set stays: with no_new_privs no program that is started later gets any of them back.
 //
 // If it was started by sudo, both processes go on as the user who ran sudo, with that user's groups. The
 // helper stays root, with what is listed above, if the next file of a recording must be made in a
@@ -64,5 +64,4 @@
 // Giving up capabilities needs no privilege. If it fails all the same, the trace ends with an error
 // before its first event, rather than go on as root. A container without CAP_SETUID, or without the
 // user, cannot become that user: then a warning says so, and the rest is given up nevertheless.
-// Without CAP_SETPCAP the bounding set stays as it is, without a warning: no_new_privs is enough.
 package privilege

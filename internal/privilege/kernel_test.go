@@ -150,6 +150,18 @@ func TestRootIsNotKept(t *testing.T) {
 	}
 }
 
+// TestNothingComesBack: a program that root starts after it gave up its rights has none, although the bounding set
+// would allow all.
+func TestNothingComesBack(t *testing.T) {
+	t.Parallel()
+	kerneltest.RequireRoot(t)
+	out, err := newActor(actDrop).Output()
+	must(t, err)
+	if got, want := parse(string(out)), least(0, ownGroups(t)); got != want {
+		t.Errorf("a program has %+v, want %+v", got, want)
+	}
+}
+
 // TestNobodyReadsItsMemory: a user who runs tcptrace with sudo cannot read its memory, whatever
 // fs.suid_dumpable is.
 func TestNobodyReadsItsMemory(t *testing.T) {

@@ -242,9 +242,9 @@ func placeOf(t *testing.T, uid int) string {
 
 // rights are what a thread may do, as /proc/PID/task/TID/status has it.
 type rights struct {
-	UID, GID, Groups                                  string
-	Permitted, Effective, Inheritable, Bound, Ambient string
-	NoNewPrivs                                        string
+	UID, GID, Groups                           string
+	Permitted, Effective, Inheritable, Ambient string
+	NoNewPrivs                                 string
 }
 
 // rightsOf returns the rights of all threads of a process, each kind once.
@@ -305,7 +305,7 @@ func parse(status string) rights {
 	return rights{
 		UID: fields["Uid"], GID: fields["Gid"], Groups: fields["Groups"],
 		Permitted: fields["CapPrm"], Effective: fields["CapEff"], Inheritable: fields["CapInh"],
-		Bound: fields["CapBnd"], Ambient: fields["CapAmb"], NoNewPrivs: fields["NoNewPrivs"],
+		Ambient: fields["CapAmb"], NoNewPrivs: fields["NoNewPrivs"],
 	}
 }
 
@@ -319,7 +319,7 @@ func least(uid int, groups string, capabilities ...uint) rights {
 	none, some := fmt.Sprintf("%016x", 0), fmt.Sprintf("%016x", held)
 	return rights{
 		UID: four, GID: four, Groups: groups, Permitted: some, Effective: some,
-		Inheritable: none, Bound: none, Ambient: none, NoNewPrivs: "1",
+		Inheritable: none, Ambient: none, NoNewPrivs: "1",
 	}
 }
 
