@@ -25,6 +25,7 @@ type tracer struct {
 	output  string // file of its standard output
 	errors  string // file of its standard error
 	capture string // what it records into; "": it does not
+	began   time.Time
 	ended   <-chan struct{}
 }
 
@@ -40,7 +41,7 @@ var modes = []string{modeText, modeJSON, modeFile + ".jsonl", modeFile + ".jsonl
 // startTracer starts tcptrace; its files begin with its name.
 func (s *soak) startTracer(name, mode string, f filter, more ...string) (*tracer, error) {
 	base, args := filepath.Join(s.dir, name), append(f.args(), more...)
-	t := &tracer{name: name, mode: mode, filter: f, output: base + ".out", errors: base + ".err"}
+	t := &tracer{name: name, mode: mode, filter: f, output: base + ".out", errors: base + ".err", began: time.Now()}
 	if ending, records := strings.CutPrefix(mode, modeFile); records {
 		t.capture = base + ending
 		args = append(args, "-w", t.capture)
@@ -107,6 +108,9 @@ func (t *tracer) hasTraced() time.Duration {
 	}
 	return time.Since(info.ModTime())
 }
+
+// startTook is how long it took from the tracer's start until it said that it traces, or until now.
+func (t *tracer) startTook() time.Duration { return time.Since(t.began) - t.hasTraced() }
 
 // messages are what it wrote to standard error.
 func (t *tracer) messages() string {

@@ -20,7 +20,8 @@ const (
 	longVictim          = 6 * time.Second
 	// grace is for segments that the network stack still has when the calls have returned.
 	grace = 100 * time.Millisecond
-	// unwritten is what a kill costs a capture at most: a block is written after a second.
+	// unwritten is what a kill costs a capture at most: a block is written after a second. A tracer begins with what
+	// came while it was started, so that it is behind by that time, too.
 	unwritten = 2 * time.Second
 )
 
@@ -81,7 +82,7 @@ func (s *soak) killTracers(ctx context.Context) error {
 		}
 		early := t.awaitEnd(ctx, life)
 		life = t.hasTraced()
-		killed := now()
+		killed, behind := now(), unwritten+t.startTook()
 		t.kill()
 		s.count(func(c *counts) { c.killed++ })
 		if early {
@@ -93,7 +94,7 @@ func (s *soak) killTracers(ctx context.Context) error {
 			t.remove()
 			continue
 		}
-		if err := s.judgeTracer(t, killed-int64(unwritten), true); err != nil {
+		if err := s.judgeTracer(t, killed-int64(behind), true); err != nil {
 			return err
 		}
 		s.count(func(c *counts) { c.killedRead++ })
