@@ -91,6 +91,7 @@ type End struct {
 	isOlder          bool // it was open when the trace began
 	isWaiting        bool // its verdict waits for what the other end does
 	indexed          bool // it can be found by its addresses
+	numbered         bool // it can be found by its initial sequence numbers
 	announced        bool // it was said who closes first, at either end
 	counted          bool // the connection is in the summary
 	countsConnection bool // by this end's verdict

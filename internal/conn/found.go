@@ -71,6 +71,7 @@ func (t *Tracker) resumeEnd(e *End, s *event.Socket) {
 	}
 	if e.State != tcpstate.Close && e.LocalPort != 0 {
 		t.pairs.put(e, t.pairs.first(e))
+		t.pairs.putNumbers(e)
 	}
 	if !e.countedElsewhere {
 		t.Summary.Connections++

@@ -381,6 +381,49 @@ func TestSequenceNumbersJoin(t *testing.T) {
 	equal(t, "both ends", got.Summary.BothEnds, 2)
 }
 
+// TestNumbersJoinThroughNAT: NAT changed the address and port of the server, of the client, or of both. The ends have the
+// same initial sequence numbers.
+func TestNumbersJoinThroughNAT(t *testing.T) {
+	t.Parallel()
+	const dialled, real = "10.0.0.1:8080", "172.17.0.2:80"
+	for _, tc := range []struct {
+		name             string
+		onClient, onServ mod
+		numbers          mod // of the server's end
+		joined           bool
+	}{
+		{"DNAT", between("10.0.0.2:40000", dialled), between(real, "10.0.0.2:40000"), numbered(2, 1), true},
+		{"SNAT", between("10.0.0.2:40000", "10.0.0.1:80"), between("10.0.0.1:80", "10.0.0.9:61000"), numbered(2, 1), true},
+		{"both", between("10.0.0.2:40000", dialled), between(real, "10.0.0.9:61000"), numbered(2, 1), true},
+		{"loopback", between("127.0.0.1:40000", "127.0.0.1:8080"), between(real, "172.17.0.1:61000"), numbered(2, 1), true},
+		{"another connection", between("10.0.0.2:40000", dialled), between(real, "10.0.0.2:40000"), numbered(2, 3), false},
+		{"a proxy", between("10.0.0.2:40000", dialled), between(real, "10.0.0.9:61000"), numbered(7, 1), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			got := tell(
+				at(0, client, "CLOSE>SYN_SENT", tc.onClient), at(0, server, "LISTEN>SYN_RECV", in(21), tc.onServ),
+				at(ms, client, "SYN_SENT>ESTABLISHED", tc.onClient, numbered(1, 2)), at(ms, server, "SYN_RECV>ESTABLISHED", in(21), tc.onServ, tc.numbers),
+				at(5*ms, server, "ESTABLISHED>FIN_WAIT1", in(21), tc.onServ, by(nginx, event.MechanismClose)),
+				at(6*ms, client, "ESTABLISHED>CLOSE_WAIT", tc.onClient),
+				at(7*ms, client, "CLOSE_WAIT>LAST_ACK", tc.onClient, by(curl, event.MechanismClose)),
+				at(8*ms, server, "FIN_WAIT2>TIME_WAIT", in(21), tc.onServ),
+				at(8*ms, client, "LAST_ACK>CLOSE", tc.onClient, because(event.CauseAck), finLeft),
+			)
+			connections, both, verdict := 2, 0, "client remote fin"
+			if tc.joined {
+				connections, both, verdict = 1, 1, "client remote fin by close of 42"
+			}
+			equal(t, "connections", got.Summary.Connections, connections)
+			equal(t, "both ends", got.Summary.BothEnds, both)
+			equal(t, "verdict", got.verdicts[client], verdict)
+			if n := got.Indexed(); tc.joined && n != 0 {
+				t.Errorf("%d ends can still be found", n)
+			}
+		})
+	}
+}
+
 // TestFoundChange: a change that a look found is one that was not seen whole.
 func TestFoundChange(t *testing.T) {
 	t.Parallel()

@@ -72,15 +72,22 @@ func (p *pool) putClosing(e *End) {
 	}
 }
 
-// pairs finds ends by their pair of addresses, which both ends have. The keys are hashes:
+// pairs finds ends by their pair of addresses, which both ends have unless NAT changes one. The keys are hashes:
 // the addresses would take three times the memory. Ends whose hash is the same by accident
 // share a list.
 type pairs struct {
 	seed maphash.Seed
 	all  map[uint64]*End // the first of a list by next
+	// numbers has the ends whose initial sequence numbers are known, by these. NAT keeps them.
+	numbers map[sequence]*End
 }
 
-func newPairs() pairs { return pairs{maphash.MakeSeed(), make(map[uint64]*End)} }
+// sequence has the initial sequence numbers of a connection, as one end sees them.
+type sequence struct{ local, remote uint32 }
+
+func newPairs() pairs {
+	return pairs{maphash.MakeSeed(), make(map[uint64]*End), make(map[sequence]*End)}
+}
 
 func (p *pairs) hash(e *End) uint64 { return maphash.Comparable(p.seed, e.Pair()) }
 
@@ -105,8 +112,35 @@ func (p *pairs) put(e, first *End) {
 	}
 }
 
+// putNumbers makes an end one to be found by its initial sequence numbers, if they are known.
+func (p *pairs) putNumbers(e *End) {
+	if e.Numbers.Known && !e.numbered {
+		e.numbered = true
+		p.numbers[sequence{e.Numbers.Local, e.Numbers.Remote}] = e
+	}
+}
+
+// withNumbers returns the end with the same initial sequence numbers the other way round, or nil: NAT is between the
+// two. The pair of numbers is 64 bits, of which each end chose half at random (RFC 6528): chance does not make two alike.
+func (p *pairs) withNumbers(e *End) *End {
+	if !e.Numbers.Known {
+		return nil
+	}
+	other := p.numbers[sequence{e.Numbers.Remote, e.Numbers.Local}]
+	if other == nil || other == e || other.Opener != 0 && other.Opener == e.Opener && e.Opener != Both {
+		return nil
+	}
+	return other
+}
+
 // drop makes an end one that is no longer found.
 func (p *pairs) drop(e *End) {
+	if key := (sequence{e.Numbers.Local, e.Numbers.Remote}); e.numbered {
+		e.numbered = false
+		if p.numbers[key] == e {
+			delete(p.numbers, key)
+		}
+	}
 	if !e.indexed {
 		return
 	}

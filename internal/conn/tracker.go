@@ -316,7 +316,7 @@ func (t *Tracker) addState(e *End, d Dwell) {
 
 // joinPeer finds the other end of a connection on this machine: the socket with the
 // mirrored four-tuple, in the same network namespace or else in the only other one
-// with such a socket.
+// with such a socket; or, behind NAT, the one with the mirrored initial sequence numbers.
 func (t *Tracker) joinPeer(e *End) {
 	if e.Peer != nil && !e.numbersMatch(e.Peer) {
 		t.splitEnds(e)
@@ -325,7 +325,7 @@ func (t *Tracker) joinPeer(e *End) {
 		return
 	}
 	first := t.pairs.first(e)
-	if peer := findPeer(e, first); peer != nil {
+	if peer := cmp.Or(findPeer(e, first), t.pairs.withNumbers(e)); peer != nil {
 		t.pairs.drop(peer)
 		t.pairs.drop(e)
 		t.linkEnds(e, peer)
@@ -333,6 +333,7 @@ func (t *Tracker) joinPeer(e *End) {
 	}
 	if e.State != tcpstate.Close { // it may have got its local port with that only
 		t.pairs.put(e, first)
+		t.pairs.putNumbers(e)
 	}
 }
 
@@ -363,6 +364,7 @@ func (t *Tracker) splitEnds(e *End) {
 		t.done = append(t.done, peer)
 	case !peer.hasVerdict:
 		t.pairs.put(peer, t.pairs.first(peer))
+		t.pairs.putNumbers(peer)
 	}
 }
 

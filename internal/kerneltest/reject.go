@@ -3,8 +3,6 @@
 package kerneltest
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -30,9 +28,9 @@ func Reject(tb TB, ns *NetNS, hook nftables.ChainHook, port uint16) (remove func
 		chain := c.AddChain(&nftables.Chain{
 			Name: "reject", Table: table, Type: nftables.ChainTypeFilter, Hooknum: &hook, Priority: nftables.ChainPriorityFilter,
 		})
-		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rejecting(port)})
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(toPort(port), &expr.Reject{Type: unix.NFT_REJECT_TCP_RST})})
 	})
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOENT) {
+	if hasNoNftables(err) {
 		tb.Skip("the kernel has no nftables with reject")
 	}
 	if err != nil {
@@ -62,16 +60,4 @@ func inFilter(ns *NetNS, change func(*nftables.Conn, *nftables.Table)) (err erro
 		err = c.Flush()
 	})
 	return err
-}
-
-// rejecting is a rule: a segment of TCP to a port is answered by a RST.
-func rejecting(port uint16) []expr.Any {
-	const destinationAt, register = 2, 1 // in the header of TCP (RFC 9293 section 3.1)
-	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: []byte{unix.IPPROTO_TCP}},
-		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: destinationAt, Len: 2},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: binary.BigEndian.AppendUint16(nil, port)},
-		&expr.Reject{Type: unix.NFT_REJECT_TCP_RST},
-	}
 }
