@@ -220,10 +220,18 @@ func (c *connection) id() event.ID {
 
 // address is that of an end, whether it was seen or not.
 func (c *connection) address(i int) string {
-	if e := c.ends[i]; e != nil {
-		return e.Local().String()
+	if i == 0 {
+		return c.ends[0].Local().String()
 	}
 	return c.ends[0].Remote().String()
+}
+
+// ownAddress is the address of the second end as that end has it, if NAT is between the two; else "".
+func (c *connection) ownAddress() string {
+	if e := c.ends[1]; e != nil && e.Local() != c.ends[0].Remote() {
+		return e.Local().String()
+	}
+	return ""
 }
 
 // name says which connection it is: who opened it and to where,

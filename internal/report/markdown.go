@@ -125,6 +125,9 @@ func (m *markdown) sideWords(i int) string {
 	if role := c.roleOf(i); role != 0 {
 		phrase = role.String() + " " + phrase
 	}
+	if own := c.ownAddress(); i == 1 && own != "" {
+		phrase += ", behind NAT: its own address is " + own
+	}
 	switch e := c.ends[i]; {
 	case e == nil:
 		phrase += ", not seen from here"

@@ -3,6 +3,7 @@ package text
 import (
 	"bytes"
 	"math"
+	"net/netip"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -82,10 +83,7 @@ func (p *Printer) printConnection(at event.Time, e *conn.End) {
 // addFigures adds the columns of a connection's ends and figures. Addresses that leave no room for the
 // figures have a line of their own.
 func (l *connectionLayout) addFigures(p *Printer, e *conn.End, at event.Time) {
-	client, server := e.Local(), e.Remote()
-	if e.Role() == conn.Server {
-		client, server = server, client
-	}
+	client, server := addressesOf(e)
 	p.local, p.remote = words.AppendRemote(p.local[:0], client), words.AppendRemote(p.remote[:0], server)
 	fits := l.grow(len(p.local), len(p.remote))
 	p.addAddress(p.local, l.client)
@@ -102,6 +100,30 @@ func (l *connectionLayout) addFigures(p *Printer, e *conn.End, at event.Time) {
 	toServer, toClient := trafficOf(e)
 	p.addRight(toServer, trafficWidth)
 	p.addRight(toClient, trafficWidth)
+}
+
+// addressesOf returns the addresses of the client and the server as the client has them, if it was seen. Without roles,
+// the end's own one is the first.
+func addressesOf(e *conn.End) (client, server netip.AddrPort) {
+	switch {
+	case e.Role() != conn.Server:
+		return e.Local(), e.Remote()
+	case e.Peer != nil:
+		return e.Peer.Local(), e.Peer.Remote()
+	}
+	return e.Remote(), e.Local()
+}
+
+// natWords says which addresses the server's end has instead, if NAT is between the two.
+func (p *Printer) natWords(e *conn.End) string {
+	if e.Peer == nil || e.Role() == 0 || e.Mirrors(&e.Peer.Tuple) {
+		return ""
+	}
+	served := e
+	if e.Role() == conn.Client {
+		served = e.Peer
+	}
+	return p.say(event.Say("server sees {client} to {server} (NAT)", served.Remote(), served.Local()))
 }
 
 // addRight adds a word at the right edge of a column, or "-" in place of none, and a space.
@@ -223,6 +245,9 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 	}
 	if home := p.homeWords(e); home != "" {
 		add(home)
+	}
+	if nat := p.natWords(e); nat != "" {
+		add(nat)
 	}
 	if n := retransmitsOf(e); n > 0 {
 		add(p.say(event.Count(int(n), "{n} retransmit", "{n} retransmits")))
