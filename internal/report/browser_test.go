@@ -394,6 +394,27 @@ func TestCopyAsMarkdown(t *testing.T) {
 	}
 }
 
+// TestNATPage: the page has one connection, and both addresses of the server.
+func TestNATPage(t *testing.T) {
+	play := func() *report.Report {
+		r := report.New(time.UTC)
+		if err := tracetest.PlayNAT(r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	b := open(t, play())
+	b.want(`document.getElementById('count').textContent`, "1 shown")
+	got, want := b.chosenMarkdown(), string(markdown(t, play()))
+	ladder := func(text string) string { return text[strings.Index(text, "\nleft "):] }
+	if ladder(got) != ladder(want) || !strings.Contains(got, "\nright  server 10.0.0.5:8080, behind NAT: its own address is 172.17.0.2:80\n") {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	b.want(`document.getElementById('ladder-drawing').textContent.includes('behind NAT: 172.17.0.2:80')`, "true")
+	b.shot("nat-light-1280", 1280, false)
+	b.quiet()
+}
+
 // Where a page may not copy, the text is selected.
 func TestCopyWithoutClipboard(t *testing.T) {
 	b := open(t, restart(t))

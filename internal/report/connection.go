@@ -5,6 +5,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
+	"net/netip"
 )
 
 // stepsKept is how many transitions of an end are kept: none that is true makes more.
@@ -226,12 +227,13 @@ func (c *connection) address(i int) string {
 	return c.ends[0].Remote().String()
 }
 
-// ownAddress is the address of the second end as that end has it, if NAT is between the two; else "".
-func (c *connection) ownAddress() string {
-	if e := c.ends[1]; e != nil && e.Local() != c.ends[0].Remote() {
-		return e.Local().String()
+// ownAddress returns the address of the second end as that end has it, and reports whether NAT is between the two.
+func (c *connection) ownAddress() (own netip.AddrPort, nat bool) {
+	if c.ends[1] == nil {
+		return own, false
 	}
-	return ""
+	own = c.ends[1].Local()
+	return own, own != c.ends[0].Remote()
 }
 
 // name says which connection it is: who opened it and to where,

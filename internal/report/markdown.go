@@ -125,8 +125,8 @@ func (m *markdown) sideWords(i int) string {
 	if role := c.roleOf(i); role != 0 {
 		phrase = role.String() + " " + phrase
 	}
-	if own := c.ownAddress(); i == 1 && own != "" {
-		phrase += ", behind NAT: its own address is " + own
+	if own, nat := c.ownAddress(); i == 1 && nat {
+		phrase += ", behind NAT: its own address is " + own.String()
 	}
 	switch e := c.ends[i]; {
 	case e == nil:

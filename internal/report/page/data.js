@@ -16,6 +16,7 @@ const row = (i) => {
     flags, role, how: raw.words.hows[how], ended: raw.words.hows[ended],
     mechanism: raw.words.mechanisms[mechanism], closer: raw.processes[closer],
     addresses: [address(a, aPort), address(b, bPort)], ends: [end, other || null],
+    own: raw.nat[i] ? address(...raw.nat[i]) : '', // the second end's own address behind NAT
   };
 };
 
@@ -122,7 +123,7 @@ function howWords(r) {
   if (r.mechanism) words.push('by ' + r.mechanism);
   if (r.ended) words.push('ended by ' + r.ended);
   if (r.flags & INCOMPLETE && !(r.flags & OVER_BEFORE)) words.push('incomplete');
-  if (r.flags & FORGOTTEN) words.push('followed no longer');
+  if (r.flags & FORGOTTEN) words.push('no longer followed');
   if (r.ends.some((end) => end && end[0] & LEFT_OUT)) words.push('transitions left out');
   if (r.ends.some((end) => end && end[0] & OVERDUE)) words.push('the end of TIME_WAIT not seen');
   return words.join(', ');
@@ -172,7 +173,7 @@ const haystacks = [];
 function haystack(i) {
   if (haystacks[i] === undefined) {
     const r = row(i);
-    const words = new Set([r.addresses[0], r.addresses[1], who(i), howWords(r), stateWords(i), r.closer]);
+    const words = new Set([r.addresses[0], r.addresses[1], r.own, who(i), howWords(r), stateWords(i), r.closer]);
     for (const end of r.ends) {
       for (let j = STEPS + 2; end && j < end.length; j += 3) words.add(raw.processes[end[j]]);
     }

@@ -60,14 +60,15 @@ function drawEnd(svg, r, side, column, height) {
   const end = r.ends[side], at = columnX(column);
   const name = [roleOf(r, side), r.addresses[side]].filter((word) => word).join(' ');
   draw(svg, 'text', {x: at, y: shape === wideShape || !column ? 18 : 34, 'text-anchor': anchorOf(column), class: 'state'}, shortened(name, 52));
-  if (!end) draw(svg, 'text', {x: at, y: shape === wideShape || !column ? 34 : 50, 'text-anchor': anchorOf(column), class: 'faint'}, 'not seen from here');
+  const note = end ? side === 1 && r.own && 'behind NAT: ' + r.own : 'not seen from here';
+  if (note) draw(svg, 'text', {x: at, y: shape === wideShape || !column ? 34 : 50, 'text-anchor': anchorOf(column), class: 'faint'}, note);
   draw(svg, 'line', {x1: at, x2: at, y1: 54, y2: height - 24, class: 'life' + (end ? '' : ' unseen')});
   if (!end || stateOf(end) === CLOSE) return;
   draw(svg, 'text', {x: at, y: height - 6, 'text-anchor': anchorOf(column)}, stillWords(r, end));
 }
 
 function stillWords(r, end) {
-  if (r.flags & FORGOTTEN) return 'followed no longer';
+  if (r.flags & FORGOTTEN) return 'no longer followed';
   if (end[0] & OVERDUE) return 'the end of TIME_WAIT was not seen';
   return 'still ' + raw.states[stateOf(end)] + (end[1] ? ', until ' + clock(end[1], 1) : '');
 }
@@ -84,7 +85,7 @@ function drawArrow(svg, arrow) {
   draw(svg, 'line', {x1, y1, x2, y2, class: 'segment ' + arrow.name});
   const angle = Math.atan2(y2 - y1, x2 - x1) * 180 / Math.PI;
   draw(svg, 'path', {d: 'M8 0L-4 5L-4 -5Z', transform: `translate(${x2} ${y2}) rotate(${angle})`, class: 'arrow-head ' + arrow.name});
-  draw(svg, 'text', {x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 4, 'text-anchor': 'middle', class: 'segment-name'}, arrow.name + (arrow.came ? '' : ' (not seen to come)'));
+  draw(svg, 'text', {x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 4, 'text-anchor': 'middle', class: 'segment-name'}, arrow.name + (arrow.came ? '' : ' (arrival not seen)'));
 }
 
 function drawRung(svg, rung, i) {
