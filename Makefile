@@ -41,11 +41,8 @@ tcptrace:
 demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10s)
 	@./tcptrace demo
 
-# Kernels may hide single events (docs/limits.md, Lost events): what fails is tried once more by itself,
-# which shows, unless more than three tests do.
 test: lint cross ## Run all tests, including those of the real kernel (root, 8 min)
-	@go tool gotestsum --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 \
-		--rerun-fails-run-root-test --packages ./... -- -p 1 -parallel 8
+	@go tool gotestsum --format standard-quiet --packages ./... -- -p 1 -parallel 8
 
 # The detector needs cgo. It makes a trace so slow that events are lost: -short leaves out the
 # tests that need the kernel or measure time.
