@@ -28,12 +28,12 @@ import (
 // Shapes of standard output.
 const (
 	changes     = `(?s)\A(CAPTURE [^\n]+\n.*?)?TIME +(WHERE +)?LOCAL +REMOTE +FROM > TO +AFTER +PROCESS +(AND )?CAUSE\n.*ESTABLISHED > `
-	connections = `(?s)\ACLOSED +CLIENT +SERVER +OPEN +C>S +S>C CLOSED FIRST BY\n(.*\n)?\d\d:\d\d:\d\d\.\d{3} 127`
+	connections = `(?s)\ACLOSED +(WHERE +)?CLIENT +SERVER +OPEN +C>S +S>C CLOSED FIRST BY\n.*\d\d:\d\d:\d\d\.\d{3} [^\n]*127\.0\.0\.1:`
 	silent      = `\A\z`
 	nothing     = `\A(TIME [^\n]+\n\n)?0 connections`
 	records     = `\A({"type":"\w+",[^\n]*}\n)+\z`
 	problems    = `(?m)^\d\d:\d\d:\d\d\.\d+ (error|warning|info) \w+$`
-	whyInUse    = `(?s)\APort 9091 .*\n\n(Sockets using the port|What bind\(\) would do now).*No option helps|What helps`
+	whyInUse    = `(?s)\APort 9091 cannot be bound now: .*\nSockets using the port\n.*\nWhat bind\(\) would do now\n.*\nWhat helps`
 )
 
 // docShape is what a command of a page does.
@@ -48,7 +48,7 @@ type docShape struct {
 // docShapes has what each command does: the first whose words are in its line. Tests of their own look at what is
 // printed in detail.
 var docShapes = []docShape{
-	{words: "| jq -c", prints: `\A({"closed_first":"(local|remote)","closer":{[^{}]*},"how":"fin","local":"127[^"]+","role":"(server|client)"}\n)+\z`},
+	{words: "| jq -c", prints: `(?m)^{"closed_first":"(local|remote)","closer":{[^{}]*},"how":"fin","local":"127[^"]+","role":"(server|client)"}$`},
 	{words: "| uniq -c", prints: `\A +2 close_wait_held\n\z`},
 	{words: "| tee bug.jsonl", prints: changes, file: "bug.jsonl", holds: records},
 	{words: " check", prints: `\ALinux \S+ on \S+: tcptrace works, with all features\n\ntransitions\n`},
@@ -73,7 +73,7 @@ var docShapes = []docShape{
 	{words: " --container web", prints: nothing},
 	{words: " --cgroup /system.slice/nginx.service", prints: nothing},
 	{words: " --problems", prints: problems},
-	{words: " --fail-on", code: 3, prints: changes},
+	{words: " --fail-on", code: 3, prints: `FROM > TO`},
 	{words: " --json", prints: records},
 	{words: " -q", prints: `\A[\d,]+ connections`},
 	{words: " -c", prints: connections},
@@ -128,7 +128,11 @@ func newReader(t *testing.T) *reader {
 	t.Helper()
 	r := &reader{t: t, dir: t.TempDir(), ns: kerneltest.NewNetNS(t)}
 	r.ns.Do(func() {
-		for _, address := range []string{"127.0.0.1:9091", "127.0.0.1:80", "127.0.0.1:443"} {
+		if err := r.ns.Own(netip.MustParsePrefix("10.0.0.0/8")); err != nil {
+			t.Error(err)
+			return
+		}
+		for _, address := range []string{"127.0.0.1:9091", "127.0.0.1:80", "127.0.0.1:443", "10.0.0.1:9091"} {
 			l, err := net.Listen("tcp4", address)
 			if err != nil {
 				t.Error(err)
@@ -300,7 +304,8 @@ func (r *reader) interrupt() {
 func (r *reader) watch(line string) {
 	r.t.Helper()
 	var term *terminaltest.Terminal
-	r.ns.Do(func() { term = terminaltest.Start(r.t, 100, 30, r.command(line)) })
+	const width, height = 100, 80 // other tests have ports, too
+	r.ns.Do(func() { term = terminaltest.Start(r.t, width, height, r.command(line)) })
 	listens := regexp.MustCompile(`(?m)^:9091 `)
 	term.Await("the server", listens.MatchString)
 	term.Press("q")
