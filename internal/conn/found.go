@@ -91,8 +91,7 @@ func (t *Tracker) resumeEnd(e *End, s *event.Socket) {
 func (t *Tracker) awaitAgain(e *End) {
 	for _, end := range []*End{e, e.Peer} {
 		if end != nil && !end.hasVerdict && end.isOver() && end.Peer != nil {
-			end.isWaiting = true
-			t.waiting[end] = true
+			t.await(end)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func TestWhoSentTheReset(t *testing.T) {
 			"server neither reset, RST between", "client neither reset, RST between",
 		},
 		{
-			"the peer's host sent it, not the socket that is open there",
+			"the peer's host sent it, and not the socket that is open there",
 			[]event.Transition{
 				at(5*ms, client, "ESTABLISHED>CLOSE", rst, byHost),
 				at(900*ms, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose)),
@@ -164,6 +164,11 @@ func TestFoundOpen(t *testing.T) {
 	host.Check(found)
 	host.noteVerdicts()
 	equal(t, "verdict", host.verdicts[client], "client remote reset")
+
+	host = tell(opened(at(5*ms, client, "ESTABLISHED>CLOSE", because(event.CauseResetReceived), byHost))...)
+	later := at(time.Second, 9, "CLOSE>LISTEN", between("10.0.0.7:80", "0.0.0.0:0"))
+	host.add(&later)
+	equal(t, "verdict without a look, as the call must have had its record by then", host.verdicts[client], "client remote reset")
 
 	soon := tell(opened(at(5*ms, client, "ESTABLISHED>CLOSE", because(event.CauseResetReceived)))...)
 	found.Time = base.Add(6 * ms)
@@ -422,6 +427,21 @@ func TestNumbersJoinThroughNAT(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNumbersThatChange: a capture that contradicts itself has two pairs of numbers for one socket. The socket is found
+// by none of them once it is closed.
+func TestNumbersThatChange(t *testing.T) {
+	t.Parallel()
+	other := between("10.0.0.9:61000", "10.0.0.8:80")
+	got := tell(
+		at(0, client, "CLOSE>SYN_SENT"), at(ms, client, "SYN_SENT>ESTABLISHED", numbered(1, 2)),
+		at(2*ms, client, "ESTABLISHED>CLOSE_WAIT", numbered(3, 4)), at(3*ms, client, "CLOSE_WAIT>CLOSE", numbered(5, 6)),
+		at(4*ms, server, "SYN_RECV>ESTABLISHED", other, numbered(2, 1)), at(5*ms, server, "ESTABLISHED>CLOSE", other),
+	)
+	equal(t, "connections", got.Summary.Connections, 2)
+	equal(t, "both ends", got.Summary.BothEnds, 0)
+	equal(t, "ends that can be found", got.Indexed(), 0)
 }
 
 // TestFoundChange: a change that a look found is one that was not seen whole.

@@ -2,6 +2,8 @@ package conn
 
 import (
 	"hash/maphash"
+
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // pool has ends and closings to use again, so that a transition costs no allocation.
@@ -120,6 +122,21 @@ func (p *pairs) putNumbers(e *End) {
 	}
 }
 
+// setNumbers notes an end's initial sequence numbers. A capture that contradicts itself may have several.
+func (p *pairs) setNumbers(e *End, n event.Numbers) {
+	p.dropNumbers(e)
+	e.Numbers = n
+}
+
+func (p *pairs) dropNumbers(e *End) {
+	if key := (sequence{e.Numbers.Local, e.Numbers.Remote}); e.numbered {
+		e.numbered = false
+		if p.numbers[key] == e {
+			delete(p.numbers, key)
+		}
+	}
+}
+
 // withNumbers returns the end with the same initial sequence numbers the other way round, or nil: NAT is between the
 // two. The pair of numbers is 64 bits, of which each end chose half at random (RFC 6528): chance does not make two alike.
 func (p *pairs) withNumbers(e *End) *End {
@@ -127,7 +144,7 @@ func (p *pairs) withNumbers(e *End) *End {
 		return nil
 	}
 	other := p.numbers[sequence{e.Numbers.Remote, e.Numbers.Local}]
-	if other == nil || other == e || other.Opener != 0 && other.Opener == e.Opener && e.Opener != Both {
+	if other == nil || other == e || other.Peer != nil || other.Opener != 0 && other.Opener == e.Opener && e.Opener != Both {
 		return nil
 	}
 	return other
@@ -135,12 +152,7 @@ func (p *pairs) withNumbers(e *End) *End {
 
 // drop makes an end one that is no longer found.
 func (p *pairs) drop(e *End) {
-	if key := (sequence{e.Numbers.Local, e.Numbers.Remote}); e.numbered {
-		e.numbered = false
-		if p.numbers[key] == e {
-			delete(p.numbers, key)
-		}
-	}
+	p.dropNumbers(e)
 	if !e.indexed {
 		return
 	}

@@ -19,6 +19,7 @@ type Tracker struct {
 	done      []*End        // those that no later record may need
 	verdicts  []*End        // that the last record brought
 	waiting   map[*End]bool // those whose verdict waits for what the other end does
+	brief     []briefWait   // those of them that wait for a moment, in the order of time
 	lostUntil event.Time    // the end of the last one in the stream; 0: there was none
 	forgot    Forgotten     // by the last record
 	limit     int           // ends
@@ -71,6 +72,7 @@ func (t *Tracker) Verdicts() []*End { return t.verdicts }
 // seen stays in its state.
 func (t *Tracker) Add(tr *event.Transition) Step {
 	t.beginRecord()
+	t.endBriefWaits(tr.Time)
 	if tr.Stays() {
 		return Step{End: t.updateUntil(tr)}
 	}
@@ -184,11 +186,37 @@ func (t *Tracker) issueVerdict(e *End) {
 	switch {
 	case e.hasVerdict || !e.isOver():
 	case e.awaitsPeer():
-		e.isWaiting = true
-		t.waiting[e] = true
+		t.await(e)
 	default:
 		t.giveVerdict(e)
 	}
+}
+
+// await lets the verdict on an end wait.
+func (t *Tracker) await(e *End) {
+	e.isWaiting = true
+	t.waiting[e] = true
+	if e.isBeforeItsReset() {
+		t.brief = append(t.brief, briefWait{e, e.Socket, e.closing.resetReceived.Add(resetDelay)})
+	}
+}
+
+// briefWait is an end whose verdict waits for a record that comes at once, if it comes.
+type briefWait struct {
+	end    *End
+	socket event.ID // the end may be another socket's by then
+	until  event.Time
+}
+
+// endBriefWaits makes the verdicts that have waited long enough.
+func (t *Tracker) endBriefWaits(now event.Time) {
+	ended := 0
+	for ; ended < len(t.brief) && t.brief[ended].until < now; ended++ {
+		if w := t.brief[ended]; w.end.Socket == w.socket && w.end.isWaiting {
+			t.giveVerdict(w.end)
+		}
+	}
+	t.brief = slices.Delete(t.brief, 0, ended)
 }
 
 // giveVerdict makes the verdict on an end from what is known.
@@ -284,7 +312,7 @@ func (t *Tracker) moveEnd(e *End, tr *event.Transition) {
 		e.Options = tr.Options
 	}
 	if tr.Numbers.Known {
-		e.Numbers = tr.Numbers
+		t.pairs.setNumbers(e, tr.Numbers)
 	}
 	if tr.Reason != "" {
 		e.ensureExtras().reason = tr.Reason

@@ -14,7 +14,7 @@ func (c *Correlator) AddFound(f *event.Socket) (id event.ID, fresh bool) {
 	if sock == nil {
 		return 0, false
 	}
-	if sock.kind == request && kindOf(f) == full { // its handshake ended while the programs were being attached
+	if sock.kind == request && kindOf(f) == full && sock.state != f.State { // its handshake ended while the programs were being attached
 		c.dropHeld(sock)
 		c.registry.replace(sock, f)
 		c.apply(sock, c.rules.correct(sock, f, f.Time))

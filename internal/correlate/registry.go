@@ -300,11 +300,12 @@ func (r *registry) adoptFound(k *event.Kernel, as kind) *socket {
 
 // replace makes the kernel object that was found stand for a socket.
 func (r *registry) replace(sock *socket, f *event.Socket) {
-	if f.State != tcpstate.Close && f.Address != 0 && f.Address != sock.address {
+	grown := sock.kind == request && kindOf(f) == full
+	if grown {
+		sock.cookie, sock.isAccepted = f.Cookie, true
+	}
+	if f.State != tcpstate.Close && (grown || f.Address != 0 && f.Address != sock.address) {
 		r.endMoment(sock)
-		if sock.kind == request && kindOf(f) == full {
-			sock.cookie, sock.isAccepted = f.Cookie, true
-		}
 		r.move(sock, kindOf(f), f.Address)
 	}
 }
@@ -313,7 +314,9 @@ func (r *registry) replace(sock *socket, f *event.Socket) {
 func (r *registry) move(sock *socket, as kind, address uint64) {
 	delete(r.addresses, sock.address)
 	sock.kind, sock.address = as, address
-	r.addresses[address] = sock
+	if address != 0 { // netlink does not say it
+		r.addresses[address] = sock
+	}
 }
 
 // handOver takes a socket off the address of the full one: it is only a timewait socket

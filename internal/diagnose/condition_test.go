@@ -61,7 +61,7 @@ func TestHeldSocketIsReleased(t *testing.T) {
 		{"its process closes", []step{accepts, leaves, look, closes, stand}, []string{found, resolved}},
 		{
 			"its process closes with a RST", []step{accepts, leaves, look, at(12*time.Second, server, "CLOSE_WAIT>CLOSE", reset("TCP_ABORT_ON_CLOSE"), by(nginx, event.MechanismClose))},
-			[]string{found, resolved, "reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40000: it closed before it had read all received data"},
+			[]string{found, resolved, "reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40000: it closed the socket with received data unread"},
 		},
 		{
 			"a RST ends it", []step{accepts, leaves, look, at(12*time.Second, server, "CLOSE_WAIT>CLOSE", because(event.CauseResetReceived)), stand},

@@ -78,7 +78,7 @@ var resetUnread = &rule{
 		if cameAfterClose(&g.fact) {
 			return event.Say("{process} reset {connections}[ within {time}]: the peer sent data after the close", process, g.connectionsPhrase(), g.span())
 		}
-		return event.Say("{process} reset {connections}[ within {time}]: it closed before it had read all received data", process, g.connectionsPhrase(), g.span())
+		return event.Say("{process} reset {connections}[ within {time}]: it closed the socket with received data unread", process, g.connectionsPhrase(), g.span())
 	},
 	advice: func(*group) []event.Message {
 		return []event.Message{

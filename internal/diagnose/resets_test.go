@@ -41,7 +41,7 @@ func TestResetsOfThisSide(t *testing.T) {
 		},
 		{
 			"unread data", []step{accepts, at(time.Second, server, "ESTABLISHED>CLOSE", reset("TCP_ABORT_ON_CLOSE"), by(nginx, closes))},
-			[]string{"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40000: it closed before it had read all received data"},
+			[]string{"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40000: it closed the socket with received data unread"},
 		},
 		{
 			"data after close", []step{accepts, at(time.Second, server, "FIN_WAIT1>CLOSE", reset("TCP_ABORT_ON_DATA"), of(nginx), fails(event.ECONNRESET))},
@@ -100,7 +100,7 @@ func TestResetReceived(t *testing.T) {
 				at(time.Second, client, "ESTABLISHED>CLOSE", reset("TCP_ABORT_ON_CLOSE"), by(curl, event.MechanismClose)),
 				at(time.Second+ms, server, "ESTABLISHED>CLOSE", came...),
 			},
-			[]string{"reset_unread: curl/43 reset 10.0.0.2:40000 to 10.0.0.1:80: it closed before it had read all received data"},
+			[]string{"reset_unread: curl/43 reset 10.0.0.2:40000 to 10.0.0.1:80: it closed the socket with received data unread"},
 		},
 		{
 			"the end that sent it tells later", []step{
@@ -263,7 +263,7 @@ func TestResetBetween(t *testing.T) {
 				connects, accepts, at(2*time.Second, client, "ESTABLISHED>CLOSE", rst, of(curl)),
 				at(2*time.Second+50*time.Microsecond, server, "ESTABLISHED>CLOSE", reset("TCP_ABORT_ON_CLOSE"), by(nginx, event.MechanismClose)),
 			},
-			[]string{"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40000: it closed before it had read all received data"},
+			[]string{"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40000: it closed the socket with received data unread"},
 		},
 	})
 }

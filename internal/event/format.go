@@ -80,17 +80,23 @@ func (b *line) addPlain(plain string) {
 	if rest, found := strings.CutPrefix(plain, " "); found && endsChinese(b.text) && beginsChinese(rest) {
 		plain = rest
 	}
+	b.tighten(plain) // a part in brackets between two spaces may be left out
 	b.text += plain
 	b.loose = strings.HasSuffix(plain, " ")
 }
 
 // add adds an argument, or a part in brackets.
 func (b *line) add(text string) {
-	if before, _ := strings.CutSuffix(b.text, " "); b.loose && endsChinese(before) && beginsChinese(text) {
-		b.text = before
-	}
+	b.tighten(text)
 	b.text += text
 	b.loose = b.loose && text == ""
+}
+
+// tighten takes a space of the format away, if it is between two Chinese characters.
+func (b *line) tighten(next string) {
+	if before, _ := strings.CutSuffix(b.text, " "); b.loose && endsChinese(before) && beginsChinese(next) {
+		b.text = before
+	}
 }
 
 func beginsChinese(s string) bool {

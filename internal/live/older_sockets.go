@@ -35,7 +35,7 @@ func (t *trace) findOlder() error {
 			because(privilege.Namespaces.Reason(unix.EPERM)))
 	}
 	if found.OmittedTimewait > 0 {
-		t.Log.Warn(words.Number(found.OmittedTimewait) + " sockets in TIME_WAIT are older than the trace and too many to follow: the trace will not show when they end")
+		t.Log.Warn("too many sockets are in TIME_WAIT: the trace will not show the end of " + words.Count(found.OmittedTimewait, "older one"))
 	}
 	listening := make(map[uint16][]*event.Socket)
 	for i := range found.Sockets {

@@ -407,10 +407,10 @@ func TestNATPage(t *testing.T) {
 	b.want(`document.getElementById('count').textContent`, "1 shown")
 	got, want := b.chosenMarkdown(), string(markdown(t, play()))
 	ladder := func(text string) string { return text[strings.Index(text, "\nleft "):] }
-	if ladder(got) != ladder(want) || !strings.Contains(got, "\nright  server 10.0.0.5:8080, behind NAT: its own address is 172.17.0.2:80\n") {
+	if ladder(got) != ladder(want) || !strings.Contains(got, "\nright  server 10.0.0.5:8080, through NAT: it is 172.17.0.2:80 there, and the other end is 172.17.0.1:61000\n") {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	b.want(`document.getElementById('ladder-drawing').textContent.includes('behind NAT: 172.17.0.2:80')`, "true")
+	b.want(`document.getElementById('ladder-drawing').textContent.includes('NAT: 172.17.0.2:80 with 172.17.0.1:61000')`, "true")
 	b.shot("nat-light-1280", 1280, false)
 	b.quiet()
 }

@@ -227,13 +227,13 @@ func (c *connection) address(i int) string {
 	return c.ends[0].Remote().String()
 }
 
-// ownAddress returns the address of the second end as that end has it, and reports whether NAT is between the two.
-func (c *connection) ownAddress() (own netip.AddrPort, nat bool) {
-	if c.ends[1] == nil {
-		return own, false
+// translated returns the addresses that the second end has and sees, and reports whether NAT is between the two.
+func (c *connection) translated() (own, seen netip.AddrPort, nat bool) {
+	e := c.ends[1]
+	if e == nil || e.Mirrors(&c.ends[0].Tuple) {
+		return own, seen, false
 	}
-	own = c.ends[1].Local()
-	return own, own != c.ends[0].Remote()
+	return e.Local(), e.Remote(), true
 }
 
 // name says which connection it is: who opened it and to where,

@@ -50,7 +50,7 @@ type dataWriter struct {
 	kinds        table[stepKind]
 	lasts        table[int64]
 	closings     table[string]
-	ownAddresses map[int][2]int // of rows: an index of addresses, and a port
+	translated   map[int][4]int // by row: twice an index of addresses and a port, those that the second end has and sees
 	buffer       []byte
 }
 
@@ -71,8 +71,8 @@ type table[T comparable] struct {
 const (
 	stepKindBytes = 60
 	evidenceBytes = len("100000,")
-	// ownAddressBytes is what an address behind NAT takes.
-	ownAddressBytes = len(`"100000":[100000,65535],`)
+	// translatedBytes is what the addresses behind NAT take.
+	translatedBytes = len(`"100000":[100000,65535,100000,65535],`)
 )
 
 func (t *table[T]) indexOf(v T) int {
@@ -90,7 +90,7 @@ func (t *table[T]) indexOf(v T) int {
 
 // writeData writes the data. It returns how many connections it has room for.
 func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
-	d := &dataWriter{Buffer: w, report: r, ownAddresses: make(map[int][2]int)}
+	d := &dataWriter{Buffer: w, report: r, translated: make(map[int][4]int)}
 	first, last := r.span()
 	d.base = first
 	processes, err := json.Marshal(r.processNames())
@@ -106,9 +106,9 @@ func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
 		if d.Len()+rest+d.addressBytes+len(d.kinds.values)*stepKindBytes > maxDataBytes {
 			break
 		}
-		if own, nat := c.ownAddress(); nat {
-			d.addressBytes += ownAddressBytes
-			d.ownAddresses[listed] = [2]int{d.addressIndex(own.Addr()), int(own.Port())}
+		if own, seen, nat := c.translated(); nat {
+			d.addressBytes += translatedBytes
+			d.translated[listed] = [4]int{d.addressIndex(own.Addr()), int(own.Port()), d.addressIndex(seen.Addr()), int(seen.Port())}
 		}
 		d.writeRow(c, listed > 0)
 		listed++
@@ -122,7 +122,7 @@ func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
 		{"base", first}, {"last", last - first}, {"offset", offset},
 		{"states", stateNames()}, {"kinds", d.kindTable()}, {"addresses", append([]string{}, d.addresses.values...)},
 		{"lasts", append([]int64{}, d.lasts.values...)}, {"closings", append([]string{}, d.closings.values...)}, {"recordings", r.recordingWords()}, {"losses", r.lossTimes(first)},
-		{"processes", json.RawMessage(processes)}, {"words", verdictWords()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)}, {"nat", d.ownAddresses},
+		{"processes", json.RawMessage(processes)}, {"words", verdictWords()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)}, {"nat", d.translated},
 	} {
 		value, err := json.Marshal(part.value) // which escapes <, > and &
 		if err != nil {

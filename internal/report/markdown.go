@@ -125,8 +125,8 @@ func (m *markdown) sideWords(i int) string {
 	if role := c.roleOf(i); role != 0 {
 		phrase = role.String() + " " + phrase
 	}
-	if own, nat := c.ownAddress(); i == 1 && nat {
-		phrase += ", behind NAT: its own address is " + own.String()
+	if own, seen, nat := c.translated(); i == 1 && nat {
+		phrase += fmt.Sprintf(", through NAT: it is %v there, and the other end is %v", own, seen)
 	}
 	switch e := c.ends[i]; {
 	case e == nil:

@@ -123,7 +123,7 @@ func (p *Printer) natWords(e *conn.End) string {
 	if e.Role() == conn.Client {
 		served = e.Peer
 	}
-	return p.say(event.Say("server sees {client} to {server} (NAT)", served.Remote(), served.Local()))
+	return p.say(event.Say("at the server: {client} to {server} (NAT)", served.Remote(), served.Local()))
 }
 
 // addRight adds a word at the right edge of a column, or "-" in place of none, and a space.

@@ -16,7 +16,7 @@ const row = (i) => {
     flags, role, how: raw.words.hows[how], ended: raw.words.hows[ended],
     mechanism: raw.words.mechanisms[mechanism], closer: raw.processes[closer],
     addresses: [address(a, aPort), address(b, bPort)], ends: [end, other || null],
-    own: raw.nat[i] ? address(...raw.nat[i]) : '', // the second end's own address behind NAT
+    nat: raw.nat[i] && [address(...raw.nat[i].slice(0, 2)), address(...raw.nat[i].slice(2))], // what the second end is there, and what the first one
   };
 };
 
@@ -173,7 +173,7 @@ const haystacks = [];
 function haystack(i) {
   if (haystacks[i] === undefined) {
     const r = row(i);
-    const words = new Set([r.addresses[0], r.addresses[1], r.own, who(i), howWords(r), stateWords(i), r.closer]);
+    const words = new Set([r.addresses[0], r.addresses[1], ...(r.nat || []), who(i), howWords(r), stateWords(i), r.closer]);
     for (const end of r.ends) {
       for (let j = STEPS + 2; end && j < end.length; j += 3) words.add(raw.processes[end[j]]);
     }

@@ -60,7 +60,7 @@ function drawEnd(svg, r, side, column, height) {
   const end = r.ends[side], at = columnX(column);
   const name = [roleOf(r, side), r.addresses[side]].filter((word) => word).join(' ');
   draw(svg, 'text', {x: at, y: shape === wideShape || !column ? 18 : 34, 'text-anchor': anchorOf(column), class: 'state'}, shortened(name, 52));
-  const note = end ? side === 1 && r.own && 'behind NAT: ' + r.own : 'not seen from here';
+  const note = end ? side === 1 && r.nat && 'NAT: ' + r.nat.join(' with ') : 'not seen from here';
   if (note) draw(svg, 'text', {x: at, y: shape === wideShape || !column ? 34 : 50, 'text-anchor': anchorOf(column), class: 'faint'}, note);
   draw(svg, 'line', {x1: at, x2: at, y1: 54, y2: height - 24, class: 'life' + (end ? '' : ' unseen')});
   if (!end || stateOf(end) === CLOSE) return;

@@ -72,7 +72,7 @@ function answerLines(i) {
 }
 
 function headLines(r) {
-  const lines = sides(r).map((side, n) => ['left   ', 'right  '][n] + [roleOf(r, side), r.addresses[side]].filter((word) => word).join(' ') + (side === 1 && r.own ? ', behind NAT: its own address is ' + r.own : '') + (r.ends[side] ? '' : ', not seen from here'));
+  const lines = sides(r).map((side, n) => ['left   ', 'right  '][n] + [roleOf(r, side), r.addresses[side]].filter((word) => word).join(' ') + (side === 1 && r.nat ? `, through NAT: it is ${r.nat[0]} there, and the other end is ${r.nat[1]}` : '') + (r.ends[side] ? '' : ', not seen from here'));
   return [...lines, '- - >  inferred from the states: segments are not traced'];
 }
 
