@@ -47,7 +47,7 @@ func translate(tb TB, ns *NetNS, hook *nftables.ChainHook, priority *nftables.Ch
 	}
 }
 
-// hasNoNftables reports whether an error says that the kernel lacks what a rule needs.
+// hasNoNftables reports whether an error says that the kernel does not have what a rule needs.
 func hasNoNftables(err error) bool {
 	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOENT)
 }
