@@ -259,7 +259,7 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 		add(p.say(event.Say("incomplete")))
 	}
 	if words := p.timeWaitWords(e); words != "" {
-		parts = append(parts, closingPart{words: words, usual: true})
+		add(words)
 	}
 	return parts
 }
