@@ -258,8 +258,10 @@ func (r *registry) foundSocket(f *event.Socket) *socket {
 	if sock == nil && f.Timewait { // its birth was not reported
 		sock = r.withTuple(&tuple)
 	}
-	if grown := r.withTuple(&tuple); sock == nil && kindOf(f) == full && grown != nil && grown.kind == request {
-		sock = grown // the end of its handshake was not reported
+	if sock == nil && kindOf(f) == full {
+		if grown := r.withTuple(&tuple); grown != nil && grown.kind == request {
+			sock = grown // the end of its handshake was not reported
+		}
 	}
 	if f.Address == 0 {
 		if sock = r.withTuple(&tuple); sock == nil && f.State == tcpstate.Listen {
