@@ -58,10 +58,10 @@ func drop(r Remaining, log *zap.Logger) error {
 // (no_new_privs).
 func PreventGaining() error {
 	defer hastenStops()()
-	return preventGaining()
+	return setNoNewPrivs()
 }
 
-func preventGaining() error {
+func setNoNewPrivs() error {
 	if _, err := cap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
 	}
@@ -72,7 +72,7 @@ func preventGaining() error {
 // would take 41 calls of all threads, and with no_new_privs a program has no more than was permitted before, whatever
 // its file says and also as root (cap_bprm_creds_from_file in security/commoncap.c).
 func preventRegaining() error {
-	if err := preventGaining(); err != nil {
+	if err := setNoNewPrivs(); err != nil {
 		return err
 	}
 	if err := cap.ResetAmbient(); err != nil {
