@@ -84,7 +84,7 @@ type End struct {
 	Incomplete bool
 	Resumed    bool // it goes on from another file
 
-	role             Role // once Peer is gone
+	role             Role // once Peer is gone, or as a look found it
 	hasListener      bool // a listener on its port was found: it is the server
 	orderUnsure      bool // what it did first was lost
 	hasVerdict       bool // its verdict is out

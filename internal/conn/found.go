@@ -21,6 +21,9 @@ func (t *Tracker) AddFound(s *event.Socket) *End {
 	t.NoteHome(s.Container, s.NetNS, s.NetNSName)
 	e.SetHolders(s.Holders)
 	e.hasListener = e.hasListener || s.Role == Server
+	if s.Role == Client && e.role == 0 {
+		e.role = Client
+	}
 	if e.Cgroup == "" {
 		e.Cgroup, e.Container = s.Cgroup, s.Container
 	}

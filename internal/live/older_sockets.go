@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"go.uber.org/zap"
@@ -49,7 +50,7 @@ func (t *trace) findOlder() error {
 		if s.State == tcpstate.Close || !t.Filter.Match(&tuple) {
 			continue // it is only bound, or nobody's business
 		}
-		s.Role = roleOf(s, listening[s.Local.Port()])
+		s.Role = roleOf(s, listening)
 		t.devices.learn(s)
 		t.older = append(t.older, s)
 	}
@@ -81,13 +82,20 @@ func (t *trace) refreshHolders() {
 	}
 }
 
-// roleOf returns that a socket is the server's where a listener takes connections to its
-// address.
-func roleOf(s *event.Socket, listening []*event.Socket) event.Role {
-	for _, l := range listening {
-		if s.State != tcpstate.Listen && l.Listens(s.NetNS, s.Local) {
-			return event.Server
-		}
+// roleOf returns the role of a socket by the listeners, which are there by their ports: the server's where one takes
+// connections to its address, and the client's where one on this machine takes them to its remote address.
+func roleOf(s *event.Socket, listening map[uint16][]*event.Socket) event.Role {
+	isListenedTo := func(at netip.AddrPort) bool {
+		return slices.ContainsFunc(listening[at.Port()], func(l *event.Socket) bool { return l.Listens(s.NetNS, at) })
+	}
+	isHere := s.Remote.Addr().IsLoopback() || s.Remote.Addr() == s.Local.Addr()
+	switch {
+	case s.State == tcpstate.Listen:
+		return 0
+	case isListenedTo(s.Local):
+		return event.Server
+	case isHere && isListenedTo(s.Remote):
+		return event.Client
 	}
 	return 0
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
+	"github.com/tcptrace/tcptrace/internal/text"
 )
 
 // older is what there is before the trace begins.
@@ -141,6 +142,33 @@ func (r *recorder) checkOlderVerdicts(t *testing.T, closed int) {
 	}
 	if by != [2]int{closed, closed} || r.summary.By[conn.ByServer] != closed/2 || r.summary.By[conn.ByClient] != closed/2 {
 		t.Errorf("closed first by server and client: %v ends, %+v; want half of %d each", by, r.summary, closed)
+	}
+}
+
+// TestOlderClient: the client's TIME_WAIT is older than the trace, and the server still listens. No restart needs the
+// client's port.
+func TestOlderClient(t *testing.T) {
+	t.Parallel()
+	ns := kerneltest.NewNetNS(t)
+	var p kerneltest.Pair
+	var listener int
+	var err error
+	ns.Do(func() {
+		if listener, err = kerneltest.Listen(loopback, true); err == nil {
+			p, err = kerneltest.Connect(listener, loopback)
+		}
+	})
+	must(t, p, err)
+	defer unix.Close(listener)
+	withoutForks(func() { unix.Close(p.Client) })
+	must(t, p, kerneltest.AwaitEOF(p.Server))
+	withoutForks(func() { unix.Close(p.Server) })
+	r := record(t, event.Filter{}, ns)
+	r.awaitThat(t, "the listener and TIME_WAIT", soon, func() bool { return len(r.found) >= 2 })
+	for i := range r.found {
+		if e := &r.found[i]; e.State == timeWait && (e.Role() != conn.Client || text.HoldsPort(e)) {
+			t.Errorf("%v to %v: role %q, holds the port: %v; want a client that does not", e.Local(), e.Remote(), e.Role(), text.HoldsPort(e))
+		}
 	}
 }
 
