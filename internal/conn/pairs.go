@@ -69,8 +69,8 @@ func (p *pairs) dropNumbers(e *End) {
 	}
 }
 
-// withNumbers returns the end with the same initial sequence numbers the other way round, or nil: NAT is between the
-// two. The pair of numbers is 64 bits, of which each end chose half at random (RFC 6528): chance does not make two alike.
+// withNumbers returns the end with the same initial sequence numbers the other way round, or nil. NAT is between the two.
+// Each end chose one of the numbers at random, 32 bits (RFC 6528): two connections do not have both alike by chance.
 func (p *pairs) withNumbers(e *End) *End {
 	if !e.Numbers.Known {
 		return nil

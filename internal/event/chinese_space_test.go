@@ -6,7 +6,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// TestNoSpaceBetweenChinese: a format has a space next to an argument. Between two Chinese characters there is none.
+// TestNoSpaceBetweenChinese: the space of a format next to an argument goes if it would be between two Chinese characters.
 func TestNoSpaceBetweenChinese(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

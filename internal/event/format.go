@@ -68,8 +68,8 @@ func (r *renderer) section(inBrackets bool) (words string, shown bool) {
 	return b.text, true
 }
 
-// line is a text in the making. Between two Chinese characters is no space: a format has one next to an argument,
-// which may be Chinese or not.
+// line is a text to which parts are added. A format has a space next to an argument, which may be Chinese or not: the
+// space goes if it would be between two Chinese characters.
 type line struct {
 	text  string
 	loose bool // its last character is a space of the format

@@ -23,7 +23,7 @@ func Redirect(tb TB, ns *NetNS, from, to uint16) {
 	translate(tb, ns, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, rule)
 }
 
-// Masquerade gives connections that leave a namespace to an IPv4 port a local port at random in place of the socket's
+// Masquerade gives each IPv4 connection from a namespace to a port a random local port, in place of that of its socket
 // (SNAT).
 func Masquerade(tb TB, ns *NetNS, port uint16) {
 	tb.Helper()
