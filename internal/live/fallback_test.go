@@ -159,14 +159,20 @@ func (l lacking) stories(transitions []event.Transition) map[string][]string {
 	return stories
 }
 
-// isPartOf reports whether a list is another one without some.
+// isPartOf reports whether a story is another one without some transitions. Of one that a look found, the states
+// must be the same: it has another time, and no cause.
 func isPartOf(part, whole []string) bool {
 	for _, line := range whole {
-		if len(part) > 0 && part[0] == line {
+		if len(part) > 0 && (part[0] == line || isFoundOf(part[0], line)) {
 			part = part[1:]
 		}
 	}
 	return len(part) == 0
+}
+
+func isFoundOf(found, line string) bool {
+	states, cause, _ := strings.Cut(found, " by ")
+	return strings.HasPrefix(cause, string(event.CauseFound)+" ") && strings.HasPrefix(line, states+" by ")
 }
 
 // checkSources wants the start record to name the way that was taken, and what is less exact.

@@ -23,18 +23,7 @@ type doubt struct {
 func (t *trace) correctStates(l lookResult) {
 	before := t.sampler.doubts
 	t.sampler.doubts = make(map[event.ID]doubt)
-	found := t.doubtful(l.found.Sockets)
-	for _, e := range t.checkable(l) {
-		s := found[e.Socket]
-		if s != nil && s.State == e.State {
-			continue
-		}
-		if s == nil {
-			if _, same := t.sampler.sockets[e.Socket]; same {
-				continue
-			}
-			s = &event.Socket{Socket: e.Socket, NetNS: e.NetNS, Local: e.Local(), Remote: e.Remote(), State: tcpstate.Close}
-		}
+	for s, e := range t.otherwiseFound(l) {
 		now := doubt{e.State, s.State, e.Since}
 		if before[e.Socket] == now {
 			t.correlator.Correct(e.Socket, e.State, s, host.Now())
@@ -44,17 +33,22 @@ func (t *trace) correctStates(l lookResult) {
 	}
 }
 
-// doubtful returns the sockets of a look that are not in the state that the records say, and the
-// timewait sockets of those that should have gone.
-func (t *trace) doubtful(sockets []event.Socket) map[event.ID]*event.Socket {
-	found := make(map[event.ID]*event.Socket)
-	for i := range sockets {
-		s := &sockets[i]
-		if e := t.tracker.End(s.Socket); e != nil && (e.State != s.State || s.Timewait && shouldHaveMoved(e, s.Time)) {
-			found[s.Socket] = s
+// otherwiseFound returns the sockets that a look found in another state than that of their ends: in CLOSE if
+// they are gone.
+func (t *trace) otherwiseFound(l lookResult) map[*event.Socket]*conn.End {
+	others := make(map[*event.Socket]*conn.End)
+	ends := t.checkable(l)
+	for i := range l.found.Sockets {
+		s := &l.found.Sockets[i]
+		if e := ends[s.Socket]; e != nil && e.State != s.State {
+			others[s] = e
 		}
+		delete(ends, s.Socket)
 	}
-	return found
+	for id, e := range ends {
+		others[&event.Socket{Socket: id, NetNS: e.NetNS, Local: e.Local(), Remote: e.Remote(), State: tcpstate.Close}] = e
+	}
+	return others
 }
 
 // shouldHaveMoved reports whether a socket is in a state that usually does not last. One in
@@ -68,8 +62,8 @@ func shouldHaveMoved(e *conn.End, now event.Time) bool {
 }
 
 // checkable returns the ends that a look must have found where they are.
-func (t *trace) checkable(l lookResult) []*conn.End {
-	var ends []*conn.End
+func (t *trace) checkable(l lookResult) map[event.ID]*conn.End {
+	ends := make(map[event.ID]*conn.End)
 	now := host.Now()
 	for e := range t.tracker.Ends() {
 		usual := e.State == tcpstate.Established || e.State == tcpstate.CloseWait
@@ -78,7 +72,7 @@ func (t *trace) checkable(l lookResult) []*conn.End {
 		case l.query.SkipCommonStates && (e.State == tcpstate.Established || e.State == tcpstate.TimeWait):
 		case e.Since >= l.began: // it changed since
 		case usual || shouldHaveMoved(e, now):
-			ends = append(ends, e)
+			ends[e.Socket] = e
 		}
 	}
 	return ends

@@ -90,6 +90,7 @@ type trace struct {
 	waitedFor  chan func()   // takes what the reader waits for
 	callLooks  callLooks
 	sampler    sampler
+	lastLook   lastLook
 	checked    event.Time       // when the loss counters were read
 	forgotten  []conn.Forgotten // since the last record of the ring
 }
@@ -124,7 +125,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	}
 	defer diag.Close()
 	stream := pipeline.New(out)
-	t := &trace{Options: o, probe: p, gather: p.Gather, diag: diag, scan: diag.Scan, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel, quick: helper.NewHere(), cgroups: cgroups, homes: homes}
+	t := &trace{Options: o, probe: p, gather: p.Gather, diag: diag, scan: diag.Scan, stream: stream, tracker: stream.Tracker, out: out, ctx: ctx, cancel: cancel, quick: helper.NewHere(), cgroups: cgroups, homes: homes, lastLook: lastLook{started: make(chan (<-chan struct{}), 1)}}
 	t.records = stream
 	if o.Raw != nil {
 		t.records = tee{stream, o.Raw}
@@ -154,7 +155,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 		return err
 	}
 	stopped := make(chan error, 1)
-	forget := context.AfterFunc(ctx, crash.Guarded(func() { stopped <- p.Stop() }))
+	forget := context.AfterFunc(ctx, crash.Guarded(func() { stopped <- t.stop() }))
 	if err := t.read(); err != nil {
 		if !forget() {
 			<-stopped // Close must not come in between
@@ -374,7 +375,7 @@ func (t *trace) finish(cause error) error {
 	if err := t.reportLosses(); err != nil {
 		return err
 	}
-	t.refreshHolders()
+	t.takeLastLook()
 	t.records.Stop(event.Stop{Time: host.Now(), Reason: pipeline.Reason(cause)})
 	if err := t.out.Flush(); err != nil {
 		return writeError(err)

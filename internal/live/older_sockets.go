@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -56,30 +55,6 @@ func (t *trace) findOlder() error {
 	}
 	slices.SortFunc(t.older, func(a, b *event.Socket) int { return cmp.Compare(a.Time, b.Time) })
 	return nil
-}
-
-// refreshHolders finds the processes that use the sockets that are still open at the end.
-func (t *trace) refreshHolders() {
-	namespaces := t.openNamespaces()
-	if len(namespaces) == 0 {
-		return
-	}
-	found, err := t.lookBriefly(context.Background(), sockdiag.Query{NetNS: namespaces, OnlyHeld: true, SkipCommonStates: t.tooManyToSample()})
-	if err != nil {
-		t.Log.Warn("look at the sockets that are still open: the processes that use them are unknown", zap.Error(err))
-		found = &sockdiag.Snapshot{}
-	}
-	for e := range t.tracker.Ends() {
-		e.SetHolders(nil) // those from the beginning
-	}
-	for i := range found.Sockets {
-		s := &found.Sockets[i]
-		s.Socket = t.correlator.IDOf(s)
-		if end := t.tracker.End(s.Socket); end != nil && end.IsAwaited() && end.State == s.State && !s.Timewait {
-			t.records.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
-		}
-		t.records.Held(s.Socket, s.Holders)
-	}
 }
 
 // roleOf returns the role of a socket by the listeners, which are there by their ports: the server's where one takes

@@ -66,6 +66,10 @@ type destination struct {
 // sample looks at the sockets from time to time, for what no event has: the processes
 // that use them, what waits in their queues, how many ports are left.
 func (t *trace) sample() {
+	if t.ctx.Err() != nil {
+		t.startLastLook()
+		return
+	}
 	if t.sampler.looks != nil {
 		select {
 		case l := <-t.sampler.looks:
