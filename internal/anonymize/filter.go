@@ -50,7 +50,7 @@ func setOption(f *event.Filter, option, value string) bool {
 	case "--netns":
 		netns, err := strconv.ParseUint(value, 10, 32)
 		if err == nil {
-			f.NetNS = uint32(netns)
+			f.NetNS = event.NewNetNS(0, uint32(netns))
 		}
 		return err == nil
 	}

@@ -12,14 +12,29 @@ import (
 // be changed.
 
 // Start returns a copy without the host name, and with the boot id, the clock and the filter's host
-// mapped. Of the filter, what is not understood is left out. The settings stay.
+// mapped, and the hosts of a merged capture. Of the filter, what is not understood is left out. The settings stay.
 func (m *Mapper) Start(s *event.Start) *event.Start {
 	image := *s
 	image.Hostname = ""
 	image.BootID = m.BootID(s.BootID)
 	image.HideClock = m.hideClock(s.Clock)
 	image.Filter = m.mapFilter(s.Filter)
+	image.Hosts = m.mapHosts(s.Hosts)
 	return &image
+}
+
+// mapHosts maps the hosts of a merged capture. How far their clocks are apart stays.
+func (m *Mapper) mapHosts(hosts []event.Host) []event.Host {
+	image := slices.Clone(hosts)
+	for i := range image {
+		h := &image[i]
+		h.Hostname, h.BootID = m.containerName(h.Hostname, "host-"), m.BootID(h.BootID)
+		h.Files = slices.Clone(h.Files)
+		for j, name := range h.Files {
+			h.Files[j] = m.containerName(name, "file-")
+		}
+	}
+	return image
 }
 
 // Transition returns a copy with its addresses, process and cgroup mapped. It is valid

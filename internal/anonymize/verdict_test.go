@@ -27,7 +27,7 @@ func places(r *rand.Rand) netip.Addr {
 func anySocket(r *rand.Rand) event.Socket {
 	coin := func() bool { return r.IntN(2) == 0 }
 	return event.Socket{
-		NetNS: uint32(r.IntN(2)), State: tcpstate.State(1 + r.IntN(11)), UID: uint32(r.IntN(2)),
+		NetNS: event.NetNS(r.IntN(2)), State: tcpstate.State(1 + r.IntN(11)), UID: uint32(r.IntN(2)),
 		Local:  netip.AddrPortFrom(places(r), uint16(80+r.IntN(2))),
 		Remote: netip.AddrPortFrom(places(r), uint16(r.IntN(2)*40000)),
 		Options: event.Options{
@@ -96,7 +96,7 @@ func script() []event.Transition {
 	const ms = time.Millisecond
 	server := tracetest.By(4242, "python3", event.MechanismClose)
 	var all []event.Transition
-	add := func(local, remote string, netns uint32, tr event.Transition) {
+	add := func(local, remote string, netns event.NetNS, tr event.Transition) {
 		tr.Local, tr.Remote, tr.NetNS = netip.MustParseAddrPort(local), netip.MustParseAddrPort(remote), netns
 		all = append(all, tr)
 	}

@@ -177,7 +177,7 @@ func TestFilesThatAreNone(t *testing.T) {
 		{"other types", `{"type":"x"}` + "\n", capture.ErrNotCapture, "no record"},
 		{"pcap", "\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00", capture.ErrNotCapture, ""},
 		{"gzip of something", "\x1f\x8b\x08\x00rubbish", capture.ErrNotCapture, ""},
-		{"newer", strings.Replace(goodStart, `"schema":1`, `"schema":2`, 1) + "\n", jsonl.ErrNewerSchema, "schema is 2"},
+		{"newer", strings.Replace(goodStart, `"schema":1`, `"schema":3`, 1) + "\n", jsonl.ErrNewerSchema, "schema is 3"},
 		{"no clock", `{"type":"start","time":"2026-03-01T12:00:00.000000000Z","schema":1}` + "\n", capture.ErrNotCapture, "missing"},
 		{"deep", strings.Repeat("[", 100_000) + "\n", capture.ErrNotCapture, ""},
 		{"deep object", goodStart + "\n" + `{"type":"transition","x":` + strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_001) + "\n" + goodTransition + "\n" + goodStop + "\n", replay.ErrDamaged, ""},

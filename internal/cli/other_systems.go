@@ -40,7 +40,7 @@ func serveAsHelper() {}
 func (a *app) dropRightsBut(*directory.Directory) error { return nil }
 
 // parseNetNS reads an inode number, as captures have them.
-func parseNetNS(name string) (uint32, error) {
+func parseNetNS(name string) (event.NetNS, error) {
 	if name == "" {
 		return 0, nil
 	}
@@ -48,7 +48,7 @@ func parseNetNS(name string) (uint32, error) {
 	if err != nil || inode == 0 {
 		return 0, usagef("--netns: %q is not an inode number, and this system has no network namespaces", name)
 	}
-	return uint32(inode), nil
+	return event.NewNetNS(0, uint32(inode)), nil
 }
 
 func isNotPermitted(error) bool { return false }

@@ -151,7 +151,7 @@ func (o *traceOptions) recordingWords() string {
 }
 
 // parseNetNS reads the name of a network namespace; 0 stands for all.
-func parseNetNS(name string) (uint32, error) {
+func parseNetNS(name string) (event.NetNS, error) {
 	if name == "" {
 		return 0, nil
 	}
@@ -159,7 +159,7 @@ func parseNetNS(name string) (uint32, error) {
 		if inode == 0 {
 			return 0, usagef("--netns: 0 is not an inode number; see 'ls -Li /run/netns /proc/*/ns/net'")
 		}
-		return uint32(inode), nil
+		return event.NewNetNS(0, uint32(inode)), nil
 	}
 	path := name
 	switch {

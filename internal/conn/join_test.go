@@ -100,7 +100,7 @@ func TestRoleFollowsFromThePeers(t *testing.T) {
 
 func TestForgottenEndsLeaveTheOthers(t *testing.T) {
 	t.Parallel()
-	closing := func(socket event.ID, netns uint32) event.Transition {
+	closing := func(socket event.ID, netns event.NetNS) event.Transition {
 		return accepted(socket, in(netns), func(t *event.Transition) { t.From, t.To = tcpstate.Established, tcpstate.Close })
 	}
 	for _, tc := range []struct {
@@ -114,14 +114,14 @@ func TestForgottenEndsLeaveTheOthers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			got := tell(accepted(1, in(1)), accepted(2, in(2)), accepted(3, in(3)), closing(tc.gone, uint32(tc.gone)))
-			tr := dial(9, in(uint32(tc.gone)))
+			got := tell(accepted(1, in(1)), accepted(2, in(2)), accepted(3, in(3)), closing(tc.gone, event.NetNS(tc.gone)))
+			tr := dial(9, in(event.NetNS(tc.gone)))
 			got.add(&tr)
 			if p := got.ends[9].Peer; p != nil {
 				t.Errorf("the peer is socket %d of another network namespace, or is closed", p.Socket)
 			}
 			for i, want := range tc.peers {
-				tr := dial(event.ID(10+i), in(uint32(want)))
+				tr := dial(event.ID(10+i), in(event.NetNS(want)))
 				got.add(&tr)
 				if p := got.ends[tr.Socket].Peer; p == nil || p.Socket != want {
 					t.Errorf("in network namespace %d: peer %+v", want, p)

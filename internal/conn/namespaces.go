@@ -25,14 +25,14 @@ func (n *names[K]) add(key K, name string) {
 }
 
 // NetNSName returns the name that a network namespace has in ip netns, or "".
-func (t *Tracker) NetNSName(netns uint32) string { return t.names[netns] }
+func (t *Tracker) NetNSName(netns event.NetNS) string { return t.names[netns] }
 
 // Home is what a socket belongs to: a container, pod or systemd unit, or else a network namespace.
 type Home struct {
 	// Name is that of the container, pod or unit, or else that of the network namespace in ip netns; "": it has
 	// none. It is hostile.
 	Name  string
-	NetNS uint32
+	NetNS event.NetNS
 }
 
 // String names it for people: by the name, or else by the inode number of the network namespace.
@@ -44,7 +44,7 @@ func (h Home) String() string {
 }
 
 // Home returns the home of a socket in a network namespace and, if c is not nil, in a container.
-func (t *Tracker) Home(c *event.Container, netns uint32) Home {
+func (t *Tracker) Home(c *event.Container, netns event.NetNS) Home {
 	label := c.Label()
 	if !c.HasName() {
 		label = cmp.Or(t.labels[c.Identity()], label) // its name came with another socket
@@ -67,7 +67,7 @@ type homeCount struct {
 // homeKey distinguishes homes, whatever is known of their names.
 type homeKey struct {
 	container string
-	netns     uint32
+	netns     event.NetNS
 }
 
 // homesKept is how many homes are counted: any user can make network namespaces.
@@ -129,7 +129,7 @@ func (h Homes) Sorted() []HomeCount {
 
 // NoteHome notes where something was seen: a network namespace, its name, if it has one, and the container or pod, if
 // it is known.
-func (t *Tracker) NoteHome(c *event.Container, netns uint32, name string) {
+func (t *Tracker) NoteHome(c *event.Container, netns event.NetNS, name string) {
 	t.names.add(netns, name)
 	if c.HasName() {
 		t.labels.add(c.Identity(), c.Label())

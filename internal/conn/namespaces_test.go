@@ -36,7 +36,7 @@ func TestManyHomes(t *testing.T) {
 	web, db := &event.Container{ID: "a", Name: "web"}, &event.Container{ID: "b", Name: "db"}
 	type home struct {
 		of    *event.Container
-		netns uint32
+		netns event.NetNS
 	}
 	pod := func(id string) *event.Container {
 		return &event.Container{ID: id, Pod: event.Pod{UID: "p", Name: "shop"}}

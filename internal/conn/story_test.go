@@ -36,7 +36,7 @@ type mod func(*event.Transition)
 
 func because(c event.Cause) mod { return func(t *event.Transition) { t.Cause = c } }
 func fails(e event.Errno) mod   { return func(t *event.Transition) { t.Error = e } }
-func in(netns uint32) mod       { return func(t *event.Transition) { t.NetNS = netns } }
+func in(netns event.NetNS) mod  { return func(t *event.Transition) { t.NetNS = netns } }
 func lasts(d time.Duration) mod { return func(t *event.Transition) { t.Dwell = d } }
 func unsent(t *event.Transition) {
 	t.FinUnsent = true

@@ -15,18 +15,18 @@ type Tracker struct {
 	Summary   Summary
 	pool      pool
 	ends      map[event.ID]*End
-	pairs     pairs         // those whose other end may still come
-	done      []*End        // those that no later record may need
-	verdicts  []*End        // that the last record brought
-	waiting   map[*End]bool // those whose verdict waits for what the other end does
-	brief     []briefWait   // those of them that wait for a moment, in the order of time
-	lostUntil event.Time    // the end of the last one in the stream; 0: there was none
-	forgot    Forgotten     // by the last record
-	limit     int           // ends
-	names     names[uint32] // of network namespaces
-	labels    names[string] // of containers and pods, by their identities
+	pairs     pairs              // those whose other end may still come
+	done      []*End             // those that no later record may need
+	verdicts  []*End             // that the last record brought
+	waiting   map[*End]bool      // those whose verdict waits for what the other end does
+	brief     []briefWait        // those of them that wait for a moment, in the order of time
+	lostUntil event.Time         // the end of the last one in the stream; 0: there was none
+	forgot    Forgotten          // by the last record
+	limit     int                // ends
+	names     names[event.NetNS] // of network namespaces
+	labels    names[string]      // of containers and pods, by their identities
 	// firstNamespace is the network namespace that was seen first, firstContainer the id of the first container or pod.
-	firstNamespace uint32
+	firstNamespace event.NetNS
 	firstContainer string
 	manyHomes      bool
 }

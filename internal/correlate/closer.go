@@ -75,10 +75,11 @@ type closedListeners struct {
 
 // closedListener is a closed listener and the process that closed it.
 type closedListener struct {
-	netns, pid uint32
-	port       uint16
-	process    *event.Process
-	mechanism  event.Mechanism
+	netns     event.NetNS
+	pid       uint32
+	port      uint16
+	process   *event.Process
+	mechanism event.Mechanism
 }
 
 // recentListeners is how many listeners are kept: as many as tasks may close at the same time.

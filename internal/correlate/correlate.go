@@ -285,6 +285,10 @@ func (c *Correlator) evictSocket(sock *socket, address uint64) {
 		c.registry.handOver(sock) // it is only a timewait socket from now on
 		return
 	}
+	if sock.isAnswered() && sock.held == 0 {
+		c.registry.move(sock, request, 0) // its full socket is at another address: its first record may be missing
+		return
+	}
 	c.releaseHeld(sock)
 	c.registry.forget(sock)
 }

@@ -55,6 +55,7 @@ func TestClosedSocketsAreForgotten(t *testing.T) {
 			requestStopped(2*time.Second, between("10.0.0.1:80", "10.0.0.2:3")),
 			change(2*time.Second, "LISTEN>SYN_RECV", between("10.0.0.1:80", "10.0.0.2:3")),
 			change(3*time.Second, "SYN_RECV>CLOSE", between("10.0.0.1:80", "10.0.0.2:3")),
+			change(4*time.Second, "ESTABLISHED>CLOSE"), // the first one's
 		},
 		"older than the trace": {stopped(0, timeWait), expired(us, timeWait)},
 		"RST, then CLOSE":      {resetReceived(0, tcpstate.Established), change(us, "ESTABLISHED>CLOSE", fails(event.ECONNRESET))},
@@ -70,6 +71,26 @@ func TestClosedSocketsAreForgotten(t *testing.T) {
 				t.Errorf("%d entries are kept", kept)
 			}
 		})
+	}
+}
+
+// TestAnsweredRequestIsDropped: a request whose handshake seemed to be complete, and whose address is another's now,
+// is kept until a look shows that it is gone.
+func TestAnsweredRequestIsDropped(t *testing.T) {
+	t.Parallel()
+	s := correlate.New(event.Filter{}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})
+	other := between("10.0.0.1:80", "10.0.0.2:3")
+	first, answered, second, end := syn(0), requestStopped(ms), syn(time.Second, other), requestExpired(2*time.Second)
+	end.Tuple = second.Tuple
+	for _, k := range []event.Kernel{first, answered, second, end} {
+		s.Add(&k)
+	}
+	s.Close()
+	kept := s.Kept()
+	s.Correct(1, tcpstate.SynRecv, &event.Socket{Socket: 1, NetNS: first.NetNS, Local: first.Local(), Remote: first.Remote(), State: tcpstate.Close}, start.Add(time.Minute))
+	s.Close()
+	if left := s.Kept(); kept != 1 || left != 0 {
+		t.Errorf("%d entries are kept, want 1, and %d after a look, want 0", kept, left)
 	}
 }
 

@@ -3,6 +3,7 @@ package correlate_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -210,6 +211,43 @@ func TestFoundAfterItsSyn(t *testing.T) {
 			if len(ids) != 1 || !ids[id] {
 				t.Errorf("sockets %v, want %d alone", ids, id)
 			}
+		})
+	}
+}
+
+// TestRequestOutlivesItsAddress: the end of a handshake has no record, as the programs were just being attached. Then
+// another connection's request gets the address of the first one. The first one's full socket is still that of its SYN.
+func TestRequestOutlivesItsAddress(t *testing.T) {
+	t.Parallel()
+	for name, isFound := range map[string]bool{"found": true, "seen with its next change": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ids := make(map[event.ID][]string)
+			c := correlate.New(event.Filter{}, kernel, func(t *event.Transition) {
+				ids[t.Socket] = append(ids[t.Socket], fmt.Sprintf("%v>%v %s", t.From, t.To, t.Cause))
+			}, func(*event.Kernel) {})
+			first, stopped, second := syn(0), requestStopped(1*ms), syn(2*ms)
+			second.RemotePort++
+			for _, k := range []event.Kernel{first, stopped, second} {
+				c.Add(&k)
+			}
+			want := []string{"LISTEN>SYN_RECV syn", "ESTABLISHED>CLOSE_WAIT fin"}
+			if isFound {
+				f := found(tcpstate.Established, fullSock, 42)
+				f.Time = start.Add(3 * ms)
+				if _, fresh := c.AddFound(&f); fresh {
+					t.Error("what is found is another socket")
+				}
+				want = slices.Insert(want, 1, "SYN_RECV>ESTABLISHED found")
+			}
+			k := change(4*ms, "ESTABLISHED>CLOSE_WAIT", onCPU(999))
+			c.Add(&k)
+			c.Close()
+			if len(ids) != 2 {
+				t.Errorf("%d sockets, want 2: %v", len(ids), ids)
+			}
+			expect(t, ids[1], want)
+			expect(t, ids[2], []string{"LISTEN>SYN_RECV syn"})
 		})
 	}
 }

@@ -32,8 +32,9 @@ type registry struct {
 
 // caller is a process that connects, and where to.
 type caller struct {
-	pid, netns uint32
-	remote     netip.AddrPort
+	pid    uint32
+	netns  event.NetNS
+	remote netip.AddrPort
 }
 
 func callerOf(k *event.Kernel) caller {
@@ -155,11 +156,14 @@ func opensChild(k *event.Kernel) bool {
 
 // knownFull returns the socket of a record about a full one, and makes it if it is not known.
 func (r *registry) knownFull(here *socket, k *event.Kernel) *socket {
-	if here == nil {
-		return r.create(k, k.From, full)
+	if here != nil {
+		here.learnCookie(k)
+		return here
 	}
-	here.learnCookie(k)
-	return here
+	if sock := r.adoptFound(k, full); sock != nil {
+		return sock
+	}
+	return r.create(k, k.From, full)
 }
 
 // requestSocket makes the request socket of a SYN, and returns its listener, too, if that is known.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/crash"
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/probe"
 )
@@ -20,7 +21,7 @@ import (
 // the kernel removes it with all its links and sockets once the thread and the
 // programs started from it are gone, even if they are killed.
 type node struct {
-	netns    uint32 // inode number
+	netns    event.NetNS // inode number
 	file     *os.File
 	home     *os.File // the namespace that the thread came from
 	calls    chan func()

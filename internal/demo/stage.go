@@ -29,7 +29,7 @@ type stage struct {
 	mu    sync.Mutex
 	w     *bufio.Writer
 	lines *text.Printer
-	views map[uint32]*labView // by network namespace
+	views map[event.NetNS]*labView // by network namespace
 }
 
 // labView is the trace's view of one lab.
@@ -48,7 +48,7 @@ func newStage(out io.Writer, o text.Options) *stage {
 		narrator: narrator{w: w, width: min(o.Width, readableWidth), color: o.Color},
 		w:        w,
 		lines:    text.New(w, o),
-		views:    make(map[uint32]*labView),
+		views:    make(map[event.NetNS]*labView),
 	}
 }
 

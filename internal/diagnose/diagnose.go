@@ -21,7 +21,7 @@ import (
 type Engine struct {
 	tracker  *conn.Tracker
 	began    event.Time
-	netns    uint32 // whose settings are known
+	netns    event.NetNS // whose settings are known
 	settings settings
 	// fact is the one that is looked at. It is here and not on the stack, as a
 	// transition that nothing is found at must not cost an allocation.
@@ -74,7 +74,7 @@ func (e *Engine) Start(s *event.Start) {
 }
 
 // settingsOf returns the settings of a network namespace: those of others are not known.
-func (e *Engine) settingsOf(netns uint32) settings {
+func (e *Engine) settingsOf(netns event.NetNS) settings {
 	if netns != e.netns && e.netns != 0 {
 		return nil
 	}

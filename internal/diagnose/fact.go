@@ -25,7 +25,7 @@ const (
 type fact struct {
 	kind          recordKind
 	at            event.Time
-	netns         uint32
+	netns         event.NetNS
 	socket        event.ID
 	local, remote netip.AddrPort
 	role          event.Role

@@ -19,7 +19,7 @@ const (
 // groupKey is what makes findings one group. Which of it counts is the rule's to say.
 type groupKey struct {
 	code     event.Code
-	netns    uint32
+	netns    event.NetNS
 	pid      uint32
 	location location
 	reason   string

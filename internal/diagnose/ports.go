@@ -58,7 +58,7 @@ func localPortsPhrase(n int) event.Message {
 
 // destination is where ports are taken for.
 type destination struct {
-	netns  uint32
+	netns  event.NetNS
 	remote netip.AddrPort
 }
 

@@ -168,7 +168,7 @@ func TestTimedOut(t *testing.T) {
 func TestSettingsAreOfOneNamespace(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		netns uint32
+		netns event.NetNS
 		known bool
 	}{{netns, true}, {netns + 1, false}, {0, true}} {
 		e := diagnose.New(conn.NewTracker())

@@ -83,13 +83,13 @@ type Filter struct {
 	RemotePorts Ports
 	Host        netip.Prefix // on either side; the zero prefix holds all
 	Family      int          // 4, 6, or 0 for both
-	NetNS       uint32       // inode number, or 0 for all
+	NetNS       NetNS        // with this inode number, on any machine; 0: all
 }
 
 // Match reports whether the filter holds a socket. A listener has no remote end:
 // conditions on it do not exclude it.
 func (f *Filter) Match(t *Tuple) bool {
-	if f.NetNS != 0 && f.NetNS != t.NetNS {
+	if f.NetNS != 0 && f.NetNS.Inode() != t.NetNS.Inode() {
 		return false
 	}
 	listener := t.RemotePort == 0
@@ -130,7 +130,7 @@ func (f *Filter) String() string {
 		words = append(words, "-"+strconv.Itoa(f.Family))
 	}
 	if f.NetNS != 0 {
-		add("--netns", strconv.FormatUint(uint64(f.NetNS), 10))
+		add("--netns", strconv.FormatUint(uint64(f.NetNS.Inode()), 10))
 	}
 	return strings.Join(words, " ")
 }

@@ -84,7 +84,7 @@ const (
 type Tuple struct {
 	local, remote         [16]byte
 	LocalPort, RemotePort uint16
-	NetNS                 uint32 // inode number
+	NetNS                 NetNS // inode number
 }
 
 // Local returns the local address; port 0 means that none is chosen yet.
@@ -123,7 +123,7 @@ func (t *Tuple) Alike(o *Tuple) bool {
 }
 
 // NewTuple makes a tuple of two addresses.
-func NewTuple(netns uint32, local, remote netip.AddrPort) Tuple {
+func NewTuple(netns NetNS, local, remote netip.AddrPort) Tuple {
 	return Tuple{
 		local: local.Addr().As16(), remote: remote.Addr().As16(),
 		LocalPort: local.Port(), RemotePort: remote.Port(), NetNS: netns,
@@ -180,7 +180,7 @@ func (k *Kernel) Decode(b []byte) error {
 	copy(k.remote[:], b[40:56])
 	k.LocalPort = order.Uint16(b[56:])
 	k.RemotePort = order.Uint16(b[58:])
-	k.NetNS = order.Uint32(b[60:])
+	k.NetNS = NetNS(order.Uint32(b[60:]))
 	k.Kind = Kind(b[64])
 	k.From = tcpstate.State(b[65])
 	k.To = tcpstate.State(b[66])

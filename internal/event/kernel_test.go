@@ -129,7 +129,7 @@ func TestProcessIsUnknownOutsideOfItsSystemCall(t *testing.T) {
 
 func TestTuplesAreComparable(t *testing.T) {
 	t.Parallel()
-	tuple := func(netns uint32, local, remote string) event.Tuple {
+	tuple := func(netns event.NetNS, local, remote string) event.Tuple {
 		return event.NewTuple(netns, netip.MustParseAddrPort(local), netip.MustParseAddrPort(remote))
 	}
 	one := tuple(1, "10.0.0.1:80", "10.0.0.2:40000")

@@ -112,7 +112,7 @@ const (
 type Transition struct {
 	Time          Time
 	Socket        ID
-	NetNS         uint32 // inode number
+	NetNS         NetNS // inode number
 	Local, Remote netip.AddrPort
 	From, To      tcpstate.State
 	Dwell         time.Duration // in From; 0: unknown
@@ -225,10 +225,11 @@ type Start struct {
 	Kernel    string
 	Arch      string
 	Hostname  string
-	NetNS     uint32 // inode number of the tracer's own network namespace, whose Sysctls are
+	NetNS     NetNS // inode number of the tracer's own network namespace, whose Sysctls are
 	Filter    string
 	Sysctls   []Sysctl
 	Sources   Sources
+	Hosts     []Host // of a merged capture; empty: it is of one host
 }
 
 // Sysctl is one setting of the machine at the start.
@@ -242,10 +243,11 @@ type Sources struct {
 // Loss reports events that were not delivered since the last such record, or of a part
 // of a capture that could not be read: nobody knows how many records that had.
 type Loss struct {
-	Time  Time
-	Lost  uint64 // events; 0: unknown
-	Kind  LossKind
-	Bytes int64 // LossDamage: of the file
+	Time    Time
+	Lost    uint64 // events; 0: unknown
+	Kind    LossKind
+	Machine int   // whose records are missing; see NetNS
+	Bytes   int64 // LossDamage: of the file
 }
 
 // LossKind says where events were lost.

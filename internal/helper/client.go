@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/directory"
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // ErrEnded: the helper has ended, or no longer answers.
@@ -120,7 +121,7 @@ func (c *client) close() {
 type opener struct {
 	client *client
 	here   *Here
-	own    uint32
+	own    event.NetNS
 }
 
 // Search implements Opener. What the helper no longer finds is hidden.
@@ -143,7 +144,7 @@ func (o *opener) Search(ctx context.Context, s Search) ([]Namespace, error) {
 }
 
 // Open implements Opener.
-func (o *opener) Open(ctx context.Context, netns uint32, want Contents, link int) (*Inside, error) {
+func (o *opener) Open(ctx context.Context, netns event.NetNS, want Contents, link int) (*Inside, error) {
 	if netns == o.own {
 		return o.here.Open(ctx, netns, want, link)
 	}

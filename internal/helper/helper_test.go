@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/directory"
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
@@ -52,13 +53,13 @@ func TestOpens(t *testing.T) {
 	ns.Sysctl(t, "net/ipv4/ip_local_port_range", "40000 40009")
 	h := started(t, Needs{Namespaces: true})
 	for name, opener := range map[string]Opener{"here": NewHere(), "looks": h.Looks, "quick": h.Quick} {
-		search := Search{NetNS: []uint32{ns.Inode}, PIDs: map[uint32][]uint32{ns.Inode: {uint32(os.Getpid())}}, OnlyThere: true}
+		search := Search{NetNS: []event.NetNS{event.NetNS(ns.Inode)}, PIDs: map[event.NetNS][]uint32{event.NetNS(ns.Inode): {uint32(os.Getpid())}}, OnlyThere: true}
 		found, err := opener.Search(t.Context(), search)
 		must(t, err)
 		if len(found) != 1 || found[0].Hidden {
 			t.Fatalf("%s: found %+v", name, found)
 		}
-		in, err := opener.Open(t.Context(), ns.Inode, Counters|Settings|Socket|Diag, -1)
+		in, err := opener.Open(t.Context(), event.NetNS(ns.Inode), Counters|Settings|Socket|Diag, -1)
 		must(t, err)
 		if in.Iterator != nil {
 			t.Errorf("%s: an iteration that nobody wants", name)
@@ -72,7 +73,7 @@ func TestOpens(t *testing.T) {
 		}
 		for what, socket := range map[string]*os.File{"socket": in.Socket, "netlink socket": in.Diag} {
 			if netns, err := namespaceOf(socket); err != nil || netns != ns.Inode {
-				t.Errorf("%s: the %s is in the network namespace %d, want %d: %v", name, what, netns, ns.Inode, err)
+				t.Errorf("%s: the %s is in the network namespace %d, want %d: %v", name, what, netns, event.NetNS(ns.Inode), err)
 			}
 		}
 		in.Close()
@@ -94,7 +95,7 @@ func namespaceOf(socket *os.File) (uint32, error) {
 func TestNoNamespace(t *testing.T) {
 	t.Parallel()
 	h := started(t, Needs{Namespaces: true})
-	found, err := h.Looks.Search(t.Context(), Search{NetNS: []uint32{1}})
+	found, err := h.Looks.Search(t.Context(), Search{NetNS: []event.NetNS{1}})
 	if must(t, err); len(found) != 1 || !found[0].Hidden {
 		t.Errorf("found %+v", found)
 	}
@@ -108,7 +109,7 @@ func TestLongSearch(t *testing.T) {
 	t.Parallel()
 	h := started(t, Needs{Namespaces: true})
 	var s Search
-	for netns := range uint32(20_000) {
+	for netns := range event.NetNS(20_000) {
 		s.NetNS = append(s.NetNS, 1+netns)
 	}
 	found, err := h.Looks.Search(t.Context(), s)
@@ -236,7 +237,7 @@ func TestEnded(t *testing.T) {
 		}
 	}
 	own := h.Looks.(*opener).own
-	found, err := h.Looks.Search(t.Context(), Search{NetNS: []uint32{own, 1}})
+	found, err := h.Looks.Search(t.Context(), Search{NetNS: []event.NetNS{own, 1}})
 	if must(t, err); len(found) != 2 || found[0].Hidden || !found[1].Hidden {
 		t.Errorf("found %+v", found)
 	}

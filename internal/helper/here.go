@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/crash"
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // Opener finds network namespaces, and opens what is in them. It is not safe for concurrent use.
@@ -20,7 +21,7 @@ type Opener interface {
 	// Open opens what is in a network namespace that was found by the last search. The error is ErrGone if it
 	// no longer exists, and ErrClosed if this process may not enter it. The link is that of the iterator, if
 	// one is wanted.
-	Open(ctx context.Context, netns uint32, want Contents, link int) (*Inside, error)
+	Open(ctx context.Context, netns event.NetNS, want Contents, link int) (*Inside, error)
 }
 
 // Here is an Opener with the rights of this process.
@@ -35,7 +36,7 @@ func (h *Here) Search(ctx context.Context, s Search) ([]Namespace, error) {
 }
 
 // Open implements Opener.
-func (h *Here) Open(ctx context.Context, netns uint32, want Contents, link int) (*Inside, error) {
+func (h *Here) Open(ctx context.Context, netns event.NetNS, want Contents, link int) (*Inside, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func (h *Here) Open(ctx context.Context, netns uint32, want Contents, link int) 
 	return opened.inside()
 }
 
-func (h *Here) open(netns uint32, want Contents, link int) (descriptors, error) {
+func (h *Here) open(netns event.NetNS, want Contents, link int) (descriptors, error) {
 	if own, ok := linkInode("/proc/thread-self/ns/net"); ok && own == netns {
 		return openInside(want, link) // a thread need not enter the one it is in, which takes rights
 	}
@@ -65,9 +66,9 @@ func (h *Here) open(netns uint32, want Contents, link int) (descriptors, error) 
 
 // Enter moves the calling thread, which must be locked, into a network namespace for good. The error is
 // ErrGone or ErrClosed.
-func Enter(netns uint32) error {
+func Enter(netns event.NetNS) error {
 	p := newPaths()
-	p.search(Search{NetNS: []uint32{netns}})
+	p.search(Search{NetNS: []event.NetNS{netns}})
 	namespace, err := p.open(netns)
 	if err != nil {
 		return err

@@ -14,22 +14,23 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/host"
 )
 
 // Search says which network namespaces are searched for.
 type Search struct {
-	NetNS       []uint32            // those, by inode number; empty: all with TCP sockets
-	PIDs        map[uint32][]uint32 // by network namespace, processes of which a thread may be in it
-	OnlyThere   bool                // no other processes are searched
-	EveryThread bool                // any thread of any process may be in one of them
+	NetNS       []event.NetNS            // those, by inode number; empty: all with TCP sockets
+	PIDs        map[event.NetNS][]uint32 // by network namespace, processes of which a thread may be in it
+	OnlyThere   bool                     // no other processes are searched
+	EveryThread bool                     // any thread of any process may be in one of them
 }
 
 // Namespace is a network namespace that was found.
 type Namespace struct {
-	NetNS   uint32 // its inode number
-	Sockets int    // how many TCP sockets it has, about, or UnknownCount
-	Hidden  bool   // no way into it is known
+	NetNS   event.NetNS // its inode number
+	Sockets int         // how many TCP sockets it has, about, or UnknownCount
+	Hidden  bool        // no way into it is known
 }
 
 // UnknownCount means that the sockets cannot be counted.
@@ -49,7 +50,7 @@ var namedNamespaces = []string{"/run/netns/*", "/run/docker/netns/*"}
 // namespaces without a process makes no search longer: a search goes through the processes once at most,
 // and through the threads of each once.
 type paths struct {
-	known     map[uint32]string
+	known     map[event.NetNS]string
 	hasAll    bool            // all processes were searched
 	hasThread map[uint32]bool // the processes whose threads were searched
 	isAgain   bool            // all paths were searched again, as one no longer led to its namespace
@@ -57,7 +58,7 @@ type paths struct {
 }
 
 func newPaths() *paths {
-	a := &paths{known: make(map[uint32]string)}
+	a := &paths{known: make(map[event.NetNS]string)}
 	a.begin()
 	return a
 }
@@ -113,7 +114,7 @@ func (a *paths) searchAll(s Search) []Namespace {
 }
 
 // find returns the path of a network namespace, by a search through all processes.
-func (a *paths) find(netns uint32, everyThread bool) string {
+func (a *paths) find(netns event.NetNS, everyThread bool) string {
 	a.addAll()
 	if a.known[netns] == noPath && everyThread {
 		a.addEveryThread()
@@ -123,7 +124,7 @@ func (a *paths) find(netns uint32, everyThread bool) string {
 
 // findNear returns the path of a network namespace, if it is known, if the calling thread is in it, or if a
 // thread of these processes is.
-func (a *paths) findNear(netns uint32, pids ...uint32) string {
+func (a *paths) findNear(netns event.NetNS, pids ...uint32) string {
 	if leadsTo(a.known[netns], netns) {
 		return a.known[netns]
 	}
@@ -140,7 +141,7 @@ func (a *paths) addAll() {
 		return
 	}
 	a.hasAll = true
-	maps.DeleteFunc(a.known, func(netns uint32, path string) bool { return !leadsTo(path, netns) })
+	maps.DeleteFunc(a.known, func(netns event.NetNS, path string) bool { return !leadsTo(path, netns) })
 	for _, pid := range numericNames("/proc") {
 		a.add("/proc/" + pid + "/ns/net")
 	}
@@ -168,7 +169,7 @@ func (a *paths) addAllAgain() {
 
 // addThreads adds the namespaces of the threads of processes, until one of them is in the
 // namespace.
-func (a *paths) addThreads(netns uint32, pids []uint32) {
+func (a *paths) addThreads(netns event.NetNS, pids []uint32) {
 	for i := 0; i < len(pids) && a.known[netns] == noPath; i++ {
 		if !a.hasThread[pids[i]] {
 			a.hasThread[pids[i]] = true
@@ -206,7 +207,7 @@ func (a *paths) add(path string) {
 
 // open opens a network namespace. The process or thread of its path may have moved to another namespace: then open
 // searches for all paths again, at most once per search.
-func (a *paths) open(netns uint32) (int, error) {
+func (a *paths) open(netns event.NetNS) (int, error) {
 	path := a.known[netns]
 	fd, err := openPath(netns, path)
 	switch {
@@ -231,13 +232,13 @@ func (a *paths) open(netns uint32) (int, error) {
 // errMoved says that the process of a path is in another network namespace by now.
 var errMoved = errors.New("another network namespace")
 
-func openPath(netns uint32, path string) (int, error) {
+func openPath(netns event.NetNS, path string) (int, error) {
 	fd, err := openFile(path)
 	if err != nil {
 		return -1, fmt.Errorf("open the network namespace %s: %w", path, err)
 	}
 	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil || uint32(stat.Ino) != netns {
+	if err := unix.Fstat(fd, &stat); err != nil || event.NewNetNS(0, uint32(stat.Ino)) != netns {
 		unix.Close(fd)
 		return -1, errMoved
 	}
@@ -293,7 +294,7 @@ func countSockets(path string) int {
 }
 
 // leadsTo reports whether a path leads to a network namespace now.
-func leadsTo(path string, netns uint32) bool {
+func leadsTo(path string, netns event.NetNS) bool {
 	inode, ok := linkInode(path)
 	if !ok && path != noPath {
 		named, err := host.NetNS(path) // not a link: a file on which the namespace is mounted
@@ -302,8 +303,8 @@ func leadsTo(path string, netns uint32) bool {
 	return ok && inode == netns
 }
 
-// linkInode returns the inode number in a link such as net:[4026531840].
-func linkInode(path string) (uint32, bool) {
+// linkInode returns the network namespace in a link such as net:[4026531840].
+func linkInode(path string) (event.NetNS, bool) {
 	target, err := os.Readlink(path)
 	if err != nil {
 		return 0, false
@@ -313,5 +314,5 @@ func linkInode(path string) (uint32, bool) {
 		return 0, false
 	}
 	inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 32)
-	return uint32(inode), err == nil
+	return event.NewNetNS(0, uint32(inode)), err == nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
@@ -24,14 +25,14 @@ func TestASearchGoesThroughTheProcessesOnce(t *testing.T) {
 		t.Fatalf("the path %q, %d are known", path, len(paths.known))
 	}
 	clear(paths.known)
-	for netns := range uint32(1000) {
+	for netns := range event.NetNS(1000) {
 		paths.findNear(nowhere+netns, 1)
 		paths.find(nowhere+netns, false)
 	}
 	if len(paths.known) > 2 { // its own, and that of process 1
 		t.Errorf("%d paths are known after a second search", len(paths.known))
 	}
-	if paths.search(Search{NetNS: []uint32{nowhere}}); len(paths.known) == 0 {
+	if paths.search(Search{NetNS: []event.NetNS{nowhere}}); len(paths.known) == 0 {
 		t.Error("the next search does not go through the processes")
 	}
 }
@@ -91,17 +92,17 @@ func TestAThreadLeaves(t *testing.T) {
 	t.Parallel()
 	leaving, staying := kerneltest.NewNetNS(t), kerneltest.NewNetNS(t)
 	paths, own := newPaths(), []uint32{uint32(os.Getpid())}
-	search := Search{PIDs: map[uint32][]uint32{leaving.Inode: own, staying.Inode: own}}
+	search := Search{PIDs: map[event.NetNS][]uint32{event.NetNS(leaving.Inode): own, event.NetNS(staying.Inode): own}}
 	paths.search(search)
-	if paths.known[leaving.Inode] == noPath || paths.known[staying.Inode] == noPath {
+	if paths.known[event.NetNS(leaving.Inode)] == noPath || paths.known[event.NetNS(staying.Inode)] == noPath {
 		t.Fatalf("one is not found: %v", paths.known)
 	}
-	paths.known[leaving.Inode] = "/proc/0/ns/net" // as if its thread had ended
+	paths.known[event.NetNS(leaving.Inode)] = "/proc/0/ns/net" // as if its thread had ended
 	for range 2 {
 		for _, ns := range []*kerneltest.NetNS{leaving, staying} {
-			fd, err := paths.open(ns.Inode)
+			fd, err := paths.open(event.NetNS(ns.Inode))
 			if err != nil {
-				t.Errorf("open %d: %v", ns.Inode, err)
+				t.Errorf("open %d: %v", event.NetNS(ns.Inode), err)
 				continue
 			}
 			unix.Close(fd)
@@ -115,19 +116,19 @@ func TestANamespaceNotFoundHidesNoOther(t *testing.T) {
 	t.Parallel()
 	const nowhere = 1 // no network namespace has this inode number
 	ns := kerneltest.NewNetNS(t)
-	for name, asked := range map[string][]uint32{
-		"the other is found first": {ns.Inode, nowhere},
-		"the other is found last":  {nowhere, ns.Inode},
+	for name, asked := range map[string][]event.NetNS{
+		"the other is found first": {event.NetNS(ns.Inode), nowhere},
+		"the other is found last":  {nowhere, event.NetNS(ns.Inode)},
 	} {
 		paths := newPaths()
-		search := Search{NetNS: asked, PIDs: map[uint32][]uint32{ns.Inode: {uint32(os.Getpid())}, nowhere: {1}}}
+		search := Search{NetNS: asked, PIDs: map[event.NetNS][]uint32{event.NetNS(ns.Inode): {uint32(os.Getpid())}, nowhere: {1}}}
 		for range 2 {
 			for _, found := range paths.search(search) {
 				if found.Hidden != (found.NetNS == nowhere) {
 					t.Errorf("%s: %+v", name, found)
 				}
 			}
-			fd, err := paths.open(ns.Inode)
+			fd, err := paths.open(event.NetNS(ns.Inode))
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				continue

@@ -11,6 +11,7 @@ import (
 	"io"
 	"syscall"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,7 +38,7 @@ type request struct {
 
 // openRequest is a call of Opener.Open.
 type openRequest struct {
-	NetNS uint32
+	NetNS event.NetNS
 	Want  Contents
 }
 

@@ -104,7 +104,7 @@ func readLine(path string) string {
 
 // NetNS returns the inode number of the network namespace behind a path, such as
 // /proc/PID/ns/net or /run/netns/NAME.
-func NetNS(path string) (uint32, error) {
+func NetNS(path string) (event.NetNS, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return 0, fmt.Errorf("network namespace: %w", err)
@@ -118,7 +118,7 @@ func NetNS(path string) (uint32, error) {
 	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
 		return 0, fmt.Errorf("network namespace %s: %w", path, err)
 	}
-	return uint32(stat.Ino), nil
+	return event.NewNetNS(0, uint32(stat.Ino)), nil
 }
 
 // firstPIDNamespace is the inode number of the first pid namespace (PROC_PID_INIT_INO in

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // NamedNetNS is where ip netns has its names.
@@ -14,7 +16,7 @@ const NamedNetNS = "/run/netns"
 // NetNSNames finds the names that network namespaces have in ip netns. It is not safe for concurrent use.
 type NetNSNames struct {
 	dir     string
-	names   map[uint32]string
+	names   map[event.NetNS]string
 	changed time.Time // when the directory had last changed, as it was read
 	read    time.Time
 	next    time.Time // when to look at the directory again
@@ -33,7 +35,7 @@ func NewNetNSNames(dir string) *NetNSNames { return &NetNSNames{dir: dir} }
 
 // Name returns the name of a network namespace, by its inode number, or "". A name that is new may be unknown
 // for a while: with thousands of names, each search takes milliseconds.
-func (n *NetNSNames) Name(netns uint32) string {
+func (n *NetNSNames) Name(netns event.NetNS) string {
 	if now := time.Now(); !now.Before(n.next) {
 		n.update(now)
 	}
@@ -62,8 +64,8 @@ func (n *NetNSNames) update(now time.Time) {
 func (n *NetNSNames) forget() { n.names, n.changed, n.read = nil, time.Time{}, time.Time{} }
 
 // readNames returns all names in a directory, by the inode numbers of the network namespaces.
-func readNames(dir string) (map[uint32]string, error) {
-	names := make(map[uint32]string)
+func readNames(dir string) (map[event.NetNS]string, error) {
+	names := make(map[event.NetNS]string)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
@@ -21,9 +22,9 @@ func TestNetNSNames(t *testing.T) {
 	names := NewNetNSNames(dir)
 	expect := func(want string) {
 		t.Helper()
-		for deadline := time.Now().Add(5 * time.Second); names.Name(ns.Inode) != want; {
+		for deadline := time.Now().Add(5 * time.Second); names.Name(event.NetNS(ns.Inode)) != want; {
 			if time.Now().After(deadline) {
-				t.Fatalf("the name is %q, want %q", names.Name(ns.Inode), want)
+				t.Fatalf("the name is %q, want %q", names.Name(event.NetNS(ns.Inode)), want)
 			}
 			time.Sleep(lookAtNames)
 		}
@@ -36,7 +37,7 @@ func TestNetNSNames(t *testing.T) {
 		}
 		names.next = time.Time{}
 		before := names.read
-		if names.Name(ns.Inode); names.read.Equal(before) { // the file is there, and no namespace yet
+		if names.Name(event.NetNS(ns.Inode)); names.read.Equal(before) { // the file is there, and no namespace yet
 			t.Fatal("the names were not read")
 		}
 		if err := unix.Mount(ns.Path, path, "", unix.MS_BIND, ""); err != nil {

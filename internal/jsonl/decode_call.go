@@ -16,7 +16,7 @@ func (d *Decoder) readCallFailed(to Records) error {
 		return err
 	}
 	c := event.CallFailed{
-		Time: d.values.time(f.get(keyTime)), NetNS: d.uint32(f.get(keyNetNS)), Local: d.address(f.get(keyLocal)), Remote: d.address(f.get(keyRemote)),
+		Time: d.values.time(f.get(keyTime)), NetNS: d.netns(), Local: d.address(f.get(keyLocal)), Remote: d.address(f.get(keyRemote)),
 		Call:  oneOf(&d.values, f.get(keyCall), event.CallBind, event.CallListen, event.CallConnect),
 		Error: d.errno(f.get(keyError)), Options: d.options(f), Process: d.process(f.get(keyProcess)),
 		Ports: d.ports(f.get(keyPorts)), NotLooked: f.get(keyPorts) == nil && f.get(keyHolders) == nil,

@@ -8,7 +8,7 @@ import (
 // readSample reads what had to be looked for.
 func (d *Decoder) readSample(to Records) error {
 	f := &d.fields
-	s := event.Sample{Time: d.values.time(f.get(keyTime)), NetNS: d.uint32(f.get(keyNetNS))}
+	s := event.Sample{Time: d.values.time(f.get(keyTime)), NetNS: d.netns()}
 	if f.get(keySocket) != nil {
 		if err := f.requireKeys(keyLocal, keyState); err != nil {
 			return err

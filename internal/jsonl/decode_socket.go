@@ -43,7 +43,7 @@ func (d *Decoder) commonSocket() event.Socket {
 	f := &d.fields
 	local := d.address(f.get(keyLocal))
 	s := event.Socket{
-		Time: d.values.time(f.get(keyTime)), Socket: d.id(f.get(keySocket)), NetNS: d.uint32(f.get(keyNetNS)),
+		Time: d.values.time(f.get(keyTime)), Socket: d.id(f.get(keySocket)), NetNS: d.netns(),
 		Cgroup: d.string(f.get(keyCgroup)), Container: d.container(f.get(keyContainer)), NetNSName: d.string(f.get(keyNetNSName)), Local: local, Remote: d.remote(f.get(keyRemote), local),
 		State: d.state(f.get(keyState)), Until: d.values.time(f.get(keyUntil)),
 	}

@@ -21,6 +21,7 @@ var ErrNewerSchema = errors.New("written by a newer tcptrace")
 type Decoder struct {
 	values
 	fields   fields
+	machines []int // of a merged capture: the number of each host's machine
 	last     event.Time
 	handedOn event.Transition // the last one, whose memory the next one takes
 }
@@ -113,8 +114,8 @@ func (d *Decoder) readStart(to Records) error {
 	switch {
 	case d.err != nil || schema == 0:
 		return errors.New("start record: the key \"schema\" is missing, or is not a number")
-	case schema > SchemaVersion:
-		return fmt.Errorf("%w: its schema is %d, and this one reads %d; update tcptrace", ErrNewerSchema, schema, SchemaVersion)
+	case schema > mergedSchema:
+		return fmt.Errorf("%w: its schema is %d, and this one reads %d; update tcptrace", ErrNewerSchema, schema, mergedSchema)
 	}
 	if err := f.requireKeys(keyTime, keyClock); err != nil {
 		return fmt.Errorf("start record: %w", err)
@@ -129,9 +130,10 @@ func (d *Decoder) readStart(to Records) error {
 	d.clock = event.Clock(clock)
 	s := &event.Start{
 		Time: d.values.time(f.get(keyTime)), Clock: d.clock, Part: d.count(f.get(keyPart)), BootID: d.string(f.get(keyBootID)),
-		NetNS: d.uint32(f.get(keyNetNS)), Filter: d.string(f.get(keyFilter)),
+		NetNS: event.NewNetNS(0, d.uint32(f.get(keyNetNS))), Filter: d.string(f.get(keyFilter)),
 	}
 	d.readStartObjects(s)
+	d.readHosts(s)
 	if d.err != nil {
 		return fmt.Errorf("start record: %w", d.err)
 	}
@@ -203,7 +205,7 @@ func (d *Decoder) readTransition(to Records) error {
 	local := d.address(f.get(keyLocal))
 	t := &d.handedOn
 	*t = event.Transition{
-		Time: d.values.time(f.get(keyTime)), Socket: d.id(f.get(keySocket)), NetNS: d.uint32(f.get(keyNetNS)),
+		Time: d.values.time(f.get(keyTime)), Socket: d.id(f.get(keySocket)), NetNS: d.netns(),
 		Local: local, Remote: d.remote(f.get(keyRemote), local),
 		From: d.state(f.get(keyFrom)), To: d.state(f.get(keyTo)), Dwell: d.duration(f.get(keyDwell)),
 		Cause: event.Cause(d.word(f.get(keyCause))), FinUnsent: d.bool(f.get(keyFinUnsent)), Error: d.errno(f.get(keyError)),
@@ -257,7 +259,7 @@ func (d *Decoder) readLoss(to Records) error {
 	f := &d.fields
 	l := event.Loss{
 		Time: d.values.time(f.get(keyTime)), Lost: d.uint(f.get(keyLost), 1<<63),
-		Kind: event.LossKind(d.word(f.get(keyKind))), Bytes: int64(d.uint(f.get(keyBytes), 1<<62)),
+		Machine: d.machine(), Kind: event.LossKind(d.word(f.get(keyKind))), Bytes: int64(d.uint(f.get(keyBytes), 1<<62)),
 	}
 	if d.err == nil {
 		to.Loss(l)

@@ -105,13 +105,16 @@ var plainExamples = map[string]string{
 
 // keyExamples has those of keys whose value must fit the others.
 var keyExamples = map[key]string{
-	keySchema: "1", keyClock: "1772366340000000000", keyTo: `"CLOSE"`, keyPeer: `"8"`,
+	keySchema: "1", keyClock: "1772366340000000000", keyTo: `"CLOSE"`, keyPeer: `"8"`, keyHostIndex: "1",
 }
 
 func examplesOf(fields []field) string {
 	var members []string
 	for _, f := range fields {
 		example := f.value.example()
+		if f.key == keyHosts {
+			example = `[{"files": ["first"]}, ` + f.value.each.example() + "]" // the second one is keyHostIndex
+		}
 		if own := keyExamples[f.key]; own != "" {
 			example = own
 		}

@@ -23,6 +23,7 @@ const (
 	keyTime
 	keySocket
 	keyNetNS
+	keyHostIndex
 	keyLocal
 	keyRemote
 	keyFrom
@@ -51,6 +52,7 @@ const (
 	keyBootID
 	keyClock
 	keyTool
+	keyHosts
 	keyHost
 	keyFilter
 	keySysctl
@@ -120,6 +122,11 @@ const (
 	keyKernel
 	keyArch
 	keyHostname
+	keyClockOfHost
+	keyOffset
+	keyClockError
+	keyDrift
+	keyFiles
 	keyOwner
 	keyResets
 	keyCalls
@@ -172,6 +179,13 @@ var keyNames = [allKeys]string{
 	keyTime:           "time",
 	keySocket:         "socket",
 	keyNetNS:          "netns",
+	keyHostIndex:      "host_index",
+	keyHosts:          "hosts",
+	keyClockOfHost:    "clock",
+	keyOffset:         "offset_ns",
+	keyClockError:     "error_ns",
+	keyDrift:          "drift_ppm",
+	keyFiles:          "files",
 	keyLocal:          "local",
 	keyRemote:         "remote",
 	keyFrom:           "from",

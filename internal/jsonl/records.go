@@ -21,11 +21,12 @@ func startRecord() record {
 		means: "The first record of a file: what was recorded, where, and how exactly. It is written once everything is attached: " +
 			"a program that waits for it misses nothing that happens afterwards.",
 		fields: []field{
-			required(keySchema, theSchema, "The version of the stream: 1."),
+			required(keySchema, theSchema, "The version of the stream: 1, or 2 for a merged capture."),
 			optional(keyPart, aPositive, "The number of this file in a rotated recording. It is left out if the recording has one file."),
 			optional(keyBootID, aString, "The id that the machine got when it booted."),
 			required(keyClock, anOffset, "Wall clock minus time since boot, which may be negative. It is one value for the whole recording: all times are the kernel's clock plus this value."),
 			required(keyTool, objectWith(required(keyVersion, aString, "The version of tcptrace.")), "The program that recorded."),
+			optional(keyHosts, value{name: "array", each: &aHost}, "The recordings that a merged capture was made of. Times are those of the first one's clock."),
 			required(keyHost, objectWith(
 				required(keyKernel, aString, "The release of the kernel."),
 				required(keyArch, aString, "The architecture, as Go names it."),
@@ -45,6 +46,19 @@ func startRecord() record {
 	}
 }
 
+// aHost is a recording of which a merged capture was made.
+var aHost = objectWith(
+	optional(keyHostname, aString, "The name of the host."),
+	optional(keyBootID, aString, "The id that the machine got when it booted. Hosts with the same one are one machine, and have one clock."),
+	optional(keyNetNS, aCount, "The network namespace of tcptrace itself."),
+	optional(keyClockOfHost, objectWith(
+		required(keyOffset, anOffset, "How far its clock was ahead of the first host's when its recording began."),
+		required(keyClockError, aDelay, "How far the true offset may be from that, at any time of the recording."),
+		required(keyDrift, aFraction, "By how many parts per million its clock was faster than the first host's."),
+	), "How its clock was compared with the first host's. It is left out if no connection showed it: the times are then as they were recorded."),
+	required(keyFiles, listOf(aText), "The names of its files."),
+)
+
 func socketRecord() record {
 	return record{
 		name:  kindSocket,
@@ -58,6 +72,7 @@ func socketRecord() record {
 			}}, "Why the record is written. With `file`, a socket in state CLOSE is listed because the verdict on its other end still depends on it."),
 			required(keySocket, anID, "The socket."),
 			required(keyNetNS, aCount, "Its network namespace."),
+			optional(keyHostIndex, aCount, "Which host that network namespace is on, by its number in `hosts` of the start record. Only merged captures have it."),
 			optional(keyNetNSName, aString, "The name of its network namespace, as `ip netns` shows it."),
 			optional(keyCgroup, aString, "The path of its cgroup (version 2)."),
 			optional(keyContainer, partOf("container"), "What the cgroup belongs to."),
@@ -111,6 +126,7 @@ func transitionRecord() record {
 		fields: slices.Concat([]field{
 			required(keySocket, anID, "The socket."),
 			required(keyNetNS, aCount, "Its network namespace."),
+			optional(keyHostIndex, aCount, "Which host that network namespace is on, by its number in `hosts` of the start record. Only merged captures have it."),
 			required(keyLocal, anAddress, "Its local address."),
 			optional(keyRemote, anAddress, "Its remote address. A listener has none."),
 			required(keyFrom, aState, "The state before."),
@@ -159,6 +175,7 @@ func callFailedRecord() record {
 				{string(event.CallBind), ""}, {string(event.CallListen), ""}, {string(event.CallConnect), ""},
 			}}, "The call."),
 			required(keyNetNS, aCount, "The network namespace."),
+			optional(keyHostIndex, aCount, "Which host that network namespace is on, by its number in `hosts` of the start record. Only merged captures have it."),
 			required(keyLocal, anAddress, "The local address that was asked for."),
 			optional(keyRemote, anAddress, "The remote address of `connect`."),
 			required(keyError, anError, "The error that the call returned."),
@@ -210,6 +227,7 @@ func connectionRecord() record {
 			required(keySocket, anID, "This end."),
 			optional(keyPeer, anID, "The other end, if it was seen."),
 			required(keyNetNS, aCount, "The network namespace of this end."),
+			optional(keyHostIndex, aCount, "Which host that network namespace is on, by its number in `hosts` of the start record. Only merged captures have it."),
 			optional(keyNetNSName, aString, "The name of its network namespace, as `ip netns` shows it."),
 			optional(keyCgroup, aString, "The path of its cgroup (version 2)."),
 			optional(keyContainer, partOf("container"), "What the cgroup belongs to."),
@@ -247,6 +265,7 @@ func sampleRecord() record {
 			"ports for a destination.",
 		fields: slices.Concat([]field{
 			required(keyNetNS, aCount, "The network namespace."),
+			optional(keyHostIndex, aCount, "Which host that network namespace is on, by its number in `hosts` of the start record. Only merged captures have it."),
 			optional(keySocket, anID, "The socket."),
 			optional(keyLocal, anAddress, "Its local address."),
 			optional(keyRemote, anAddress, "Its remote address. A listener has none."),
@@ -309,6 +328,7 @@ func findingRecord() record {
 			required(keyAdvice, listOf(aText), "What to do. What helps soonest is first."),
 			required(keySockets, listOf(anID), "Some of the sockets that it is about."),
 			optional(keyNetNS, aCount, "The network namespace of all of them."),
+			optional(keyHostIndex, aCount, "Which host that network namespace is on, by its number in `hosts` of the start record. Only merged captures have it."),
 			optional(keyContainer, partOf("container"), "What the cgroups of all of them belong to."),
 			required(keyCount, aPositive, "How many times it happened."),
 		},
@@ -325,6 +345,7 @@ func lossRecord() record {
 				{string(event.LossReentry), "the kernel skipped a BPF program that was already running on the same CPU"},
 				{string(event.LossDamage), "a part of the capture cannot be read; only a replay writes it"},
 			}}, "Why it is missing."),
+			optional(keyHostIndex, aCount, "Whose records are missing, by the number in `hosts` of the start record. Only merged captures have it."),
 		},
 		branch: branch{
 			key: keyKind, word: string(event.LossDamage),

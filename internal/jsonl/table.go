@@ -96,7 +96,8 @@ var (
 	aSignal   = value{name: "number", def: "signal", schema: `"type": "integer", "minimum": 1, "maximum": 255`}
 	aPortList = value{name: "list of ports", schema: `"type": "string", "pattern": "^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$"`}
 	anFD      = value{name: "number", schema: `"type": "integer", "minimum": -1`}
-	theSchema = value{name: "number", schema: `"const": 1`}
+	theSchema = value{name: "number", schema: `"enum": [1, 2]`}
+	aFraction = value{name: "number", schema: `"type": "number"`}
 )
 
 // The words that several keys may have.

@@ -12,7 +12,7 @@ import (
 func (w *Writer) CallFailed(c *event.CallFailed) {
 	o := w.beginLine(kindCallFailed, c.Time)
 	o.str(keyCall, string(c.Call))
-	o.uint(keyNetNS, uint64(c.NetNS))
+	w.writeNetNS(c.NetNS)
 	o.addr(keyLocal, c.Local)
 	if c.Remote.IsValid() {
 		o.addr(keyRemote, c.Remote)

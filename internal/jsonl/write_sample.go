@@ -7,8 +7,8 @@ import (
 
 // Sample writes what had to be looked for.
 func (w *Writer) Sample(s *event.Sample) {
-	o := w.beginLine(kindSample, s.Time)
-	o.uint(keyNetNS, uint64(s.NetNS))
+	w.beginLine(kindSample, s.Time)
+	w.writeNetNS(s.NetNS)
 	if s.Socket != nil {
 		w.writeSampledSocket(s.Socket)
 	}

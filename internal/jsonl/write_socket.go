@@ -38,7 +38,7 @@ func (w *Writer) writeSocket(at event.Time, when string, e *conn.End) {
 	o := w.beginLine(kindSocket, at)
 	o.str(keyWhen, when)
 	o.id(keySocket, e.Socket)
-	o.uint(keyNetNS, uint64(e.NetNS))
+	w.writeNetNS(e.NetNS)
 	o.optionalStr(keyNetNSName, w.sockets.NetNSName(e.NetNS))
 	o.optionalStr(keyCgroup, e.Cgroup)
 	w.writeContainer(e.Container)

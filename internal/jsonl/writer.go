@@ -8,8 +8,12 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// SchemaVersion is the version of the record stream.
-const SchemaVersion = 1
+const (
+	// SchemaVersion is the version of the record stream.
+	SchemaVersion = 1
+	// mergedSchema is that of a merged capture: who does not know it takes its records for those of one machine.
+	mergedSchema = 2
+)
 
 // Writer writes records to a writer, which it does not buffer beyond one line. The
 // first error of the writer stays, and ends all further output.
@@ -17,6 +21,7 @@ type Writer struct {
 	out     io.Writer
 	clock   event.Clock // the start record's: turns the kernel's times into wall-clock times
 	sockets *conn.Tracker
+	hosts   []event.Host // of a merged capture
 	err     error
 	line    object
 }
@@ -44,9 +49,13 @@ func (w *Writer) endLine() {
 
 // Start writes the record that makes a stream self-contained.
 func (w *Writer) Start(s *event.Start, t *conn.Tracker) {
-	w.clock, w.sockets = s.Clock, t
+	w.clock, w.sockets, w.hosts = s.Clock, t, s.Hosts
 	o := w.beginLine(kindStart, s.Time)
-	o.uint(keySchema, SchemaVersion)
+	if len(s.Hosts) == 0 {
+		o.uint(keySchema, SchemaVersion)
+	} else {
+		o.uint(keySchema, mergedSchema)
+	}
 	if s.Part > 0 {
 		o.uint(keyPart, uint64(s.Part))
 	}
@@ -61,8 +70,9 @@ func (w *Writer) Start(s *event.Start, t *conn.Tracker) {
 	o.optionalStr(keyHostname, s.Hostname)
 	o.closeObject()
 	if s.NetNS != 0 {
-		o.uint(keyNetNS, uint64(s.NetNS))
+		o.uint(keyNetNS, uint64(s.NetNS.Inode()))
 	}
+	w.writeHosts()
 	o.optionalStr(keyFilter, s.Filter)
 	o.openObject(keySysctl)
 	for _, setting := range s.Sysctls {
@@ -89,7 +99,7 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	}
 	o := w.beginLine(kindTransition, t.Time)
 	o.id(keySocket, t.Socket)
-	o.uint(keyNetNS, uint64(t.NetNS))
+	w.writeNetNS(t.NetNS)
 	o.addr(keyLocal, t.Local)
 	if t.Remote.Port() != 0 {
 		o.addr(keyRemote, t.Remote)
@@ -199,7 +209,7 @@ func (w *Writer) Verdict(at event.Time, e *conn.End) {
 	if e.Peer != nil {
 		o.id(keyPeer, e.Peer.Socket)
 	}
-	o.uint(keyNetNS, uint64(e.NetNS))
+	w.writeNetNS(e.NetNS)
 	o.optionalStr(keyNetNSName, w.sockets.NetNSName(e.NetNS))
 	o.optionalStr(keyCgroup, e.Cgroup)
 	w.writeContainer(e.Container)
@@ -275,7 +285,7 @@ func (w *Writer) Finding(f *event.Finding) {
 	}
 	o.closeArray()
 	if f.NetNS != 0 {
-		o.uint(keyNetNS, uint64(f.NetNS))
+		w.writeNetNS(f.NetNS)
 	}
 	w.writeContainer(f.Container)
 	o.uint(keyCount, uint64(f.Count))
@@ -290,6 +300,7 @@ func (w *Writer) Loss(l event.Loss) {
 	} else {
 		o.uint(keyLost, l.Lost)
 	}
+	w.writeMachine(l.Machine)
 	o.str(keyKind, string(l.Kind))
 	w.endLine()
 }

@@ -103,7 +103,7 @@ func newSlowLook(t *testing.T) *slowLook {
 	t.Helper()
 	kerneltest.RequireRoot(t)
 	ns := kerneltest.NewNetNS(t)
-	p, err := probe.Open(probe.Options{Filter: event.Filter{NetNS: ns.Inode}, Ring: 64 << 10})
+	p, err := probe.Open(probe.Options{Filter: event.Filter{NetNS: event.NetNS(ns.Inode)}, Ring: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ const lookAgain = 100 * time.Millisecond
 
 // portScope is where a port is asked for.
 type portScope struct {
-	netns uint32
+	netns event.NetNS
 	port  uint16 // local; 0: all
 }
 
@@ -224,7 +224,7 @@ func (t *trace) spendOn(uid uint32, do func() error) error {
 
 func (p portScope) query() sockdiag.Query {
 	q := sockdiag.Query{
-		NetNS: map[uint32]bool{p.netns: true}, LocalPort: p.port,
+		NetNS: map[event.NetNS]bool{p.netns: true}, LocalPort: p.port,
 		FindNoDescriptor: p.port != 0, Settings: true,
 	}
 	if p.port != 0 {

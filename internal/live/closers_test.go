@@ -270,7 +270,7 @@ func TestDestroyedInEachState(t *testing.T) {
 	must(t, client, err)
 	closeNow(t, p.Server)
 	l.trace.await(t, "the timewait socket", soon, func(tr *event.Transition) bool {
-		return tr.To == finWait2 && tr.Until != 0 && tr.NetNS == l.far.Inode
+		return tr.To == finWait2 && tr.Until != 0 && tr.NetNS == event.NetNS(l.far.Inode)
 	})
 	destroyed("FIN_WAIT2", finWait2, server, client)
 	closeNow(t, p.Client)

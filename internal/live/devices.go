@@ -11,7 +11,10 @@ import (
 )
 
 // device is an interface of a network namespace, by its index.
-type device struct{ netns, index uint32 }
+type device struct {
+	netns event.NetNS
+	index uint32
+}
 
 // devices has the names of the interfaces that sockets are bound to; "": unknown. It stays nil as
 // long as there is no such socket, as in most traces.
@@ -41,7 +44,7 @@ const longestNaming = time.Second
 
 // deviceName returns the name of an interface. The process leads into the network namespace. A name that
 // is not found stays unknown until a look finds it, so that no user can make the trace search often.
-func (t *trace) deviceName(netns, index uint32, p *event.Process) string {
+func (t *trace) deviceName(netns event.NetNS, index uint32, p *event.Process) string {
 	key := device{netns, index}
 	name, known := t.devices[key]
 	if known {

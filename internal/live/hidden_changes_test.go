@@ -23,16 +23,16 @@ const lookedAt = 7
 func TestOnlyAWholeLookSaysThatASocketIsGone(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		looks []map[uint32]bool
+		looks []map[event.NetNS]bool
 		want  tcpstate.State
 	}{
-		"not entered":                {[]map[uint32]bool{{}, {}, {}, {}}, tcpstate.FinWait2},
-		"only another was entered":   {[]map[uint32]bool{{8: true}, {8: true}, {8: true}}, tcpstate.FinWait2},
-		"some sockets are hidden":    {[]map[uint32]bool{{lookedAt: false}, {lookedAt: false}, {lookedAt: false}}, tcpstate.FinWait2},
-		"one whole look":             {[]map[uint32]bool{{lookedAt: true}}, tcpstate.FinWait2},
-		"whole and not, by turns":    {[]map[uint32]bool{{lookedAt: true}, {}, {lookedAt: true}, {lookedAt: false}}, tcpstate.FinWait2},
-		"two whole looks in a row":   {[]map[uint32]bool{{}, {lookedAt: true}, {lookedAt: true}}, tcpstate.Close},
-		"two, with other namespaces": {[]map[uint32]bool{{lookedAt: true, 8: true}, {lookedAt: true, 8: false}}, tcpstate.Close},
+		"not entered":                {[]map[event.NetNS]bool{{}, {}, {}, {}}, tcpstate.FinWait2},
+		"only another was entered":   {[]map[event.NetNS]bool{{8: true}, {8: true}, {8: true}}, tcpstate.FinWait2},
+		"some sockets are hidden":    {[]map[event.NetNS]bool{{lookedAt: false}, {lookedAt: false}, {lookedAt: false}}, tcpstate.FinWait2},
+		"one whole look":             {[]map[event.NetNS]bool{{lookedAt: true}}, tcpstate.FinWait2},
+		"whole and not, by turns":    {[]map[event.NetNS]bool{{lookedAt: true}, {}, {lookedAt: true}, {lookedAt: false}}, tcpstate.FinWait2},
+		"two whole looks in a row":   {[]map[event.NetNS]bool{{}, {lookedAt: true}, {lookedAt: true}}, tcpstate.Close},
+		"two, with other namespaces": {[]map[event.NetNS]bool{{lookedAt: true, 8: true}, {lookedAt: true, 8: false}}, tcpstate.Close},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -40,7 +40,7 @@ func TestOnlyAWholeLookSaysThatASocketIsGone(t *testing.T) {
 			for _, whole := range tc.looks {
 				at := host.Now()
 				tr.takeLook(lookResult{
-					query: sockdiag.Query{NetNS: map[uint32]bool{lookedAt: true}}, began: at,
+					query: sockdiag.Query{NetNS: map[event.NetNS]bool{lookedAt: true}}, began: at,
 					found: &sockdiag.Snapshot{Sockets: []event.Socket{*peer}, Whole: whole},
 				})
 				tr.correlator.Advance(host.Now().Add(time.Hour))

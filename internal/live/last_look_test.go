@@ -39,8 +39,8 @@ func TestTheLastLookCorrects(t *testing.T) {
 			began := tr.tracker.End(orphan).Since.Add(-tc.sinceBegan)
 			l := lookResult{
 				began: began, took: time.Second,
-				query: sockdiag.Query{NetNS: map[uint32]bool{lookedAt: true}},
-				found: &sockdiag.Snapshot{Sockets: []event.Socket{*peer}, Whole: map[uint32]bool{lookedAt: tc.whole}},
+				query: sockdiag.Query{NetNS: map[event.NetNS]bool{lookedAt: true}},
+				found: &sockdiag.Snapshot{Sockets: []event.Socket{*peer}, Whole: map[event.NetNS]bool{lookedAt: tc.whole}},
 			}
 			tr.lastLook.looks = make(chan lookResult, 1)
 			tr.lastLook.looks <- l

@@ -24,7 +24,7 @@ import (
 func (t *trace) findOlder() error {
 	q := sockdiag.Query{MaxTimewait: conn.MaxSockets}
 	if t.Filter.NetNS != 0 {
-		q.NetNS = map[uint32]bool{t.Filter.NetNS: true}
+		q.NetNS = map[event.NetNS]bool{t.Filter.NetNS: true}
 	}
 	found, err := t.scan(context.WithoutCancel(t.ctx), q) // the shortest trace shows them, too
 	if err != nil {

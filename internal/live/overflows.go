@@ -16,14 +16,14 @@ import (
 // dropped. An overflow counts in both. So it was at a listener whose drops have grown and whose
 // queue was full, or at the only one whose drops have grown.
 type overflows struct {
-	counted   map[uint32]uint64         // ListenOverflows at the last look
-	pending   map[uint32]uint64         // the overflows that no listener's drops explained then
+	counted   map[event.NetNS]uint64    // ListenOverflows at the last look
+	pending   map[event.NetNS]uint64    // the overflows that no listener's drops explained then
 	listeners map[uint64]listenerAtLook // by their address in the kernel
 }
 
 // listenerAtLook is a listener at the last look.
 type listenerAtLook struct {
-	netns uint32
+	netns event.NetNS
 	drops uint32
 	grew  uint32 // the drops, since the look before
 	full  bool   // its accept queue
@@ -34,7 +34,7 @@ type listenerAtLook struct {
 func (o *overflows) addLook(s *sockdiag.Snapshot) {
 	before := o.listeners
 	o.listeners = make(map[uint64]listenerAtLook)
-	suspects := make(map[uint32]*suspicion)
+	suspects := make(map[event.NetNS]*suspicion)
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
 		if socket.State != tcpstate.Listen || !socket.Counters.Known {
@@ -81,16 +81,16 @@ func (o *overflows) addLook(s *sockdiag.Snapshot) {
 const namespacesKept = 1024
 
 // keepOnly forgets the network namespaces that a look did not enter.
-func (o *overflows) keepOnly(entered map[uint32]uint64) {
-	maps.DeleteFunc(o.counted, func(netns uint32, _ uint64) bool { _, there := entered[netns]; return !there })
+func (o *overflows) keepOnly(entered map[event.NetNS]uint64) {
+	maps.DeleteFunc(o.counted, func(netns event.NetNS, _ uint64) bool { _, there := entered[netns]; return !there })
 	maps.DeleteFunc(o.listeners, func(_ uint64, l listenerAtLook) bool { _, there := entered[l.netns]; return !there })
 }
 
 // blame divides the overflows of each network namespace among its listeners.
-func (o *overflows) blame(counted map[uint32]uint64, suspects map[uint32]*suspicion) {
-	pending := make(map[uint32]uint64)
+func (o *overflows) blame(counted map[event.NetNS]uint64, suspects map[event.NetNS]*suspicion) {
+	pending := make(map[event.NetNS]uint64)
 	if o.counted == nil {
-		o.counted = make(map[uint32]uint64)
+		o.counted = make(map[event.NetNS]uint64)
 	}
 	for netns, now := range counted {
 		last, known := o.counted[netns]

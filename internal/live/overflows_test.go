@@ -89,7 +89,7 @@ func TestOverflowsAreKeptWhileANamespaceIsNotEntered(t *testing.T) {
 }
 
 func snapshotOf(l overflowLook) *sockdiag.Snapshot {
-	s := &sockdiag.Snapshot{Overflows: map[uint32]uint64{7: l.counted}}
+	s := &sockdiag.Snapshot{Overflows: map[event.NetNS]uint64{7: l.counted}}
 	for _, q := range l.listeners {
 		s.Sockets = append(s.Sockets, event.Socket{
 			Address: q.address, NetNS: 7, State: tcpstate.Listen,
@@ -130,9 +130,9 @@ func TestOverflowsOfALaterListener(t *testing.T) {
 func TestOverflowsForgetNamespaces(t *testing.T) {
 	t.Parallel()
 	var o overflows
-	for netns := range uint32(3 * namespacesKept) {
+	for netns := range event.NetNS(3 * namespacesKept) {
 		s := snapshotOf(overflowLook{5, []queueOf{{uint64(netns) + 1, 0, 0}}})
-		s.Overflows, s.Sockets[0].NetNS = map[uint32]uint64{netns: 5}, netns
+		s.Overflows, s.Sockets[0].NetNS = map[event.NetNS]uint64{netns: 5}, netns
 		o.addLook(s)
 	}
 	if len(o.counted) > namespacesKept+1 || len(o.listeners) > namespacesKept+1 {

@@ -262,7 +262,7 @@ func (r *recorder) checkTimeWait(t *testing.T, ns *kerneltest.NetNS, kernel map[
 	t.Helper()
 	traced := map[string]bool{}
 	for _, e := range r.open {
-		if e.State == tcpstate.TimeWait && e.NetNS == ns.Inode {
+		if e.State == tcpstate.TimeWait && e.NetNS == event.NetNS(ns.Inode) {
 			traced[e.Local().String()+" "+e.Remote().String()] = true
 		}
 	}

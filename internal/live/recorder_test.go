@@ -75,7 +75,7 @@ func recordWith(t *testing.T, options live.Options, only ...*kerneltest.NetNS) *
 	t.Helper()
 	filter := options.Filter
 	if len(only) == 1 {
-		filter.NetNS = only[0].Inode
+		filter.NetNS = event.NetNS(only[0].Inode)
 	}
 	r := newRecorder(only...)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -158,8 +158,8 @@ func (r *recorder) Verdict(_ event.Time, e *conn.End) {
 }
 
 // mine reports whether the recorder keeps what happens in a network namespace: without any of its own, in all.
-func (r *recorder) mine(netns uint32) bool {
-	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(ns *kerneltest.NetNS) bool { return ns.Inode == netns })
+func (r *recorder) mine(netns event.NetNS) bool {
+	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(ns *kerneltest.NetNS) bool { return event.NetNS(ns.Inode) == netns })
 }
 
 func (r *recorder) Found(_ event.Time, e *conn.End, known bool) {

@@ -42,8 +42,8 @@ type sampler struct {
 	looks     chan lookResult // has the look that is done; nil: none is under way
 	looking   sync.WaitGroup
 	sockets   map[event.ID]sampled
-	stocks    map[destination]int           // percent taken when last reported
-	settings  map[uint32]event.PortSettings // by network namespace, from the last look
+	stocks    map[destination]int                // percent taken when last reported
+	settings  map[event.NetNS]event.PortSettings // by network namespace, from the last look
 	overflows overflows
 	warned    bool // about sockets that the looks leave out
 	doubts    map[event.ID]doubt
@@ -58,7 +58,7 @@ type sampled struct {
 
 // destination is what local ports are counted for.
 type destination struct {
-	netns  uint32
+	netns  event.NetNS
 	local  netip.Addr
 	remote netip.AddrPort
 }
@@ -147,8 +147,8 @@ func (t *trace) takeLook(l lookResult) {
 
 // openNamespaces returns the network namespaces with sockets that processes have: what is in
 // TIME_WAIT needs no look until it should be over.
-func (t *trace) openNamespaces() map[uint32]bool {
-	namespaces := make(map[uint32]bool)
+func (t *trace) openNamespaces() map[event.NetNS]bool {
+	namespaces := make(map[event.NetNS]bool)
 	now := host.Now()
 	for e := range t.tracker.Ends() {
 		if e.State != tcpstate.TimeWait || e.Overdue(now) {
@@ -242,7 +242,7 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 	}
 }
 
-func inNamespace(sockets []event.Socket, netns uint32) []event.Socket {
+func inNamespace(sockets []event.Socket, netns event.NetNS) []event.Socket {
 	var here []event.Socket
 	for _, s := range sockets {
 		if s.NetNS == netns {

@@ -84,7 +84,9 @@ func begin(t *testing.T, ns *kerneltest.NetNS, from, to netip.AddrPort) int {
 
 // on makes a condition of an edge at an end.
 func on(ns *kerneltest.NetNS, from, to tcpstate.State) func(*event.Transition) bool {
-	return func(t *event.Transition) bool { return t.NetNS == ns.Inode && t.From == from && t.To == to }
+	return func(t *event.Transition) bool {
+		return t.NetNS == event.NetNS(ns.Inode) && t.From == from && t.To == to
+	}
 }
 
 const soon = time.Minute

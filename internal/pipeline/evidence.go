@@ -31,7 +31,7 @@ type Marked struct {
 type markedCall struct {
 	at    event.Time
 	call  event.Call
-	netns uint32
+	netns event.NetNS
 	pid   uint32
 }
 

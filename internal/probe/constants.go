@@ -16,7 +16,7 @@ import (
 func setFilter(spec *ebpf.CollectionSpec, f event.Filter) error {
 	values := map[string]any{
 		bpfVarFilterFamily: uint8(f.Family),
-		bpfVarFilterNetns:  f.NetNS,
+		bpfVarFilterNetns:  f.NetNS.Inode(),
 	}
 	addPorts(values, bpfVarFilterAnyPort, bpfVarAnyPorts, f.Ports)
 	addPorts(values, bpfVarFilterLocalPort, bpfVarLocalPorts, f.LocalPorts)

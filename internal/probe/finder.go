@@ -273,7 +273,7 @@ func (f *Finder) fillSocket(s *event.Socket, found *snapshotFoundSocket) {
 	has := func(flag uint8) bool { return found.Flags&flag != 0 }
 	*s = event.Socket{
 		Time: event.Time(found.Time), Address: found.Sock, Cookie: found.Cookie,
-		NetNS: found.Netns, Cgroup: f.cgroup(found.Cgroup),
+		NetNS: event.NewNetNS(0, found.Netns), Cgroup: f.cgroup(found.Cgroup),
 		Local:  addrPort(found.Local, found.LocalPort),
 		Remote: addrPort(found.Remote, found.RemotePort),
 		State:  tcpstate.State(found.State), Timewait: has(isTimewait), Orphan: has(isDead),

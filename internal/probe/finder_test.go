@@ -98,7 +98,7 @@ func TestEachDescriptorIsFoundOnce(t *testing.T) {
 		got, children := map[int]int{}, 0
 		err := f.EachHolder(t.Context(), probe.Query{LocalPort: port}, func(s *event.Socket) {
 			switch h := &s.Holders[0]; {
-			case s.NetNS != ns.Inode:
+			case s.NetNS != event.NetNS(ns.Inode):
 			case h.PID == uint32(os.Getpid()) && s.State == tcpstate.Listen:
 				got[h.FD]++
 			case h.PID == uint32(child.PID):

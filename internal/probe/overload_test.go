@@ -70,7 +70,7 @@ type recordKey struct {
 
 func open(t *testing.T, ns *kerneltest.NetNS, ring uint32) *probe.Probe {
 	t.Helper()
-	p, err := probe.Open(probe.Options{Filter: event.Filter{NetNS: ns.Inode}, Ring: ring})
+	p, err := probe.Open(probe.Options{Filter: event.Filter{NetNS: event.NetNS(ns.Inode)}, Ring: ring})
 	if err != nil {
 		t.Fatal(err)
 	}

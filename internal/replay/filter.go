@@ -24,7 +24,7 @@ func newFilter(f event.Filter, to jsonl.Records) jsonl.Records {
 	return &filter{Records: to, Filter: f, waitingTransitions: make(map[event.ID]*event.Transition), waitingSockets: make(map[event.ID]*event.Socket)}
 }
 
-func (f *filter) match(netns uint32, local, remote netip.AddrPort) bool {
+func (f *filter) match(netns event.NetNS, local, remote netip.AddrPort) bool {
 	tuple := event.NewTuple(netns, local, remote)
 	return f.Match(&tuple)
 }

@@ -27,7 +27,7 @@ type boundSocket struct {
 }
 
 // listBound returns the sockets of a network namespace that are only bound.
-func listBound(netns uint32, diag *os.File) (all []boundSocket, err error) {
+func listBound(netns event.NetNS, diag *os.File) (all []boundSocket, err error) {
 	asked := host.Now()
 	err = eachInDiag(diag, onlyBound, func(m diagMessage) { all = append(all, boundSocket{m.socket(netns, asked), m.inode()}) })
 	return all, err
@@ -44,7 +44,7 @@ const (
 
 // findBound returns the sockets of a network namespace that are only bound. At the first time
 // it finds out whether the kernel lists them: each list costs a walk through the table of all ports.
-func (s *Scanner) findBound(netns uint32, in *helper.Inside) ([]boundSocket, error) {
+func (s *Scanner) findBound(netns event.NetNS, in *helper.Inside) ([]boundSocket, error) {
 	switch s.listing {
 	case listsBound:
 		return listBound(netns, in.Diag)
@@ -87,7 +87,7 @@ func bindAnywhere(socket *os.File) (inode uint32, err error) {
 
 // addBound adds the sockets that are only bound and were not found by a descriptor. The inode
 // numbers lead from netlink's sockets to those of processes.
-func (s *Scanner) addBound(c *collector, netns uint32, in *helper.Inside, inodes map[uint32]int) error {
+func (s *Scanner) addBound(c *collector, netns event.NetNS, in *helper.Inside, inodes map[uint32]int) error {
 	if c.query.ListBound != netns {
 		return nil
 	}

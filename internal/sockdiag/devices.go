@@ -8,12 +8,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/helper"
 )
 
 // nameDevices names the interfaces that sockets of a network namespace are bound to, by a socket that was
 // opened there. Interfaces that are gone have no name.
-func (c *collector) nameDevices(netns uint32, socket *os.File) {
+func (c *collector) nameDevices(netns event.NetNS, socket *os.File) {
 	names := make(map[uint32]string)
 	for i := range c.sockets {
 		s := &c.sockets[i]
@@ -47,8 +48,8 @@ func deviceName(socket *os.File, index uint32) string {
 
 // DeviceName returns the name of an interface of a network namespace, or "" if the interface is gone.
 // It fails if none of the processes leads into the namespace.
-func DeviceName(ctx context.Context, opener helper.Opener, netns, index uint32, pids ...uint32) (string, error) {
-	found, err := opener.Search(ctx, helper.Search{NetNS: []uint32{netns}, PIDs: map[uint32][]uint32{netns: pids}, OnlyThere: true})
+func DeviceName(ctx context.Context, opener helper.Opener, netns event.NetNS, index uint32, pids ...uint32) (string, error) {
+	found, err := opener.Search(ctx, helper.Search{NetNS: []event.NetNS{netns}, PIDs: map[event.NetNS][]uint32{netns: pids}, OnlyThere: true})
 	switch {
 	case err != nil:
 		return "", err

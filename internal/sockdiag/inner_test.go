@@ -123,7 +123,7 @@ func TestBoundWithoutDescriptor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := scan(t, open(t), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}, ListBound: ns.Inode})
+	found := scan(t, open(t), sockdiag.Query{LocalPort: port, NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}, ListBound: event.NetNS(ns.Inode)})
 	var at []string
 	for _, s := range found.Sockets {
 		at = append(at, s.Local.String()+" "+strconv.Itoa(ownDescriptors(&s)))

@@ -31,12 +31,12 @@ func (s *Scanner) scanByNetlink(ctx context.Context, q Query) (*Snapshot, error)
 	c := newCollector(q)
 	c.holdersUnknown = true
 	inodes := make(map[uint32]int) // in the collector's sockets
-	isWhole := make(map[uint32]bool)
+	isWhole := make(map[event.NetNS]bool)
 	found, err := s.search(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	unseen, err := s.visitEach(ctx, found, s.wanted(q), func(netns uint32, in *helper.Inside) error {
+	unseen, err := s.visitEach(ctx, found, s.wanted(q), func(netns event.NetNS, in *helper.Inside) error {
 		if err := c.addByNetlink(netns, in.Diag, inodes); err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func (s *Scanner) scanByNetlink(ctx context.Context, q Query) (*Snapshot, error)
 }
 
 // addByNetlink adds the sockets of a network namespace.
-func (c *collector) addByNetlink(netns uint32, diag *os.File, inodes map[uint32]int) error {
+func (c *collector) addByNetlink(netns event.NetNS, diag *os.File, inodes map[uint32]int) error {
 	asked := host.Now()
 	return eachInDiag(diag, everyState, func(m diagMessage) {
 		socket := m.socket(netns, asked)
@@ -129,7 +129,7 @@ func (m diagMessage) addrPort(addressAt, portAt int) netip.AddrPort {
 
 // socket makes a socket of the message. The kernel wrote the message at some time after it was asked: with that time,
 // TIME_WAIT does not end later than in truth.
-func (m diagMessage) socket(netns uint32, asked event.Time) event.Socket {
+func (m diagMessage) socket(netns event.NetNS, asked event.Time) event.Socket {
 	s := event.Socket{
 		Time: host.Now(), NetNS: netns, UID: m.word(diagUIDAt),
 		Cookie:  binary.NativeEndian.Uint64(m[diagCookieAt:]),

@@ -5,6 +5,7 @@ package sockdiag_test
 import (
 	"testing"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
@@ -12,12 +13,12 @@ import (
 func TestListenOverflowsAreOfANamespace(t *testing.T) {
 	t.Parallel()
 	ns, _ := newWorld(t)
-	s, err := open(t).Scan(t.Context(), sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}})
+	s, err := open(t).Scan(t.Context(), sockdiag.Query{NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, known := s.Overflows[ns.Inode]; n != 0 || !known || len(s.Overflows) != 1 {
-		t.Errorf("overflows %v, want 0 of the namespace %d", s.Overflows, ns.Inode)
+	if n, known := s.Overflows[event.NetNS(ns.Inode)]; n != 0 || !known || len(s.Overflows) != 1 {
+		t.Errorf("overflows %v, want 0 of the namespace %d", s.Overflows, event.NetNS(ns.Inode))
 	}
 }
 

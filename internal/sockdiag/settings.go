@@ -15,7 +15,7 @@ import (
 )
 
 // addSettings adds what a network namespace says of its ports, if that was asked for.
-func (c *collector) addSettings(netns uint32, in *helper.Inside) {
+func (c *collector) addSettings(netns event.NetNS, in *helper.Inside) {
 	if s, err := readSettings(in.Settings); err == nil { // else the namespace is not in Settings
 		c.settings[netns] = s
 	}

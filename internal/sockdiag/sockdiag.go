@@ -22,15 +22,15 @@ import (
 // Query says which sockets to look for; the zero value means all.
 type Query struct {
 	LocalPort, RemotePort uint16
-	NetNS                 map[uint32]bool // by inode number; empty: all
-	PIDs                  []uint32        // processes of which a thread may lead into these namespaces
-	OnlyHeld              bool            // only those that processes have open
-	ListBound             uint32          // the network namespace whose sockets that are only bound are listed, whoever owns them, if the kernel can; 0: none
-	FindNoDescriptor      bool            // say of listeners that no process has a descriptor of them
-	OwnPIDs               bool            // processes have the numbers of this process's pid namespace, not of the first one
-	SkipCommonStates      bool            // neither ESTABLISHED nor TIME_WAIT, the states of most sockets if there are very many
-	Settings              bool            // what the network namespaces say of their ports
-	MaxTimewait           int             // how many in TIME_WAIT at most; 0: any number
+	NetNS                 map[event.NetNS]bool // by inode number; empty: all
+	PIDs                  []uint32             // processes of which a thread may lead into these namespaces
+	OnlyHeld              bool                 // only those that processes have open
+	ListBound             event.NetNS          // the network namespace whose sockets that are only bound are listed, whoever owns them, if the kernel can; 0: none
+	FindNoDescriptor      bool                 // say of listeners that no process has a descriptor of them
+	OwnPIDs               bool                 // processes have the numbers of this process's pid namespace, not of the first one
+	SkipCommonStates      bool                 // neither ESTABLISHED nor TIME_WAIT, the states of most sockets if there are very many
+	Settings              bool                 // what the network namespaces say of their ports
+	MaxTimewait           int                  // how many in TIME_WAIT at most; 0: any number
 }
 
 // Matches reports whether the query asks for a socket.
@@ -59,15 +59,15 @@ type Snapshot struct {
 	OuterProcesses bool
 	// Whole has an entry for each network namespace that was entered: true if the kernel hid no socket there from
 	// the look. In all other namespaces, a socket that was not found may still exist.
-	Whole map[uint32]bool
+	Whole map[event.NetNS]bool
 	// UnseenNamespaces is how many network namespaces could not be entered.
 	UnseenNamespaces int
 	// Overflows has for each network namespace that was entered how many connections have found a
 	// full accept queue there (TcpExtListenOverflows), read before its sockets.
-	Overflows map[uint32]uint64
+	Overflows map[event.NetNS]uint64
 	// Settings has for each network namespace that was entered what Query.Settings asks for, if that
 	// can be read.
-	Settings map[uint32]event.PortSettings
+	Settings map[event.NetNS]event.PortSettings
 	// OmittedTimewait is how many sockets in TIME_WAIT there are beyond Query.MaxTimewait.
 	OmittedTimewait int
 }
@@ -161,9 +161,9 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 	if !q.SkipCommonStates {
 		c.sockets = slices.Grow(c.sockets, c.expected)
 	}
-	overflows := make(map[uint32]uint64)
-	isWhole := make(map[uint32]bool)
-	look := func(netns uint32, in *helper.Inside) error {
+	overflows := make(map[event.NetNS]uint64)
+	isWhole := make(map[event.NetNS]bool)
+	look := func(netns event.NetNS, in *helper.Inside) error {
 		if n, err := listenOverflows(in.Counters); err == nil { // else the namespace is not in Overflows
 			overflows[netns] = n
 		}
@@ -244,22 +244,22 @@ func (s *Scanner) findNoDescriptor(ctx context.Context, ask probe.Query, c *coll
 type collector struct {
 	query          Query
 	sockets        []event.Socket
-	holdersUnknown bool                // it is not known which processes have sockets
-	expected       int                 // sockets, about
-	index          map[uint64]int      // in sockets, by kernel address, of those that may be found again
-	again          bool                // some network namespaces were looked at before
-	pids           map[uint32][]uint32 // by network namespace, of some processes that have sockets there
-	timewaits      int                 // those in TIME_WAIT
-	omitted        int                 // and how many are left out
-	outer          bool                // processes may be outside this pid namespace
-	settings       map[uint32]event.PortSettings
+	holdersUnknown bool                     // it is not known which processes have sockets
+	expected       int                      // sockets, about
+	index          map[uint64]int           // in sockets, by kernel address, of those that may be found again
+	again          bool                     // some network namespaces were looked at before
+	pids           map[event.NetNS][]uint32 // by network namespace, of some processes that have sockets there
+	timewaits      int                      // those in TIME_WAIT
+	omitted        int                      // and how many are left out
+	outer          bool                     // processes may be outside this pid namespace
+	settings       map[event.NetNS]event.PortSettings
 }
 
 // maxPIDsTried is how many processes are tried to find a path to a network namespace.
 const maxPIDsTried = 64
 
 func newCollector(q Query) *collector {
-	c := &collector{query: q, index: make(map[uint64]int), pids: make(map[uint32][]uint32), outer: host.InInnerPIDNamespace(), settings: make(map[uint32]event.PortSettings)}
+	c := &collector{query: q, index: make(map[uint64]int), pids: make(map[event.NetNS][]uint32), outer: host.InInnerPIDNamespace(), settings: make(map[event.NetNS]event.PortSettings)}
 	for netns := range q.NetNS {
 		c.pids[netns] = slices.Clone(q.PIDs)
 	}

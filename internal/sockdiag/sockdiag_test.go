@@ -150,15 +150,15 @@ func one(t *testing.T, sockets []event.Socket, what string, is func(*event.Socke
 func scanIn(t *testing.T, d *sockdiag.Scanner, q sockdiag.Query, ns *kerneltest.NetNS) (sockets []event.Socket, whole bool) {
 	t.Helper()
 	found := scan(t, d, q)
-	if !found.Whole[ns.Inode] {
+	if !found.Whole[event.NetNS(ns.Inode)] {
 		t.Logf("%+v: %d network namespaces are unseen, %v", q, found.UnseenNamespaces, found.Whole)
 	}
 	for _, s := range ofPort(found) {
-		if s.NetNS == ns.Inode {
+		if s.NetNS == event.NetNS(ns.Inode) {
 			sockets = append(sockets, s)
 		}
 	}
-	return sockets, found.Whole[ns.Inode]
+	return sockets, found.Whole[event.NetNS(ns.Inode)]
 }
 
 func own(h event.Holder) bool { return h.PID == uint32(os.Getpid()) }
@@ -185,7 +185,7 @@ func TestScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	cookies := here&probe.Cookies != 0
-	for _, q := range []sockdiag.Query{{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}}, {NetNS: map[uint32]bool{ns.Inode: true}}, {LocalPort: port}, {}} {
+	for _, q := range []sockdiag.Query{{LocalPort: port, NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}}, {NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}}, {LocalPort: port}, {}} {
 		sockets, whole := scanIn(t, d, q, ns)
 		for looks := 1; len(sockets) < 5 && !whole && looks < 4; looks++ { // some kernels hide sockets from a look
 			t.Logf("%+v: %d sockets, want 5: looked again", q, len(sockets))
@@ -225,9 +225,9 @@ func TestNetlink(t *testing.T) {
 	var exact, less *sockdiag.Snapshot
 	d, n := open(t), sockdiag.OpenNetlink()
 	ns.Do(func() {
-		less, _ = n.Scan(t.Context(), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}})
+		less, _ = n.Scan(t.Context(), sockdiag.Query{LocalPort: port, NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}})
 	})
-	exact = scan(t, d, sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}})
+	exact = scan(t, d, sockdiag.Query{LocalPort: port, NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}})
 	if less == nil || less.Exact || n.Exact() || len(less.Sockets) != len(exact.Sockets)-1 {
 		t.Fatalf("by netlink %+v, by BPF %+v", less, exact)
 	}
@@ -265,7 +265,7 @@ func TestEveryHolderIsListed(t *testing.T) {
 	for _, d := range []*sockdiag.Scanner{open(t), sockdiag.OpenNetlink()} {
 		var found *sockdiag.Snapshot
 		ns.Do(func() {
-			found, err = d.Scan(t.Context(), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}})
+			found, err = d.Scan(t.Context(), sockdiag.Query{LocalPort: port, NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}})
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -287,12 +287,12 @@ func TestSettings(t *testing.T) {
 	ns.Sysctl(t, "net/ipv4/ip_local_port_range", "40000 40009")
 	ns.Sysctl(t, "net/ipv4/ip_local_reserved_ports", "40001,40005-40006")
 	ns.Sysctl(t, "net/ipv4/ip_unprivileged_port_start", "80")
-	found := scan(t, open(t), sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}, PIDs: []uint32{uint32(os.Getpid())}, Settings: true})
-	s, ok := found.Settings[ns.Inode]
+	found := scan(t, open(t), sockdiag.Query{NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}, PIDs: []uint32{uint32(os.Getpid())}, Settings: true})
+	s, ok := found.Settings[event.NetNS(ns.Inode)]
 	if !ok || s.Range != (event.PortRange{First: 40000, Last: 40009}) || s.Reserved.String() != "40001,40005-40006" || s.Unprivileged != 80 {
 		t.Errorf("settings %+v", s)
 	}
-	if found := scan(t, open(t), sockdiag.Query{NetNS: map[uint32]bool{1: true}, Settings: true}); len(found.Settings) > 0 || found.UnseenNamespaces != 1 {
+	if found := scan(t, open(t), sockdiag.Query{NetNS: map[event.NetNS]bool{1: true}, Settings: true}); len(found.Settings) > 0 || found.UnseenNamespaces != 1 {
 		t.Errorf("no network namespace has the settings %v, %d unseen", found.Settings, found.UnseenNamespaces)
 	}
 }
@@ -307,7 +307,7 @@ func TestByAHelper(t *testing.T) {
 		t.Fatalf("start a helper: %v, %v", h, err)
 	}
 	defer h.Close()
-	scan(t, sockdiag.OpenNetlink(), sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}, PIDs: []uint32{uint32(os.Getpid())}, ListBound: ns.Inode}) // it gives cookies
+	scan(t, sockdiag.OpenNetlink(), sockdiag.Query{NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}, PIDs: []uint32{uint32(os.Getpid())}, ListBound: event.NetNS(ns.Inode)}) // it gives cookies
 	for _, exact := range []bool{true, false} {
 		var found [2]*sockdiag.Snapshot
 		for i := range found {
@@ -318,14 +318,14 @@ func TestByAHelper(t *testing.T) {
 			if i == 1 {
 				d.UseOpener(h.Looks)
 			}
-			q := sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}, PIDs: []uint32{uint32(os.Getpid())}, ListBound: ns.Inode, Settings: true}
+			q := sockdiag.Query{LocalPort: port, NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}, PIDs: []uint32{uint32(os.Getpid())}, ListBound: event.NetNS(ns.Inode), Settings: true}
 			found[i] = scan(t, d, q)
 		}
 		here, there := describe(found[0]), describe(found[1])
 		if len(here) < 4 || !slices.Equal(here, there) {
 			t.Errorf("exact %v: the helper leads to %q, this process to %q", exact, there, here)
 		}
-		if s := found[1].Settings[ns.Inode]; s.Range != (event.PortRange{First: 40000, Last: 40009}) {
+		if s := found[1].Settings[event.NetNS(ns.Inode)]; s.Range != (event.PortRange{First: 40000, Last: 40009}) {
 			t.Errorf("exact %v: the helper leads to the settings %+v", exact, s)
 		}
 	}
@@ -350,12 +350,12 @@ func TestEmptyNamespace(t *testing.T) {
 		var found *sockdiag.Snapshot
 		var err error
 		ns.Do(func() {
-			found, err = d.Scan(t.Context(), sockdiag.Query{LocalPort: port, ListBound: ns.Inode, Settings: true})
+			found, err = d.Scan(t.Context(), sockdiag.Query{LocalPort: port, ListBound: event.NetNS(ns.Inode), Settings: true})
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, ok := found.Settings[ns.Inode]; !ok || s.Range.Last == 0 {
+		if s, ok := found.Settings[event.NetNS(ns.Inode)]; !ok || s.Range.Last == 0 {
 			t.Errorf("exact %v: the settings are %+v", found.Exact, s)
 		}
 	}
@@ -380,8 +380,8 @@ func TestAWholeLookFindsAllSockets(t *testing.T) {
 	}
 	d, partial := open(t), 0
 	for range looks {
-		found := scan(t, d, sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}})
-		if !found.Whole[ns.Inode] {
+		found := scan(t, d, sockdiag.Query{NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}})
+		if !found.Whole[event.NetNS(ns.Inode)] {
 			partial++
 		} else if len(found.Sockets) != len(fds) {
 			t.Fatalf("%d sockets in a whole look, want %d", len(found.Sockets), len(fds))
@@ -429,7 +429,7 @@ func TestANamespaceWithoutAThread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, q := open(t), sockdiag.Query{NetNS: map[uint32]bool{ns.Inode: true}, PIDs: []uint32{uint32(os.Getpid())}}
+	d, q := open(t), sockdiag.Query{NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}, PIDs: []uint32{uint32(os.Getpid())}}
 	found := scan(t, d, q)
 	for range 1000 { // the thread takes a moment to end
 		if len(found.Whole) == 0 {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/helper"
 )
 
@@ -27,7 +28,7 @@ func (s *Scanner) search(ctx context.Context, c *collector) ([]helper.Namespace,
 // visitEach opens what is wanted in each network namespace, hands it over, and returns in how many that
 // failed. A namespace that no longer exists does not count. The error is the last one, if it failed
 // everywhere, or that of the context.
-func (s *Scanner) visitEach(ctx context.Context, found []helper.Namespace, want func(netns uint32) helper.Contents, visit func(netns uint32, in *helper.Inside) error) (unseen int, err error) {
+func (s *Scanner) visitEach(ctx context.Context, found []helper.Namespace, want func(netns event.NetNS) helper.Contents, visit func(netns event.NetNS, in *helper.Inside) error) (unseen int, err error) {
 	done := 0
 	for _, ns := range found {
 		failed := error(helper.ErrClosed)
@@ -53,7 +54,7 @@ func (s *Scanner) visitEach(ctx context.Context, found []helper.Namespace, want 
 	return unseen, err
 }
 
-func (s *Scanner) visit(ctx context.Context, netns uint32, want helper.Contents, visit func(netns uint32, in *helper.Inside) error) error {
+func (s *Scanner) visit(ctx context.Context, netns event.NetNS, want helper.Contents, visit func(netns event.NetNS, in *helper.Inside) error) error {
 	in, err := s.opener.Open(ctx, netns, want, s.link())
 	if err != nil {
 		return err
@@ -71,8 +72,8 @@ func (s *Scanner) link() int {
 }
 
 // wanted says what a scan opens in a network namespace.
-func (s *Scanner) wanted(q Query) func(netns uint32) helper.Contents {
-	return func(netns uint32) helper.Contents {
+func (s *Scanner) wanted(q Query) func(netns event.NetNS) helper.Contents {
+	return func(netns event.NetNS) helper.Contents {
 		want := helper.Socket
 		if s.finder != nil {
 			want |= helper.Counters | helper.Iterator

@@ -17,7 +17,7 @@ const (
 
 // setHome sets whose the socket of the next line is. When a second network namespace, container or pod is seen, there
 // is a column for it from then on, and the head is printed again.
-func (p *Printer) setHome(c *event.Container, netns uint32) {
+func (p *Printer) setHome(c *event.Container, netns event.NetNS) {
 	if !p.sockets.ManyHomes() {
 		return
 	}
@@ -31,7 +31,7 @@ func (p *Printer) setHome(c *event.Container, netns uint32) {
 }
 
 // homeName returns the name of a home.
-func (p *Printer) homeName(c *event.Container, netns uint32) string {
+func (p *Printer) homeName(c *event.Container, netns event.NetNS) string {
 	return ShortHome(p.sockets.Home(c, netns).String())
 }
 

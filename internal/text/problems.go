@@ -14,7 +14,7 @@ type problems struct {
 // failedCall is what repeated calls that fail have in common.
 type failedCall struct {
 	call          event.Call
-	netns         uint32
+	netns         event.NetNS
 	local, remote event.Place
 	error         event.Errno
 	pid           uint32

@@ -12,7 +12,7 @@ import (
 
 // place is where a scripted connection is.
 type place struct {
-	netns     uint32
+	netns     event.NetNS
 	name      string // in ip netns
 	container *event.Container
 }

@@ -15,7 +15,7 @@ func PlayNAT(out pipeline.Sink) error {
 	s.Start(&event.Start{Time: When(0), Clock: event.Clock(Boot.UnixNano())})
 	const client, server = 1, 2
 	type endOf struct {
-		netns         uint32
+		netns         event.NetNS
 		local, remote netip.AddrPort
 		numbers       event.Numbers
 		container     *event.Container

@@ -98,7 +98,7 @@ type holder struct {
 // WriteJSON writes the answer as one JSON object and a line feed. Times are in UTC.
 func (a *Answer) WriteJSON(w io.Writer, clock event.Clock) error {
 	d := document{
-		NetNS: a.NetNS, Device: a.Device, Port: a.Port, Result: a.Result(), Answer: a.Headline().In(inUTC(clock)),
+		NetNS: a.NetNS.Inode(), Device: a.Device, Port: a.Port, Result: a.Result(), Answer: a.Headline().In(inUTC(clock)),
 		Advice: sentences(a.Advice(), clock), Notes: sentences(a.Notes(), clock),
 		Time: utc(a.Time, clock), Sockets: sockets(a.Here, clock), Elsewhere: sockets(a.Elsewhere, clock),
 	}
@@ -147,7 +147,7 @@ func sockets(list []*event.Socket, clock event.Clock) []inTheWay {
 	var all []inTheWay
 	for _, s := range list {
 		w := inTheWay{
-			NetNS: s.NetNS, Local: s.Local.String(), State: s.State.String(), Until: utc(s.Until, clock),
+			NetNS: s.NetNS.Inode(), Local: s.Local.String(), State: s.State.String(), Until: utc(s.Until, clock),
 			Timewait: s.Timewait, Orphan: s.Orphan, Waits: s.Waits, UID: s.UID, Device: s.Device,
 			NoDescriptor: s.NoDescriptor, Role: s.Role.String(), Cgroup: s.Cgroup, Container: homeOf(s.Container), NetNSName: s.NetNSName,
 		}

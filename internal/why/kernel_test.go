@@ -187,14 +187,14 @@ func answer(t *testing.T, d *sockdiag.Scanner, ns *kerneltest.NetNS, addr netip.
 	var found *sockdiag.Snapshot
 	var err error
 	ns.Do(func() {
-		found, err = d.Scan(t.Context(), sockdiag.Query{LocalPort: port, NetNS: map[uint32]bool{ns.Inode: true}, ListBound: ns.Inode, Settings: true})
+		found, err = d.Scan(t.Context(), sockdiag.Query{LocalPort: port, NetNS: map[event.NetNS]bool{event.NetNS(ns.Inode): true}, ListBound: event.NetNS(ns.Inode), Settings: true})
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return why.Find(why.Question{
-		Addr: addr, Port: port, Time: host.Now(), NetNS: ns.Inode, Sockets: found.Sockets, Exact: found.Exact, Complete: found.Complete,
-		Settings: found.Settings[ns.Inode],
+		Addr: addr, Port: port, Time: host.Now(), NetNS: event.NetNS(ns.Inode), Sockets: found.Sockets, Exact: found.Exact, Complete: found.Complete,
+		Settings: found.Settings[event.NetNS(ns.Inode)],
 	})
 }
 

@@ -20,7 +20,7 @@ type Question struct {
 	Device   string     // name of the interface that the address must be on; "": any
 	Port     uint16
 	Time     event.Time     // when the sockets were looked at
-	NetNS    uint32         // inode number of the network namespace that is asked about
+	NetNS    event.NetNS    // inode number of the network namespace that is asked about
 	Sockets  []event.Socket // those with the port, of all network namespaces
 	Settings event.PortSettings
 	Devices  map[uint32]string // names of the interfaces of the network namespace, by index

@@ -1,0 +1,45 @@
+package event
+
+import "time"
+
+// Host is a recording of which a merged capture was made: on what machine, and how its times were corrected. Two
+// recordings on one machine, since it was booted, have the same boot id and the same clock.
+type Host struct {
+	Hostname string
+	BootID   string
+	NetNS    NetNS // the tracer's own
+	Clock    HostClock
+	Files    []string // their names, without directories
+}
+
+// HostClock is how a host's clock was compared with that of the first host.
+type HostClock struct {
+	Known bool
+	// Offset is how far the host's clock was ahead of the first host's when the recording began.
+	Offset time.Duration
+	// Error is how far the true offset may be from it, at any time of the recording.
+	Error time.Duration
+	// Drift is by how many parts per million the host's clock was faster.
+	Drift float64
+}
+
+// MachineOf returns the number of the machine that a host is: that of the first host with its boot id.
+func MachineOf(hosts []Host, n int) int {
+	for i := range hosts[:n] {
+		if hosts[i].BootID == hosts[n].BootID && hosts[n].BootID != "" {
+			return i
+		}
+	}
+	return n
+}
+
+// HostOf returns the number of the host that a network namespace belongs to: the one whose tracer was in it, or else
+// the first one on its machine.
+func HostOf(hosts []Host, netns NetNS) int {
+	for i := range hosts {
+		if hosts[i].NetNS == netns {
+			return i
+		}
+	}
+	return netns.Machine()
+}
