@@ -45,19 +45,26 @@ func (a *app) replayCaptures(ctx context.Context, o replay.Options, out pipeline
 // dropAllRights gives up all rights: what is left to do takes none.
 func (a *app) dropAllRights() error { return privilege.Drop(privilege.Remaining{}, a.log) }
 
-// rewriteCaptures replays captures into another one. That gets its name once it is whole: until
-// then, and if it does not come to that, what had the name stays.
+// rewriteCaptures replays captures into another one.
 func rewriteCaptures(ctx context.Context, app *app, o writeOptions, shows outputOptions, options replay.Options) error {
-	if sameFile(o.write, options.Files) {
+	return writeCapture(ctx, app, o, options.Files, func(recorder *capture.Recorder, dropRights func() error) error {
+		options.DropPrivileges = dropRights
+		return app.replayCaptures(ctx, options, newRecordingOutput(app, shows, recorder, true), shows.showsRecording())
+	})
+}
+
+// writeCapture makes a capture of others. It gets its name once it is whole: until then, and if it does not come to
+// that, what had the name stays.
+func writeCapture(ctx context.Context, app *app, o writeOptions, files []string, fill func(*capture.Recorder, func() error) error) error {
+	if sameFile(o.write, files) {
 		return usagef("%s would be read and written: give another file to write", o.write)
 	}
 	whole, err := capture.NewWholeFile(o.write, o.force)
 	if err != nil {
 		return err
 	}
-	options.DropPrivileges = func() error { return app.dropRightsBut(whole.Directory()) }
 	recorder := capture.NewRecorder(capture.Options{Path: o.write, Whole: whole})
-	err = app.replayCaptures(ctx, options, newRecordingOutput(app, shows, recorder, true), shows.showsRecording())
+	err = fill(recorder, func() error { return app.dropRightsBut(whole.Directory()) })
 	usable := err == nil || isDamaged(err) || hasFindings(err)
 	if closeErr := recorder.Close(); usable && closeErr != nil {
 		err, usable = closeErr, false

@@ -35,7 +35,7 @@ func TestAGapIsInTheVerdict(t *testing.T) {
 			incomplete := false
 			for i := range life {
 				if i == tc.after {
-					tracker.Lost(base.Add(tc.gap))
+					tracker.Lost(0, base.Add(tc.gap))
 				}
 				if step := tracker.Add(&life[i]); hasVerdict(tracker, step.End) {
 					incomplete = step.End.Incomplete
@@ -48,7 +48,7 @@ func TestAGapIsInTheVerdict(t *testing.T) {
 		t.Parallel()
 		tracker := conn.NewTracker()
 		tracker.AddFound(&event.Socket{Socket: server, NetNS: 1, Local: life[0].Local, Remote: life[0].Remote, State: life[2].From})
-		tracker.Lost(base)
+		tracker.Lost(0, base)
 		var step conn.Step
 		for i := range life[2:] {
 			step = tracker.Add(&life[2+i])
@@ -130,7 +130,7 @@ func TestAGapGoesOnInTheNextFile(t *testing.T) {
 		tracker.Add(&tr)
 	}
 	equal(t, "incomplete before", tracker.Past(tracker.End(server)).Incomplete, false)
-	tracker.Lost(base.Add(3 * ms))
+	tracker.Lost(0, base.Add(3 * ms))
 	equal(t, "incomplete", tracker.Past(tracker.End(server)).Incomplete, true)
 }
 

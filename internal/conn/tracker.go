@@ -20,7 +20,7 @@ type Tracker struct {
 	verdicts  []*End             // that the last record brought
 	waiting   map[*End]bool      // those whose verdict waits for what the other end does
 	brief     []briefWait        // those of them that wait for a moment, in the order of time
-	lostUntil event.Time         // the end of the last one in the stream; 0: there was none
+	lostUntil map[int]event.Time // by machine, the end of the last loss in the stream
 	forgot    Forgotten          // by the last record
 	limit     int                // ends
 	names     names[event.NetNS] // of network namespaces
@@ -50,11 +50,22 @@ func NewTracker() *Tracker {
 }
 
 // Lost takes that records are missing, of whatever sockets, up to a time: the verdict on an
-// end that was there then rests on what is left.
-func (t *Tracker) Lost(until event.Time) { t.lostUntil = max(t.lostUntil, until) }
+// end on that machine that was there then rests on what is left.
+func (t *Tracker) Lost(machine int, until event.Time) {
+	if t.lostUntil == nil {
+		t.lostUntil = make(map[int]event.Time)
+	}
+	t.lostUntil[machine] = max(t.lostUntil[machine], until)
+}
 
 // mayHaveLost reports whether records of an end may be missing.
-func (t *Tracker) mayHaveLost(e *End) bool { return t.lostUntil != 0 && e.Opened <= t.lostUntil }
+func (t *Tracker) mayHaveLost(e *End) bool {
+	if t.lostUntil == nil {
+		return false
+	}
+	until, lost := t.lostUntil[e.NetNS.Machine()]
+	return lost && e.Opened <= until
+}
 
 // Step is what a transition means for its connection.
 type Step struct {

@@ -1,6 +1,9 @@
 package event
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Host is a recording of which a merged capture was made: on what machine, and how its times were corrected. Two
 // recordings on one machine, since it was booted, have the same boot id and the same clock.
@@ -42,4 +45,20 @@ func HostOf(hosts []Host, netns NetNS) int {
 		}
 	}
 	return netns.Machine()
+}
+
+// HostName returns how people call a host: by its name, with its number if another machine has the same one, or else
+// by its number.
+func HostName(hosts []Host, n int) string {
+	machine := MachineOf(hosts, n)
+	name := hosts[machine].Hostname
+	if name == "" {
+		return "host " + strconv.Itoa(machine+1)
+	}
+	for i := range hosts {
+		if hosts[i].Hostname == name && MachineOf(hosts, i) != machine {
+			return name + " (" + strconv.Itoa(machine+1) + ")"
+		}
+	}
+	return name
 }

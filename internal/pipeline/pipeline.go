@@ -136,7 +136,7 @@ func (s *Stream) found(findings []event.Finding) {
 func (s *Stream) Loss(l event.Loss) {
 	s.lost = words.AddCapped(s.lost, l.Lost)
 	if l.Kind != event.LossReentry { // which shows only where transitions do not fit together
-		s.Tracker.Lost(l.Time)
+		s.Tracker.Lost(l.Machine, l.Time)
 	}
 	s.out.Loss(l)
 }

@@ -146,7 +146,7 @@ func (s *Selector) Sample(sample *event.Sample) {
 // Loss passes.
 func (s *Selector) Loss(l event.Loss) {
 	if l.Kind != event.LossReentry {
-		s.Tracker.Lost(l.Time)
+		s.Tracker.Lost(l.Machine, l.Time)
 	}
 	s.to.Loss(l)
 }

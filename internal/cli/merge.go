@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcptrace/tcptrace/internal/capture"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/merge"
+	"github.com/tcptrace/tcptrace/internal/words"
+)
+
+// mergeOptions are the flags of merge.
+type mergeOptions struct {
+	output string
+	force  bool
+}
+
+const mergeLong = `merge makes one capture of the captures of several hosts, or of several network namespaces of
+one host. In it, both ends of a connection are one connection, also if NAT changed its
+addresses: its initial sequence numbers are the same on both hosts.
+
+The clocks of two hosts differ. merge compares them by the connections between the hosts:
+no segment is received before it is sent. It corrects all times to the clock of the first
+capture's host, and says how exact they are.
+
+Give all files of a rotated recording. merge reads each file twice: standard input does not
+serve.`
+
+func newMergeCommand(app *app) *cobra.Command {
+	o := &mergeOptions{}
+	cmd := &cobra.Command{
+		Use:     "merge FILE... -o OUT",
+		Short:   "Make one capture of the captures of several hosts",
+		Long:    mergeLong,
+		Example: "  tcptrace merge server.jsonl.gz client.jsonl.gz -o both.jsonl.gz\n  tcptrace -c -r both.jsonl.gz",
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) < 2:
+				return usagef("merge takes at least two captures, as in 'tcptrace merge server.jsonl.gz client.jsonl.gz -o both.jsonl.gz'")
+			case o.output == "":
+				return usagef("merge needs -o OUT: where to write")
+			}
+			for _, path := range args {
+				if path == capture.Stdin {
+					return usagef("merge reads each capture twice: give files, not standard input")
+				}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args) },
+	}
+	cmd.ValidArgsFunction = completeCaptures
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file`: .gz and .zst are compressed")
+	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file, if it exists")
+	return cmd
+}
+
+func (o *mergeOptions) run(ctx context.Context, app *app, files []string) error {
+	ctx, stop := app.untilSignal(ctx)
+	defer stop()
+	to := writeOptions{write: o.output, force: o.force}
+	return writeCapture(ctx, app, to, files, func(recorder *capture.Recorder, dropRights func() error) error {
+		options := merge.Options{Files: files, DropPrivileges: dropRights, Progress: app.stderr.track("merging"), Log: app.log}
+		defer app.stderr.clear()
+		result, err := merge.Run(ctx, options, recorder)
+		if errors.Is(err, merge.ErrOneRecording) || errors.Is(err, merge.ErrTwice) {
+			return usageError{err}
+		}
+		if result != nil {
+			app.logMerged(result)
+		}
+		return err
+	})
+}
+
+// logMerged says how the clocks were compared, and what was joined.
+func (a *app) logMerged(r *merge.Result) {
+	for i := range r.Hosts {
+		if machine := event.MachineOf(r.Hosts, i); machine > 0 && machine == i {
+			a.log.Info(clockWords(&r.Hosts[i], event.HostName(r.Hosts, i), event.HostName(r.Hosts, 0)))
+		}
+	}
+	if r.ByAddresses {
+		a.log.Info("the captures have no initial sequence numbers: connections were joined by their addresses and times")
+	}
+	a.log.Info("joined " + words.Count(r.Joined, "connection") + " between hosts")
+}
+
+// clockWords says how far a host's clock was from the first one's.
+func clockWords(h *event.Host, name, first string) string {
+	name, first = words.Escape(name), words.Escape(first)
+	c := &h.Clock
+	if !c.Known {
+		return fmt.Sprintf("%s and %s have no connection in common: times of %s are by its own clock", name, first, name)
+	}
+	offset, side := c.Offset, "ahead of"
+	if offset < 0 {
+		offset, side = -offset, "behind"
+	}
+	return fmt.Sprintf("the clock of %s was %s %s that of %s; corrected times are exact to %s", name, words.Duration(offset), side, first, words.Duration(c.Error))
+}

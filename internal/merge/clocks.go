@@ -1,0 +1,247 @@
+package merge
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/words"
+)
+
+// Of several clocks, each is compared with the first one: directly, or by way of others. What two clocks have in
+// common with a third one bounds how far they are apart.
+
+// ErrClocks: segments were received before they were sent, whatever the clocks are corrected by.
+var ErrClocks = errors.New("the clocks contradict each other")
+
+// solver finds out how far all clocks are ahead of the first one.
+type solver struct {
+	clocks      []*clock
+	comparisons map[[2]int]*comparison
+	intervals   map[[2]int]*interval
+}
+
+// solve sets the lines of the clocks. Those that no connection joins with the first one have their lines relative to
+// the first one of those that they are joined with.
+func (s *solver) solve() error {
+	s.intervals = make(map[[2]int]*interval)
+	for i, c := range s.clocks {
+		if c.line != nil {
+			continue
+		}
+		c.line = &line{from: c.from, to: max(c.to, c.from+1)}
+		c.isReference = true
+		group, err := s.reach(i)
+		for _, n := range group {
+			s.clocks[n].group = i
+		}
+		if err == nil && len(group) > 1 {
+			err = s.refine(group)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reach gives a line to each clock that can be compared with a reference, the best comparisons first, and returns the
+// numbers of all of them.
+func (s *solver) reach(reference int) (group []int, err error) {
+	group = []int{reference}
+	for {
+		key, i, err := s.bestNext()
+		if i == nil {
+			return group, err
+		}
+		a, b := s.clocks[key[0]], s.clocks[key[1]]
+		from, to := i.from, i.to
+		least0, most0 := i.at(from)
+		least1, most1 := i.at(to)
+		ahead0, ahead1 := middleOf(least0, most0), middleOf(least1, most1)
+		if a.line != nil { // b is ahead of a
+			t0, t1 := a.line.otherTime(from), a.line.otherTime(to)
+			b.line = &line{from: t0, to: max(t1, t0+1), atFrom: a.line.at(t0) + ahead0, atTo: a.line.at(t1) + ahead1}
+			group = append(group, key[1])
+			continue
+		}
+		t0, t1 := b.line.otherTime(from+ahead0), b.line.otherTime(to+ahead1)
+		a.line = &line{from: t0, to: max(t1, t0+1), atFrom: b.line.at(t0) - ahead0, atTo: b.line.at(t1) - ahead1}
+		group = append(group, key[0])
+	}
+}
+
+func middleOf(least, most int64) int64 { return least + (most-least)/2 }
+
+// bestNext returns the comparison of a clock that has a line with one that has none which says most exactly how far
+// they are apart, or nil.
+func (s *solver) bestNext() (key [2]int, best *interval, err error) {
+	width := func(i *interval) int64 { return max(i.mostFrom-i.leastFrom, i.mostTo-i.leastTo) }
+	for k := range s.comparisons {
+		if (s.clocks[k[0]].line == nil) == (s.clocks[k[1]].line == nil) {
+			continue
+		}
+		i, err := s.interval(k)
+		if err != nil {
+			return key, nil, err
+		}
+		if i != nil && (best == nil || width(i) < width(best) || width(i) == width(best) && (k[0] < key[0] || k[0] == key[0] && k[1] < key[1])) {
+			key, best = k, i
+		}
+	}
+	return key, best, nil
+}
+
+// interval returns how far the second clock of a comparison is ahead of the first one, or nil if that is unknown.
+func (s *solver) interval(key [2]int) (*interval, error) {
+	if i, ok := s.intervals[key]; ok {
+		return i, nil
+	}
+	c, a, b := s.comparisons[key], s.clocks[key[0]], s.clocks[key[1]]
+	from, to := a.from, a.to
+	if most, least := c.most.sorted(), c.least.sorted(); len(most) > 0 && len(least) > 0 {
+		about := middle(most, least)
+		from, to = min(from, b.from-about), max(to, b.to-about)
+	}
+	i, wrong := c.solve(from, to)
+	if wrong != nil {
+		return nil, wrong.in(a, b)
+	}
+	s.intervals[key] = i
+	return i, nil
+}
+
+// refine makes the lines of a group of clocks from all comparisons between them.
+func (s *solver) refine(group []int) error {
+	reference := s.clocks[group[0]]
+	from, to := reference.from, reference.to
+	for _, n := range group {
+		c := s.clocks[n]
+		from, to = min(from, c.line.otherTime(c.from)), max(to, c.line.otherTime(c.to))
+	}
+	to = max(to, from+1)
+	begin, err := s.offsetsAt(group, from)
+	if err != nil {
+		return err
+	}
+	end, err := s.offsetsAt(group, to)
+	if err != nil {
+		return err
+	}
+	for i, n := range group[1:] {
+		b, e := begin[i+1], end[i+1]
+		s.clocks[n].line = &line{from: from, to: to, atFrom: b.ahead, atTo: e.ahead, errorFrom: b.error, errorTo: e.error}
+	}
+	reference.line = &line{from: from, to: to}
+	return nil
+}
+
+// offset is how far a clock is ahead of the reference at a time, and how far the truth may be from it.
+type offset struct {
+	ahead int64
+	error float64
+}
+
+// offsetsAt returns the offsets of a group of clocks at a time by the reference.
+func (s *solver) offsetsAt(group []int, t int64) ([]offset, error) {
+	limits := newLimits(len(group))
+	for i, a := range group {
+		for j, b := range group {
+			between := s.intervals[[2]int{a, b}]
+			if between == nil {
+				if s.comparisons[[2]int{a, b}] == nil {
+					continue
+				}
+				var err error
+				if between, err = s.interval([2]int{a, b}); err != nil {
+					return nil, err
+				} else if between == nil {
+					continue
+				}
+			}
+			least, most := between.at(t + s.clocks[a].line.at(t))
+			limits.narrow(i, j, least, most)
+		}
+	}
+	if i, j, ok := limits.close(); !ok {
+		return nil, fmt.Errorf("%w: those of %s and %s, by what both have in common with others", ErrClocks, s.clocks[group[i]].name, s.clocks[group[j]].name)
+	}
+	offsets := make([]offset, len(group))
+	for i := range group[1:] {
+		least, most := limits.of(i + 1)
+		offsets[i+1].error = float64(most-least) / 2
+	}
+	for i := range group[1:] { // one by one: each choice narrows the others
+		least, most := limits.of(i + 1)
+		ahead := middleOf(least, most)
+		offsets[i+1].ahead = ahead
+		limits.narrow(0, i+1, ahead, ahead)
+		limits.close()
+	}
+	return offsets, nil
+}
+
+// limits has how far each clock is ahead of each other one, at most.
+type limits struct {
+	n    int
+	most []int64 // of the second one, ahead of the first one
+}
+
+// unlimited is more than any clock is ahead.
+const unlimited = int64(1) << 61
+
+func newLimits(n int) *limits {
+	l := &limits{n, make([]int64, n*n)}
+	for i := range l.most {
+		if i/n != i%n {
+			l.most[i] = unlimited
+		}
+	}
+	return l
+}
+
+// narrow takes that the second clock is ahead of the first one by so much, at least and at most.
+func (l *limits) narrow(a, b int, least, most int64) {
+	l.most[a*l.n+b] = min(l.most[a*l.n+b], most)
+	l.most[b*l.n+a] = min(l.most[b*l.n+a], -least)
+}
+
+// of returns how far a clock is ahead of the reference.
+func (l *limits) of(b int) (least, most int64) { return -l.most[b*l.n], l.most[b] }
+
+// close takes that limits add up. It returns two clocks that contradict each other, if some do by more than clocks
+// that are no lines may: the limits are then where they meet.
+func (l *limits) close() (a, b int, ok bool) {
+	ok = true
+	for k := range l.n {
+		for i := range l.n {
+			for j := range l.n {
+				l.most[i*l.n+j] = min(l.most[i*l.n+j], l.most[i*l.n+k]+l.most[k*l.n+j])
+			}
+		}
+	}
+	for i := range l.n {
+		for j := range i {
+			over := -(l.most[i*l.n+j] + l.most[j*l.n+i])
+			if over > int64(mostSlack) {
+				return i, j, false
+			}
+			if over > 0 {
+				l.most[i*l.n+j] += over - over/2
+				l.most[j*l.n+i] += over / 2
+			}
+		}
+		l.most[i*l.n+i] = 0
+	}
+	return 0, 0, ok
+}
+
+// in returns the error of a contradiction between two clocks.
+func (c *contradiction) in(a, b *clock) error {
+	say := func(n bound) string {
+		e := &n.from.a.end
+		return fmt.Sprintf("%v > %v at %s", e.local, e.remote, words.DateClock(time.Unix(0, n.at), 3))
+	}
+	return fmt.Errorf("%w: by the connection %s, the clock of %s is ahead of that of %s by %s at most, and by the connection %s, by %s at least",
+		ErrClocks, say(c.most), b.name, a.name, time.Duration(c.most.ahead), say(c.least), time.Duration(c.least.ahead))
+}

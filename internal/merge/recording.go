@@ -1,0 +1,222 @@
+package merge
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/tcptrace/tcptrace/internal/capture"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/words"
+)
+
+// recording is one of those that are merged: of one host, in one file or in several, or a merged capture again.
+type recording struct {
+	paths []string
+	parts []int // the numbers of the files; 0: the recording has one
+	start event.Start
+	// clock is the number of the clock that its times are by: recordings on one machine share one.
+	clock int
+	// machines has the number of each of its machines among all; see event.NetNS.
+	machines []int
+	gaps     bool // files in between are missing
+}
+
+// describe opens a file, and returns what its start record says, or what its first record does.
+func describe(ctx context.Context, path string) (*recording, error) {
+	r, err := capture.Open(ctx, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var first oneRecord
+	for !first.has {
+		err := r.Read(&first)
+		var damage *capture.Damage
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, fmt.Errorf("%s: %w: it has no record of a socket", path, capture.ErrNotCapture)
+		case err != nil && !errors.As(err, &damage):
+			return nil, err
+		}
+	}
+	start := event.Start{Time: first.at, Clock: r.Clock()} // the start record is damaged
+	if first.start != nil {
+		start = *first.start
+	}
+	return &recording{paths: []string{path}, parts: []int{start.Part}, start: start}, nil
+}
+
+// group puts the files of each recording together, in the order in which recordings were given.
+func group(files []*recording) ([]*recording, error) {
+	var all []*recording
+	for _, file := range files {
+		i := slices.IndexFunc(all, func(r *recording) bool { return r.isOf(file) })
+		if i < 0 {
+			all = append(all, file)
+			continue
+		}
+		r := all[i]
+		at, found := slices.BinarySearch(r.parts, file.parts[0])
+		if found {
+			return nil, fmt.Errorf("%s and %s %w", r.paths[at], file.paths[0], ErrTwice)
+		}
+		r.parts, r.paths = slices.Insert(r.parts, at, file.parts[0]), slices.Insert(r.paths, at, file.paths[0])
+		if at == 0 {
+			r.start = file.start
+		}
+	}
+	for _, r := range all {
+		for i := 1; i < len(r.parts); i++ {
+			r.gaps = r.gaps || r.parts[i] != r.parts[i-1]+1
+		}
+	}
+	return all, nil
+}
+
+// isOf reports whether a file is of the recording: its times are by the same reading of the clock.
+func (r *recording) isOf(file *recording) bool {
+	a, b := &r.start, &file.start
+	return a.BootID == b.BootID && a.Clock == b.Clock && len(a.Hosts) == 0 && len(b.Hosts) == 0 && a.NetNS == b.NetNS && a.Filter == b.Filter
+}
+
+// hosts returns what the recording adds to the hosts of the merged capture.
+func (r *recording) hosts() []event.Host {
+	if len(r.start.Hosts) > 0 {
+		return slices.Clone(r.start.Hosts)
+	}
+	h := event.Host{Hostname: r.start.Hostname, BootID: r.start.BootID, NetNS: r.start.NetNS}
+	for _, path := range r.paths {
+		h.Files = append(h.Files, filepath.Base(path))
+	}
+	return []event.Host{h}
+}
+
+// name names the recording for people.
+func (r *recording) name() string {
+	if name := words.Escape(r.start.Hostname); name != "" {
+		return name
+	}
+	return r.paths[0]
+}
+
+// numberMachines numbers the hosts, machines and clocks of all recordings.
+func numberMachines(all []*recording) (hosts []event.Host, clocks []*clock) {
+	byBoot := make(map[string]int) // the machine
+	machineClock := make(map[int]int)
+	for _, r := range all {
+		first := len(hosts)
+		for i, h := range r.hosts() {
+			machine, known := byBoot[h.BootID]
+			if !known || h.BootID == "" {
+				machine = first + i
+				byBoot[h.BootID] = machine
+			}
+			h.NetNS = event.NewNetNS(machine, h.NetNS.Inode())
+			hosts = append(hosts, h)
+			r.machines = append(r.machines, machine)
+		}
+		number, known := machineClock[r.machines[0]]
+		if !known {
+			number = len(clocks)
+			machineClock[r.machines[0]] = number
+			clocks = append(clocks, &clock{offset: r.start.Clock, name: r.name()})
+		}
+		r.clock = number
+		c := clocks[number]
+		c.from = min(cmp.Or(c.from, c.wall(r.start.Time)), c.wall(r.start.Time))
+	}
+	return hosts, clocks
+}
+
+// reader reads the records of a recording, one by one.
+type reader struct {
+	*recording
+	ctx      context.Context
+	log      *zap.Logger
+	progress *progress
+	file     *capture.Reader
+	next     int        // of the paths
+	read     int64      // bytes of the file, as progress was reported
+	last     event.Time // of the latest record
+	stop     *event.Stop
+	damaged  int
+}
+
+// nextRecord reads the next record, which has none at the end. It is good until the next call.
+func (r *reader) nextRecord(into *oneRecord) error {
+	for {
+		into.reset()
+		if r.ctx.Err() != nil {
+			return context.Cause(r.ctx)
+		}
+		if r.file == nil {
+			if r.next == len(r.paths) {
+				return nil
+			}
+			if err := r.openNext(); err != nil {
+				return err
+			}
+		}
+		err := r.file.Read(into)
+		r.progress.step(r)
+		var damage *capture.Damage
+		switch {
+		case errors.As(err, &damage):
+			r.takeDamage(damage, into)
+			return nil
+		case errors.Is(err, io.EOF):
+			r.endFile()
+		case err != nil:
+			return err
+		case into.stop != nil:
+			r.stop, r.last = into.stop, max(r.last, into.at)
+		case into.has:
+			r.last = max(r.last, into.at)
+			return nil
+		}
+	}
+}
+
+func (r *reader) openNext() error {
+	file, err := capture.Open(r.ctx, r.paths[r.next], nil)
+	if err != nil {
+		return err
+	}
+	r.file, r.stop, r.read = file, nil, 0
+	r.next++
+	return nil
+}
+
+// takeDamage makes a loss of a part that could not be read.
+func (r *reader) takeDamage(d *capture.Damage, into *oneRecord) {
+	r.damaged++
+	where := fmt.Sprintf("%s at offset %s", words.Count(d.Bytes, "byte"), words.Number(d.Offset))
+	if d.Line > 0 {
+		where = fmt.Sprintf("line %d", d.Line)
+	}
+	r.log.Warn(fmt.Sprintf("%s: %s cannot be read: %v", r.file.Name, where, d.Err))
+	into.Loss(event.Loss{Time: r.last, Kind: event.LossDamage, Bytes: d.Bytes})
+}
+
+// endFile takes the end of a file.
+func (r *reader) endFile() {
+	if r.stop == nil {
+		r.damaged++
+		r.log.Warn(r.file.Name + " is cut off: it ends without a stop record")
+	}
+	r.close()
+}
+
+func (r *reader) close() {
+	if r.file != nil {
+		r.file.Close()
+		r.file = nil
+	}
+}
