@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -81,25 +80,11 @@ func (o *mergeOptions) run(ctx context.Context, app *app, files []string) error 
 func (a *app) logMerged(r *merge.Result) {
 	for i := range r.Hosts {
 		if machine := event.MachineOf(r.Hosts, i); machine > 0 && machine == i {
-			a.log.Info(clockWords(&r.Hosts[i], event.HostName(r.Hosts, i), event.HostName(r.Hosts, 0)))
+			a.log.Info(event.SayClock(r.Hosts, i).String())
 		}
 	}
 	if r.ByAddresses {
 		a.log.Info("the captures have no initial sequence numbers: connections were joined by their addresses and times")
 	}
 	a.log.Info("joined " + words.Count(r.Joined, "connection") + " between hosts")
-}
-
-// clockWords says how far a host's clock was from the first one's.
-func clockWords(h *event.Host, name, first string) string {
-	name, first = words.Escape(name), words.Escape(first)
-	c := &h.Clock
-	if !c.Known {
-		return fmt.Sprintf("%s and %s have no connection in common: times of %s are by its own clock", name, first, name)
-	}
-	offset, side := c.Offset, "ahead of"
-	if offset < 0 {
-		offset, side = -offset, "behind"
-	}
-	return fmt.Sprintf("the clock of %s was %s %s that of %s; corrected times are exact to %s", name, words.Duration(offset), side, first, words.Duration(c.Error))
 }

@@ -130,7 +130,7 @@ func TestAGapGoesOnInTheNextFile(t *testing.T) {
 		tracker.Add(&tr)
 	}
 	equal(t, "incomplete before", tracker.Past(tracker.End(server)).Incomplete, false)
-	tracker.Lost(0, base.Add(3 * ms))
+	tracker.Lost(0, base.Add(3*ms))
 	equal(t, "incomplete", tracker.Past(tracker.End(server)).Incomplete, true)
 }
 

@@ -138,7 +138,7 @@ func TestUnprovenResets(t *testing.T) {
 	equal(t, "closes first", one.first, []string(nil))
 
 	gap := tell(opened(at(5*ms, client, "ESTABLISHED>CLOSE", because(event.CauseResetReceived)))...)
-	gap.Lost(0, base.Add(6 * ms))
+	gap.Lost(0, base.Add(6*ms))
 	late := at(900*ms, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose))
 	gap.add(&late)
 	equal(t, "verdict with a gap", gap.verdicts[client], "client remote reset incomplete")

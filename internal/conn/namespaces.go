@@ -27,10 +27,11 @@ func (n *names[K]) add(key K, name string) {
 // NetNSName returns the name that a network namespace has in ip netns, or "".
 func (t *Tracker) NetNSName(netns event.NetNS) string { return t.names[netns] }
 
-// Home is what a socket belongs to: a container, pod or systemd unit, or else a network namespace.
+// Home is what a socket belongs to: a container, pod or systemd unit, or else a network namespace; of a merged capture
+// on some host.
 type Home struct {
 	// Name is that of the container, pod or unit, or else that of the network namespace in ip netns; "": it has
-	// none. It is hostile.
+	// none. In a merged capture the name of the host comes before it. It is hostile.
 	Name  string
 	NetNS event.NetNS
 }
@@ -40,7 +41,7 @@ func (h Home) String() string {
 	if h.Name != "" {
 		return h.Name
 	}
-	return strconv.FormatUint(uint64(h.NetNS), 10)
+	return inodeName(h.NetNS)
 }
 
 // Home returns the home of a socket in a network namespace and, if c is not nil, in a container.
@@ -49,7 +50,39 @@ func (t *Tracker) Home(c *event.Container, netns event.NetNS) Home {
 	if !c.HasName() {
 		label = cmp.Or(t.labels[c.Identity()], label) // its name came with another socket
 	}
-	return Home{cmp.Or(label, t.names[netns]), netns}
+	name := cmp.Or(label, t.names[netns])
+	if len(t.hosts) > 0 {
+		name = t.onHost(name, netns)
+	}
+	return Home{name, netns}
+}
+
+// onHost puts the name of the host before that of a home. The network namespace in which the host was recorded needs no
+// name, if it is the only one that was.
+func (t *Tracker) onHost(name string, netns event.NetNS) string {
+	machine := netns.Machine()
+	recorded, several := false, false
+	for i := range t.hosts {
+		of := t.hosts[i].NetNS
+		recorded = recorded || of == netns
+		several = several || of != netns && of.Machine() == machine && of.Inode() != 0
+	}
+	if name == "" && (!recorded || several) {
+		name = inodeName(netns)
+	}
+	host := event.HostName(t.hosts, machine)
+	if name == "" {
+		return host
+	}
+	return host + "/" + name
+}
+
+func inodeName(n event.NetNS) string { return strconv.FormatUint(uint64(n.Inode()), 10) }
+
+// SetHosts takes the hosts of a merged capture; none: it is of one host.
+func (t *Tracker) SetHosts(hosts []event.Host) {
+	t.hosts = hosts
+	t.manyHomes = t.manyHomes || len(hosts) > 1
 }
 
 // HomeOf returns the home of an end.

@@ -25,6 +25,7 @@ type Tracker struct {
 	limit     int                // ends
 	names     names[event.NetNS] // of network namespaces
 	labels    names[string]      // of containers and pods, by their identities
+	hosts     []event.Host       // of a merged capture
 	// firstNamespace is the network namespace that was seen first, firstContainer the id of the first container or pod.
 	firstNamespace event.NetNS
 	firstContainer string

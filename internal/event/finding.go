@@ -5,7 +5,7 @@ package event
 // and so this is one.
 type Sample struct {
 	Time   Time
-	NetNS  NetNS     // inode number
+	NetNS  NetNS      // inode number
 	Socket *Socket    // as it is now, with its holders and counters
 	Ports  *PortStock // as they are now
 }
@@ -36,7 +36,7 @@ type Finding struct {
 	Summary  Message   // one sentence: what, where, how many, since when
 	Advice   []Message // what to do, what helps soonest first
 	Sockets  []ID      // some of those it is about
-	NetNS    NetNS    // of all of them; 0: they are not in one network namespace
+	NetNS    NetNS     // of all of them; 0: they are not in one network namespace
 	// Container is the one that all sockets of the finding are in; nil: there is no such container, or it is unknown.
 	Container *Container
 	Count     int  // how many times, or connections; at least 1

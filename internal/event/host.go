@@ -62,3 +62,16 @@ func HostName(hosts []Host, n int) string {
 	}
 	return name
 }
+
+// SayClock says how a host's clock was compared with the first one's.
+func SayClock(hosts []Host, n int) Message {
+	c := &hosts[n].Clock
+	name, first := Literal(HostName(hosts, n)), Literal(HostName(hosts, 0))
+	switch {
+	case !c.Known:
+		return Say("{host} has no connection with {first}: its times are by its own clock", name, first)
+	case c.Offset < 0:
+		return Say("the clock of {host} was {time} behind that of {first}; times are corrected, exact to {error}", name, Precise(-c.Offset), first, Precise(c.Error))
+	}
+	return Say("the clock of {host} was {time} ahead of that of {first}; times are corrected, exact to {error}", name, Precise(c.Offset), first, Precise(c.Error))
+}

@@ -17,7 +17,7 @@ type Socket struct {
 	Container     *Container // that the cgroup belongs to; nil: none, or unknown
 	NetNSName     string     // of its network namespace, as ip netns has it
 	Local, Remote netip.AddrPort
-	NetNS         NetNS         // inode number
+	NetNS         NetNS          // inode number
 	UID           uint32         // of who made it; of a timewait socket unknown
 	State         tcpstate.State // CLOSE: bound, or only just made
 	Timewait      bool           // the kernel keeps a timewait socket of it, which no process holds
@@ -90,7 +90,7 @@ func (s *Socket) Listens(netns NetNS, at netip.AddrPort) bool {
 type CallFailed struct {
 	Time          Time
 	Call          Call
-	NetNS         NetNS         // inode number
+	NetNS         NetNS          // inode number
 	Local, Remote netip.AddrPort // as asked for; remote of connect alone
 	Error         Errno
 	Options       Options    // of the asking socket

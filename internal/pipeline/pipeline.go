@@ -79,6 +79,7 @@ func (s *Stream) forget() {
 
 // Start takes the first record.
 func (s *Stream) Start(start *event.Start) {
+	s.Tracker.SetHosts(start.Hosts)
 	s.engine.Start(start)
 	s.out.Start(start, s.Tracker)
 }

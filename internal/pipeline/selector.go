@@ -68,6 +68,7 @@ func NewSelector(s Selection, to Records) *Selector {
 
 // Start passes with the selection as a part of the filter.
 func (s *Selector) Start(start *event.Start) {
+	s.Tracker.SetHosts(start.Hosts)
 	own := *start
 	if own.Filter != "" {
 		own.Filter += " "

@@ -72,7 +72,7 @@ func (p *player) Start(s *event.Start) {
 	switch {
 	case p.stream == nil:
 		p.beginTrace(s)
-	case s.BootID == p.start.BootID && s.Clock == p.start.Clock:
+	case s.BootID == p.start.BootID && s.Clock == p.start.Clock && len(s.Hosts) == 0 && len(p.start.Hosts) == 0:
 		p.continueTrace(s)
 	default:
 		p.endTrace()

@@ -39,6 +39,7 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 		{event.Say("refused"), s.Refused}, {event.Say("given up"), s.Abandoned}, {event.Say("otherwise"), s.Otherwise()},
 	})
 	p.addHomes()
+	p.addClocks()
 	if open := s.Open(); open > 0 {
 		p.addValue(event.Say("still open"), p.say(event.Say("{n}[, of which {m} half-closed]", open, positive(s.HalfClosed()))))
 	}

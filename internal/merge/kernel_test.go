@@ -1,0 +1,371 @@
+//go:build linux
+
+package merge
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"math"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/jsonl"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/live"
+	"github.com/tcptrace/tcptrace/internal/pipeline"
+)
+
+func TestMain(m *testing.M) { kerneltest.Main(m) }
+
+// rounds is how often TestRealHosts closes a connection in each way: by hand it may be 1,000.
+var rounds = flag.Int("rounds", 50, "how often to close a connection in each way, from each side, by each way of NAT")
+
+// The ports of TestRealHosts, by what is done to the addresses of a connection.
+const (
+	plainPort      = 80
+	masqueradePort = 8081 // the client's address is changed
+	redirectPort   = 8082 // the server's is, to plainPort
+	bothPort       = 8083 // both are
+)
+
+// realHosts are two network namespaces of this machine, each with a trace of its own.
+type realHosts struct {
+	near, far *kerneltest.NetNS
+	server    netip.Addr
+	listeners map[uint16]int
+	mutex     sync.Mutex
+	truths    []realTruth
+}
+
+// realTruth is a connection, by what its client's end has.
+type realTruth struct {
+	client, dialled netip.AddrPort
+	opened          time.Time
+	way             string
+	first           conn.Role // 0: neither
+	how             string
+	closer          int
+	between         bool // a RST came from something between them
+}
+
+// TestRealHosts: connections between two network namespaces, through no NAT, SNAT, DNAT and both, are closed in each way
+// by either side, and some by a RST that neither sent. Two traces record an end each. Then the clocks are falsified, and
+// the captures merged: each connection is one, both verdicts are right, and the clock's interval holds the truth.
+func TestRealHosts(t *testing.T) {
+	t.Parallel()
+	h := newRealHosts(t)
+	dir := t.TempDir()
+	stopNear, stopFar := h.trace(t, h.near, filepath.Join(dir, "near")), h.trace(t, h.far, filepath.Join(dir, "far"))
+	h.near.SideBySide(t, 4, func(n int) error { return h.closeAll(*rounds, n) })
+	stopNear()
+	stopFar()
+	r := newWorld(uint64(time.Now().UnixNano())).r
+	clocks := []trueClock{anyClock(r), anyClock(r)}
+	t.Logf("%d connections, the clocks are %+v", len(h.truths), clocks)
+	began := time.Now().UnixNano()
+	far, _, _ := falsify(t, dir, "far", clocks[0], began)
+	near, from, to := falsify(t, dir, "near", clocks[1], began)
+	v, result, err := merged(t, []string{far, near})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.check(t, v)
+	c := result.Hosts[1].Clock
+	for _, at := range []int64{from, to} {
+		got := float64(c.Offset) + c.Drift*1e-6*float64(at-from)
+		want := float64(clocks[1].offset-clocks[0].offset) + (clocks[1].drift-clocks[0].drift)*float64(at-began)
+		if math.Abs(got-want) > float64(c.Error)+5 {
+			t.Errorf("the near clock is ahead by %v, exact to %v, want %v", time.Duration(got), c.Error, time.Duration(want))
+		}
+	}
+	t.Logf("exact to %v, drift %.1f ppm", c.Error, c.Drift)
+}
+
+func newRealHosts(t *testing.T) *realHosts {
+	t.Helper()
+	h := &realHosts{near: kerneltest.NewNetNS(t), far: kerneltest.NewNetNS(t), server: netip.MustParseAddr("10.9.0.2"), listeners: make(map[uint16]int)}
+	kerneltest.NewVeth(t, h.near, h.far, []netip.Prefix{netip.MustParsePrefix("10.9.0.1/24")}, []netip.Prefix{netip.PrefixFrom(h.server, 24)})
+	kerneltest.Masquerade(t, h.near, masqueradePort)
+	kerneltest.Masquerade(t, h.near, bothPort)
+	kerneltest.Redirect(t, h.far, redirectPort, plainPort)
+	kerneltest.Redirect(t, h.far, bothPort, plainPort)
+	t.Cleanup(func() {
+		for _, listener := range h.listeners {
+			unix.Close(listener)
+		}
+	})
+	return h
+}
+
+// trace records a network namespace into a file.
+func (h *realHosts) trace(t *testing.T, ns *kerneltest.NetNS, path string) (stop func()) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buffered := bufio.NewWriter(f)
+	out := jsonl.NewWriter(buffered)
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- live.Run(ctx, live.Options{Filter: event.Filter{NetNS: event.NetNS(ns.Inode)}, Log: zap.NewNop(), Ready: func() { close(ready) }}, host.Clock(), out)
+	}()
+	t.Cleanup(cancel)
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	return func() {
+		cancel()
+		if err := cmp.Or(<-done, buffered.Flush(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// closeAll closes connections in all ways. Threads have ports of their own to accept from.
+func (h *realHosts) closeAll(rounds, thread int) error {
+	for range rounds {
+		for _, closing := range kerneltest.Closings {
+			for _, serverIsA := range []bool{true, false} {
+				if err := h.closeOne(thread, closing, serverIsA); err != nil {
+					return fmt.Errorf("%s: %w", closing.Name, err)
+				}
+			}
+		}
+		if thread == 0 {
+			if err := h.resetBetween(); err != nil {
+				return fmt.Errorf("RST from between: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// portOf is what a thread connects to: each has another way of NAT.
+func portOf(thread int) uint16 {
+	return [...]uint16{plainPort, masqueradePort, redirectPort, bothPort}[thread]
+}
+
+// connect opens a connection through a listener of its own.
+func (h *realHosts) connect(port uint16) (kerneltest.Pair, *realTruth, error) {
+	dialled := netip.AddrPortFrom(h.server, port)
+	at := netip.AddrPortFrom(h.server, plainPort)
+	if port == masqueradePort {
+		at = dialled
+	}
+	h.mutex.Lock() // a listener takes one connection after another
+	defer h.mutex.Unlock()
+	listener, known := h.listeners[at.Port()]
+	if !known {
+		var err error
+		h.far.Do(func() { listener, err = kerneltest.Listen(at, true) })
+		if err != nil {
+			return kerneltest.Pair{}, nil, err
+		}
+		h.listeners[at.Port()] = listener
+	}
+	opened := time.Now()
+	pair, err := kerneltest.Connect(listener, dialled)
+	if err != nil {
+		return pair, nil, err
+	}
+	client, err := kerneltest.LocalAddr(pair.Client)
+	return pair, &realTruth{client: client, dialled: dialled, opened: opened}, err
+}
+
+func (h *realHosts) closeOne(thread int, closing kerneltest.Closing, serverIsA bool) error {
+	pair, truth, err := h.connect(portOf(thread))
+	if err != nil {
+		return err
+	}
+	truth.way, truth.how, truth.first = closing.Name, closing.Outcome.How, conn.Client
+	if serverIsA {
+		truth.first = conn.Server
+	}
+	if truth.closer, err = closing.Run(pair.Sides(serverIsA)); err != nil {
+		return err
+	}
+	h.keep(truth)
+	return nil
+}
+
+// resetBetween has something in the server's name reset the client.
+func (h *realHosts) resetBetween() error {
+	pair, truth, err := h.connect(plainPort)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pair.Client)
+	defer unix.Close(pair.Server)
+	seq, err := kerneltest.NextExpected(pair.Client)
+	if err != nil {
+		return err
+	}
+	h.far.Do(func() { err = kerneltest.SendReset(truth.dialled, truth.client, seq) })
+	if err == nil {
+		err = kerneltest.AwaitReset(pair.Client)
+	}
+	truth.way, truth.how, truth.between = "RST from between", "reset", true
+	h.keep(truth)
+	return err
+}
+
+func (h *realHosts) keep(truth *realTruth) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.truths = append(h.truths, *truth)
+}
+
+// check holds the verdicts against the truth.
+func (h *realHosts) check(t *testing.T, v *verdicts) {
+	t.Helper()
+	type place struct{ client, dialled netip.AddrPort }
+	ends := make(map[place][]*conn.End)
+	for i := range v.ends {
+		e := &v.ends[i]
+		if e.Peer == nil {
+			t.Errorf("%v > %v, opened %v, incomplete %v, was not joined", e.Local(), e.Remote(), e.Opened, e.Incomplete)
+			continue
+		}
+		client := e
+		if e.Role() == conn.Server {
+			client = e.Peer
+		}
+		key := place{client.Local(), client.Remote()}
+		ends[key] = append(ends[key], e)
+	}
+	slices.SortFunc(h.truths, func(a, b realTruth) int { return a.opened.Compare(b.opened) })
+	for i := range h.truths {
+		truth := &h.truths[i]
+		key := place{truth.client, truth.dialled}
+		both := ends[key]
+		if len(both) < 2 {
+			t.Errorf("%s, %v > %v: %d verdicts, want 2", truth.way, truth.client, truth.dialled, len(both))
+			continue
+		}
+		ends[key] = both[2:]
+		for _, e := range both[:2] {
+			if !truth.isToldBy(e) && !e.Incomplete {
+				t.Errorf("%s, %v > %v, the %s's end: %v, %v by %+v, RST from %v; want %+v", truth.way, truth.client, truth.dialled, e.Role(), e.RoleOf(e.ClosedFirst), e.How, e.Closer, e.ResetBy, *truth)
+			}
+		}
+	}
+	for key, more := range ends {
+		if len(more) > 0 {
+			t.Errorf("%v > %v: %d verdicts too many", key.client, key.dialled, len(more))
+		}
+	}
+}
+
+// isToldBy reports whether the verdict on an end is the truth.
+func (truth *realTruth) isToldBy(e *conn.End) bool {
+	if truth.between {
+		return e.Role() == conn.Server || e.How.String() == truth.how && e.ResetBy == event.SentBetween && e.ClosedFirst == event.Neither
+	}
+	return e.RoleOf(e.ClosedFirst) == truth.first && e.How.String() == truth.how && e.Closer != nil && int(e.Closer.PID) == truth.closer && e.ResetBy != event.SentBetween
+}
+
+// falsify makes a capture that another machine seems to have made, with a clock of its own. It returns when its recording
+// really began and ended.
+func falsify(t *testing.T, dir, name string, clock trueClock, began int64) (path string, from, to int64) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	out := jsonl.NewWriter(&b)
+	f := &falsifier{Records: pipeline.New(out), name: name, clock: clock, began: began}
+	d := jsonl.NewDecoder()
+	for line := range bytes.Lines(content) {
+		if err := d.Decode(bytes.TrimSuffix(line, []byte("\n")), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path = filepath.Join(dir, name+".jsonl")
+	if err := cmp.Or(out.Flush(), os.WriteFile(path, b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return path, f.from, f.to
+}
+
+// falsifier changes the times of records.
+type falsifier struct {
+	jsonl.Records
+	name   string
+	clock  trueClock
+	began  int64
+	offset event.Clock
+	from   int64 // when the recording began
+	to     int64 // and ended
+}
+
+// time returns what the false clock says, since the machine was booted.
+func (f *falsifier) time(t event.Time) event.Time {
+	if t == 0 {
+		return 0
+	}
+	wall := int64(f.offset) + int64(t)
+	return t + event.Time(f.clock.drift*float64(wall-f.began))
+}
+
+func (f *falsifier) Start(s *event.Start) {
+	f.offset, f.from = s.Clock, int64(s.Clock)+int64(s.Time)
+	own := *s
+	own.Time, own.BootID, own.Hostname = f.time(s.Time), f.name, f.name
+	own.Clock += event.Clock(f.clock.offset)
+	f.Records.Start(&own)
+}
+
+func (f *falsifier) Found(s *event.Socket) {
+	s.Time, s.Until = f.time(s.Time), f.time(s.Until)
+	f.Records.Found(s)
+}
+
+func (f *falsifier) Transition(tr *event.Transition) {
+	own := *tr
+	own.Time, own.Until = f.time(tr.Time), f.time(tr.Until)
+	f.Records.Transition(&own)
+}
+
+func (f *falsifier) CallFailed(c *event.CallFailed) {
+	c.Time = f.time(c.Time)
+	f.Records.CallFailed(c)
+}
+
+func (f *falsifier) Sample(s *event.Sample) {
+	s.Time = f.time(s.Time)
+	if s.Socket != nil {
+		s.Socket.Time = s.Time
+	}
+	f.Records.Sample(s)
+}
+
+func (f *falsifier) Loss(l event.Loss) {
+	l.Time = f.time(l.Time)
+	f.Records.Loss(l)
+}
+
+func (f *falsifier) Stop(s event.Stop) {
+	f.to = int64(f.offset) + int64(s.Time)
+	s.Time = f.time(s.Time)
+	f.Records.Stop(s)
+}
