@@ -30,7 +30,8 @@
 // A capture goes the same way: replay reads it, jsonl makes records of its lines, and they
 // enter at pipeline, where those of a live trace do, too. What a trace shows it shows again.
 // anonymize maps records on their way there. merge makes one capture of those of several hosts: it
-// compares their clocks, and puts their records in order.
+// compares their clocks, and puts their records in order. annotate writes what a capture says into a file
+// of packets.
 //
 // What no event has is found by looking: sockdiag takes snapshots of the sockets that
 // exist and of the processes that use them, by iterators of bpf/snapshot.bpf.c or else by netlink.

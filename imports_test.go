@@ -50,6 +50,7 @@ var rooms = map[string]room{
 	"capture":   {is: "capture keeps the stream in files, in blocks: it imports jsonl, block and directory", imports: []string{"jsonl", "block", "directory"}},
 	"replay":    {is: "replay leads a capture back into pipeline: it imports capture", imports: []string{"capture", "pipeline"}},
 	"merge":     {is: "merge makes one capture of those of several hosts: it imports replay", imports: []string{"replay"}},
+	"annotate":  {is: "annotate writes comments into a file of packets: it imports replay", imports: []string{"replay"}},
 	"chinese":   {is: "chinese is a table of messages", imports: []string{"event"}},
 	"text": {is: "text is a rendering: it knows connections and findings, not the kernel, and imports pipeline", imports: []string{"pipeline"},
 		except: map[string]string{"why": "text renders the answer of why, too"}},
@@ -70,7 +71,7 @@ var rooms = map[string]room{
 	"live": {is: "live is a trace: it leads from probe through correlate to pipeline, with snapshots of sockdiag", imports: []string{"probe", "correlate", "container", "pipeline", "sockdiag", "privilege"},
 		except: map[string]string{"jsonl": "the raw records go to the recorder in the form that jsonl writes"}},
 	"demo": {is: "demo plays the lab on two hosts, traces it and tells the story as text: it imports live and text", imports: []string{"live", "text"}},
-	"cli":  {is: "cli has one file for each verb: it imports what it needs, and cmd/tcptrace alone imports it", imports: []string{"anonymize", "chinese", "demo", "merge", "live", "replay", "report", "stat", "text", "top", "why"}},
+	"cli":  {is: "cli has one file for each verb: it imports what it needs, and cmd/tcptrace alone imports it", imports: []string{"annotate", "anonymize", "chinese", "demo", "merge", "live", "replay", "report", "stat", "text", "top", "why"}},
 
 	"kerneltest":      {is: "kerneltest gives tests, and programs that test, a piece of the real kernel: it imports none"},
 	"terminaltest":    {is: "terminaltest gives tests a terminal: it imports none"},

@@ -161,7 +161,7 @@ func newRootCommand(app *app) *cobra.Command {
 	root.InitDefaultVersionFlag()
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newWhyCommand(app), newTopCommand(app), newStatCommand(app), newReportCommand(app), newAnonymizeCommand(app), newMergeCommand(app), newCheckCommand(app), newDemoCommand(app), newVersionCommand(app),
+		newWhyCommand(app), newTopCommand(app), newStatCommand(app), newReportCommand(app), newAnonymizeCommand(app), newMergeCommand(app), newAnnotateCommand(app), newCheckCommand(app), newDemoCommand(app), newVersionCommand(app),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		addCompletion(cmd)

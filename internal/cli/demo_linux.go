@@ -3,21 +3,29 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tcptrace/tcptrace/internal/capture"
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/demo"
 	"github.com/tcptrace/tcptrace/internal/host"
+	"github.com/tcptrace/tcptrace/internal/merge"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
+	"github.com/tcptrace/tcptrace/internal/report"
 )
 
 // demoOptions are the flags of the demo.
 type demoOptions struct {
 	writeOptions
-	color  string
-	follow bool
+	color    string
+	follow   bool
+	twoHosts bool
+	output   string
 }
 
 const demoLong = `demo plays a lab on this machine: a server (172.16.79.132:9091) and a client
@@ -27,6 +35,9 @@ starts again, and the trace explains why it can bind its port, or not:
   1. the server closes first
   2. the client closes first
   3. the server closes first, and its sockets set SO_REUSEADDR
+
+With --two-hosts, each host is recorded by itself. The two captures are merged, and OUT is
+the report of both.
 
 It needs root, takes less than 20 seconds, and leaves nothing behind. Ctrl-C ends it.`
 
@@ -42,7 +53,9 @@ func newDemoCommand(app *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "wait for the end of the first scene's TIME_WAIT")
 	cmd.Flags().StringVarP(&o.write, "write", "w", "", "record it as well, into a capture `file`")
-	cmd.Flags().BoolVar(&o.force, "force", false, "with -w: replace the file, if it exists")
+	cmd.Flags().BoolVar(&o.force, "force", false, "with -w or -o: replace the file, if it exists")
+	cmd.Flags().BoolVar(&o.twoHosts, "two-hosts", false, "record each host by itself, merge the captures, and write the report")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "with --two-hosts: write the report to this `file`, an HTML page")
 	addColorFlag(cmd.Flags(), &o.color)
 	cmd.AddCommand(newActCommand(app, conn.Server), newActCommand(app, conn.Client))
 	return cmd
@@ -52,7 +65,7 @@ func runDemo(ctx context.Context, app *app, o *demoOptions) error {
 	if err := checkColor(o.color); err != nil {
 		return err
 	}
-	if err := o.check(false); err != nil {
+	if err := o.checkDemo(); err != nil {
 		return err
 	}
 	if err := host.RequireProc(); err != nil {
@@ -75,8 +88,26 @@ func runDemo(ctx context.Context, app *app, o *demoOptions) error {
 	return err
 }
 
+// checkDemo finds the mistakes that no type of flag excludes.
+func (o *demoOptions) checkDemo() error {
+	switch {
+	case o.twoHosts && o.output == "":
+		return usagef("--two-hosts needs -o FILE: where to write the report, as in 'tcptrace demo --two-hosts -o lab.html'")
+	case o.twoHosts && o.write != "":
+		return usagef("--two-hosts and -w exclude each other")
+	case !o.twoHosts && o.output != "":
+		return usagef("-o needs --two-hosts")
+	case o.twoHosts:
+		return nil // --force is that of -o
+	}
+	return o.check(false)
+}
+
 // play runs the demo, and records it if that is asked for.
 func (o *demoOptions) play(ctx context.Context, app *app, options demo.Options) error {
+	if o.twoHosts {
+		return o.playTwoHosts(ctx, app, options)
+	}
 	if o.write == "" {
 		return demo.Run(ctx, options)
 	}
@@ -91,6 +122,49 @@ func (o *demoOptions) play(ctx context.Context, app *app, options demo.Options) 
 		logRecording(app, recorder.Result())
 	}
 	return err
+}
+
+// playTwoHosts records both hosts of the lab apart, merges the captures, and writes the report of both.
+func (o *demoOptions) playTwoHosts(ctx context.Context, app *app, options demo.Options) error {
+	whole, err := capture.NewWholeFile(o.output, o.force)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "tcptrace-demo-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the captures: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	var files []string
+	var recorders []*capture.Recorder
+	options.Apart = make(map[conn.Role]pipeline.Sink)
+	for _, role := range []conn.Role{conn.Server, conn.Client} {
+		path := filepath.Join(dir, role.String()+".jsonl.gz")
+		recorder := capture.NewRecorder(capture.Options{Path: path, Now: host.Now})
+		options.Apart[role] = recorder
+		files, recorders = append(files, path), append(recorders, recorder)
+	}
+	err = demo.Run(ctx, options)
+	for _, recorder := range recorders {
+		if closeErr := recorder.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	if err != nil {
+		return err
+	}
+	r := report.New(time.Local)
+	result, err := merge.Run(ctx, merge.Options{Files: files, Log: app.log}, r)
+	if err != nil {
+		return fmt.Errorf("merge the captures of both hosts: %w", err)
+	}
+	app.logMerged(result)
+	r.SetFileCount(len(files))
+	if err := writeWholeFile(whole, r.HTML); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	app.log.Info("the report of both hosts is in " + o.output)
+	return nil
 }
 
 // newActCommand returns the command of a process of the demo, which the demo starts.

@@ -68,6 +68,8 @@ var docShapes = []docShape{
 	{words: " -r bug.jsonl.gz -c", prints: connections},
 	{words: " -r internal/", prints: problems},
 	{words: " -r ", prints: changes},
+	{words: " demo --two-hosts ", prints: `Two hosts`, file: "lab.html", holds: `(?s)\A<!doctype html>.*</html>\n\z`},
+	{words: " annotate ", file: "annotated.pcapng", holds: `(?s)\A\n\r\r\n`},
 	{words: " merge ", file: "both.jsonl.gz", holds: records},
 	{words: " -r both.jsonl.gz", prints: connections},
 	{words: " -w server.jsonl.gz", prints: silent, file: "server.jsonl.gz", holds: records},

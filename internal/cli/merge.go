@@ -78,10 +78,9 @@ func (o *mergeOptions) run(ctx context.Context, app *app, files []string) error 
 
 // logMerged says how the clocks were compared, and what was joined.
 func (a *app) logMerged(r *merge.Result) {
-	for i := range r.Hosts {
-		if machine := event.MachineOf(r.Hosts, i); machine > 0 && machine == i {
-			a.log.Info(event.SayClock(r.Hosts, i).String())
-		}
+	start := event.Start{Hosts: r.Hosts}
+	for _, clock := range start.SayClocks() {
+		a.log.Info(clock.String())
 	}
 	if r.ByAddresses {
 		a.log.Info("the captures have no initial sequence numbers: connections were joined by their addresses and times")

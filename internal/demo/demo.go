@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/live"
@@ -38,6 +39,8 @@ type Options struct {
 	Follow  bool // stay until the TIME_WAIT of the first scene has run out
 	// Record takes the trace as well; nil: nobody does.
 	Record pipeline.Sink
+	// Apart takes what happens on each host by itself; nil: nobody does.
+	Apart map[conn.Role]pipeline.Sink
 }
 
 var errOver = errors.New("the demo is over")
@@ -48,6 +51,9 @@ func Run(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d := &demo{Options: o, stage: newStage(o.Out, o.Text)}
+	if o.Apart != nil {
+		d.stage.apart = newApart(o.Apart)
+	}
 	ready := make(chan struct{})
 	traced := make(chan error, 1)
 	crash.Go(func() {
@@ -77,7 +83,12 @@ func (d *demo) trace(ctx context.Context, ready chan<- struct{}) error {
 	if d.Record != nil {
 		out = append(out, d.Record)
 	}
+	var raw pipeline.Records
+	if d.stage.apart != nil {
+		raw = d.stage.apart
+	}
 	return live.Run(ctx, live.Options{
+		Raw: raw,
 		Filter: event.Filter{
 			Ports: event.Ports{{First: port, Last: port}},
 			Host:  netip.PrefixFrom(serverAddr.Addr(), serverAddr.Addr().BitLen()),

@@ -30,6 +30,7 @@ type stage struct {
 	w     *bufio.Writer
 	lines *text.Printer
 	views map[event.NetNS]*labView // by network namespace
+	apart *apart                   // nil: the hosts are not recorded apart
 }
 
 // labView is the trace's view of one lab.
@@ -57,6 +58,9 @@ func newStage(out io.Writer, o text.Options) *stage {
 func (s *stage) showLab(l *lab) *labView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.apart != nil {
+		s.apart.note(l)
+	}
 	v := &labView{stage: s, lab: l, changed: make(chan struct{}, 1)}
 	s.views[l.server.netns], s.views[l.client.netns] = v, v
 	return v

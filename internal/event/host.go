@@ -63,8 +63,8 @@ func HostName(hosts []Host, n int) string {
 	return name
 }
 
-// SayClock says how a host's clock was compared with the first one's.
-func SayClock(hosts []Host, n int) Message {
+// sayClock says how a host's clock was compared with the first one's.
+func sayClock(hosts []Host, n int) Message {
 	c := &hosts[n].Clock
 	name, first := Literal(HostName(hosts, n)), Literal(HostName(hosts, 0))
 	switch {
@@ -74,4 +74,29 @@ func SayClock(hosts []Host, n int) Message {
 		return Say("the clock of {host} was {time} behind that of {first}; times are corrected, exact to {error}", name, Precise(-c.Offset), first, Precise(c.Error))
 	}
 	return Say("the clock of {host} was {time} ahead of that of {first}; times are corrected, exact to {error}", name, Precise(c.Offset), first, Precise(c.Error))
+}
+
+// HostNames returns how people call the hosts of a recording, each once; none: no name is known.
+func (s *Start) HostNames() []string {
+	if len(s.Hosts) == 0 && s.Hostname != "" {
+		return []string{s.Hostname}
+	}
+	var names []string
+	for i := range s.Hosts {
+		if MachineOf(s.Hosts, i) == i {
+			names = append(names, HostName(s.Hosts, i))
+		}
+	}
+	return names
+}
+
+// SayClocks says of each host but the first one how its clock was compared with the first one's.
+func (s *Start) SayClocks() []Message {
+	var all []Message
+	for i := range s.Hosts {
+		if i > 0 && MachineOf(s.Hosts, i) == i {
+			all = append(all, sayClock(s.Hosts, i))
+		}
+	}
+	return all
 }

@@ -226,7 +226,7 @@ type condition struct {
 	Host, Kernel, Version, Filter, When, Ended string
 	Cut                                        bool
 	Sources, Sysctls                           []nameValue
-	Losses                                     []string
+	Losses, Clocks                             []string
 	MoreLosses                                 int
 }
 
@@ -236,7 +236,7 @@ func (r *Report) recordingConditions() []condition {
 	var all []condition
 	for _, rec := range r.recordings {
 		c := condition{
-			Host: orUnknown(rec.Hostname), Kernel: orUnknown(rec.Kernel) + " " + words.Escape(rec.Arch),
+			Host: rec.hostWords(), Kernel: orUnknown(rec.Kernel) + " " + words.Escape(rec.Arch),
 			Version: orUnknown(rec.Version), Filter: rec.filterWords(),
 			Ended: rec.stopWords(), Cut: rec.cut(), MoreLosses: rec.moreLosses,
 			When: rec.periodWords(r.zone),
@@ -246,6 +246,9 @@ func (r *Report) recordingConditions() []condition {
 			{"Resets", rec.Sources.Resets}, {"Failed calls", rec.Sources.Calls},
 		} {
 			c.Sources = append(c.Sources, nameValue{s.Name, orUnknown(s.Value)})
+		}
+		for _, clock := range rec.SayClocks() {
+			c.Clocks = append(c.Clocks, clock.String())
 		}
 		for _, s := range rec.Sysctls {
 			c.Sysctls = append(c.Sysctls, nameValue{words.Escape(s.Name), words.Escape(s.Value)})

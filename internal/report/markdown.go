@@ -250,7 +250,21 @@ func (m *markdown) writeRecording(r *recording) {
 // words says how a recording was made.
 func (r *recording) words(zone *time.Location) string {
 	return fmt.Sprintf("Recorded from %s, on %s: Linux %s, tcptrace %s, %s; it ended: %s.",
-		r.periodWords(zone), orUnknown(r.Hostname), orUnknown(r.Kernel), orUnknown(r.Version), r.filterWords(), r.stopWords())
+		r.periodWords(zone), r.hostWords(), orUnknown(r.Kernel), orUnknown(r.Version), r.filterWords(), r.stopWords()) + r.clockWords()
+}
+
+// hostWords names the hosts.
+func (r *recording) hostWords() string {
+	return orUnknown(strings.Join(r.HostNames(), ", "))
+}
+
+// clockWords says how the clocks of a merged capture were compared.
+func (r *recording) clockWords() string {
+	var all strings.Builder
+	for _, clock := range r.SayClocks() {
+		fmt.Fprintf(&all, " %s.", clock)
+	}
+	return all.String()
 }
 
 // periodWords says from when on it was recorded, and for how long.

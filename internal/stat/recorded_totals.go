@@ -31,8 +31,8 @@ func newRecordedTotals() recordedTotals {
 
 func (a *recordedTotals) addStart(s *event.Start) {
 	a.files++
-	if s.Hostname != "" {
-		a.hosts = appendNew(a.hosts, s.Hostname)
+	for _, name := range s.HostNames() {
+		a.hosts = appendNew(a.hosts, name)
 	}
 	if s.Kernel != "" {
 		a.kernels = appendNew(a.kernels, s.Kernel)

@@ -79,9 +79,7 @@ func (p *Printer) homesPhrase(all []conn.HomeCount) string {
 
 // addClocks says in the summary of a merged capture how the hosts' clocks were compared.
 func (p *Printer) addClocks() {
-	for i := range p.hosts {
-		if event.MachineOf(p.hosts, i) == i && i > 0 {
-			p.addValue(event.Say("clocks"), p.say(event.SayClock(p.hosts, i)))
-		}
+	for _, clock := range p.clocks {
+		p.addValue(event.Say("clocks"), p.say(clock))
 	}
 }

@@ -64,7 +64,7 @@ type Printer struct {
 	note        []byte // why it came to the transition
 	home        string // whose the socket of the line is, if there is a column for it
 	homes       conn.Homes
-	hosts       []event.Host // of a merged capture
+	clocks      []event.Message // how those of a merged capture were compared
 	times
 	recent
 }
@@ -85,7 +85,7 @@ func New(w io.Writer, o Options) *Printer {
 // Start takes the trace's clock, and prints the head of the columns. On a terminal that comes with the first
 // line: what standard error says at the beginning shall not come in between.
 func (p *Printer) Start(s *event.Start, t *conn.Tracker) {
-	p.sockets, p.Clock, p.hosts = t, s.Clock, s.Hosts
+	p.sockets, p.Clock, p.clocks = t, s.Clock, s.SayClocks()
 	p.began, p.last = s.Time, s.Time
 	p.owesHead = p.Show == ShowTransitions || p.Show == ShowConnections
 	if !p.Fit {

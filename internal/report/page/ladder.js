@@ -1,4 +1,5 @@
-// The ladder of the chosen connection. Its arrows are inferred from the states, and dashed.
+// The ladder of the chosen connection. Its arrows are inferred from the states: solid where both ends of one were seen,
+// and else dashed.
 
 // shape is where what stands: the words outside the ends or, on a narrow page, between them.
 const wideShape = {rung: 38, left: 320, right: 640, width: 960, out: 1};
@@ -82,7 +83,7 @@ function drawArrow(svg, arrow) {
   const sent = arrow.sent || arrow.came;
   const y1 = shape === wideShape ? Math.min(sent.y, came.y) : came.y, y2 = came.y;
   const x1 = from + sign * 7, x2 = to - sign * 12;
-  draw(svg, 'line', {x1, y1, x2, y2, class: 'segment ' + arrow.name});
+  draw(svg, 'line', {x1, y1, x2, y2, class: 'segment ' + arrow.name + (arrow.sent && arrow.came ? ' measured' : '')});
   const angle = Math.atan2(y2 - y1, x2 - x1) * 180 / Math.PI;
   draw(svg, 'path', {d: 'M8 0L-4 5L-4 -5Z', transform: `translate(${x2} ${y2}) rotate(${angle})`, class: 'arrow-head ' + arrow.name});
   draw(svg, 'text', {x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 4, 'text-anchor': 'middle', class: 'segment-name'}, arrow.name + (arrow.came ? '' : ' (arrival not seen)'));

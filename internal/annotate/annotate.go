@@ -1,0 +1,179 @@
+// Package annotate writes into a file of packets what captures of tcptrace say about them: comments on the SYN, on the FIN
+// of the side that closes first, and on each RST. The packets stay as they are. notes.go has what the captures say,
+// segment.go what a packet says, packets.go reads and writes the file, and words.go has the comments.
+package annotate
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/replay"
+)
+
+// Result is what came of it.
+type Result struct {
+	Packets     int
+	Comments    int
+	Connections int   // of the captures that had a comment
+	CutOff      error // the file of packets ends in the middle of one; nil: it does not
+	Unknown     int   // ends of connections in the captures whose sequence numbers are unknown
+}
+
+// Run annotates the packets of a file. The captures are read first: o.Files has them.
+func Run(ctx context.Context, o replay.Options, from io.Reader, to io.Writer) (*Result, error) {
+	n := newNotes()
+	damaged := replay.Run(ctx, o, n)
+	if damaged != nil && !errors.Is(damaged, replay.ErrDamaged) {
+		return nil, damaged
+	}
+	packets, err := newPacketReader(from, to)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{notes: n, packets: packets, flows: make(map[flow]*current), touched: make(map[*note]bool)}
+	if err := w.run(ctx); err != nil {
+		return nil, err
+	}
+	w.result.Connections, w.result.Unknown = len(w.touched), n.left
+	return &w.result, damaged
+}
+
+// flow is one direction of a connection at one interface.
+type flow struct {
+	port int // the number of the interface
+	places
+}
+
+// current is the connection that a flow has now.
+type current struct {
+	note   *note
+	hasSyn bool                // its SYN has a comment
+	hasFin map[event.Role]bool // so has the first FIN of a side
+}
+
+// writer puts comments on packets.
+type writer struct {
+	notes   *notes
+	packets *packetReader
+	decoder decoder
+	flows   map[flow]*current // by the client's and the server's address
+	touched map[*note]bool
+	result  Result
+}
+
+// run reads all packets, and writes them.
+func (w *writer) run(ctx context.Context) error {
+	var p packet
+	for ctx.Err() == nil {
+		err := w.packets.next(&p)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			w.result.CutOff = err
+			break
+		}
+		if s, ok := w.decoder.decode(&p); ok && (s.syn || s.fin || s.rst) {
+			if comment := w.comment(&p, &s); comment != "" {
+				p.options.Comments = append(p.options.Comments, comment)
+				w.result.Comments++
+			}
+		}
+		if err := w.packets.write(&p); err != nil {
+			return err
+		}
+		w.result.Packets++
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return w.packets.close()
+}
+
+// comment returns the comment on a segment, or "".
+func (w *writer) comment(p *packet, s *segment) string {
+	port := p.info.InterfaceIndex
+	if s.syn {
+		return w.onSyn(port, s)
+	}
+	c, sender := w.find(port, s)
+	switch {
+	case c == nil:
+	case s.rst:
+		w.touched[c.note] = true
+		return c.note.onReset(sender)
+	case (c.note.closedFirst == sender || c.note.bothFirst) && !c.hasFin[sender] && c.note.mayEnd(sender, s):
+		c.hasFin[sender], w.touched[c.note] = true, true
+		return c.note.onFin(sender)
+	}
+	return ""
+}
+
+// onSyn takes a SYN or a SYN+ACK: the addresses are those of another connection from now on.
+func (w *writer) onSyn(port int, s *segment) string {
+	if s.hasAck { // both numbers are there: the connection is known, wherever between the hosts the packet was seen
+		key := flow{port, places{s.to, s.from}}
+		n := w.notes.byNumbers[[2]uint32{s.ack - 1, s.seq}]
+		if c := w.flows[key]; n != nil && (c == nil || c.note != n) {
+			w.join(key, n)
+		}
+		return ""
+	}
+	key := flow{port, places{s.from, s.to}}
+	n := w.notes.bySyn[syn{key.places, s.seq}]
+	if n == nil {
+		delete(w.flows, key)
+		return ""
+	}
+	c := w.flows[key]
+	if c == nil || c.note != n {
+		c = w.join(key, n)
+	}
+	if c.hasSyn {
+		return "" // it was sent again
+	}
+	c.hasSyn = true
+	w.touched[n] = true
+	return n.onSyn()
+}
+
+// find returns the connection of a FIN or a RST, and which side it names as its sender.
+func (w *writer) find(port int, s *segment) (*current, event.Role) {
+	if c := w.flows[flow{port, places{s.from, s.to}}]; c != nil {
+		return c, event.Client
+	}
+	if c := w.flows[flow{port, places{s.to, s.from}}]; c != nil {
+		return c, event.Server
+	}
+	if n := w.fits(places{s.from, s.to}, event.Client, s); n != nil {
+		return w.join(flow{port, places{s.from, s.to}}, n), event.Client
+	}
+	if n := w.fits(places{s.to, s.from}, event.Server, s); n != nil {
+		return w.join(flow{port, places{s.to, s.from}}, n), event.Server
+	}
+	return nil, 0
+}
+
+func (w *writer) join(key flow, n *note) *current {
+	c := &current{note: n, hasFin: make(map[event.Role]bool)}
+	w.flows[key] = c
+	return c
+}
+
+// fits returns the connection with these addresses whose SYN was before the first packet, if the numbers of the segment
+// leave no other: it is behind all that its sender has sent.
+func (w *writer) fits(at places, sender event.Role, s *segment) *note {
+	var found *note
+	for _, n := range w.notes.byPlaces[at] {
+		if !n.sent[sender].known || !n.mayEnd(sender, s) {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = n
+	}
+	return found
+}

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcptrace/tcptrace/internal/annotate"
+	"github.com/tcptrace/tcptrace/internal/capture"
+	"github.com/tcptrace/tcptrace/internal/replay"
+	"github.com/tcptrace/tcptrace/internal/words"
+)
+
+// annotateOptions are the flags of annotate.
+type annotateOptions struct {
+	output string
+	force  bool
+}
+
+const annotateLong = `annotate writes what captures say into a file of packets, as comments: on each connection's
+SYN, on the FIN of the side that closes first, and on each RST. A comment has the number of
+the connection, the process that sent the packet and by which call, and the verdict.
+The packets and their order stay. Wireshark shows the comments, and tshark has them as
+frame.comment.
+
+A packet belongs to a connection by its initial sequence numbers and addresses, so that a
+port that is used again misleads nobody. PCAP is a file of tcpdump or Wireshark, pcap or
+pcapng; OUT is pcapng. "-" as PCAP is standard input.`
+
+func newAnnotateCommand(app *app) *cobra.Command {
+	o := &annotateOptions{}
+	cmd := &cobra.Command{
+		Use:     "annotate PCAP FILE... -o OUT.pcapng",
+		Short:   "Write what captures say into a file of packets",
+		Long:    annotateLong,
+		Example: "  tcptrace annotate packets.pcap bug.jsonl.gz -o annotated.pcapng\n  tshark -r annotated.pcapng -Y frame.comment -T fields -e frame.number -e frame.comment",
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) < 2:
+				return usagef("annotate takes a file of packets and at least one capture, as in 'tcptrace annotate packets.pcap bug.jsonl.gz -o annotated.pcapng'")
+			case o.output == "":
+				return usagef("annotate needs -o OUT: where to write")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), app, args[0], args[1:]) },
+	}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return []string{"pcap", "pcapng"}, cobra.ShellCompDirectiveFilterFileExt
+		}
+		return completeCaptures(cmd, args, word)
+	}
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file`, in the pcapng format")
+	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file, if it exists")
+	return cmd
+}
+
+func (o *annotateOptions) run(ctx context.Context, app *app, packets string, captures []string) error {
+	ctx, stop := app.untilSignal(ctx)
+	defer stop()
+	if sameFile(o.output, append([]string{packets}, captures...)) {
+		return usagef("%s would be read and written: give another file to write", o.output)
+	}
+	from, err := openPackets(packets)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	whole, err := capture.NewWholeFile(o.output, o.force)
+	if err != nil {
+		return err
+	}
+	options := replay.Options{Files: captures, Log: app.log, DropPrivileges: func() error { return app.dropRightsBut(whole.Directory()) }}
+	var result *annotate.Result
+	var damaged error
+	err = writeWholeFile(whole, func(to io.Writer) error {
+		var err error
+		if result, err = annotate.Run(ctx, options, from, to); isDamaged(err) {
+			damaged, err = err, nil
+		}
+		return err
+	})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
+		return err
+	}
+	app.log.Info(fmt.Sprintf("%s, %s on those of %s, into %s",
+		words.Count(result.Packets, "packet"), words.Count(result.Comments, "comment"), words.Count(result.Connections, "connection"), o.output))
+	if result.CutOff != nil {
+		app.log.Warn(fmt.Sprintf("%s ends in the middle of a packet: %v", packets, result.CutOff))
+		damaged = replay.ErrDamaged
+	}
+	return damaged
+}
+
+// openPackets opens a file of packets.
+func openPackets(path string) (io.ReadCloser, error) {
+	if path == capture.Stdin {
+		return os.Stdin, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the packets: %w", err)
+	}
+	return f, nil
+}
