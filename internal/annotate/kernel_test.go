@@ -19,6 +19,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 	"go.uber.org/zap"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/annotate"
@@ -129,6 +130,9 @@ func (s *stage) tap(t *testing.T, path string) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := in.SetBPF(controlSegments(t)); err != nil {
+		t.Fatal(err)
+	}
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -168,6 +172,22 @@ func (s *stage) tap(t *testing.T, path string) (stop func()) {
 		defer quiet.Unlock()
 		f.Close()
 	}
+}
+
+// controlSegments is a filter for SYN, FIN and RST over IPv4: data would fill the buffer.
+func controlSegments(t *testing.T) []bpf.RawInstruction {
+	t.Helper()
+	const flagsAt, control = 14 + 20 + 13, 7
+	filter, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: flagsAt, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: control, SkipTrue: 1},
+		bpf.RetConstant{Val: 96},
+		bpf.RetConstant{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filter
 }
 
 func (s *stage) closeAll(rounds int) error {

@@ -285,8 +285,8 @@ func (c *Correlator) evictSocket(sock *socket, address uint64) {
 		c.registry.handOver(sock) // it is only a timewait socket from now on
 		return
 	}
-	if sock.isAnswered() && sock.held == 0 {
-		c.registry.move(sock, request, 0) // its full socket is at another address: its first record may be missing
+	if sock.kind == request && sock.held == 0 { // nothing shows its end: as far as is known, its handshake is complete
+		c.registry.move(sock, request, 0) // its full socket is at another address: the first record of that may be missing
 		return
 	}
 	c.releaseHeld(sock)

@@ -219,7 +219,12 @@ func TestFoundAfterItsSyn(t *testing.T) {
 // another connection's request gets the address of the first one. The first one's full socket is still that of its SYN.
 func TestRequestOutlivesItsAddress(t *testing.T) {
 	t.Parallel()
-	for name, isFound := range map[string]bool{"found": true, "seen with its next change": false} {
+	for name, tc := range map[string]struct{ isFound, isStopped bool }{
+		"found":                                {isFound: true, isStopped: true},
+		"seen with its next change":            {isStopped: true},
+		"found, its timer's stop was not seen": {isFound: true},
+		"seen, its timer's stop was not":       {},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ids := make(map[event.ID][]string)
@@ -228,11 +233,13 @@ func TestRequestOutlivesItsAddress(t *testing.T) {
 			}, func(*event.Kernel) {})
 			first, stopped, second := syn(0), requestStopped(1*ms), syn(2*ms)
 			second.RemotePort++
-			for _, k := range []event.Kernel{first, stopped, second} {
-				c.Add(&k)
+			c.Add(&first)
+			if tc.isStopped {
+				c.Add(&stopped)
 			}
+			c.Add(&second)
 			want := []string{"LISTEN>SYN_RECV syn", "ESTABLISHED>CLOSE_WAIT fin"}
-			if isFound {
+			if tc.isFound {
 				f := found(tcpstate.Established, fullSock, 42)
 				f.Time = start.Add(3 * ms)
 				if _, fresh := c.AddFound(&f); fresh {

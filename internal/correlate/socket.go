@@ -71,10 +71,6 @@ func (sock *socket) fits(k *event.Kernel) bool {
 	return true
 }
 
-// isAnswered reports whether a socket is a request whose timer was stopped, and nothing shows why: as far as is known,
-// its handshake is complete.
-func (sock *socket) isAnswered() bool { return sock.kind == request && sock.readMoment().stopped != 0 }
-
 // learnCookie takes the cookie of a record of the socket, where it was not known.
 func (sock *socket) learnCookie(k *event.Kernel) {
 	if sock.cookie == 0 {
