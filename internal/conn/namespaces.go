@@ -58,16 +58,12 @@ func (t *Tracker) Home(c *event.Container, netns event.NetNS) Home {
 }
 
 // onHost puts the name of the host before that of a home. The network namespace in which the host was recorded needs no
-// name, if it is the only one that was.
+// name, if no other one was.
 func (t *Tracker) onHost(name string, netns event.NetNS) string {
 	machine := netns.Machine()
-	recorded, several := false, false
-	for i := range t.hosts {
-		of := t.hosts[i].NetNS
-		recorded = recorded || of == netns
-		several = several || of != netns && of.Machine() == machine && of.Inode() != 0
-	}
-	if name == "" && (!recorded || several) {
+	if name == "" && slices.ContainsFunc(t.hosts, func(h event.Host) bool {
+		return h.NetNS != netns && h.NetNS.Machine() == machine && h.NetNS.Inode() != 0
+	}) {
 		name = inodeName(netns)
 	}
 	host := event.HostName(t.hosts, machine)

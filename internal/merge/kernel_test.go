@@ -41,6 +41,7 @@ const (
 	masqueradePort = 8081 // the client's address is changed
 	redirectPort   = 8082 // the server's is, to plainPort
 	bothPort       = 8083 // both are
+	resetPort      = 8084 // neither is, nor may NAT take a forged RST for another connection's
 )
 
 // realHosts are two network namespaces of this machine, each with a trace of its own.
@@ -104,6 +105,12 @@ func newRealHosts(t *testing.T) *realHosts {
 	kerneltest.Masquerade(t, h.near, bothPort)
 	kerneltest.Redirect(t, h.far, redirectPort, plainPort)
 	kerneltest.Redirect(t, h.far, bothPort, plainPort)
+	for _, ns := range []*kerneltest.NetNS{h.near, h.far} { // NAT forgets connections soon: it has room for some 10,000
+		ns.Sysctl(t, "net/ipv4/ip_local_port_range", "2000 65000")
+		for _, state := range []string{"time_wait", "close", "close_wait", "last_ack", "fin_wait"} {
+			ns.Sysctl(t, "net/netfilter/nf_conntrack_tcp_timeout_"+state, "1")
+		}
+	}
 	t.Cleanup(func() {
 		for _, listener := range h.listeners {
 			unix.Close(listener)
@@ -168,7 +175,7 @@ func portOf(thread int) uint16 {
 func (h *realHosts) connect(port uint16) (kerneltest.Pair, *realTruth, error) {
 	dialled := netip.AddrPortFrom(h.server, port)
 	at := netip.AddrPortFrom(h.server, plainPort)
-	if port == masqueradePort {
+	if port == masqueradePort || port == resetPort {
 		at = dialled
 	}
 	h.mutex.Lock() // a listener takes one connection after another
@@ -209,7 +216,7 @@ func (h *realHosts) closeOne(thread int, closing kerneltest.Closing, serverIsA b
 
 // resetBetween has something in the server's name reset the client.
 func (h *realHosts) resetBetween() error {
-	pair, truth, err := h.connect(plainPort)
+	pair, truth, err := h.connect(resetPort)
 	if err != nil {
 		return err
 	}
@@ -219,7 +226,8 @@ func (h *realHosts) resetBetween() error {
 	if err != nil {
 		return err
 	}
-	for arrived := 0; err == nil && arrived == 0; { // nobody sends it again if it is lost
+	arrived := 0
+	for try := 0; err == nil && arrived == 0 && try < 20; try++ { // nobody sends it again if it is lost
 		h.far.Do(func() { err = kerneltest.SendReset(truth.dialled, truth.client, seq) })
 		arrived, _ = unix.Poll([]unix.PollFd{{Fd: int32(pair.Client)}}, 500)
 	}
