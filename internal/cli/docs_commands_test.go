@@ -64,6 +64,7 @@ var docShapes = []docShape{
 	{words: " report ", prints: `\A### TCP connection 127.0.0.1:36076 to 127.0.0.1:9091\n`},
 	{words: " anonymize ", file: "public.jsonl.gz", holds: records},
 	{words: " -w part.jsonl.gz", file: "part.jsonl.gz", holds: records},
+	{words: " -r both.jsonl.gz", prints: `(?s)\ACLOSED +CLIENT +SERVER .*client to server`},
 	{words: " --finding ", prints: changes},
 	{words: " -r bug.jsonl.gz -c", prints: connections},
 	{words: " -r internal/", prints: problems},
@@ -71,7 +72,6 @@ var docShapes = []docShape{
 	{words: " demo --two-hosts ", prints: `Two hosts`, file: "lab.html", holds: `(?s)\A<!doctype html>.*</html>\n\z`},
 	{words: " annotate ", file: "annotated.pcapng", holds: `(?s)\A\n\r\r\n`},
 	{words: " merge ", file: "both.jsonl.gz", holds: records},
-	{words: " -r both.jsonl.gz", prints: connections},
 	{words: " -w server.jsonl.gz", prints: silent, file: "server.jsonl.gz", holds: records},
 	{words: " -w client.jsonl.gz", prints: silent, file: "client.jsonl.gz", holds: records},
 	{words: " -w bug.jsonl.gz", prints: silent, file: "bug.jsonl.gz", holds: records},
@@ -157,6 +157,10 @@ func newReader(t *testing.T) *reader {
 	for n := 1; n <= 3; n++ {
 		r.copy(fmt.Sprintf("%srotated.%06d.jsonl.gz", recording, n), fmt.Sprintf("t.%06d.jsonl.zst", n))
 	}
+	for from, to := range map[string]string{"hosts-server": "server", "hosts-client": "client", "merged": "both"} {
+		r.copy(recording+from+".jsonl.gz", to+".jsonl.gz")
+	}
+	r.write("packets.pcap", "\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x60\x00\x00\x00\x01\x00\x00\x00", 0o600)
 	repository, err := filepath.Abs(root)
 	if err == nil {
 		err = os.Symlink(filepath.Join(repository, "internal"), filepath.Join(r.dir, "internal"))

@@ -26,6 +26,7 @@ type Tracker struct {
 	names     names[event.NetNS] // of network namespaces
 	labels    names[string]      // of containers and pods, by their identities
 	hosts     []event.Host       // of a merged capture
+	seenOn    map[int]seenOn     // by machine; nil: it is of one host
 	// firstNamespace is the network namespace that was seen first, firstContainer the id of the first container or pod.
 	firstNamespace event.NetNS
 	firstContainer string
