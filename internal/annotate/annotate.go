@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/replay"
@@ -76,7 +77,7 @@ func (w *writer) run(ctx context.Context) error {
 			break
 		}
 		if s, ok := w.decoder.decode(&p); ok && (s.syn || s.fin || s.rst) {
-			if comment := w.comment(&p, &s); comment != "" {
+			if comment := w.comment(&p, &s); comment != "" && !slices.Contains(p.options.Comments, comment) {
 				p.options.Comments = append(p.options.Comments, comment)
 				w.result.Comments++
 			}

@@ -6,11 +6,13 @@
 package merge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
 	"go.uber.org/zap"
 
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/replay"
@@ -131,13 +133,24 @@ func (m *merger) compareClocks(ctx context.Context) error {
 	return nil
 }
 
+// surveysAtOnce is how many recordings are surveyed side by side.
+const surveysAtOnce = 4
+
 // survey reads all recordings.
 func (m *merger) survey(ctx context.Context, byAddresses bool) (*survey, error) {
 	s := newSurvey(m.clocks, byAddresses)
+	places, done := make(chan bool, surveysAtOnce), make(chan error)
 	for _, r := range m.recordings {
-		if err := s.read(&reader{recording: r, ctx: ctx, log: zap.NewNop(), progress: m.progress}); err != nil {
-			return nil, err
-		}
+		crash.Go(func() {
+			places <- true
+			err := s.read(&reader{recording: r, ctx: ctx, log: zap.NewNop(), progress: m.progress})
+			<-places
+			done <- err
+		})
 	}
-	return s, nil
+	var failed error
+	for range m.recordings {
+		failed = cmp.Or(failed, <-done)
+	}
+	return s, failed
 }

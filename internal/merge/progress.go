@@ -1,6 +1,9 @@
 package merge
 
-import "os"
+import (
+	"os"
+	"sync"
+)
 
 // progressEvery is after how many records progress is reported: some milliseconds.
 const progressEvery = 4096
@@ -8,8 +11,8 @@ const progressEvery = 4096
 // progress reports how much of all files was read: twice all of them, in the end.
 type progress struct {
 	call       func(read, size int64)
+	mutex      sync.Mutex
 	read, size int64
-	records    int
 }
 
 func newProgress(all []*recording, call func(read, size int64)) *progress {
@@ -24,12 +27,14 @@ func newProgress(all []*recording, call func(read, size int64)) *progress {
 	return p
 }
 
-// step takes that a record was read, of a file of which so much was read before.
+// step takes that a record was read.
 func (p *progress) step(r *reader) {
-	if p.records++; p.call == nil || p.records%progressEvery != 0 || r.file == nil || p.size == 0 {
+	if r.records++; p.call == nil || r.records%progressEvery != 0 || p.size == 0 {
 		return
 	}
 	now, _ := r.file.Progress()
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
 	p.read += now - r.read
 	r.read = now
 	p.call(min(p.read, p.size), p.size)

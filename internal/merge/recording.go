@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -98,6 +99,14 @@ func (r *recording) hosts() []event.Host {
 	return []event.Host{h}
 }
 
+// slackOf returns how far the times of a network namespace may be from the recording's clock: it was merged before.
+func (r *recording) slackOf(n event.NetNS) time.Duration {
+	if len(r.start.Hosts) == 0 {
+		return 0
+	}
+	return r.start.Hosts[event.HostOf(r.start.Hosts, n)].Clock.Error
+}
+
 // name names the recording for people.
 func (r *recording) name() string {
 	if name := words.Escape(r.start.Hostname); name != "" {
@@ -144,6 +153,7 @@ type reader struct {
 	file     *capture.Reader
 	next     int        // of the paths
 	read     int64      // bytes of the file, as progress was reported
+	records  int        // that were read
 	last     event.Time // of the latest record
 	stop     *event.Stop
 	damaged  int

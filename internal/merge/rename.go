@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // names gives the sockets of all recordings new ids, and knows which are in two recordings of one machine.
@@ -25,6 +26,7 @@ type socket struct {
 	id      event.ID
 	tuple   event.Tuple
 	shownBy *input
+	last    [2]tcpstate.State // from where and to where the last transition led that was shown
 }
 
 func newNames() names {
@@ -117,7 +119,12 @@ func (m *merger) renameTransition(in *input, t *event.Transition) bool {
 	var shown bool
 	t.Socket, shown = m.names.of(in, old, &tuple)
 	t.Time, t.Until = in.time(t.Time), in.time(t.Until)
-	if t.To == closed {
+	if s := m.names.known[name{in, old}]; shown && in.sharesMachine {
+		edge := [2]tcpstate.State{t.From, t.To}
+		shown = edge != s.last || t.Stays() // else the recording before has shown it, and ended then
+		s.last = edge
+	}
+	if t.To == tcpstate.Close {
 		m.names.drop(in, old)
 	}
 	return shown

@@ -2,6 +2,7 @@ package merge
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -23,6 +24,7 @@ type moments struct {
 type end struct {
 	local, remote netip.AddrPort
 	numbers       event.Numbers
+	slack         time.Duration // how far its times may be from the recording's clock, which was merged before
 	role          event.Role
 	moments       moments
 }

@@ -3,6 +3,7 @@ package merge
 import (
 	"hash/maphash"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -19,8 +20,9 @@ const (
 	mostOpen = 1 << 19
 )
 
-// survey is the first reading.
+// survey is the first reading. Recordings are read side by side.
 type survey struct {
+	mutex       sync.Mutex // of all that follows
 	clocks      []*clock
 	comparisons map[[2]int]*comparison // by the numbers of two clocks, the lower one first
 	seed        maphash.Seed
@@ -52,8 +54,8 @@ func newSurvey(clocks []*clock, byAddresses bool) *survey {
 func (s *survey) read(in *reader) error {
 	defer in.close()
 	open := make(map[event.ID]*end)
+	var one oneRecord
 	for {
-		var one oneRecord
 		if err := in.nextRecord(&one); err != nil {
 			return err
 		}
@@ -62,11 +64,13 @@ func (s *survey) read(in *reader) error {
 			for _, e := range open {
 				s.meet(in.recording, e)
 			}
+			s.mutex.Lock()
+			defer s.mutex.Unlock()
 			c := s.clocks[in.clock]
 			c.to = max(c.to, c.wall(in.last))
 			return nil
 		case one.found != nil && one.found.Past != nil:
-			s.resume(open, one.found)
+			s.resume(in.recording, open, one.found)
 		case one.isMove && !one.transition.Stays():
 			s.take(in.recording, open, &one.transition)
 		}
@@ -74,9 +78,9 @@ func (s *survey) read(in *reader) error {
 }
 
 // resume takes a socket whose life began in another file.
-func (s *survey) resume(open map[event.ID]*end, found *event.Socket) {
+func (s *survey) resume(r *recording, open map[event.ID]*end, found *event.Socket) {
 	if open[found.Socket] == nil && len(open) < mostOpen && found.Remote.Port() != 0 {
-		open[found.Socket] = &end{local: found.Local, remote: found.Remote, numbers: found.Past.Numbers, role: found.Role}
+		open[found.Socket] = &end{local: found.Local, remote: found.Remote, numbers: found.Past.Numbers, role: found.Role, slack: r.slackOf(found.NetNS)}
 	}
 }
 
@@ -87,7 +91,7 @@ func (s *survey) take(r *recording, open map[event.ID]*end, t *event.Transition)
 		if t.To == tcpstate.Listen || t.From == tcpstate.Listen && t.To == tcpstate.Close || t.From == tcpstate.TimeWait || len(open) >= mostOpen {
 			return
 		}
-		e = new(end)
+		e = &end{slack: r.slackOf(t.NetNS)}
 		open[t.Socket] = e
 	}
 	e.local, e.remote = t.Local, t.Remote
@@ -104,6 +108,8 @@ func (s *survey) meet(r *recording, e *end) {
 		return
 	}
 	key := s.hash(e)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
 	if key&s.mask != 0 {
 		return
 	}
@@ -168,13 +174,14 @@ func (s *survey) compare(a, b *candidate) {
 		s.comparisons[key] = c
 	}
 	ofA, ofB, of := s.clocks[a.clock], s.clocks[b.clock], &link{a, b}
+	slack := int64(a.slack + b.slack)
 	for _, g := range a.segmentsTo(&b.end) {
 		at := ofA.wall(g.sent)
-		c.most.add(bound{at, ofB.wall(g.received) - at, of})
+		c.most.add(bound{at, ofB.wall(g.received) - at + slack, of})
 	}
 	for _, g := range b.segmentsTo(&a.end) {
 		at := ofA.wall(g.received)
-		c.least.add(bound{at, ofB.wall(g.sent) - at, of})
+		c.least.add(bound{at, ofB.wall(g.sent) - at - slack, of})
 	}
 }
 

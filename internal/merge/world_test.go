@@ -46,6 +46,7 @@ type simulated struct {
 	boot   string
 	netns  event.NetNS
 	last   event.ID
+	later  event.Clock // how far its wall clock was set back meanwhile
 	events []happened
 }
 
@@ -200,7 +201,7 @@ func (h *simulated) store(t testing.TB, dir string) string {
 	var b bytes.Buffer
 	out := jsonl.NewWriter(&b)
 	s := pipeline.New(out)
-	s.Start(&event.Start{Time: h.time(epoch), BootID: h.boot, Hostname: h.name, NetNS: h.netns, Clock: event.Clock(h.wallAtBoot())})
+	s.Start(&event.Start{Time: h.time(epoch), BootID: h.boot, Hostname: h.name, NetNS: h.netns, Clock: event.Clock(h.wallAtBoot()) - h.later})
 	for i := range h.events {
 		own := h.events[i].t
 		s.Transition(&own)
@@ -428,5 +429,65 @@ func TestMistakes(t *testing.T) {
 		if _, _, err := merged(t, tc.paths); !errors.Is(err, tc.want) {
 			t.Errorf("%s: error %v, want %v", name, err, tc.want)
 		}
+	}
+}
+
+// toFile merges files into another one.
+func toFile(t *testing.T, paths ...string) string {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := Run(context.Background(), Options{Files: paths, Log: zap.NewNop()}, jsonl.NewWriter(&b)); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "merged.jsonl")
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestMergedAgain: a merged capture is merged with that of a third host.
+func TestMergedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(4, "client", "proxy", "server")
+	for range 200 {
+		at := epoch + w.r.Int64N(int64(time.Minute))
+		w.connect(at, 0, 1, netip.AddrPort{})
+		w.connect(at+int64(time.Millisecond), 1, 2, netip.AddrPort{})
+	}
+	paths := w.storeAll(t)
+	v, result, err := merged(t, []string{toFile(t, paths[0], paths[1]), paths[2]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.check(t, v, result)
+	for host := range 3 {
+		w.checkClock(t, result, host)
+	}
+}
+
+// TestOneMachineTwice: two recordings of one machine have the same sockets. They count once, and if the first recording
+// ends before, the second one shows what comes.
+func TestOneMachineTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(5, "server", "client")
+	for range 200 {
+		w.connect(epoch+w.r.Int64N(int64(time.Minute)), 1, 0, netip.AddrPort{})
+	}
+	server := w.hosts[0]
+	paths := w.storeAll(t)
+	whole := server.events
+	half := len(whole) / 2
+	server.events, server.name = whole[:half:half], "first"
+	first := server.store(t, t.TempDir())
+	server.events, server.name, server.later = whole, "again", 5000
+	again := server.store(t, t.TempDir())
+	v, result, err := merged(t, []string{first, again, paths[1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.check(t, v, result)
+	if len(v.times) != len(whole)+len(w.hosts[1].events) {
+		t.Errorf("%d transitions, want %d and %d", len(v.times), len(whole), len(w.hosts[1].events))
 	}
 }

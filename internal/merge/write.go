@@ -4,22 +4,23 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
+	"sync"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
-	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
-
-const closed = tcpstate.Close
 
 // input is a recording in the second reading, with its next record.
 type input struct {
 	reader
 	clock         *clock
-	first         *clock // whose clock the merged times are by
-	one           oneRecord
-	at            event.Time // when its next record is due
+	first         *clock     // whose clock the merged times are by
+	batches       chan batch // that are read ahead
+	batch         batch
+	one           *oneRecord // its next one, of the batch
+	at            event.Time // when that is due
 	number        int
 	sharesMachine bool // another recording is of the same machine
 	isOver        bool // all of it was read
@@ -38,15 +39,54 @@ func (in *input) netns(n event.NetNS) event.NetNS {
 	return event.NewNetNS(in.machines[min(n.Machine(), len(in.machines)-1)], n.Inode())
 }
 
-// advance reads the next record.
+// batch has records that were read ahead, and how the reading ended if it did.
+type batch struct {
+	records []oneRecord
+	err     error
+}
+
+const (
+	// batchSize is how many records are read at a time, batchesAhead how many times before they are needed.
+	batchSize    = 256
+	batchesAhead = 2
+)
+
+// readAhead reads the recording, until the context ends.
+func (in *input) readAhead(ctx context.Context) {
+	defer close(in.batches)
+	defer in.close()
+	for more := true; more; {
+		b := batch{records: make([]oneRecord, 0, batchSize)}
+		for more && len(b.records) < batchSize {
+			b.records = b.records[:len(b.records)+1]
+			last := &b.records[len(b.records)-1]
+			b.err = in.nextRecord(last)
+			if more = b.err == nil && last.has; !more {
+				b.records = b.records[:len(b.records)-1]
+			}
+		}
+		select {
+		case in.batches <- b:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// advance takes the next record.
 func (in *input) advance() error {
-	if err := in.nextRecord(&in.one); err != nil {
-		return err
+	for len(in.batch.records) == 0 {
+		if in.batch.err != nil {
+			return in.batch.err
+		}
+		next, more := <-in.batches
+		if !more {
+			in.isOver = true
+			return nil
+		}
+		in.batch = next
 	}
-	if in.isOver = !in.one.has; in.isOver {
-		in.close()
-		return nil
-	}
+	in.one, in.batch.records = &in.batch.records[0], in.batch.records[1:]
 	if in.one.at != 0 { // else it is one behind the last one
 		in.at = max(in.at, in.time(in.one.at))
 	}
@@ -75,12 +115,14 @@ func (q *inputs) Pop() any {
 
 // write reads all recordings a second time, and hands on their records in the order of their times.
 func (m *merger) write(ctx context.Context, out pipeline.Sink) error {
+	ctx, stop := context.WithCancel(ctx)
 	all := m.inputs(ctx)
-	defer func() {
-		for _, in := range all {
-			in.close()
-		}
-	}()
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer stop()
+	for _, in := range all {
+		reading.Go(crash.Guarded(func() { in.readAhead(ctx) }))
+	}
 	queue := &inputs{}
 	for _, in := range all {
 		if err := in.advance(); err != nil {
@@ -97,8 +139,8 @@ func (m *merger) write(ctx context.Context, out pipeline.Sink) error {
 	stream.Start(m.start(all))
 	for queue.Len() > 0 {
 		in := (*queue)[0]
-		if m.rename(in, &in.one) {
-			m.handOn(stream, &in.one)
+		if m.rename(in, in.one) {
+			m.handOn(stream, in.one)
 		}
 		if err := in.advance(); err != nil {
 			return err
@@ -124,7 +166,7 @@ func (m *merger) inputs(ctx context.Context) []*input {
 	}
 	var all []*input
 	for i, r := range m.recordings {
-		in := &input{reader: reader{recording: r, ctx: ctx, log: m.Log, progress: m.progress}, clock: m.clocks[r.clock], first: m.clocks[0], number: i}
+		in := &input{batches: make(chan batch, batchesAhead), reader: reader{recording: r, ctx: ctx, log: m.Log, progress: m.progress}, clock: m.clocks[r.clock], first: m.clocks[0], number: i}
 		for _, n := range r.machines {
 			in.sharesMachine = in.sharesMachine || machines[n] > 1
 		}
