@@ -37,7 +37,7 @@ func describe(ctx context.Context, path string) (*recording, error) {
 	}
 	defer r.Close()
 	var first oneRecord
-	for !first.has {
+	for first.at == 0 {
 		err := r.Read(&first)
 		var damage *capture.Damage
 		switch {
@@ -212,7 +212,7 @@ func (r *reader) takeDamage(d *capture.Damage, into *oneRecord) {
 		where = fmt.Sprintf("line %d", d.Line)
 	}
 	r.log.Warn(fmt.Sprintf("%s: %s cannot be read: %v", r.file.Name, where, d.Err))
-	into.Loss(event.Loss{Time: r.last, Kind: event.LossDamage, Bytes: d.Bytes})
+	into.Loss(event.Loss{Time: cmp.Or(r.last, r.start.Time), Kind: event.LossDamage, Bytes: d.Bytes})
 }
 
 // endFile takes the end of a file.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -490,4 +491,83 @@ func TestOneMachineTwice(t *testing.T) {
 	if len(v.times) != len(whole)+len(w.hosts[1].events) {
 		t.Errorf("%d transitions, want %d and %d", len(v.times), len(whole), len(w.hosts[1].events))
 	}
+}
+
+// TestHostileCaptures: lines of captures are left out, doubled, moved and damaged. Nothing panics, and what is written can be
+// read.
+func TestHostileCaptures(t *testing.T) {
+	t.Parallel()
+	w := newWorld(6, "server", "client")
+	for n := range 20 {
+		w.connect(epoch+int64(n)*int64(time.Second), 1, 0, netip.AddrPort{})
+	}
+	paths := w.storeAll(t)
+	paths = append(paths, toFile(t, paths...))
+	usable := 0
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 8))
+		var mutated []string
+		for i, path := range paths {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := bytes.SplitAfter(content, []byte("\n"))
+			for range r.IntN(5) {
+				lines = mutate(r, lines)
+			}
+			name := filepath.Join(t.TempDir(), fmt.Sprint(i))
+			if err := os.WriteFile(name, bytes.Join(lines, nil), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			mutated = append(mutated, name)
+		}
+		var b bytes.Buffer
+		result, err := Run(context.Background(), Options{Files: mutated, Log: zap.NewNop()}, jsonl.NewWriter(&b))
+		if result == nil {
+			if err == nil {
+				t.Errorf("seed %d: neither a result nor an error", seed)
+			}
+			continue
+		}
+		usable++
+		d := jsonl.NewDecoder()
+		for line := range bytes.Lines(b.Bytes()) {
+			if err := d.Decode(bytes.TrimSuffix(line, []byte("\n")), pipeline.New(pipeline.Sinks{})); err != nil {
+				t.Errorf("seed %d: %v: %s", seed, err, line)
+				break
+			}
+		}
+	}
+	if usable < 100 {
+		t.Errorf("only %d of 300 could be merged", usable)
+	}
+}
+
+// mutate changes lines in some way.
+func mutate(r *rand.Rand, lines [][]byte) [][]byte {
+	if len(lines) < 3 {
+		return lines
+	}
+	i, j := r.IntN(len(lines)-1), r.IntN(len(lines)-1)
+	switch r.IntN(5) {
+	case 0:
+		return slices.Delete(lines, i, i+1)
+	case 1:
+		return slices.Insert(lines, j, lines[i])
+	case 2:
+		lines[i], lines[j] = lines[j], lines[i]
+	case 3: // a digit of some number or time
+		own := bytes.Clone(lines[i])
+		for range 20 {
+			if at := r.IntN(len(own)); own[at] >= '0' && own[at] <= '9' {
+				own[at] = byte('0' + r.IntN(10))
+				break
+			}
+		}
+		lines[i] = own
+	case 4:
+		lines[i] = append(bytes.Clone(lines[i][:len(lines[i])/2]), '\n')
+	}
+	return lines
 }

@@ -72,6 +72,7 @@ func TestMutated(t *testing.T) {
 // basesOf returns the captures that are changed.
 func basesOf(t testing.TB) [][][]byte {
 	bases := [][][]byte{scripted(t), linesOf(t, "../cli/testdata/restart.jsonl"), linesOf(t, "../cli/testdata/leak.jsonl")}
+	bases = append(bases, linesOf(t, "../cli/testdata/captures/6.18/merged.jsonl.gz"))
 	for _, part := range []string{"2", "3"} {
 		bases = append(bases, linesOf(t, "../cli/testdata/captures/6.18/rotated.00000"+part+".jsonl.gz"))
 	}
