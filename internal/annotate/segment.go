@@ -125,7 +125,7 @@ func (d *decoder) unpackVLAN(kind layers.EthernetType, payload []byte) (layers.E
 	return kind, payload
 }
 
-// byVersion tells IPv4 and IPv6 apart where nothing else does.
+// byVersion returns which version of IP a packet has, where nothing else says it.
 func byVersion(b []byte) (layers.EthernetType, []byte) {
 	switch {
 	case len(b) == 0:

@@ -16,7 +16,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 )
 
-// When a trace is told to end, it looks at the sockets once more before the programs are detached: the records of
+// When a trace is to end, it looks at the sockets once more before the programs are detached: the records of
 // all that happens until then will be read. A socket that this look finds in another state than the records say has
 // changed without a record. No second look is needed.
 
@@ -50,7 +50,7 @@ func (t *trace) awaitLastLook() {
 	}
 }
 
-// looksLast reports whether a trace that was told to end looks once more. One that was to last for a number of
+// looksLast reports whether a trace that is to end looks once more. One that was to last for a number of
 // connections shows no more of them.
 func (t *trace) looksLast() bool {
 	return t.ctx.Err() != nil && !errors.Is(context.Cause(t.ctx), pipeline.ErrCount)

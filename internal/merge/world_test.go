@@ -79,7 +79,6 @@ type simulatedSocket struct {
 	local, remote netip.AddrPort
 	numbers       event.Numbers
 	process       *event.Process
-	state         tcpstate.State
 	since         int64
 }
 
