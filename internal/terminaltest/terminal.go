@@ -33,7 +33,8 @@ type Terminal struct {
 }
 
 // Start runs a command on a terminal of its own, whose session and foreground it leads. It is
-// killed at the end of the test.
+// killed at the end of the test. If the test is killed, the terminal hangs up. (PR_SET_PDEATHSIG would kill the command
+// as soon as the thread ends that started it.)
 func Start(t *testing.T, width, height int, command *exec.Cmd) *Terminal {
 	t.Helper()
 	master, slave, err := pty.Open()
@@ -57,7 +58,6 @@ func Start(t *testing.T, width, height int, command *exec.Cmd) *Terminal {
 		command.SysProcAttr = new(syscall.SysProcAttr)
 	}
 	command.SysProcAttr.Setsid, command.SysProcAttr.Setctty = true, true
-	command.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	if err := term.command.Start(); err != nil {
 		t.Fatal(err)
 	}
