@@ -51,6 +51,11 @@ var (
 // could not be read: all the rest was merged.
 func Run(ctx context.Context, o Options, out pipeline.Sink) (*Result, error) {
 	all, err := o.open(ctx)
+	defer func() {
+		for _, r := range all {
+			r.close()
+		}
+	}()
 	if err == nil && o.DropPrivileges != nil {
 		err = o.DropPrivileges()
 	}
@@ -77,16 +82,16 @@ func (o *Options) open(ctx context.Context) ([]*recording, error) {
 	for _, path := range o.Files {
 		r, err := describe(ctx, path)
 		if err != nil {
-			return nil, err
+			return files, err
 		}
 		files = append(files, r)
 	}
 	all, err := group(files)
 	if err != nil {
-		return nil, err
+		return files, err
 	}
 	if len(all) == 1 {
-		return nil, ErrOneRecording
+		return all, ErrOneRecording
 	}
 	for _, r := range all {
 		if r.gaps {

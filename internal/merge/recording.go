@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -21,6 +22,8 @@ import (
 type recording struct {
 	paths []string
 	parts []int // the numbers of the files; 0: the recording has one
+	// files has readers of each file, one for each time that it may be read: they are opened while the rights are there.
+	files map[string][]*capture.Reader
 	start event.Start
 	// clock is the number of the clock that its times are by: recordings on one machine share one.
 	clock int
@@ -51,7 +54,35 @@ func describe(ctx context.Context, path string) (*recording, error) {
 	if first.start != nil {
 		start = *first.start
 	}
-	return &recording{paths: []string{path}, parts: []int{start.Part}, start: start}, nil
+	own := &recording{paths: []string{path}, parts: []int{start.Part}, start: start, files: make(map[string][]*capture.Reader)}
+	for range mostReadings {
+		again, err := capture.Open(ctx, path, nil)
+		if err != nil {
+			own.close()
+			return nil, err
+		}
+		own.files[path] = append(own.files[path], again)
+	}
+	return own, nil
+}
+
+// mostReadings is how often a file is read: to compare clocks by sequence numbers, else by addresses, and to be merged.
+const mostReadings = 3
+
+// take returns a reader of a file that was not used yet.
+func (r *recording) take(path string) *capture.Reader {
+	own := r.files[path]
+	r.files[path] = own[1:]
+	return own[0]
+}
+
+// close closes the readers that were not used.
+func (r *recording) close() {
+	for _, unused := range r.files {
+		for _, file := range unused {
+			file.Close()
+		}
+	}
 }
 
 // group puts the files of each recording together, in the order in which recordings were given.
@@ -68,6 +99,7 @@ func group(files []*recording) ([]*recording, error) {
 		if found {
 			return nil, fmt.Errorf("%s and %s %w", r.paths[at], file.paths[0], ErrTwice)
 		}
+		maps.Copy(r.files, file.files)
 		r.parts, r.paths = slices.Insert(r.parts, at, file.parts[0]), slices.Insert(r.paths, at, file.paths[0])
 		if at == 0 {
 			r.start = file.start
@@ -170,9 +202,8 @@ func (r *reader) nextRecord(into *oneRecord) error {
 			if r.next == len(r.paths) {
 				return nil
 			}
-			if err := r.openNext(); err != nil {
-				return err
-			}
+			r.file, r.stop, r.read = r.take(r.paths[r.next]), nil, 0
+			r.next++
 		}
 		err := r.file.Read(into)
 		r.progress.step(r)
@@ -192,16 +223,6 @@ func (r *reader) nextRecord(into *oneRecord) error {
 			return nil
 		}
 	}
-}
-
-func (r *reader) openNext() error {
-	file, err := capture.Open(r.ctx, r.paths[r.next], nil)
-	if err != nil {
-		return err
-	}
-	r.file, r.stop, r.read = file, nil, 0
-	r.next++
-	return nil
 }
 
 // takeDamage makes a loss of a part that could not be read.
