@@ -125,7 +125,7 @@ func (c *comparison) solve(from, to int64) (*interval, *contradiction) {
 	limit := float64(mostSlack) + steadyDrift*float64(to-from)
 	for slack := 0.0; ; slack = max(2*slack, float64(leastSlack)) {
 		if corners := possible(most, least, from, to, slack); len(corners) > 0 {
-			return newInterval(corners, middle(most, least), from, to), nil
+			return newInterval(corners, middle(most, least), from, to).widen(int64(slack)), nil
 		}
 		if slack > limit {
 			return nil, contradictionOf(most, least)
@@ -186,6 +186,12 @@ func newInterval(corners []point, base, from, to int64) *interval {
 		i.leastFrom, i.mostFrom = min(i.leastFrom, base+int64(math.Floor(p.from))), max(i.mostFrom, base+int64(math.Ceil(p.from)))
 		i.leastTo, i.mostTo = min(i.leastTo, base+int64(math.Floor(p.to))), max(i.mostTo, base+int64(math.Ceil(p.to)))
 	}
+	return i
+}
+
+// widen takes that the clocks may be so far from lines.
+func (i *interval) widen(slack int64) *interval {
+	i.leastFrom, i.leastTo, i.mostFrom, i.mostTo = i.leastFrom-slack, i.leastTo-slack, i.mostFrom+slack, i.mostTo+slack
 	return i
 }
 

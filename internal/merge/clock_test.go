@@ -82,7 +82,7 @@ func TestTheTruthIsPossible(t *testing.T) {
 }
 
 // TestContradictionsAreFound: a clock that was set back by a second in between fits no line. One that a program
-// corrects slowly is no line either, and does.
+// corrects slowly is no line either, and does: the interval holds it all the time.
 func TestContradictionsAreFound(t *testing.T) {
 	t.Parallel()
 	of := &link{&candidate{}, &candidate{}}
@@ -103,9 +103,15 @@ func TestContradictionsAreFound(t *testing.T) {
 				c.most.add(bound{at, truth + int64(50*time.Microsecond), of})
 				c.least.add(bound{at, truth - int64(50*time.Microsecond), of})
 			}
-			_, wrong := c.solve(epoch, epoch+length)
+			i, wrong := c.solve(epoch, epoch+length)
 			if (wrong != nil) != tc.want {
-				t.Errorf("contradiction %v, want one: %v", wrong, tc.want)
+				t.Fatalf("contradiction %v, want one: %v", wrong, tc.want)
+			}
+			for part := 0.0; i != nil && part <= 1; part += 0.1 {
+				least, most := i.at(epoch + int64(part*float64(length)))
+				if truth := tc.wander(part); truth < least || truth > most {
+					t.Errorf("%.1f: ahead by %d, the interval is %d to %d", part, truth, least, most)
+				}
 			}
 		})
 	}
