@@ -11,6 +11,8 @@ type Summary struct {
 	Transitions int
 	Connections int
 	BothEnds    int // connections of which both ends were seen
+	// BetweenHosts is how many of them have their ends on two machines, in a merged capture.
+	BetweenHosts int
 
 	By [ByCount]int // closed, by who closed first
 	// HalfBy counts those that only one side has closed, by who that is: see CountHalfClosed.
@@ -101,6 +103,9 @@ func (s *Summary) countJoined(a, b *End) {
 	if !a.countedElsewhere && !b.countedElsewhere {
 		s.BothEnds++
 	}
+	if a.NetNS.Machine() != b.NetNS.Machine() {
+		s.BetweenHosts++
+	}
 }
 
 // countSplit counts two ends as two connections that were counted as one before.
@@ -110,6 +115,9 @@ func (s *Summary) countSplit(a, b *End) {
 	}
 	if !a.countedElsewhere && !b.countedElsewhere {
 		s.BothEnds--
+	}
+	if a.NetNS.Machine() != b.NetNS.Machine() {
+		s.BetweenHosts--
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
@@ -13,6 +14,41 @@ import (
 
 // ErrClocks: segments were received before they were sent, whatever the clocks are corrected by.
 var ErrClocks = errors.New("the clocks contradict each other")
+
+// clock is that of a machine.
+type clock struct {
+	name     string
+	offset   event.Clock // of its first recording: what turns times since boot into its times
+	from, to int64       // when its recordings began and ended, by itself
+	line     *line       // how far it is ahead of a reference
+	// group is the number of the reference: that of the first clock, or of the first one that connections join it with.
+	group int
+}
+
+// wall returns a time since boot in nanoseconds since 1970, by the clock.
+func (c *clock) wall(t event.Time) int64 { return int64(c.offset) + int64(t) }
+
+// toReference returns the time of the clock's reference, in nanoseconds since 1970, of a time since boot.
+func (c *clock) toReference(t event.Time) int64 {
+	return c.line.otherTime(c.wall(t))
+}
+
+// host says in the start record how the clock was compared with the first one.
+func (c *clock) host() event.HostClock {
+	l := c.line
+	return event.HostClock{
+		Known: c.group == 0, Offset: time.Duration(l.at(l.otherTime(c.from))), Error: time.Duration(max(l.errorFrom, l.errorTo)), Drift: l.drift() * 1e6,
+	}
+}
+
+// combine takes that a recording was merged before: its hosts' clocks were compared then.
+func (c *clock) combine(before event.HostClock) event.HostClock {
+	own := c.host()
+	if before.Known {
+		own.Offset, own.Error, own.Drift = own.Offset+before.Offset, own.Error+before.Error, own.Drift+before.Drift
+	}
+	return own
+}
 
 // solver finds out how far all clocks are ahead of the first one.
 type solver struct {
@@ -30,7 +66,6 @@ func (s *solver) solve() error {
 			continue
 		}
 		c.line = &line{from: c.from, to: max(c.to, c.from+1)}
-		c.isReference = true
 		group, err := s.reach(i)
 		for _, n := range group {
 			s.clocks[n].group = i
@@ -164,7 +199,7 @@ func (s *solver) offsetsAt(group []int, t int64) ([]offset, error) {
 		}
 	}
 	if i, j, ok := limits.close(); !ok {
-		return nil, fmt.Errorf("%w: those of %s and %s, by what both have in common with others", ErrClocks, s.clocks[group[i]].name, s.clocks[group[j]].name)
+		return nil, fmt.Errorf("%w: those of %s and %s do, by the connections that they share with other hosts. A clock was set while it was recorded: record again", ErrClocks, s.clocks[group[i]].name, s.clocks[group[j]].name)
 	}
 	offsets := make([]offset, len(group))
 	for i := range group[1:] {
@@ -210,7 +245,7 @@ func (l *limits) narrow(a, b int, least, most int64) {
 func (l *limits) of(b int) (least, most int64) { return -l.most[b*l.n], l.most[b] }
 
 // close takes that limits add up. It returns two clocks that contradict each other, if some do by more than clocks
-// that are no lines may: the limits are then where they meet.
+// that are no lines may. If it is by less, both limits are possible.
 func (l *limits) close() (a, b int, ok bool) {
 	ok = true
 	for k := range l.n {
@@ -227,8 +262,8 @@ func (l *limits) close() (a, b int, ok bool) {
 				return i, j, false
 			}
 			if over > 0 {
-				l.most[i*l.n+j] += over - over/2
-				l.most[j*l.n+i] += over / 2
+				l.most[i*l.n+j] += over
+				l.most[j*l.n+i] += over
 			}
 		}
 		l.most[i*l.n+i] = 0
@@ -242,6 +277,6 @@ func (c *contradiction) in(a, b *clock) error {
 		e := &n.from.a.end
 		return fmt.Sprintf("%v > %v at %s", e.local, e.remote, words.DateClock(time.Unix(0, n.at), 3))
 	}
-	return fmt.Errorf("%w: by the connection %s, the clock of %s is ahead of that of %s by %s at most, and by the connection %s, by %s at least",
-		ErrClocks, say(c.most), b.name, a.name, time.Duration(c.most.ahead), say(c.least), time.Duration(c.least.ahead))
+	return fmt.Errorf("%w: the connection %s shows that the clock of %s was ahead of that of %s by %s at most, and the connection %s that it was ahead by %s at least. "+
+		"One of them was set while it was recorded: record again", ErrClocks, say(c.most), b.name, a.name, time.Duration(c.most.ahead), say(c.least), time.Duration(c.least.ahead))
 }

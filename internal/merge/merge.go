@@ -31,9 +31,8 @@ type Options struct {
 // Result is what came of it.
 type Result struct {
 	Hosts []event.Host
-	// Compared is how many connections had an end in two recordings, and compared their clocks.
-	Compared int
-	// ByAddresses: these were found by their addresses, as the recordings have no sequence numbers.
+	// ByAddresses: the connections that compared clocks were found by their addresses, as the recordings have no
+	// sequence numbers.
 	ByAddresses bool
 	// Joined is how many connections have both ends, each on another host.
 	Joined int
@@ -134,7 +133,7 @@ func (m *merger) compareClocks(ctx context.Context) error {
 			host++
 		}
 	}
-	m.result.Hosts, m.result.Compared, m.result.ByAddresses = m.hosts, s.common, s.byAddresses && s.common > 0
+	m.result.Hosts, m.result.ByAddresses = m.hosts, s.byAddresses && s.common > 0
 	return nil
 }
 

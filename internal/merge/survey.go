@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -36,8 +35,7 @@ type survey struct {
 type candidate struct {
 	end
 	clock     int
-	name      string // of its recording
-	ambiguous bool   // its recording has another one with the same addresses
+	ambiguous bool // its recording has another one with the same addresses
 }
 
 // link is a connection of which two recordings have an end.
@@ -113,7 +111,7 @@ func (s *survey) meet(r *recording, e *end) {
 	if key&s.mask != 0 {
 		return
 	}
-	own := &candidate{end: *e, clock: r.clock, name: r.name()}
+	own := &candidate{end: *e, clock: r.clock}
 	other := s.alone[key]
 	switch {
 	case other == nil:
@@ -183,44 +181,4 @@ func (s *survey) compare(a, b *candidate) {
 		at := ofA.wall(g.received)
 		c.least.add(bound{at, ofB.wall(g.sent) - at - slack, of})
 	}
-}
-
-// clock is that of a machine.
-type clock struct {
-	name     string
-	offset   event.Clock // of its first recording: what turns times since boot into its times
-	from, to int64       // when its recordings began and ended, by itself
-	line     *line       // how far it is ahead of a reference
-	// isReference: it is the reference of those with which it shares connections. The first one's are by the first
-	// clock; what others have to do with it is unknown.
-	isReference bool
-	group       int // the number of the reference
-}
-
-// wall returns a time since boot in nanoseconds since 1970, by the clock.
-func (c *clock) wall(t event.Time) int64 { return int64(c.offset) + int64(t) }
-
-// toReference returns the time of the clock's reference, in nanoseconds since 1970, of a time since boot.
-func (c *clock) toReference(t event.Time) int64 {
-	if c.line == nil {
-		return c.wall(t)
-	}
-	return c.line.otherTime(c.wall(t))
-}
-
-// host says in the start record how the clock was compared with the first one.
-func (c *clock) host() event.HostClock {
-	l := c.line
-	return event.HostClock{
-		Known: c.group == 0, Offset: time.Duration(l.at(l.otherTime(c.from))), Error: time.Duration(max(l.errorFrom, l.errorTo)), Drift: l.drift() * 1e6,
-	}
-}
-
-// combine takes that a recording was merged before: its hosts' clocks were compared then.
-func (c *clock) combine(before event.HostClock) event.HostClock {
-	own := c.host()
-	if before.Known {
-		own.Offset, own.Error, own.Drift = own.Offset+before.Offset, own.Error+before.Error, own.Drift+before.Drift
-	}
-	return own
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
@@ -134,8 +133,7 @@ func (m *merger) write(ctx context.Context, out pipeline.Sink) error {
 	}
 	heap.Init(queue)
 	m.names = newNames()
-	counts := &joins{Sink: out}
-	stream := pipeline.New(counts)
+	stream := pipeline.New(out)
 	stream.Start(m.start(all))
 	for queue.Len() > 0 {
 		in := (*queue)[0]
@@ -152,7 +150,7 @@ func (m *merger) write(ctx context.Context, out pipeline.Sink) error {
 		}
 	}
 	stream.Stop(m.stop(all))
-	m.result.Joined = counts.joined
+	m.result.Joined = stream.Tracker.Summary.BetweenHosts
 	return out.Flush()
 }
 
@@ -224,18 +222,4 @@ func (m *merger) stop(all []*input) event.Stop {
 		}
 	}
 	return s
-}
-
-// joins counts the connections whose ends are on different hosts.
-type joins struct {
-	pipeline.Sink
-	joined int
-}
-
-// Verdict implements pipeline.Sink.
-func (j *joins) Verdict(at event.Time, e *conn.End) {
-	if e.EndsConnection() && e.Peer != nil && e.Peer.NetNS.Machine() != e.NetNS.Machine() {
-		j.joined++
-	}
-	j.Sink.Verdict(at, e)
 }
