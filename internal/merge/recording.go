@@ -188,10 +188,11 @@ type reader struct {
 	records  int        // that were read
 	last     event.Time // of the latest record
 	stop     *event.Stop
-	damaged  int
+	counts   capture.Counts // of the file
+	damaged  int            // parts that could not be read
 }
 
-// nextRecord reads the next record, which has none at the end. It is good until the next call.
+// nextRecord reads the next record, which has none at the end.
 func (r *reader) nextRecord(into *oneRecord) error {
 	for {
 		into.reset()
@@ -202,11 +203,12 @@ func (r *reader) nextRecord(into *oneRecord) error {
 			if r.next == len(r.paths) {
 				return nil
 			}
-			r.file, r.stop, r.read = r.take(r.paths[r.next]), nil, 0
+			r.file, r.stop, r.read, r.counts = r.take(r.paths[r.next]), nil, 0, capture.Counts{}
 			r.next++
 		}
 		err := r.file.Read(into)
 		r.progress.step(r)
+		r.count(into)
 		var damage *capture.Damage
 		switch {
 		case errors.As(err, &damage):
@@ -227,20 +229,42 @@ func (r *reader) nextRecord(into *oneRecord) error {
 
 // takeDamage makes a loss of a part that could not be read.
 func (r *reader) takeDamage(d *capture.Damage, into *oneRecord) {
-	r.damaged++
-	where := fmt.Sprintf("%s at offset %s", words.Count(d.Bytes, "byte"), words.Number(d.Offset))
-	if d.Line > 0 {
-		where = fmt.Sprintf("line %d", d.Line)
-	}
-	r.log.Warn(fmt.Sprintf("%s: %s cannot be read: %v", r.file.Name, where, d.Err))
+	r.counts.HasDamage = true
+	r.warnOfDamage(r.file.DamageWords(d))
 	into.Loss(event.Loss{Time: cmp.Or(r.last, r.start.Time), Kind: event.LossDamage, Bytes: d.Bytes})
+}
+
+// warnOfDamage warns of damage, but not of each of many.
+func (r *reader) warnOfDamage(what string) {
+	switch r.damaged++; {
+	case r.damaged > capture.MostDamageWarnings+1:
+	case r.damaged > capture.MostDamageWarnings:
+		r.log.Warn(r.file.Name + ": and more that cannot be read")
+	default:
+		r.log.Warn(r.file.Name + ": " + what)
+	}
+}
+
+// count counts a record, and holds the stop record against what came.
+func (r *reader) count(one *oneRecord) {
+	switch {
+	case one.isMove && !one.transition.Stays():
+		r.counts.Transitions++
+	case one.lost != nil:
+		r.counts.AddLost(one.lost.Lost)
+	case one.stop != nil && !r.counts.Fit(one.stop):
+		r.warnOfDamage(r.file.MisfitWords(&r.counts, one.stop))
+	}
 }
 
 // endFile takes the end of a file.
 func (r *reader) endFile() {
 	if r.stop == nil {
-		r.damaged++
-		r.log.Warn(r.file.Name + " is cut off: it ends without a stop record")
+		what, isOngoing := r.file.CutWords()
+		if !isOngoing {
+			r.damaged++
+		}
+		r.log.Warn(what)
 	}
 	r.close()
 }

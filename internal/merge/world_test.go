@@ -20,6 +20,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
+	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -489,6 +490,28 @@ func TestOneMachineTwice(t *testing.T) {
 	w.check(t, v, result)
 	if len(v.times) != len(whole)+len(w.hosts[1].events) {
 		t.Errorf("%d transitions, want %d and %d", len(v.times), len(whole), len(w.hosts[1].events))
+	}
+}
+
+// TestAMissingRecordIsDamage: the stop record counts more than there is. What is there is merged.
+func TestAMissingRecordIsDamage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(7, "server", "client")
+	for range 20 {
+		w.connect(epoch+w.r.Int64N(int64(time.Minute)), 1, 0, netip.AddrPort{})
+	}
+	paths := w.storeAll(t)
+	content, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(content, []byte("\n"))
+	at := slices.IndexFunc(lines, func(line []byte) bool { return bytes.Contains(line, []byte(`"type":"transition"`)) })
+	if err := os.WriteFile(paths[0], bytes.Join(slices.Delete(lines, at, at+1), nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, result, err := merged(t, paths); !errors.Is(err, replay.ErrDamaged) || result.Joined != len(w.made) {
+		t.Errorf("%+v, error %v, want %v", result, err, replay.ErrDamaged)
 	}
 }
 

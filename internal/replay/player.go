@@ -2,7 +2,6 @@ package replay
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/capture"
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -22,12 +21,12 @@ type player struct {
 	records     jsonl.Records    // the way to it
 	tracker     *conn.Tracker    // of all sockets: the stream's, or that of what selects some
 	start       event.Start
-	stop        *event.Stop // of the file, which ends the recording unless it goes on
-	isCut       bool        // the file before has none
-	isOngoing   bool        // as it is still being written
-	inFile      fileCounts  // what came of the file so far
-	inFound     bool        // the records of older sockets are being read
-	pendingLoss event.Loss  // damage that was not reported yet
+	stop        *event.Stop    // of the file, which ends the recording unless it goes on
+	isCut       bool           // the file before has none
+	isOngoing   bool           // as it is still being written
+	inFile      capture.Counts // what came of the file so far
+	inFound     bool           // the records of older sockets are being read
+	pendingLoss event.Loss     // damage that was not reported yet
 
 	heldAtStart int                // holders of older sockets, and states that these passed
 	heldAtStop  int                // holders of the sockets that are still open
@@ -41,12 +40,6 @@ type player struct {
 	foundFailOn bool               // a finding of FailOn was seen
 	endReason   string             // why enough was replayed; "": it was not
 	err         error
-}
-
-// fileCounts is what a file has, to hold its stop record against.
-type fileCounts struct {
-	transitions, lost uint64
-	hasDamage         bool // so that something may be missing, which was reported
 }
 
 // beginTrace starts a trace.
@@ -68,7 +61,7 @@ func (p *player) beginTrace(s *event.Start) {
 
 // Start implements jsonl.Records.
 func (p *player) Start(s *event.Start) {
-	p.inFile = fileCounts{}
+	p.inFile = capture.Counts{}
 	switch {
 	case p.stream == nil:
 		p.beginTrace(s)
@@ -93,7 +86,7 @@ func (p *player) continueTrace(s *event.Start) {
 func (p *player) ensureTrace(at event.Time) {
 	if p.stream == nil {
 		p.damaged++
-		p.inFile.hasDamage = true
+		p.inFile.HasDamage = true
 		p.Log.Warn(p.reader.Name + " has no start record: on what machine it was recorded, and what was left out, is not known")
 		p.beginTrace(&event.Start{Time: at, Clock: p.reader.Clock()})
 	}
@@ -130,7 +123,7 @@ func (p *player) Found(s *event.Socket) {
 func (p *player) Transition(t *event.Transition) {
 	p.ensureTrace(t.Time)
 	if !t.Stays() {
-		p.inFile.transitions++
+		p.inFile.Transitions++
 	}
 	if p.isPastEnd(t.Time) {
 		return
@@ -174,7 +167,7 @@ func (p *player) Sample(s *event.Sample) {
 // Loss implements jsonl.Records.
 func (p *player) Loss(l event.Loss) {
 	p.ensureTrace(l.Time)
-	p.inFile.lost = words.AddCapped(p.inFile.lost, l.Lost)
+	p.inFile.AddLost(l.Lost)
 	p.records.Loss(l)
 }
 
@@ -192,15 +185,11 @@ func (p *player) Stop(s event.Stop) {
 	p.stop = &s
 }
 
-// checkCounts reports that records are missing, if the stop record counts others than came. Damage
-// that was reported is why.
+// checkCounts reports that records are missing, if the stop record counts others than came.
 func (p *player) checkCounts(s *event.Stop) {
-	in := &p.inFile
-	if p.stream == nil || in.hasDamage || in.transitions == s.Transitions && in.lost <= s.Lost {
-		return
+	if p.stream != nil && !p.inFile.Fit(s) {
+		p.noteDamage(0, p.reader.MisfitWords(&p.inFile, s))
 	}
-	p.noteDamage(0, fmt.Sprintf("line %d: records are missing or were added: the stop record counts %s and %s lost; the file contains %s and reports %s lost", p.reader.Lines(),
-		words.Count(s.Transitions, "transition"), words.Count(s.Lost, "event"), words.Count(in.transitions, "transition"), words.Count(in.lost, "event")))
 }
 
 // endFile takes the end of a file.
@@ -209,13 +198,14 @@ func (p *player) endFile() {
 		return
 	}
 	p.isCut = true
-	if writer := p.reader.Writer(); writer != "" {
+	what, isOngoing := p.reader.CutWords()
+	if isOngoing {
 		p.isOngoing = true
-		p.Log.Info(fmt.Sprintf("%s is still recording into %s: this is what the file has until %s", writer, p.reader.Name, p.formatTime(p.reader.Last())))
+		p.Log.Info(what)
 		return
 	}
 	p.damaged++
-	p.Log.Warn(fmt.Sprintf("%s is cut off: it ends after %s without a stop record", p.reader.Name, p.formatTime(p.reader.Last())))
+	p.Log.Warn(what)
 }
 
 // endTrace ends the trace.
@@ -249,43 +239,20 @@ func (p *player) flush() {
 	}
 }
 
-// mostDamageWarnings is how many damaged parts have a warning of their own.
-const mostDamageWarnings = 5
-
 // reportDamage takes a part that could not be read: what follows may have gaps.
-func (p *player) reportDamage(d *capture.Damage) { p.noteDamage(d.Bytes, p.damageWords(d)) }
+func (p *player) reportDamage(d *capture.Damage) { p.noteDamage(d.Bytes, p.reader.DamageWords(d)) }
 
 // noteDamage takes that something of the file is missing, and warns of it, but not of each of many.
 func (p *player) noteDamage(bytes int64, what string) {
 	p.damaged++
-	p.inFile.hasDamage = true
+	p.inFile.HasDamage = true
 	p.pendingLoss.Kind = event.LossDamage
 	p.pendingLoss.Bytes += bytes
 	switch {
-	case p.damaged > mostDamageWarnings+1:
-	case p.damaged > mostDamageWarnings:
+	case p.damaged > capture.MostDamageWarnings+1:
+	case p.damaged > capture.MostDamageWarnings:
 		p.Log.Warn(p.reader.Name + ": and more that cannot be read")
 	default:
 		p.Log.Warn(p.reader.Name + ": " + what)
 	}
-}
-
-// damageWords says which part of a file cannot be read, and why.
-func (p *player) damageWords(d *capture.Damage) string {
-	after := ""
-	if d.After != 0 {
-		after = ", after " + p.formatTime(d.After)
-	}
-	switch {
-	case d.Line > 0:
-		return fmt.Sprintf("line %d cannot be read%s: %v", d.Line, after, d.Err)
-	case d.Bytes == 0: // blocks are missing
-		return fmt.Sprintf("%v%s", d.Err, after)
-	}
-	return fmt.Sprintf("%s at offset %s cannot be read%s: %v", words.Count(d.Bytes, "byte"), words.Number(d.Offset), after, d.Err)
-}
-
-// formatTime returns a moment as its user sees it.
-func (p *player) formatTime(t event.Time) string {
-	return words.DateClock(p.reader.Clock().Wall(t).In(time.Local), 3)
 }
