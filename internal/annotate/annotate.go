@@ -19,7 +19,7 @@ type Result struct {
 	Comments    int
 	Connections int   // of the captures that had a comment
 	CutOff      error // the file of packets ends in the middle of one; nil: it does not
-	Unknown     int   // ends of connections in the captures whose sequence numbers are unknown
+	Unknown     int   // ends in the captures whose initial sequence numbers, or whose role, are unknown
 }
 
 // Run annotates the packets of a file. The captures are read first: o.Files has them.
@@ -41,9 +41,9 @@ func Run(ctx context.Context, o replay.Options, from io.Reader, to io.Writer) (*
 	return &w.result, damaged
 }
 
-// flow is one direction of a connection at one interface.
+// flow is a pair of addresses at an interface.
 type flow struct {
-	port int // the number of the interface
+	device int // the number of the interface
 	places
 }
 
@@ -95,11 +95,11 @@ func (w *writer) run(ctx context.Context) error {
 
 // comment returns the comment on a segment, or "".
 func (w *writer) comment(p *packet, s *segment) string {
-	port := p.info.InterfaceIndex
+	device := p.info.InterfaceIndex
 	if s.syn {
-		return w.onSyn(port, s)
+		return w.onSyn(device, s)
 	}
-	c, sender := w.find(port, s)
+	c, sender := w.find(device, s)
 	switch {
 	case c == nil:
 	case s.rst:
@@ -113,16 +113,16 @@ func (w *writer) comment(p *packet, s *segment) string {
 }
 
 // onSyn takes a SYN or a SYN+ACK: the addresses are those of another connection from now on.
-func (w *writer) onSyn(port int, s *segment) string {
+func (w *writer) onSyn(device int, s *segment) string {
 	if s.hasAck { // both numbers are there: the connection is known, wherever between the hosts the packet was seen
-		key := flow{port, places{s.to, s.from}}
+		key := flow{device, places{s.to, s.from}}
 		n := w.notes.byNumbers[[2]uint32{s.ack - 1, s.seq}]
 		if c := w.flows[key]; n != nil && (c == nil || c.note != n) {
 			w.join(key, n)
 		}
 		return ""
 	}
-	key := flow{port, places{s.from, s.to}}
+	key := flow{device, places{s.from, s.to}}
 	n := w.notes.bySyn[syn{key.places, s.seq}]
 	if n == nil {
 		delete(w.flows, key)
@@ -141,18 +141,18 @@ func (w *writer) onSyn(port int, s *segment) string {
 }
 
 // find returns the connection of a FIN or a RST, and which side it names as its sender.
-func (w *writer) find(port int, s *segment) (*current, event.Role) {
-	if c := w.flows[flow{port, places{s.from, s.to}}]; c != nil {
+func (w *writer) find(device int, s *segment) (*current, event.Role) {
+	if c := w.flows[flow{device, places{s.from, s.to}}]; c != nil {
 		return c, event.Client
 	}
-	if c := w.flows[flow{port, places{s.to, s.from}}]; c != nil {
+	if c := w.flows[flow{device, places{s.to, s.from}}]; c != nil {
 		return c, event.Server
 	}
 	if n := w.fits(places{s.from, s.to}, event.Client, s); n != nil {
-		return w.join(flow{port, places{s.from, s.to}}, n), event.Client
+		return w.join(flow{device, places{s.from, s.to}}, n), event.Client
 	}
 	if n := w.fits(places{s.to, s.from}, event.Server, s); n != nil {
-		return w.join(flow{port, places{s.to, s.from}}, n), event.Server
+		return w.join(flow{device, places{s.to, s.from}}, n), event.Server
 	}
 	return nil, 0
 }

@@ -51,7 +51,7 @@ type notes struct {
 	byPlaces  map[places][]*note
 	sockets   map[event.ID]*note // of the capture that is being read
 	tracker   *conn.Tracker
-	left      int // connections whose numbers are unknown
+	left      int // ends whose numbers or whose role are unknown
 }
 
 // syn is a client's first segment.

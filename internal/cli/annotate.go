@@ -90,8 +90,11 @@ func (o *annotateOptions) run(ctx context.Context, app *app, packets string, cap
 	case err != nil:
 		return err
 	}
-	app.log.Info(fmt.Sprintf("%s, %s on those of %s, into %s",
-		words.Count(result.Packets, "packet"), words.Count(result.Comments, "comment"), words.Count(result.Connections, "connection"), o.output))
+	app.log.Info(fmt.Sprintf("wrote %s into %s, with %s about %s", words.Count(result.Packets, "packet"), o.output,
+		words.Count(result.Comments, "comment"), words.Count(result.Connections, "connection")))
+	if result.Unknown > 0 {
+		app.log.Info(fmt.Sprintf("%s of connections have unknown initial sequence numbers, or an unknown role: their packets have no comments", words.Count(result.Unknown, "end")))
+	}
 	if result.CutOff != nil {
 		app.log.Warn(fmt.Sprintf("%s ends in the middle of a packet: %v", packets, result.CutOff))
 		damaged = replay.ErrDamaged

@@ -26,8 +26,8 @@ The clocks of two hosts differ. merge compares them by the connections between t
 no segment is received before it is sent. It corrects all times to the clock of the first
 capture's host, and says how exact they are.
 
-Give all files of a rotated recording. merge reads each file twice: standard input does not
-serve.`
+Give all files of a rotated recording. merge reads each file several times, so it cannot read
+standard input.`
 
 func newMergeCommand(app *app) *cobra.Command {
 	o := &mergeOptions{}
@@ -45,7 +45,7 @@ func newMergeCommand(app *app) *cobra.Command {
 			}
 			for _, path := range args {
 				if path == capture.Stdin {
-					return usagef("merge reads each capture twice: give files, not standard input")
+					return usagef("merge reads each capture several times, so it cannot read standard input: give files")
 				}
 			}
 			return nil
@@ -66,7 +66,10 @@ func (o *mergeOptions) run(ctx context.Context, app *app, files []string) error 
 		options := merge.Options{Files: files, DropPrivileges: dropRights, Progress: app.stderr.track("merging"), Log: app.log}
 		defer app.stderr.clear()
 		result, err := merge.Run(ctx, options, recorder)
-		if errors.Is(err, merge.ErrOneRecording) || errors.Is(err, merge.ErrTwice) {
+		switch {
+		case ctx.Err() != nil:
+			return errInterrupted
+		case errors.Is(err, merge.ErrOneRecording), errors.Is(err, merge.ErrTwice):
 			return usageError{err}
 		}
 		if result != nil {
@@ -78,8 +81,7 @@ func (o *mergeOptions) run(ctx context.Context, app *app, files []string) error 
 
 // logMerged says how the clocks were compared, and what was joined.
 func (a *app) logMerged(r *merge.Result) {
-	start := event.Start{Hosts: r.Hosts}
-	for _, clock := range start.SayClocks() {
+	for _, clock := range event.SayClocks(r.Hosts) {
 		a.log.Info(clock.String())
 	}
 	if r.ByAddresses {

@@ -10,9 +10,6 @@ import (
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 )
 
-// hostNames are the names of the lab's hosts.
-var hostNames = map[conn.Role]string{conn.Server: "server", conn.Client: "client"}
-
 // apart records each host of the lab as a trace on it would: with what happened there, and nothing else. It takes the
 // raw records of the trace.
 type apart struct {
@@ -48,7 +45,7 @@ func (a *apart) sideOf(n event.NetNS) conn.Role {
 func (a *apart) Start(s *event.Start) {
 	for role, stream := range a.streams {
 		own := *s
-		own.Hostname, own.BootID, own.NetNS = hostNames[role], s.BootID+" "+hostNames[role], 0
+		own.Hostname, own.BootID, own.NetNS = role.String(), s.BootID+" "+role.String(), 0
 		stream.Start(&own)
 	}
 }

@@ -91,11 +91,11 @@ func (s *Start) HostNames() []string {
 }
 
 // SayClocks says of each host but the first one how its clock was compared with the first one's.
-func (s *Start) SayClocks() []Message {
+func SayClocks(hosts []Host) []Message {
 	var all []Message
-	for i := range s.Hosts {
-		if i > 0 && MachineOf(s.Hosts, i) == i {
-			all = append(all, sayClock(s.Hosts, i))
+	for i := range hosts {
+		if i > 0 && MachineOf(hosts, i) == i {
+			all = append(all, sayClock(hosts, i))
 		}
 	}
 	return all

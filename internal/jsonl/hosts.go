@@ -35,7 +35,7 @@ func (w *Writer) writeHosts() {
 		o.openElement()
 		o.optionalStr(keyHostname, h.Hostname)
 		o.optionalStr(keyBootID, h.BootID)
-		if h.NetNS != 0 {
+		if h.NetNS.Inode() != 0 {
 			o.uint(keyNetNS, uint64(h.NetNS.Inode()))
 		}
 		if h.Clock.Known {

@@ -247,7 +247,7 @@ func (r *Report) recordingConditions() []condition {
 		} {
 			c.Sources = append(c.Sources, nameValue{s.Name, orUnknown(s.Value)})
 		}
-		for _, clock := range rec.SayClocks() {
+		for _, clock := range event.SayClocks(rec.Hosts) {
 			c.Clocks = append(c.Clocks, clock.String())
 		}
 		for _, s := range rec.Sysctls {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -261,7 +262,7 @@ func (r *recording) hostWords() string {
 // clockWords says how the clocks of a merged capture were compared.
 func (r *recording) clockWords() string {
 	var all strings.Builder
-	for _, clock := range r.SayClocks() {
+	for _, clock := range event.SayClocks(r.Hosts) {
 		fmt.Fprintf(&all, " %s.", clock)
 	}
 	return all.String()

@@ -85,7 +85,7 @@ func New(w io.Writer, o Options) *Printer {
 // Start takes the trace's clock, and prints the head of the columns. On a terminal that comes with the first
 // line: what standard error says at the beginning shall not come in between.
 func (p *Printer) Start(s *event.Start, t *conn.Tracker) {
-	p.sockets, p.Clock, p.clocks = t, s.Clock, s.SayClocks()
+	p.sockets, p.Clock, p.clocks = t, s.Clock, event.SayClocks(s.Hosts)
 	p.began, p.last = s.Time, s.Time
 	p.owesHead = p.Show == ShowTransitions || p.Show == ShowConnections
 	if !p.Fit {
