@@ -259,6 +259,26 @@ func TestRequestOutlivesItsAddress(t *testing.T) {
 	}
 }
 
+// TestFoundByNetlinkThenReset: netlink says no kernel address, and the first record of the socket that it found is a RST
+// that came.
+func TestFoundByNetlinkThenReset(t *testing.T) {
+	t.Parallel()
+	ids := make(map[event.ID][]string)
+	c := correlate.New(event.Filter{}, kernel, func(t *event.Transition) {
+		ids[t.Socket] = append(ids[t.Socket], fmt.Sprintf("%v>%v %s", t.From, t.To, t.Cause))
+	}, func(*event.Kernel) {})
+	f := found(tcpstate.Established, 0, 77)
+	id, _ := c.AddFound(&f)
+	for _, k := range []event.Kernel{resetReceived(ms, tcpstate.Established), change(ms+us, "ESTABLISHED>CLOSE", fails(event.ECONNRESET))} {
+		c.Add(&k)
+	}
+	c.Close()
+	if len(ids) != 1 {
+		t.Errorf("%d sockets, want %d alone: %v", len(ids), id, ids)
+	}
+	expect(t, ids[id], []string{"ESTABLISHED>CLOSE reset_received"})
+}
+
 func TestFoundIsFiltered(t *testing.T) {
 	t.Parallel()
 	s := correlate.New(event.Filter{Ports: event.Ports{{First: 443, Last: 443}}}, kernel, func(*event.Transition) {}, func(*event.Kernel) {})

@@ -69,6 +69,7 @@ func (t *trace) checkable(l lookResult) map[event.ID]*conn.End {
 		usual := e.State == tcpstate.Established || e.State == tcpstate.CloseWait
 		switch {
 		case e.Listener() || e.LocalPort == 0 || !l.found.Whole[e.NetNS]:
+		case l.query.Timewaits != nil && !l.query.Timewaits[e.Tuple]: // the look left out a timewait socket of it
 		case l.query.SkipCommonStates && (e.State == tcpstate.Established || e.State == tcpstate.TimeWait):
 		case e.Since >= l.began: // it changed since
 		case usual || shouldHaveMoved(e, now):

@@ -14,6 +14,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // When a trace is to end, it looks at the sockets once more before the programs are detached: the records of
@@ -65,11 +66,24 @@ func (t *trace) startLastLook() {
 	l.looks = make(chan lookResult, 1)
 	done := make(chan struct{})
 	l.started <- done
-	q := sockdiag.Query{NetNS: t.openNamespaces(), SkipCommonStates: t.tooManyToSample()}
+	q := sockdiag.Query{NetNS: t.openNamespaces(), SkipCommonStates: t.tooManyToSample(), Timewaits: t.notYetInTimeWait()}
 	t.sampler.looking.Go(crash.Guarded(func() {
 		defer close(done)
 		l.looks <- t.lookLast(q)
 	}))
+}
+
+// notYetInTimeWait returns the four-tuples of which a timewait socket would be news. Of those that are known to be in
+// TIME_WAIT there may be very many.
+func (t *trace) notYetInTimeWait() map[event.Tuple]bool {
+	tuples := make(map[event.Tuple]bool)
+	now := host.Now()
+	for e := range t.tracker.Ends() {
+		if e.State != tcpstate.TimeWait || e.Overdue(now) {
+			tuples[e.Tuple] = true
+		}
+	}
+	return tuples
 }
 
 // lookLast looks at the sockets, and at their processes. If nothing is open, there is nothing to find.

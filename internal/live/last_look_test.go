@@ -22,15 +22,17 @@ func TestTheLastLookCorrects(t *testing.T) {
 	t.Parallel()
 	const attached, detached = true, false
 	for name, tc := range map[string]struct {
+		asked      bool // about timewait sockets of this connection
 		whole      bool
 		until      bool          // whether the programs were attached until the look was done
 		sinceBegan time.Duration // from when the look began to the last record of the socket
 		want       tcpstate.State
 	}{
-		"whole":                  {true, attached, -time.Minute, tcpstate.Close},
-		"not whole":              {false, attached, -time.Minute, tcpstate.FinWait2},
-		"detached before":        {true, detached, -time.Minute, tcpstate.FinWait2},
-		"changed after it began": {true, attached, time.Millisecond, tcpstate.FinWait2},
+		"whole":                  {true, true, attached, -time.Minute, tcpstate.Close},
+		"not asked about":        {false, true, attached, -time.Minute, tcpstate.FinWait2},
+		"not whole":              {true, false, attached, -time.Minute, tcpstate.FinWait2},
+		"detached before":        {true, true, detached, -time.Minute, tcpstate.FinWait2},
+		"changed after it began": {true, true, attached, time.Millisecond, tcpstate.FinWait2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -39,7 +41,7 @@ func TestTheLastLookCorrects(t *testing.T) {
 			began := tr.tracker.End(orphan).Since.Add(-tc.sinceBegan)
 			l := lookResult{
 				began: began, took: time.Second,
-				query: sockdiag.Query{NetNS: map[event.NetNS]bool{lookedAt: true}},
+				query: sockdiag.Query{NetNS: map[event.NetNS]bool{lookedAt: true}, Timewaits: map[event.Tuple]bool{tr.tracker.End(orphan).Tuple: tc.asked}},
 				found: &sockdiag.Snapshot{Sockets: []event.Socket{*peer}, Whole: map[event.NetNS]bool{lookedAt: tc.whole}},
 			}
 			tr.lastLook.looks = make(chan lookResult, 1)

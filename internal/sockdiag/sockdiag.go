@@ -30,12 +30,17 @@ type Query struct {
 	OwnPIDs               bool                 // processes have the numbers of this process's pid namespace, not of the first one
 	SkipCommonStates      bool                 // neither ESTABLISHED nor TIME_WAIT, the states of most sockets if there are very many
 	Settings              bool                 // what the network namespaces say of their ports
+	Timewaits             map[event.Tuple]bool // of timewait sockets only those with these four-tuples; nil: all
 	MaxTimewait           int                  // how many in TIME_WAIT at most; 0: any number
 }
 
 // Matches reports whether the query asks for a socket.
 func (q Query) Matches(s *event.Socket) bool {
-	return q.matchesPlace(s) && (!q.SkipCommonStates || s.State != tcpstate.Established && !s.Timewait)
+	return q.matchesPlace(s) && (!q.SkipCommonStates || s.State != tcpstate.Established && !s.Timewait) && (!s.Timewait || q.wantsTimewait(s))
+}
+
+func (q Query) wantsTimewait(s *event.Socket) bool {
+	return q.Timewaits == nil || q.Timewaits[event.NewTuple(s.NetNS, s.Local, s.Remote)]
 }
 
 // matchesPlace reports whether the query asks for a socket's network namespace and ports.
@@ -158,7 +163,7 @@ func (s *Scanner) scanByBPF(ctx context.Context, q Query) (*Snapshot, error) {
 	if q.MaxTimewait > 0 {
 		c.expected = min(c.expected, q.MaxTimewait)
 	}
-	if !q.SkipCommonStates {
+	if !q.SkipCommonStates && q.Timewaits == nil { // else there are fewer
 		c.sockets = slices.Grow(c.sockets, c.expected)
 	}
 	overflows := make(map[event.NetNS]uint64)
