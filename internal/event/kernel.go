@@ -84,7 +84,8 @@ const (
 type Tuple struct {
 	local, remote         [16]byte
 	LocalPort, RemotePort uint16
-	NetNS                 NetNS // inode number
+	gap                   uint32 // 0: without a hole, a four-tuple is hashed and compared as one piece of memory
+	NetNS                 NetNS
 }
 
 // Local returns the local address; port 0 means that none is chosen yet.
@@ -126,7 +127,7 @@ func (t *Tuple) Alike(o *Tuple) bool {
 func NewTuple(netns NetNS, local, remote netip.AddrPort) Tuple {
 	return Tuple{
 		local: local.Addr().As16(), remote: remote.Addr().As16(),
-		LocalPort: local.Port(), RemotePort: remote.Port(), NetNS: netns,
+		LocalPort: local.Port(), RemotePort: remote.Port(), gap: 0, NetNS: netns,
 	}
 }
 
