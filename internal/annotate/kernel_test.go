@@ -5,15 +5,14 @@ package annotate_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -141,37 +140,46 @@ func (s *stage) tap(t *testing.T, path string) (stop func()) {
 	if err := out.WriteFileHeader(96, layers.LinkTypeEthernet); err != nil {
 		t.Fatal(err)
 	}
-	var reading sync.WaitGroup
-	var quiet sync.Mutex
-	last := time.Now()
-	reading.Go(func() {
+	last := make(chan struct{}) // is closed when the segment of markLast is there
+	go func() {
 		for {
 			data, info, err := in.ReadPacketData()
 			if err != nil {
 				return
 			}
-			quiet.Lock()
-			last = time.Now()
 			info.CaptureLength = min(len(data), 96)
 			out.WritePacket(info, data[:info.CaptureLength])
-			quiet.Unlock()
-		}
-	})
-	return func() {
-		for { // until no packet has come for a while
-			quiet.Lock()
-			idle := time.Since(last)
-			quiet.Unlock()
-			if idle > 500*time.Millisecond {
-				break
+			if isFrom(data, lastPort) {
+				close(last)
+				return
 			}
-			time.Sleep(500*time.Millisecond - idle)
 		}
+	}()
+	return func() {
+		s.markLast(t)
+		<-last
 		in.Close()
-		quiet.Lock()
-		defer quiet.Unlock()
 		f.Close()
 	}
+}
+
+// lastPort is where nobody listens: a RST from there is the last segment that the tap waits for.
+const lastPort = 81
+
+// markLast makes it send one.
+func (s *stage) markLast(t *testing.T) {
+	t.Helper()
+	var err error
+	s.near.Do(func() { err = kerneltest.Refuse(netip.AddrPortFrom(s.server.Addr(), lastPort)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// isFrom reports whether a frame has a segment of TCP over IPv4 from a port.
+func isFrom(frame []byte, port uint16) bool {
+	const portAt = 14 + 20
+	return len(frame) > portAt+2 && binary.BigEndian.Uint16(frame[portAt:]) == port
 }
 
 // controlSegments is a filter for SYN, FIN and RST over IPv4: data would fill the buffer.
@@ -251,6 +259,9 @@ func (s *stage) check(t *testing.T, content []byte) {
 		}
 		tcp, ok := gopacket.NewPacket(data, layers.LinkTypeEthernet, gopacket.Default).Layer(layers.LayerTypeTCP).(*layers.TCP)
 		if !ok {
+			continue
+		}
+		if tcp.SrcPort == lastPort || tcp.DstPort == lastPort {
 			continue
 		}
 		port, sender := uint16(tcp.SrcPort), "client"
