@@ -20,27 +20,26 @@ type annotateOptions struct {
 	force  bool
 }
 
-const annotateLong = `annotate writes what captures say into a file of packets, as comments: on each connection's
-SYN, on the FIN of the side that closes first, and on each RST. A comment has the number of
-the connection, the process that sent the packet and by which call, and the verdict.
-The packets and their order stay. Wireshark shows the comments, and tshark has them as
-frame.comment.
+const annotateLong = `annotate adds comments from captures to a packet capture: at the SYN of each connection, at
+the FIN of the side that closes first, and at each RST. A comment contains the number of the
+connection, the process, its system call, and the verdict. The packets do not change.
+Wireshark shows comments; tshark prints them as frame.comment.
 
-A packet belongs to a connection by its initial sequence numbers and addresses, so that a
-port that is used again misleads nobody. PCAP is a file of tcpdump or Wireshark, pcap or
-pcapng; OUT is pcapng. "-" as PCAP is standard input.`
+annotate finds the connection of a packet by the initial sequence numbers and the addresses,
+so that reused ports do not confuse it. PCAP is a file of tcpdump or Wireshark, pcap or
+pcapng, or "-" for standard input. OUT is pcapng.`
 
 func newAnnotateCommand(app *app) *cobra.Command {
 	o := &annotateOptions{}
 	cmd := &cobra.Command{
 		Use:     "annotate PCAP FILE... -o OUT.pcapng",
-		Short:   "Write what captures say into a file of packets",
+		Short:   "Add comments from captures to a packet capture",
 		Long:    annotateLong,
 		Example: "  tcptrace annotate packets.pcap bug.jsonl.gz -o annotated.pcapng\n  tshark -r annotated.pcapng -Y frame.comment -T fields -e frame.number -e frame.comment",
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) < 2:
-				return usagef("annotate takes a file of packets and at least one capture, as in 'tcptrace annotate packets.pcap bug.jsonl.gz -o annotated.pcapng'")
+				return usagef("annotate needs a packet capture and at least one capture of tcptrace, as in 'tcptrace annotate packets.pcap bug.jsonl.gz -o annotated.pcapng'")
 			case o.output == "":
 				return usagef("annotate needs -o OUT: where to write")
 			}
@@ -93,10 +92,10 @@ func (o *annotateOptions) run(ctx context.Context, app *app, packets string, cap
 	app.log.Info(fmt.Sprintf("wrote %s into %s, with %s about %s", words.Count(result.Packets, "packet"), o.output,
 		words.Count(result.Comments, "comment"), words.Count(result.Connections, "connection")))
 	if result.Unknown > 0 {
-		app.log.Info(fmt.Sprintf("%s of connections have unknown initial sequence numbers, or an unknown role: their packets have no comments", words.Count(result.Unknown, "end")))
+		app.log.Info(fmt.Sprintf("no comments about %s: the initial sequence numbers, or the role, are unknown", words.Count(result.Unknown, "end")+" of connections"))
 	}
 	if result.CutOff != nil {
-		app.log.Warn(fmt.Sprintf("%s ends in the middle of a packet: %v", packets, result.CutOff))
+		app.log.Warn(fmt.Sprintf("%s is cut off in the middle of a packet: %v", packets, result.CutOff))
 		damaged = replay.ErrDamaged
 	}
 	return damaged

@@ -18,13 +18,13 @@ type mergeOptions struct {
 	force  bool
 }
 
-const mergeLong = `merge makes one capture of the captures of several hosts, or of several network namespaces of
-one host. In it, both ends of a connection are one connection, also if NAT changed its
-addresses: its initial sequence numbers are the same on both hosts.
+const mergeLong = `merge combines captures from several hosts, or from several network namespaces of one host,
+into one capture. It joins both ends of each connection, also through NAT: NAT does not change
+the initial sequence numbers.
 
-The clocks of two hosts differ. merge compares them by the connections between the hosts:
-no segment is received before it is sent. It corrects all times to the clock of the first
-capture's host, and says how exact they are.
+The clocks of two hosts differ. merge compares them by the connections between the hosts: a
+segment cannot be received before it is sent. It corrects all times to the clock of the first
+host, and says how exact they are.
 
 Give all files of a rotated recording. merge reads each file several times, so it cannot read
 standard input.`
@@ -33,7 +33,7 @@ func newMergeCommand(app *app) *cobra.Command {
 	o := &mergeOptions{}
 	cmd := &cobra.Command{
 		Use:     "merge FILE... -o OUT",
-		Short:   "Make one capture of the captures of several hosts",
+		Short:   "Combine captures from several hosts into one",
 		Long:    mergeLong,
 		Example: "  tcptrace merge server.jsonl.gz client.jsonl.gz -o both.jsonl.gz\n  tcptrace -c -r both.jsonl.gz",
 		Args: func(_ *cobra.Command, args []string) error {
@@ -85,7 +85,7 @@ func (a *app) logMerged(r *merge.Result) {
 		a.log.Info(clock.String())
 	}
 	if r.ByAddresses {
-		a.log.Info("the captures have no initial sequence numbers: connections were joined by their addresses and times")
+		a.log.Info("the captures have no initial sequence numbers: merge joined ends by addresses and times")
 	}
 	a.log.Info("joined " + words.Count(r.Joined, "connection") + " between hosts")
 }

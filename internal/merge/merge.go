@@ -43,7 +43,7 @@ var (
 	// ErrOneRecording: all files are of one recording.
 	ErrOneRecording = errors.New("all files are of one recording: give those of two hosts, or of two network namespaces")
 	// ErrTwice: a file is given twice, or a copy of it.
-	ErrTwice = errors.New("are the same part of one recording: give each once")
+	ErrTwice = errors.New("are the same part of one recording: give only one of them")
 )
 
 // Run merges captures. It returns ErrClocks if the clocks contradict each other, and replay.ErrDamaged if something
@@ -94,7 +94,7 @@ func (o *Options) open(ctx context.Context) ([]*recording, error) {
 	}
 	for _, r := range all {
 		if r.gaps {
-			o.Log.Warn("not all files of the recording of " + r.name() + " are given: what happened in between is missing")
+			o.Log.Warn("not all files of the recording of " + r.name() + " are given: what happened between them is missing")
 		}
 	}
 	return all, nil
