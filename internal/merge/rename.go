@@ -165,25 +165,22 @@ func (m *merger) renameFailed(in *input, c *event.CallFailed) bool {
 	if !in.sharesMachine {
 		return true
 	}
-	own := call{in, c.Time, c.NetNS, c.Process, c}
+	own := call{in, c}
 	shown := !slices.ContainsFunc(m.calls, own.isOfAnother)
-	m.calls = append(slices.DeleteFunc(m.calls, func(before call) bool { return before.at < c.Time-sameCall }), own)
+	m.calls = append(slices.DeleteFunc(m.calls, func(before call) bool { return before.record.Time < c.Time-sameCall }), own)
 	return shown
 }
 
 // call is a failed call that another recording of the same machine may have, too.
 type call struct {
-	in      *input
-	at      event.Time
-	netns   event.NetNS
-	process *event.Process
-	record  *event.CallFailed
+	in     *input
+	record *event.CallFailed
 }
 
 // isOfAnother reports whether another recording has had the same call.
 func (c *call) isOfAnother(before call) bool {
 	a, b := c.record, before.record
-	return before.in != c.in && before.netns == c.netns && a.Call == b.Call && a.Local == b.Local && a.Error == b.Error &&
+	return before.in != c.in && a.NetNS == b.NetNS && a.Call == b.Call && a.Local == b.Local && a.Error == b.Error &&
 		a.Process != nil && b.Process != nil && a.Process.PID == b.Process.PID
 }
 
