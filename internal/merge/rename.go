@@ -166,12 +166,15 @@ func (m *merger) renameFailed(in *input, c *event.CallFailed) bool {
 		return true
 	}
 	own := call{in, c}
-	shown := !slices.ContainsFunc(m.calls, own.isOfAnother)
-	m.calls = append(slices.DeleteFunc(m.calls, func(before call) bool { return before.record.Time < c.Time-sameCall }), own)
-	return shown
+	m.calls = slices.DeleteFunc(m.calls, func(before call) bool { return before.record.Time < c.Time-sameCall })
+	if slices.ContainsFunc(m.calls, own.isOfAnother) {
+		return false
+	}
+	m.calls = append(m.calls, own)
+	return true
 }
 
-// call is a failed call that another recording of the same machine may have, too.
+// call is a failed call that was shown, and that another recording of the same machine may have, too.
 type call struct {
 	in     *input
 	record *event.CallFailed
