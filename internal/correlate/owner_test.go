@@ -259,6 +259,23 @@ func TestRequestOutlivesItsAddress(t *testing.T) {
 	}
 }
 
+// TestRequestThenReset: the first record of a full socket is a RST that came. The socket is that of the SYN.
+func TestRequestThenReset(t *testing.T) {
+	t.Parallel()
+	ids := make(map[event.ID][]string)
+	c := correlate.New(event.Filter{}, kernel, func(t *event.Transition) {
+		ids[t.Socket] = append(ids[t.Socket], fmt.Sprintf("%v>%v %s", t.From, t.To, t.Cause))
+	}, func(*event.Kernel) {})
+	for _, k := range []event.Kernel{syn(0), resetReceived(ms, tcpstate.CloseWait), change(ms+us, "CLOSE_WAIT>CLOSE", fails(event.EPIPE))} {
+		c.Add(&k)
+	}
+	c.Close()
+	if len(ids) != 1 {
+		t.Errorf("%d sockets, want 1: %v", len(ids), ids)
+	}
+	expect(t, ids[1], []string{"LISTEN>SYN_RECV syn", "CLOSE_WAIT>CLOSE reset_received"})
+}
+
 // TestFoundByNetlinkThenReset: netlink says no kernel address, and the first record of the socket that it found is a RST
 // that came.
 func TestFoundByNetlinkThenReset(t *testing.T) {

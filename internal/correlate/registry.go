@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"time"
@@ -160,7 +161,7 @@ func (r *registry) knownFull(here *socket, k *event.Kernel) *socket {
 		here.learnCookie(k)
 		return here
 	}
-	if sock := r.adoptFound(k, full); sock != nil {
+	if sock := cmp.Or(r.adoptRequest(k), r.adoptFound(k, full)); sock != nil {
 		return sock
 	}
 	return r.create(k, k.From, full)

@@ -176,7 +176,9 @@ func (w *worker) reportUnopened(o *open, way string) error {
 func (w *worker) abandon() error {
 	w.made++
 	a := nowhere.Addr().As4()
-	a[2], a[3] = byte(w.made>>8), byte(w.made)
+	const own, broadcast = 1, 1<<16 - 1 // somebody answers at the first address, the last one is not for TCP
+	host := own + 1 + w.made%(broadcast-own-1)
+	a[2], a[3] = byte(host>>8), byte(host)
 	to := netip.AddrPortFrom(netip.AddrFrom4(a), w.Port+portOwn)
 	o := w.begin(to)
 	fd, err := kerneltest.BeginDial(netip.AddrPort{}, to)
