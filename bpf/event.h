@@ -94,6 +94,7 @@ struct event {
 	union {
 		__u64 bytes_received;
 		__u64 unacknowledged; /* to CLOSE_WAIT or CLOSING: bytes of ours that the peer had not acknowledged */
+		__u64 before_fin; /* to FIN_WAIT1 or LAST_ACK: segments sent again so far, and 1; 0: data is unacknowledged */
 		struct {
 			__u16 first_port; /* *_FAILED: IP_LOCAL_PORT_RANGE of the socket; 0: not set */
 			__u16 last_port;

@@ -65,6 +65,8 @@ static __always_inline void put_numbers(struct event *e, const struct tcp_sock *
 	}
 	if (to == TCP_CLOSE_WAIT || to == TCP_CLOSING)
 		e->unacknowledged = tp->snd_nxt - tp->snd_una;
+	if ((to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK) && tp->snd_una == tp->write_seq)
+		e->before_fin = tp->total_retrans + 1;
 }
 
 /* Writes which process made a change, if one did. A subflow of MPTCP is closed under a lock that

@@ -29,6 +29,7 @@ func (m *Mapper) mapHosts(hosts []event.Host) []event.Host {
 	for i := range image {
 		h := &image[i]
 		h.Hostname, h.BootID = m.containerName(h.Hostname, "host-"), m.BootID(h.BootID)
+		h.Filter = m.mapFilter(h.Filter)
 		h.Files = slices.Clone(h.Files)
 		for j, name := range h.Files {
 			h.Files[j] = m.containerName(name, "file-")

@@ -20,7 +20,7 @@ var (
 // kept are the strings that stay: what tcptrace or the kernel calls something, and
 // settings.
 var kept = []string{
-	"Start.Version", "Start.Kernel", "Start.Arch", "Sysctl.Name", "Sysctl.Value",
+	"Start.Version", "Start.Kernel", "Start.Arch", "Host.Kernel", "Host.Arch", "Sysctl.Name", "Sysctl.Value",
 	"Sources.Transitions", "Sources.Timewait", "Sources.Owner", "Sources.Resets", "Sources.Calls",
 	"Transition.Cause", "Transition.Mechanism", "Transition.Reason",
 	"Process.Source", "Socket.Role", "CallFailed.Call", "InTheWay.ClosedFirst", "InTheWay.Mechanism",

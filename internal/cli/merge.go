@@ -84,8 +84,11 @@ func (a *app) logMerged(r *merge.Result) {
 	for _, clock := range event.SayClocks(r.Hosts) {
 		a.log.Info(clock.String())
 	}
-	if r.ByAddresses {
-		a.log.Info("the captures have no initial sequence numbers: merge joined ends by addresses and times")
-	}
 	a.log.Info("joined " + words.Count(r.Joined, "connection") + " between hosts")
+	if r.ByAddresses > 0 {
+		a.log.Info(words.Count(r.ByAddresses, "connection") + " joined by addresses and times alone: initial sequence numbers are missing")
+	}
+	if r.Proxied > 0 {
+		a.log.Info(words.Count(r.Proxied, "connection") + " joined by the client's initial sequence number alone: a SYN proxy is between the hosts")
+	}
 }

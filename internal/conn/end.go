@@ -105,9 +105,12 @@ type closing struct {
 	few                      [usualStates]Dwell // room for them
 	act                      event.Act          // its own first FIN or RST, if the other end's had not come before
 	totals                   event.Totals
-	resetSent, resetReceived event.Time   // when a RST went, or came; 0: none did
-	resetFrom                event.Sender // remote: the peer's host was seen to send the one that came
-	peerSeenOpen             bool         // the other end was open after one came, and had sent none
+	resetSent, resetReceived event.Time     // when a RST went, or came; 0: none did
+	resetFrom                event.Sender   // remote: the peer's host was seen to send the one that came
+	peerSeenOpen             bool           // the other end was open after one came, and had sent none
+	peerAtReset              tcpstate.State // of the other end, when one came; 0: not known
+	finsSent                 uint32         // how often its FIN left, as the kernel gave up; 0: not known
+	finSent, finCame         event.Time     // when its FIN first left, and the other end's came; 0: not known, or not yet
 	// When TIME_WAIT was, where it is over.
 	timeWaitSince, timeWaitUntil event.Time
 	next                         *closing // to use again
@@ -115,8 +118,10 @@ type closing struct {
 
 // extras is what few ends have.
 type extras struct {
-	holders []event.Holder
-	reason  string
+	holders  []event.Holder
+	reason   string
+	arrived  crossings
+	lostFins uint32
 }
 
 // Connection names the connection: both ends have the same id, which is the socket's of

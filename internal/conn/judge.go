@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"time"
+
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -52,39 +54,39 @@ func (e *End) IsAwaited() bool { return e.Peer != nil && e.Peer.isWaiting }
 
 // showOpen notes for the other end of an end that this one was open at a time, and had not sent a
 // RST until then.
-func (e *End) showOpen(at event.Time) {
+func (t *Tracker) showOpen(e *End, at event.Time) {
 	p := e.Peer
 	if p == nil || p.closing == nil || p.hasVerdict {
 		return
 	}
-	if c := p.closing; c.resetReceived != 0 && at > c.resetReceived {
+	if c := p.closing; c.resetReceived != 0 && at > c.resetReceived.Add(t.clockError(e, p)) {
 		c.peerSeenOpen = true
 	}
 }
 
 // showByTransition notes for the other end what a transition of this one shows: it was open until
 // then, unless it goes to CLOSE with the RST that has just arrived there.
-func (e *End) showByTransition(tr *event.Transition) {
+func (t *Tracker) showByTransition(e *End, tr *event.Transition) {
 	sent := tr.Cause == event.CauseResetSent || tr.ResetBy == event.SentLocal
 	if tr.To == tcpstate.Close && sent {
-		e.showOpen(tr.Time.Add(-resetDelay))
+		t.showOpen(e, tr.Time.Add(-resetDelay))
 		return
 	}
-	e.showOpen(tr.Time)
+	t.showOpen(e, tr.Time)
 }
 
 // judge makes the verdict on an end. If the other one's is out, it is the same. gaps: records of
-// the connection may be missing.
-func (e *End) judge(gaps bool) {
+// the connection may be missing. slack is by how much the times of the two ends may be wrong against each other.
+func (e *End) judge(gaps bool, slack time.Duration) {
 	if p := e.Peer; p != nil && p.hasVerdict && p.ClosedFirst != 0 {
 		e.adoptVerdict(p)
-		e.findResetSender(gaps)
+		e.findResetSender(gaps, slack)
 		return
 	}
 	if e.Peer != nil {
-		e.compareActs(e.Peer)
+		e.compareActs(e.Peer, slack)
 	}
-	e.findResetSender(gaps)
+	e.findResetSender(gaps, slack)
 	first := e
 	if e.ClosedFirst == Remote {
 		first = e.Peer
@@ -92,7 +94,7 @@ func (e *End) judge(gaps bool) {
 	if first == nil || !e.hasFirstCloser() {
 		return
 	}
-	if act := first.firstAct(); first == e || !e.wasOverBefore(act) {
+	if act := first.firstAct(); first == e || !e.wasOverBefore(act, slack) {
 		e.Mechanism, e.Closer = act.Mechanism, act.Process
 	}
 }
@@ -130,12 +132,12 @@ func (e *End) trustPeer(p *End) {
 
 // compareActs makes the verdict from the acts of both ends. If both acted before either heard of the
 // other's act, their FINs crossed, or the earlier one was first.
-func (e *End) compareActs(p *End) {
+func (e *End) compareActs(p *End, slack time.Duration) {
 	own, other := e.firstAct(), p.firstAct()
 	if own.Unsent {
 		own = event.Act{}
 	}
-	if other.Unsent || e.wasOverBefore(other) {
+	if other.Unsent || e.wasOverBefore(other, slack) {
 		other = event.Act{}
 	}
 	seen := e.How
@@ -148,6 +150,8 @@ func (e *End) compareActs(p *End) {
 		// it was given up before the other end did anything
 	case own.Time != 0 && other.Time != 0 && own.How == Fin && other.How == Fin:
 		e.ClosedFirst, e.How = Both, Fin
+	case own.Time != 0 && other.Time != 0 && isUnproven(own.Time, other.Time, slack), e.mayBeOverBefore(other, slack), p.mayBeOverBefore(own, slack):
+		e.ClosedFirst, e.How, e.Closed = 0, 0, 0
 	case own.Time != 0 && (other.Time == 0 || own.Time <= other.Time):
 		e.ClosedFirst, e.How = Local, own.How
 	case other.Time != 0:
@@ -158,19 +162,35 @@ func (e *End) compareActs(p *End) {
 	e.keepEnding(seen)
 }
 
+// mayBeOverBefore reports whether a RST that the other end did not send came at about the time of its FIN: the clocks do
+// not say which was first.
+func (e *End) mayBeOverBefore(act event.Act, slack time.Duration) bool {
+	c := e.closing
+	if c == nil || c.resetReceived == 0 || c.resetFrom == event.SentRemote || act.How != Fin || act.Time == 0 {
+		return false
+	}
+	return isUnproven(act.Time, c.resetReceived, slack) && !e.Peer.hasSentReset(c.resetReceived.Add(slack))
+}
+
+// isUnproven reports whether the clocks are not known exactly enough to say which of two moments was first.
+func isUnproven(a, b event.Time, slack time.Duration) bool {
+	return a-b < event.Time(slack) && b-a < event.Time(slack)
+}
+
 // wasOverBefore reports whether a RST had come to this end before the other one acted. The record of
 // a RST at its sender may be a moment later than its arrival.
-func (e *End) wasOverBefore(act event.Act) bool {
+func (e *End) wasOverBefore(act event.Act, slack time.Duration) bool {
 	c := e.closing
 	if c == nil || c.resetReceived == 0 {
 		return false
 	}
-	return act.How == Fin && act.Time > c.resetReceived || act.Time > c.resetReceived.Add(resetDelay)
+	came := c.resetReceived.Add(slack)
+	return act.How == Fin && act.Time > came || act.Time > came.Add(resetDelay)
 }
 
 // findResetSender finds out who sent the RST by which the connection was closed, or ended at this
 // end. If it was neither end, neither closed first.
-func (e *End) findResetSender(gaps bool) {
+func (e *End) findResetSender(gaps bool, slack time.Duration) {
 	if e.ResetBy != 0 || e.How != Reset && e.Ended != Reset {
 		return
 	}
@@ -178,7 +198,7 @@ func (e *End) findResetSender(gaps bool) {
 	switch {
 	case c.resetSent != 0:
 		e.ResetBy = event.SentLocal
-	case c.resetFrom == event.SentRemote, c.resetReceived != 0 && p.hasSentReset(c.resetReceived):
+	case c.resetFrom == event.SentRemote, c.resetReceived != 0 && p.hasSentReset(c.resetReceived.Add(slack)):
 		e.ResetBy = event.SentRemote
 	case c.resetReceived != 0 && c.peerSeenOpen && !gaps:
 		e.ResetBy = event.SentBetween
@@ -216,6 +236,6 @@ func (t *Tracker) Check(s *event.Sample) {
 	if e == nil || e.State != s.Socket.State || e.isOver() {
 		return
 	}
-	e.showOpen(s.Time.Add(-resetDelay)) // it may be about to close, with a RST that has arrived
+	t.showOpen(e, s.Time.Add(-resetDelay)) // it may be about to close, with a RST that has arrived
 	t.issueVerdicts(e)
 }

@@ -57,48 +57,7 @@ func (t *Tracker) Home(c *event.Container, netns event.NetNS) Home {
 	return Home{name, netns}
 }
 
-// onHost puts the name of the host before that of a home. A network namespace needs a name only if others were seen on
-// the host, and if the host was not recorded from within it.
-func (t *Tracker) onHost(name string, netns event.NetNS) string {
-	machine := netns.Machine()
-	if seen := t.seenOn[machine]; name == "" && seen.many && !t.isOwn(netns) {
-		name = inodeName(netns)
-	}
-	host := event.HostName(t.hosts, machine)
-	if name == "" {
-		return host
-	}
-	return host + "/" + name
-}
-
-// isOwn reports whether a network namespace is that of the tracer on its host, or must be.
-func (t *Tracker) isOwn(netns event.NetNS) bool {
-	own, recordings := false, 0
-	for i := range t.hosts {
-		if event.MachineOf(t.hosts, i) == netns.Machine() {
-			own = own || t.hosts[i].NetNS == netns || t.hosts[i].NetNS.Inode() == 0
-			recordings++
-		}
-	}
-	return own && recordings == 1
-}
-
-// seenOn is which network namespaces were seen on a machine of a merged capture.
-type seenOn struct {
-	first event.NetNS
-	many  bool
-}
-
 func inodeName(n event.NetNS) string { return strconv.FormatUint(uint64(n.Inode()), 10) }
-
-// SetHosts takes the hosts of a merged capture; none: it is of one host.
-func (t *Tracker) SetHosts(hosts []event.Host) {
-	t.hosts = hosts
-	t.manyHomes = t.manyHomes || len(hosts) > 1
-	if len(hosts) > 0 {
-		t.seenOn = make(map[int]seenOn)
-	}
-}
 
 // HomeOf returns the home of an end.
 func (t *Tracker) HomeOf(e *End) Home { return t.Home(e.Container, e.NetNS) }
@@ -183,11 +142,7 @@ func (t *Tracker) NoteHome(c *event.Container, netns event.NetNS, name string) {
 		t.labels.add(c.Identity(), c.Label())
 	}
 	t.manyHomes = t.manyHomes || isAnother(&t.firstNamespace, netns)
-	if t.seenOn != nil {
-		seen := t.seenOn[netns.Machine()]
-		seen.many = isAnother(&seen.first, netns) || seen.many
-		t.seenOn[netns.Machine()] = seen
-	}
+	t.noteOnHost(netns)
 	if c.IsContainer() {
 		t.manyHomes = t.manyHomes || isAnother(&t.firstContainer, c.Identity())
 	}

@@ -14,13 +14,15 @@ type pairs struct {
 	all  map[uint64]*End // the first of a list by next
 	// numbers has the ends whose initial sequence numbers are known, by these. NAT keeps them.
 	numbers map[sequence]*End
+	// clients has them by the client's number alone, which a SYN proxy keeps; nil: the trace is of one host.
+	clients map[uint32]*End
 }
 
 // sequence has the initial sequence numbers of a connection, as one end sees them.
 type sequence struct{ local, remote uint32 }
 
 func newPairs() pairs {
-	return pairs{maphash.MakeSeed(), make(map[uint64]*End), make(map[sequence]*End)}
+	return pairs{seed: maphash.MakeSeed(), all: make(map[uint64]*End), numbers: make(map[sequence]*End)}
 }
 
 func (p *pairs) hash(e *End) uint64 { return maphash.Comparable(p.seed, e.Pair()) }
@@ -51,6 +53,9 @@ func (p *pairs) putNumbers(e *End) {
 	if e.Numbers.Known && !e.numbered {
 		e.numbered = true
 		p.numbers[sequence{e.Numbers.Local, e.Numbers.Remote}] = e
+		if number, known := e.clientNumber(); known && p.clients != nil {
+			p.clients[number] = e
+		}
 	}
 }
 
@@ -65,6 +70,9 @@ func (p *pairs) dropNumbers(e *End) {
 		e.numbered = false
 		if p.numbers[key] == e {
 			delete(p.numbers, key)
+		}
+		if number, known := e.clientNumber(); known && p.clients[number] == e {
+			delete(p.clients, number)
 		}
 	}
 }

@@ -13,6 +13,8 @@ type Summary struct {
 	BothEnds    int // connections of which both ends were seen
 	// BetweenHosts is how many of them have their ends on two machines, in a merged capture.
 	BetweenHosts int
+	// JoinedBy counts those of them that are closed, by what shows that the two ends belong together.
+	JoinedBy [joinedByCount]int
 
 	By [ByCount]int // closed, by who closed first
 	// HalfBy counts those that only one side has closed, by who that is: see CountHalfClosed.
@@ -131,6 +133,9 @@ func (s *Summary) countVerdict(e *End) {
 		e.Peer.counted = true
 	}
 	s.By[e.ClosedBy()]++
+	if by := e.JoinedBy(); by != 0 {
+		s.JoinedBy[by]++
+	}
 	switch {
 	case e.How == Reset || e.Ended == Reset:
 		s.Resets++

@@ -75,6 +75,10 @@ type Step struct {
 	// ClosesFirst: this transition shows for the first time who closes first, and
 	// End.ClosedFirst has the side.
 	ClosesFirst bool
+	// Crossing is how long the segment was on its way that made the transition, if it came from another host.
+	Crossing Crossing
+	// OrderUnsure: an end acted, and the clocks of the two hosts leave it open if the other end's last change was before.
+	OrderUnsure bool
 }
 
 // Verdicts returns the ends whose verdicts stand since the last record. They are good until the
@@ -97,10 +101,13 @@ func (t *Tracker) Add(tr *event.Transition) Step {
 		if !e.hasVerdict {
 			e.learnSides(tr)
 		}
+		e.noteFins(tr)
 		t.joinPeer(e)
-		e.showByTransition(tr)
+		t.showByTransition(e, tr)
+		t.notePeerAtReset(e, tr)
+		step.Crossing, step.OrderUnsure = t.measureCrossing(e, tr), t.isOrderUnsure(e, tr)
 		t.issueVerdicts(e)
-		if step.ClosesFirst = e.canAnnounce() && !e.announced; step.ClosesFirst {
+		if step.ClosesFirst = t.canAnnounce(e) && !e.announced; step.ClosesFirst {
 			e.announce(true)
 		}
 	}
@@ -122,11 +129,29 @@ func (t *Tracker) beginRecord() {
 
 // canAnnounce reports whether a line may say who closes first: later records must not change that. A RST
 // does not show who sent it, and the verdict on the other end stays as it is.
-func (e *End) canAnnounce() bool {
+func (t *Tracker) canAnnounce(e *End) bool {
 	if p := e.Peer; p != nil && p.hasVerdict && p.ClosedFirst != 0 && p.ClosedFirst != e.ClosedFirst.Other() {
 		return false
 	}
-	return e.hasFirstCloser() && !e.unprovenReset() && !e.isWaiting
+	if !e.hasFirstCloser() || e.isWaiting {
+		return false
+	}
+	if t.clockError(e, e.Peer) > 0 {
+		return e.showsOrder()
+	}
+	return !e.unprovenReset()
+}
+
+// showsOrder reports whether a segment shows that one of two ends closed before the other one, whatever their clocks
+// say: it arrived at an end that had not closed.
+func (e *End) showsOrder() bool {
+	switch e.ClosedFirst {
+	case Local:
+		return e.State == tcpstate.FinWait2
+	case Remote:
+		return e.firstAct().Time == 0 && (e.How != Reset || e.Peer.closing != nil && e.Peer.closing.resetSent != 0)
+	}
+	return e.ClosedFirst == Both
 }
 
 // unprovenReset reports whether a RST in the other end's name is all that is known of the first
@@ -210,7 +235,7 @@ func (t *Tracker) await(e *End) {
 	e.isWaiting = true
 	t.waiting[e] = true
 	if e.isBeforeItsReset() {
-		t.brief = append(t.brief, briefWait{e, e.Socket, e.closing.resetReceived.Add(resetDelay)})
+		t.brief = append(t.brief, briefWait{e, e.Socket, e.closing.resetReceived.Add(resetDelay + t.clockError(e, e.Peer))})
 	}
 }
 
@@ -235,7 +260,9 @@ func (t *Tracker) endBriefWaits(now event.Time) {
 // giveVerdict makes the verdict on an end from what is known.
 func (t *Tracker) giveVerdict(e *End) {
 	e.Incomplete = e.Incomplete || t.mayHaveLost(e)
-	e.judge(e.Incomplete || e.Peer != nil && (e.Peer.Incomplete || t.mayHaveLost(e.Peer)))
+	gaps := e.Incomplete || e.Peer != nil && (e.Peer.Incomplete || t.mayHaveLost(e.Peer))
+	e.judge(gaps, t.clockError(e, e.Peer))
+	t.findLostFins(e, gaps)
 	if e.isWaiting {
 		e.isWaiting = false
 		delete(t.waiting, e)
@@ -366,7 +393,7 @@ func (t *Tracker) joinPeer(e *End) {
 		return
 	}
 	first := t.pairs.first(e)
-	if peer := cmp.Or(findPeer(e, first), t.pairs.withNumbers(e)); peer != nil {
+	if peer := cmp.Or(findPeer(e, first), t.pairs.withNumbers(e), t.pairs.withClientNumber(e)); peer != nil {
 		t.pairs.drop(peer)
 		t.pairs.drop(e)
 		t.linkEnds(e, peer)
@@ -411,14 +438,13 @@ func (t *Tracker) splitEnds(e *End) {
 
 // numbersMatch reports whether two ends may be of one connection by their initial sequence numbers.
 func (e *End) numbersMatch(p *End) bool {
-	if !e.Numbers.Known || !p.Numbers.Known {
-		return true
-	}
-	return e.Numbers.Local == p.Numbers.Remote && e.Numbers.Remote == p.Numbers.Local
+	return !e.Numbers.Known || !p.Numbers.Known || e.provesPeer(p) || e.hasClientNumberOf(p)
 }
 
 // provesPeer reports whether the initial sequence numbers prove that two ends are of one connection.
-func (e *End) provesPeer(p *End) bool { return e.Numbers.Known && p.Numbers.Known && e.numbersMatch(p) }
+func (e *End) provesPeer(p *End) bool {
+	return e.Numbers.Known && p.Numbers.Known && e.Numbers.Local == p.Numbers.Remote && e.Numbers.Remote == p.Numbers.Local
+}
 
 // isStale reports whether an end belonged to another connection before this one began: it was open
 // when the trace found it, and this one's beginning was seen later.

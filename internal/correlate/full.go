@@ -23,6 +23,9 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) *outcome {
 	case tcpstate.FinWait1, tcpstate.LastAck:
 		t.Process, t.Mechanism = r.process(k), mechanism(k)
 		t.Cause = event.Cause(t.Mechanism.String())
+		if !t.FinUnsent {
+			sock.beforeFin = k.BeforeFin
+		}
 	}
 	sock.nameProcess(t)
 	if k.To == tcpstate.FinWait2 && k.Has(event.Orphan) {
@@ -91,6 +94,7 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 	case k.Error == event.ETIMEDOUT:
 		t.ResetBy = sentIf(resetSent)
 		t.Cause = event.CauseTimeout // a keepalive that gives up sends a RST as well
+		t.FinsSent = sock.finsSent(t)
 	case k.Error == event.ECONNABORTED:
 		t.ResetBy = sentIf(resetSent)
 		t.Cause = event.CauseDestroyed
@@ -116,6 +120,15 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 	}
 	sock.nameProcess(t)
 	return r.emitNow()
+}
+
+// finsSent returns how often the FIN left of a socket whose kernel gave up, or 0. All data was acknowledged before
+// it: what was sent again is the FIN.
+func (sock *socket) finsSent(t *event.Transition) uint32 {
+	if sock.beforeFin == 0 || !t.FinSent || !t.Totals.Known {
+		return 0
+	}
+	return t.Totals.Retransmits - (sock.beforeFin - 1) + 1
 }
 
 // finPending reports whether a socket in this state has sent its FIN, or waits to send it.

@@ -19,6 +19,7 @@ type socket struct {
 	held         ticket         // its transition that is held back; 0: none
 	moment       *moment        // nil: there is none
 	totals       event.Totals   // timewait: what the full socket had counted
+	beforeFin    uint32         // how many segments were sent again before the FIN, and 1; 0: not known
 	options      event.Options
 	state        tcpstate.State
 	kind         kind

@@ -126,7 +126,7 @@ func (e *Engine) Verdict(at event.Time, end *conn.End) []event.Finding {
 	if end.ResetBy == event.SentRemote && f.peer != nil {
 		return nil
 	}
-	f.at, f.resetBy = at, end.ResetBy
+	f.at, f.resetBy, f.peerAtReset = at, end.ResetBy, end.PeerAtReset()
 	e.fact = f
 	e.applyRules(&e.fact)
 	return e.found

@@ -42,6 +42,8 @@ type fact struct {
 	error       event.Errno
 	reason      string
 	finUnsent   bool           // the FIN had not left when the socket was closed
+	lostFins    int            // how often the FIN left, if none arrived at the other end
+	peerAtReset tcpstate.State // of the other end, when the RST came that neither had sent
 	peer        *conn.End      // where it was seen; socketSample, too
 	peerReports bool           // the RST that came is the other end's finding
 	resetBy     event.Sender   // who sent the RST that came, if the verdict had to wait for that
@@ -97,7 +99,7 @@ func (e *Engine) takeTransition(t *event.Transition, end *conn.End, before histo
 	}
 	if end != nil {
 		e.fact.role, e.fact.peer = end.Role(), end.Peer
-		e.fact.peerIsHeld = e.isHeld(end.Peer)
+		e.fact.peerIsHeld, e.fact.lostFins = e.isHeld(end.Peer), end.LostFins()
 		if end.ClosedFirst == event.Remote {
 			e.fact.firstCloser = end.Closer
 		}

@@ -9,8 +9,8 @@ var resetBetween = &rule{
 	holds: func(f *fact) bool { return f.resetBy == event.SentBetween },
 	summary: func(g *group) event.Message {
 		if g.count == 1 {
-			return event.Say("{connection} received a RST in {state}[ ({process})] that neither end sent: the peer's socket was still open afterwards. Something between them sent it, probably a firewall, a load balancer or a NAT gateway",
-				g.connectionsPhrase(), g.fact.state, g.processPhrase())
+			return event.Say("{connection} received a RST in {state}[ ({process})] that neither end sent: the peer's socket was[ in {peer} then, and] still open afterwards. Something between them sent it, probably a firewall, a load balancer or a NAT gateway",
+				g.connectionsPhrase(), g.fact.state, g.processPhrase(), g.fact.peerAtReset)
 		}
 		return event.Say("{connections} received RSTs in {state}[ within {time}] that neither end sent. Something between them did, probably a firewall, a load balancer or a NAT gateway",
 			g.connectionsPhrase(), g.fact.state, g.span())

@@ -256,7 +256,7 @@ func TestResetBetween(t *testing.T) {
 				connects, accepts, at(2*time.Second, client, "ESTABLISHED>CLOSE", rst, of(curl)),
 				at(6*time.Second, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose)),
 			},
-			[]string{"reset_between: 10.0.0.2:40000 to 10.0.0.1:80 received a RST in ESTABLISHED (curl/43) that neither end sent: the peer's socket was still open afterwards. Something between them sent it, probably a firewall, a load balancer or a NAT gateway"},
+			[]string{"reset_between: 10.0.0.2:40000 to 10.0.0.1:80 received a RST in ESTABLISHED (curl/43) that neither end sent: the peer's socket was in ESTABLISHED then, and still open afterwards. Something between them sent it, probably a firewall, a load balancer or a NAT gateway"},
 		},
 		{
 			"the other end sent it", []step{

@@ -89,6 +89,9 @@ var finUnacknowledged = &rule{
 			return event.Say("{connections} waited for the peer to acknowledge the FIN[, the longest for {time}]", g.connectionsPhrase(), f.age)
 		case f.kind == closeRecord && f.finUnsent:
 			return event.Say("{connection} was given up in {state}[ after {time}]: the FIN never left, as the peer took no more data", f.endsPhrase(), f.state, f.age)
+		case f.kind == closeRecord && f.lostFins > 0:
+			return event.SayCount(f.lostFins, "{connection} was given up in {state}[ after {time}]: the FIN left {n} time and never arrived at the peer",
+				"{connection} was given up in {state}[ after {time}]: the FIN left {n} times and never arrived at the peer", f.endsPhrase(), f.state, f.age, f.lostFins)
 		case f.kind == closeRecord:
 			return event.Say("{connection} was given up in {state}[ after {time}]: the peer did not acknowledge the FIN", f.endsPhrase(), f.state, f.age)
 		}

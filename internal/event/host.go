@@ -12,12 +12,21 @@ type Host struct {
 	BootID   string
 	NetNS    NetNS // the tracer's own
 	Clock    HostClock
-	Files    []string // their names, without directories
+	// From and Until are when its recording began and ended, by the first host's clock. 0: not known.
+	From, Until Time
+	Files       []string // their names, without directories
+	// How it was recorded: see Start. The settings are those of NetNS.
+	Kernel, Arch, Filter string
+	Sysctls              []Sysctl
+	Sources              Sources
 }
 
 // HostClock is how a host's clock was compared with that of the first host.
 type HostClock struct {
 	Known bool
+	// Reference is the number of the host whose clock it was compared with, if no connection joins it with the first one:
+	// its times are by that clock, and Error is how exactly they are. 0: there is none.
+	Reference int
 	// Offset is how far the host's clock was ahead of the first host's when the recording began.
 	Offset time.Duration
 	// Error is how far the true offset may be from it, at any time of the recording.

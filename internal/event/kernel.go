@@ -153,6 +153,9 @@ type Kernel struct {
 	Numbers  Numbers
 	// Unacknowledged: to CLOSE_WAIT or CLOSING, bytes of ours that the peer had not acknowledged.
 	Unacknowledged uint32
+	// BeforeFin: to FIN_WAIT1 or LAST_ACK, how many segments were sent again so far, and 1; 0: not known, as data is
+	// unacknowledged.
+	BeforeFin uint32
 	// OwnRange is IP_LOCAL_PORT_RANGE of the socket of a failed call. 0 is a port that is not set.
 	OwnRange PortRange
 	Signal   uint8 // Exiting: the signal that killed the process, or 0
@@ -197,12 +200,17 @@ func (k *Kernel) Decode(b []byte) error {
 	}
 	k.Cgroup = order.Uint64(b[96:])
 	k.Totals, k.Interface = Totals{}, order.Uint32(b[120:])
-	k.Numbers, k.Unacknowledged = Numbers{}, 0
+	k.Numbers, k.Unacknowledged, k.BeforeFin = Numbers{}, 0, 0
 	if k.Has(Sequenced) {
 		k.Numbers = Numbers{Known: true, Local: order.Uint32(b[104:]), Remote: order.Uint32(b[108:])}
 	}
-	if k.Kind == SocketTransition && (k.To == tcpstate.CloseWait || k.To == tcpstate.Closing) {
-		k.Unacknowledged = uint32(order.Uint64(b[112:]))
+	if k.Kind == SocketTransition {
+		switch k.To {
+		case tcpstate.CloseWait, tcpstate.Closing:
+			k.Unacknowledged = uint32(order.Uint64(b[112:]))
+		case tcpstate.FinWait1, tcpstate.LastAck:
+			k.BeforeFin = uint32(order.Uint64(b[112:]))
+		}
 	}
 	k.OwnRange = PortRange{}
 	if k.Kind == BindFailed || k.Kind == ConnectFailed {

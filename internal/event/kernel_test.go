@@ -50,7 +50,8 @@ func TestDecode(t *testing.T) {
 		Kind: event.SocketTransition, From: tcpstate.Established, To: tcpstate.FinWait1,
 		Flags: event.ByProcess | event.Exiting | event.Counted, TCPFlags: 0x11, Signal: 9, Reason: 12,
 		Cgroup: 4711, Totals: event.Totals{Known: true, BytesSent: 5, BytesReceived: 6, Retransmits: 7},
-		Error: event.ECONNRESET, PID: 4242, UID: 1000,
+		BeforeFin: 6, // a union with BytesReceived
+		Error:     event.ECONNRESET, PID: 4242, UID: 1000,
 		Left: int64(binary.NativeEndian.Uint64([]byte("nginx: w"))), // a union with the name
 	}
 	copy(want.Comm[:], "nginx: worker")

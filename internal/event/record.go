@@ -122,6 +122,8 @@ type Transition struct {
 	// peer's window. From FIN_WAIT1, CLOSING or LAST_ACK, it has not left yet.
 	FinUnsent bool
 	FinSent   bool // from one of these to CLOSE: our FIN left at least once
+	// FinsSent: to CLOSE, as the kernel gave up, how often our FIN left; 0: not known.
+	FinsSent uint32
 	// ResetBy says about a RST what Cause does not: local with another cause, that we sent one;
 	// remote with CauseResetReceived, that the peer's host was seen to send one to our end, for
 	// which it had no connection.

@@ -176,25 +176,36 @@ func (d *Decoder) readStartObjects(s *event.Start) {
 			s.Hostname = d.string(value)
 		}
 	})
-	d.objectOfNames(f.get(keySysctl), func(name, value []byte) {
-		if len(s.Sysctls) < mostSettings && isSetting(name) {
-			s.Sysctls = append(s.Sysctls, event.Sysctl{Name: string(name), Value: d.string(value)})
+	s.Sysctls, s.Sources = d.sysctls(f.get(keySysctl)), d.sources(f.get(keySources))
+}
+
+func (d *Decoder) sysctls(raw []byte) []event.Sysctl {
+	var all []event.Sysctl
+	d.objectOfNames(raw, func(name, value []byte) {
+		if len(all) < mostSettings && isSetting(name) {
+			all = append(all, event.Sysctl{Name: string(name), Value: d.string(value)})
 		}
 	})
-	d.object(f.get(keySources), func(k key, value []byte) {
+	return all
+}
+
+func (d *Decoder) sources(raw []byte) event.Sources {
+	var s event.Sources
+	d.object(raw, func(k key, value []byte) {
 		switch k {
 		case keyTransitions:
-			s.Sources.Transitions = d.string(value)
+			s.Transitions = d.string(value)
 		case keyTimewait:
-			s.Sources.Timewait = d.string(value)
+			s.Timewait = d.string(value)
 		case keyOwner:
-			s.Sources.Owner = d.string(value)
+			s.Owner = d.string(value)
 		case keyResets:
-			s.Sources.Resets = d.string(value)
+			s.Resets = d.string(value)
 		case keyCalls:
-			s.Sources.Calls = d.string(value)
+			s.Calls = d.string(value)
 		}
 	})
+	return s
 }
 
 func (d *Decoder) readTransition(to Records) error {
@@ -210,7 +221,7 @@ func (d *Decoder) readTransition(to Records) error {
 		From: d.state(f.get(keyFrom)), To: d.state(f.get(keyTo)), Dwell: d.duration(f.get(keyDwell)),
 		Cause: event.Cause(d.word(f.get(keyCause))), FinUnsent: d.bool(f.get(keyFinUnsent)), Error: d.errno(f.get(keyError)),
 		Until: d.values.time(f.get(keyUntil)), Process: d.process(f.get(keyProcess)),
-		Unacknowledged: d.uint32(f.get(keyUnacknowledged)), ResetBy: d.sender(f.get(keyResetBy)), Numbers: d.numbers(),
+		FinsSent: d.uint32(f.get(keyFinsSent)), Unacknowledged: d.uint32(f.get(keyUnacknowledged)), ResetBy: d.sender(f.get(keyResetBy)), Numbers: d.numbers(),
 		Reason: d.word(f.get(keyReason)), Cgroup: d.string(f.get(keyCgroup)), Options: d.options(f), Totals: d.totals(),
 		Container: d.container(f.get(keyContainer)), NetNSName: d.string(f.get(keyNetNSName)), Device: d.string(f.get(keyDevice)),
 	}

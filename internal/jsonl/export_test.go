@@ -113,7 +113,10 @@ func examplesOf(fields []field) string {
 	for _, f := range fields {
 		example := f.value.example()
 		if f.key == keyHosts {
-			example = `[{"files": ["first"]}, ` + f.value.each.example() + "]" // the second one is keyHostIndex
+			// The second one is keyHostIndex. A host has one kind of clock.
+			compared := record{fields: f.value.each.fields}.without(keyOtherClock)
+			alone := record{fields: f.value.each.fields}.without(keyClockOfHost)
+			example = `[{"files": ["first"]}, {` + examplesOf(compared) + "}, {" + examplesOf(alone) + "}]"
 		}
 		if own := keyExamples[f.key]; own != "" {
 			example = own

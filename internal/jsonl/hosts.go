@@ -38,11 +38,19 @@ func (w *Writer) writeHosts() {
 		if h.NetNS.Inode() != 0 {
 			o.uint(keyNetNS, uint64(h.NetNS.Inode()))
 		}
+		o.optionalTime(keySince, w.clock, h.From)
+		o.optionalTime(keyUntil, w.clock, h.Until)
+		w.writeConditions(h)
 		if h.Clock.Known {
 			o.openObject(keyClockOfHost)
 			o.int(keyOffset, int64(h.Clock.Offset))
 			o.int(keyClockError, int64(h.Clock.Error))
 			o.float(keyDrift, h.Clock.Drift)
+			o.closeObject()
+		} else if h.Clock.Reference > 0 {
+			o.openObject(keyOtherClock)
+			o.uint(keyHostIndex, uint64(h.Clock.Reference))
+			o.int(keyClockError, int64(h.Clock.Error))
 			o.closeObject()
 		}
 		o.openArray(keyFiles)
@@ -53,6 +61,20 @@ func (w *Writer) writeHosts() {
 		o.closeObject()
 	}
 	o.closeArray()
+}
+
+// writeConditions writes how a host was recorded, if the recording said it.
+func (w *Writer) writeConditions(h *event.Host) {
+	o := &w.line
+	o.optionalStr(keyKernel, h.Kernel)
+	o.optionalStr(keyArch, h.Arch)
+	o.optionalStr(keyFilter, h.Filter)
+	if len(h.Sysctls) > 0 {
+		w.writeSysctls(h.Sysctls)
+	}
+	if h.Sources != (event.Sources{}) {
+		w.writeSources(&h.Sources)
+	}
 }
 
 // netns reads a network namespace.
@@ -111,6 +133,22 @@ func (d *Decoder) host(raw []byte) event.Host {
 			h.NetNS = event.NewNetNS(0, d.uint32(value))
 		case keyClockOfHost:
 			h.Clock = d.hostClock(value)
+		case keyOtherClock:
+			h.Clock = d.otherClock(value)
+		case keySince:
+			h.From = d.values.time(value)
+		case keyUntil:
+			h.Until = d.values.time(value)
+		case keyKernel:
+			h.Kernel = d.string(value)
+		case keyArch:
+			h.Arch = d.string(value)
+		case keyFilter:
+			h.Filter = d.string(value)
+		case keySysctl:
+			h.Sysctls = d.sysctls(value)
+		case keySources:
+			h.Sources = d.sources(value)
 		case keyFiles:
 			d.array(value, func(file []byte) {
 				if len(h.Files) < mostFiles {
@@ -132,6 +170,19 @@ func (d *Decoder) hostClock(raw []byte) event.HostClock {
 			c.Error = d.duration(value)
 		case keyDrift:
 			c.Drift = d.float(value)
+		}
+	})
+	return c
+}
+
+func (d *Decoder) otherClock(raw []byte) event.HostClock {
+	var c event.HostClock
+	d.object(raw, func(k key, value []byte) {
+		switch k {
+		case keyHostIndex:
+			c.Reference = d.count(value)
+		case keyClockError:
+			c.Error = d.duration(value)
 		}
 	})
 	return c

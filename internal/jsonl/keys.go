@@ -32,6 +32,7 @@ const (
 	keyCause
 	keyMechanism
 	keyFinUnsent
+	keyFinsSent
 	keyUnacknowledged
 	keyResetBy
 	keyISNLocal
@@ -125,6 +126,13 @@ const (
 	keyClockOfHost
 	keyOffset
 	keyClockError
+	keyOtherClock
+	keyPeerAtReset
+	keyLostFins
+	keyJoinedBy
+	keyArrivals
+	keySegment
+	keyTook
 	keyDrift
 	keyFiles
 	keyOwner
@@ -184,6 +192,13 @@ var keyNames = [allKeys]string{
 	keyClockOfHost:    "clock",
 	keyOffset:         "offset_ns",
 	keyClockError:     "error_ns",
+	keyOtherClock:     "other_clock",
+	keyPeerAtReset:    "peer_at_reset",
+	keyLostFins:       "lost_fins",
+	keyJoinedBy:       "joined_by",
+	keyArrivals:       "arrivals",
+	keySegment:        "segment",
+	keyTook:           "took_ns",
 	keyDrift:          "drift_ppm",
 	keyFiles:          "files",
 	keyLocal:          "local",
@@ -194,6 +209,7 @@ var keyNames = [allKeys]string{
 	keyCause:          "cause",
 	keyMechanism:      "mechanism",
 	keyFinUnsent:      "fin_unsent",
+	keyFinsSent:       "fins_sent",
 	keyUnacknowledged: "unacknowledged",
 	keyResetBy:        "reset_by",
 	keyISNLocal:       "isn_local",

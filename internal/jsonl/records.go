@@ -35,14 +35,18 @@ func startRecord() record {
 			optional(keyNetNS, aCount, "The network namespace of tcptrace itself, which `sysctl` is about."),
 			optional(keyFilter, aString, "The filter, as options of the command line. It is left out if there is none."),
 			required(keySysctl, mapOf(aString), "The settings that decide how connections begin and end, by name."),
-			required(keySources, objectWith(
-				required(keyTransitions, aString, "How transitions are known."),
-				required(keyTimewait, aString, "How TIME_WAIT is known."),
-				required(keyOwner, aString, "How the process that uses a socket is known."),
-				required(keyResets, aString, "How resets are known."),
-				required(keyCalls, aString, "How failed calls are known."),
-			), "How each part is known, in words for people. `none` means that it is not known. Words after `less exact:` say what is less exact on this kernel."),
+			required(keySources, objectWith(sourceFields()...), "How each part is known, in words for people. `none` means that it is not known. Words after `less exact:` say what is less exact on this kernel."),
 		},
+	}
+}
+
+func sourceFields() []field {
+	return []field{
+		required(keyTransitions, aString, "How transitions are known."),
+		required(keyTimewait, aString, "How TIME_WAIT is known."),
+		required(keyOwner, aString, "How the process that uses a socket is known."),
+		required(keyResets, aString, "How resets are known."),
+		required(keyCalls, aString, "How failed calls are known."),
 	}
 }
 
@@ -56,6 +60,17 @@ var aHost = objectWith(
 		required(keyClockError, aDelay, "How far the true offset may be from that, at any time of the recording."),
 		required(keyDrift, aFraction, "By how many parts per million its clock was faster than the first host's."),
 	), "How its clock was compared with the first host's. It is left out if no connection showed it: the times are then as they were recorded."),
+	optional(keyOtherClock, objectWith(
+		required(keyHostIndex, aPositive, "The number of that host."),
+		required(keyClockError, aDelay, "How exact the times are by its clock."),
+	), "The host whose clock its times are by, if no connection showed how they compare with the first host's."),
+	optional(keySince, aTime, "When its recording began."),
+	optional(keyUntil, aTime, "When its recording ended."),
+	optional(keyKernel, aString, "The release of its kernel."),
+	optional(keyArch, aString, "Its architecture."),
+	optional(keyFilter, aString, "The filter of its recording."),
+	optional(keySysctl, mapOf(aString), "Its settings, as those of a recording of one host."),
+	optional(keySources, objectWith(sourceFields()...), "How each part is known on this host."),
 	required(keyFiles, listOf(aText), "The names of its files."),
 )
 
@@ -147,6 +162,7 @@ func transitionRecord() record {
 			}}, "What caused the change."),
 			optional(keyMechanism, aMechanism, "What the process did to close the socket. It is left out if `cause` says it."),
 			optional(keyFinUnsent, aBool, "To FIN_WAIT1 and LAST_ACK, `true` if the FIN of this end may have to wait: behind data, or because the peer's window is full. From FIN_WAIT1, CLOSING and LAST_ACK to CLOSE, whether it has never been sent."),
+			optional(keyFinsSent, aPositive, "To CLOSE because the kernel gave up, how often the FIN of this end left. It is left out if data was unacknowledged as well."),
 			optional(keyUnacknowledged, aCount, "To CLOSE_WAIT and CLOSING, the bytes of this end that the peer had not acknowledged when its FIN arrived, if there were any."),
 			optional(keyResetBy, aSender, "The sender of a RST, if the cause does not name it. `local`: this end sent one with the change. `remote`: a RST arrived, and tcptrace saw the peer's host send it without a connection."),
 			optional(keyISNLocal, aUint32, "The initial sequence number of this end, with the change that ends the handshake."),
@@ -240,6 +256,12 @@ func connectionRecord() record {
 			optional(keyHow, aHow, "How it was first closed."),
 			optional(keyEnded, aHow, "How it ended, if not as it was first closed."),
 			optional(keyResetBy, aSender, "Who sent the RST, if `how` or `ended` is `reset` and the sender is known. It is left out otherwise: a RST carries the peer's address, which proves nothing."),
+			optional(keyPeerAtReset, aState, "The state in which the other end was when this end received a RST that neither end had sent."),
+			optional(keyLostFins, aPositive, "How often the FIN of this end left, if the other end never received it."),
+			optional(keyJoinedBy, value{name: "word", words: []word{
+				{"numbers", "both initial sequence numbers"}, {"client_number", "only the client's: a SYN proxy is between the hosts"},
+				{"addresses", "addresses, ports and times: the numbers of an end are not known"},
+			}}, "What shows that the other end, on another host of a merged capture, belongs to this connection."),
 			optional(keyISNLocal, aUint32, "The initial sequence number of this end."),
 			optional(keyISNRemote, aUint32, "The initial sequence number of the other end."),
 			optional(keyMechanism, aMechanism, "What the process did to close it."),
@@ -252,6 +274,7 @@ func connectionRecord() record {
 				optional(keyUntil, aTime, "When the kernel ends it."),
 			), "TIME_WAIT of the connection."),
 			required(keyStates, partsOf("states"), "The states that this end was in."),
+			optional(keyArrivals, partsOf("arrivals"), "The segments that closed the connection and arrived at this end. Only ends whose other end is on another host of a merged capture have it."),
 		}, totalFields("over the whole life of this end"), []field{
 			optional(keyIncomplete, aFlag, "Some of the connection was not seen."),
 		}),
@@ -439,6 +462,11 @@ func partTable() []record {
 				optional(keyName, aString, "Its name."),
 				optional(keyPodNamespace, aString, "Its namespace in Kubernetes."),
 			), "The pod of the container."),
+		}},
+		{name: "arrivals", means: "Segments from another host, in their order, in an array.", isList: true, least: 1, fields: []field{
+			required(keySegment, value{name: "word", words: []word{{"fin", ""}, {"ack", "of the FIN of this end"}, {"reset", ""}}}, "What arrived."),
+			required(keyTook, aDelay, "How long it took, from when the other end first sent it. For an ACK, since the FIN had arrived at the other end."),
+			required(keyClockError, aDelay, "By how much that may be wrong, as two clocks measured it."),
 		}},
 		{name: "states", means: "States in their order, in an array.", isList: true, fields: []field{
 			required(keyState, aState, "The state."),

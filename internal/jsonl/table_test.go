@@ -13,6 +13,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/jsonl"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/schematest"
+	"github.com/tcptrace/tcptrace/internal/tracetest"
 )
 
 // The records that are made from the table are of the schema.
@@ -101,6 +102,7 @@ func TestTheWriterWritesEveryKey(t *testing.T) {
 		}
 	}
 	add(stream(t, play))
+	add(stream(t, tracetest.PlayHosts))
 	add(stream(t, func(out pipeline.Sink) error {
 		out.Start(&event.Start{}, conn.NewTracker())
 		out.Finding(&event.Finding{Code: "bind_failed", Severity: event.Error, Count: 1, NetNS: 4026531840, Container: &event.Container{

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 const (
@@ -74,20 +75,30 @@ func (w *Writer) Start(s *event.Start, t *conn.Tracker) {
 	}
 	w.writeHosts()
 	o.optionalStr(keyFilter, s.Filter)
+	w.writeSysctls(s.Sysctls)
+	w.writeSources(&s.Sources)
+	w.endLine()
+}
+
+func (w *Writer) writeSysctls(all []event.Sysctl) {
+	o := &w.line
 	o.openObject(keySysctl)
-	for _, setting := range s.Sysctls {
+	for _, setting := range all {
 		o.name(setting.Name)
 		o.buf = appendString(o.buf, setting.Value)
 	}
 	o.closeObject()
+}
+
+func (w *Writer) writeSources(s *event.Sources) {
+	o := &w.line
 	o.openObject(keySources)
-	o.str(keyTransitions, s.Sources.Transitions)
-	o.str(keyTimewait, s.Sources.Timewait)
-	o.str(keyOwner, s.Sources.Owner)
-	o.str(keyResets, s.Sources.Resets)
-	o.str(keyCalls, s.Sources.Calls)
+	o.str(keyTransitions, s.Transitions)
+	o.str(keyTimewait, s.Timewait)
+	o.str(keyOwner, s.Owner)
+	o.str(keyResets, s.Resets)
+	o.str(keyCalls, s.Calls)
 	o.closeObject()
-	w.endLine()
 }
 
 // Transition writes a transition. A socket that stays in its state until another time than reported
@@ -113,6 +124,9 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	}
 	if t.FinUnsent || t.FinSent {
 		o.bool(keyFinUnsent, t.FinUnsent)
+	}
+	if t.FinsSent > 0 {
+		o.uint(keyFinsSent, uint64(t.FinsSent))
 	}
 	if t.Unacknowledged > 0 {
 		o.uint(keyUnacknowledged, uint64(t.Unacknowledged))
@@ -223,6 +237,15 @@ func (w *Writer) Verdict(at event.Time, e *conn.End) {
 	o.optionalStr(keyEnded, e.Ended.String())
 	o.optionalStr(keyResetBy, e.ResetBy.String())
 	o.optionalStr(keyMechanism, e.Mechanism.String())
+	if state := e.PeerAtReset(); state != tcpstate.Unknown {
+		o.str(keyPeerAtReset, state.String())
+	}
+	if n := e.LostFins(); n > 0 {
+		o.uint(keyLostFins, uint64(n))
+	}
+	if by := e.JoinedBy(); by != 0 {
+		o.str(keyJoinedBy, by.String())
+	}
 	o.optionalStr(keyReason, e.Reason())
 	if e.Error != 0 {
 		o.str(keyError, e.Error.String())
@@ -231,6 +254,7 @@ func (w *Writer) Verdict(at event.Time, e *conn.End) {
 	w.writeNumbers(&e.Numbers)
 	w.writeTimewait(e)
 	w.writeStates(e.States())
+	w.writeCrossings(e.Crossings())
 	totals := e.Totals()
 	w.writeTotals(&totals)
 	if e.Incomplete {
@@ -250,6 +274,23 @@ func (w *Writer) writeTimewait(e *conn.End) {
 	o.optionalTime(keySince, w.clock, since)
 	o.optionalTime(keyUntil, w.clock, until)
 	o.closeObject()
+}
+
+// writeCrossings writes how long segments from another host were on their way.
+func (w *Writer) writeCrossings(all []conn.Crossing) {
+	if len(all) == 0 {
+		return
+	}
+	o := &w.line
+	o.openArray(keyArrivals)
+	for _, c := range all {
+		o.openElement()
+		o.str(keySegment, c.Segment.String())
+		o.int(keyTook, int64(c.Took))
+		o.int(keyClockError, int64(c.Error))
+		o.closeObject()
+	}
+	o.closeArray()
 }
 
 func (w *Writer) writeStates(states []event.Dwell) {

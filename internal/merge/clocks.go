@@ -33,20 +33,38 @@ func (c *clock) toReference(t event.Time) int64 {
 	return c.line.otherTime(c.wall(t))
 }
 
-// host says in the start record how the clock was compared with the first one.
-func (c *clock) host() event.HostClock {
-	l := c.line
-	return event.HostClock{
-		Known: c.group == 0, Offset: time.Duration(l.at(l.otherTime(c.from))), Error: time.Duration(max(l.errorFrom, l.errorTo)), Drift: l.drift() * 1e6,
+// correct returns a time since boot by the first clock, since its machine was booted. 0 stays.
+func (c *clock) correct(t event.Time, first *clock) event.Time {
+	if t == 0 {
+		return 0
 	}
+	return event.Time(c.toReference(t) - int64(first.offset))
 }
 
-// combine takes that a recording was merged before: its hosts' clocks were compared then.
-func (c *clock) combine(before event.HostClock) event.HostClock {
-	own := c.host()
-	if before.Known {
-		own.Offset, own.Error, own.Drift = own.Offset+before.Offset, own.Error+before.Error, own.Drift+before.Drift
+// host says in the start record how the clock was compared with the first one, or with that of another host, the
+// reference.
+func (c *clock) host(reference int) event.HostClock {
+	l := c.line
+	own := event.HostClock{
+		Known: c.group == 0, Offset: time.Duration(l.at(l.otherTime(c.from))), Error: time.Duration(max(l.errorFrom, l.errorTo)), Drift: l.drift() * 1e6,
 	}
+	if !own.Known {
+		own.Reference = reference
+	}
+	return own
+}
+
+// combine takes that a recording was merged before: its hosts' clocks were compared then. Its first host is the first-th
+// of all.
+func (c *clock) combine(before event.HostClock, reference, first int) event.HostClock {
+	if !before.Known {
+		if before.Reference > 0 {
+			before.Reference += first
+		}
+		return before
+	}
+	own := c.host(reference)
+	own.Offset, own.Error, own.Drift = own.Offset+before.Offset, own.Error+before.Error, own.Drift+before.Drift
 	return own
 }
 

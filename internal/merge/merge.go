@@ -31,11 +31,11 @@ type Options struct {
 // Result is what came of it.
 type Result struct {
 	Hosts []event.Host
-	// ByAddresses: the connections that compared clocks were found by their addresses, as the recordings have no
-	// sequence numbers.
-	ByAddresses bool
 	// Joined is how many connections have both ends, each on another host.
 	Joined int
+	// ByAddresses and Proxied are how many of those that are closed were joined by their addresses and times alone, as an
+	// end's sequence numbers are unknown, and by the client's number alone, as a SYN proxy is between the hosts.
+	ByAddresses, Proxied int
 }
 
 // Errors of captures that cannot be merged.
@@ -126,15 +126,37 @@ func (m *merger) compareClocks(ctx context.Context) error {
 	if err := solver.solve(); err != nil {
 		return err
 	}
+	firstHosts := make(map[int]int) // of each clock
 	host := 0
 	for _, r := range m.recordings {
-		for range r.machines {
-			m.hosts[host].Clock = m.clocks[r.clock].combine(m.hosts[host].Clock)
-			host++
+		if _, known := firstHosts[r.clock]; !known {
+			firstHosts[r.clock] = host
 		}
+		host += len(r.machines)
 	}
-	m.result.Hosts, m.result.ByAddresses = m.hosts, s.byAddresses && s.common > 0
+	host = 0
+	for _, r := range m.recordings {
+		reference := firstHosts[m.clocks[r.clock].group]
+		for i := range r.machines {
+			m.correctHost(&m.hosts[host+i], r, reference, host)
+		}
+		host += len(r.machines)
+	}
+	m.result.Hosts = m.hosts
 	return nil
+}
+
+// correctHost notes how the clock of a host's recording was corrected, and when it was recorded by the first clock. The
+// reference is the host whose clock that of the recording was compared with, first is the first host of the recording.
+func (m *merger) correctHost(h *event.Host, r *recording, reference, first int) {
+	c := m.clocks[r.clock]
+	until := h.Until
+	if len(r.start.Hosts) == 0 {
+		h.Clock, until = c.host(reference), r.last
+	} else {
+		h.Clock = c.combine(h.Clock, reference, first)
+	}
+	h.From, h.Until = c.correct(h.From, m.clocks[0]), c.correct(until, m.clocks[0])
 }
 
 // surveysAtOnce is how many recordings are surveyed side by side.

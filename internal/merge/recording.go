@@ -29,7 +29,8 @@ type recording struct {
 	clock int
 	// machines has the number of each of its machines among all; see event.NetNS.
 	machines []int
-	gaps     bool // files in between are missing
+	gaps     bool       // files in between are missing
+	last     event.Time // of its latest record, once it was read
 }
 
 // describe opens a file, and returns what its start record says, or what its first record does.
@@ -124,7 +125,11 @@ func (r *recording) hosts() []event.Host {
 	if len(r.start.Hosts) > 0 {
 		return slices.Clone(r.start.Hosts)
 	}
-	h := event.Host{Hostname: r.start.Hostname, BootID: r.start.BootID, NetNS: r.start.NetNS}
+	s := &r.start
+	h := event.Host{
+		Hostname: s.Hostname, BootID: s.BootID, NetNS: s.NetNS, From: s.Time,
+		Kernel: s.Kernel, Arch: s.Arch, Filter: s.Filter, Sysctls: s.Sysctls, Sources: s.Sources,
+	}
 	for _, path := range r.paths {
 		h.Files = append(h.Files, filepath.Base(path))
 	}

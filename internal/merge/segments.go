@@ -67,6 +67,19 @@ func (e *end) take(t *event.Transition) {
 	}
 }
 
+// isProxied reports whether something between two ends of a connection answered the SYN with a number of its own.
+func (e *end) isProxied(other *end) bool {
+	return e.numbers.Known && other.numbers.Known && (e.numbers.Local != other.numbers.Remote || e.numbers.Remote != other.numbers.Local)
+}
+
+// sharesClientNumber reports whether two ends have the same initial sequence number of the client.
+func (e *end) sharesClientNumber(other *end) bool {
+	if e.role == event.Client {
+		return other.role == event.Server && e.numbers.Local == other.numbers.Remote
+	}
+	return e.role == event.Server && other.role == event.Client && e.numbers.Remote == other.numbers.Local
+}
+
 // segment is one that an end sent and the other one received.
 type segment struct{ sent, received event.Time }
 
@@ -80,7 +93,9 @@ func (e *end) segmentsTo(other *end) []segment {
 		}
 	}
 	add(own.synSent, its.synReceived)
-	add(own.synAnswered, its.answered)
+	if !e.isProxied(other) { // else the SYN+ACK that came is another one
+		add(own.synAnswered, its.answered)
+	}
 	if own.synSent != 0 { // an end that accepts has no such ACK
 		add(own.answered, its.acknowledged)
 	}

@@ -66,6 +66,7 @@ func (s *survey) read(in *reader) error {
 			defer s.mutex.Unlock()
 			c := s.clocks[in.clock]
 			c.to = max(c.to, c.wall(in.last))
+			in.recording.last = max(in.recording.last, in.last)
 			return nil
 		case one.found != nil && one.found.Past != nil:
 			s.resume(in.recording, open, one.found)
@@ -143,7 +144,7 @@ func (s *survey) hash(e *end) uint64 {
 // mirror reports whether two ends are those of one connection.
 func (s *survey) mirror(a, b *end) bool {
 	if s.byAddresses {
-		return a.local == b.remote && a.remote == b.local
+		return a.local == b.remote && a.remote == b.local && (!a.isProxied(b) || a.sharesClientNumber(b))
 	}
 	return a.numbers.Local == b.numbers.Remote && a.numbers.Remote == b.numbers.Local && (a.role == 0 || a.role != b.role)
 }

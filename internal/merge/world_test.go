@@ -392,7 +392,7 @@ func TestWithoutNumbers(t *testing.T) {
 	}
 	w.check(t, v, result)
 	w.checkClock(t, result, 1)
-	if !result.ByAddresses {
+	if result.ByAddresses == 0 {
 		t.Error("it does not say that connections were found by their addresses")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
@@ -27,10 +28,7 @@ type input struct {
 
 // time returns a corrected time: since the first machine was booted, by its clock. 0 stays.
 func (in *input) time(t event.Time) event.Time {
-	if t == 0 {
-		return 0
-	}
-	return event.Time(in.clock.toReference(t) - int64(in.first.offset))
+	return in.clock.correct(t, in.first)
 }
 
 // netns returns the network namespace among those of all machines.
@@ -150,7 +148,9 @@ func (m *merger) write(ctx context.Context, out pipeline.Sink) error {
 		}
 	}
 	stream.Stop(m.stop(all))
-	m.result.Joined = stream.Tracker.Summary.BetweenHosts
+	sum := &stream.Tracker.Summary
+	m.result.Joined = sum.BetweenHosts
+	m.result.ByAddresses, m.result.Proxied = sum.JoinedBy[conn.ByAddresses], sum.JoinedBy[conn.ByClientNumber]
 	return out.Flush()
 }
 

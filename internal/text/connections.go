@@ -7,6 +7,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
 
@@ -243,6 +244,9 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 	if e.Ended != 0 {
 		add(p.say(event.Say("then {end}", endWords(e, e.Ended))))
 	}
+	for _, m := range betweenHostsWords(e) {
+		add(p.say(m))
+	}
 	if home := p.homeWords(e); home != "" {
 		add(home)
 	}
@@ -262,6 +266,30 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 		add(words)
 	}
 	return parts
+}
+
+// betweenHostsWords says of a connection what the ends show together: where the other end was when something between
+// them reset one, which FINs were lost, and whether it is sure that they belong together.
+func betweenHostsWords(e *conn.End) []event.Message {
+	var all []event.Message
+	for _, end := range []*conn.End{e, e.Peer} {
+		if end == nil || end.Role() == 0 {
+			continue
+		}
+		if state := end.PeerAtReset(); state != tcpstate.Unknown {
+			all = append(all, event.Say("the {role} was in {state}", roleWord(end.Role().Other()), state))
+		}
+		if n := end.LostFins(); n > 0 {
+			all = append(all, event.SayCount(n, "the {role}'s FIN left {n} time and never arrived", "the {role}'s FIN left {n} times and never arrived", roleWord(end.Role()), n))
+		}
+	}
+	switch e.JoinedBy() {
+	case conn.ByAddresses:
+		all = append(all, event.Say("ends joined by addresses"))
+	case conn.ByClientNumber:
+		all = append(all, event.Say("through a SYN proxy"))
+	}
+	return all
 }
 
 // endWords says how a connection ended.
@@ -395,5 +423,9 @@ func (p *Printer) halfOpenWords(over *conn.End) string {
 	if over.Peer == nil {
 		return p.say(end)
 	}
-	return p.say(event.Say("{end}, still in {state}[ at {process}]", end, over.Peer.State, over.Peer.Process))
+	phrase := p.say(event.Say("{end}, still in {state}[ at {process}]", end, over.Peer.State, over.Peer.Process))
+	for _, m := range betweenHostsWords(over) {
+		phrase += p.comma() + p.say(m)
+	}
+	return phrase
 }

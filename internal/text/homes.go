@@ -22,12 +22,17 @@ func (p *Printer) setHome(c *event.Container, netns event.NetNS) {
 		return
 	}
 	if !p.layout.homes {
-		grown := p.layout.addressWidth
-		p.layout = newLayout(&p.Options, true)
-		p.layout.addressWidth = min(max(p.layout.addressWidth, grown), p.layout.mostAddress)
-		p.owesHead = p.Show == ShowTransitions
+		p.addHomeColumn()
 	}
 	p.home = p.homeName(c, netns)
+}
+
+// addHomeColumn begins the column for whose each socket is.
+func (p *Printer) addHomeColumn() {
+	grown := p.layout.addressWidth
+	p.layout = newLayout(&p.Options, true)
+	p.layout.addressWidth = min(max(p.layout.addressWidth, grown), p.layout.mostAddress)
+	p.owesHead = p.Show == ShowTransitions
 }
 
 // homeName returns the name of a home.

@@ -14,7 +14,7 @@ import (
 // addNotes adds the process and the cause of a transition. On a terminal the first closer is said
 // without the how, and the process's name is cut, where the line has no room.
 func (p *Printer) addNotes(t *event.Transition, step conn.Step) {
-	p.note = p.appendNote(p.note[:0], t, step)
+	p.note = p.appendHostsNote(p.appendNote(p.note[:0], t, step), t, step)
 	room := p.roomLeft()
 	least := 0
 	if t.Process != nil && (t.Acts() || step.ClosesFirst) {
@@ -94,6 +94,40 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 		return append(b, p.say(event.Say("cause unknown"))...)
 	}
 	return b
+}
+
+// appendHostsNote says how long the segment was on its way that made a transition, between two hosts of a merged
+// capture, and whether the order of two acts is unknown.
+func (p *Printer) appendHostsNote(b []byte, t *event.Transition, step conn.Step) []byte {
+	if c := &step.Crossing; c.Segment != 0 {
+		if t.Cause == event.CauseFin && !step.ClosesFirst && t.To == tcpstate.CloseWait {
+			b = b[:0] // the segment is named again
+		} else {
+			b = append(b, p.comma()...)
+		}
+		b = append(b, p.say(crossingPhrase(c))...)
+	}
+	if step.OrderUnsure {
+		b = p.appendMore(b, event.Say("perhaps before the line above"))
+	}
+	return b
+}
+
+// segmentWords has the names of segments.
+var segmentWords = [...]event.Message{
+	conn.SegmentFin: event.Say("FIN"), conn.SegmentAck: event.Say("ACK"), conn.SegmentReset: event.Say("RST"),
+}
+
+// crossingPhrase says how long a segment was on its way. An ACK may have been sent later than the FIN came.
+func crossingPhrase(c *conn.Crossing) event.Message {
+	name := segmentWords[c.Segment]
+	switch {
+	case c.Segment == conn.SegmentAck:
+		return event.Say("{segment} took at most {time}", name, event.Precise(c.Took+c.Error))
+	case c.Took <= c.Error:
+		return event.Say("{segment} took less than {time}", name, event.Precise(c.Took+c.Error))
+	}
+	return event.Say("{segment} took {time}, exact to {error}", name, event.Precise(c.Took), event.Precise(c.Error))
 }
 
 // appendFirstCloser adds who closes first, and the cause where it is not the usual one.

@@ -87,6 +87,9 @@ func New(w io.Writer, o Options) *Printer {
 func (p *Printer) Start(s *event.Start, t *conn.Tracker) {
 	p.sockets, p.Clock, p.clocks = t, s.Clock, event.SayClocks(s.Hosts)
 	p.began, p.last = s.Time, s.Time
+	if t.ManyHomes() { // of several hosts
+		p.addHomeColumn()
+	}
 	p.owesHead = p.Show == ShowTransitions || p.Show == ShowConnections
 	if !p.Fit {
 		p.printHead()
