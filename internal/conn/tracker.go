@@ -154,10 +154,10 @@ func (e *End) showsOrder() bool {
 	return e.ClosedFirst == Both
 }
 
-// unprovenReset reports whether a RST in the other end's name is all that is known of the first
-// close.
+// unprovenReset reports whether a RST that nobody was seen to send is all that is known of the first close. One that
+// this end sends is seen before the verdict.
 func (e *End) unprovenReset() bool {
-	return e.ClosedFirst == Remote && e.How == Reset && e.ResetBy == 0
+	return e.How == Reset && e.ResetBy == 0 && (e.ClosedFirst == Remote || e.ClosedFirst == Local && e.hasVerdict)
 }
 
 // announce notes whether it was said who closes first.
@@ -260,7 +260,11 @@ func (t *Tracker) endBriefWaits(now event.Time) {
 // giveVerdict makes the verdict on an end from what is known.
 func (t *Tracker) giveVerdict(e *End) {
 	e.Incomplete = e.Incomplete || t.mayHaveLost(e)
-	gaps := e.Incomplete || e.Peer != nil && (e.Peer.Incomplete || t.mayHaveLost(e.Peer))
+	gaps := e.Incomplete
+	if p := e.Peer; p != nil {
+		p.Incomplete = p.Incomplete || t.mayHaveLost(p)
+		gaps = gaps || p.Incomplete
+	}
 	e.judge(gaps, t.clockError(e, e.Peer))
 	t.findLostFins(e, gaps)
 	if e.isWaiting {

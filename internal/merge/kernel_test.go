@@ -95,6 +95,7 @@ func TestRealHosts(t *testing.T) {
 		}
 	}
 	t.Logf("exact to %v, drift %.1f ppm", c.Error, c.Drift)
+	checkPartial(t, far.path, near.path, v)
 }
 
 func newRealHosts(t *testing.T) *realHosts {
