@@ -67,23 +67,14 @@ const unlimitedError = time.Duration(math.MaxInt64 / 4)
 // clockError returns by how much the times of two ends may be wrong against each other. It is 0 if they are of one
 // machine, or if the other end is nil.
 func (t *Tracker) clockError(a, b *End) time.Duration {
-	if b == nil || len(t.hosts) == 0 || a.NetNS.Machine() == b.NetNS.Machine() {
+	if b == nil {
 		return 0
 	}
-	x, y := t.clockOf(a), t.clockOf(b)
-	if x.Known && y.Known || x.Reference > 0 && x.Reference == y.Reference {
-		return x.Error + y.Error
+	slack, known := event.ClockError(t.hosts, a.NetNS, b.NetNS)
+	if !known {
+		return unlimitedError
 	}
-	return unlimitedError
-}
-
-// clockOf returns how the clock of an end's host was compared with another one.
-func (t *Tracker) clockOf(e *End) event.HostClock {
-	machine := e.NetNS.Machine()
-	if machine >= len(t.hosts) {
-		return event.HostClock{}
-	}
-	return t.hosts[machine].Clock
+	return slack
 }
 
 // isRecorded reports whether the host of an end was recorded at a time. A trace of one host is: its records go on. It is

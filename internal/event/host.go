@@ -72,17 +72,32 @@ func HostName(hosts []Host, n int) string {
 	return name
 }
 
-// sayClock says how a host's clock was compared with the first one's.
-func sayClock(hosts []Host, n int) Message {
+// SayClock says how a host's clock was compared with the first one's.
+func SayClock(hosts []Host, n int) Message {
 	c := &hosts[n].Clock
 	name, first := Literal(HostName(hosts, n)), Literal(HostName(hosts, 0))
 	switch {
 	case !c.Known:
-		return Say("{host} has no connection with {first}: its times are by its own clock", name, first)
+		return Say("no connection joins {host} with {first}: its times are by its own clock", name, first)
 	case c.Offset < 0:
 		return Say("the clock of {host} was {time} behind that of {first}; times are corrected, exact to {error}", name, Precise(-c.Offset), first, Precise(c.Error))
 	}
 	return Say("the clock of {host} was {time} ahead of that of {first}; times are corrected, exact to {error}", name, Precise(c.Offset), first, Precise(c.Error))
+}
+
+// ClockError returns by how much times in two network namespaces may be wrong against each other: nothing, if these are on
+// one machine. It is not known if the clocks of their hosts were not compared.
+func ClockError(hosts []Host, a, b NetNS) (d time.Duration, known bool) {
+	m, n := a.Machine(), b.Machine()
+	if m == n {
+		return 0, true
+	}
+	if max(m, n) >= len(hosts) {
+		return 0, false
+	}
+	x, y := &hosts[m].Clock, &hosts[n].Clock
+	known = x.Known && y.Known || x.Reference > 0 && x.Reference == y.Reference
+	return x.Error + y.Error, known
 }
 
 // HostNames returns how people call the hosts of a recording, each once; none: no name is known.
@@ -104,7 +119,7 @@ func SayClocks(hosts []Host) []Message {
 	var all []Message
 	for i := range hosts {
 		if i > 0 && MachineOf(hosts, i) == i {
-			all = append(all, sayClock(hosts, i))
+			all = append(all, SayClock(hosts, i))
 		}
 	}
 	return all

@@ -236,6 +236,9 @@ func (c *connection) closingWords(closer, address string) string {
 	if c.ended != 0 {
 		words += "; it ended by " + howWords(c.ended)
 	}
+	if c.bothEnds != "" {
+		words += ". " + c.bothEnds
+	}
 	if c.incomplete {
 		words += ". Its record is incomplete"
 	}

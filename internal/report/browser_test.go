@@ -620,3 +620,31 @@ func TestRestartPage(t *testing.T) {
 	b.shot("restart-light-390", 390, false)
 	b.quiet()
 }
+
+// TestHostsPage: the ladder of a connection between two hosts names them, says how long segments took, and shades
+// changes that are closer to each other than the clocks are exact.
+func TestHostsPage(t *testing.T) {
+	r := report.New(time.UTC)
+	if err := tracetest.PlayHosts(r); err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, r)
+	ladderHas := func(text string) string {
+		return `document.getElementById('ladder-drawing').textContent.includes('` + text + `')`
+	}
+	choose := func(id string) {
+		b.eval(`(() => { location.hash = '#c=` + id + `'; })()`)
+		b.want(ladderHas(":4000"+id), "true")
+	}
+	choose("3")
+	for _, text := range []string{"on laptop", "on web-1", "clocks of the two hosts were compared, exact to 40us", "FIN, 150us"} {
+		b.want(ladderHas(text), "true")
+	}
+	b.want(`document.querySelectorAll('#ladder .unsure').length`, "0")
+	b.shot("hosts-light-1280", 1280, false)
+	choose("9")
+	b.want(ladderHas("Shaded: the order"), "true")
+	b.want(`document.querySelectorAll('#ladder .unsure').length`, "3")
+	b.shot("hosts-crossed-dark-400", 400, true)
+	b.quiet()
+}

@@ -1,11 +1,16 @@
 package report
 
 import (
+	"cmp"
+	"net/netip"
+	"strings"
+	"time"
+
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/text"
-	"net/netip"
+	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // stepsKept is how many transitions of an end are kept: none that is true makes more.
@@ -31,6 +36,8 @@ type connection struct {
 	evidence    bool // a finding or a failed call rests on it
 	queued      bool // it is over, and may make room
 	dropped     bool // it has made room
+	// bothEnds is what the ends show together: a sentence without its full stop, or "".
+	bothEnds string
 }
 
 // end is a socket.
@@ -154,12 +161,22 @@ func (r *Report) seenBefore(a, b *end) bool {
 
 // addVerdict takes the verdict on an end. That on the other end is taken where it knows more.
 func (c *connection) addVerdict(e *conn.End, own *end, t *tables) {
+	c.noteBothEnds(e)
 	if c.judged && (e.Closer == nil || c.closer != 0) {
 		c.incomplete = c.incomplete || e.Incomplete
 		return
 	}
 	c.judged = true
 	c.noteClosing(e, own, t)
+}
+
+// noteBothEnds takes what both ends show together.
+func (c *connection) noteBothEnds(e *conn.End) {
+	var all []string
+	for _, m := range text.BothEndsWords(e) {
+		all = append(all, m.String())
+	}
+	c.bothEnds = cmp.Or(words.Capital(strings.Join(all, ", ")), c.bothEnds)
 }
 
 // noteClosing takes what is known of who opened and who closed a connection.
@@ -234,6 +251,20 @@ func (c *connection) translated() (own, seen netip.AddrPort, nat bool) {
 		return own, seen, false
 	}
 	return e.Local(), e.Remote(), true
+}
+
+// betweenHosts returns the names of the hosts of both ends, and by how much their times may be wrong against each other,
+// and reports whether that is known: the ends are on two hosts of a merged capture.
+func (c *connection) betweenHosts() (names [2]string, slack time.Duration, ok bool) {
+	hosts := c.recording.Hosts
+	if c.ends[1] == nil || len(hosts) == 0 || c.ends[0].NetNS.Machine() == c.ends[1].NetNS.Machine() {
+		return names, 0, false
+	}
+	for i, e := range c.ends {
+		names[i] = text.ShortHome(event.HostName(hosts, min(e.NetNS.Machine(), len(hosts)-1)))
+	}
+	slack, ok = event.ClockError(hosts, c.ends[0].NetNS, c.ends[1].NetNS)
+	return names, slack, ok
 }
 
 // name says which connection it is: who opened it and to where,

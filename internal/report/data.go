@@ -50,6 +50,7 @@ type dataWriter struct {
 	kinds        table[stepKind]
 	lasts        table[int64]
 	closings     table[string]
+	between      map[int][3]any // by row, of one between two hosts: their names, and by how many nanoseconds times may be wrong
 	translated   map[int][4]int // by row: twice an index of addresses and a port, those that the second end has and sees
 	buffer       []byte
 }
@@ -73,6 +74,8 @@ const (
 	evidenceBytes = len("100000,")
 	// translatedBytes is what the addresses behind NAT take.
 	translatedBytes = len(`"100000":[100000,65535,100000,65535],`)
+	// betweenBytes is what the hosts take, without their names.
+	betweenBytes = len(`"100000":["","",1000000000],`)
 )
 
 func (t *table[T]) indexOf(v T) int {
@@ -90,7 +93,7 @@ func (t *table[T]) indexOf(v T) int {
 
 // writeData writes the data. It returns how many connections it has room for.
 func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
-	d := &dataWriter{Buffer: w, report: r, translated: make(map[int][4]int)}
+	d := &dataWriter{Buffer: w, report: r, translated: make(map[int][4]int), between: make(map[int][3]any)}
 	first, last := r.span()
 	d.base = first
 	processes, err := json.Marshal(r.processNames())
@@ -110,6 +113,10 @@ func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
 			d.addressBytes += translatedBytes
 			d.translated[listed] = [4]int{d.addressIndex(own.Addr()), int(own.Port()), d.addressIndex(seen.Addr()), int(seen.Port())}
 		}
+		if names, slack, ok := c.betweenHosts(); ok {
+			d.addressBytes += betweenBytes + len(names[0]) + len(names[1])
+			d.between[listed] = [3]any{names[0], names[1], int64(slack)}
+		}
 		d.writeRow(c, listed > 0)
 		listed++
 	}
@@ -122,7 +129,7 @@ func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
 		{"base", first}, {"last", last - first}, {"offset", offset},
 		{"states", stateNames()}, {"kinds", d.kindTable()}, {"addresses", append([]string{}, d.addresses.values...)},
 		{"lasts", append([]int64{}, d.lasts.values...)}, {"closings", append([]string{}, d.closings.values...)}, {"recordings", r.recordingWords()}, {"losses", r.lossTimes(first)},
-		{"processes", json.RawMessage(processes)}, {"words", verdictWords()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)}, {"nat", d.translated},
+		{"processes", json.RawMessage(processes)}, {"words", verdictWords()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)}, {"nat", d.translated}, {"between", d.between},
 	} {
 		value, err := json.Marshal(part.value) // which escapes <, > and &
 		if err != nil {

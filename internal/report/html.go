@@ -3,6 +3,7 @@ package report
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -226,7 +227,8 @@ type condition struct {
 	Host, Kernel, Version, Filter, When, Ended string
 	Cut                                        bool
 	Sources, Sysctls                           []nameValue
-	Losses, Clocks                             []string
+	Losses                                     []string
+	Clock                                      string // of a merged capture's host: how it was compared
 	MoreLosses                                 int
 }
 
@@ -235,28 +237,64 @@ type nameValue struct{ Name, Value string }
 func (r *Report) recordingConditions() []condition {
 	var all []condition
 	for _, rec := range r.recordings {
-		c := condition{
-			Host: rec.hostWords(), Kernel: orUnknown(rec.Kernel) + " " + words.Escape(rec.Arch),
-			Version: orUnknown(rec.Version), Filter: rec.filterWords(),
-			Ended: rec.stopWords(), Cut: rec.cut(), MoreLosses: rec.moreLosses,
-			When: rec.periodWords(r.zone),
+		if len(rec.Hosts) == 0 {
+			all = append(all, r.newCondition(rec))
 		}
-		for _, s := range []nameValue{
-			{"Transitions", rec.Sources.Transitions}, {"TIME_WAIT", rec.Sources.Timewait}, {"Processes", rec.Sources.Owner},
-			{"Resets", rec.Sources.Resets}, {"Failed calls", rec.Sources.Calls},
-		} {
-			c.Sources = append(c.Sources, nameValue{s.Name, orUnknown(s.Value)})
+		for i := range rec.Hosts {
+			all = append(all, r.hostCondition(rec, i))
 		}
-		for _, clock := range event.SayClocks(rec.Hosts) {
-			c.Clocks = append(c.Clocks, clock.String())
-		}
-		for _, s := range rec.Sysctls {
-			c.Sysctls = append(c.Sysctls, nameValue{words.Escape(s.Name), words.Escape(s.Value)})
-		}
-		for _, l := range rec.losses {
-			c.Losses = append(c.Losses, r.exactTime(rec.micros(l.Time))+": "+text.LossWords(l).String())
-		}
-		all = append(all, c)
 	}
 	return all
+}
+
+// newCondition says how a recording was made.
+func (r *Report) newCondition(rec *recording) condition {
+	c := condition{
+		Host: rec.hostWords(), Kernel: orUnknown(rec.Kernel) + " " + words.Escape(rec.Arch),
+		Version: orUnknown(rec.Version), Filter: rec.filterWords(),
+		Ended: rec.stopWords(), Cut: rec.cut(), MoreLosses: rec.moreLosses,
+		When: rec.periodWords(r.zone),
+	}
+	c.addDetails(&rec.Sources, rec.Sysctls)
+	for _, l := range rec.losses {
+		c.Losses = append(c.Losses, r.exactTime(rec.micros(l.Time))+": "+text.LossWords(l).String())
+	}
+	return c
+}
+
+// hostCondition says how one of the hosts of a merged capture was recorded.
+func (r *Report) hostCondition(rec *recording, n int) condition {
+	h := &rec.Hosts[n]
+	c := r.newCondition(rec)
+	c.Host, c.Sources, c.Sysctls = words.Escape(event.HostName(rec.Hosts, n)), nil, nil
+	if h.Kernel != "" {
+		c.Kernel, c.Filter = words.Escape(h.Kernel+" "+h.Arch), cmp.Or(words.Escape(h.Filter), "all TCP connections")
+		c.addDetails(&h.Sources, h.Sysctls)
+	}
+	if h.From != 0 && h.Until != 0 {
+		c.When = words.DateClock(rec.wall(h.From, r.zone), 0) + ", for " + words.Duration(h.Until.Sub(h.From))
+	}
+	if n > 0 && event.MachineOf(rec.Hosts, n) == n {
+		c.Clock = words.Capital(event.SayClock(rec.Hosts, n).String())
+	}
+	c.Losses = nil
+	for _, l := range rec.losses {
+		if l.Machine == event.MachineOf(rec.Hosts, n) {
+			c.Losses = append(c.Losses, r.exactTime(rec.micros(l.Time))+": "+text.LossWords(l).String())
+		}
+	}
+	return c
+}
+
+// addDetails adds how each part is known, and the settings.
+func (c *condition) addDetails(sources *event.Sources, sysctls []event.Sysctl) {
+	for _, s := range []nameValue{
+		{"Transitions", sources.Transitions}, {"TIME_WAIT", sources.Timewait}, {"Processes", sources.Owner},
+		{"Resets", sources.Resets}, {"Failed calls", sources.Calls},
+	} {
+		c.Sources = append(c.Sources, nameValue{s.Name, orUnknown(s.Value)})
+	}
+	for _, s := range sysctls {
+		c.Sysctls = append(c.Sysctls, nameValue{words.Escape(s.Name), words.Escape(s.Value)})
+	}
 }

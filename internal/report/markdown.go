@@ -263,7 +263,7 @@ func (r *recording) hostWords() string {
 func (r *recording) clockWords() string {
 	var all strings.Builder
 	for _, clock := range event.SayClocks(r.Hosts) {
-		fmt.Fprintf(&all, " %s.", clock)
+		fmt.Fprintf(&all, " %s.", words.Capital(clock.String()))
 	}
 	return all.String()
 }

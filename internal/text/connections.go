@@ -244,7 +244,7 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 	if e.Ended != 0 {
 		add(p.say(event.Say("then {end}", endWords(e, e.Ended))))
 	}
-	for _, m := range betweenHostsWords(e) {
+	for _, m := range BothEndsWords(e) {
 		add(p.say(m))
 	}
 	if home := p.homeWords(e); home != "" {
@@ -268,9 +268,9 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 	return parts
 }
 
-// betweenHostsWords says of a connection what the ends show together: where the other end was when something between
+// BothEndsWords says of a connection what the ends show together: where the other end was when something between
 // them reset one, which FINs were lost, and whether it is sure that they belong together.
-func betweenHostsWords(e *conn.End) []event.Message {
+func BothEndsWords(e *conn.End) []event.Message {
 	var all []event.Message
 	for _, end := range []*conn.End{e, e.Peer} {
 		if end == nil || end.Role() == 0 {
@@ -424,7 +424,7 @@ func (p *Printer) halfOpenWords(over *conn.End) string {
 		return p.say(end)
 	}
 	phrase := p.say(event.Say("{end}, still in {state}[ at {process}]", end, over.Peer.State, over.Peer.Process))
-	for _, m := range betweenHostsWords(over) {
+	for _, m := range BothEndsWords(over) {
 		phrase += p.comma() + p.say(m)
 	}
 	return phrase

@@ -16,6 +16,8 @@ const row = (i) => {
     flags, role, how: raw.words.hows[how], ended: raw.words.hows[ended],
     mechanism: raw.words.mechanisms[mechanism], closer: raw.processes[closer],
     addresses: [address(a, aPort), address(b, bPort)], ends: [end, other || null],
+    hosts: raw.between[i] && raw.between[i].slice(0, 2),
+    slack: raw.between[i] ? raw.between[i][2] / 1000 : 0, // by how many microseconds the times of the two hosts may be wrong
     nat: raw.nat[i] && [address(...raw.nat[i].slice(0, 2)), address(...raw.nat[i].slice(2))], // what the second end is there, and what the first one
   };
 };

@@ -36,6 +36,14 @@ function arrowsOf(rungs) {
   return arrows;
 }
 
+// unsure returns the pairs of rungs, one at each of two hosts, that are closer to each other than the clocks are exact: no
+// segment between them says which was first.
+function unsure(rungs, arrows, slack) {
+  const linked = (a, b) => arrows.some((arrow) => arrow.sent === a && arrow.came === b);
+  return rungs.slice(1).map((rung, n) => [rungs[n], rung])
+    .filter(([a, b]) => a.column !== b.column && b.at - a.at < slack && !linked(a, b));
+}
+
 function drawLadder(i) {
   shape = byId('ladder').clientWidth < 640 ? narrowShape : wideShape;
   const r = row(i), rungs = rungsOf(r);
@@ -46,11 +54,17 @@ function drawLadder(i) {
   svg.setAttribute('aria-label', 'Ladder of ' + rowName(r) + '; the table below says the same');
   const columns = r.flags & LISTENER ? [0] : sides(r);
   columns.forEach((side, column) => drawEnd(svg, r, side, column, height));
-  for (const arrow of arrowsOf(rungs)) drawArrow(svg, arrow);
+  const arrows = arrowsOf(rungs);
+  const pairs = unsure(rungs, arrows, r.slack);
+  for (const pair of pairs) drawUnsure(svg, pair, r.slack);
+  for (const arrow of arrows) drawArrow(svg, arrow, r);
   for (const rung of rungs) drawRung(svg, rung, i);
-  byId('ladder-drawing').replaceChildren(svg);
+  byId('ladder-drawing').replaceChildren(svg, ...(r.slack ? [make('p', {class: 'help'}, clockWords(pairs, r.slack))] : []));
   listSteps(r, rungs, i);
 }
+
+// clockWords says how exactly the times of two hosts compare.
+const clockWords = (pairs, slack) => 'The clocks of the two hosts were compared, exact to ' + duration(slack) + '.' + (pairs.length ? ' Shaded: the order of these changes is not known, as they are closer than that.' : '');
 
 const columnX = (column) => column ? shape.right : shape.left;
 
@@ -61,7 +75,8 @@ function drawEnd(svg, r, side, column, height) {
   const end = r.ends[side], at = columnX(column);
   const name = [roleOf(r, side), r.addresses[side]].filter((word) => word).join(' ');
   draw(svg, 'text', {x: at, y: shape === wideShape || !column ? 18 : 34, 'text-anchor': anchorOf(column), class: 'state'}, shortened(name, 52));
-  const note = end ? side === 1 && r.nat && 'NAT: ' + r.nat.join(' with ') : 'not seen from here';
+  const notes = [r.hosts && 'on ' + r.hosts[side], side === 1 && r.nat && 'NAT: ' + r.nat.join(' with ')].filter((word) => word);
+  const note = end ? notes.join(', ') : 'not seen from here';
   if (note) draw(svg, 'text', {x: at, y: shape === wideShape || !column ? 34 : 50, 'text-anchor': anchorOf(column), class: 'faint'}, note);
   draw(svg, 'line', {x1: at, x2: at, y1: 54, y2: height - 24, class: 'life' + (end ? '' : ' unseen')});
   if (!end || stateOf(end) === CLOSE) return;
@@ -77,7 +92,13 @@ function stillWords(r, end) {
 // firstWords says who closes first, at the step that shows it.
 const firstWords = (i) => who(i) === 'both' ? 'both close at once' : who(i) + ' closes first';
 
-function drawArrow(svg, arrow) {
+// drawUnsure draws that the order of two rungs is not known.
+function drawUnsure(svg, [a, b], slack) {
+  const box = draw(svg, 'rect', {x: shape.left, width: shape.right - shape.left, y: a.y - 6, height: b.y - a.y + 12, class: 'unsure'});
+  draw(box, 'title', {}, 'closer than ' + duration(slack) + ': the order is not known');
+}
+
+function drawArrow(svg, arrow, r) {
   const from = columnX(arrow.column), to = columnX(1 - arrow.column), sign = to > from ? 1 : -1;
   const came = arrow.came || arrow.sent;
   const sent = arrow.sent || arrow.came;
@@ -86,7 +107,14 @@ function drawArrow(svg, arrow) {
   draw(svg, 'line', {x1, y1, x2, y2, class: 'segment ' + arrow.name + (arrow.sent && arrow.came ? ' measured' : '')});
   const angle = Math.atan2(y2 - y1, x2 - x1) * 180 / Math.PI;
   draw(svg, 'path', {d: 'M8 0L-4 5L-4 -5Z', transform: `translate(${x2} ${y2}) rotate(${angle})`, class: 'arrow-head ' + arrow.name});
-  draw(svg, 'text', {x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 4, 'text-anchor': 'middle', class: 'segment-name'}, arrow.name + (arrow.came ? '' : ' (arrival not seen)'));
+  const part = y1 === y2 ? 0.5 : 0.36; // where two arrows cross, each has its name nearer to its beginning
+  draw(svg, 'text', {x: x1 + (x2 - x1) * part, y: y1 + (y2 - y1) * part - 4, 'text-anchor': 'middle', class: 'segment-name'}, arrowName(arrow, r));
+}
+
+// arrowName says which segment it is, and how long it was on its way between two hosts.
+function arrowName(arrow, r) {
+  if (!arrow.came) return arrow.name + ' (arrival not seen)';
+  return arrow.name + (r.slack && arrow.sent ? ', ' + duration(Math.max(0, arrow.came.at - arrow.sent.at)) : '');
 }
 
 function drawRung(svg, rung, i) {
