@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,6 +59,7 @@ type stage struct {
 	made      []made
 	stopTrace func()
 	stopTap   func()
+	marks     chan struct{} // each is a mark that the tap has seen
 }
 
 // TestCommentsAreTrue: connections are closed in each way, by either side, through few ports that are used again and
@@ -122,7 +124,7 @@ func annotateFile(t *testing.T, packets, capture, annotated string) *annotate.Re
 // newStage begins to record a trace and packets, into the files path.jsonl and path.pcap.
 func newStage(t *testing.T, path string, server netip.AddrPort) *stage {
 	t.Helper()
-	s := &stage{near: kerneltest.NewNetNS(t), far: kerneltest.NewNetNS(t), server: server, header: 20}
+	s := &stage{near: kerneltest.NewNetNS(t), far: kerneltest.NewNetNS(t), server: server, header: 20, marks: make(chan struct{})}
 	bits := 24
 	if server.Addr().Is6() {
 		s.header, bits = 40, 64
@@ -196,7 +198,6 @@ func (s *stage) tap(t *testing.T, path string) (stop func()) {
 	if err := out.WriteFileHeader(96, layers.LinkTypeEthernet); err != nil {
 		t.Fatal(err)
 	}
-	last := make(chan struct{}) // is closed when the segment of markLast is there
 	go func() {
 		for {
 			data, info, err := in.ReadPacketData()
@@ -205,31 +206,46 @@ func (s *stage) tap(t *testing.T, path string) (stop func()) {
 			}
 			info.CaptureLength = min(len(data), 96)
 			out.WritePacket(info, data[:info.CaptureLength])
-			if s.isFrom(data, lastPort) {
-				close(last)
+			isLast := s.isFrom(data, lastPort)
+			if isLast || s.isFrom(data, roundPort) {
+				s.marks <- struct{}{}
+			}
+			if isLast {
 				return
 			}
 		}
 	}()
 	return func() {
-		s.markLast(t)
-		<-last
+		s.near.Do(func() { err = s.mark(lastPort) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stats, err := in.Stats(); err != nil || stats.Drops > 0 {
+			t.Fatalf("the tap missed packets: %+v, %v", stats, err)
+		}
 		in.Close()
 		f.Close()
 	}
 }
 
-// lastPort is where nobody listens: a RST from there is the last segment that the tap waits for.
-const lastPort = 81
+// The ports where nobody listens: a RST from there marks the end of a round, or of all.
+const (
+	roundPort = 81
+	lastPort  = 82
+)
 
-// markLast makes it send one.
-func (s *stage) markLast(t *testing.T) {
-	t.Helper()
-	var err error
-	s.near.Do(func() { err = kerneltest.Refuse(netip.AddrPortFrom(s.server.Addr(), lastPort)) })
-	if err != nil {
-		t.Fatal(err)
+// mark waits until the tap has all segments that were sent before. It runs in the client's namespace.
+func (s *stage) mark(port uint16) error {
+	if err := kerneltest.Refuse(netip.AddrPortFrom(s.server.Addr(), port)); err != nil {
+		return err
 	}
+	<-s.marks
+	return nil
+}
+
+// isMark reports whether a segment is one of mark.
+func (g *segment) isMark() bool {
+	return slices.ContainsFunc([]uint16{g.from.Port(), g.to.Port()}, func(port uint16) bool { return port == roundPort || port == lastPort })
 }
 
 // ethernetHeader is how long it is, in bytes.
@@ -285,6 +301,9 @@ func (s *stage) closeAll(rounds int) error {
 				}
 				s.made = append(s.made, m)
 			}
+		}
+		if err := s.mark(roundPort); err != nil { // the tap's buffer is small
+			return err
 		}
 	}
 	return nil
@@ -398,7 +417,7 @@ func (s *stage) check(t *testing.T, segments []segment) {
 	var all []*shown
 	for i := range segments {
 		g := &segments[i]
-		if g.from.Port() == lastPort || g.to.Port() == lastPort {
+		if g.isMark() {
 			continue
 		}
 		port, sender := g.from.Port(), "client"
