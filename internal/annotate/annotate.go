@@ -1,13 +1,14 @@
 // Package annotate writes into a file of packets what captures of tcptrace say about them: comments on the SYN, on the FIN
 // of the side that closes first, and on each RST. The packets stay as they are. notes.go has what the captures say,
-// segment.go what a packet says, packets.go reads and writes the file, and words.go has the comments.
+// segment.go what a packet says, packets.go reads and writes the file, blocks.go does so in the pcapng format, and words.go
+// has the comments.
 package annotate
 
 import (
 	"context"
 	"errors"
 	"io"
-	"slices"
+	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/replay"
@@ -20,6 +21,7 @@ type Result struct {
 	Connections int   // of the captures that had a comment
 	CutOff      error // the file of packets ends in the middle of one; nil: it does not
 	Unknown     int   // ends in the captures whose initial sequence numbers, or whose role, are unknown
+	NoRoom      int   // packets without their comment: a Simple Packet Block cannot have one
 }
 
 // Run annotates the packets of a file. The captures are read first: o.Files has them.
@@ -29,7 +31,16 @@ func Run(ctx context.Context, o replay.Options, from io.Reader, to io.Writer) (*
 	if damaged != nil && !errors.Is(damaged, replay.ErrDamaged) {
 		return nil, damaged
 	}
-	packets, err := newPacketReader(from, to)
+	result, err := n.annotate(ctx, from, to)
+	if err != nil {
+		return nil, err
+	}
+	return result, damaged
+}
+
+// annotate annotates the packets of a file.
+func (n *notes) annotate(ctx context.Context, from io.Reader, to io.Writer) (*Result, error) {
+	packets, err := openPackets(from, to)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +49,7 @@ func Run(ctx context.Context, o replay.Options, from io.Reader, to io.Writer) (*
 		return nil, err
 	}
 	w.result.Connections, w.result.Unknown = len(w.touched), n.left
-	return &w.result, damaged
+	return &w.result, nil
 }
 
 // flow is a pair of addresses at an interface.
@@ -57,8 +68,7 @@ type current struct {
 // writer puts comments on packets.
 type writer struct {
 	notes   *notes
-	packets *packetReader
-	decoder decoder
+	packets packetFile
 	flows   map[flow]*current // by the client's and the server's address
 	touched map[*note]bool
 	result  Result
@@ -68,7 +78,7 @@ type writer struct {
 func (w *writer) run(ctx context.Context) error {
 	var p packet
 	for ctx.Err() == nil {
-		err := w.packets.next(&p)
+		isPacket, err := w.packets.next(&p)
 		if err == io.EOF {
 			break
 		}
@@ -76,26 +86,46 @@ func (w *writer) run(ctx context.Context) error {
 			w.result.CutOff = err
 			break
 		}
-		if s, ok := w.decoder.decode(&p); ok && (s.syn || s.fin || s.rst) {
-			if comment := w.comment(&p, &s); comment != "" && !slices.Contains(p.options.Comments, comment) {
-				p.options.Comments = append(p.options.Comments, comment)
-				w.result.Comments++
-			}
-		}
-		if err := w.packets.write(&p); err != nil {
+		if err := w.write(&p, isPacket); err != nil {
 			return err
 		}
-		w.result.Packets++
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return w.packets.close()
+	return w.packets.flush()
+}
+
+// write writes what was read, with its comment if it is a packet that gets one.
+func (w *writer) write(p *packet, isPacket bool) error {
+	comment := ""
+	if isPacket {
+		w.result.Packets++
+		comment = w.commentOn(p)
+	}
+	if comment != "" && p.noComment {
+		w.result.NoRoom++
+		comment = ""
+	}
+	added, err := w.packets.write(comment)
+	if added {
+		w.result.Comments++
+	}
+	return err
+}
+
+// commentOn returns the comment on a packet, or "". It is as long as the format allows.
+func (w *writer) commentOn(p *packet) string {
+	s, ok := decode(p)
+	if !ok {
+		return ""
+	}
+	comment := w.comment(p.device, &s)
+	return strings.ToValidUTF8(comment[:min(len(comment), mostOfComment)], "")
 }
 
 // comment returns the comment on a segment, or "".
-func (w *writer) comment(p *packet, s *segment) string {
-	device := p.info.InterfaceIndex
+func (w *writer) comment(device int, s *segment) string {
 	if s.syn {
 		return w.onSyn(device, s)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -18,20 +17,22 @@ var ErrNotPackets = errors.New("not a packet capture: give a file of tcpdump or 
 
 // packet is one packet of a file.
 type packet struct {
-	data    []byte
-	info    gopacket.CaptureInfo // the interface is that of the file that is written
-	link    layers.LinkType
-	options pcapgo.NgPacketOptions
+	data      []byte
+	length    int // as it was sent; data may be cut off
+	link      layers.LinkType
+	device    int  // the number of its interface
+	noComment bool // the file has no room for one
 }
 
-// packetReader reads the packets of a file in either format.
-type packetReader struct {
-	classic *pcapgo.Reader
-	ng      *pcapgo.NgReader
-	out     *pcapgo.NgWriter
-	to      io.Writer
-	// of the section that is being read: what its interfaces are in the file that is written
-	interfaces []int
+// packetFile reads a file of packets part by part, and writes each of them.
+type packetFile interface {
+	// next reads the next part, and reports whether it is a packet. The packet is good until the next call.
+	next(p *packet) (isPacket bool, err error)
+	// write writes the part that was read, and reports whether it added the comment: it adds none that is "" or that
+	// the packet already has.
+	write(comment string) (added bool, err error)
+	// flush writes what waits to be written.
+	flush() error
 }
 
 // The numbers at the beginning of a file of the pcapng format, and of a compressed one.
@@ -40,10 +41,12 @@ var (
 	gzipMagic = []byte{0x1f, 0x8b}
 )
 
-// newPacketReader opens a file of packets, and the one that is written.
-func newPacketReader(from io.Reader, to io.Writer) (*packetReader, error) {
-	r := &packetReader{to: to}
-	in := bufio.NewReaderSize(from, 1<<16)
+// bufferSize is how much is read, and written, at a time.
+const bufferSize = 64 << 10
+
+// openPackets opens a file of packets, and the one that is written.
+func openPackets(from io.Reader, to io.Writer) (packetFile, error) {
+	in, out := bufio.NewReaderSize(from, bufferSize), bufio.NewWriterSize(to, bufferSize)
 	magic, err := in.Peek(len(ngMagic))
 	if err != nil {
 		return nil, ErrNotPackets
@@ -52,87 +55,43 @@ func newPacketReader(from io.Reader, to io.Writer) (*packetReader, error) {
 		return nil, fmt.Errorf("%w; this one is compressed", ErrNotPackets)
 	}
 	if bytes.Equal(magic, ngMagic) {
-		r.ng, err = pcapgo.NewNgReader(in, pcapgo.NgReaderOptions{
-			WantMixedLinkType: true, SkipUnknownVersion: true, SectionEndCallback: func([]pcapgo.NgInterface, pcapgo.NgSectionInfo) { r.interfaces = nil },
-		})
-	} else {
-		r.classic, err = pcapgo.NewReader(in)
+		return newBlockFile(in, out)
 	}
-	if err != nil {
+	return newClassicFile(in, out)
+}
+
+// classicFile is a file in the pcap format, which is written in the pcapng format.
+type classicFile struct {
+	in   *pcapgo.Reader
+	out  *pcapgo.NgWriter
+	data []byte // of the packet that was read
+	info gopacket.CaptureInfo
+}
+
+func newClassicFile(in *bufio.Reader, out *bufio.Writer) (*classicFile, error) {
+	f := &classicFile{}
+	var err error
+	if f.in, err = pcapgo.NewReader(in); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotPackets, err)
 	}
-	return r, nil
+	device := pcapgo.NgInterface{LinkType: f.in.LinkType(), SnapLength: f.in.Snaplen()}
+	f.out, err = pcapgo.NewNgWriterInterface(out, device, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "tcptrace"}})
+	return f, err
 }
 
-// next reads the next packet. It is good until the next call.
-func (r *packetReader) next(p *packet) error {
-	var err error
-	if r.classic != nil {
-		p.data, p.info, err = r.classic.ZeroCopyReadPacketData()
-		p.link, p.options = r.classic.LinkType(), pcapgo.NgPacketOptions{}
-		if err != nil {
-			return err
-		}
-		return r.ensure(p, pcapgo.NgInterface{LinkType: p.link, SnapLength: r.classic.Snaplen(), TimestampResolution: 9})
+func (f *classicFile) next(p *packet) (isPacket bool, err error) {
+	if f.data, f.info, err = f.in.ZeroCopyReadPacketData(); err != nil {
+		return false, err
 	}
-	if p.data, p.info, p.options, err = r.ng.ZeroCopyReadPacketDataWithOptions(); err != nil {
-		return err
-	}
-	p.link, _ = p.info.AncillaryData[0].(layers.LinkType)
-	if p.info.Timestamp.IsZero() { // a simple packet block has no time
-		p.info.Timestamp = time.Unix(0, 0)
-	}
-	i, err := r.ng.Interface(p.info.InterfaceIndex)
-	if err != nil {
-		return err
-	}
-	return r.ensure(p, i)
+	*p = packet{data: f.data, length: f.info.Length, link: f.in.LinkType()}
+	return true, nil
 }
 
-// ensure makes a packet's interface one of the file that is written.
-func (r *packetReader) ensure(p *packet, own pcapgo.NgInterface) error {
-	for len(r.interfaces) <= p.info.InterfaceIndex {
-		i := own
-		if r.ng != nil {
-			var err error
-			if i, err = r.ng.Interface(len(r.interfaces)); err != nil {
-				return err
-			}
-		}
-		number, err := r.addInterface(i)
-		if err != nil {
-			return err
-		}
-		r.interfaces = append(r.interfaces, number)
+func (f *classicFile) write(comment string) (added bool, err error) {
+	if comment == "" {
+		return false, f.out.WritePacket(f.info, f.data)
 	}
-	p.info.InterfaceIndex = r.interfaces[p.info.InterfaceIndex]
-	return nil
+	return true, f.out.WritePacketWithOptions(f.info, f.data, pcapgo.NgPacketOptions{Comments: []string{comment}})
 }
 
-func (r *packetReader) addInterface(i pcapgo.NgInterface) (number int, err error) {
-	i.TimestampOffset = 0 // the times that are written have it in them
-	if r.out != nil {
-		return r.out.AddInterface(i)
-	}
-	options := pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "tcptrace"}}
-	if r.ng != nil {
-		options.SectionInfo = r.ng.SectionInfo()
-	}
-	r.out, err = pcapgo.NewNgWriterInterface(r.to, i, options)
-	return 0, err
-}
-
-// write writes a packet.
-func (r *packetReader) write(p *packet) error {
-	return r.out.WritePacketWithOptions(p.info, p.data, p.options)
-}
-
-// close writes what is left. A file without packets gets a section of its own.
-func (r *packetReader) close() error {
-	if r.out == nil {
-		if _, err := r.addInterface(pcapgo.NgInterface{LinkType: layers.LinkTypeEthernet, TimestampResolution: 9}); err != nil {
-			return err
-		}
-	}
-	return r.out.Flush()
-}
+func (f *classicFile) flush() error { return f.out.Flush() }

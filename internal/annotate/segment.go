@@ -1,13 +1,13 @@
 package annotate
 
 import (
+	"encoding/binary"
 	"net/netip"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 )
 
-// segment is what a packet's TCP header says (RFC 9293 section 3.1).
+// segment is what the TCP header of a SYN, FIN or RST says (RFC 9293 section 3.1).
 type segment struct {
 	from, to      netip.AddrPort
 	seq, ack      uint32
@@ -16,122 +16,146 @@ type segment struct {
 	hasAck        bool
 }
 
-// decoder finds the TCP header in packets.
-type decoder struct {
-	ethernet layers.Ethernet
-	vlan     layers.Dot1Q
-	inner    layers.Dot1Q
-	sll      layers.LinuxSLL
-	sll2     layers.LinuxSLL2
-	loopback layers.Loopback
-	ip4      layers.IPv4
-	ip6      layers.IPv6
-	tcp      layers.TCP
-}
-
-// decode returns the segment in a packet, if it is one of TCP and all of it that matters is there.
-func (d *decoder) decode(p *packet) (s segment, ok bool) {
-	kind, payload := d.unpackLink(p)
-	var from, to netip.Addr
-	var length int // of the segment, as the IP header has it
-	switch kind {
-	case layers.EthernetTypeIPv4:
-		if d.ip4.DecodeFromBytes(payload, gopacket.NilDecodeFeedback) != nil && len(payload) < 20 || d.ip4.Protocol != layers.IPProtocolTCP || d.ip4.FragOffset != 0 {
-			return s, false
-		}
-		from, _ = netip.AddrFromSlice(d.ip4.SrcIP)
-		to, _ = netip.AddrFromSlice(d.ip4.DstIP)
-		header := int(d.ip4.IHL) * 4
-		if header > len(payload) {
-			return s, false
-		}
-		length, payload = int(d.ip4.Length)-header, payload[header:]
-	case layers.EthernetTypeIPv6:
-		if d.ip6.DecodeFromBytes(payload, gopacket.NilDecodeFeedback) != nil && len(payload) < 40 || d.ip6.NextHeader != layers.IPProtocolTCP {
-			return s, false
-		}
-		from, _ = netip.AddrFromSlice(d.ip6.SrcIP)
-		to, _ = netip.AddrFromSlice(d.ip6.DstIP)
-		length, payload = int(d.ip6.Length), payload[40:]
-	default:
+// decode returns the segment in a packet, if it is a SYN, FIN or RST and all of it that matters is there. It reads each
+// header where it is: the layers of gopacket want whole headers, and a packet may be cut off behind the TCP flags.
+func decode(p *packet) (s segment, ok bool) {
+	ip := unpackLink(p)
+	if len(ip) == 0 {
 		return s, false
 	}
-	const untilFlags = 14
-	if len(payload) < untilFlags {
+	length := p.length - (len(p.data) - len(ip)) // of the IP packet, if its header has no room for the number
+	switch ip[0] >> 4 {
+	case 4:
+		return decodeIPv4(ip, length)
+	case 6:
+		return decodeIPv6(ip, length)
+	}
+	return s, false
+}
+
+// The bits of a fragment: in the header of IPv4, and in the fragment header of IPv6.
+const (
+	fragmentBits  = 0x3fff
+	fragmentBits6 = 0xfff9
+)
+
+// decodeIPv4 decodes a packet of IPv4 (RFC 791) that is no fragment.
+func decodeIPv4(b []byte, length int) (s segment, ok bool) {
+	const fixed = 20
+	if len(b) < fixed || layers.IPProtocol(b[9]) != layers.IPProtocolTCP || binary.BigEndian.Uint16(b[6:])&fragmentBits != 0 {
 		return s, false
 	}
-	return d.decodeTCP(from, to, payload, length), true
+	header := int(b[0]&0xf) * 4
+	if header < fixed {
+		return s, false
+	}
+	if n := int(binary.BigEndian.Uint16(b[2:])); n > 0 {
+		length = n
+	}
+	if s, ok = decodeTCP(b, header, length); ok {
+		s.from = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[12:])), s.from.Port())
+		s.to = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[16:])), s.to.Port())
+	}
+	return s, ok
 }
 
-// decodeTCP reads the header, of which the options may be cut off.
-func (d *decoder) decodeTCP(from, to netip.Addr, b []byte, length int) segment {
-	whole := make([]byte, max(len(b), 20))
-	copy(whole, b)
-	_ = d.tcp.DecodeFromBytes(whole, gopacket.NilDecodeFeedback) // the options that are cut off do not matter
-	s := segment{
-		from: netip.AddrPortFrom(from.Unmap(), uint16(d.tcp.SrcPort)), to: netip.AddrPortFrom(to.Unmap(), uint16(d.tcp.DstPort)),
-		seq: d.tcp.Seq, ack: d.tcp.Ack, syn: d.tcp.SYN, fin: d.tcp.FIN, rst: d.tcp.RST, hasAck: d.tcp.ACK,
+// decodeIPv6 decodes a packet of IPv6 (RFC 8200) that is no fragment. It skips the options of hops and of the
+// destination. A packet with other extension headers is not read.
+func decodeIPv6(b []byte, length int) (s segment, ok bool) {
+	const fixed, extension = 40, 8
+	if len(b) < fixed {
+		return s, false
 	}
-	if header := int(d.tcp.DataOffset) * 4; length > header {
-		s.payload = uint32(length - header)
+	if n := int(binary.BigEndian.Uint16(b[4:])); n > 0 {
+		length = fixed + n
 	}
-	return s
+	next, at := layers.IPProtocol(b[6]), fixed
+	for next != layers.IPProtocolTCP {
+		if len(b) < at+extension {
+			return s, false
+		}
+		header := b[at:]
+		switch next {
+		case layers.IPProtocolIPv6HopByHop, layers.IPProtocolIPv6Destination:
+			at += extension * (int(header[1]) + 1)
+		case layers.IPProtocolIPv6Fragment:
+			if binary.BigEndian.Uint16(header[2:])&fragmentBits6 != 0 {
+				return s, false
+			}
+			at += extension
+		default:
+			return s, false
+		}
+		next = layers.IPProtocol(header[0])
+	}
+	if s, ok = decodeTCP(b, at, length); ok {
+		s.from = netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[8:])).Unmap(), s.from.Port())
+		s.to = netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[24:])).Unmap(), s.to.Port())
+	}
+	return s, ok
 }
 
-// unpackLink returns what is behind a packet's link header.
-func (d *decoder) unpackLink(p *packet) (layers.EthernetType, []byte) {
-	none := layers.EthernetType(0)
-	switch p.link {
-	case layers.LinkTypeEthernet:
-		if d.ethernet.DecodeFromBytes(p.data, gopacket.NilDecodeFeedback) != nil {
-			return none, nil
-		}
-		return d.unpackVLAN(d.ethernet.EthernetType, d.ethernet.Payload)
-	case layers.LinkTypeLinuxSLL:
-		if d.sll.DecodeFromBytes(p.data, gopacket.NilDecodeFeedback) != nil {
-			return none, nil
-		}
-		return d.unpackVLAN(d.sll.EthernetType, d.sll.Payload)
-	case layers.LinkTypeLinuxSLL2:
-		if d.sll2.DecodeFromBytes(p.data, gopacket.NilDecodeFeedback) != nil {
-			return none, nil
-		}
-		return d.unpackVLAN(layers.EthernetType(d.sll2.ProtocolType), d.sll2.Payload)
-	case layers.LinkTypeNull, layers.LinkTypeLoop:
-		if d.loopback.DecodeFromBytes(p.data, gopacket.NilDecodeFeedback) != nil {
-			return none, nil
-		}
-		return byVersion(d.loopback.Payload)
-	case layers.LinkTypeRaw, layers.LinkTypeIPv4, layers.LinkTypeIPv6, linkTypeRawBSD:
-		return byVersion(p.data)
+// The flags of a segment.
+const (
+	flagFin = 1 << iota
+	flagSyn
+	flagRst
+	_
+	flagAck
+)
+
+// decodeTCP decodes the segment that begins somewhere in an IP packet, but for its addresses.
+func decodeTCP(ip []byte, at, length int) (s segment, ok bool) {
+	const untilFlags, fixed = 14, 20
+	if len(ip) < at+untilFlags {
+		return s, false
 	}
-	return none, nil
+	b := ip[at:]
+	flags, header := b[13], int(b[12]>>4)*4
+	if flags&(flagSyn|flagFin|flagRst) == 0 || header < fixed {
+		return s, false
+	}
+	s = segment{
+		from: netip.AddrPortFrom(netip.Addr{}, binary.BigEndian.Uint16(b)), to: netip.AddrPortFrom(netip.Addr{}, binary.BigEndian.Uint16(b[2:])),
+		seq: binary.BigEndian.Uint32(b[4:]), ack: binary.BigEndian.Uint32(b[8:]), payload: uint32(max(0, length-at-header)),
+		syn: flags&flagSyn != 0, fin: flags&flagFin != 0, rst: flags&flagRst != 0, hasAck: flags&flagAck != 0,
+	}
+	return s, true
 }
 
 // linkTypeRawBSD is raw IP, as some systems number it.
 const linkTypeRawBSD = layers.LinkType(12)
 
-// unpackVLAN returns what is behind the tags of a VLAN, two at most.
-func (d *decoder) unpackVLAN(kind layers.EthernetType, payload []byte) (layers.EthernetType, []byte) {
-	for _, tag := range []*layers.Dot1Q{&d.vlan, &d.inner} {
-		if kind != layers.EthernetTypeDot1Q && kind != layers.EthernetTypeQinQ {
-			break
-		}
-		if tag.DecodeFromBytes(payload, gopacket.NilDecodeFeedback) != nil {
-			return 0, nil
-		}
-		kind, payload = tag.Type, tag.Payload
+// unpackLink returns the IP packet behind a packet's link header; nil: it has none.
+func unpackLink(p *packet) []byte {
+	switch p.link {
+	case layers.LinkTypeEthernet:
+		return unpackType(p.data, 12, 14)
+	case layers.LinkTypeLinuxSLL:
+		return unpackType(p.data, 14, 16)
+	case layers.LinkTypeLinuxSLL2:
+		return unpackType(p.data, 0, 20)
+	case layers.LinkTypeNull, layers.LinkTypeLoop:
+		const family = 4
+		return p.data[min(family, len(p.data)):]
+	case layers.LinkTypeRaw, layers.LinkTypeIPv4, layers.LinkTypeIPv6, linkTypeRawBSD:
+		return p.data
 	}
-	return kind, payload
+	return nil
 }
 
-// byVersion returns which version of IP a packet has, where nothing else says it.
-func byVersion(b []byte) (layers.EthernetType, []byte) {
-	switch {
-	case len(b) == 0:
-		return 0, nil
-	case b[0]>>4 == 4:
-		return layers.EthernetTypeIPv4, b
+// unpackType returns the IP packet behind a header that has an EtherType, and behind the tags of VLANs.
+func unpackType(b []byte, typeAt, header int) []byte {
+	const tag = 4
+	for len(b) >= header {
+		switch layers.EthernetType(binary.BigEndian.Uint16(b[typeAt:])) {
+		case layers.EthernetTypeIPv4, layers.EthernetTypeIPv6:
+			return b[header:]
+		case layers.EthernetTypeDot1Q, layers.EthernetTypeQinQ:
+			typeAt, header = header+tag-2, header+tag
+		default:
+			return nil
+		}
 	}
-	return layers.EthernetTypeIPv6, b
+	return nil
 }
