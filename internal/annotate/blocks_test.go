@@ -105,7 +105,7 @@ func (r *recorded) section(order fileOrder, from, to int) []byte {
 		case 3:
 			add(packetBlock(order, 0, f, option(order, 4, order.AppendUint64(nil, 7)), end, []byte("four more")[:4]))
 		case 4:
-			add(packetBlock(order, 0, f, text(1, "then an option that is too long"), order.AppendUint16(order.AppendUint16(nil, 2), 400)))
+			add(packetBlock(order, 0, f, text(1, "two comments"), text(1, "of before"), end))
 		case 5:
 			place := order.AppendUint16(order.AppendUint16(nil, 0), 3) // the interface, and lost packets
 			add(block(order, obsoleteType, place, packetBody(order, f), option(order, 2, number(1)), end))
@@ -315,6 +315,20 @@ func TestDamagedBlocks(t *testing.T) {
 			r.compareBlocks(t, good, annotated)
 		})
 	}
+}
+
+// TestDamagedOptions: a comment is inserted before an option that is longer than its block.
+func TestDamagedOptions(t *testing.T) {
+	t.Parallel()
+	r := readRecording(t, "ipv4")
+	order := binary.LittleEndian
+	file := slices.Concat(sectionBlock(order), interfaceBlock(order, layers.LinkTypeEthernet))
+	for _, f := range r.packets {
+		tooLong := order.AppendUint16(order.AppendUint16(nil, 2), 400)
+		file = append(file, packetBlock(order, 0, f, option(order, 1, []byte("a comment of before")), tooLong)...)
+	}
+	annotated, _ := r.run(t, file)
+	r.compareBlocks(t, file, annotated)
 }
 
 // TestUnknownInterface: a packet of an interface that the section does not describe is copied.
