@@ -1,7 +1,7 @@
 // Package annotate writes into a file of packets what captures of tcptrace say about them: comments on the SYN, on the FIN
 // of the side that closes first, and on each RST. The packets stay as they are. notes.go has what the captures say,
-// segment.go what a packet says, packets.go reads and writes the file, blocks.go does so in the pcapng format, and words.go
-// has the comments.
+// segment.go what a packet says, words.go has the comments, packets.go reads a file of packets, blocks.go one in the pcapng
+// format, and blockwriter.go writes it.
 package annotate
 
 import (
@@ -121,7 +121,10 @@ func (w *writer) commentOn(p *packet) string {
 		return ""
 	}
 	comment := w.comment(p.device, &s)
-	return strings.ToValidUTF8(comment[:min(len(comment), mostOfComment)], "")
+	if len(comment) > mostOfComment {
+		comment = strings.ToValidUTF8(comment[:mostOfComment], "")
+	}
+	return comment
 }
 
 // comment returns the comment on a segment, or "".

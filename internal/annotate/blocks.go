@@ -31,41 +31,23 @@ const (
 // dataAt is where the data of a packet begin, in a block that can have options.
 const dataAt = blockHeader + 20
 
-// The codes of options.
-const (
-	endOfOptions  = 0
-	commentOption = 1
-)
-
-// mostOfComment is as many bytes as an option can have.
-const mostOfComment = 1<<16 - 1
-
 // errBlock: a block says of itself what cannot be.
 var errBlock = errors.New("the length of a block is wrong")
-
-// byteOrder is how a section writes numbers.
-type byteOrder interface {
-	binary.ByteOrder
-	binary.AppendByteOrder
-}
 
 // blockFile is a file in the pcapng format. A packet that gets a comment has one more option; everything else of the file
 // is copied, byte for byte.
 type blockFile struct {
+	blockWriter
 	in         *bufio.Reader
-	out        *bufio.Writer
-	order      byteOrder         // of the section
 	understood bool              // the section has the version that is known
 	links      []layers.LinkType // of the section's interfaces
 	before     int               // interfaces of the sections before
-	block      []byte            // the one that was read
-	peeked     int               // bytes of it that are still in the buffer of in
+	peeked     int               // bytes of the block that are still in the buffer of in
 	large      bytes.Buffer      // has the block if the buffer of in is too small
-	optionsAt  int               // where the options of a packet begin in the block; 0: it can have none
 }
 
 func newBlockFile(in *bufio.Reader, out *bufio.Writer) (*blockFile, error) {
-	f := &blockFile{in: in, out: out}
+	f := &blockFile{blockWriter: blockWriter{out: out}, in: in}
 	head, err := in.Peek(leastOfBlock)
 	if err == nil {
 		_, err = orderOf(head[blockHeader:])
@@ -217,53 +199,3 @@ func (f *blockFile) takeData(p *packet, data []byte, device uint32) {
 		p.data, p.link, p.device = data, f.links[device], f.before+int(device)
 	}
 }
-
-// padded returns a length with the bytes that follow, so that the next thing begins at a multiple of four.
-func padded(length int) int { return (length + 3) &^ 3 }
-
-func (f *blockFile) write(comment string) (added bool, err error) {
-	if comment != "" && f.optionsAt != 0 {
-		if at, has := f.endOfOptions(comment); !has {
-			return true, f.insert(at, comment)
-		}
-	}
-	_, err = f.out.Write(f.block)
-	return false, err
-}
-
-// endOfOptions returns where the options of the packet end, and whether one of them is this comment.
-func (f *blockFile) endOfOptions(comment string) (at int, has bool) {
-	const header = 4
-	end := len(f.block) - blockTrailer
-	for at = f.optionsAt; at+header <= end; {
-		code, length := f.order.Uint16(f.block[at:]), int(f.order.Uint16(f.block[at+2:]))
-		next := at + header + padded(length)
-		if code == endOfOptions || next > end {
-			break
-		}
-		has = has || code == commentOption && string(f.block[at+header:at+header+length]) == comment
-		at = next
-	}
-	return at, has
-}
-
-// insert writes the block with one more comment at the end of its options.
-func (f *blockFile) insert(at int, comment string) error {
-	end := len(f.block) - blockTrailer
-	option := f.order.AppendUint16(nil, commentOption)
-	option = f.order.AppendUint16(option, uint16(len(comment)))
-	option = append(option, comment...)
-	option = append(option, make([]byte, padded(len(comment))-len(comment))...)
-	if at == end {
-		option = f.order.AppendUint32(option, endOfOptions)
-	}
-	length := f.order.AppendUint32(nil, uint32(len(f.block)+len(option)))
-	for _, part := range [][]byte{f.block[:4], length, f.block[blockHeader:at], option, f.block[at:end], length} {
-		if _, err := f.out.Write(part); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *blockFile) flush() error { return f.out.Flush() }

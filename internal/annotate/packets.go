@@ -3,11 +3,11 @@ package annotate
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 )
@@ -60,38 +60,32 @@ func openPackets(from io.Reader, to io.Writer) (packetFile, error) {
 	return newClassicFile(in, out)
 }
 
-// classicFile is a file in the pcap format, which is written in the pcapng format.
+// classicFile is a file in the pcap format. Each packet of it becomes a block of the pcapng format.
 type classicFile struct {
-	in   *pcapgo.Reader
-	out  *pcapgo.NgWriter
-	data []byte // of the packet that was read
-	info gopacket.CaptureInfo
+	blockWriter
+	in *pcapgo.Reader
 }
 
 func newClassicFile(in *bufio.Reader, out *bufio.Writer) (*classicFile, error) {
-	f := &classicFile{}
+	f := &classicFile{blockWriter: blockWriter{out: out, order: binary.LittleEndian}}
 	var err error
 	if f.in, err = pcapgo.NewReader(in); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotPackets, err)
 	}
 	device := pcapgo.NgInterface{LinkType: f.in.LinkType(), SnapLength: f.in.Snaplen()}
-	f.out, err = pcapgo.NewNgWriterInterface(out, device, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "tcptrace"}})
-	return f, err
+	head, err := pcapgo.NewNgWriterInterface(out, device, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "tcptrace"}})
+	if err != nil {
+		return nil, err
+	}
+	return f, head.Flush()
 }
 
 func (f *classicFile) next(p *packet) (isPacket bool, err error) {
-	if f.data, f.info, err = f.in.ZeroCopyReadPacketData(); err != nil {
+	data, info, err := f.in.ZeroCopyReadPacketData()
+	if err != nil {
 		return false, err
 	}
-	*p = packet{data: f.data, length: f.info.Length, link: f.in.LinkType()}
+	f.makePacket(data, info)
+	*p = packet{data: data, length: info.Length, link: f.in.LinkType()}
 	return true, nil
 }
-
-func (f *classicFile) write(comment string) (added bool, err error) {
-	if comment == "" {
-		return false, f.out.WritePacket(f.info, f.data)
-	}
-	return true, f.out.WritePacketWithOptions(f.info, f.data, pcapgo.NgPacketOptions{Comments: []string{comment}})
-}
-
-func (f *classicFile) flush() error { return f.out.Flush() }
