@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/replay"
@@ -114,17 +113,13 @@ func (w *writer) write(p *packet, isPacket bool) error {
 	return err
 }
 
-// commentOn returns the comment on a packet, or "". It is as long as the format allows.
+// commentOn returns the comment on a packet, or "".
 func (w *writer) commentOn(p *packet) string {
 	s, ok := decode(p)
 	if !ok {
 		return ""
 	}
-	comment := w.comment(p.device, &s)
-	if len(comment) > mostOfComment {
-		comment = strings.ToValidUTF8(comment[:mostOfComment], "")
-	}
-	return comment
+	return w.comment(p.device, &s)
 }
 
 // comment returns the comment on a segment, or "".

@@ -13,9 +13,6 @@ const (
 	commentOption = 1
 )
 
-// mostOfComment is as many bytes as an option can have.
-const mostOfComment = 1<<16 - 1
-
 // byteOrder is how a section writes numbers.
 type byteOrder interface {
 	binary.ByteOrder
@@ -72,7 +69,8 @@ func (w *blockWriter) endOfOptions(comment string) (at int, has bool) {
 	return at, has
 }
 
-// insert writes the block with one more comment at the end of its options.
+// insert writes the block with one more comment at the end of its options. An option has room for 64KiB; a comment is
+// shorter, as a capture has no long names.
 func (w *blockWriter) insert(at int, comment string) error {
 	end := len(w.block) - blockTrailer
 	option := w.order.AppendUint16(nil, commentOption)
