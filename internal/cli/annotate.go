@@ -94,8 +94,11 @@ func (o *annotateOptions) run(ctx context.Context, app *app, packets string, cap
 	if result.Unknown > 0 {
 		app.log.Info(fmt.Sprintf("no comments about %s: the initial sequence numbers, or the role, are unknown", words.Count(result.Unknown, "end")+" of connections"))
 	}
+	if result.NoRoom > 0 {
+		app.log.Info(fmt.Sprintf("no comments on %s: a Simple Packet Block has no room for one", words.Count(result.NoRoom, "packet")))
+	}
 	if result.CutOff != nil {
-		app.log.Warn(fmt.Sprintf("%s is cut off in the middle of a packet: %v", packets, result.CutOff))
+		app.log.Warn(fmt.Sprintf("%s is damaged or cut off: %v; the packets before that were annotated", packets, result.CutOff))
 		damaged = replay.ErrDamaged
 	}
 	return damaged
