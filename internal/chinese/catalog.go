@@ -307,7 +307,7 @@ var catalog = map[event.Format]event.Format{
 	"the {role}'s FIN left {n} times and never arrived": "{role}的 FIN 发出 {n} 次，一次也没有到达",
 	"ends joined by addresses":                          "两端按地址对应",
 	"through a SYN proxy":                               "经过 SYN 代理",
-	"perhaps before the line above":                     "可能早于上一行",
+	"perhaps before the peer's {segment}":               "可能早于对端的 {segment}",
 	"ACK":                                               "ACK",
 	"{segment} took at most {time}":                     "{segment} 在途中最多 {time}",
 	"{segment} took less than {time}":                   "{segment} 在途中不到 {time}",

@@ -97,11 +97,21 @@ func (t *Tracker) measureCrossing(e *End, tr *event.Transition) Crossing {
 	return own
 }
 
-// isOrderUnsure reports whether the clocks leave it open if the other end changed its state before an end acted.
-func (t *Tracker) isOrderUnsure(e *End, tr *event.Transition) bool {
+// unsureOrder returns what the other end had sent, a FIN or a RST, if an end acted before that arrived and the clocks leave
+// it open which was first; otherwise 0.
+func (t *Tracker) unsureOrder(e *End, tr *event.Transition) Segment {
 	p := e.Peer
-	acts := tr.Acts() || tr.Cause == event.CauseResetSent
-	return acts && p != nil && p.Since != 0 && isUnproven(p.Since, tr.Time, t.clockError(e, p))
+	if p == nil || p.closing == nil || !tr.Acts() && tr.Cause != event.CauseResetSent || e.closing != nil && e.closing.finCame != 0 {
+		return 0
+	}
+	slack := t.clockError(e, p)
+	switch c := p.closing; {
+	case c.finSent != 0 && isUnproven(c.finSent, tr.Time, slack):
+		return SegmentFin
+	case c.resetSent != 0 && isUnproven(c.resetSent, tr.Time, slack):
+		return SegmentReset
+	}
+	return 0
 }
 
 // LostFins returns how often the end's FIN left, if none of them arrived: the kernel gave up, and the other end, whose

@@ -196,3 +196,33 @@ func TestLostFins(t *testing.T) {
 		})
 	}
 }
+
+// TestUnsureOf: an act at about the time of the other end's FIN, which had not arrived yet, may have been before it.
+func TestUnsureOf(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		after time.Duration
+		heard bool // the other end's FIN arrives before the act
+		want  conn.Segment
+	}{
+		{"closer than the clocks are exact", 15 * us, false, conn.SegmentFin},
+		{"the clocks show the order", 50 * us, false, 0},
+		{"the FIN's arrival shows it", 15 * us, true, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			story := handshake(at(5*ms, server, "ESTABLISHED>FIN_WAIT1", by(nginx, event.MechanismClose)))
+			edge := "ESTABLISHED>FIN_WAIT1"
+			if tc.heard {
+				story = append(story, at(5*ms+10*us, client, "ESTABLISHED>CLOSE_WAIT", because(event.CauseFin)))
+				edge = "CLOSE_WAIT>LAST_ACK"
+			}
+			played := onHosts(time.Hour, story...)
+			act := at(5*ms+tc.after, client, edge, by(curl, event.MechanismClose), in(event.NewNetNS(1, netns)))
+			if got := played.Add(&act).UnsureOf; got != tc.want {
+				t.Errorf("unsure of %v, want %v", got, tc.want)
+			}
+		})
+	}
+}

@@ -77,8 +77,9 @@ type Step struct {
 	ClosesFirst bool
 	// Crossing is how long the segment was on its way that made the transition, if it came from another host.
 	Crossing Crossing
-	// OrderUnsure: an end acted, and the clocks of the two hosts leave it open if the other end's last change was before.
-	OrderUnsure bool
+	// UnsureOf is what the other end sent at about the time at which this one acted: the clocks of the two hosts leave it
+	// open which was first. 0: nothing.
+	UnsureOf Segment
 }
 
 // Verdicts returns the ends whose verdicts stand since the last record. They are good until the
@@ -105,7 +106,7 @@ func (t *Tracker) Add(tr *event.Transition) Step {
 		t.joinPeer(e)
 		t.showByTransition(e, tr)
 		t.notePeerAtReset(e, tr)
-		step.Crossing, step.OrderUnsure = t.measureCrossing(e, tr), t.isOrderUnsure(e, tr)
+		step.Crossing, step.UnsureOf = t.measureCrossing(e, tr), t.unsureOrder(e, tr)
 		t.issueVerdicts(e)
 		if step.ClosesFirst = t.canAnnounce(e) && !e.announced; step.ClosesFirst {
 			e.announce(true)

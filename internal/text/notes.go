@@ -107,8 +107,8 @@ func (p *Printer) appendHostsNote(b []byte, t *event.Transition, step conn.Step)
 		}
 		b = append(b, p.say(crossingPhrase(c))...)
 	}
-	if step.OrderUnsure {
-		b = p.appendMore(b, event.Say("perhaps before the line above"))
+	if step.UnsureOf != 0 {
+		b = p.appendMore(b, event.Say("perhaps before the peer's {segment}", segmentWords[step.UnsureOf]))
 	}
 	return b
 }

@@ -36,10 +36,14 @@ function arrowsOf(rungs) {
   return arrows;
 }
 
+// answers is whether the segment that came with one rung was sent after the segment of the other one had come.
+const answers = (a, b) => !a.sent && !b.sent && [['SYN', 'SYN, ACK'], ['SYN, ACK', 'ACK'], ['FIN', 'ACK']]
+  .some(([came, answer]) => a.segment === came && b.segment === answer);
+
 // unsure returns the pairs of rungs, one at each of two hosts, that are closer to each other than the clocks are exact: no
 // segment between them says which was first.
 function unsure(rungs, arrows, slack) {
-  const linked = (a, b) => arrows.some((arrow) => arrow.sent === a && arrow.came === b);
+  const linked = (a, b) => answers(a, b) || arrows.some((arrow) => arrow.sent === a && arrow.came === b);
   return rungs.slice(1).map((rung, n) => [rungs[n], rung])
     .filter(([a, b]) => a.column !== b.column && b.at - a.at < slack && !linked(a, b));
 }
