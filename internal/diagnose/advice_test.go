@@ -63,7 +63,7 @@ var connectionAdvice = map[string]string{
 	"end the connection with close() instead of connect() with AF_UNSPEC: close() sends a FIN":                                                            "TestAdviceResets/reset_sent",
 	"close soon after read() returned 0: the peer's host forgets the connection when net.ipv4.tcp_fin_timeout is over":                                    "TestAdviceResetReceived/close soon",
 	"close an idle connection before the server does, with an idle timeout that is shorter than the server's: no request can then cross the server's FIN": "TestAdviceResetReceived/close before the server does",
-	"do not send data after read() returned 0, unless the peer only shut down its sending side: a peer that has closed answers data with a RST":           "TestAdviceResetReceived/do not send after the end",
+	"send no data after read() has returned 0: a peer that called close() answers data with a RST. A peer that called shutdown(SHUT_WR) still reads":      "TestAdviceResetReceived/do not send after the end",
 	"run tcptrace on {host}, too: it shows whether that host sent the RST, and why; if it did not, a firewall, load balancer or NAT on the way did":       "TestAdviceResetReceived/trace on the peer's host",
 	// timewait.go
 	"raise net.ipv4.tcp_max_tw_buckets: a timewait socket takes less than 300 bytes":                                                            "TestAdviceTimewaitOverflow/raise the limit",

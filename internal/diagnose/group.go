@@ -231,7 +231,8 @@ func (g *group) finding(at event.Time) *event.Finding {
 	}
 	switch {
 	case g.rest:
-		f.Summary = event.Say("{n} more, in other places: tcptrace reports at most {limit} places separately, and {most} for one user", g.count, groupsKept, groupsOfUser)
+		f.Summary = event.SayCount(g.count, "{n} more time in other places: tcptrace lists at most {limit} places, and at most {most} for one user",
+			"{n} more times in other places: tcptrace lists at most {limit} places, and at most {most} for one user", g.count, groupsKept, groupsOfUser)
 	case f.Resolved:
 		f.Summary = g.inPlace(g.rule.condition.resolved(g))
 		return f

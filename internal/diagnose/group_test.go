@@ -127,7 +127,7 @@ func TestGroupsAreLimited(t *testing.T) {
 		t.Fatalf("%d groups, want 1000 and the rest", len(all))
 	}
 	rest := all[1000]
-	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4,000 more, in other places: tcptrace reports at most 1,000 places separately, and 250 for one user"})
+	equal(t, said([]event.Finding{rest}), []string{"4000 refused: 4,000 more times in other places: tcptrace lists at most 1,000 places, and at most 250 for one user"})
 	s.play(at(0, 9, "ESTABLISHED>CLOSE", because(event.CauseTimeout)), refusals(1, same))
 	if n := len(s.Findings()); n != 1002 {
 		t.Errorf("%d groups, want a rest for each code", n)
@@ -219,7 +219,7 @@ func TestTheRestBeginsWithAGroupThatMadeRoom(t *testing.T) {
 	}
 	fail(2000, 2000)
 	last := s.Stop(base.Add(time.Hour))
-	equal(t, said(last), []string{"bind_failed: 1 more, in other places: tcptrace reports at most 1,000 places separately, and 250 for one user"})
+	equal(t, said(last), []string{"bind_failed: 1 more time in other places: tcptrace lists at most 1,000 places, and at most 250 for one user"})
 	if len(last) == 1 && len(last[0].Advice) == 0 {
 		t.Error("no advice")
 	}

@@ -20,8 +20,8 @@ var listenOverflow = &rule{
 		waiting := event.Count(int(c.Backlog), "{n} connection waits for accept()", "{n} connections wait for accept()")
 		turnedAway := event.Count(g.count, "{n} connection", "{n} connections")
 		if c.OverflowOneOf > 1 {
-			return event.Say("one of {n} listeners, perhaps {listener}[ of {process}], had no room for {connections}[ within {time}]: {waiting}, the limit is {limit}",
-				int(c.OverflowOneOf), f.local, g.processPhrase(), turnedAway, g.span(), waiting, int(c.BacklogMax))
+			return event.Say("one of {n} listeners had no room for {connections}[ within {time}], perhaps {listener}[ of {process}]: {waiting}, the limit is {limit}",
+				int(c.OverflowOneOf), turnedAway, g.span(), f.local, g.processPhrase(), waiting, int(c.BacklogMax))
 		}
 		return event.Say("{listener}[ of {process}] had no room for {connections}[ within {time}]: {waiting}, the limit is {limit}",
 			f.local, g.processPhrase(), turnedAway, g.span(), waiting, int(c.BacklogMax))

@@ -23,7 +23,7 @@ func TestListenOverflow(t *testing.T) {
 		{"the queue is full, and nobody knocks", []step{opens, look(10*time.Second, 129, 0, overflowed(0, 0))}, nil},
 		{
 			"one of two listeners", []step{opens, look(10*time.Second, 1, 5, overflowed(5, 2))},
-			[]string{"5 listen_overflow: one of 2 listeners, perhaps 0.0.0.0:80 of nginx/42, had no room for 5 connections: 1 connection waits for accept(), the limit is 128"},
+			[]string{"5 listen_overflow: one of 2 listeners had no room for 5 connections, perhaps 0.0.0.0:80 of nginx/42: 1 connection waits for accept(), the limit is 128"},
 		},
 		{
 			"more at the end", []step{opens, look(10*time.Second, 129, 5, overflowed(5, 0)), look(20*time.Second, 1, 9, overflowed(4, 0)), stop},

@@ -167,7 +167,7 @@ func (f *fact) resetAdvice() []event.Message {
 	case f.crossed > 0 && f.role == event.Client:
 		return []event.Message{event.Say("close an idle connection before the server does, with an idle timeout that is shorter than the server's: no request can then cross the server's FIN")}
 	case f.crossed == 0 && afterFin(f.state):
-		return []event.Message{event.Say("do not send data after read() returned 0, unless the peer only shut down its sending side: a peer that has closed answers data with a RST")}
+		return []event.Message{event.Say("send no data after read() has returned 0: a peer that called close() answers data with a RST. A peer that called shutdown(SHUT_WR) still reads")}
 	case f.state == tcpstate.Established:
 		return []event.Message{event.Say("run tcptrace on {host}, too: it shows whether that host sent the RST, and why; if it did not, a firewall, load balancer or NAT on the way did", f.remote.Addr())}
 	}

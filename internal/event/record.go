@@ -118,7 +118,7 @@ type Transition struct {
 	Dwell         time.Duration // in From; 0: unknown
 	Cause         Cause
 	Mechanism     Mechanism // of the process, where one closed
-	// FinUnsent: to FIN_WAIT1 or LAST_ACK, our FIN may have to wait behind data or for room in the
+	// FinUnsent: to FIN_WAIT1 or LAST_ACK, our FIN may be delayed behind data or for room in the
 	// peer's window. From FIN_WAIT1, CLOSING or LAST_ACK, it has not left yet.
 	FinUnsent bool
 	FinSent   bool // from one of these to CLOSE: our FIN left at least once

@@ -138,7 +138,7 @@ func (r *Report) printConnections(p *page) {
 	p.addFigures("closed first by",
 		figure{"server", f.Server}, figure{"client", f.Client}, figure{"both", f.Both}, figure{"neither", f.Neither},
 		figure{"local", f.Local}, figure{"remote", f.Remote},
-		figure{"unknown (RST received)", f.ResetReceived}, figure{"unknown", f.Unknown},
+		figure{"RST of unknown sender", f.ResetReceived}, figure{"unknown", f.Unknown},
 	)
 	e := &c.Ended
 	p.addFigures("ended by",

@@ -87,7 +87,7 @@ func (p *Printer) appendNote(b []byte, t *event.Transition, step conn.Step) []by
 	case t.To == tcpstate.FinWait2 && t.Until != 0:
 		return p.appendUntil(append(b, p.comma()...), untilTime, t.Until, 0)
 	case t.To == tcpstate.FinWait1 && t.FinUnsent:
-		return p.appendMore(b, event.Say("FIN may have to wait"))
+		return p.appendMore(b, event.Say("FIN may be delayed"))
 	case t.To == tcpstate.Close && t.FinUnsent:
 		return p.appendMore(b, event.Say("FIN was never sent"))
 	case len(b) == start:

@@ -242,7 +242,7 @@ func TestWordsForACause(t *testing.T) {
 		{at(0, 7, finWait2, finWait2, "", until(time.Second)), conn.Local, "no process left, until 12:00:01"},
 		{at(0, 7, tcpstate.TimeWait, tcpstate.TimeWait, "", until(time.Second)), conn.Local, "port 80 held until 12:00:01.0"},
 		{at(0, 7, established, finWait1, event.CauseClose), conn.Local, "close"},
-		{at(0, 7, established, finWait1, event.CauseClose, unsent), conn.Local, "close, FIN may have to wait"},
+		{at(0, 7, established, finWait1, event.CauseClose, unsent), conn.Local, "close, FIN may be delayed"},
 		{at(0, 7, finWait1, closing, event.CauseFin), conn.Both, "FINs crossed: both close"},
 		{at(0, 7, finWait1, closing, event.CauseFin), conn.Remote, "FIN"},
 		{at(0, 7, tcpstate.SynSent, closed, event.CauseConnect), 0, "connect failed"},

@@ -32,11 +32,11 @@ func (p *Printer) Stop(stop event.Stop, findings []event.Finding) {
 	for _, by := range closersInOrder {
 		closers = append(closers, figure{closerPhrases[by], s.FirstBy(by)})
 	}
-	closers = append(closers, figure{event.Say("unknown (RST received)"), s.FirstBy(conn.ByReset)}, figure{closerPhrases[conn.ByUnknown], s.FirstBy(conn.ByUnknown)})
+	closers = append(closers, figure{event.Say("RST of unknown sender"), s.FirstBy(conn.ByReset)}, figure{closerPhrases[conn.ByUnknown], s.FirstBy(conn.ByUnknown)})
 	p.addFigures(event.Say("closed first by"), closers)
 	p.addFigures(event.Say("ended by"), []figure{
 		{event.Say("FIN"), s.Fins}, {event.Say("RST"), s.Resets}, {event.Say("timeout"), s.Timeouts},
-		{event.Say("refused"), s.Refused}, {event.Say("given up"), s.Abandoned}, {event.Say("otherwise"), s.Otherwise()},
+		{event.Say("refused"), s.Refused}, {event.Say("given up"), s.Abandoned}, {event.Say("other ways"), s.Otherwise()},
 	})
 	p.addHomes()
 	p.addClocks()
