@@ -174,7 +174,7 @@ func TestResetAdviceFitsWhatWasSeen(t *testing.T) {
 	for want, steps := range map[string][]step{
 		"idle timeout that is shorter": {connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT", crossed(6)), at(2*time.Second, client, "CLOSE_WAIT>CLOSE", came)},
 		"":                             {accepts, at(time.Second, server, "ESTABLISHED>CLOSE_WAIT", crossed(6)), at(2*time.Second, server, "CLOSE_WAIT>CLOSE", came)},
-		"do not send data after read() returned 0": {connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT"), at(2*time.Second, client, "CLOSE_WAIT>CLOSE", came)},
+		"send no data after read() has returned 0": {connects, at(time.Second, client, "ESTABLISHED>CLOSE_WAIT"), at(2*time.Second, client, "CLOSE_WAIT>CLOSE", came)},
 		"run tcptrace on 10.0.0.1, too":            {connects, at(time.Second, client, "ESTABLISHED>CLOSE", came)},
 	} {
 		found := play(steps...).found
