@@ -58,7 +58,7 @@ func (t *Tracker) addOlder(s *event.Socket) *End {
 		e.learnFromState(e.State)
 	}
 	t.Summary.Connections++
-	t.joinPeer(e)
+	t.joinPeer(e, s.Time)
 	return e
 }
 

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"iter"
 	"math"
 	"time"
 
@@ -77,19 +78,42 @@ func (t *Tracker) clockError(a, b *End) time.Duration {
 	return slack
 }
 
+// stillRecorded returns the other end that was found by its addresses, if its host was recorded until a time; else nil.
+// The recordings of two hosts may be months apart: by then the addresses are another connection's.
+func (t *Tracker) stillRecorded(e, peer *End, at event.Time) *End {
+	if peer == nil || peer.NetNS.Machine() == e.NetNS.Machine() || e.provesPeer(peer) {
+		return peer
+	}
+	if slack := t.clockError(e, peer); slack < unlimitedError {
+		at = at.Add(-slack)
+	}
+	for h := range t.recordingsOf(peer) {
+		if h.Until == 0 || at <= h.Until {
+			return peer
+		}
+	}
+	return nil
+}
+
 // isRecorded reports whether the host of an end was recorded at a time. A trace of one host is: its records go on. It is
 // false if the capture does not say it.
 func (t *Tracker) isRecorded(e *End, at event.Time) bool {
-	if len(t.hosts) == 0 {
-		return true
-	}
-	own := &t.hosts[event.HostOf(t.hosts, e.NetNS)]
-	for i := range t.hosts {
-		h := &t.hosts[i]
-		sameMachine := event.MachineOf(t.hosts, i) == e.NetNS.Machine()
-		if sameMachine && h.NetNS == own.NetNS && h.From <= at && at <= h.Until {
+	for h := range t.recordingsOf(e) {
+		if h.From <= at && at <= h.Until {
 			return true
 		}
 	}
-	return false
+	return len(t.hosts) == 0
+}
+
+// recordingsOf returns the recordings that a socket may be in, of a merged capture.
+func (t *Tracker) recordingsOf(e *End) iter.Seq[*event.Host] {
+	return func(yield func(*event.Host) bool) {
+		for i := range t.hosts {
+			h := &t.hosts[i]
+			if event.MachineOf(t.hosts, i) == e.NetNS.Machine() && h.NetNS == t.hosts[event.HostOf(t.hosts, e.NetNS)].NetNS && !yield(h) {
+				return
+			}
+		}
+	}
 }

@@ -226,3 +226,27 @@ func TestUnsureOf(t *testing.T) {
 		})
 	}
 }
+
+// TestMonthsApart: ends without sequence numbers are joined by their addresses, but not across a time at which the host
+// of one was not recorded.
+func TestMonthsApart(t *testing.T) {
+	t.Parallel()
+	const month = 30 * 24 * time.Hour
+	for _, tc := range []struct {
+		name   string
+		until  time.Duration // the first host was recorded
+		joined bool
+	}{
+		{"at the same time", 2 * month, true},
+		{"a month apart", time.Hour, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			played := onHosts(tc.until, at(ms, server, "ESTABLISHED>CLOSE_WAIT", because(event.CauseFin)),
+				at(month, client, "ESTABLISHED>FIN_WAIT1", by(curl, event.MechanismClose)))
+			if e := played.ends[client]; (e.Peer != nil) != tc.joined {
+				t.Errorf("joined with %v, want %v", e.Peer, tc.joined)
+			}
+		})
+	}
+}

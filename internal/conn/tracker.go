@@ -103,7 +103,7 @@ func (t *Tracker) Add(tr *event.Transition) Step {
 			e.learnSides(tr)
 		}
 		e.noteFins(tr)
-		t.joinPeer(e)
+		t.joinPeer(e, tr.Time)
 		t.showByTransition(e, tr)
 		t.notePeerAtReset(e, tr)
 		step.Crossing, step.UnsureOf = t.measureCrossing(e, tr), t.unsureOrder(e, tr)
@@ -390,7 +390,7 @@ func (t *Tracker) addState(e *End, d Dwell) {
 // joinPeer finds the other end of a connection on this machine: the socket with the
 // mirrored four-tuple, in the same network namespace or else in the only other one
 // with such a socket; or, behind NAT, the one with the mirrored initial sequence numbers.
-func (t *Tracker) joinPeer(e *End) {
+func (t *Tracker) joinPeer(e *End, at event.Time) {
 	if e.Peer != nil && !e.numbersMatch(e.Peer) {
 		t.splitEnds(e)
 	}
@@ -398,7 +398,7 @@ func (t *Tracker) joinPeer(e *End) {
 		return
 	}
 	first := t.pairs.first(e)
-	if peer := cmp.Or(findPeer(e, first), t.pairs.withNumbers(e), t.pairs.withClientNumber(e)); peer != nil {
+	if peer := cmp.Or(t.stillRecorded(e, findPeer(e, first), at), t.pairs.withNumbers(e), t.pairs.withClientNumber(e)); peer != nil {
 		t.pairs.drop(peer)
 		t.pairs.drop(e)
 		t.linkEnds(e, peer)
