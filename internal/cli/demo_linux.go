@@ -36,7 +36,7 @@ starts again, and the trace explains why it can bind its port, or not:
   2. the client closes first
   3. the server closes first, and its sockets set SO_REUSEADDR
 
-With --two-hosts, demo records each host separately, merges the two captures, and writes a
+With --two-hosts, demo makes a capture of each host, merges the two, and writes a
 report of both.
 
 It needs root, takes less than 20 seconds, and leaves nothing behind. Ctrl-C ends it.`
@@ -54,7 +54,7 @@ func newDemoCommand(app *app) *cobra.Command {
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "wait for the end of the first scene's TIME_WAIT")
 	cmd.Flags().StringVarP(&o.write, "write", "w", "", "record it as well, into a capture `file`")
 	cmd.Flags().BoolVar(&o.force, "force", false, "with -w or -o: replace the file, if it exists")
-	cmd.Flags().BoolVar(&o.twoHosts, "two-hosts", false, "record each host separately, merge the captures, and write a report")
+	cmd.Flags().BoolVar(&o.twoHosts, "two-hosts", false, "make a capture of each host, merge them, and write a report")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "with --two-hosts: write the report to this `file`, an HTML page")
 	addColorFlag(cmd.Flags(), &o.color)
 	cmd.AddCommand(newActCommand(app, conn.Server), newActCommand(app, conn.Client))
