@@ -4,6 +4,7 @@ package kerneltest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -77,25 +78,45 @@ func Blackhole(tb TB, ns *NetNS, addr netip.Prefix) {
 }
 
 // NewVeth lays one of the kernel's wires (veth(4)), which is fast and loses nothing, with
-// addresses and their prefixes at each end.
+// addresses and their prefixes at each end. The first one of a namespace is wire0 there, the next one wire1.
 func NewVeth(tb TB, a, b *NetNS, addrsA, addrsB []netip.Prefix) {
 	tb.Helper()
-	const name = "wire0"
+	nameA, nameB := a.nextWire(tb), b.nextWire(tb)
 	var err error
 	a.Do(func() {
 		err = netlink.LinkAdd(&netlink.Veth{
-			LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name, PeerNamespace: netlink.NsPid(b.thread),
+			LinkAttrs: netlink.LinkAttrs{Name: nameA}, PeerName: nameB, PeerNamespace: netlink.NsPid(b.thread),
 		})
 	})
 	if err != nil {
 		tb.Fatalf("make a veth device: %v", err)
 	}
-	for ns, addrs := range map[*NetNS][]netip.Prefix{a: addrsA, b: addrsB} {
-		ns.Do(func() { err = setUp(name, addrs...) })
+	for _, end := range []struct {
+		ns    *NetNS
+		name  string
+		addrs []netip.Prefix
+	}{{a, nameA, addrsA}, {b, nameB, addrsB}} {
+		end.ns.Do(func() { err = setUp(end.name, end.addrs...) })
 		if err != nil {
 			tb.Fatal(err)
 		}
 	}
+}
+
+// nextWire names the next wire of a namespace.
+func (ns *NetNS) nextWire(tb TB) (name string) {
+	tb.Helper()
+	var err error
+	ns.Do(func() {
+		for n := 0; err == nil; n++ {
+			name = fmt.Sprintf("wire%d", n)
+			_, err = netlink.LinkByName(name)
+		}
+	})
+	if missing := (netlink.LinkNotFoundError{}); !errors.As(err, &missing) {
+		tb.Fatalf("look for %s: %v", name, err)
+	}
+	return name
 }
 
 func openTun(name string, addr netip.Prefix) (*os.File, error) {

@@ -122,15 +122,34 @@ func (c *comparison) solve(from, to int64) (*interval, *contradiction) {
 	if to == from {
 		to++
 	}
+	corners, slack := fit(most, least, from, to)
+	if len(corners) == 0 {
+		return nil, contradictionOf(most, least)
+	}
+	return newInterval(corners, middle(most, least), from, to).widen(int64(slack)), nil
+}
+
+// fit returns the corners of the polygon of lines that contradict no bound by more than the slack, which is as small as
+// possible. It returns none if the clocks contradict each other.
+func fit(most, least []bound, from, to int64) (corners []point, slack float64) {
 	limit := float64(mostSlack) + steadyDrift*float64(to-from)
-	for slack := 0.0; ; slack = max(2*slack, float64(leastSlack)) {
-		if corners := possible(most, least, from, to, slack); len(corners) > 0 {
-			return newInterval(corners, middle(most, least), from, to).widen(int64(slack)), nil
-		}
-		if slack > limit {
-			return nil, contradictionOf(most, least)
+	for ; slack <= 2*limit; slack = max(2*slack, float64(leastSlack)) {
+		if corners = possible(most, least, from, to, slack); len(corners) > 0 {
+			return corners, slack
 		}
 	}
+	return nil, slack
+}
+
+// center returns a line within a polygon of lines: the mean of its corners. It contradicts no bound. One through the
+// middle of what is possible at the beginning and of what is at the end may: the two depend on each other.
+func center(corners []point, base int64) (ahead0, ahead1 int64) {
+	var sum point
+	for _, p := range corners {
+		sum.from, sum.to = sum.from+p.from, sum.to+p.to
+	}
+	n := float64(len(corners))
+	return base + int64(math.Round(sum.from/n)), base + int64(math.Round(sum.to/n))
 }
 
 // middle is about where the lines are: floating-point numbers are exact near it.
@@ -178,10 +197,13 @@ type interval struct {
 	from, to           int64
 	leastFrom, leastTo int64
 	mostFrom, mostTo   int64
+	// centerFrom and centerTo are a line that contradicts nothing.
+	centerFrom, centerTo int64
 }
 
 func newInterval(corners []point, base, from, to int64) *interval {
 	i := &interval{from: from, to: to, leastFrom: math.MaxInt64, leastTo: math.MaxInt64, mostFrom: math.MinInt64, mostTo: math.MinInt64}
+	i.centerFrom, i.centerTo = center(corners, base)
 	for _, p := range corners {
 		i.leastFrom, i.mostFrom = min(i.leastFrom, base+int64(math.Floor(p.from))), max(i.mostFrom, base+int64(math.Ceil(p.from)))
 		i.leastTo, i.mostTo = min(i.leastTo, base+int64(math.Floor(p.to))), max(i.mostTo, base+int64(math.Ceil(p.to)))

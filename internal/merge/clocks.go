@@ -109,9 +109,7 @@ func (s *solver) reach(reference int) (group []int, err error) {
 		}
 		a, b := s.clocks[key[0]], s.clocks[key[1]]
 		from, to := i.from, i.to
-		least0, most0 := i.at(from)
-		least1, most1 := i.at(to)
-		ahead0, ahead1 := middleOf(least0, most0), middleOf(least1, most1)
+		ahead0, ahead1 := i.centerFrom, i.centerTo
 		if a.line != nil { // b is ahead of a
 			t0, t1 := a.line.otherTime(from), a.line.otherTime(to)
 			b.line = &line{from: t0, to: max(t1, t0+1), atFrom: a.line.at(t0) + ahead0, atTo: a.line.at(t1) + ahead1}
@@ -123,8 +121,6 @@ func (s *solver) reach(reference int) (group []int, err error) {
 		group = append(group, key[0])
 	}
 }
-
-func middleOf(least, most int64) int64 { return least + (most-least)/2 }
 
 // bestNext returns the comparison of a clock that has a line with one that has none which says most exactly how far
 // they are apart, or nil.
@@ -164,7 +160,7 @@ func (s *solver) interval(key [2]int) (*interval, error) {
 	return i, nil
 }
 
-// refine makes the lines of a group of clocks from all comparisons between them.
+// refine makes the lines of a group of clocks from all comparisons between them, and finds out how exact they are.
 func (s *solver) refine(group []int) error {
 	reference := s.clocks[group[0]]
 	from, to := reference.from, reference.to
@@ -173,30 +169,64 @@ func (s *solver) refine(group []int) error {
 		from, to = min(from, c.line.otherTime(c.from)), max(to, c.line.otherTime(c.to))
 	}
 	to = max(to, from+1)
-	begin, err := s.offsetsAt(group, from)
+	begin, err := s.limitsAt(group, from)
 	if err != nil {
 		return err
 	}
-	end, err := s.offsetsAt(group, to)
+	end, err := s.limitsAt(group, to)
 	if err != nil {
 		return err
+	}
+	for range sweeps {
+		for _, n := range group[1:] {
+			s.adjust(n, group, from, to)
+		}
 	}
 	for i, n := range group[1:] {
-		b, e := begin[i+1], end[i+1]
-		s.clocks[n].line = &line{from: from, to: to, atFrom: b.ahead, atTo: e.ahead, errorFrom: b.error, errorTo: e.error}
+		l := s.clocks[n].line
+		l.errorFrom, l.errorTo = begin.errorOf(i+1, l.atFrom), end.errorOf(i+1, l.atTo)
 	}
 	reference.line = &line{from: from, to: to}
 	return nil
 }
 
-// offset is how far a clock is ahead of the reference at a time, and how far the truth may be from it.
-type offset struct {
-	ahead int64
-	error float64
+// sweeps is how often the clocks of a group are adjusted one after the other: those of two hosts are right at once.
+const sweeps = 3
+
+// adjust makes the line of a clock one that contradicts no segment from and to the others of its group, by their lines. If
+// there is none, the line stays.
+func (s *solver) adjust(n int, group []int, from, to int64) {
+	own := s.clocks[n]
+	var most, least []bound
+	for _, other := range group {
+		its := s.clocks[other].line
+		if c := s.comparisons[[2]int{other, n}]; c != nil {
+			shift := func(b bound) bound { t := its.otherTime(b.at); return bound{at: t, ahead: its.at(t) + b.ahead} }
+			most, least = appendShifted(most, &c.most, shift), appendShifted(least, &c.least, shift)
+		}
+		if c := s.comparisons[[2]int{n, other}]; c != nil { // how far the other one is ahead: all is the other way round
+			shift := func(b bound) bound { t := own.line.otherTime(b.at); return bound{at: t, ahead: its.at(t) - b.ahead} }
+			most, least = appendShifted(most, &c.least, shift), appendShifted(least, &c.most, shift)
+		}
+	}
+	if len(most) == 0 || len(least) == 0 {
+		return
+	}
+	if corners, _ := fit(most, least, from, to); len(corners) > 0 {
+		atFrom, atTo := center(corners, middle(most, least))
+		own.line = &line{from: from, to: to, atFrom: atFrom, atTo: atTo}
+	}
 }
 
-// offsetsAt returns the offsets of a group of clocks at a time by the reference.
-func (s *solver) offsetsAt(group []int, t int64) ([]offset, error) {
+func appendShifted(to []bound, b *bounds, shift func(bound) bound) []bound {
+	for _, n := range b.sorted() {
+		to = append(to, shift(n))
+	}
+	return to
+}
+
+// limitsAt returns how far the clocks of a group are ahead of each other at a time by the reference.
+func (s *solver) limitsAt(group []int, t int64) (*limits, error) {
 	limits := newLimits(len(group))
 	for i, a := range group {
 		for j, b := range group {
@@ -219,19 +249,7 @@ func (s *solver) offsetsAt(group []int, t int64) ([]offset, error) {
 	if i, j, ok := limits.close(); !ok {
 		return nil, fmt.Errorf("%w: those of %s and %s do, by the connections that they share with other hosts. A clock was set while it was recorded: record again", ErrClocks, s.clocks[group[i]].name, s.clocks[group[j]].name)
 	}
-	offsets := make([]offset, len(group))
-	for i := range group[1:] {
-		least, most := limits.of(i + 1)
-		offsets[i+1].error = float64(most-least) / 2
-	}
-	for i := range group[1:] { // one by one: each choice narrows the others
-		least, most := limits.of(i + 1)
-		ahead := middleOf(least, most)
-		offsets[i+1].ahead = ahead
-		limits.narrow(0, i+1, ahead, ahead)
-		limits.close()
-	}
-	return offsets, nil
+	return limits, nil
 }
 
 // limits has how far each clock is ahead of each other one, at most.
@@ -257,6 +275,12 @@ func newLimits(n int) *limits {
 func (l *limits) narrow(a, b int, least, most int64) {
 	l.most[a*l.n+b] = min(l.most[a*l.n+b], most)
 	l.most[b*l.n+a] = min(l.most[b*l.n+a], -least)
+}
+
+// errorOf returns how far the truth may be from what is taken for a clock's offset from the reference.
+func (l *limits) errorOf(b int, ahead int64) float64 {
+	least, most := l.of(b)
+	return float64(max(ahead-least, most-ahead, 0))
 }
 
 // of returns how far a clock is ahead of the reference.

@@ -85,17 +85,55 @@ func TestRealHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.check(t, v)
-	c := result.Hosts[1].Clock
-	for _, at := range []int64{near.from, near.to} {
-		got := float64(c.Offset) + c.Drift*1e-6*float64(at-near.from)
-		// Each trace reads the wall clock as it starts: somebody may have set it in between.
-		want := float64(near.offset-far.offset) + (clocks[1].drift-clocks[0].drift)*float64(at-began)
-		if math.Abs(got-want) > float64(c.Error)+5 {
-			t.Errorf("the near clock is ahead by %v, exact to %v, want %v", time.Duration(got), c.Error, time.Duration(want))
-		}
-	}
-	t.Logf("exact to %v, drift %.1f ppm", c.Error, c.Drift)
+	checkInterval(t, result.Hosts[1].Clock, far, near, clocks[0], clocks[1], began)
 	checkPartial(t, far.path, near.path, v)
+}
+
+// TestThreeRealHosts: two clients' hosts and the server's, each with a trace and a false clock of its own. All clocks are
+// compared, those of the two clients' hosts by way of the server's.
+func TestThreeRealHosts(t *testing.T) {
+	t.Parallel()
+	const each = 10
+	far := kerneltest.NewNetNS(t)
+	var clients [2]*realHosts
+	for i := range clients {
+		h := &realHosts{near: kerneltest.NewNetNS(t), far: far, server: netip.AddrFrom4([4]byte{10, 9, byte(i), 2}), listeners: make(map[uint16]int)}
+		near := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, byte(i), 1}), 24)
+		kerneltest.NewVeth(t, h.near, far, []netip.Prefix{near}, []netip.Prefix{netip.PrefixFrom(h.server, 24)})
+		t.Cleanup(h.closeListeners)
+		clients[i] = h
+	}
+	dir := t.TempDir()
+	names := []string{"far", "near0", "near1"}
+	var stops []func()
+	for i, ns := range []*kerneltest.NetNS{far, clients[0].near, clients[1].near} {
+		stops = append(stops, clients[0].trace(t, ns, filepath.Join(dir, names[i])))
+	}
+	for _, h := range clients {
+		h.near.SideBySide(t, 1, func(n int) error { return h.closeAll(each, n) })
+	}
+	for _, stop := range stops {
+		stop()
+	}
+	r := newWorld(uint64(time.Now().UnixNano())).r
+	began := time.Now().UnixNano()
+	var clocks []trueClock
+	var captures []falsified
+	var paths []string
+	for _, name := range names {
+		clocks = append(clocks, anyClock(r))
+		captures = append(captures, falsify(t, dir, name, clocks[len(clocks)-1], began))
+		paths = append(paths, captures[len(captures)-1].path)
+	}
+	v, result, err := merged(t, paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients[0].truths = append(clients[0].truths, clients[1].truths...)
+	clients[0].check(t, v)
+	for i := 1; i < len(captures); i++ {
+		checkInterval(t, result.Hosts[i].Clock, captures[0], captures[i], clocks[0], clocks[i], began)
+	}
 }
 
 func newRealHosts(t *testing.T) *realHosts {
@@ -112,12 +150,28 @@ func newRealHosts(t *testing.T) *realHosts {
 			ns.Sysctl(t, "net/netfilter/nf_conntrack_tcp_timeout_"+state, "1")
 		}
 	}
-	t.Cleanup(func() {
-		for _, listener := range h.listeners {
-			unix.Close(listener)
-		}
-	})
+	t.Cleanup(h.closeListeners)
 	return h
+}
+
+func (h *realHosts) closeListeners() {
+	for _, listener := range h.listeners {
+		unix.Close(listener)
+	}
+}
+
+// checkInterval holds how a clock was compared with the first one against how both were falsified.
+func checkInterval(t *testing.T, c event.HostClock, first, own falsified, firstClock, clock trueClock, began int64) {
+	t.Helper()
+	for _, at := range []int64{own.from, own.to} {
+		got := float64(c.Offset) + c.Drift*1e-6*float64(at-own.from)
+		// Each trace reads the wall clock as it starts: somebody may have set it in between.
+		want := float64(own.offset-first.offset) + (clock.drift-firstClock.drift)*float64(at-began)
+		if math.Abs(got-want) > float64(c.Error)+5 {
+			t.Errorf("the clock of %s is ahead by %v, exact to %v, want %v", filepath.Base(own.path), time.Duration(got), c.Error, time.Duration(want))
+		}
+	}
+	t.Logf("%s: exact to %v, drift %.1f ppm", filepath.Base(own.path), c.Error, c.Drift)
 }
 
 // trace records a network namespace into a file.
@@ -150,17 +204,22 @@ func (h *realHosts) trace(t *testing.T, ns *kerneltest.NetNS, path string) (stop
 
 // closeAll closes connections in all ways. Threads have ports of their own to accept from.
 func (h *realHosts) closeAll(rounds, thread int) error {
+	stillOpen := -1 // the server's socket of the last connection that was reset
+	defer func() { unix.Close(stillOpen) }()
 	for range rounds {
+		if thread == 0 {
+			server, err := h.resetBetween()
+			if err != nil {
+				return fmt.Errorf("RST from between: %w", err)
+			}
+			unix.Close(stillOpen)
+			stillOpen = server
+		}
 		for _, closing := range kerneltest.Closings {
 			for _, serverIsA := range []bool{true, false} {
 				if err := h.closeOne(thread, closing, serverIsA); err != nil {
 					return fmt.Errorf("%s: %w", closing.Name, err)
 				}
-			}
-		}
-		if thread == 0 {
-			if err := h.resetBetween(); err != nil {
-				return fmt.Errorf("RST from between: %w", err)
 			}
 		}
 	}
@@ -215,18 +274,15 @@ func (h *realHosts) closeOne(thread int, closing kerneltest.Closing, serverIsA b
 	return nil
 }
 
-// resetBetween has something in the server's name reset the client.
-func (h *realHosts) resetBetween() error {
+// resetBetween has something in the server's name reset the client. It returns the server's socket, which is open: one that
+// closes at once would leave it to the clocks whether it was before the RST.
+func (h *realHosts) resetBetween() (server int, err error) {
 	pair, truth, err := h.connect(resetPort)
 	if err != nil {
-		return err
+		return -1, err
 	}
 	defer unix.Close(pair.Client)
-	defer unix.Close(pair.Server)
 	seq, err := kerneltest.NextExpected(pair.Client)
-	if err != nil {
-		return err
-	}
 	arrived := 0
 	for try := 0; err == nil && arrived == 0 && try < 20; try++ { // nobody sends it again if it is lost
 		h.far.Do(func() { err = kerneltest.SendReset(truth.dialled, truth.client, seq) })
@@ -237,7 +293,7 @@ func (h *realHosts) resetBetween() error {
 	}
 	truth.way, truth.how, truth.between = "RST from between", "reset", true
 	h.keep(truth)
-	return err
+	return pair.Server, err
 }
 
 func (h *realHosts) keep(truth *realTruth) {
