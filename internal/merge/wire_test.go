@@ -88,17 +88,20 @@ func closeOnWire(far *kerneltest.NetNS, wire *kerneltest.Wire, lossy *lossyWire,
 	}
 	defer unix.Close(listener)
 	crossed = make(map[netip.AddrPort]bool)
-	for range crossings {
+	cross := func() error {
 		pair, client, err := connectTo(listener, server)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		crossed[client] = true
 		wire.Hold()
 		err = errors.Join(unix.Close(pair.Server), unix.Close(pair.Client))
 		wire.AwaitHeld(kerneltest.Near, kerneltest.Far)
 		wire.Pass()
-		if err != nil {
+		return err
+	}
+	for range crossings - 1 {
+		if err := cross(); err != nil {
 			return nil, err
 		}
 	}
@@ -115,7 +118,11 @@ func closeOnWire(far *kerneltest.NetNS, wire *kerneltest.Wire, lossy *lossyWire,
 		}
 	}
 	for _, pair := range pairs {
-		err = errors.Join(err, kerneltest.AwaitBroken(pair.Server), unix.Close(pair.Server), unix.Close(pair.Client))
+		err = errors.Join(err, kerneltest.AwaitBroken(pair.Server), unix.Close(pair.Server))
+	}
+	err = errors.Join(err, cross()) // takes longer than the clocks are exact: the clients close after the servers gave up
+	for _, pair := range pairs {
+		err = errors.Join(err, unix.Shutdown(pair.Client, unix.SHUT_WR), kerneltest.AwaitReset(pair.Client), unix.Close(pair.Client))
 	}
 	return crossed, err
 }
