@@ -106,7 +106,9 @@ func (t *Tracker) Add(tr *event.Transition) Step {
 		t.joinPeer(e, tr.Time)
 		t.showByTransition(e, tr)
 		t.notePeerAtReset(e, tr)
-		step.Crossing, step.UnsureOf = t.measureCrossing(e, tr), t.unsureOrder(e, tr)
+		if len(t.hosts) > 0 {
+			step.Crossing, step.UnsureOf = t.measureCrossing(e, tr), t.unsureOrder(e, tr)
+		}
 		t.issueVerdicts(e)
 		if step.ClosesFirst = t.canAnnounce(e) && !e.announced; step.ClosesFirst {
 			e.announce(true)
