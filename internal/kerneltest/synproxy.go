@@ -12,7 +12,6 @@ import (
 // the port once the client has answered. It skips the test if the kernel has none.
 func SynProxy(tb TB, ns *NetNS, port uint16) {
 	tb.Helper()
-	ns.Sysctl(tb, "net/netfilter/nf_conntrack_tcp_loose", "0") // else the client's ACK looks like one of a known connection
 	err := inFilter(ns, func(c *nftables.Conn, table *nftables.Table) {
 		c.AddTable(table)
 		untracked := c.AddChain(&nftables.Chain{
@@ -32,6 +31,7 @@ func SynProxy(tb TB, ns *NetNS, port uint16) {
 	if err != nil {
 		tb.Fatalf("put a SYN proxy in front of port %d: %v", port, err)
 	}
+	ns.Sysctl(tb, "net/netfilter/nf_conntrack_tcp_loose", "0") // else the client's ACK looks like one of a known connection
 }
 
 // onlySyn matches segments with SYN and without FIN, RST and ACK.
