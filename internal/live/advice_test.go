@@ -773,7 +773,7 @@ func TestAdviceResetReceived(t *testing.T) {
 		unix.Close(p.Server)
 		must(t, p, kerneltest.AwaitEOF(p.Client))
 		write(t, p.Client, "more")
-		advises(t, r.awaitFinding(t, "reset_received", soon), "do not send data after read() returned 0")
+		advises(t, r.awaitFinding(t, "reset_received", soon), "send no data after read() has returned 0")
 		unix.Close(p.Client)
 		r = nearOnly(t, l, 19652)
 		again := l.connect(t, listener, 19652)

@@ -38,7 +38,7 @@ var pastFormats = map[event.Format]event.Format{
 	"{n} connection waits for accept()":                                                                                                      "{n} connection waited for accept()",
 	"{n} connections wait for accept()":                                                                                                      "{n} connections waited for accept()",
 	"{listener}[ of {process}] had no room for {connections}[ within {time}]: {waiting}, the limit is {limit}":                               "{listener}[ of {process}] had no room for {connections}[ within {time}]: {waiting}, the limit was {limit}",
-	"one of {n} listeners had no room for {connections}[ within {time}], perhaps {listener}[ of {process}]: {waiting}, the limit is {limit}": "one of {n} listeners, perhaps {listener}[ of {process}], had no room for {connections}[ within {time}]: {waiting}, the limit was {limit}",
+	"one of {n} listeners had no room for {connections}[ within {time}], perhaps {listener}[ of {process}]: {waiting}, the limit is {limit}": "one of {n} listeners had no room for {connections}[ within {time}], perhaps {listener}[ of {process}]: {waiting}, the limit was {limit}",
 	// What stayed in a state.
 	"{socket} has stayed in {state}[ for {time}]":                                                                       "{socket} stayed in {state}[ for {time}]",
 	"{sockets} have stayed in {state}[, the longest for {time}]":                                                        "{sockets} stayed in {state}[, the longest for {time}]",
