@@ -29,7 +29,8 @@ static __always_inline void note_cgroup(struct cgroup *cgroup, const char *path)
 
 	if (cgroup->root->hierarchy_id)
 		return;
-	number = __sync_fetch_and_add(&new_cgroup_count, 1);
+	/* The kernel makes one cgroup at a time (cgroup_mutex). An atomic addition that returns a value needs 5.12. */
+	number = new_cgroup_count++;
 	place = &new_cgroups[number & (NEW_CGROUPS - 1)];
 	place->id = 0;
 	barrier();

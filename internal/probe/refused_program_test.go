@@ -113,7 +113,7 @@ func TestRefusedProgramIsDoneWithout(t *testing.T) {
 			for _, o := range p.Offers() {
 				missing := o.Feature == tc.missing
 				if want := kernel.available&o.Feature != 0 && !missing; o.Available != want {
-					t.Errorf("%s: here %v, want %v", o.Key, o.Available, want)
+					t.Errorf("%s: here %v, want %v; %v", o.Key, o.Available, want, o.Err)
 				} else if missing && (o.Err == nil || !strings.Contains(o.Err.Error(), tc.says)) {
 					t.Errorf("%s: %v, want an error that says %q", o.Key, o.Err, tc.says)
 				}
