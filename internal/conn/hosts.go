@@ -78,21 +78,43 @@ func (t *Tracker) clockError(a, b *End) time.Duration {
 	return slack
 }
 
-// stillRecorded returns the other end that was found by its addresses, if its host was recorded until a time; else nil.
-// The recordings of two hosts may be months apart: by then the addresses are another connection's.
-func (t *Tracker) stillRecorded(e, peer *End, at event.Time) *End {
+// fitsInTime returns the other end that was found by its addresses on another host, if the times fit; else nil. Its host
+// was recorded until then: the recordings of two hosts may be months apart, when the addresses are another connection's.
+// And the SYN was on its way between the two for no longer than one that is not lost: NAT may give a connection the port
+// of another one.
+func (t *Tracker) fitsInTime(e, peer *End, at event.Time) *End {
 	if peer == nil || peer.NetNS.Machine() == e.NetNS.Machine() || e.provesPeer(peer) {
 		return peer
 	}
-	if slack := t.clockError(e, peer); slack < unlimitedError {
-		at = at.Add(-slack)
+	slack := t.clockError(e, peer)
+	if slack >= unlimitedError {
+		slack = 0
+	}
+	if !opensFit(e, peer, slack) {
+		return nil
 	}
 	for h := range t.recordingsOf(peer) {
-		if h.Until == 0 || at <= h.Until {
+		if h.Until == 0 || at.Add(-slack) <= h.Until {
 			return peer
 		}
 	}
 	return nil
+}
+
+// longestSyn is longer than a SYN is on its way that needs not be sent again (RFC 6298 section 2: 1s).
+const longestSyn = time.Second
+
+// opensFit reports whether the SYN that a server's end got may be that of a client's end, as far as both are known.
+func opensFit(a, b *End, slack time.Duration) bool {
+	if a.Opened == 0 || b.Opened == 0 || a.Opener != Local && b.Opener != Local || a.Opener == b.Opener {
+		return true
+	}
+	client, server := a, b
+	if b.Opener == Local {
+		client, server = b, a
+	}
+	wait := server.Opened.Sub(client.Opened)
+	return wait >= -slack && wait <= longestSyn+slack
 }
 
 // isRecorded reports whether the host of an end was recorded at a time. A trace of one host is: its records go on. It is

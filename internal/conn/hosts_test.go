@@ -250,3 +250,27 @@ func TestMonthsApart(t *testing.T) {
 		})
 	}
 }
+
+// TestOpensFit: NAT gave a connection the port that another one has at its client. Without sequence numbers, the time of
+// the SYN shows that they are two.
+func TestOpensFit(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		after  time.Duration // the server got a SYN so much later than the client sent one
+		joined bool
+	}{
+		{"the SYN's way", 30 * ms, true},
+		{"as the clocks may be wrong", -15 * us, true},
+		{"before it was sent", -5 * ms, false},
+		{"another SYN", 5 * time.Second, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			played := onHosts(time.Hour, at(time.Minute, client, "CLOSE>SYN_SENT"), at(time.Minute+tc.after, server, "LISTEN>SYN_RECV"))
+			if e := played.ends[server]; (e.Peer != nil) != tc.joined {
+				t.Errorf("joined with %v, want %v", e.Peer, tc.joined)
+			}
+		})
+	}
+}

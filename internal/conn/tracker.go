@@ -400,7 +400,7 @@ func (t *Tracker) joinPeer(e *End, at event.Time) {
 		return
 	}
 	first := t.pairs.first(e)
-	if peer := cmp.Or(t.stillRecorded(e, findPeer(e, first), at), t.pairs.withNumbers(e), t.pairs.withClientNumber(e)); peer != nil {
+	if peer := cmp.Or(t.fitsInTime(e, findPeer(e, first), at), t.pairs.withNumbers(e), t.pairs.withClientNumber(e)); peer != nil {
 		t.pairs.drop(peer)
 		t.pairs.drop(e)
 		t.linkEnds(e, peer)

@@ -164,7 +164,8 @@ func (h *realHosts) closeListeners() {
 func checkInterval(t *testing.T, c event.HostClock, first, own falsified, firstClock, clock trueClock, began int64) {
 	t.Helper()
 	for _, at := range []int64{own.from, own.to} {
-		got := float64(c.Offset) + c.Drift*1e-6*float64(at-own.from)
+		byFirst := float64(at-own.from) * (1 + firstClock.drift) // how long it is by the first clock, which Drift goes by
+		got := float64(c.Offset) + c.Drift*1e-6*byFirst
 		// Each trace reads the wall clock as it starts: somebody may have set it in between.
 		want := float64(own.offset-first.offset) + (clock.drift-firstClock.drift)*float64(at-began)
 		if math.Abs(got-want) > float64(c.Error)+5 {
