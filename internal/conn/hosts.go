@@ -106,15 +106,23 @@ const longestSyn = time.Second
 
 // opensFit reports whether the SYN that a server's end got may be that of a client's end, as far as both are known.
 func opensFit(a, b *End, slack time.Duration) bool {
-	if a.Opened == 0 || b.Opened == 0 || a.Opener != Local && b.Opener != Local || a.Opener == b.Opener {
+	client, server := clientAndServer(a, b)
+	if client == nil || client.Opened == 0 || server.Opened == 0 {
 		return true
-	}
-	client, server := a, b
-	if b.Opener == Local {
-		client, server = b, a
 	}
 	wait := server.Opened.Sub(client.Opened)
 	return wait >= -slack && wait <= longestSyn+slack
+}
+
+// clientAndServer returns the end that sent the first SYN, and the one that got it; nil: they are not known to be that.
+func clientAndServer(a, b *End) (client, server *End) {
+	switch {
+	case a.Opener == Local && b.Opener == Remote:
+		return a, b
+	case a.Opener == Remote && b.Opener == Local:
+		return b, a
+	}
+	return nil, nil
 }
 
 // isRecorded reports whether the host of an end was recorded at a time. A trace of one host is: its records go on. It is
@@ -131,9 +139,13 @@ func (t *Tracker) isRecorded(e *End, at event.Time) bool {
 // recordingsOf returns the recordings that a socket may be in, of a merged capture.
 func (t *Tracker) recordingsOf(e *End) iter.Seq[*event.Host] {
 	return func(yield func(*event.Host) bool) {
+		if len(t.hosts) == 0 {
+			return
+		}
+		own := t.hosts[event.HostOf(t.hosts, e.NetNS)].NetNS
 		for i := range t.hosts {
 			h := &t.hosts[i]
-			if event.MachineOf(t.hosts, i) == e.NetNS.Machine() && h.NetNS == t.hosts[event.HostOf(t.hosts, e.NetNS)].NetNS && !yield(h) {
+			if h.NetNS == own && event.MachineOf(t.hosts, i) == e.NetNS.Machine() && !yield(h) {
 				return
 			}
 		}

@@ -19,7 +19,8 @@ func (j JoinedBy) String() string {
 	return [...]string{"", "numbers", "client_number", "addresses"}[j]
 }
 
-// JoinedBy returns what shows that the other end, on another host, is of the same connection; 0: there is none.
+// JoinedBy returns what shows that the other end, on another host, is of the same connection. It is 0 if
+// no end was seen there.
 func (e *End) JoinedBy() JoinedBy {
 	p := e.Peer
 	switch {
@@ -49,17 +50,12 @@ func (e *End) clientNumber() (number uint32, known bool) {
 	return 0, false
 }
 
-// hasClientNumberOf reports whether two ends share the client's initial sequence number and a port, and the server's SYN
-// came at a time at which it may have followed from the client's. The clocks of two hosts differ by little then.
+// hasClientNumberOf reports whether two ends share the client's initial sequence number and a port, and the server got a
+// SYN soon after the client sent one. Clocks that were not compared have to be right to a second.
 func (e *End) hasClientNumberOf(p *End) bool {
-	a, known := e.clientNumber()
-	b, alsoKnown := p.clientNumber()
-	if !known || !alsoKnown || a != b || e.Opener != p.Opener.Other() {
+	client, server := clientAndServer(e, p)
+	if client == nil || !client.Numbers.Known || !server.Numbers.Known || client.Numbers.Local != server.Numbers.Remote {
 		return false
-	}
-	client, server := e, p
-	if e.Opener == Remote {
-		client, server = p, e
 	}
 	wait := server.Opened.Sub(client.Opened)
 	return (client.LocalPort == server.RemotePort || client.RemotePort == server.LocalPort) && wait > -time.Second && wait < mostProxied

@@ -25,7 +25,7 @@ type Host struct {
 type HostClock struct {
 	Known bool
 	// Reference is the number of the host whose clock it was compared with, if no connection joins it with the first one:
-	// its times are by that clock, and Error is how exactly they are. 0: there is none.
+	// its times are by that clock, and Error is how exactly they are. A host may be its own reference. 0: not known.
 	Reference int
 	// Offset is how far the host's clock was ahead of the first host's when the recording began.
 	Offset time.Duration
@@ -77,6 +77,8 @@ func SayClock(hosts []Host, n int) Message {
 	c := &hosts[n].Clock
 	name, first := Literal(HostName(hosts, n)), Literal(HostName(hosts, 0))
 	switch {
+	case !c.Known && c.Reference > 0 && c.Reference < len(hosts) && MachineOf(hosts, c.Reference) != MachineOf(hosts, n):
+		return Say("no connection joins {host} with {first}: its times are by the clock of {other}, exact to {error}", name, first, Literal(HostName(hosts, c.Reference)), Precise(c.Error))
 	case !c.Known:
 		return Say("no connection joins {host} with {first}: its times are by its own clock", name, first)
 	case c.Offset < 0:

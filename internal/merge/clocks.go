@@ -194,7 +194,7 @@ func (s *solver) refine(group []int) error {
 const sweeps = 3
 
 // adjust makes the line of a clock one that contradicts no segment from and to the others of its group, by their lines. If
-// there is none, the line stays.
+// no line does, the clock keeps its own.
 func (s *solver) adjust(n int, group []int, from, to int64) {
 	own := s.clocks[n]
 	var most, least []bound

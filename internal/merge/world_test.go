@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -367,6 +368,16 @@ func TestNothingInCommon(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.check(t, v, result)
+	want := []string{
+		"the clock of two ",
+		"no connection joins three with one: its times are by its own clock",
+		"no connection joins four with one: its times are by the clock of three, exact to ",
+	}
+	for i, clock := range event.SayClocks(result.Hosts) {
+		if !strings.HasPrefix(clock.String(), want[i]) {
+			t.Errorf("%q, want %q", clock, want[i])
+		}
+	}
 	for i, known := range []bool{true, true, false, false} {
 		if result.Hosts[i].Clock.Known != known {
 			t.Errorf("the clock of %s is known: %v, want %v", result.Hosts[i].Hostname, !known, known)
