@@ -71,7 +71,7 @@ func TestRealHosts(t *testing.T) {
 	t.Parallel()
 	h := newRealHosts(t)
 	dir := t.TempDir()
-	stopNear, stopFar := h.trace(t, h.near, filepath.Join(dir, "near")), h.trace(t, h.far, filepath.Join(dir, "far"))
+	stopNear, stopFar := record(t, h.near, filepath.Join(dir, "near")), record(t, h.far, filepath.Join(dir, "far"))
 	h.near.SideBySide(t, 4, func(n int) error { return h.closeAll(*rounds, n) })
 	stopNear()
 	stopFar()
@@ -107,7 +107,7 @@ func TestThreeRealHosts(t *testing.T) {
 	names := []string{"far", "near0", "near1"}
 	var stops []func()
 	for i, ns := range []*kerneltest.NetNS{far, clients[0].near, clients[1].near} {
-		stops = append(stops, clients[0].trace(t, ns, filepath.Join(dir, names[i])))
+		stops = append(stops, record(t, ns, filepath.Join(dir, names[i])))
 	}
 	for _, h := range clients {
 		h.near.SideBySide(t, 1, func(n int) error { return h.closeAll(each, n) })
@@ -175,8 +175,8 @@ func checkInterval(t *testing.T, c event.HostClock, first, own falsified, firstC
 	t.Logf("%s: exact to %v, drift %.1f ppm", filepath.Base(own.path), c.Error, c.Drift)
 }
 
-// trace records a network namespace into a file.
-func (h *realHosts) trace(t *testing.T, ns *kerneltest.NetNS, path string) (stop func()) {
+// record records a network namespace into a file.
+func record(t *testing.T, ns *kerneltest.NetNS, path string) (stop func()) {
 	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
@@ -380,6 +380,19 @@ func falsify(t *testing.T, dir, name string, clock trueClock, began int64) falsi
 		t.Fatal(err)
 	}
 	return falsified{path, f.offset + event.Clock(clock.offset), f.from, f.to}
+}
+
+// mergeFalsified merges the captures "far" and "near", after it has given each of them a clock of its own.
+func mergeFalsified(t *testing.T, dir string) (*verdicts, *Result) {
+	t.Helper()
+	r := newWorld(uint64(time.Now().UnixNano())).r
+	began := time.Now().UnixNano()
+	v, result, err := merged(t, []string{falsify(t, dir, "far", anyClock(r), began).path, falsify(t, dir, "near", anyClock(r), began).path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("exact to %v", result.Hosts[1].Clock.Error)
+	return v, result
 }
 
 // falsifier changes the times of records.

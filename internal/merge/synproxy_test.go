@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,9 +27,8 @@ func TestSynProxy(t *testing.T) {
 	for n := range uint16(threads) {
 		kerneltest.SynProxy(t, far, plainPort+n)
 	}
-	h := &realHosts{near: near, far: far}
 	dir := t.TempDir()
-	stopNear, stopFar := h.trace(t, near, filepath.Join(dir, "near")), h.trace(t, far, filepath.Join(dir, "far"))
+	stopNear, stopFar := record(t, near, filepath.Join(dir, "near")), record(t, far, filepath.Join(dir, "far"))
 	var closers [threads]map[addressPair]conn.Role
 	near.SideBySide(t, threads, func(n int) (err error) {
 		closers[n], err = closeThroughProxy(far, netip.AddrPortFrom(server, plainPort+uint16(n)), each)
@@ -42,13 +40,7 @@ func TestSynProxy(t *testing.T) {
 	}
 	stopNear()
 	stopFar()
-	r := newWorld(uint64(time.Now().UnixNano())).r
-	began := time.Now().UnixNano()
-	v, result, err := merged(t, []string{falsify(t, dir, "far", anyClock(r), began).path, falsify(t, dir, "near", anyClock(r), began).path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("exact to %v", result.Hosts[1].Clock.Error)
+	v, result := mergeFalsified(t, dir)
 	if result.Joined != connections || result.Proxied != connections || result.ByAddresses != 0 {
 		t.Errorf("%+v, want %d connections through a SYN proxy", result, connections)
 	}
