@@ -72,7 +72,7 @@ func (e *End) noteFins(tr *event.Transition) {
 	c.finsSent = max(c.finsSent, tr.FinsSent)
 }
 
-// measureCrossing returns how long the segment was on its way that made a transition. Within one machine it is of no use.
+// measureCrossing returns how long the segment was on its way that made a transition. Within one machine it is not measured.
 func (t *Tracker) measureCrossing(e *End, tr *event.Transition) Crossing {
 	p := e.Peer
 	if p == nil || p.closing == nil || p.NetNS.Machine() == e.NetNS.Machine() {

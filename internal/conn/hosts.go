@@ -62,7 +62,7 @@ type seenOn struct {
 	many  bool
 }
 
-// unlimitedError stands for that of clocks that were not compared: it is longer than any time apart.
+// unlimitedError is the error of clocks that were not compared: no two times are further apart.
 const unlimitedError = time.Duration(math.MaxInt64 / 4)
 
 // clockError returns by how much the times of two ends may be wrong against each other. It is 0 if they are of one
@@ -78,10 +78,9 @@ func (t *Tracker) clockError(a, b *End) time.Duration {
 	return slack
 }
 
-// fitsInTime returns the other end that was found by its addresses on another host, if the times fit; else nil. Its host
-// was recorded until then: the recordings of two hosts may be months apart, when the addresses are another connection's.
-// And the SYN was on its way between the two for no longer than one that is not lost: NAT may give a connection the port
-// of another one.
+// fitsInTime returns the other end that was found by its addresses on another host, if the times fit; else nil. The other
+// host must still be recorded: recordings may be months apart, and the addresses belong to another connection by then. The
+// SYN must arrive soon after it was sent: NAT may give a connection the port of another one.
 func (t *Tracker) fitsInTime(e, peer *End, at event.Time) *End {
 	if peer == nil || peer.NetNS.Machine() == e.NetNS.Machine() || e.provesPeer(peer) {
 		return peer
@@ -101,7 +100,7 @@ func (t *Tracker) fitsInTime(e, peer *End, at event.Time) *End {
 	return nil
 }
 
-// longestSyn is longer than a SYN is on its way that needs not be sent again (RFC 6298 section 2: 1s).
+// longestSyn is more than a SYN takes from host to host, unless it is lost and sent again (RFC 6298 section 2: after 1s).
 const longestSyn = time.Second
 
 // opensFit reports whether the SYN that a server's end got may be that of a client's end, as far as both are known.

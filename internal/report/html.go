@@ -278,6 +278,9 @@ func (r *Report) hostCondition(rec *recording, n int) condition {
 		c.Clock = words.Capital(event.SayClock(rec.Hosts, n).String())
 	}
 	c.Losses = nil
+	if n > 0 {
+		c.MoreLosses = 0 // they are not counted by host
+	}
 	for _, l := range rec.losses {
 		if l.Machine == event.MachineOf(rec.Hosts, n) {
 			c.Losses = append(c.Losses, r.exactTime(rec.micros(l.Time))+": "+text.LossWords(l).String())
