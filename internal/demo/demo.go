@@ -37,7 +37,7 @@ type Options struct {
 	Version string
 	Log     *zap.Logger
 	Follow  bool // stay until the TIME_WAIT of the first scene has run out
-	// Record takes the trace as well; nil: nobody does.
+	// Record takes what happens on both hosts; nil: nobody does.
 	Record pipeline.Sink
 	// Apart takes what happens on each host by itself; nil: nobody does.
 	Apart map[conn.Role]pipeline.Sink
@@ -51,8 +51,11 @@ func Run(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d := &demo{Options: o, stage: newStage(o.Out, o.Text)}
-	if o.Apart != nil {
-		d.stage.apart = newApart(o.Apart)
+	switch {
+	case o.Apart != nil:
+		d.stage.recording = newRecordingApart(o.Apart)
+	case o.Record != nil:
+		d.stage.recording = newRecording(o.Record)
 	}
 	ready := make(chan struct{})
 	traced := make(chan error, 1)
@@ -79,13 +82,9 @@ type demo struct {
 
 func (d *demo) trace(ctx context.Context, ready chan<- struct{}) error {
 	port := serverAddr.Port()
-	out := pipeline.Sinks{d.stage}
-	if d.Record != nil {
-		out = append(out, d.Record)
-	}
 	var raw pipeline.Records
-	if d.stage.apart != nil {
-		raw = d.stage.apart
+	if d.stage.recording != nil {
+		raw = d.stage.recording
 	}
 	return live.Run(ctx, live.Options{
 		Raw: raw,
@@ -96,7 +95,7 @@ func (d *demo) trace(ctx context.Context, ready chan<- struct{}) error {
 		Version: d.Version,
 		Log:     d.Log,
 		Ready:   func() { close(ready) },
-	}, d.Text.Clock, out)
+	}, d.Text.Clock, d.stage)
 }
 
 // playScenes plays the scenes, each in a lab of its own. To follow TIME_WAIT to its end,

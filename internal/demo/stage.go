@@ -26,11 +26,11 @@ const (
 // over, between the words of the narrator, each in the order in which things happen.
 type stage struct {
 	narrator
-	mu    sync.Mutex
-	w     *bufio.Writer
-	lines *text.Printer
-	views map[event.NetNS]*labView // by network namespace
-	apart *apart                   // nil: the hosts are not recorded apart
+	mu        sync.Mutex
+	w         *bufio.Writer
+	lines     *text.Printer
+	views     map[event.NetNS]*labView // by network namespace
+	recording *recording               // nil: nothing is recorded
 }
 
 // labView is the trace's view of one lab.
@@ -58,8 +58,8 @@ func newStage(out io.Writer, o text.Options) *stage {
 func (s *stage) showLab(l *lab) *labView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.apart != nil {
-		s.apart.note(l)
+	if s.recording != nil {
+		s.recording.note(l)
 	}
 	v := &labView{stage: s, lab: l, changed: make(chan struct{}, 1)}
 	s.views[l.server.netns], s.views[l.client.netns] = v, v
