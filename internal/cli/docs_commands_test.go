@@ -202,7 +202,7 @@ func (r *reader) write(name, content string, mode os.FileMode) {
 // follow runs a command, and looks at what it did.
 func (r *reader) follow(line string) {
 	r.t.Helper()
-	if strings.HasSuffix(line, " top") {
+	if strings.Contains(line+" ", " top ") {
 		r.watch(line)
 		return
 	}
@@ -329,7 +329,7 @@ func (r *reader) watch(line string) {
 	var term *terminaltest.Terminal
 	const width, height = 100, 80 // other tests have ports, too
 	r.ns.Do(func() { term = terminaltest.Start(r.t, width, height, r.command(line)) })
-	listens := regexp.MustCompile(`(?m)^:9091 `)
+	listens := regexp.MustCompile(`(?m)^:9091!? `)
 	term.Await("the server", listens.MatchString)
 	term.Press("q")
 	if code := term.End(); code != 0 {

@@ -20,7 +20,7 @@ func runTrace(context.Context, *app, *traceOptions, event.Filter, pipeline.Selec
 	return errNotLinux
 }
 
-func runTop(context.Context, *app, event.Filter) error { return errNotLinux }
+func runTop(context.Context, *app, event.Filter, []string) error { return errNotLinux }
 
 func runWhy(context.Context, *app, *whyOptions) error { return errNotLinux }
 

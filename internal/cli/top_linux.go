@@ -3,12 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
-	"strings"
-	"sync"
-	"time"
 
 	"golang.org/x/term"
 
@@ -19,14 +14,13 @@ import (
 	"github.com/tcptrace/tcptrace/internal/live"
 	"github.com/tcptrace/tcptrace/internal/pipeline"
 	"github.com/tcptrace/tcptrace/internal/top"
-	"github.com/tcptrace/tcptrace/internal/words"
 )
 
 // errNeedsTerminal is the error where standard output is not a terminal.
 var errNeedsTerminal = errors.New("top needs a terminal on standard output: for programs, 'tcptrace --json' prints the records")
 
-// runTop traces, and shows what it sees until the user wants an end.
-func runTop(ctx context.Context, app *app, filter event.Filter) error {
+// runTop shows a trace, or captures, until the user wants an end.
+func runTop(ctx context.Context, app *app, filter event.Filter, files []string) error {
 	if !term.IsTerminal(int(app.stdout.Fd())) || os.Getenv("TERM") == "dumb" {
 		return errNeedsTerminal
 	}
@@ -38,6 +32,18 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	w := &messageKeeper{to: app.stderr, terminal: app.stdout, end: app.end}
 	app.log = newLogger(w, app.level)
 	defer context.AfterFunc(ctx, crash.Guarded(func() { w.closeScreen() }))() // a signal gives the terminal back at once
+	var err error
+	if len(files) > 0 {
+		err = topOfCaptures(ctx, app, w, quit, filter, files)
+	} else {
+		err = topOfTrace(ctx, app, w, quit, filter)
+	}
+	app.end.begin()
+	return errors.Join(w.giveBack(), err)
+}
+
+// topOfTrace traces, and shows what it sees.
+func topOfTrace(ctx context.Context, app *app, w *messageKeeper, quit func(error), filter event.Filter) error {
 	collector := top.NewCollector(host.Now)
 	var opened error
 	options := live.Options{
@@ -51,8 +57,7 @@ func runTop(ctx context.Context, app *app, filter event.Filter) error {
 	}
 	summary := newOutput(app, outputOptions{color: "auto", quiet: true}, false)
 	err := live.Run(ctx, options, host.Clock(), pipeline.Sinks{collector, summaryAfterScreen{summary, w.closeScreen}})
-	app.end.begin()
-	return errors.Join(opened, w.giveBack(), err)
+	return errors.Join(opened, err)
 }
 
 // summaryAfterScreen prints the summary where the screen was, if there was one.
@@ -69,98 +74,4 @@ func (a summaryAfterScreen) Stop(s event.Stop, findings []event.Finding) {
 	if a.closeScreen() {
 		a.Sink.Stop(s, findings)
 	}
-}
-
-// messageKeeper keeps messages while the screen has the terminal, and shows the latest one there.
-type messageKeeper struct {
-	to      io.Writer
-	mutex   sync.Mutex
-	screen  *top.Screen
-	wasOpen bool // the screen had the terminal
-	blocked error
-	kept    []string
-
-	terminal *os.File
-	modes    *term.State // of the terminal before the screen had it
-	end      *ending
-}
-
-// messagesKept is how many, the latest.
-const messagesKept = 100
-
-// Write implements io.Writer. It takes whole lines.
-func (k *messageKeeper) Write(p []byte) (int, error) {
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	if k.screen == nil {
-		return k.to.Write(p)
-	}
-	k.screen.Notice(words.EscapeMessage(strings.TrimSpace(string(p))))
-	if len(k.kept) >= messagesKept {
-		k.kept = k.kept[1:]
-	}
-	k.kept = append(k.kept, string(p))
-	return len(p), nil
-}
-
-// errTerminalBlocked is the error where the terminal takes nothing, until the end.
-var errTerminalBlocked = errors.New("the terminal is blocked and may still show the screen of top: run 'reset'")
-
-// openScreen gives the terminal to the screen.
-func (k *messageKeeper) openScreen(collector *top.Collector, quit func()) error {
-	var err error
-	if k.modes, err = term.GetState(int(k.terminal.Fd())); err != nil {
-		return fmt.Errorf("show connections: read the modes of the terminal: %w", err)
-	}
-	var screen *top.Screen
-	opened := make(chan struct{})
-	crash.Go(func() {
-		defer close(opened)
-		screen, err = top.Open(collector, time.Local, quit)
-	})
-	if !k.end.await(opened, 0) {
-		k.restoreModes()
-		return errTerminalBlocked
-	}
-	if err != nil {
-		return fmt.Errorf("show connections: %w", err)
-	}
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	k.screen, k.wasOpen = screen, true
-	return nil
-}
-
-// restoreModes gives the terminal its modes back where the screen cannot: that takes no output.
-func (k *messageKeeper) restoreModes() { _ = term.Restore(int(k.terminal.Fd()), k.modes) }
-
-// giveBack gives the terminal back, and returns an error if that was blocked.
-func (k *messageKeeper) giveBack() error {
-	k.closeScreen()
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	return k.blocked
-}
-
-// closeScreen gives it back, and prints what was kept. It reports whether the screen had it, and gave
-// it back.
-func (k *messageKeeper) closeScreen() bool {
-	k.mutex.Lock()
-	screen := k.screen
-	k.mutex.Unlock()
-	isBlocked := screen != nil && !k.end.await(screen.Close(), 0)
-	if isBlocked {
-		k.restoreModes()
-	}
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	k.screen = nil
-	if isBlocked {
-		k.blocked = errTerminalBlocked
-	}
-	for _, line := range k.kept {
-		io.WriteString(k.to, line)
-	}
-	k.kept = nil
-	return k.wasOpen && k.blocked == nil
 }

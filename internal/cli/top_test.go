@@ -71,7 +71,7 @@ func TestTop(t *testing.T) {
 	s.await("those in TIME_WAIT", `(?m)^120 sockets of .*\n.*\n127.0.0.1:`+s.port+` +127.0.0.1:\d+ TIME_WAIT +[0-9.]+m?s +[0-9.]+s server +cli.test/`)
 	s.Press("\r")
 	s.await("a life", `(?s)\nserver 127.0.0.1:`+s.port+` .*the server closed first, cli.test/\d+ by close: FIN\nTIME_WAIT until .*`+
-		`server ESTABLISHED > FIN_WAIT1 +cli.test/\d+ closes first\n.*client LAST_ACK > CLOSE +FIN acknowledged\n`)
+		`server ESTABLISHED > FIN_WAIT1 +cli.test/\d+ server closes first\n.*client LAST_ACK > CLOSE +FIN acknowledged\n`)
 	s.Press("\x03")
 	if code := s.End(); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -121,6 +121,53 @@ func TestTopIsEndedOnABlockedTerminal(t *testing.T) {
 	}
 	endBySignal(t, s.command, 1)
 	s.AsBefore()
+}
+
+// TestTopOfACapture shows a merged capture to a user without rights.
+func TestTopOfACapture(t *testing.T) {
+	t.Parallel()
+	if root, _ := condition("root"); !root {
+		t.Skip("needs root")
+	}
+	const merged, other, own = "testdata/captures/6.18/merged.jsonl.gz", "testdata/leak.jsonl", "testdata/restart.jsonl"
+	for _, tc := range []struct {
+		name  string
+		files []string
+		does  func(*showing)
+		ends  string // what the terminal shows after it
+		code  int
+	}{
+		{"of two hosts", []string{merged}, func(s *showing) {
+			s.await("all connections", `^tcptrace top .* as of 20\d\d-\d\d-\d\d [0-9:]{8}\n49 connections: 0 open, 49 closed\nclosed first by server 24, client 24, unknown 1\n`)
+			s.Press("a")
+			s.await("their hosts", `(?s)\nLOCAL +REMOTE +WHERE +STATE .*\n10.9.0.2:80 +10.9.0.1:\d+ server .*\n10.9.0.1:\d+ +10.9.0.2:8082 +client `)
+			s.Press("\r")
+			s.await("a life", `(?s)\nserver 10.9.0.2:80 to .*, on server, closed .*\nclient .*, on client, closed .* client closes first, RST received\n`)
+			s.Press("q")
+		}, "", 0},
+		{"by a filter", []string{"-p", "8082", merged}, func(s *showing) {
+			s.await("some connections", `^tcptrace top  --port 8082 .*\n12 connections: `)
+			s.Press("\x03")
+		}, "", 0},
+		{"of two recordings", []string{own, other}, func(*showing) {}, "tcptrace: top shows one recording, and these files have several", 1},
+		{"that is none", []string{"top_test.go"}, func(*showing) {}, "tcptrace: top_test.go: not a capture of tcptrace", 1},
+		{"that is not there", []string{"none.jsonl"}, func(*showing) {}, "tcptrace: open the capture: open none.jsonl: no such file or directory", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := &showing{t: t, command: exec.Command("/proc/self/exe")}
+			s.command.Args = append([]string{"tcptrace", "top"}, tc.files...)
+			s.command.Env = append(os.Environ(), "TZ=UTC", "TERM=xterm-256color", "NO_COLOR=")
+			s.Terminal = terminaltest.Start(t, 110, 30, s.command)
+			tc.does(s)
+			if code := s.End(); code != tc.code {
+				t.Errorf("exit code %d, want %d", code, tc.code)
+			}
+			if shown := s.Shown(); !strings.Contains(shown, tc.ends) {
+				t.Errorf("want %q:\n%s", tc.ends, shown)
+			}
+		})
+	}
 }
 
 // TestTopSaysWhatItLacks has its messages on a terminal as it was.

@@ -154,6 +154,9 @@ func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) 
 	return b
 }
 
+// ClosesFirst says who closes first: "server closes first".
+func ClosesFirst(by conn.ClosedBy) string { return closesFirstPhrases[by].String() }
+
 // closesFirstPhrases has a phrase for each first closer.
 var closesFirstPhrases = [conn.ByCount]event.Message{
 	conn.ByServer: event.Say("server closes first"), conn.ByClient: event.Say("client closes first"),

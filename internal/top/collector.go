@@ -1,5 +1,5 @@
-// Package top shows a trace while it goes on, as it is at the present moment: how many sockets
-// are in each state, by groups, who closes first, how long TIME_WAIT lasts yet, and the life
+// Package top shows a trace while it goes on, as it is at the present moment, and a capture as it was at
+// its end: how many sockets are in each state, by groups, who closes first, how long TIME_WAIT lasts yet, and the life
 // of a single connection.
 //
 // The trace leads its records to a Collector, which makes a Snapshot of them now and then: plain
@@ -40,7 +40,10 @@ var chartedStates = [...]tcpstate.State{tcpstate.Established, tcpstate.CloseWait
 
 // Collector follows a trace. All but SetQuery and Snapshots belong to the trace's goroutine.
 type Collector struct {
-	now           func() event.Time
+	now           func() event.Time // the time that is shown: in a capture that of the latest record
+	pace          func() event.Time // by which snapshots are due
+	recorded      bool              // it is a capture
+	latest        event.Time        // of the records of a capture
 	query         atomic.Pointer[Query]
 	answeredQuery *Query
 	snapshots     chan *Snapshot
@@ -77,14 +80,42 @@ var (
 	_ pipeline.Viewer = (*Collector)(nil)
 )
 
-// NewCollector returns a collector that reads the time from now.
+// NewCollector returns a collector of a live trace, which reads the time from now.
 func NewCollector(now func() event.Time) *Collector {
 	w := &Collector{
-		now: now, snapshots: make(chan *Snapshot, 1), tallies: newTallies(),
+		now: now, pace: now, snapshots: make(chan *Snapshot, 1), tallies: newTallies(),
 		lives: keptLives{bySocket: make(map[event.ID]*keptLife)},
 	}
 	w.query.Store(&Query{})
 	return w
+}
+
+// NewCaptureCollector returns a collector of a capture. It shows how far that was read, as often as pace says that a
+// second has passed.
+func NewCaptureCollector(pace func() event.Time) *Collector {
+	w := NewCollector(pace)
+	w.now, w.recorded = func() event.Time { return w.latest }, true
+	return w
+}
+
+// advance takes the time of the next record of a capture.
+func (w *Collector) advance(at event.Time) {
+	if !w.recorded || at <= w.latest {
+		return
+	}
+	w.latest = at
+	past := at.Sub(w.secondStart)
+	if w.endSecond(at) {
+		w.repeatBar(int(past/snapshotEvery) - 1)
+		var states [tcpstate.Count]int
+		for e := range w.tracker.Ends() {
+			if !e.Overdue(at) {
+				states[e.State]++
+			}
+		}
+		w.addBar(&states)
+	}
+	_ = w.Flush() // which only a live trace's output can fail
 }
 
 // SetQuery sets what the next snapshots show. The next Flush makes one at once.
@@ -103,6 +134,7 @@ func (w *Collector) SetDiagnosis(d pipeline.Diagnosis) {
 func (w *Collector) Start(s *event.Start, t *conn.Tracker) {
 	w.start, w.tracker, w.secondStart = s, t, s.Time
 	w.lives.tracker = t
+	w.advance(s.Time)
 }
 
 // Found implements pipeline.Sink.
@@ -110,14 +142,15 @@ func (w *Collector) Found(at event.Time, e *conn.End, known bool) {
 	if !known {
 		w.lives.addFound(e, at)
 	}
+	w.advance(at)
 }
 
 // Transition implements pipeline.Sink.
 func (w *Collector) Transition(t *event.Transition, step conn.Step) {
-	if t.Stays() {
-		return
+	if !t.Stays() {
+		w.lives.addTransition(t, step)
 	}
-	w.lives.addTransition(t, step)
+	w.advance(t.Time)
 }
 
 // Verdict implements pipeline.Sink: it counts the connection in its groups.
@@ -132,10 +165,13 @@ func (w *Collector) Verdict(_ event.Time, e *conn.End) {
 }
 
 // CallFailed implements pipeline.Sink.
-func (w *Collector) CallFailed(*event.CallFailed) { w.counts.FailedCalls++ }
+func (w *Collector) CallFailed(c *event.CallFailed) {
+	w.counts.FailedCalls++
+	w.advance(c.Time)
+}
 
 // Sample implements pipeline.Sink.
-func (w *Collector) Sample(*event.Sample) {}
+func (w *Collector) Sample(s *event.Sample) { w.advance(s.Time) }
 
 // Finding implements pipeline.Sink. A snapshot has the findings as they are then.
 func (w *Collector) Finding(*event.Finding) {}
@@ -144,27 +180,29 @@ func (w *Collector) Finding(*event.Finding) {}
 func (w *Collector) Loss(l event.Loss) {
 	w.counts.Lost = words.AddCapped(w.counts.Lost, l.Lost)
 	w.counts.Damaged = w.counts.Damaged || l.Lost == 0
+	w.advance(l.Time)
 }
 
 // Stop implements pipeline.Sink.
-func (w *Collector) Stop(event.Stop, []event.Finding) {}
+func (w *Collector) Stop(s event.Stop, _ []event.Finding) { w.advance(s.Time) }
 
 // Flush implements pipeline.Sink: it makes a snapshot if one is due, or asked for.
 func (w *Collector) Flush() error {
-	now, q := w.now(), w.query.Load()
-	if w.tracker == nil || q == w.answeredQuery && now < w.nextDue || now < w.earliest {
+	began, q := w.pace(), w.query.Load()
+	if w.tracker == nil || q == w.answeredQuery && began < w.nextDue || began < w.earliest {
 		return nil
 	}
+	now := w.now()
 	due := w.endSecond(now)
 	p := w.makeSnapshot(q, now)
 	if due {
-		w.addBar(p)
+		w.addBar(&p.States)
 	}
 	p.Bars = slices.Clone(w.bars)
 	w.answeredQuery = q
-	took := w.now().Sub(now)
-	w.nextDue = now.Add(max(snapshotEvery, min(pauseFactor*took, longestPause)))
-	w.earliest = now.Add(min(queryPauseFactor*took, longestPause))
+	took := w.pace().Sub(began)
+	w.nextDue = began.Add(max(snapshotEvery, min(pauseFactor*took, longestPause)))
+	w.earliest = began.Add(min(queryPauseFactor*took, longestPause))
 	select {
 	case <-w.snapshots: // nobody has seen it
 	default:
@@ -191,10 +229,22 @@ func (w *Collector) endSecond(now event.Time) bool {
 	return true
 }
 
-func (w *Collector) addBar(p *Snapshot) {
+// repeatBar adds a bar for each second in which a capture has no record.
+func (w *Collector) repeatBar(seconds int) {
+	if len(w.bars) == 0 {
+		return
+	}
+	latest := w.bars[len(w.bars)-1]
+	for range min(seconds, barsKept) {
+		w.bars = append(w.bars, latest)
+	}
+	w.bars = w.bars[max(0, len(w.bars)-barsKept):]
+}
+
+func (w *Collector) addBar(states *[tcpstate.Count]int) {
 	var b Bar
 	for i, state := range chartedStates {
-		b[i] = p.States[state]
+		b[i] = states[state]
 	}
 	if len(w.bars) >= barsKept {
 		w.bars = w.bars[1:]

@@ -27,18 +27,23 @@ func (d *painter) connectionsPage() []Line {
 	return d.layOut(d.titleLine(), append(above, body...), below)
 }
 
-// connectionLayouts returns the layouts. In a group of a process its own sockets are shown.
+// connectionLayouts returns the layouts. In a group of a process its own sockets are shown. In a capture of several
+// hosts it matters on which one a socket is.
 func (d *painter) connectionLayouts() [][]connectionColumn {
-	if d.View.key == nil || d.View.grouping != ByProcess {
+	ofProcess := d.View.key != nil && d.View.grouping == ByProcess
+	if !ofProcess && len(d.Start.Hosts) == 0 {
 		return connectionLayouts
 	}
 	var layouts [][]connectionColumn
 	for _, layout := range connectionLayouts {
 		own := slices.Clone(layout)
 		for i := range own {
-			if own[i].title == processColumn.title {
+			if ofProcess && own[i].title == processColumn.title {
 				own[i].title = "SELF"
 			}
+		}
+		if len(d.Start.Hosts) > 0 {
+			own = slices.Insert(own, 2, whereColumn)
 		}
 		layouts = append(layouts, own)
 	}
@@ -75,6 +80,9 @@ var (
 	leftColumn    = alignedRight(connectionColumnOf("  LEFT", whole, whole, func(d *painter, c *Connection, _ int) Span { return Span{d.leftWords(c), Plain} }))
 	timeColumn    = alignedRight(connectionColumnOf("       TIME", whole, whole, func(d *painter, c *Connection, _ int) Span { return Span{d.timeWords(c), Plain} }))
 	firstByColumn = connectionColumnOf("FIRST BY", whole, 8, func(_ *painter, c *Connection, _ int) Span { return Span{c.firstBy(), Plain} })
+	whereColumn   = connectionColumnOf("WHERE", 8, 24, func(_ *painter, c *Connection, width int) Span {
+		return Span{widths.Truncate(c.Home, width, "…"), Plain}
+	})
 	processColumn = connectionColumnOf("PROCESS", 12, 35, func(_ *painter, c *Connection, _ int) Span { return Span{processName(c.Process), Plain} })
 	peerColumn    = optional(connectionColumnOf("PEER", 12, 35, func(_ *painter, c *Connection, _ int) Span { return Span{processName(c.Peer), Plain} }))
 	codesColumn   = optional(connectionColumnOf("FINDING", 18, 40, func(_ *painter, c *Connection, _ int) Span { return codesSpan(c.Findings) }))

@@ -71,8 +71,11 @@ func (d *painter) titleLine() Line {
 		scope = d.Start.Filter
 	}
 	right := d.clockTime(d.Time)
+	if d.Recorded {
+		right = "as of " + d.Start.Clock.Wall(d.Time).In(d.zone).Format(time.DateOnly) + " " + right
+	}
 	if d.Frozen {
-		right = "frozen at " + right
+		right = "frozen at " + d.clockTime(d.Time)
 	}
 	return bothSides("tcptrace top  "+words.Escape(scope), right, d.Width).withTone(Inverse, d.Width)
 }

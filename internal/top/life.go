@@ -65,7 +65,7 @@ type Step struct {
 	Until   event.Time
 	Cause   string
 	Process *event.Process // who acted; nil: the network or a timer
-	First   bool           // it shows who closes first
+	First   string         // "server closes first": it shows who does; "": it does not
 }
 
 // Life is that of a connection: one end, and the other one where it was seen.
@@ -105,6 +105,7 @@ type keptStep struct {
 	error       event.Errno
 	unsent      bool
 	acts, first bool
+	closer      conn.ClosedBy // if first
 	cause       event.Cause
 	reason      string
 	process     *event.Process
@@ -158,7 +159,7 @@ func (l *keptLives) addTransition(t *event.Transition, s conn.Step) {
 	}
 	own.add(keptStep{
 		time: t.Time, until: t.Until, from: t.From, to: t.To, mechanism: t.Mechanism, error: t.Error,
-		unsent: t.FinUnsent, acts: t.Acts(), first: s.ClosesFirst, cause: t.Cause, reason: t.Reason, process: t.Process,
+		unsent: t.FinUnsent, acts: t.Acts(), first: s.ClosesFirst, closer: s.End.ClosedBy(), cause: t.Cause, reason: t.Reason, process: t.Process,
 	})
 	if t.To == tcpstate.Close {
 		own.closed, own.last = true, connectionOf(l.tracker, s.End)
@@ -186,7 +187,10 @@ func (s *keptStep) toStep(id event.ID) Step {
 		From: s.from, To: s.to, Cause: s.cause, Mechanism: s.mechanism, FinUnsent: s.unsent, Error: s.error,
 		Process: s.process, Reason: s.reason,
 	}
-	shown := Step{Socket: id, Time: s.time, From: s.from, To: s.to, Until: s.until, Cause: text.Cause(&t), First: s.first}
+	shown := Step{Socket: id, Time: s.time, From: s.from, To: s.to, Until: s.until, Cause: text.Cause(&t)}
+	if s.first {
+		shown.First = text.ClosesFirst(s.closer)
+	}
 	if s.acts {
 		shown.Process = s.process
 	}

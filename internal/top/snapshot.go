@@ -26,6 +26,7 @@ type Query struct {
 type Snapshot struct {
 	*Query
 	Time      event.Time
+	Recorded  bool // Time is how far a capture was read
 	Start     *event.Start
 	Summary   conn.Summary
 	Counts    Counts
@@ -53,7 +54,7 @@ type Snapshot struct {
 func (w *Collector) makeSnapshot(q *Query, now event.Time) *Snapshot {
 	w.tracker.CountHalfClosed()
 	p := &Snapshot{
-		Query: q, Time: now, Start: w.start, Summary: w.tracker.Summary, Counts: w.counts,
+		Query: q, Time: now, Recorded: w.recorded, Start: w.start, Summary: w.tracker.Summary, Counts: w.counts,
 		PerSecond: w.perSecond,
 	}
 	p.setFindings(w.diagnosis.Present(now))

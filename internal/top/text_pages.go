@@ -135,6 +135,9 @@ func (d *painter) endLine(c *Connection) Line {
 	if process := processName(c.Process); process != "" {
 		words += ", " + process
 	}
+	if len(d.Start.Hosts) > 0 && c.Home != "" {
+		words += ", on " + c.Home
+	}
 	l := Line{{role + " ", Bold}, {words + ", ", Plain}}
 	if c.State == tcpstate.Close {
 		return append(l, Span{"closed " + d.timeSince(c.Since) + " ago", Plain})
@@ -255,8 +258,8 @@ func (s *Step) transitionSpan() Span {
 // causeWords says who acted, or what came.
 func (s *Step) causeWords() string {
 	words := s.Cause
-	if s.First {
-		words = "closes first"
+	if s.First != "" {
+		words = s.First
 		if s.Cause != "close" && s.Cause != "FIN" {
 			words += ", " + s.Cause
 		}
