@@ -138,7 +138,7 @@ func TestTopOfACapture(t *testing.T) {
 		code  int
 	}{
 		{"of two hosts", []string{merged}, func(s *showing) {
-			s.await("all connections", `^tcptrace top .* as of 20\d\d-\d\d-\d\d [0-9:]{8}\n49 connections: 0 open, 49 closed\nclosed first by server 24, client 24, unknown 1\n`)
+			s.await("all connections", `^tcptrace top .* at the end, 20\d\d-\d\d-\d\d [0-9:]{8}\n49 connections: 0 open, 49 closed\nclosed first by server 24, client 24, unknown 1\n`)
 			s.Press("a")
 			s.await("their hosts", `(?s)\nLOCAL +REMOTE +WHERE +STATE .*\n10.9.0.2:80 +10.9.0.1:\d+ server .*\n10.9.0.1:\d+ +10.9.0.2:8082 +client `)
 			s.Press("\r")

@@ -43,6 +43,7 @@ type Collector struct {
 	now           func() event.Time // the time that is shown: in a capture that of the latest record
 	pace          func() event.Time // by which snapshots are due
 	recorded      bool              // it is a capture
+	reading       bool              // that is not at its end
 	latest        event.Time        // of the records of a capture
 	query         atomic.Pointer[Query]
 	answeredQuery *Query
@@ -94,7 +95,7 @@ func NewCollector(now func() event.Time) *Collector {
 // second has passed.
 func NewCaptureCollector(pace func() event.Time) *Collector {
 	w := NewCollector(pace)
-	w.now, w.recorded = func() event.Time { return w.latest }, true
+	w.now, w.recorded, w.reading = func() event.Time { return w.latest }, true, true
 	return w
 }
 
@@ -184,7 +185,10 @@ func (w *Collector) Loss(l event.Loss) {
 }
 
 // Stop implements pipeline.Sink.
-func (w *Collector) Stop(s event.Stop, _ []event.Finding) { w.advance(s.Time) }
+func (w *Collector) Stop(s event.Stop, _ []event.Finding) {
+	w.reading = false
+	w.advance(s.Time)
+}
 
 // Flush implements pipeline.Sink: it makes a snapshot if one is due, or asked for.
 func (w *Collector) Flush() error {

@@ -72,7 +72,12 @@ func (d *painter) titleLine() Line {
 	}
 	right := d.clockTime(d.Time)
 	if d.Recorded {
-		right = "as of " + d.Start.Clock.Wall(d.Time).In(d.zone).Format(time.DateOnly) + " " + right
+		right = d.Start.Clock.Wall(d.Time).In(d.zone).Format(time.DateOnly) + " " + right
+		if d.Reading {
+			right = "reading, at " + right
+		} else {
+			right = "at the end, " + right
+		}
 	}
 	if d.Frozen {
 		right = "frozen at " + d.clockTime(d.Time)

@@ -27,6 +27,7 @@ type Snapshot struct {
 	*Query
 	Time      event.Time
 	Recorded  bool // Time is how far a capture was read
+	Reading   bool // and that goes on
 	Start     *event.Start
 	Summary   conn.Summary
 	Counts    Counts
@@ -54,7 +55,7 @@ type Snapshot struct {
 func (w *Collector) makeSnapshot(q *Query, now event.Time) *Snapshot {
 	w.tracker.CountHalfClosed()
 	p := &Snapshot{
-		Query: q, Time: now, Recorded: w.recorded, Start: w.start, Summary: w.tracker.Summary, Counts: w.counts,
+		Query: q, Time: now, Recorded: w.recorded, Reading: w.reading, Start: w.start, Summary: w.tracker.Summary, Counts: w.counts,
 		PerSecond: w.perSecond,
 	}
 	p.setFindings(w.diagnosis.Present(now))
