@@ -411,7 +411,7 @@ var catalog = map[event.Format]event.Format{
 	"{problems} in {connections}[, {events} lost]":                                                                         "{connections}，{problems}[，丢失 {events}]",
 	"{process} and others":      "{process} 等",
 	"{process} called listen()": "{process} 调用过 listen()",
-	"{process} connects from this port to {peer}[ ({connections})]":                                 "{process} 从这个端口连接 {peer}[（{connections}）]",
+	"{process} is connected from this port to {peer}[ ({connections})]":                             "{process} 从这个端口连接 {peer}[（{connections}）]",
 	"{process} has bound {address} and does not listen[ ({sockets})][, {family}][, {user}]":         "{process} 绑定了 {address}，没有监听[（{sockets}）][，{family}][，{user}]",
 	"{process} has {connections} open":                                                              "{process} 打开着 {connections}",
 	"{process} listens on {address}[ ({sockets})][, {family}][, {user}]":                            "{process} 在监听 {address}[（{sockets}）][，{family}][，{user}]",

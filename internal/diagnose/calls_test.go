@@ -113,11 +113,11 @@ func TestBindFailed(t *testing.T) {
 		{"bound", binds(way("CLOSE", has(nginx))), "EADDRINUSE: nginx/42 has bound 0.0.0.0:8080 and does not listen"},
 		{
 			"TIME_WAIT", binds(timeWait),
-			"EADDRINUSE: a connection with 10.0.0.2:40000 is in TIME_WAIT, as nginx/42 closed first, for 31s more",
+			"EADDRINUSE: a connection with 10.0.0.2:40000 is in TIME_WAIT, as nginx/42 closed first, for 31.0s more",
 		},
 		{
 			"TIME_WAIT, who closed is not known", binds(way("TIME_WAIT", until(31*time.Second), closedFirst(event.Local, nil)), way("TIME_WAIT", until(5*time.Second))),
-			"EADDRINUSE: 2 connections are in TIME_WAIT, as this side closed first, the last for 31s more",
+			"EADDRINUSE: 2 connections are in TIME_WAIT, as this side closed first, the last for 31.0s more",
 		},
 		{
 			"until when is not known of all", binds(way("TIME_WAIT", until(31*time.Second)), way("TIME_WAIT", timed)),
@@ -133,7 +133,7 @@ func TestBindFailed(t *testing.T) {
 		},
 		{
 			"FIN_WAIT2 without a process", binds(way("FIN_WAIT2", until(31*time.Second))),
-			"EADDRINUSE: a connection with 10.0.0.2:40000 (FIN_WAIT2) waits without a process for the peer's FIN, for 31s more",
+			"EADDRINUSE: a connection with 10.0.0.2:40000 (FIN_WAIT2) waits without a process for the peer's FIN, for 31.0s more",
 		},
 		{
 			"an old server's connection", binds(way("CLOSE_WAIT", has(nginx)), way("ESTABLISHED", has(curl))),
@@ -149,7 +149,7 @@ func TestBindFailed(t *testing.T) {
 		},
 		{
 			"it happens to have the port", binds(way("ESTABLISHED", outgoing, has(curl))),
-			"EADDRINUSE: curl/43 connects from this port to 10.0.0.2:40000",
+			"EADDRINUSE: curl/43 is connected from this port to 10.0.0.2:40000",
 		},
 		{
 			"the worst first", binds(timeWait, way("CLOSE_WAIT", has(nginx)), way("LISTEN", has(nginx)), way("LAST_ACK", orphans), timeWait),
@@ -157,7 +157,7 @@ func TestBindFailed(t *testing.T) {
 		},
 		{
 			"its options are not known", with(binds(way("TIME_WAIT", unknown, until(time.Second))), reusing),
-			"EADDRINUSE: perhaps a connection with 10.0.0.2:40000 is in TIME_WAIT, for 1s more",
+			"EADDRINUSE: perhaps a connection with 10.0.0.2:40000 is in TIME_WAIT, for 1.0s more",
 		},
 		{
 			"the options of one are known", with(binds(way("TIME_WAIT", timed), way("TIME_WAIT", unknown, timed)), reusing),
@@ -187,7 +187,7 @@ func TestBindFailsAgain(t *testing.T) {
 		fail(2*time.Second, with(binds(), erring(event.EACCES))),
 	)
 	equal(t, said(s.Stop(base)), []string{
-		"2 bind_failed: bind() of python3/4242 to 0.0.0.0:8080 failed 2 times within 1s with EADDRINUSE: a connection with 10.0.0.2:40000 is in TIME_WAIT, for 30s more",
+		"2 bind_failed: bind() of python3/4242 to 0.0.0.0:8080 failed 2 times within 1s with EADDRINUSE: a connection with 10.0.0.2:40000 is in TIME_WAIT, for 30.0s more",
 	})
 }
 
@@ -332,13 +332,13 @@ func TestFourTuple(t *testing.T) {
 	}{
 		{
 			"TIME_WAIT", connects(way("TIME_WAIT", outgoing, until(31*time.Second), closedFirst(event.Local, python))),
-			" from 10.0.0.1:8080: a connection with 10.0.0.2:40000 is in TIME_WAIT, as python3/4242 closed first, for 31s more",
+			" from 10.0.0.1:8080: a connection with 10.0.0.2:40000 is in TIME_WAIT, as python3/4242 closed first, for 31.0s more",
 			[]string{"wait 31.0s, or end these connections now, as root: ss -tK state time-wait src 10.0.0.1:8080 dst 10.0.0.2:40000", "let the kernel choose the port", "tcp_timestamps=1 on both hosts"},
 			[]string{"SO_REUSEADDR", "stop"},
 		},
-		{"from any address", wildcard, " from 0.0.0.0:8080: a connection with 10.0.0.2:40000 is in TIME_WAIT, for 31s more", []string{"tcp_timestamps"}, nil},
+		{"from any address", wildcard, " from 0.0.0.0:8080: a connection with 10.0.0.2:40000 is in TIME_WAIT, for 31.0s more", []string{"tcp_timestamps"}, nil},
 		{
-			"open", connects(way("ESTABLISHED", outgoing, has(curl))), " from 10.0.0.1:8080: curl/43 connects from this port to 10.0.0.2:40000",
+			"open", connects(way("ESTABLISHED", outgoing, has(curl))), " from 10.0.0.1:8080: curl/43 is connected from this port to 10.0.0.2:40000",
 			[]string{"stop curl/43", "let the kernel choose the port"}, []string{"tcp_timestamps", "wait"},
 		},
 		{"not found", connects(), ": a connection from 10.0.0.1:8080 to it already exists", []string{"let the kernel choose the port"}, []string{"tcp_timestamps", "wait"}},

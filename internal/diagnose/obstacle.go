@@ -142,7 +142,7 @@ func (o *obstacle) phrase(c *event.CallFailed) event.Message {
 	case open:
 		return event.Say("{process} has {connections} open", process, o.connectionsPhrase())
 	case outgoing:
-		return event.Say("{process} connects from this port to {peer}[ ({connections})]", process, h.Remote, o.countPhrase(event.Say("{n} connections", o.count)))
+		return event.Say("{process} is connected from this port to {peer}[ ({connections})]", process, h.Remote, o.countPhrase(event.Say("{n} connections", o.count)))
 	case unaccepted:
 		return event.SayCount(o.count, "{connection} waits for accept()", "{connections} wait for accept()", o.connectionsPhrase())
 	case orphaned:
@@ -261,5 +261,5 @@ func (o *obstacle) connectionsPhrase() event.Message {
 
 // timeLeft is how long the last one stays, from the call on.
 func (o *obstacle) timeLeft(c *event.CallFailed) event.Left {
-	return event.Left{For: max(0, o.until.Sub(c.Time)), Until: o.until}
+	return event.Left{For: event.Wait(o.until.Sub(c.Time)), Until: o.until}
 }

@@ -19,7 +19,7 @@ var pastFormats = map[event.Format]event.Format{
 	"{connection} waits for accept()":                                                           "{connection} waited for accept()",
 	"{connections} wait for accept()":                                                           "{connections} waited for accept()",
 	"{process} has {connections} open":                                                          "{process} had {connections} open",
-	"{process} connects from this port to {peer}[ ({connections})]":                             "{process} was connected from this port to {peer}[ ({connections})]",
+	"{process} is connected from this port to {peer}[ ({connections})]":                         "{process} was connected from this port to {peer}[ ({connections})]",
 	"{process} listens on {address}[ ({sockets})][, {family}][, {user}]":                        "{process} listened on {address}[ ({sockets})][, {family}][, {user}]",
 	"{process} has bound {address} and does not listen[ ({sockets})][, {family}][, {user}]":     "{process} had bound {address} and did not listen[ ({sockets})][, {family}][, {user}]",
 	"{address} still listens without a file descriptor[, {process} called listen()]: {keepers}": "{address} still listened without a file descriptor[, {process} called listen()]: {keepers}",
