@@ -13,6 +13,13 @@ static __always_inline __u64 received_payload(__u64 bytes, unsigned long flags)
 	return bytes && flags & 1 << SOCK_DONE ? bytes - 1 : bytes;
 }
 
+/* Returns how many bytes of payload no process has read, of those from copied_seq to rcv_nxt: the peer's FIN counts
+ * as one. */
+static __always_inline __u32 unread_payload(__u32 unread, unsigned long flags)
+{
+	return unread && flags & 1 << SOCK_DONE ? unread - 1 : unread;
+}
+
 /* Reports whether a socket carries an MPTCP connection: the process has the MPTCP socket open, not
  * this one. */
 static __always_inline bool carries_mptcp(const struct tcp_sock *tp)

@@ -41,7 +41,8 @@ enum flag {
 	NETNS_DYING = 1 << 5,   /* the network namespace has no user left */
 	RESET_ACTIVE = 1 << 6,  /* the RST answers no segment */
 	ORPHAN = 1 << 7,        /* no process has the socket open any longer */
-	COUNTED = 1 << 8,       /* the counters are there */
+	COUNTED = 1 << 8,       /* TRANSITION from ESTABLISHED or CLOSE_WAIT, to CLOSING or CLOSE: the counters are
+				   there */
 	REUSEADDR = 1 << 9,     /* TRANSITION, *_FAILED: what the socket has set */
 	REUSEPORT = 1 << 10,
 	V6ONLY = 1 << 11,
@@ -85,7 +86,7 @@ struct event {
 	};
 	__u64 cgroup; /* TRANSITION, *_FAILED: the id of the socket's cgroup; 0: unknown */
 	union {
-		__u64 bytes_sent; /* COUNTED, as the next two: payload, each byte once */
+		__u64 bytes_sent; /* COUNTED, as bytes_received and retransmits: payload so far, each byte once */
 		struct {
 			__u32 isn_local; /* SEQUENCED: our initial sequence number; one more than it at an accepted socket */
 			__u32 isn_remote; /* SEQUENCED: the peer's */
@@ -93,8 +94,6 @@ struct event {
 	};
 	union {
 		__u64 bytes_received;
-		__u64 unacknowledged; /* to CLOSE_WAIT or CLOSING: bytes of ours that the peer had not acknowledged */
-		__u64 before_fin; /* to FIN_WAIT1 or LAST_ACK: segments sent again so far, and 1; 0: data is unacknowledged */
 		struct {
 			__u16 first_port; /* *_FAILED: IP_LOCAL_PORT_RANGE of the socket; 0: not set */
 			__u16 last_port;
@@ -108,8 +107,15 @@ struct event {
 	__u8 reason; /* RESET_SENT: enum sk_rst_reason; 0 if the kernel does not have it */
 	__u8 call;   /* enum call */
 	__u8 silent; /* to CLOSE: TCP_REPAIR is set, so that the socket sends nothing */
+
+	/* COUNTED: */
+	__u32 idle_sent;      /* from ESTABLISHED: jiffies since data was last sent, by a timer of the kernel as well */
+	__u32 idle_received;  /* from ESTABLISHED: jiffies since data was last received in order */
+	__u32 unacknowledged; /* bytes of ours that the peer has not acknowledged. To FIN_WAIT1 or LAST_ACK those that
+				 were not sent are among them, to CLOSE our FIN may be */
+	__u32 unread;         /* bytes received in order that no process has read */
 };
 
-_Static_assert(sizeof(struct event) == 128, "the wire layout is 128 bytes, as internal/event reads it");
+_Static_assert(sizeof(struct event) == 144, "the wire layout is 144 bytes, as internal/event reads it");
 
 #endif

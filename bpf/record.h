@@ -56,12 +56,21 @@ static __always_inline struct event *socket_event(enum kind kind, struct sock *s
 	return e;
 }
 
+/* Writes what a socket has counted, as its state changes. What waits to be sent counts as unacknowledged where our FIN
+ * has to wait for it. */
 static __always_inline void put_counters(struct event *e, const struct tcp_sock *tp, unsigned long sk_flags)
 {
+	__u32 now = bpf_jiffies64();
+	__u32 end = e->to == TCP_FIN_WAIT1 || e->to == TCP_LAST_ACK ? tp->write_seq : tp->snd_nxt;
+
 	e->flags |= COUNTED;
 	e->bytes_sent = tp->bytes_sent - tp->bytes_retrans;
 	e->bytes_received = received_payload(tp->bytes_received, sk_flags);
 	e->retransmits = tp->total_retrans;
+	e->idle_sent = now - tp->lsndtime;
+	e->idle_received = now - tp->inet_conn.icsk_ack.lrcvtime;
+	e->unacknowledged = end - tp->snd_una;
+	e->unread = unread_payload(tp->rcv_nxt - tp->copied_seq, sk_flags);
 }
 
 /* Writes the options that decide whether another socket can use the same port. */

@@ -7,7 +7,7 @@
 #include "event.h"
 #include "filter.h"
 
-/* Written by every program, read by internal/probe. 16 MiB hold 120,000 records: a
+/* Written by every program, read by internal/probe. 16 MiB hold 110,000 records: a
  * quarter of a second at the highest rate that two CPUs reach. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

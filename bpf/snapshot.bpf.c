@@ -125,9 +125,7 @@ static __always_inline void put_sending(struct found_socket *f, const struct tcp
 
 static __always_inline void put_connection(struct found_socket *f, const struct tcp_sock *tp, unsigned long flags)
 {
-	__u32 unread = BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq);
-
-	f->unread = unread && flags & 1 << SOCK_DONE ? unread - 1 : unread;
+	f->unread = unread_payload(BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq), flags);
 	f->unsent = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_una);
 	f->timeouts = BPF_CORE_READ(tp, inet_conn.icsk_retransmits);
 	f->retransmits = BPF_CORE_READ(tp, total_retrans);

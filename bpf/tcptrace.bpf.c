@@ -55,18 +55,18 @@ static __always_inline bool concerns_fin(int from, int to)
 	       from == TCP_LAST_ACK;
 }
 
-/* Writes what a change other than to CLOSE says of the sequence numbers. */
-static __always_inline void put_numbers(struct event *e, const struct tcp_sock *tp, int from, int to)
+/* Writes the initial sequence numbers, which are set once the handshake ends. */
+static __always_inline void put_numbers(struct event *e, const struct tcp_sock *tp)
 {
-	if (from == TCP_SYN_RECV || from == TCP_SYN_SENT) {
-		e->flags |= SEQUENCED;
-		e->isn_local = tp->snd_una - (__u32)tp->bytes_acked;
-		e->isn_remote = tp->rcv_nxt - (__u32)tp->bytes_received - 1;
-	}
-	if (to == TCP_CLOSE_WAIT || to == TCP_CLOSING)
-		e->unacknowledged = tp->snd_nxt - tp->snd_una;
-	if ((to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK) && tp->snd_una == tp->write_seq)
-		e->before_fin = tp->total_retrans + 1;
+	e->flags |= SEQUENCED;
+	e->isn_local = tp->snd_una - (__u32)tp->bytes_acked;
+	e->isn_remote = tp->rcv_nxt - (__u32)tp->bytes_received - 1;
+}
+
+/* Reports whether a change is a first close, or another one after which nothing may be known of the data. */
+static __always_inline bool concerns_data(int from, int to)
+{
+	return from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT || to == TCP_CLOSING || to == TCP_CLOSE;
 }
 
 /* Writes which process made a change, if one did. A subflow of MPTCP is closed under a lock that
@@ -111,17 +111,17 @@ static __always_inline void report_transition(struct sock *sk, int from, int to,
 		e->flags |= ORPHAN;
 	if (tp && concerns_fin(from, to) && fin_unsent(tp, from))
 		e->flags |= FIN_UNSENT;
+	if (tp && (from == TCP_SYN_RECV || from == TCP_SYN_SENT) && to != TCP_CLOSE)
+		put_numbers(e, tp);
+	if (tp && concerns_data(from, to))
+		put_counters(e, tp, sk->__sk_common.skc_flags);
 	if (to == TCP_CLOSE) {
 		if (timewait_table_full(sk->__sk_common.skc_net.net))
 			e->flags |= TIMEWAIT_FULL;
-		if (tp) {
-			put_counters(e, tp, sk->__sk_common.skc_flags);
+		if (tp)
 			e->silent = BPF_CORE_READ_BITFIELD(tp, repair);
-		}
 	} else {
 		e->cgroup = cgroup_id(sk);
-		if (tp)
-			put_numbers(e, tp, from, to);
 	}
 	submit_event(e);
 }

@@ -226,6 +226,9 @@ struct inet_connection_sock {
 	__u8 icsk_probes_out;
 	__u32 icsk_rto;
 	__u32 icsk_user_timeout;
+	struct {
+		__u32 lrcvtime; /* when data was last received in order, in jiffies */
+	} icsk_ack;
 };
 
 /* from 5.11 on */
@@ -243,6 +246,7 @@ struct tcp_sock {
 	__u32 retrans_stamp;
 	__u32 rcv_nxt;
 	__u32 copied_seq;
+	__u32 lsndtime; /* when data was last sent, in jiffies */
 	__u32 snd_una;
 	__u32 snd_nxt;
 	__u32 snd_wnd;

@@ -67,6 +67,8 @@ var catalog = map[event.Format]event.Format{
 	"all destinations together":           "全部目标",
 	"allow every program to bind the ports from {port} on: sysctl -w net.ipv4.ip_unprivileged_port_start={port}":        "允许所有程序绑定 {port} 以上的端口：sysctl -w net.ipv4.ip_unprivileged_port_start={port}",
 	"allow the program to bind ports below net.ipv4.ip_unprivileged_port_start: setcap cap_net_bind_service=ep PROGRAM": "允许这个程序绑定 net.ipv4.ip_unprivileged_port_start 以下的端口：setcap cap_net_bind_service=ep PROGRAM",
+	"{who} after {time} idle":                                              "空闲 {time} 后{who}",
+	"closed after {time} idle":                                             "关闭前空闲 {time}",
 	"and {n} more connection still open":                                   "还有 {n} 个连接打开着",
 	"and {n} more connections still open":                                  "还有 {n} 个连接打开着",
 	"and {n} more port in TIME_WAIT":                                       "还有 {n} 个端口在 TIME_WAIT",

@@ -105,6 +105,7 @@ type closing struct {
 	few                      [usualStates]Dwell // room for them
 	act                      event.Act          // its own first FIN or RST, if the other end's had not come before
 	totals                   event.Totals
+	idle                     event.Idle     // as it, or the other end, closed first
 	resetSent, resetReceived event.Time     // when a RST went, or came; 0: none did
 	resetFrom                event.Sender   // remote: the peer's host was seen to send the one that came
 	peerSeenOpen             bool           // the other end was open after one came, and had sent none
@@ -146,6 +147,15 @@ func (e *End) Totals() event.Totals {
 		return event.Totals{}
 	}
 	return e.closing.totals
+}
+
+// Idle is for how long no data had gone when the connection was first closed, as this end knew it, until the verdicts on
+// both ends are out.
+func (e *End) Idle() event.Idle {
+	if e.closing == nil {
+		return event.Idle{}
+	}
+	return e.closing.idle
 }
 
 // Holders has the processes that have the socket open, as they were found last.

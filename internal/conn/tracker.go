@@ -340,8 +340,11 @@ func (t *Tracker) moveEnd(e *End, tr *event.Transition) {
 		if e.State == tcpstate.TimeWait {
 			c.timeWaitSince, c.timeWaitUntil = e.Since, e.Until
 		}
-		if tr.Totals.Known {
+		if tr.Totals.Known && (tr.To == tcpstate.TimeWait || tr.To == tcpstate.Close) {
 			c.totals = tr.Totals
+		}
+		if tr.From == tcpstate.Established {
+			c.idle = tr.Idle
 		}
 	}
 	e.State, e.Since, e.Until = tr.To, tr.Time, tr.Until

@@ -1,6 +1,8 @@
 package correlate
 
 import (
+	"time"
+
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
@@ -15,7 +17,8 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) *outcome {
 		return r.closeFull(sock, k)
 	}
 	t := r.changeState(sock, k.Time, k.From, k.To, segmentCause(k))
-	t.FinUnsent, t.Unacknowledged = k.Has(event.FinUnsent), k.Unacknowledged
+	t.FinUnsent = k.Has(event.FinUnsent)
+	r.noteData(t, k)
 	t.Numbers = sock.numbers(k)
 	switch k.To {
 	case tcpstate.SynSent, tcpstate.Listen:
@@ -23,8 +26,8 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) *outcome {
 	case tcpstate.FinWait1, tcpstate.LastAck:
 		t.Process, t.Mechanism = r.process(k), mechanism(k)
 		t.Cause = event.Cause(t.Mechanism.String())
-		if !t.FinUnsent {
-			sock.beforeFin = k.BeforeFin
+		if !t.FinUnsent && k.Has(event.Counted) && k.Unacknowledged == 0 {
+			sock.beforeFin = k.Totals.Retransmits + 1
 		}
 	}
 	sock.nameProcess(t)
@@ -32,6 +35,35 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) *outcome {
 		return r.holdFor(patience) // a timewait socket may take over, and show until when
 	}
 	return r.whenLocated(sock, t, k)
+}
+
+// noteData notes at a change what became of the data.
+func (r *rules) noteData(t *event.Transition, k *event.Kernel) {
+	if !k.Has(event.Counted) || k.From == tcpstate.Listen {
+		return
+	}
+	if k.From == tcpstate.Established {
+		t.Totals = k.Totals
+		t.Idle = r.idle(k)
+	}
+	if k.From == tcpstate.Established || k.To == tcpstate.Closing || k.To == tcpstate.Close {
+		t.Unacknowledged, t.Unread = k.Unacknowledged, k.Unread
+	}
+	if t.Unacknowledged > 0 && k.To == tcpstate.Close && finPending(k.From) && !k.Has(event.FinUnsent) {
+		t.Unacknowledged-- // our FIN
+	}
+}
+
+// idle returns how long no data has gone either way.
+func (r *rules) idle(k *event.Kernel) event.Idle {
+	var i event.Idle
+	if i.HasSent = k.Totals.BytesSent > 0; i.HasSent {
+		i.Sent = time.Duration(k.IdleSent) * r.Jiffy
+	}
+	if i.HasReceived = k.Totals.BytesReceived > 0; i.HasReceived {
+		i.Received = time.Duration(k.IdleReceived) * r.Jiffy
+	}
+	return i
 }
 
 // whenLocated lets a transition out once the local port is known, which the next record has
@@ -84,6 +116,7 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 	resetReceived, resetSent := sock.happenedInState(sock.readMoment().resetReceived), sock.endsByReset(k.Time)
 	t := r.changeState(sock, k.Time, k.From, tcpstate.Close, "")
 	t.Error = k.Error
+	r.noteData(t, k)
 	if finPending(k.From) {
 		t.FinUnsent = k.Has(event.FinUnsent)
 		t.FinSent = !t.FinUnsent

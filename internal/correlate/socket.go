@@ -81,7 +81,11 @@ func (sock *socket) learnCookie(k *event.Kernel) {
 
 // takeSettings takes the options and the cgroup that a record has, if they are new.
 func (sock *socket) takeSettings(k *event.Kernel) {
-	if options := k.Options(); !k.Has(event.Counted) && options != sock.options {
+	options := k.Options()
+	if k.Has(event.Counted) {
+		options.Interface = sock.options.Interface
+	}
+	if k.To != tcpstate.Close && options != sock.options {
 		sock.options, sock.optionsSent = options, false
 	}
 	if k.Cgroup != 0 && k.Cgroup != sock.cgroup {

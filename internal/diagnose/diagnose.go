@@ -98,7 +98,7 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) []event.Finding
 	if looked {
 		delete(e.histories, t.Socket)
 	}
-	if t.Unacknowledged > 0 {
+	if t.Unacknowledged > 0 && (t.To == tcpstate.CloseWait || t.To == tcpstate.Closing) {
 		e.crossed[t.Socket] = t.Unacknowledged
 	}
 	if t.To != tcpstate.Close {

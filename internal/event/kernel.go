@@ -151,11 +151,12 @@ type Kernel struct {
 	Cgroup   uint64 // 0: none, or not said
 	Totals   Totals // Counted
 	Numbers  Numbers
-	// Unacknowledged: to CLOSE_WAIT or CLOSING, bytes of ours that the peer had not acknowledged.
+	// Counted, as the next three. Unacknowledged are bytes of ours. To FIN_WAIT1 or LAST_ACK those that were not sent are
+	// among them, to CLOSE our FIN may be.
 	Unacknowledged uint32
-	// BeforeFin: to FIN_WAIT1 or LAST_ACK, how many segments were sent again so far, and 1; 0: not known, as data is
-	// unacknowledged.
-	BeforeFin uint32
+	Unread         uint32 // bytes received in order that no process has read
+	IdleSent       uint32 // from ESTABLISHED: jiffies since data was last sent
+	IdleReceived   uint32 // from ESTABLISHED: jiffies since data was last received in order
 	// OwnRange is IP_LOCAL_PORT_RANGE of the socket of a failed call. 0 is a port that is not set.
 	OwnRange PortRange
 	Signal   uint8 // Exiting: the signal that killed the process, or 0
@@ -168,7 +169,7 @@ type Kernel struct {
 }
 
 // KernelSize is the length of one record in bytes.
-const KernelSize = 128
+const KernelSize = 144
 
 // Decode reads a record in the byte order of this machine. It fails on a record
 // of another length or of an unknown kind: the object and the program differ then.
@@ -200,18 +201,11 @@ func (k *Kernel) Decode(b []byte) error {
 	}
 	k.Cgroup = order.Uint64(b[96:])
 	k.Totals, k.Interface = Totals{}, order.Uint32(b[120:])
-	k.Numbers, k.Unacknowledged, k.BeforeFin = Numbers{}, 0, 0
+	k.Numbers = Numbers{}
 	if k.Has(Sequenced) {
 		k.Numbers = Numbers{Known: true, Local: order.Uint32(b[104:]), Remote: order.Uint32(b[108:])}
 	}
-	if k.Kind == SocketTransition {
-		switch k.To {
-		case tcpstate.CloseWait, tcpstate.Closing:
-			k.Unacknowledged = uint32(order.Uint64(b[112:]))
-		case tcpstate.FinWait1, tcpstate.LastAck:
-			k.BeforeFin = uint32(order.Uint64(b[112:]))
-		}
-	}
+	k.IdleSent, k.IdleReceived, k.Unacknowledged, k.Unread = 0, 0, 0, 0
 	k.OwnRange = PortRange{}
 	if k.Kind == BindFailed || k.Kind == ConnectFailed {
 		k.OwnRange = PortRange{order.Uint16(b[112:]), order.Uint16(b[114:])}
@@ -222,6 +216,8 @@ func (k *Kernel) Decode(b []byte) error {
 			Known: true, BytesSent: order.Uint64(b[104:]),
 			BytesReceived: order.Uint64(b[112:]), Retransmits: order.Uint32(b[120:]),
 		}
+		k.IdleSent, k.IdleReceived = order.Uint32(b[128:]), order.Uint32(b[132:])
+		k.Unacknowledged, k.Unread = order.Uint32(b[136:]), order.Uint32(b[140:])
 	}
 	k.Signal = b[124]
 	k.Reason = b[125]
@@ -236,7 +232,8 @@ func (k *Kernel) Decode(b []byte) error {
 // Has reports whether a flag is set.
 func (k *Kernel) Has(f Flags) bool { return k.Flags&f != 0 }
 
-// Options returns what the socket of a transition or of a failed call has set.
+// Options returns what the socket of a transition or of a failed call has set. Where Totals are, the interface that it is
+// bound to is not among it.
 func (k *Kernel) Options() Options {
 	return Options{
 		Known: true, IPv6: k.Has(IPv6), V6Only: k.Has(V6Only),

@@ -33,6 +33,9 @@ func wire() []byte {
 	order.PutUint64(b[104:], 5)
 	order.PutUint64(b[112:], 6)
 	order.PutUint32(b[120:], 7)
+	for i, field := range []uint32{8, 9, 10, 11} {
+		order.PutUint32(b[128+4*i:], field)
+	}
 	b[124], b[125] = 9, 12
 	return b
 }
@@ -50,8 +53,8 @@ func TestDecode(t *testing.T) {
 		Kind: event.SocketTransition, From: tcpstate.Established, To: tcpstate.FinWait1,
 		Flags: event.ByProcess | event.Exiting | event.Counted, TCPFlags: 0x11, Signal: 9, Reason: 12,
 		Cgroup: 4711, Totals: event.Totals{Known: true, BytesSent: 5, BytesReceived: 6, Retransmits: 7},
-		BeforeFin: 6, // a union with BytesReceived
-		Error:     event.ECONNRESET, PID: 4242, UID: 1000,
+		IdleSent: 8, IdleReceived: 9, Unacknowledged: 10, Unread: 11,
+		Error: event.ECONNRESET, PID: 4242, UID: 1000,
 		Left: int64(binary.NativeEndian.Uint64([]byte("nginx: w"))), // a union with the name
 	}
 	copy(want.Comm[:], "nginx: worker")

@@ -129,8 +129,10 @@ type Transition struct {
 	// which it had no connection.
 	ResetBy Sender
 	Numbers Numbers // that ends the handshake
-	// Unacknowledged: to CLOSE_WAIT or CLOSING, bytes of ours that the peer had not acknowledged.
+	// Unacknowledged: from ESTABLISHED, to CLOSING and to CLOSE, bytes of ours that the peer had not acknowledged.
 	Unacknowledged uint32
+	Unread         uint32 // where Unacknowledged is: bytes received in order that no process has read
+	Idle           Idle   // from ESTABLISHED
 	Error          Errno
 	Until          Time       // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
 	Process        *Process   // that made the change, or else has, or had last, the connection
@@ -140,7 +142,26 @@ type Transition struct {
 	NetNSName      string     // of the network namespace, as ip netns has it, once for each socket
 	Options        Options    // of the socket, where they differ from those reported before
 	Device         string     // name of the interface that it is bound to; "": none, or unknown
-	Totals         Totals     // to TIME_WAIT and CLOSE: over the whole life
+	Totals         Totals     // to TIME_WAIT and CLOSE: over the whole life; from ESTABLISHED: so far
+}
+
+// Idle says how long no data has gone either way. A time is 0 where no data went that way, or where that is not known.
+// struct tcp_sock has it in ticks of the kernel (lsndtime, icsk_ack.lrcvtime); it is right to one of them. Data that
+// the kernel sent again counts as sent.
+type Idle struct {
+	Sent, Received       time.Duration
+	HasSent, HasReceived bool
+}
+
+// Least returns for how long no data has gone in any direction. It is not known if no data went at all.
+func (i *Idle) Least() (idle time.Duration, known bool) {
+	switch {
+	case !i.HasReceived:
+		return i.Sent, i.HasSent
+	case !i.HasSent:
+		return i.Received, true
+	}
+	return min(i.Sent, i.Received), true
 }
 
 // Numbers has the initial sequence numbers of both sides (RFC 9293 section 3.4.1).

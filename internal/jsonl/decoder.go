@@ -221,7 +221,7 @@ func (d *Decoder) readTransition(to Records) error {
 		From: d.state(f.get(keyFrom)), To: d.state(f.get(keyTo)), Dwell: d.duration(f.get(keyDwell)),
 		Cause: event.Cause(d.word(f.get(keyCause))), FinUnsent: d.bool(f.get(keyFinUnsent)), Error: d.errno(f.get(keyError)),
 		Until: d.values.time(f.get(keyUntil)), Process: d.process(f.get(keyProcess)),
-		FinsSent: d.uint32(f.get(keyFinsSent)), Unacknowledged: d.uint32(f.get(keyUnacknowledged)), ResetBy: d.sender(f.get(keyResetBy)), Numbers: d.numbers(),
+		FinsSent: d.uint32(f.get(keyFinsSent)), Unacknowledged: d.uint32(f.get(keyUnacknowledged)), Unread: d.uint32(f.get(keyUnread)), Idle: d.idle(), ResetBy: d.sender(f.get(keyResetBy)), Numbers: d.numbers(),
 		Reason: d.word(f.get(keyReason)), Cgroup: d.string(f.get(keyCgroup)), Options: d.options(f), Totals: d.totals(),
 		Container: d.container(f.get(keyContainer)), NetNSName: d.string(f.get(keyNetNSName)), Device: d.string(f.get(keyDevice)),
 	}
@@ -264,6 +264,12 @@ func (d *Decoder) totals() event.Totals {
 		Known: true, BytesSent: d.uint(f.get(keyBytesSent), 1<<64-1), BytesReceived: d.uint(f.get(keyBytesReceived), 1<<64-1),
 		Retransmits: d.uint32(f.get(keyRetransmits)),
 	}
+}
+
+// idle reads how long no data has gone, where that is known.
+func (d *Decoder) idle() event.Idle {
+	sent, received := d.fields.get(keyIdleSent), d.fields.get(keyIdleReceived)
+	return event.Idle{Sent: d.duration(sent), Received: d.duration(received), HasSent: sent != nil, HasReceived: received != nil}
 }
 
 func (d *Decoder) readLoss(to Records) error {

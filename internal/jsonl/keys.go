@@ -34,6 +34,8 @@ const (
 	keyFinUnsent
 	keyFinsSent
 	keyUnacknowledged
+	keyIdleSent
+	keyIdleReceived
 	keyResetBy
 	keyISNLocal
 	keyISNRemote
@@ -211,6 +213,8 @@ var keyNames = [allKeys]string{
 	keyFinUnsent:      "fin_unsent",
 	keyFinsSent:       "fins_sent",
 	keyUnacknowledged: "unacknowledged",
+	keyIdleSent:       "idle_sent_ns",
+	keyIdleReceived:   "idle_received_ns",
 	keyResetBy:        "reset_by",
 	keyISNLocal:       "isn_local",
 	keyISNRemote:      "isn_remote",

@@ -163,7 +163,8 @@ func transitionRecord() record {
 			optional(keyMechanism, aMechanism, "What the process did to close the socket. It is left out if `cause` says it."),
 			optional(keyFinUnsent, aBool, "To FIN_WAIT1 and LAST_ACK, `true` if the FIN of this end may have to wait: behind data, or because the peer's window is full. From FIN_WAIT1, CLOSING and LAST_ACK to CLOSE, whether it has never been sent."),
 			optional(keyFinsSent, aPositive, "To CLOSE because the kernel gave up, how often the FIN of this end left. It is left out if data was unacknowledged as well."),
-			optional(keyUnacknowledged, aCount, "To CLOSE_WAIT and CLOSING, the bytes of this end that the peer had not acknowledged when its FIN arrived, if there were any."),
+			optional(keyUnacknowledged, inBytes, "From ESTABLISHED, to CLOSING and to CLOSE, the data of this end that the peer had not acknowledged, if there was any."),
+			optional(keyUnread, inBytes, "From ESTABLISHED, to CLOSING and to CLOSE, the data that this end had received and that no process had read, if there was any."),
 			optional(keyResetBy, aSender, "The sender of a RST, if the cause does not name it. `local`: this end sent one with the change. `remote`: a RST arrived, and tcptrace saw the peer's host send it without a connection."),
 			optional(keyISNLocal, aUint32, "The initial sequence number of this end, with the change that ends the handshake."),
 			optional(keyISNRemote, aUint32, "The initial sequence number of the other end."),
@@ -172,7 +173,7 @@ func transitionRecord() record {
 			optional(keyNetNSName, aString, "The name of its network namespace, as `ip netns` shows it, once for each socket."),
 			optional(keyCgroup, aString, "The path of its cgroup (version 2), once for each socket."),
 			optional(keyContainer, partOf("container"), "What the cgroup belongs to."),
-		}, optionFields(), []field{optional(keyDevice, aString, "The name of the interface that it is bound to.")}, totalFields("over its whole life, to TIME_WAIT and CLOSE"), []field{
+		}, optionFields(), []field{optional(keyDevice, aString, "The name of the interface that it is bound to.")}, totalFields("over its whole life, to TIME_WAIT and CLOSE; from ESTABLISHED, so far"), idleFields("From ESTABLISHED, how"), []field{
 			optional(keyUntil, aTime, "When the kernel ends the state `to`."),
 			optional(keyProcess, partOf("process"), "The process that did it, or else uses the connection."),
 		}),
@@ -275,7 +276,7 @@ func connectionRecord() record {
 			), "TIME_WAIT of the connection."),
 			required(keyStates, partsOf("states"), "The states that this end was in."),
 			optional(keyArrivals, partsOf("arrivals"), "The segments that closed the connection and arrived at this end. Only ends whose other end is on another host of a merged capture have it."),
-		}, totalFields("over the whole life of this end"), []field{
+		}, totalFields("over the whole life of this end"), idleFields("How"), []field{
 			optional(keyIncomplete, aFlag, "Some of the connection was not seen."),
 		}),
 	}
@@ -414,6 +415,14 @@ func totalFields(when string) []field {
 		optional(keyBytesSent, inBytes, "The payload that it sent "+when+"."),
 		optional(keyBytesReceived, inBytes, "The payload that it received "+when+"."),
 		optional(keyRetransmits, aCount, "The segments that it sent again "+when+"."),
+	}
+}
+
+// idleFields say how long no data has gone. The sentences begin with a word.
+func idleFields(how string) []field {
+	return []field{
+		optional(keyIdleSent, aDelay, how+" long ago this end had last sent data when the connection was first closed. Data that the kernel sent again counts. It is right to one tick of the kernel (1ms to 10ms). It is left out if this end has sent no data."),
+		optional(keyIdleReceived, aDelay, how+" long ago this end had last received data in order when the connection was first closed. It is left out if this end has received no data."),
 	}
 }
 

@@ -131,6 +131,9 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	if t.Unacknowledged > 0 {
 		o.uint(keyUnacknowledged, uint64(t.Unacknowledged))
 	}
+	if t.Unread > 0 {
+		o.uint(keyUnread, uint64(t.Unread))
+	}
 	o.optionalStr(keyResetBy, t.ResetBy.String())
 	w.writeNumbers(&t.Numbers)
 	if t.Error != 0 {
@@ -143,6 +146,7 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	w.writeOptions(&t.Options)
 	o.optionalStr(keyDevice, t.Device)
 	w.writeTotals(&t.Totals)
+	w.writeIdle(&t.Idle)
 	o.optionalTime(keyUntil, w.clock, t.Until)
 	w.writeProcess(keyProcess, t.Process, true)
 	w.endLine()
@@ -162,6 +166,16 @@ func (w *Writer) writeTotals(t *event.Totals) {
 		w.line.uint(keyBytesSent, t.BytesSent)
 		w.line.uint(keyBytesReceived, t.BytesReceived)
 		w.line.uint(keyRetransmits, uint64(t.Retransmits))
+	}
+}
+
+// writeIdle writes how long no data has gone, where it is known.
+func (w *Writer) writeIdle(i *event.Idle) {
+	if i.HasSent {
+		w.line.int(keyIdleSent, int64(i.Sent))
+	}
+	if i.HasReceived {
+		w.line.int(keyIdleReceived, int64(i.Received))
 	}
 }
 
@@ -257,6 +271,8 @@ func (w *Writer) Verdict(at event.Time, e *conn.End) {
 	w.writeCrossings(e.Crossings())
 	totals := e.Totals()
 	w.writeTotals(&totals)
+	idle := e.Idle()
+	w.writeIdle(&idle)
 	if e.Incomplete {
 		o.bool(keyIncomplete, true)
 	}

@@ -29,32 +29,36 @@ type bpfEnds struct {
 }
 
 type bpfEvent struct {
-	_             structs.HostLayout
-	Time          uint64
-	Sock          uint64
-	Cookie        uint64
-	Local         [2]uint64
-	Remote        [2]uint64
-	LocalPort     uint16
-	RemotePort    uint16
-	Netns         uint32
-	Kind          uint8
-	From          uint8
-	To            uint8
-	TcpFlags      uint8
-	Flags         uint16
-	Error         uint16
-	Pid           uint32
-	Uid           uint32
-	Comm          [16]int8
-	Cgroup        uint64
-	BytesSent     uint64
-	BytesReceived uint64
-	Retransmits   uint32
-	Signal        uint8
-	Reason        uint8
-	Call          uint8
-	Silent        uint8
+	_              structs.HostLayout
+	Time           uint64
+	Sock           uint64
+	Cookie         uint64
+	Local          [2]uint64
+	Remote         [2]uint64
+	LocalPort      uint16
+	RemotePort     uint16
+	Netns          uint32
+	Kind           uint8
+	From           uint8
+	To             uint8
+	TcpFlags       uint8
+	Flags          uint16
+	Error          uint16
+	Pid            uint32
+	Uid            uint32
+	Comm           [16]int8
+	Cgroup         uint64
+	BytesSent      uint64
+	BytesReceived  uint64
+	Retransmits    uint32
+	Signal         uint8
+	Reason         uint8
+	Call           uint8
+	Silent         uint8
+	IdleSent       uint32
+	IdleReceived   uint32
+	Unacknowledged uint32
+	Unread         uint32
 }
 
 type bpfExec struct {

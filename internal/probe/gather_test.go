@@ -23,7 +23,7 @@ func TestGatheredRecordsComeFirst(t *testing.T) {
 	small := open(t, ns, 64<<10)
 	var got []entry
 	for range 3 {
-		load(t, ns, 30) // fits
+		load(t, ns, 25) // fits
 		gather(t, small)
 		load(t, ns, 1)
 		if small.Unread() == 0 {

@@ -27,6 +27,7 @@ func TestDecodeReadsWhatTheKernelsSideWrites(t *testing.T) {
 		LocalPort: 0x1234, RemotePort: 0x5678, Netns: 0x9abcdef0,
 		Kind: uint8(event.TimewaitArmed), From: 1, To: 4, Flags: 0x181, TcpFlags: 0x11, Signal: 9, Reason: 3, Call: 4, Silent: 1,
 		Cgroup: 1<<56 | 4, BytesSent: 1<<56 | 5, BytesReceived: 1<<56 | 6, Retransmits: 1<<24 | 7,
+		IdleSent: 1<<24 | 8, IdleReceived: 1<<24 | 9, Unacknowledged: 1<<24 | 10, Unread: 1<<24 | 11,
 		Error: 0x7a69, Pid: 0x13579bdf, Uid: 0x2468ace0,
 	}
 	for i := range written.Comm {
@@ -43,9 +44,10 @@ func TestDecodeReadsWhatTheKernelsSideWrites(t *testing.T) {
 		Time:  1<<56 | 1, Sock: 1<<56 | 2, Cookie: 1<<56 | 3,
 		Kind: event.TimewaitArmed, From: tcpstate.Established, To: tcpstate.FinWait1,
 		Flags: event.ByProcess | event.Orphan | event.Counted, TCPFlags: 0x11, Signal: 9, Reason: 3, Call: event.DestroyCall, Silent: true,
-		Cgroup: 1<<56 | 4,
-		Totals: event.Totals{Known: true, BytesSent: 1<<56 | 5, BytesReceived: 1<<56 | 6, Retransmits: 1<<24 | 7},
-		Error:  0x7a69, PID: 0x13579bdf, UID: 0x2468ace0,
+		Cgroup:   1<<56 | 4,
+		Totals:   event.Totals{Known: true, BytesSent: 1<<56 | 5, BytesReceived: 1<<56 | 6, Retransmits: 1<<24 | 7},
+		IdleSent: 1<<24 | 8, IdleReceived: 1<<24 | 9, Unacknowledged: 1<<24 | 10, Unread: 1<<24 | 11,
+		Error: 0x7a69, PID: 0x13579bdf, UID: 0x2468ace0,
 		Comm: [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
 		Left: int64(binary.NativeEndian.Uint64([]byte{1, 2, 3, 4, 5, 6, 7, 8})),
 	}
@@ -65,7 +67,7 @@ func TestRecordHasNoPadding(t *testing.T) {
 	if size := unsafe.Sizeof(e); size != event.KernelSize {
 		t.Errorf("the kernel's side writes %d bytes, event reads %d", size, event.KernelSize)
 	}
-	if end := unsafe.Offsetof(e.Silent) + unsafe.Sizeof(e.Silent); end != event.KernelSize {
+	if end := unsafe.Offsetof(e.Unread) + unsafe.Sizeof(e.Unread); end != event.KernelSize {
 		t.Errorf("the last field ends at %d of %d bytes", end, event.KernelSize)
 	}
 }

@@ -202,12 +202,12 @@ func mechanismWords(mechanism string) string {
 
 // closing says who closed a connection first, how, and by whom.
 func (r *Report) closing(c *connection) string {
-	return c.closingWords(r.tables.processName(c.closer), c.address(0))
+	return c.closingWords(r.tables.processName(c.closer), c.address(0), words.Duration(c.idle))
 }
 
 // closingWords returns the sentence about the close. closer names the process that closed, if one did, and address
-// the first end.
-func (c *connection) closingWords(closer, address string) string {
+// the first end. idle says how long no data had gone, if that was long.
+func (c *connection) closingWords(closer, address, idle string) string {
 	if c.closer == 0 {
 		closer = ""
 	}
@@ -232,6 +232,9 @@ func (c *connection) closingWords(closer, address string) string {
 		words = "Nobody had closed it when the recording ended"
 	default:
 		words = "The " + who + " closed first" + c.closerWords(closer)
+		if c.idle > 0 {
+			words += ", after " + idle + " idle"
+		}
 	}
 	if c.ended != 0 {
 		words += "; it ended by " + howWords(c.ended)

@@ -38,6 +38,7 @@ type connection struct {
 	dropped     bool // it has made room
 	// bothEnds is what the ends show together: a sentence without its full stop, or "".
 	bothEnds string
+	idle     time.Duration // without data, when it was closed first; 0: short, or not known
 }
 
 // end is a socket.
@@ -162,6 +163,9 @@ func (r *Report) seenBefore(a, b *end) bool {
 // addVerdict takes the verdict on an end. That on the other end is taken where it knows more.
 func (c *connection) addVerdict(e *conn.End, own *end, t *tables) {
 	c.noteBothEnds(e)
+	if idle, long := text.IdleBeforeClose(e); long && (c.idle == 0 || e.ClosedFirst == event.Local) {
+		c.idle = idle
+	}
 	if c.judged && (e.Closer == nil || c.closer != 0) {
 		c.incomplete = c.incomplete || e.Incomplete
 		return

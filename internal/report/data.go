@@ -50,6 +50,7 @@ type dataWriter struct {
 	kinds        table[stepKind]
 	lasts        table[int64]
 	closings     table[string]
+	idle         map[int]int64  // by row, microseconds without data before the first close, where that was long
 	between      map[int][3]any // by row, of one between two hosts: their names, and by how many nanoseconds times may be wrong
 	translated   map[int][4]int // by row: twice an index of addresses and a port, those that the second end has and sees
 	buffer       []byte
@@ -74,6 +75,8 @@ const (
 	evidenceBytes = len("100000,")
 	// translatedBytes is what the addresses behind NAT take.
 	translatedBytes = len(`"100000":[100000,65535,100000,65535],`)
+	// idleBytes is what an idle time takes.
+	idleBytes = len(`"100000":5000000000,`)
 	// betweenBytes is what the hosts take, without their names.
 	betweenBytes = len(`"100000":["","",1000000000],`)
 )
@@ -93,7 +96,7 @@ func (t *table[T]) indexOf(v T) int {
 
 // writeData writes the data. It returns how many connections it has room for.
 func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
-	d := &dataWriter{Buffer: w, report: r, translated: make(map[int][4]int), between: make(map[int][3]any)}
+	d := &dataWriter{Buffer: w, report: r, translated: make(map[int][4]int), idle: make(map[int]int64), between: make(map[int][3]any)}
 	first, last := r.span()
 	d.base = first
 	processes, err := json.Marshal(r.processNames())
@@ -113,6 +116,10 @@ func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
 			d.addressBytes += translatedBytes
 			d.translated[listed] = [4]int{d.addressIndex(own.Addr()), int(own.Port()), d.addressIndex(seen.Addr()), int(seen.Port())}
 		}
+		if c.idle > 0 {
+			d.addressBytes += idleBytes
+			d.idle[listed] = c.idle.Microseconds()
+		}
 		if names, slack, ok := c.betweenHosts(); ok {
 			d.addressBytes += betweenBytes + len(names[0]) + len(names[1])
 			d.between[listed] = [3]any{names[0], names[1], int64(slack)}
@@ -129,7 +136,7 @@ func (r *Report) writeData(w *bytes.Buffer) (listed int, err error) {
 		{"base", first}, {"last", last - first}, {"offset", offset},
 		{"states", stateNames()}, {"kinds", d.kindTable()}, {"addresses", append([]string{}, d.addresses.values...)},
 		{"lasts", append([]int64{}, d.lasts.values...)}, {"closings", append([]string{}, d.closings.values...)}, {"recordings", r.recordingWords()}, {"losses", r.lossTimes(first)},
-		{"processes", json.RawMessage(processes)}, {"words", verdictWords()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)}, {"nat", d.translated}, {"between", d.between},
+		{"processes", json.RawMessage(processes)}, {"words", verdictWords()}, {"evidence", r.evidence(listed)}, {"calls", r.callTimes(first)}, {"nat", d.translated}, {"between", d.between}, {"idle", d.idle},
 	} {
 		value, err := json.Marshal(part.value) // which escapes <, > and &
 		if err != nil {
@@ -164,14 +171,14 @@ func (d *dataWriter) writeRow(c *connection, more bool) {
 	d.appendNumber(int64(d.lasts.indexOf(c.recording.micros(c.recording.last) - d.base)))
 	d.appendNumber(int64(c.recording.number))
 	d.buffer = append(strconv.AppendUint(d.buffer, uint64(c.id()), 10), ',')
-	d.appendNumber(int64(d.closings.indexOf(c.closingWords(closerPlace, addressPlace))))
+	d.appendNumber(int64(d.closings.indexOf(c.closingWords(closerPlace, addressPlace, idlePlace))))
 	d.appendAmounts(c)
 	d.buffer[len(d.buffer)-1] = ']'
 	d.Write(d.buffer)
 }
 
 // The placeholders for names in the sentence about a close: without names, connections share the sentence.
-const closerPlace, addressPlace = "\x01", "\x02"
+const closerPlace, addressPlace, idlePlace = "\x01", "\x02", "\x03"
 
 // addressIndex returns the index of an address.
 func (d *dataWriter) addressIndex(a netip.Addr) int {

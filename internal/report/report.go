@@ -106,7 +106,7 @@ func (r *Report) Transition(t *event.Transition, s conn.Step) {
 		return
 	}
 	own.until = t.Until
-	if t.Totals.Known {
+	if t.Totals.Known && (t.To == tcpstate.TimeWait || t.To == tcpstate.Close) {
 		own.totals = t.Totals
 	}
 	own.Tuple, own.home = s.End.Tuple, r.current.tracker.HomeOf(s.End)

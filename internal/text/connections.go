@@ -195,6 +195,9 @@ func (p *Printer) addClosing(e *conn.End) {
 		if part.usual && p.Fit && (!goesOn || room < words.Width(part.words)) {
 			continue
 		}
+		if part.spare && p.Fit && room < words.Width(part.words) {
+			continue
+		}
 		switch {
 		case part.process != nil && room >= p.leastProcessWidth(part.process):
 			p.add(" ")
@@ -216,6 +219,7 @@ type closingPart struct {
 	words   string
 	process *event.Process // in place of words: who closed
 	usual   bool           // nothing is wrong, and a narrow line can do without it
+	spare   bool           // it is only there where the line has room for it
 }
 
 // closingParts returns what there is to say of how a connection ended.
@@ -264,6 +268,9 @@ func (p *Printer) closingParts(e *conn.End) []closingPart {
 	}
 	if words := p.timeWaitWords(e); words != "" {
 		add(words)
+	}
+	if idle, long := IdleBeforeClose(e); long {
+		parts = append(parts, closingPart{words: p.say(event.Say("closed after {time} idle", event.Precise(idle))), spare: true})
 	}
 	return parts
 }

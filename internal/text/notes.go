@@ -1,6 +1,8 @@
 package text
 
 import (
+	"time"
+
 	"bytes"
 	"strconv"
 	"strings"
@@ -135,7 +137,11 @@ func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) 
 	if e.Self() {
 		return p.appendMore(p.appendCause(b, t), event.Say("connected to itself"))
 	}
-	b = append(b, p.say(closesFirstPhrases[e.ClosedBy()])...)
+	phrase := closesFirstPhrases[e.ClosedBy()]
+	if idle, long := idleAt(e); long {
+		phrase = event.Say("{who} after {time} idle", phrase, event.Precise(idle))
+	}
+	b = append(b, p.say(phrase)...)
 	if t.To == tcpstate.TimeWait {
 		return p.appendTimeWait(append(b, p.comma()...), t, e)
 	}
@@ -152,6 +158,28 @@ func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) 
 		return p.appendMore(b, event.Say("own FIN was never sent"))
 	}
 	return b
+}
+
+// longIdle is from which idle time on a close is probably that of a timer. No request takes so long, usually.
+const longIdle = 300 * time.Millisecond
+
+// IdleBeforeClose returns for how long no data had gone when one side closed a connection, as the side knew that closed,
+// if it was seen. It reports whether that was long.
+func IdleBeforeClose(e *conn.End) (idle time.Duration, long bool) {
+	if e.ClosedFirst == conn.Remote && e.Peer != nil {
+		e = e.Peer
+	}
+	return idleAt(e)
+}
+
+// idleAt is the same as this end knew it.
+func idleAt(e *conn.End) (idle time.Duration, long bool) {
+	if e.ClosedFirst != conn.Local && e.ClosedFirst != conn.Remote {
+		return 0, false
+	}
+	known := e.Idle()
+	idle, _ = known.Least()
+	return idle, idle >= longIdle
 }
 
 // ClosesFirst says who closes first: "server closes first".

@@ -77,6 +77,14 @@ func Counted(t *event.Transition) {
 	t.Totals = event.Totals{Known: true, BytesSent: 1500, BytesReceived: 80, Retransmits: 2}
 }
 
+// Idled gives for how long no data had gone, and what had gone until then.
+func Idled(sent, received time.Duration) Mod {
+	return func(t *event.Transition) {
+		t.Idle = event.Idle{Sent: sent, Received: received, HasSent: true, HasReceived: true}
+		t.Totals = event.Totals{Known: true, BytesSent: 1500, BytesReceived: 80}
+	}
+}
+
 // Described gives what is said of a socket once.
 func Described(t *event.Transition) {
 	t.Cgroup = "/system.slice/web.service"
@@ -211,8 +219,8 @@ func trace() []event.Transition {
 		At(1*ms, 3, listen, synRecv, event.CauseSyn, Of(4242, "python3", event.SourceListener), Unshared),
 		At(2*ms, 2, synSent, established, event.CauseHandshake, After(412*time.Microsecond), client),
 		At(2*ms, 3, synRecv, established, event.CauseHandshake, After(431*time.Microsecond)),
-		At(1205*ms, 3, established, finWait1, event.CauseClose, After(1203*ms), By(4242, "python3", event.MechanismClose)),
-		At(1206*ms, 2, established, closeWait, event.CauseFin, After(1204*ms), client, Of(4300, "curl", event.SourceCurrent)),
+		At(1205*ms, 3, established, finWait1, event.CauseClose, After(1203*ms), By(4242, "python3", event.MechanismClose), Idled(1104*ms, 1108*ms)),
+		At(1206*ms, 2, established, closeWait, event.CauseFin, After(1204*ms), Idled(1108*ms, 1104*ms), client, Of(4300, "curl", event.SourceCurrent)),
 		At(1206*ms, 3, finWait1, finWait2, event.CauseAck, After(1*ms), Until(61206*ms)),
 		At(1500*ms, 2, closeWait, lastAck, event.CauseExit, After(294*ms), By(4300, "curl\x1b[2J\n\u202etxt", event.MechanismExit), client),
 		At(1501*ms, 3, finWait2, timeWait, event.CauseFin, After(295*ms), Until(63200*ms), Counted, Of(4242, "python3", event.SourceAccept)),

@@ -40,7 +40,7 @@ const paragraph = (mark, text) => wrap(text, WORDS_WIDTH - mark.length).map((lin
 // closingSentence says who closed a connection first.
 function closingSentence(i) {
   const r = row(i);
-  return raw.closings[rows[i][16]].replace('\u0001', () => r.closer).replace('\u0002', () => r.addresses[0]);
+  return raw.closings[rows[i][16]].replace('\u0001', () => r.closer).replace('\u0002', () => r.addresses[0]).replace('\u0003', () => duration(raw.idle[i]));
 }
 
 // closingSide is the side that closed first, if it was one.
