@@ -35,7 +35,8 @@ type Engine struct {
 	// crossed has how many bytes of a socket were unacknowledged when the peer's FIN came.
 	crossed map[event.ID]uint32
 	// waiting has the RSTs whose sender the verdict on the end will name.
-	waiting map[event.ID]fact
+	waiting  map[event.ID]fact
+	programs map[programKey]*program
 	// peerEnds has how the other end of a socket ended, before it.
 	peerEnds map[event.ID]ending
 
@@ -58,7 +59,8 @@ func New(t *conn.Tracker) *Engine {
 		tracker: t, settings: make(settings),
 		histories: make(map[event.ID]history), portsSeen: make(map[destination]portsLook), resetByPeer: make(map[event.ID]bool),
 		crossed: make(map[event.ID]uint32), peerEnds: make(map[event.ID]ending), waiting: make(map[event.ID]fact),
-		groups: newGroups(t), standing: make(map[event.ID][]*group),
+		programs: make(map[programKey]*program),
+		groups:   newGroups(t), standing: make(map[event.ID][]*group),
 	}
 }
 
@@ -100,6 +102,9 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) []event.Finding
 	}
 	if t.Unacknowledged > 0 && (t.To == tcpstate.CloseWait || t.To == tcpstate.Closing) {
 		e.crossed[t.Socket] = t.Unacknowledged
+	}
+	if t.From == tcpstate.Established && step.End != nil {
+		e.takeFirstClose(t, step.End)
 	}
 	if t.To != tcpstate.Close {
 		return e.found

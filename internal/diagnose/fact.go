@@ -7,6 +7,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/idle"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -18,6 +19,7 @@ const (
 	socketSample                        // a sample of a socket
 	portSample                          // a sample of local ports
 	failedCall                          // a call that failed
+	firstClose                          // a FIN that closes a connection first, of a program with an idle timeout
 )
 
 // fact is what a record says, together with what is known of its socket: a rule's
@@ -63,6 +65,11 @@ type fact struct {
 	growth     float64 // portSample: ports a second since then
 
 	call *event.CallFailed
+
+	// firstClose
+	idleTimeout        idle.Timeout
+	idleCloses, idleOf int // so many closes show it, of so many
+	newCloses          int // since the fact before
 }
 
 // cloneRecords makes the fact's own what belongs to the record.

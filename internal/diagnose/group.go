@@ -130,7 +130,7 @@ func (e *Engine) noteCondition(g *group, f *fact) (already bool) {
 	case g.rule.condition == nil:
 	case f.kind == socketSample:
 		return e.standOf(f.socket, g)
-	case f.kind == portSample:
+	case f.kind&(portSample|firstClose) != 0:
 		g.standing = 1
 	default: // the socket is closed
 		g.failed = true
@@ -190,7 +190,7 @@ func (g *group) addFact(f *fact, already bool) {
 		g.otherProcesses = true
 	}
 	blind := f.call != nil && f.call.NotLooked // less is known of it than of the call before
-	if g.fact.kind == 0 || g.factOver || g.rule.measureOf(f) > g.rule.measureOf(&g.fact) || f.kind&(failedCall|portSample) != 0 && !blind {
+	if g.fact.kind == 0 || g.factOver || g.rule.measureOf(f) > g.rule.measureOf(&g.fact) || f.kind&(failedCall|portSample|firstClose) != 0 && !blind {
 		g.fact, g.factOver = *f, false
 		g.fact.cloneRecords()
 	}

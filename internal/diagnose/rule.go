@@ -45,6 +45,7 @@ var rules = []*rule{
 	portsLow,
 	connectFailed,
 	bindFailed,
+	idleTimeout,
 }
 
 // Codes returns the codes of all rules, in the table's order.

@@ -58,6 +58,7 @@ func every(id event.ID) map[event.Code][]step {
 		"ports_low":         {ports(0, taken(dest, states{tcpstate.TimeWait: usable - 10})), ports(time.Second, taken(dest, states{})), ports(2*time.Second, taken(dest, states{tcpstate.TimeWait: usable - 10}))},
 		"connect_failed":    {fail(0, unlucky)},
 		"bind_failed":       {fail(0, failed)},
+		"idle_timeout":      {each(5, func(n int) step { return served(n, 5*time.Second, by(hostile, event.MechanismClose)) })},
 	}
 }
 
@@ -94,7 +95,7 @@ func TestSeverities(t *testing.T) {
 	harms := []event.Code{
 		"syn_unanswered", "refused", "unreachable", "listen_overflow", "ports_exhausted", "connect_failed", "bind_failed",
 	}
-	may := []event.Code{"fin_wait2_expired", "reset_linger"}
+	may := []event.Code{"fin_wait2_expired", "idle_timeout", "reset_linger"}
 	for code, steps := range every(1) {
 		want := event.Warning
 		if slices.Contains(harms, code) {

@@ -1,0 +1,150 @@
+package diagnose
+
+import (
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/idle"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+const (
+	// programsKept is of how many programs the closes are kept.
+	programsKept = 500
+	// closesKept is how many closes of each, the latest that came after some time without data.
+	closesKept = 256
+	// briefIdle is up to which idle time a close is only counted.
+	briefIdle = 300 * time.Millisecond
+)
+
+// programKey is a program that closes connections in one place. Its processes are many, if one is started for each
+// connection.
+type programKey struct {
+	view     idle.View
+	netns    event.NetNS
+	location location
+	comm     string
+}
+
+// program has how a program closes connections in one place.
+type program struct {
+	closes []idle.Close // of those after some time, the latest; a ring
+	next   int          // where the next one goes, once the ring is full
+	total  int          // connections that it closed first, by FIN
+	fits   int          // of them, those after its idle timeout
+	lookAt int          // at how many closes to look again
+	seen   int          // closes after some time
+	last   event.Time
+
+	timeout idle.Timeout
+	found   bool
+}
+
+// takeFirstClose takes a transition that leaves ESTABLISHED by a FIN of this side, or of the peer if that is not seen.
+func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
+	k, known := programOf(t, end)
+	if !known {
+		return
+	}
+	p := e.programs[k]
+	if p == nil {
+		p = e.newProgram(k)
+	}
+	p.total++
+	p.last = t.Time
+	if max(t.Idle.Sent, t.Idle.Received) < briefIdle {
+		return
+	}
+	c := idle.Close{At: t.Time, Idle: t.Idle, Age: t.Dwell, Unacknowledged: t.Unacknowledged, Unread: t.Unread}
+	p.add(c)
+	had := p.found
+	if p.isDue(&c) {
+		p.look(k.view)
+	}
+	fits := p.found && p.timeout.Fits(&c)
+	if fits && had {
+		p.fits++
+	}
+	if !fits && !had {
+		return
+	}
+	e.fact = fact{
+		kind: firstClose, at: t.Time, netns: t.NetNS, socket: t.Socket, local: t.Local, remote: t.Remote,
+		role: end.Role(), process: t.Process, idleTimeout: p.timeout, idleCloses: p.fits, idleOf: p.total, newCloses: 1,
+	}
+	if k.view == idle.PeerSide {
+		e.fact.process = nil
+	}
+	if !had {
+		e.fact.newCloses = p.fits
+	}
+	if !p.found {
+		e.withdraw(&e.fact)
+		return
+	}
+	e.applyRules(&e.fact)
+}
+
+// programOf returns which program closes first with a transition, if one does.
+func programOf(t *event.Transition, end *conn.End) (k programKey, known bool) {
+	k = programKey{netns: t.NetNS}
+	role := end.Role()
+	switch {
+	case t.To == tcpstate.FinWait1 && t.Process != nil && (t.Mechanism == event.MechanismClose || t.Mechanism == event.MechanismShutdown):
+		k.comm = t.Process.Comm
+	case t.To == tcpstate.CloseWait && role == event.Client && end.Peer == nil:
+		k.view, k.location = idle.PeerSide, location{toPeer, t.Remote}
+		return k, true
+	default:
+		return k, false
+	}
+	f := fact{role: role, local: t.Local, remote: t.Remote}
+	k.location = f.location()
+	if role == event.Client {
+		k.view = idle.OwnClient
+	}
+	return k, role != 0
+}
+
+// newProgram makes room for a program, if need be by forgetting the one that has closed nothing for longest.
+func (e *Engine) newProgram(k programKey) *program {
+	if len(e.programs) >= programsKept {
+		var oldest programKey
+		for other, p := range e.programs {
+			if o := e.programs[oldest]; o == nil || p.last < o.last {
+				oldest = other
+			}
+		}
+		delete(e.programs, oldest)
+	}
+	p := &program{lookAt: 1}
+	e.programs[k] = p
+	return p
+}
+
+func (p *program) add(c idle.Close) {
+	p.seen++
+	if len(p.closes) < closesKept {
+		p.closes = append(p.closes, c)
+		return
+	}
+	p.closes[p.next] = c
+	p.next = (p.next + 1) % closesKept
+}
+
+// isDue reports whether to look at the closes: there are many more than at the last look, or the latest one contradicts
+// the timeout.
+func (p *program) isDue(c *idle.Close) bool {
+	return p.seen >= p.lookAt || p.found && p.timeout.IsBelow(c)
+}
+
+// look looks for the idle timeout.
+func (p *program) look(view idle.View) {
+	p.lookAt = p.seen + max(1, min(p.seen/4, closesKept/4))
+	had := p.found
+	p.timeout, p.found = idle.Find(p.closes, view, 0)
+	if p.found && !had {
+		p.fits = p.timeout.Closes
+	}
+}
