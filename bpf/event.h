@@ -91,6 +91,11 @@ struct event {
 			__u32 isn_local; /* SEQUENCED: our initial sequence number; one more than it at an accepted socket */
 			__u32 isn_remote; /* SEQUENCED: the peer's */
 		};
+		struct {
+			__u32 late_payload; /* SEGMENT_SWALLOWED, RESET_SENT that answers a segment: new bytes of data up to its
+					 end */
+			__u32 late_crossed; /* 1: its sender had not received our FIN when it left */
+		};
 	};
 	union {
 		__u64 bytes_received;

@@ -7,12 +7,14 @@
 #include "socket.h"
 
 /* The flags byte of the TCP header (RFC 9293 section 3.1). */
+#define TCP_FIN 0x01
 #define TCP_RST 0x04
 
 struct segment {
 	__u8 ip[40] __attribute__((aligned(8))); /* the fixed part of the IPv4 or IPv6 header */
 	__u16 local_port;
 	__u16 remote_port;
+	__u32 acknowledges;
 	__u8 flags;
 };
 
@@ -28,8 +30,22 @@ static __always_inline bool read_segment(struct segment *segment, const struct s
 		return false;
 	segment->remote_port = tcp[0] << 8 | tcp[1];
 	segment->local_port = tcp[2] << 8 | tcp[3];
+	segment->acknowledges = tcp[8] << 24 | tcp[9] << 16 | tcp[10] << 8 | tcp[11];
 	segment->flags = tcp[13];
 	return true;
+}
+
+/* Returns how many bytes of data there are from what a socket has received to the end of a segment. If another one
+ * was overtaken by it, they are more than it has. */
+static __always_inline __u32 new_payload(const struct segment *segment, const struct sk_buff *skb, __u32 received)
+{
+	const void *end_at = (void *)skb->cb + bpf_core_field_offset(struct tcp_skb_cb, end_seq);
+	__u32 end = 0;
+	__s32 payload;
+
+	bpf_probe_read_kernel(&end, sizeof(end), end_at);
+	payload = end - !!(segment->flags & TCP_FIN) - received;
+	return payload > 0 ? payload : 0;
 }
 
 static __always_inline void put_segment_addresses(__u64 local[2], __u64 remote[2], const struct segment *segment)

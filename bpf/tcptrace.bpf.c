@@ -235,10 +235,19 @@ int BPF_PROG(timer_expired, struct timer_list *timer)
 	return 0;
 }
 
+/* Writes what data a segment brought to a socket that has received all before a number, and whether its sender had
+ * received the socket's FIN, which ends at another number. */
+static __always_inline void put_late_segment(struct event *e, const struct segment *segment, const struct sk_buff *skb,
+					     __u32 received, __u32 behind_fin)
+{
+	e->late_payload = new_payload(segment, skb, received);
+	e->late_crossed = (__s32)(segment->acknowledges - behind_fin) < 0;
+}
+
 /* Reports a segment at a timewait socket. With ends, the socket must still have them: its memory may
  * be another socket's by now. */
-static __always_inline int report_timewait_segment(const struct segment *segment, const void *tw,
-						   const struct ends *ends)
+static __always_inline int report_timewait_segment(const struct segment *segment, const struct sk_buff *skb,
+						   const void *tw, const struct ends *ends)
 {
 	const struct inet_timewait_sock *seen;
 	struct socket_copy copy;
@@ -258,6 +267,7 @@ static __always_inline int report_timewait_segment(const struct segment *segment
 	}
 	e->to = seen->tw_substate;
 	e->tcp_flags = segment->flags;
+	put_late_segment(e, segment, skb, seen->__tw_common.skc_tw_rcv_nxt, seen->__tw_common.skc_tw_snd_nxt);
 	e->left = queued_bucket(seen->tw_timer.expires, seen->tw_timer.flags) - bpf_jiffies64();
 	submit_event(e);
 	return 0;
@@ -301,7 +311,7 @@ int BPF_PROG(segment_dropped, struct sk_buff *skb, void *location, int reason, s
 		return 0;
 	switch (rx_sk->__sk_common.skc_state) {
 	case TCP_TIME_WAIT:
-		return read_segment(&segment, skb) ? report_timewait_segment(&segment, rx_sk, NULL) : 0;
+		return read_segment(&segment, skb) ? report_timewait_segment(&segment, skb, rx_sk, NULL) : 0;
 	case TCP_LISTEN:
 		if (read_segment(&segment, skb))
 			return report_dropped_reset(&segment, rx_sk->__sk_common.skc_net.net->ns.inum);
@@ -325,11 +335,30 @@ int BPF_PROG(any_dropped, struct sk_buff *skb)
 	put_segment_addresses(ends.local, ends.remote, &segment);
 	tw = bpf_map_lookup_elem(&timewait_by_ends, &ends);
 	if (tw)
-		return report_timewait_segment(&segment, *tw, &ends);
+		return report_timewait_segment(&segment, skb, *tw, &ends);
 	return report_dropped_reset(&segment, ends.netns);
 }
 
-static __always_inline void report_reset(enum kind kind, struct sock *sk, __u16 how, __u8 reason)
+/* Writes what is said of the segment that a RST answers. */
+static __always_inline void put_answered(struct event *e, struct sock *sk, const struct sk_buff *skb)
+{
+	struct segment segment;
+	struct tcp_sock *tp;
+
+	if (!read_segment(&segment, skb))
+		return;
+	if (sk->__sk_common.skc_state == TCP_TIME_WAIT) {
+		put_late_segment(e, &segment, skb, sk->__sk_common.skc_tw_rcv_nxt, sk->__sk_common.skc_tw_snd_nxt);
+		return;
+	}
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp)
+		put_late_segment(e, &segment, skb, tp->rcv_nxt, tp->write_seq);
+}
+
+/* Reports a RST that came, or that is sent. Then it answers a segment, or none. */
+static __always_inline void report_reset(enum kind kind, struct sock *sk, const struct sk_buff *answered, __u16 how,
+					 __u8 reason)
 {
 	struct event *e = socket_event(kind, sk, last_port(sk));
 
@@ -338,6 +367,10 @@ static __always_inline void report_reset(enum kind kind, struct sock *sk, __u16 
 	e->flags = how;
 	e->from = sk->__sk_common.skc_state;
 	e->reason = reason;
+	e->late_payload = 0;
+	e->late_crossed = 0;
+	if (answered)
+		put_answered(e, sk, answered);
 	submit_event(e);
 }
 
@@ -379,7 +412,7 @@ static __always_inline void report_sent_reset(struct sock *sk, const struct sk_b
 		report_answered_reset(sk, skb);
 	if (!sk)
 		return;
-	report_reset(RESET_SENT, sk, skb ? how : how | RESET_ACTIVE, reason);
+	report_reset(RESET_SENT, sk, skb, skb ? how : how | RESET_ACTIVE, reason);
 }
 
 SEC("tp_btf/tcp_send_reset")
@@ -406,7 +439,7 @@ int BPF_PROG(reset_sent_next, struct sock *sk, struct sk_buff *skb)
 SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(reset_received, struct sock *sk)
 {
-	report_reset(RESET_RECEIVED, sk, 0, 0);
+	report_reset(RESET_RECEIVED, sk, NULL, 0, 0);
 	mark_reported(RESET_RECEIVED, sk, 0, 0);
 	return 0;
 }
@@ -415,7 +448,7 @@ SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(reset_received_next, struct sock *sk)
 {
 	if (take_over_unreported(RESET_RECEIVED, sk, 0, 0))
-		report_reset(RESET_RECEIVED, sk, AGAIN, 0);
+		report_reset(RESET_RECEIVED, sk, NULL, AGAIN, 0);
 	return 0;
 }
 

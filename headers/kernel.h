@@ -132,6 +132,8 @@ struct sock_common {
 		unsigned long skc_flags;
 		struct sock *skc_listener; /* of a request socket */
 	};
+	__u32 skc_tw_rcv_nxt; /* of a timewait socket: behind what it has received */
+	__u32 skc_tw_snd_nxt; /* of a timewait socket: behind our FIN */
 };
 
 struct file {
@@ -324,6 +326,12 @@ struct sk_buff {
 	__u16 transport_header;
 	__u16 network_header;
 	unsigned char *head;
+	char cb[48]; /* of a received segment: struct tcp_skb_cb */
+};
+
+/* include/net/tcp.h */
+struct tcp_skb_cb {
+	__u32 end_seq; /* behind the data, and behind a FIN, which counts as a byte */
 };
 
 struct signal_struct {

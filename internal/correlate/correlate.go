@@ -209,7 +209,7 @@ func (c *Correlator) dropReset(k *event.Kernel) {
 	switch {
 	case sock == nil:
 	case sock.kind == timewait:
-		c.apply(sock, c.rules.completeEnd(sock, c.queue.get(sock.held), event.TCPRst))
+		c.apply(sock, c.rules.completeEnd(sock, c.queue.get(sock.held), event.TCPRst, event.Late{}))
 	case sock.kind == request:
 		c.apply(sock, c.rules.resetRequest(sock, k))
 	}

@@ -138,7 +138,7 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 			return r.holdFor(patience)
 		}
 	case resetSent:
-		t.Cause, t.Reason = event.CauseResetSent, r.ResetReason(sock.moment.resetReason)
+		t.Cause, t.Reason, t.Late = event.CauseResetSent, r.ResetReason(sock.moment.resetReason), lateAt(t.From, sock.moment.late)
 	case k.Error != 0:
 		// neither a RST nor a timer: the error is all that is known
 	case k.From == tcpstate.LastAck:
@@ -249,15 +249,26 @@ func (r *rules) sendReset(sock *socket, held *event.Transition, k *event.Kernel)
 		return r.makeNone(waitsOn)
 	case held == nil || sock.state != tcpstate.Close:
 		m := r.moments.open(sock)
-		m.resetSent, m.resetReason = k.Time, k.Reason
+		m.resetSent, m.resetReason, m.late = k.Time, k.Reason, k.Late
 		return r.makeNone(waitsOn)
 	}
-	held.Cause, held.Reason = event.CauseResetSent, r.ResetReason(k.Reason)
+	held.Cause, held.Reason, held.Late = event.CauseResetSent, r.ResetReason(k.Reason), lateAt(held.From, k.Late)
 	held.ResetBy = 0
 	if abort := sock.readMoment().abort; k.Has(event.ResetActive) && abort.mechanism != 0 {
 		held.Process, held.Mechanism = abort.process, abort.mechanism
 	}
 	return r.makeNone(goesOut)
+}
+
+// lateAt returns the segment that a RST answers, if it brought data after the FIN of a socket that leaves a state.
+func lateAt(from tcpstate.State, answered event.Late) event.Late {
+	switch from {
+	case tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.Closing, tcpstate.TimeWait:
+		if answered.Bytes > 0 {
+			return answered
+		}
+	}
+	return event.Late{}
 }
 
 // receiveReset takes tcp_reset(), which always ends in CLOSE: that change comes next, however

@@ -119,7 +119,8 @@ type moment struct {
 		process   *event.Process
 		mechanism event.Mechanism
 	}
-	resetReason uint8 // why the latest was sent
+	resetReason uint8      // why the latest was sent
+	late        event.Late // the segment that the RST answers
 	next        *moment
 }
 

@@ -138,7 +138,7 @@ func (r *rules) stopTimewait(sock *socket, held *event.Transition, k *event.Kern
 	t := r.closeUncertain(sock, k.Time, k.To)
 	switch {
 	case sock.happenedInState(sock.readMoment().resetSent):
-		t.Cause, t.Reason = event.CauseResetSent, r.ResetReason(sock.moment.resetReason)
+		t.Cause, t.Reason, t.Late = event.CauseResetSent, r.ResetReason(sock.moment.resetReason), lateAt(t.From, sock.moment.late)
 	case k.Has(event.NetnsDying):
 		t.Cause = event.CauseNetnsGone
 	case connects:
@@ -182,7 +182,7 @@ func (r *rules) reuseTimewait(sock *socket, held *event.Transition) *outcome {
 // TIME_WAIT of FIN_WAIT2, or a RST that ends it.
 func (r *rules) swallowSegment(sock *socket, held *event.Transition, k *event.Kernel) *outcome {
 	if held != nil && held.To == tcpstate.Close {
-		return r.completeEnd(sock, held, k.TCPFlags)
+		return r.completeEnd(sock, held, k.TCPFlags, k.Late)
 	}
 	made := r.continueTimewait(sock, k)
 	made.held = goesOut
@@ -192,14 +192,14 @@ func (r *rules) swallowSegment(sock *socket, held *event.Transition, k *event.Ke
 // completeEnd completes the end of a timewait socket whose timer had been stopped when a segment
 // came. A RST ends the socket; so does data in FIN_WAIT2, which is answered by a RST that
 // older kernels do not report (tcp_timewait_state_process()). A birth goes out as it is.
-func (r *rules) completeEnd(sock *socket, held *event.Transition, flags uint8) *outcome {
+func (r *rules) completeEnd(sock *socket, held *event.Transition, flags uint8, came event.Late) *outcome {
 	switch {
 	case held == nil || held.To != tcpstate.Close || held.Cause != "" && held.Cause != event.CauseDestroyed:
 	case flags&event.TCPRst != 0:
 		held.Cause = event.CauseResetReceived
 		held.ResetBy = r.answeredResets.senderTo(&sock.tuple, held.Time)
 	case flags&event.TCPSyn == 0 && held.From == tcpstate.FinWait2:
-		held.Cause = event.CauseResetSent
+		held.Cause, held.Late = event.CauseResetSent, lateAt(held.From, came)
 	}
 	return r.makeNone(goesOut)
 }

@@ -35,8 +35,9 @@ type Engine struct {
 	// crossed has how many bytes of a socket were unacknowledged when the peer's FIN came.
 	crossed map[event.ID]uint32
 	// waiting has the RSTs whose sender the verdict on the end will name.
-	waiting  map[event.ID]fact
-	programs map[programKey]*program
+	waiting    map[event.ID]fact
+	programs   map[programKey]*program
+	closedIdle map[event.ID]closedIdle // by socket
 	// peerEnds has how the other end of a socket ended, before it.
 	peerEnds map[event.ID]ending
 
@@ -59,8 +60,8 @@ func New(t *conn.Tracker) *Engine {
 		tracker: t, settings: make(settings),
 		histories: make(map[event.ID]history), portsSeen: make(map[destination]portsLook), resetByPeer: make(map[event.ID]bool),
 		crossed: make(map[event.ID]uint32), peerEnds: make(map[event.ID]ending), waiting: make(map[event.ID]fact),
-		programs: make(map[programKey]*program),
-		groups:   newGroups(t), standing: make(map[event.ID][]*group),
+		programs: make(map[programKey]*program), closedIdle: make(map[event.ID]closedIdle),
+		groups: newGroups(t), standing: make(map[event.ID][]*group),
 	}
 }
 
@@ -106,6 +107,11 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) []event.Finding
 	if t.From == tcpstate.Established && step.End != nil {
 		e.takeFirstClose(t, step.End)
 	}
+	if (t.To == tcpstate.Close || len(e.closedIdle) > 0) && e.takeRace(t, step.End) {
+		e.applyRules(&e.fact)
+		delete(e.crossed, t.Socket)
+		return e.found
+	}
 	if t.To != tcpstate.Close {
 		return e.found
 	}
@@ -144,6 +150,7 @@ func (e *Engine) Forget(id event.ID) {
 	delete(e.crossed, id)
 	delete(e.peerEnds, id)
 	delete(e.waiting, id)
+	delete(e.closedIdle, id)
 	e.settle(id, 0, func(*rule) outcome { return failed })
 }
 

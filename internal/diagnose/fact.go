@@ -19,6 +19,7 @@ const (
 	socketSample                        // a sample of a socket
 	portSample                          // a sample of local ports
 	failedCall                          // a call that failed
+	raceRecord                          // a transition that shows a keep-alive race
 	firstClose                          // a FIN that closes a connection first, of a program with an idle timeout
 )
 
@@ -70,14 +71,13 @@ type fact struct {
 	idleTimeout        idle.Timeout
 	idleCloses, idleOf int // so many closes show it, of so many
 	newCloses          int // since the fact before
+
+	race race // raceRecord
 }
 
 // cloneRecords makes the fact's own what belongs to the record.
 func (f *fact) cloneRecords() {
-	if f.process != nil {
-		own := *f.process
-		f.process = &own
-	}
+	f.process = cloneProcess(f.process)
 	if f.peer != nil {
 		f.peer = f.peer.Clone()
 	}
@@ -95,6 +95,14 @@ func (f *fact) cloneRecords() {
 		own.Holders = slices.Clone(own.Holders)
 		f.call = &own
 	}
+}
+
+func cloneProcess(p *event.Process) *event.Process {
+	if p == nil {
+		return nil
+	}
+	own := *p
+	return &own
 }
 
 // takeTransition makes the fact of a transition to CLOSE.

@@ -116,3 +116,103 @@ func TestIdleTimeout(t *testing.T) {
 		}},
 	})
 }
+
+// late is a request that comes to the n-th connection of a server some time after it has closed it.
+func late(n int, idle time.Duration, bytes uint32, after time.Duration, mods ...mod) step {
+	begin, age := time.Duration(n)*time.Second, idle+time.Duration(n%7)*700*ms
+	own := between("10.0.0.1:80", fmt.Sprintf("10.0.0.2:%d", 40000+n))
+	return at(begin+age+after, event.ID(100+n), "FIN_WAIT1>CLOSE", append([]mod{own, of(nginx), reset("TCP_ABORT_ON_DATA"), fails(event.ECONNRESET), func(t *event.Transition) {
+		t.Late = event.Late{Bytes: bytes, Crossed: true}
+	}}, mods...)...)
+}
+
+func TestKeepaliveRace(t *testing.T) {
+	t.Parallel()
+	const idle = 5 * time.Second
+	known := each(5, func(n int) step { return served(n, idle) })
+	isKnown := "5 idle_timeout: nginx/42 closes connections to port 80 after 5.00s idle (5 of 5)"
+	counted := func(sent, received uint64) mod {
+		return func(t *event.Transition) {
+			t.Totals = event.Totals{Known: true, BytesSent: sent, BytesReceived: received}
+		}
+	}
+	unacked := func(n uint32) mod { return func(t *event.Transition) { t.Unacknowledged = n } }
+	left := func(n uint32) mod { return func(t *event.Transition) { t.Unread = n } }
+	atServer := func(id int, when time.Duration, edge string, mods ...mod) step {
+		return at(when, event.ID(100+id), edge, append([]mod{between("10.0.0.1:80", fmt.Sprintf("10.0.0.2:%d", 40000+id))}, mods...)...)
+	}
+	atClient := func(id int, when time.Duration, edge string, mods ...mod) step {
+		return at(when, event.ID(100+id), edge, append([]mod{between(fmt.Sprintf("10.0.0.2:%d", 40000+id), "10.0.0.1:80")}, mods...)...)
+	}
+	elsewhere := each(5, func(n int) step {
+		return dialled(n, idle, "ESTABLISHED>CLOSE_WAIT", because(event.CauseFin), of(curl))
+	})
+	isElsewhere := "5 idle_timeout: 10.0.0.1:80 closes connections after 5.00s idle (5 of 5)"
+	run(t, []scene{
+		{"a request comes after the FIN", []step{known, served(5, idle), late(5, idle, 120, 3*ms)}, []string{isKnown,
+			"keepalive_race: 10.0.0.1:80 from 10.0.0.2:40005: a request came 3.00ms after nginx/42 closed the connection, which had been idle for 5.00s: it is lost",
+		}},
+		{"many do", []step{known, each(12, func(n int) step {
+			return func(s *story) { s.play(served(10+n, idle), late(10+n, idle, 120, time.Duration(1+n)*ms)) }
+		}), stops}, []string{isKnown,
+			"keepalive_race: 10.0.0.1:80 from 10.0.0.2:40010: a request came 1.00ms after nginx/42 closed the connection, which had been idle for 5.00s: it is lost",
+			"10 keepalive_race: 10 connections of port 80: requests came up to 10.0ms after nginx/42 closed the connections, which had been idle for 5.00s: they are lost",
+			"17 idle_timeout: nginx/42 closes connections to port 80 after 5.00s idle (17 of 17)",
+			"12 keepalive_race: 12 connections of port 80: requests came up to 12.0ms after nginx/42 closed the connections, which had been idle for 5.00s: they are lost",
+		}},
+		{"an alert of TLS comes", []step{known, served(5, idle), late(5, idle, 31, 3*ms)}, []string{isKnown,
+			"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40005: the peer sent data after the close",
+		}},
+		{"the server reloads", []step{known, served(5, 2*time.Second), late(5, 2*time.Second, 120, 3*ms)}, []string{isKnown,
+			"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40005: the peer sent data after the close",
+		}},
+		{"no timeout is known", []step{served(5, idle), late(5, idle, 120, 3*ms)}, []string{
+			"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40005: the peer sent data after the close",
+		}},
+		{"a client that did not look", []step{known, served(5, idle), late(5, idle, 120, 2*time.Second)}, []string{isKnown,
+			"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40005: the peer sent data after the close",
+		}},
+		{"it came before, and was not read", []step{known, atServer(5, 3*time.Second, "LISTEN>SYN_RECV"), atServer(5, 3*time.Second, "SYN_RECV>ESTABLISHED"),
+			atServer(5, 9*time.Second, "ESTABLISHED>CLOSE", because(event.CauseResetSent), by(nginx, event.MechanismClose), idled(idle, 0), left(120)),
+		}, []string{isKnown,
+			"keepalive_race: 10.0.0.1:80 from 10.0.0.2:40005: a request came just before nginx/42 closed the connection, which had been idle for 5.00s: no process read it",
+		}},
+		{"it was read, and not answered", []step{known, served(5, idle, idled(idle, 40*ms))}, []string{isKnown,
+			"keepalive_race: 10.0.0.1:80 from 10.0.0.2:40005: a request came 40.0ms before nginx/42 closed the connection, which had been idle for 5.00s: it got no answer",
+		}},
+		{"a lingering close", []step{known, served(5, idle, counted(1000, 100)),
+			atServer(5, 10*time.Second, "FIN_WAIT1>FIN_WAIT2", because(event.CauseAck)),
+			atServer(5, 10*time.Second+ms, "FIN_WAIT2>TIME_WAIT", because(event.CauseFin), counted(1000, 220)),
+		}, []string{isKnown,
+			"keepalive_race: 10.0.0.1:80 from 10.0.0.2:40005: a request came after nginx/42 closed the connection, which had been idle for 5.00s: it got no answer",
+		}},
+		{"an orderly close", []step{known, served(5, idle, counted(1000, 100)),
+			atServer(5, 10*time.Second, "FIN_WAIT1>FIN_WAIT2", because(event.CauseAck)),
+			atServer(5, 10*time.Second+ms, "FIN_WAIT2>TIME_WAIT", because(event.CauseFin), counted(1000, 100)),
+		}, []string{isKnown}},
+		{"at the client, crossed", []step{elsewhere,
+			dialled(5, idle, "ESTABLISHED>CLOSE_WAIT", because(event.CauseFin), of(curl), counted(220, 1000), unacked(120)),
+			atClient(5, 20*time.Second, "CLOSE_WAIT>CLOSE", because(event.CauseResetReceived), fails(event.EPIPE), counted(220, 1000), unacked(120)),
+		}, []string{isElsewhere,
+			"keepalive_race: 10.0.0.2:40005 to 10.0.0.1:80: a request crossed the FIN of the server, which closed after 5.00s idle: it is lost",
+		}},
+		{"at the client, and some of it arrived", []step{elsewhere,
+			dialled(5, idle, "ESTABLISHED>CLOSE_WAIT", because(event.CauseFin), of(curl), counted(220, 1000), unacked(120)),
+			atClient(5, 20*time.Second, "CLOSE_WAIT>CLOSE", because(event.CauseResetReceived), fails(event.EPIPE), counted(220, 1000)),
+		}, []string{isElsewhere,
+			"keepalive_race: 10.0.0.2:40005 to 10.0.0.1:80: a request crossed the FIN of the server, which closed after 5.00s idle: the server may have processed it, or not",
+		}},
+		{"at the client, after the FIN had come", []step{elsewhere,
+			dialled(5, idle, "ESTABLISHED>CLOSE_WAIT", because(event.CauseFin), of(curl), counted(100, 1000)),
+			atClient(5, 13600*ms, "CLOSE_WAIT>CLOSE", because(event.CauseResetReceived), fails(event.EPIPE), counted(220, 1000), unacked(120)),
+		}, []string{isElsewhere,
+			"keepalive_race: 10.0.0.2:40005 to 10.0.0.1:80: a request left shortly after the FIN of the server, which closed after 5.00s idle: it is lost",
+		}},
+		{"at the client, long after it", []step{elsewhere,
+			dialled(5, idle, "ESTABLISHED>CLOSE_WAIT", because(event.CauseFin), of(curl), counted(100, 1000)),
+			atClient(5, 20*time.Second, "CLOSE_WAIT>CLOSE", because(event.CauseResetReceived), fails(event.EPIPE), counted(220, 1000), unacked(120)),
+		}, []string{isElsewhere,
+			"reset_received: 10.0.0.2:40005 to 10.0.0.1:80 received a RST from 10.0.0.1 in CLOSE_WAIT",
+		}},
+	})
+}

@@ -56,13 +56,22 @@ func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
 	if max(t.Idle.Sent, t.Idle.Received) < briefIdle {
 		return
 	}
+	own := closedIdle{
+		at: t.Time, program: k, idle: t.Idle, process: cloneProcess(t.Process), sent: t.Totals.BytesSent, received: t.Totals.BytesReceived,
+		unacknowledged: t.Unacknowledged,
+	}
+	if r, found := own.raceAtClose(t.Unread); found && e.raceFact(t, end, &own, r) {
+		e.applyRules(&e.fact)
+	} else if k.view != idle.OwnClient {
+		e.closedIdle[t.Socket] = own
+	}
 	c := idle.Close{At: t.Time, Idle: t.Idle, Age: t.Dwell, Unacknowledged: t.Unacknowledged, Unread: t.Unread}
 	p.add(c)
 	had := p.found
 	if p.isDue(&c) {
 		p.look(k.view)
 	}
-	fits := p.found && p.timeout.Fits(&c)
+	fits := p.found && (p.timeout.Fits(&c) || p.timeout.Covers(own.idleBefore()))
 	if fits && had {
 		p.fits++
 	}

@@ -23,6 +23,7 @@ type rule struct {
 
 // rules is the table. Of several that hold of one record, the first one counts.
 var rules = []*rule{
+	keepaliveRace,
 	dataUnacknowledged,
 	windowClosed,
 	closeWaitHeld,

@@ -157,6 +157,7 @@ type Kernel struct {
 	Unread         uint32 // bytes received in order that no process has read
 	IdleSent       uint32 // from ESTABLISHED: jiffies since data was last sent
 	IdleReceived   uint32 // from ESTABLISHED: jiffies since data was last received in order
+	Late           Late   // ResetSent, SegmentSwallowed: the segment that it answers, or that came
 	// OwnRange is IP_LOCAL_PORT_RANGE of the socket of a failed call. 0 is a port that is not set.
 	OwnRange PortRange
 	Signal   uint8 // Exiting: the signal that killed the process, or 0
@@ -206,6 +207,10 @@ func (k *Kernel) Decode(b []byte) error {
 		k.Numbers = Numbers{Known: true, Local: order.Uint32(b[104:]), Remote: order.Uint32(b[108:])}
 	}
 	k.IdleSent, k.IdleReceived, k.Unacknowledged, k.Unread = 0, 0, 0, 0
+	k.Late = Late{}
+	if k.Kind == ResetSent || k.Kind == SegmentSwallowed {
+		k.Late = Late{Bytes: order.Uint32(b[104:]), Crossed: order.Uint32(b[108:]) != 0}
+	}
 	k.OwnRange = PortRange{}
 	if k.Kind == BindFailed || k.Kind == ConnectFailed {
 		k.OwnRange = PortRange{order.Uint16(b[112:]), order.Uint16(b[114:])}

@@ -133,6 +133,7 @@ type Transition struct {
 	Unacknowledged uint32
 	Unread         uint32 // where Unacknowledged is: bytes received in order that no process has read
 	Idle           Idle   // from ESTABLISHED
+	Late           Late   // to CLOSE by a RST of this end: what came after its FIN
 	Error          Errno
 	Until          Time       // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
 	Process        *Process   // that made the change, or else has, or had last, the connection
@@ -143,6 +144,12 @@ type Transition struct {
 	Options        Options    // of the socket, where they differ from those reported before
 	Device         string     // name of the interface that it is bound to; "": none, or unknown
 	Totals         Totals     // to TIME_WAIT and CLOSE: over the whole life; from ESTABLISHED: so far
+}
+
+// Late is a segment with data that came after this end's FIN, and that a RST answers.
+type Late struct {
+	Bytes   uint32 // of data that had not come before, up to its end
+	Crossed bool   // its sender had not received the FIN when it left (RFC 9293 section 3.6)
 }
 
 // Idle says how long no data has gone either way. A time is 0 where no data went that way, or where that is not known.

@@ -74,6 +74,11 @@ func (t *Timeout) Fits(c *Close) bool {
 	return ok && idle >= t.Least-width(t.Least) && idle <= t.Most+width(t.Most)
 }
 
+// Covers reports whether the timer may have closed a connection after an idle time, or was about to.
+func (t *Timeout) Covers(idle time.Duration) bool {
+	return idle >= t.Least*9/10 && idle <= t.Most+width(t.Most)
+}
+
 // IsBelow reports whether a connection was still open after a longer idle time.
 func (t *Timeout) IsBelow(c *Close) bool {
 	idle, ok := t.idleOf(c)

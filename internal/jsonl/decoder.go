@@ -221,7 +221,7 @@ func (d *Decoder) readTransition(to Records) error {
 		From: d.state(f.get(keyFrom)), To: d.state(f.get(keyTo)), Dwell: d.duration(f.get(keyDwell)),
 		Cause: event.Cause(d.word(f.get(keyCause))), FinUnsent: d.bool(f.get(keyFinUnsent)), Error: d.errno(f.get(keyError)),
 		Until: d.values.time(f.get(keyUntil)), Process: d.process(f.get(keyProcess)),
-		FinsSent: d.uint32(f.get(keyFinsSent)), Unacknowledged: d.uint32(f.get(keyUnacknowledged)), Unread: d.uint32(f.get(keyUnread)), Idle: d.idle(), ResetBy: d.sender(f.get(keyResetBy)), Numbers: d.numbers(),
+		FinsSent: d.uint32(f.get(keyFinsSent)), Unacknowledged: d.uint32(f.get(keyUnacknowledged)), Unread: d.uint32(f.get(keyUnread)), Idle: d.idle(), Late: event.Late{Bytes: d.uint32(f.get(keyLateBytes)), Crossed: d.bool(f.get(keyLateCrossed))}, ResetBy: d.sender(f.get(keyResetBy)), Numbers: d.numbers(),
 		Reason: d.word(f.get(keyReason)), Cgroup: d.string(f.get(keyCgroup)), Options: d.options(f), Totals: d.totals(),
 		Container: d.container(f.get(keyContainer)), NetNSName: d.string(f.get(keyNetNSName)), Device: d.string(f.get(keyDevice)),
 	}

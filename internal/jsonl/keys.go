@@ -36,6 +36,8 @@ const (
 	keyUnacknowledged
 	keyIdleSent
 	keyIdleReceived
+	keyLateBytes
+	keyLateCrossed
 	keyResetBy
 	keyISNLocal
 	keyISNRemote
@@ -215,6 +217,8 @@ var keyNames = [allKeys]string{
 	keyUnacknowledged: "unacknowledged",
 	keyIdleSent:       "idle_sent_ns",
 	keyIdleReceived:   "idle_received_ns",
+	keyLateBytes:      "late_bytes",
+	keyLateCrossed:    "late_crossed",
 	keyResetBy:        "reset_by",
 	keyISNLocal:       "isn_local",
 	keyISNRemote:      "isn_remote",

@@ -174,6 +174,8 @@ func transitionRecord() record {
 			optional(keyCgroup, aString, "The path of its cgroup (version 2), once for each socket."),
 			optional(keyContainer, partOf("container"), "What the cgroup belongs to."),
 		}, optionFields(), []field{optional(keyDevice, aString, "The name of the interface that it is bound to.")}, totalFields("over its whole life, to TIME_WAIT and CLOSE; from ESTABLISHED, so far"), idleFields("From ESTABLISHED, how"), []field{
+			optional(keyLateBytes, aPositive, "To CLOSE by a RST of this end: the new data up to the end of the segment that the RST answers: it arrived after this end had sent its FIN."),
+			optional(keyLateCrossed, aBool, "With `late_bytes`: whether that segment left before its sender had received the FIN."),
 			optional(keyUntil, aTime, "When the kernel ends the state `to`."),
 			optional(keyProcess, partOf("process"), "The process that did it, or else uses the connection."),
 		}),

@@ -147,6 +147,10 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	o.optionalStr(keyDevice, t.Device)
 	w.writeTotals(&t.Totals)
 	w.writeIdle(&t.Idle)
+	if t.Late.Bytes > 0 {
+		o.uint(keyLateBytes, uint64(t.Late.Bytes))
+		o.bool(keyLateCrossed, t.Late.Crossed)
+	}
 	o.optionalTime(keyUntil, w.clock, t.Until)
 	w.writeProcess(keyProcess, t.Process, true)
 	w.endLine()

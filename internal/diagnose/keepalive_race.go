@@ -1,0 +1,89 @@
+package diagnose
+
+import (
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// keepaliveRace is a request that came as the server closed the connection, which had been idle (RFC 9112 section 9.5).
+var keepaliveRace = &rule{
+	code: "keepalive_race", severity: event.Error, kinds: raceRecord,
+	groupKey: func(f *fact) groupKey {
+		k := byProgram(f)
+		k.error = event.Errno(f.race.fate) // what became of it parts them
+		if f.process == nil && f.race.late > 0 {
+			k.reason = "late"
+		}
+		return k
+	},
+	holds:   func(*fact) bool { return true },
+	measure: func(f *fact) time.Duration { return f.race.late.Abs() },
+	summary: func(g *group) event.Message {
+		f := &g.fact
+		if f.process == nil {
+			return event.SayCount(g.count,
+				"{connection}: a request {met} the FIN of the server, which closed after {idle} idle: {fate}",
+				"{connections}: requests {met} the FIN of the server, which closed after {idle} idle: {fate}",
+				g.connectionsPhrase(), f.metPhrase(), event.Precise(f.idleTimeout.Least), g.fatePhrase())
+		}
+		return event.SayCount(g.count,
+			"{connection}: a request came {when} {process} closed the connection, which had been idle for {idle}: {fate}",
+			"{connections}: requests came {when} {process} closed the connections, which had been idle for {idle}: {fate}",
+			g.connectionsPhrase(), g.whenPhrase(), g.processPhrase(), event.Precise(f.idleTimeout.Least), g.fatePhrase())
+	},
+	advice: func(g *group) []event.Message {
+		return []event.Message{
+			event.Say("let the client close idle connections first, after at most {time}, or give the server a longer idle timeout than the client", clientMargin(g.fact.idleTimeout.Least)),
+			event.Say("let the client send such a request again on a new connection, if it may be done twice"),
+		}
+	},
+}
+
+// metPhrase is how a request met the FIN, at the client's end.
+func (f *fact) metPhrase() event.Message {
+	if f.race.late > 0 {
+		return event.Say("left shortly after")
+	}
+	return event.Say("crossed")
+}
+
+// tick is the longest one that the kernel measures idle times by.
+const tick = 10 * time.Millisecond
+
+// whenPhrase is how long before or after the close the requests came.
+func (g *group) whenPhrase() event.Message {
+	late := g.fact.race.late
+	switch {
+	case late == 0:
+		return event.Say("after")
+	case late < 0 && -late <= tick:
+		return event.Say("just before")
+	case late < 0 && g.count == 1:
+		return event.Say("{time} before", event.Precise(-late))
+	case late < 0:
+		return event.Say("up to {time} before", event.Precise(-late))
+	case g.count == 1:
+		return event.Say("{time} after", event.Precise(late))
+	}
+	return event.Say("up to {time} after", event.Precise(late))
+}
+
+// fatePhrase is what became of the requests, as far as it is proved.
+func (g *group) fatePhrase() event.Message {
+	if g.count == 1 {
+		return oneFate[g.fact.race.fate]
+	}
+	return fates[g.fact.race.fate]
+}
+
+var (
+	oneFate = map[fate]event.Message{
+		lost: event.Say("it is lost"), unread: event.Say("no process read it"), unanswered: event.Say("it got no answer"),
+		unconfirmed: event.Say("the server may have processed it, or not"),
+	}
+	fates = map[fate]event.Message{
+		lost: event.Say("they are lost"), unread: event.Say("no process read them"), unanswered: event.Say("they got no answer"),
+		unconfirmed: event.Say("the server may have processed them, or not"),
+	}
+)

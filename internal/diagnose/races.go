@@ -1,0 +1,150 @@
+package diagnose
+
+import (
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/idle"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
+)
+
+// A keep-alive race: a server closes a connection that has been idle, and a client sends the next request at the same
+// time. What shows it differs from end to end, and from server to server.
+
+const (
+	// leastRequest is how many bytes a request has at least: an alert of TLS has up to 31.
+	leastRequest = 32
+	// justBefore is how shortly before the close a request came that the server has not answered.
+	justBefore = 50 * time.Millisecond
+	// lateAtMost is how late a request comes at most that did not know of the FIN. A client that uses a connection later
+	// has not looked whether it was closed.
+	lateAtMost = time.Second
+)
+
+// fate is what became of a request.
+type fate uint8
+
+const (
+	lost        fate = iota + 1 // the server's kernel dropped it
+	unread                      // it arrived, and no process read it
+	unanswered                  // a process read it, or still could
+	unconfirmed                 // it is not known whether it arrived
+)
+
+// race is a request that came as the server closed.
+type race struct {
+	fate fate
+	late time.Duration // after the close; before it, if it is negative
+	idle time.Duration // before the close
+}
+
+// closedIdle is a connection that one side closed first, after some time without data.
+type closedIdle struct {
+	at             event.Time
+	program        programKey
+	idle           event.Idle
+	process        *event.Process
+	sent, received uint64 // until then
+	unacknowledged uint32
+}
+
+// idleBefore is the time without a request: what the timer of the server counts.
+func (c *closedIdle) idleBefore() time.Duration {
+	if c.program.view == idle.PeerSide {
+		return c.idle.Received
+	}
+	return c.idle.Sent
+}
+
+// raceAtClose returns the race that a first close shows by itself: a request had just arrived, and was not answered.
+func (c *closedIdle) raceAtClose(unreadBytes uint32) (race, bool) {
+	if c.program.view != idle.OwnServer || c.idle.Received > justBefore || c.idle.Received >= c.idle.Sent {
+		return race{}, false
+	}
+	r := race{fate: unanswered, late: -max(c.idle.Received, 1), idle: c.idle.Sent}
+	if unreadBytes >= leastRequest {
+		r.fate = unread
+	}
+	return r, true
+}
+
+// raceAfter returns the race that a later transition shows.
+func (c *closedIdle) raceAfter(t *event.Transition) (race, bool) {
+	r := race{late: t.Time.Sub(c.at), idle: c.idleBefore()}
+	switch {
+	case c.program.view == idle.OwnServer && t.Late.Bytes >= leastRequest:
+		r.fate = lost
+	case c.program.view == idle.OwnServer && t.Totals.Known && t.Totals.BytesReceived >= c.received+leastRequest:
+		r.fate, r.late = unanswered, 0 // when it came is not known
+	case c.program.view == idle.PeerSide && t.Cause == event.CauseResetReceived && t.Totals.Known:
+		if r.fate = c.fateAtClient(t); c.unacknowledged >= leastRequest {
+			r.late = 0 // it was on its way when the FIN came
+		}
+	}
+	return r, r.fate != 0 && r.late <= lateAtMost
+}
+
+// fateAtClient returns what became of a request as the client's end shows it, whose connection a RST has ended, or 0.
+func (c *closedIdle) fateAtClient(t *event.Transition) fate {
+	if c.unacknowledged < leastRequest && t.Totals.BytesSent < c.sent+leastRequest {
+		return 0
+	}
+	if t.Totals.BytesSent-uint64(t.Unacknowledged) > c.sent-uint64(c.unacknowledged) {
+		return unconfirmed // the server's kernel took some of it
+	}
+	return lost
+}
+
+// takeRace reports whether a transition shows a race, and makes it the fact then. Only a close by an idle timeout that is
+// known makes one: a request is lost by a reload as well.
+func (e *Engine) takeRace(t *event.Transition, end *conn.End) bool {
+	c, known := e.closedIdle[t.Socket]
+	if !known && t.From == tcpstate.Established && t.To == tcpstate.Close {
+		return e.takeRaceWithoutFin(t, end)
+	}
+	if !known || t.To != tcpstate.Close && t.To != tcpstate.TimeWait {
+		return false
+	}
+	delete(e.closedIdle, t.Socket)
+	r, found := c.raceAfter(t)
+	return found && e.raceFact(t, end, &c, r)
+}
+
+// takeRaceWithoutFin does the same for a server that closed with the request unread: it sends a RST.
+func (e *Engine) takeRaceWithoutFin(t *event.Transition, end *conn.End) bool {
+	if end == nil {
+		return false
+	}
+	f := fact{role: end.Role(), local: t.Local, remote: t.Remote}
+	c := closedIdle{at: t.Time, idle: t.Idle, process: t.Process, program: programKey{netns: t.NetNS, location: f.location()}}
+	switch {
+	case f.role == event.Server && t.Process != nil && t.Mechanism != 0 && t.Unread >= leastRequest:
+		c.program.comm = t.Process.Comm
+		r, found := c.raceAtClose(t.Unread)
+		return found && e.raceFact(t, end, &c, r)
+	case f.role == event.Client && end.Peer == nil && t.Cause == event.CauseResetReceived && t.Idle.HasSent && t.Idle.Sent < t.Idle.Received:
+		c.program.view = idle.PeerSide
+		return e.raceFact(t, end, &c, race{fate: unconfirmed, idle: t.Idle.Received})
+	}
+	return false
+}
+
+// raceFact makes the fact of a race, if an idle timeout made it.
+func (e *Engine) raceFact(t *event.Transition, end *conn.End, c *closedIdle, r race) bool {
+	p := e.programs[c.program]
+	if p == nil || !p.found || !p.timeout.Covers(r.idle) {
+		return false
+	}
+	e.fact = fact{
+		kind: raceRecord, at: t.Time, netns: t.NetNS, socket: t.Socket, local: t.Local, remote: t.Remote,
+		role: event.Server, process: c.process, idleTimeout: p.timeout, race: r,
+	}
+	if c.program.view == idle.PeerSide {
+		e.fact.role, e.fact.process = event.Client, nil
+	}
+	if end != nil && end.Peer != nil && t.Cause == event.CauseResetSent && end.Peer.State != tcpstate.Close {
+		e.resetByPeer[end.Peer.Socket] = true // this finding explains the RST that it receives
+	}
+	return true
+}

@@ -1,0 +1,158 @@
+//go:build linux
+
+package live_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/kerneltest"
+)
+
+// raceLab is a server with an idle timeout, far away, and clients that use their connections again at about that time.
+type raceLab struct {
+	near, far      *kerneltest.NetNS
+	server         netip.AddrPort
+	timeout, trip  time.Duration
+	sent, answered atomic.Int64 // second requests, and answers to them
+}
+
+// dial connects, and has one request answered. It returns when the answer came.
+func (l *raceLab) dial() (c net.Conn, answers *bufio.Reader, at time.Time, err error) {
+	l.near.Do(func() { c, err = net.Dial("tcp4", l.server.String()) })
+	if err != nil {
+		return nil, nil, at, err
+	}
+	answers = bufio.NewReader(c)
+	err = request(c, answers)
+	return c, answers, time.Now(), err
+}
+
+func request(c net.Conn, answers *bufio.Reader) error {
+	if _, err := io.WriteString(c, "GET /nothing/in/particular HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	return err
+}
+
+// waitForFin is a client that sends again before long, and then waits until the server closes.
+func (l *raceLab) waitForFin(r *rand.Rand) error {
+	c, answers, _, err := l.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	time.Sleep(time.Duration(r.Int64N(int64(l.timeout / 2)))) // connections shall not be of one age
+	if err := request(c, answers); err != nil {
+		return err
+	}
+	if _, err := answers.ReadByte(); !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// sendAgain is a client that sends again when the server is about to close, unless the FIN has come before.
+func (l *raceLab) sendAgain(r *rand.Rand) error {
+	c, answers, at, err := l.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	early := l.trip * 3 / 2
+	c.SetReadDeadline(at.Add(l.timeout - early + time.Duration(r.Int64N(int64(early)))))
+	if _, err := answers.Peek(1); errors.Is(err, io.EOF) {
+		return nil
+	} else if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	c.SetReadDeadline(time.Time{})
+	l.sent.Add(1)
+	if request(c, bufio.NewReader(c)) == nil {
+		l.answered.Add(1)
+	}
+	return nil
+}
+
+// races returns how many requests the keep-alive races are about, as they are in the end.
+func (r *recorder) races() int {
+	last := make(map[event.ID]int)
+	for _, f := range r.findings {
+		if f.Code == "keepalive_race" {
+			last[f.ID] = f.Count
+		}
+	}
+	n := 0
+	for _, count := range last {
+		n += count
+	}
+	return n
+}
+
+// TestKeepaliveRaces counts the requests that were lost as a server closed idle connections, as each end shows it alone, and
+// both, against what the clients know.
+func TestKeepaliveRaces(t *testing.T) {
+	t.Parallel()
+	l := &raceLab{
+		near: kerneltest.NewNetNS(t), far: kerneltest.NewNetNS(t), server: netip.MustParseAddrPort("10.78.0.2:3000"),
+		timeout: 700 * time.Millisecond, trip: 40 * time.Millisecond,
+	}
+	wire := kerneltest.NewWire(t, l.near, l.far, netip.MustParsePrefix("10.78.0.1/24"), netip.PrefixFrom(l.server.Addr(), 24))
+	wire.Impair(kerneltest.Impairment{Delay: l.trip / 2})
+	ends := map[string]*recorder{
+		"the server's end": record(t, event.Filter{}, l.far), "the client's end": record(t, event.Filter{}, l.near), "both ends": record(t, event.Filter{}, l.near, l.far),
+	}
+	var listener net.Listener
+	var err error
+	l.far.Do(func() { listener, err = net.Listen("tcp4", l.server.String()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := http.Server{IdleTimeout: l.timeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	each := func(n int, pause time.Duration, client func(*rand.Rand) error) {
+		var wait sync.WaitGroup
+		for i := range n {
+			wait.Go(func() {
+				time.Sleep(time.Duration(i) * pause) // they come one after the other
+				if err := client(rand.New(rand.NewPCG(uint64(i), 20))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+	}
+	each(12, 60*time.Millisecond, l.waitForFin)
+	each(howMany(t, "TCPTRACE_TEST_RACES", 100), 12*time.Millisecond, l.sendAgain)
+	lost := int(l.sent.Load() - l.answered.Load())
+	for name, r := range ends {
+		r.stop(t)
+		if got := r.races(); got != lost {
+			t.Errorf("%s: %d requests were lost, want %d of %d", name, got, lost, l.sent.Load())
+			for _, f := range r.findings {
+				t.Logf("%v %s: %s", f.ID, f.Code, f.Summary)
+			}
+		}
+	}
+	t.Logf("%d requests, %d lost", l.sent.Load(), lost)
+	if lost < 5 || l.answered.Load() < 5 {
+		t.Errorf("too few to show it: %d lost, %d answered", lost, l.answered.Load())
+	}
+}
