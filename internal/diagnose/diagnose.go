@@ -108,8 +108,6 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) []event.Finding
 		e.takeFirstClose(t, step.End)
 	}
 	if (t.To == tcpstate.Close || len(e.closedIdle) > 0) && e.takeRace(t, step.End) {
-		e.applyRules(&e.fact)
-		delete(e.crossed, t.Socket)
 		return e.found
 	}
 	if t.To != tcpstate.Close {
@@ -222,7 +220,7 @@ func (e *Engine) unresolved(finding func(*group) *event.Finding) []event.Finding
 func (e *Engine) Found(words ...string) bool {
 	for _, g := range e.groups.order {
 		for _, word := range words {
-			if g.rule.matches(word) && !g.resolved() {
+			if g.matches(word) && !g.resolved() {
 				return true
 			}
 		}

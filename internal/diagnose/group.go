@@ -226,7 +226,7 @@ func (g *group) report(at event.Time) *event.Finding {
 // finding returns the finding that the group is by now.
 func (g *group) finding(at event.Time) *event.Finding {
 	f := &event.Finding{
-		Time: at, ID: g.id, Resolved: g.resolved(), Code: g.rule.code, Severity: g.rule.severity,
+		Time: at, ID: g.id, Resolved: g.resolved(), Code: g.rule.code, Severity: g.severity(),
 		Sockets: slices.Clone(g.sockets), Count: g.count, NetNS: g.key.netns, Container: g.container, Rest: g.rest,
 	}
 	switch {
@@ -241,6 +241,21 @@ func (g *group) finding(at event.Time) *event.Finding {
 	}
 	f.Advice = g.rule.advice(g)
 	return f
+}
+
+// severity is that of the rule, unless what was found is milder.
+func (g *group) severity() event.Severity {
+	if g.rule.milder != nil && g.rule.milder(&g.fact) {
+		return event.Warning
+	}
+	return g.rule.severity
+}
+
+// matches reports whether a word names the group: its code, or a severity up to its own.
+func (g *group) matches(word string) bool {
+	own := *g.rule
+	own.severity = g.severity()
+	return own.matches(word)
 }
 
 // inPlace adds to what is said of a group in which container or network namespace that is, if there is more than

@@ -166,7 +166,12 @@ func TestKeepaliveRace(t *testing.T) {
 		{"the server reloads", []step{known, served(5, 2*time.Second), late(5, 2*time.Second, 120, 3*ms)}, []string{isKnown,
 			"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40005: the peer sent data after the close",
 		}},
-		{"no timeout is known", []step{served(5, idle), late(5, idle, 120, 3*ms)}, []string{
+		{"before the timeout is known", []step{served(50, idle), late(50, idle, 120, 3*ms), served(51, 2*time.Second), late(51, 2*time.Second, 120, 3*ms), known}, []string{
+			"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40050: the peer sent data after the close",
+			"5 idle_timeout: nginx/42 closes connections to port 80 after 5.00s idle (5 of 6)",
+			"keepalive_race: 10.0.0.1:80 from 10.0.0.2:40050: a request came 3.00ms after nginx/42 closed the connection, which had been idle for 5.00s: it is lost",
+		}},
+		{"no timeout is known", []step{served(5, idle), late(5, idle, 120, 3*ms), stops}, []string{
 			"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40005: the peer sent data after the close",
 		}},
 		{"a client that did not look", []step{known, served(5, idle), late(5, idle, 120, 2*time.Second)}, []string{isKnown,

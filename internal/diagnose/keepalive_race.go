@@ -18,6 +18,7 @@ var keepaliveRace = &rule{
 		return k
 	},
 	holds:   func(*fact) bool { return true },
+	milder:  func(f *fact) bool { return f.race.fate == unanswered || f.race.fate == unconfirmed },
 	measure: func(f *fact) time.Duration { return f.race.late.Abs() },
 	summary: func(g *group) event.Message {
 		f := &g.fact

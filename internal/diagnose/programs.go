@@ -39,18 +39,16 @@ type program struct {
 
 	timeout idle.Timeout
 	found   bool
+	pending []fact // races, if the timeout turns out to fit
 }
 
 // takeFirstClose takes a transition that leaves ESTABLISHED by a FIN of this side, or of the peer if that is not seen.
 func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
-	k, known := programOf(t, end)
+	k, known := closerOf(t, end)
 	if !known {
 		return
 	}
-	p := e.programs[k]
-	if p == nil {
-		p = e.newProgram(k)
-	}
+	p := e.programOf(k)
 	p.total++
 	p.last = t.Time
 	if max(t.Idle.Sent, t.Idle.Received) < briefIdle {
@@ -60,8 +58,9 @@ func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
 		at: t.Time, program: k, idle: t.Idle, process: cloneProcess(t.Process), sent: t.Totals.BytesSent, received: t.Totals.BytesReceived,
 		unacknowledged: t.Unacknowledged,
 	}
-	if r, found := own.raceAtClose(t.Unread); found && e.raceFact(t, end, &own, r) {
-		e.applyRules(&e.fact)
+	if r, found := own.raceAtClose(t.Unread); found && p.found && p.timeout.Covers(r.idle) {
+		e.raceFact(t, &own, r)
+		e.takeRaceFact(t, end, p)
 	} else if k.view != idle.OwnClient {
 		e.closedIdle[t.Socket] = own
 	}
@@ -70,6 +69,9 @@ func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
 	had := p.found
 	if p.isDue(&c) {
 		p.look(k.view)
+	}
+	if len(p.pending) > 0 && p.found {
+		defer e.reportPending(p)
 	}
 	fits := p.found && (p.timeout.Fits(&c) || p.timeout.Covers(own.idleBefore()))
 	if fits && had {
@@ -95,8 +97,8 @@ func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
 	e.applyRules(&e.fact)
 }
 
-// programOf returns which program closes first with a transition, if one does.
-func programOf(t *event.Transition, end *conn.End) (k programKey, known bool) {
+// closerOf returns which program closes first with a transition, if one does.
+func closerOf(t *event.Transition, end *conn.End) (k programKey, known bool) {
 	k = programKey{netns: t.NetNS}
 	role := end.Role()
 	switch {
@@ -116,8 +118,12 @@ func programOf(t *event.Transition, end *conn.End) (k programKey, known bool) {
 	return k, role != 0
 }
 
-// newProgram makes room for a program, if need be by forgetting the one that has closed nothing for longest.
-func (e *Engine) newProgram(k programKey) *program {
+// programOf returns the program with a key. It makes room for a new one, if need be by forgetting the one that has closed
+// nothing for longest.
+func (e *Engine) programOf(k programKey) *program {
+	if p := e.programs[k]; p != nil {
+		return p
+	}
 	if len(e.programs) >= programsKept {
 		var oldest programKey
 		for other, p := range e.programs {

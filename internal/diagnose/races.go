@@ -96,55 +96,86 @@ func (c *closedIdle) fateAtClient(t *event.Transition) fate {
 	return lost
 }
 
-// takeRace reports whether a transition shows a race, and makes it the fact then. Only a close by an idle timeout that is
-// known makes one: a request is lost by a reload as well.
-func (e *Engine) takeRace(t *event.Transition, end *conn.End) bool {
+// findRace returns the race that a transition shows to which the socket's connection was closed before, or without a FIN.
+func (e *Engine) findRace(t *event.Transition, end *conn.End) (c closedIdle, r race, found bool) {
 	c, known := e.closedIdle[t.Socket]
-	if !known && t.From == tcpstate.Established && t.To == tcpstate.Close {
-		return e.takeRaceWithoutFin(t, end)
+	switch {
+	case known && (t.To == tcpstate.Close || t.To == tcpstate.TimeWait):
+		delete(e.closedIdle, t.Socket)
+		r, found = c.raceAfter(t)
+	case !known && t.From == tcpstate.Established && t.To == tcpstate.Close && end != nil:
+		c, r, found = raceWithoutFin(t, end)
 	}
-	if !known || t.To != tcpstate.Close && t.To != tcpstate.TimeWait {
-		return false
-	}
-	delete(e.closedIdle, t.Socket)
-	r, found := c.raceAfter(t)
-	return found && e.raceFact(t, end, &c, r)
+	return c, r, found
 }
 
-// takeRaceWithoutFin does the same for a server that closed with the request unread: it sends a RST.
-func (e *Engine) takeRaceWithoutFin(t *event.Transition, end *conn.End) bool {
-	if end == nil {
-		return false
-	}
+// raceWithoutFin returns the race of a server that closed with the request unread: it sends a RST.
+func raceWithoutFin(t *event.Transition, end *conn.End) (c closedIdle, r race, found bool) {
 	f := fact{role: end.Role(), local: t.Local, remote: t.Remote}
-	c := closedIdle{at: t.Time, idle: t.Idle, process: t.Process, program: programKey{netns: t.NetNS, location: f.location()}}
+	c = closedIdle{at: t.Time, idle: t.Idle, process: cloneProcess(t.Process), program: programKey{netns: t.NetNS, location: f.location()}}
 	switch {
 	case f.role == event.Server && t.Process != nil && t.Mechanism != 0 && t.Unread >= leastRequest:
 		c.program.comm = t.Process.Comm
-		r, found := c.raceAtClose(t.Unread)
-		return found && e.raceFact(t, end, &c, r)
+		r, found = c.raceAtClose(t.Unread)
 	case f.role == event.Client && end.Peer == nil && t.Cause == event.CauseResetReceived && t.Idle.HasSent && t.Idle.Sent < t.Idle.Received:
 		c.program.view = idle.PeerSide
-		return e.raceFact(t, end, &c, race{fate: unconfirmed, idle: t.Idle.Received})
+		r, found = race{fate: unconfirmed, idle: t.Idle.Received}, true
 	}
-	return false
+	return c, r, found
 }
 
-// raceFact makes the fact of a race, if an idle timeout made it.
-func (e *Engine) raceFact(t *event.Transition, end *conn.End, c *closedIdle, r race) bool {
-	p := e.programs[c.program]
-	if p == nil || !p.found || !p.timeout.Covers(r.idle) {
+// takeRace reports whether a transition shows a race, and reports it. Without a known idle timeout of the server, it may as
+// well be a reload: the race waits until one is found, and what else is to be said of the transition is said.
+func (e *Engine) takeRace(t *event.Transition, end *conn.End) bool {
+	c, r, found := e.findRace(t, end)
+	if !found || r.idle < briefIdle {
 		return false
 	}
+	p := e.programOf(c.program)
+	e.raceFact(t, &c, r)
+	switch {
+	case !p.found && len(p.pending) < pendingKept:
+		p.pending = append(p.pending, e.fact)
+		return false
+	case !p.found || !p.timeout.Covers(r.idle):
+		return false
+	}
+	delete(e.crossed, t.Socket)
+	e.takeRaceFact(t, end, p)
+	return true
+}
+
+// takeRaceFact reports the race that the fact is, of a program with a known timeout.
+func (e *Engine) takeRaceFact(t *event.Transition, end *conn.End, p *program) {
+	e.fact.idleTimeout = p.timeout
+	if end != nil && end.Peer != nil && t.Cause == event.CauseResetSent && end.Peer.State != tcpstate.Close {
+		e.resetByPeer[end.Peer.Socket] = true // this finding explains the RST that it receives
+	}
+	e.applyRules(&e.fact)
+}
+
+// raceFact makes the fact of a race.
+func (e *Engine) raceFact(t *event.Transition, c *closedIdle, r race) {
 	e.fact = fact{
 		kind: raceRecord, at: t.Time, netns: t.NetNS, socket: t.Socket, local: t.Local, remote: t.Remote,
-		role: event.Server, process: c.process, idleTimeout: p.timeout, race: r,
+		role: event.Server, process: c.process, race: r,
 	}
 	if c.program.view == idle.PeerSide {
 		e.fact.role, e.fact.process = event.Client, nil
 	}
-	if end != nil && end.Peer != nil && t.Cause == event.CauseResetSent && end.Peer.State != tcpstate.Close {
-		e.resetByPeer[end.Peer.Socket] = true // this finding explains the RST that it receives
+}
+
+// pendingKept is how many possible races of a program wait for its idle timeout.
+const pendingKept = 64
+
+// reportPending reports the races that have waited for the idle timeout of a program, which is known now.
+func (e *Engine) reportPending(p *program) {
+	for i := range p.pending {
+		if p.timeout.Covers(p.pending[i].race.idle) {
+			e.fact = p.pending[i]
+			e.fact.idleTimeout = p.timeout
+			e.applyRules(&e.fact)
+		}
 	}
-	return true
+	p.pending = nil
 }

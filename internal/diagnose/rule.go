@@ -18,6 +18,7 @@ type rule struct {
 	summary     func(*group) event.Message   // its evidence, in one sentence
 	advice      func(*group) []event.Message // what helps soonest first
 	condition   *condition                   // how it ends; nil: it is about events
+	milder      func(*fact) bool             // it is a warning only; nil: it never is
 	measure     func(*fact) time.Duration    // by which the worst fact of a group is found; nil: its age
 }
 

@@ -33,6 +33,17 @@ func RequireRoot(tb TB) {
 	}
 }
 
+// LateTimers is set in the environment of an emulated machine, whose timers may be late by any time.
+const LateTimers = "TCPTRACE_TEST_LATE_TIMERS"
+
+// RequireTimers skips a test that measures times where timers are late.
+func RequireTimers(tb TB) {
+	tb.Helper()
+	if os.Getenv(LateTimers) != "" {
+		tb.Skip("needs timers that are right to some milliseconds, which an emulated machine does not have")
+	}
+}
+
 // short reports whether a test runs with -short. testing.Short cannot be asked by programs.
 func short() bool {
 	f := flag.Lookup("test.short")

@@ -159,6 +159,7 @@ func (k *keepAlive) visit(ns *kerneltest.NetNS, at netip.AddrPort, r *rand.Rand,
 // right to 2% or 50ms, and for none of the others.
 func TestIdleTimeouts(t *testing.T) {
 	t.Parallel()
+	kerneltest.RequireTimers(t)
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
 	var wait sync.WaitGroup

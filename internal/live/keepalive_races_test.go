@@ -18,6 +18,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
+	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
 // raceLab is a server with an idle timeout, far away, and clients that use their connections again at about that time.
@@ -109,6 +110,7 @@ func (r *recorder) races() int {
 // both, against what the clients know.
 func TestKeepaliveRaces(t *testing.T) {
 	t.Parallel()
+	kerneltest.RequireTimers(t)
 	l := &raceLab{
 		near: kerneltest.NewNetNS(t), far: kerneltest.NewNetNS(t), server: netip.MustParseAddrPort("10.78.0.2:3000"),
 		timeout: 700 * time.Millisecond, trip: 40 * time.Millisecond,
@@ -139,10 +141,26 @@ func TestKeepaliveRaces(t *testing.T) {
 		}
 		wait.Wait()
 	}
-	each(12, 60*time.Millisecond, l.waitForFin)
-	each(howMany(t, "TCPTRACE_TEST_RACES", 100), 12*time.Millisecond, l.sendAgain)
+	const learning = 12
+	learned := make(chan bool)
+	go func() {
+		defer close(learned)
+		each(learning, 60*time.Millisecond, l.waitForFin)
+	}()
+	racing := howMany(t, "TCPTRACE_TEST_RACES", 100)
+	each(racing, 12*time.Millisecond, l.sendAgain)
+	<-learned
 	lost := int(l.sent.Load() - l.answered.Load())
 	for name, r := range ends {
+		closed, seen := make(map[event.ID]bool), 0
+		r.awaitThat(t, "the end of all connections", 5*time.Second, func() bool { // a RST is on its way
+			for ; seen < len(r.transitions); seen++ {
+				if tr := &r.transitions[seen]; tr.To == tcpstate.Close || tr.To == tcpstate.TimeWait {
+					closed[tr.Socket] = true
+				}
+			}
+			return len(closed) >= (learning+racing)*len(r.only)
+		})
 		r.stop(t)
 		if got := r.races(); got != lost {
 			t.Errorf("%s: %d requests were lost, want %d of %d", name, got, lost, l.sent.Load())

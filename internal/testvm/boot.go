@@ -144,7 +144,7 @@ func writeInitrd(ctx context.Context, path, base string, test []string, output s
 
 // environment is what of this machine's environment holds in the guest, too.
 func environment(host []string) []string {
-	env := []string{"PATH=/bin", "HOME=/root", "USER=root"}
+	env := []string{"PATH=/bin", "HOME=/root", "USER=root", "TCPTRACE_TEST_LATE_TIMERS=true"}
 	for _, variable := range host {
 		if name, _, _ := strings.Cut(variable, "="); name == "CI" || name == "GODEBUG" || strings.HasPrefix(name, "TCPTRACE_") {
 			env = append(env, variable)

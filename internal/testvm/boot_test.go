@@ -29,7 +29,7 @@ func TestExitCode(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Parallel()
 	got := environment([]string{"CI=true", "CIVIL=1", "PATH=/usr/bin", "TCPTRACE_X=a=b", "GODEBUG=multipathtcp=0", "TOKEN=secret"})
-	want := []string{"PATH=/bin", "HOME=/root", "USER=root", "CI=true", "TCPTRACE_X=a=b", "GODEBUG=multipathtcp=0"}
+	want := []string{"PATH=/bin", "HOME=/root", "USER=root", "TCPTRACE_TEST_LATE_TIMERS=true", "CI=true", "TCPTRACE_X=a=b", "GODEBUG=multipathtcp=0"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
