@@ -107,7 +107,7 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) []event.Finding
 	if t.From == tcpstate.Established && step.End != nil {
 		e.takeFirstClose(t, step.End)
 	}
-	if (t.To == tcpstate.Close || len(e.closedIdle) > 0) && e.takeRace(t, step.End) {
+	if (t.To == tcpstate.Close || t.To == tcpstate.TimeWait) && e.takeRace(t, step.End) {
 		return e.found
 	}
 	if t.To != tcpstate.Close {

@@ -185,6 +185,8 @@ func TestKeepaliveRace(t *testing.T) {
 		{"it was read, and not answered", []step{known, served(5, idle, idled(idle, 40*ms))}, []string{isKnown,
 			"keepalive_race: 10.0.0.1:80 from 10.0.0.2:40005: a request came 40.0ms before nginx/42 closed the connection, which had been idle for 5.00s: it got no answer",
 		}},
+		{"the server alone sends", []step{known, served(5, idle, func(t *event.Transition) { t.Idle = event.Idle{Sent: idle, HasSent: true} })}, []string{isKnown}},
+		{"it came, and the server closes before its time", []step{known, served(5, idle*95/100, idled(idle*95/100, 4*ms))}, []string{isKnown}},
 		{"a lingering close", []step{known, served(5, idle, counted(1000, 100)),
 			atServer(5, 10*time.Second, "FIN_WAIT1>FIN_WAIT2", because(event.CauseAck)),
 			atServer(5, 10*time.Second+ms, "FIN_WAIT2>TIME_WAIT", because(event.CauseFin), counted(1000, 220)),

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -25,6 +26,11 @@ type programKey struct {
 	netns    event.NetNS
 	location location
 	comm     string
+}
+
+// compare puts programs in an order, so that a replay forgets the same ones.
+func (k *programKey) compare(o *programKey) int {
+	return cmp.Or(cmp.Compare(k.netns, o.netns), cmp.Compare(k.comm, o.comm), cmp.Compare(k.view, o.view), k.location.addr.Compare(o.location.addr))
 }
 
 // program has how a program closes connections in one place.
@@ -58,7 +64,7 @@ func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
 		at: t.Time, program: k, idle: t.Idle, process: cloneProcess(t.Process), sent: t.Totals.BytesSent, received: t.Totals.BytesReceived,
 		unacknowledged: t.Unacknowledged,
 	}
-	if r, found := own.raceAtClose(t.Unread); found && p.found && p.timeout.Covers(r.idle) {
+	if r, found := own.raceAtClose(t.Unread); found && p.explains(&r) {
 		e.raceFact(t, &own, r)
 		e.takeRaceFact(t, end, p)
 	} else if k.view != idle.OwnClient {
@@ -127,7 +133,7 @@ func (e *Engine) programOf(k programKey) *program {
 	if len(e.programs) >= programsKept {
 		var oldest programKey
 		for other, p := range e.programs {
-			if o := e.programs[oldest]; o == nil || p.last < o.last {
+			if o := e.programs[oldest]; o == nil || cmp.Or(cmp.Compare(p.last, o.last), other.compare(&oldest)) < 0 {
 				oldest = other
 			}
 		}

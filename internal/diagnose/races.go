@@ -59,7 +59,7 @@ func (c *closedIdle) idleBefore() time.Duration {
 
 // raceAtClose returns the race that a first close shows by itself: a request had just arrived, and was not answered.
 func (c *closedIdle) raceAtClose(unreadBytes uint32) (race, bool) {
-	if c.program.view != idle.OwnServer || c.idle.Received > justBefore || c.idle.Received >= c.idle.Sent {
+	if c.program.view != idle.OwnServer || !c.idle.HasSent || !c.idle.HasReceived || c.idle.Received > justBefore || c.idle.Received >= c.idle.Sent {
 		return race{}, false
 	}
 	r := race{fate: unanswered, late: -max(c.idle.Received, 1), idle: c.idle.Sent}
@@ -100,7 +100,7 @@ func (c *closedIdle) fateAtClient(t *event.Transition) fate {
 func (e *Engine) findRace(t *event.Transition, end *conn.End) (c closedIdle, r race, found bool) {
 	c, known := e.closedIdle[t.Socket]
 	switch {
-	case known && (t.To == tcpstate.Close || t.To == tcpstate.TimeWait):
+	case known:
 		delete(e.closedIdle, t.Socket)
 		r, found = c.raceAfter(t)
 	case !known && t.From == tcpstate.Established && t.To == tcpstate.Close && end != nil:
@@ -137,12 +137,21 @@ func (e *Engine) takeRace(t *event.Transition, end *conn.End) bool {
 	case !p.found && len(p.pending) < pendingKept:
 		p.pending = append(p.pending, e.fact)
 		return false
-	case !p.found || !p.timeout.Covers(r.idle):
+	case !p.explains(&r):
 		return false
 	}
 	delete(e.crossed, t.Socket)
 	e.takeRaceFact(t, end, p)
 	return true
+}
+
+// explains reports whether the idle timeout of a program made a race. A request that came before the close did not stop the
+// timer: that ran to its end.
+func (p *program) explains(r *race) bool {
+	if r.late < 0 {
+		return p.found && p.timeout.Includes(r.idle)
+	}
+	return p.found && p.timeout.Covers(r.idle)
 }
 
 // takeRaceFact reports the race that the fact is, of a program with a known timeout.
@@ -171,7 +180,7 @@ const pendingKept = 64
 // reportPending reports the races that have waited for the idle timeout of a program, which is known now.
 func (e *Engine) reportPending(p *program) {
 	for i := range p.pending {
-		if p.timeout.Covers(p.pending[i].race.idle) {
+		if p.explains(&p.pending[i].race) {
 			e.fact = p.pending[i]
 			e.fact.idleTimeout = p.timeout
 			e.applyRules(&e.fact)

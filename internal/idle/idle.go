@@ -71,12 +71,17 @@ type Timeout struct {
 // Fits reports whether a close may be that of the timer.
 func (t *Timeout) Fits(c *Close) bool {
 	idle, ok := t.idleOf(c)
-	return ok && idle >= t.Least-width(t.Least) && idle <= t.Most+width(t.Most)
+	return ok && t.Includes(idle)
 }
 
 // Covers reports whether the timer may have closed a connection after an idle time, or was about to.
 func (t *Timeout) Covers(idle time.Duration) bool {
 	return idle >= t.Least*9/10 && idle <= t.Most+width(t.Most)
+}
+
+// Includes reports whether the timer closes connections after an idle time.
+func (t *Timeout) Includes(idle time.Duration) bool {
+	return idle >= t.Least-width(t.Least) && idle <= t.Most+width(t.Most)
 }
 
 // IsBelow reports whether a connection was still open after a longer idle time.
