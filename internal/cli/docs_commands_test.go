@@ -56,6 +56,8 @@ var docShapes = []docShape{
 	{words: " why --json", code: 3, prints: `\A{"time":"[^"]+","netns":\d+,"port":9091,"result":"fails",.*}\n\z`},
 	{words: " why --lang zh", code: 3, prints: `\A端口 9091 现在不能绑定`},
 	{words: " why [::1]:", prints: `\A\[::1\]:9091 can be bound now`},
+	{words: " --at 12:00:05", code: 1, prints: silent}, // it is not in this recording
+	{words: " why 9091 -r ", code: 3, prints: `(?s)\AAs of \d{4}-\d\d-\d\d [0-9:]{8}:\nPort 9091 cannot be bound now: .*\nNotes\n +The answer is from a recording`},
 	{words: " why", code: 3, prints: whyInUse},
 	{words: " -- curl", prints: connections},
 	{words: " -- make", prints: `visited`},

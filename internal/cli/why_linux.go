@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +15,6 @@ import (
 	"github.com/tcptrace/tcptrace/internal/helper"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
-	"github.com/tcptrace/tcptrace/internal/text"
 	"github.com/tcptrace/tcptrace/internal/why"
 )
 
@@ -36,27 +33,7 @@ func runWhy(ctx context.Context, app *app, o *whyOptions) error {
 	if err := app.dropAllRights(); err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(app.out, outputBuffer)
-	answer := why.Find(*question)
-	if o.json {
-		err = answer.WriteJSON(w, host.Clock())
-	} else {
-		options := textOptions(app.stdout, o.color, host.Clock())
-		options.Translate = translation(o.lang)
-		p := text.New(w, options)
-		p.Why(answer)
-		err = p.Flush()
-	}
-	if err := cmp.Or(err, w.Flush()); err != nil {
-		return fmt.Errorf("write the answer: %w", err)
-	}
-	switch answer.Result() {
-	case why.Fails:
-		return codeError{code: exitCannotBind}
-	case why.Unknown:
-		return codeError{code: exitError}
-	}
-	return nil
+	return answerWhy(app, o, question, host.Clock())
 }
 
 // enterNetNS goes on in another network namespace. A thread can enter one, and a program that a thread

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -16,6 +17,11 @@ const whyShown = 8
 
 // Why prints why a port cannot be bound.
 func (p *Printer) Why(a *why.Answer) {
+	if a.Recorded {
+		p.beginLine()
+		p.add(words.Capital(p.say(event.Say("as of {time}", event.Shown(p.Clock.Wall(a.Time).In(p.Zone).Format(time.DateTime))))), ":")
+		p.endLine()
+	}
 	p.printHeadline(a)
 	if len(a.Here) > 0 {
 		p.printSection(event.Say("Sockets using the port"))
@@ -62,6 +68,9 @@ func (p *Printer) describeUse(a *why.Answer, s *event.Socket) string {
 	case s.Timewait:
 		return p.say(event.Say("{socket}. No process uses it. This side closed first; the peer has not closed yet[. {home}].", use, home))
 	case len(s.Holders) == 0 && !s.Orphan && !s.Waits && !s.NoDescriptor && s.State != tcpstate.SynRecv:
+		if a.Recorded {
+			return p.say(event.Say("{socket}. The recording does not have its process[. {home}].", use, home))
+		}
 		return p.say(event.Say("{socket}. Its process cannot be seen from here[. {home}].", use, home))
 	}
 	return p.say(event.Say("{socket}[. {home}].", use, home))

@@ -91,6 +91,16 @@ func onePerClass(sockets []*event.Socket) []event.InTheWay {
 func (a *Answer) Notes() []event.Message {
 	var notes []event.Message
 	add := func(m event.Message) { notes = append(notes, m) }
+	if a.Recorded {
+		add(event.Say("The answer is from a recording: it has no sockets that were bound and did not listen."))
+		if a.Filter != "" {
+			add(event.Say("It has only what its filter let pass: {filter}", event.Literal(a.Filter)))
+		}
+		if a.Lost > 0 {
+			add(event.Count(int(a.Lost), "{n} event was lost before: the answer may be wrong.", "{n} events were lost before: the answer may be wrong."))
+		}
+		return notes
+	}
 	if a.Port < a.Settings.Unprivileged {
 		add(event.Say("Ports below {port} need root or CAP_NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start).", a.Settings.Unprivileged))
 	}

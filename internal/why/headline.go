@@ -22,6 +22,12 @@ func (a *Answer) Headline() event.Message {
 		return event.Say("{port} is free: no socket uses it.", port)
 	case plain.Result == Works:
 		return event.Say("{port} can be bound now{option}: no socket that uses the port is in the way.", port, option)
+	case plain.Result == Probably && none && a.Recorded:
+		return event.Say("{port} is probably free: the recording has no socket that uses it.", port)
+	case plain.Result == Probably && a.Recorded:
+		return event.Say("{port} can probably be bound now{option}: no socket of the recording is in the way.", port, option)
+	case plain.Result == Unknown && a.Recorded:
+		return event.Say("{port} may be busy{option}: it depends on socket options that the recording does not have.", port, option)
 	case plain.Result == Probably && none:
 		return event.Say("{port} is probably free: no socket that can be seen from here uses it.", port)
 	case plain.Result == Probably:

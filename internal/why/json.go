@@ -10,17 +10,19 @@ import (
 
 // document is the answer for programs.
 type document struct {
-	Time    string     `json:"time"`  // when the sockets were looked at, UTC
-	NetNS   uint32     `json:"netns"` // inode number
-	Address string     `json:"address,omitempty"`
-	Device  string     `json:"device,omitempty"`
-	Port    uint16     `json:"port"`
-	Result  Result     `json:"result"`            // of bind() without options; with --reuseaddr with it
-	Error   string     `json:"error,omitempty"`   // by which bind() refuses the address, whatever the port
-	FreeAt  string     `json:"free_at,omitempty"` // when what is in the way will have ended by itself
-	Answer  string     `json:"answer"`
-	Tries   []tried    `json:"tries,omitempty"`
-	Sockets []inTheWay `json:"sockets,omitempty"`
+	Time    string `json:"time"`  // when the sockets were looked at, UTC
+	NetNS   uint32 `json:"netns"` // inode number
+	Address string `json:"address,omitempty"`
+	Device  string `json:"device,omitempty"`
+	Port    uint16 `json:"port"`
+	// Recorded: the answer is that of a moment in a recording.
+	Recorded bool       `json:"recorded,omitempty"`
+	Result   Result     `json:"result"`            // of bind() without options; with --reuseaddr with it
+	Error    string     `json:"error,omitempty"`   // by which bind() refuses the address, whatever the port
+	FreeAt   string     `json:"free_at,omitempty"` // when what is in the way will have ended by itself
+	Answer   string     `json:"answer"`
+	Tries    []tried    `json:"tries,omitempty"`
+	Sockets  []inTheWay `json:"sockets,omitempty"`
 	// Elsewhere has the sockets of other network namespaces, which are not in the way.
 	Elsewhere []inTheWay `json:"elsewhere,omitempty"`
 	Advice    []string   `json:"advice,omitempty"` // soonest first
@@ -98,7 +100,7 @@ type holder struct {
 // WriteJSON writes the answer as one JSON object and a line feed. Times are in UTC.
 func (a *Answer) WriteJSON(w io.Writer, clock event.Clock) error {
 	d := document{
-		NetNS: a.NetNS.Inode(), Device: a.Device, Port: a.Port, Result: a.Result(), Answer: a.Headline().In(inUTC(clock)),
+		NetNS: a.NetNS.Inode(), Recorded: a.Recorded, Device: a.Device, Port: a.Port, Result: a.Result(), Answer: a.Headline().In(inUTC(clock)),
 		Advice: sentences(a.Advice(), clock), Notes: sentences(a.Notes(), clock),
 		Time: utc(a.Time, clock), Sockets: sockets(a.Here, clock), Elsewhere: sockets(a.Elsewhere, clock),
 	}

@@ -29,6 +29,9 @@ type Question struct {
 	Reuseaddr bool
 	Exact     bool   // all options were seen, and Until is exact
 	Inexact   string // why it is not, if not for missing rights
+	Recorded  bool   // from a recording: they are as they were at Time
+	Filter    string // of the recording; "": it has all
+	Lost      uint64 // events of the recording that were lost before
 	Complete  bool   // no socket of the network namespace is missing
 	Outer     bool   // processes outside this pid namespace are not seen
 	Unseen    int    // network namespaces that could not be looked at
