@@ -3,6 +3,7 @@ package top
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -25,8 +26,9 @@ type Connection struct {
 	By            *event.Process // who closed first
 	Process       *event.Process // that has, or last had, the socket
 	Incomplete    bool
-	HoldsPort     bool   // in TIME_WAIT: a restart would find the port in use
-	Home          string // whose it is; hostile
+	Idle          time.Duration // without data, when it was closed first; 0: short, or not known
+	HoldsPort     bool          // in TIME_WAIT: a restart would find the port in use
+	Home          string        // whose it is; hostile
 
 	// Of those that are shown alone:
 
@@ -35,8 +37,12 @@ type Connection struct {
 }
 
 func connectionOf(t *conn.Tracker, e *conn.End) Connection {
+	idle, long := text.IdleBeforeClose(e)
+	if !long {
+		idle = 0
+	}
 	return Connection{
-		Socket: e.Socket, Local: e.Local(), Remote: e.Remote(),
+		Idle: idle, Socket: e.Socket, Local: e.Local(), Remote: e.Remote(),
 		State: e.State, Since: e.Since, Until: e.Until, Role: e.Role(), Closer: e.ClosedBy(),
 		Judged: e.ClosedFirst != 0 || !isUnclosed(e.State),
 		How:    e.How, Ended: e.Ended, Mechanism: e.Mechanism, By: e.Closer, Process: e.Process, Incomplete: e.Incomplete,

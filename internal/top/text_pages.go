@@ -166,39 +166,42 @@ func (d *painter) verdictLines(c *Connection) []Line {
 
 // verdictWords says who closed first, and how, or "" where nobody has closed.
 func (c *Connection) verdictWords() string {
-	words := ""
+	said := ""
 	switch {
 	case !c.Judged || c.Remote.Port() == 0:
 		return ""
 	case c.Closer == conn.ByUnknown:
-		words = "it is not known who closed first"
+		said = "it is not known who closed first"
 	case c.Closer == conn.ByReset:
-		words = "a RST arrived, and it is not known who sent it"
+		said = "a RST arrived, and it is not known who sent it"
 	case c.Closer == conn.ByNeither:
-		words = "neither side closed it"
+		said = "neither side closed it"
 	case c.Closer == conn.ByBoth:
-		words = "both sides closed it at once"
+		said = "both sides closed it at once"
 	case c.Role == 0:
-		words = "the " + c.Closer.String() + " end closed first"
+		said = "the " + c.Closer.String() + " end closed first"
 	default:
-		words = "the " + c.Closer.String() + " closed first"
+		said = "the " + c.Closer.String() + " closed first"
 	}
 	if c.By != nil && c.Closer != conn.ByBoth {
-		words += ", " + processName(c.By)
+		said += ", " + processName(c.By)
 	}
 	if c.Mechanism != 0 && c.Closer != conn.ByBoth {
-		words += " by " + c.Mechanism.String()
+		said += " by " + c.Mechanism.String()
+	}
+	if c.Idle > 0 {
+		said += ", after " + words.Duration(c.Idle) + " idle"
 	}
 	if c.How != 0 {
-		words += ": " + howWords[c.How]
+		said += ": " + howWords[c.How]
 	}
 	if c.Ended != 0 && c.Ended != c.How {
-		words += ", and in the end " + howWords[c.Ended]
+		said += ", and in the end " + howWords[c.Ended]
 	}
 	if c.Incomplete {
-		words += " (incomplete)"
+		said += " (incomplete)"
 	}
-	return words
+	return said
 }
 
 // howWords has how a connection was closed.
