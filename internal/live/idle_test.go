@@ -109,7 +109,7 @@ func TestIdle(t *testing.T) {
 	first := netip.MustParseAddrPort("127.0.0.1:80")
 	var mutex sync.Mutex
 	truths := make(map[[2]netip.AddrPort]*idleTruth)
-	const workers, each = 48, 3
+	const workers, each = 16, 3
 	ns.SideBySide(t, workers, func(n int) error {
 		own := netip.AddrPortFrom(first.Addr(), first.Port()+uint16(n))
 		listener, err := kerneltest.Listen(own, true)
