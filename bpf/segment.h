@@ -8,6 +8,7 @@
 
 /* The flags byte of the TCP header (RFC 9293 section 3.1). */
 #define TCP_FIN 0x01
+#define TCP_SYN 0x02
 #define TCP_RST 0x04
 
 struct segment {
@@ -43,6 +44,8 @@ static __always_inline __u32 new_payload(const struct segment *segment, const st
 	__u32 end = 0;
 	__s32 payload;
 
+	if (segment->flags & TCP_SYN) /* its numbers are another connection's */
+		return 0;
 	bpf_probe_read_kernel(&end, sizeof(end), end_at);
 	payload = end - !!(segment->flags & TCP_FIN) - received;
 	return payload > 0 ? payload : 0;

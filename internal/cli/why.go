@@ -69,6 +69,9 @@ func newWhyCommand(app *app) *cobra.Command {
 			if o.addr, o.port, err = parseTarget(args[0]); err != nil {
 				return usagef("%w", err)
 			}
+			if len(o.read) > 0 && o.addr.Zone() != "" {
+				return usagef("with -r, an address has no interface: %s", o.addr.WithZone(""))
+			}
 			if len(o.read) > 0 {
 				return runRecordedWhy(cmd.Context(), app, o, append(o.read, args[1:]...))
 			}

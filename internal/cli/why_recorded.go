@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type moment struct {
 	latest         event.Time // of the records so far
 	lost           uint64     // events
 	passed         func()     // called once the moment has passed
+	err            error
 	question       *why.Question
 }
 
@@ -47,10 +49,15 @@ func runRecordedWhy(ctx context.Context, app *app, o *whyOptions, files []string
 		return errNothingRead
 	case m.at != 0 && m.at < m.start.Time:
 		return fmt.Errorf("the recording begins at %s, after %s", m.sayTime(m.start.Time), o.at)
+	case m.err != nil:
+		return m.err
 	case m.question == nil && m.at > m.latest:
 		return fmt.Errorf("the recording ends at %s, before %s", m.sayTime(m.latest), o.at)
 	case m.question == nil:
 		m.ask()
+	}
+	if m.err != nil {
+		return m.err
 	}
 	return answerWhy(app, o, m.question, m.start.Clock)
 }
@@ -68,35 +75,54 @@ func (m *moment) ask() {
 	if m.at != 0 {
 		at = m.at
 	}
-	q := &why.Question{Addr: m.o.addr, Port: m.o.port, Time: at, Reuseaddr: m.o.reuseaddr, Recorded: true, Filter: m.start.Filter, Lost: m.lost}
+	q := &why.Question{
+		Addr: m.o.addr, Port: m.o.port, Time: at, Reuseaddr: m.o.reuseaddr, Recorded: true, Filter: m.start.Filter, Lost: m.lost,
+	}
 	q.Sockets, q.Exact = why.Recorded(m.tracker, m.o.port, at)
-	q.NetNS = m.netnsOf(q.Sockets)
-	m.question = q
+	if q.NetNS, m.err = m.netnsOf(q.Sockets); m.err == nil {
+		m.question = q
+	}
 }
 
 // netnsOf returns the network namespace that is asked about: without a flag the tracer's own one or, if none of its
 // sockets has the port, the only one that has.
-func (m *moment) netnsOf(sockets []event.Socket) event.NetNS {
+func (m *moment) netnsOf(sockets []event.Socket) (event.NetNS, error) {
+	switch m.o.netns {
+	case "":
+	case "current":
+		return m.start.NetNS, nil
+	default:
+		return m.netnsNamed(m.o.netns)
+	}
 	found := event.NetNS(0)
 	for i := range sockets {
-		s := &sockets[i]
-		switch {
-		case m.o.netns != "" && m.o.netns != "current":
-			if s.NetNSName == m.o.netns || fmt.Sprint(s.NetNS.Inode()) == m.o.netns {
-				return s.NetNS
-			}
-			continue
-		case s.NetNS == m.start.NetNS:
-			return s.NetNS
-		case found != 0 && found != s.NetNS:
-			return m.start.NetNS
+		switch n := sockets[i].NetNS; {
+		case n == m.start.NetNS, found != 0 && found != n:
+			return m.start.NetNS, nil
+		default:
+			found = n
 		}
-		found = s.NetNS
+	}
+	return cmp.Or(found, m.start.NetNS), nil
+}
+
+// netnsNamed returns the network namespace with a name or a number, as the recording has them.
+func (m *moment) netnsNamed(name string) (event.NetNS, error) {
+	found := event.NetNS(0)
+	for e := range m.tracker.Ends() {
+		n := e.NetNS
+		if m.tracker.NetNSName(n) != name && fmt.Sprint(n.Inode()) != name {
+			continue
+		}
+		if found != 0 && found != n {
+			return 0, fmt.Errorf("several hosts of the recording have a network namespace %s", name)
+		}
+		found = n
 	}
 	if found == 0 {
-		return m.start.NetNS
+		return 0, fmt.Errorf("the recording has no socket in network namespace %s then: --netns takes a name or a number that it has", name)
 	}
-	return found
+	return found, nil
 }
 
 // untilMoment lets records pass until a moment.
@@ -108,7 +134,7 @@ type untilMoment struct {
 // isOver reports whether a record comes after the moment. The sockets are as they were then, at the first one.
 func (u *untilMoment) isOver(at event.Time) bool {
 	switch {
-	case u.question != nil:
+	case u.question != nil || u.err != nil:
 		return true
 	case u.at != 0 && at > u.at:
 		u.ask()
@@ -121,7 +147,12 @@ func (u *untilMoment) isOver(at event.Time) bool {
 
 // Start implements jsonl.Records.
 func (u *untilMoment) Start(s *event.Start) {
-	if u.question != nil {
+	switch {
+	case u.question != nil || u.err != nil:
+		return
+	case u.start != nil:
+		u.err = errSeveralMoments
+		u.passed()
 		return
 	}
 	if u.o.at != "" {
@@ -169,6 +200,9 @@ func (u *untilMoment) Loss(l event.Loss) {
 
 // Stop implements jsonl.Records. What waits for other ends stays open.
 func (u *untilMoment) Stop(s event.Stop) { u.isOver(s.Time) }
+
+// errSeveralMoments is the error where captures are not of one recording.
+var errSeveralMoments = errors.New("these files have several recordings: give those of one")
 
 // errMoment is the error of a word that is no time.
 var errMoment = errors.New("it is not a time: give one as in 12:00:05, 2026-03-01T12:00:05 or 2026-03-01T12:00:05Z")

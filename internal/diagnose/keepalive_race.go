@@ -12,17 +12,31 @@ var keepaliveRace = &rule{
 	groupKey: func(f *fact) groupKey {
 		k := byProgram(f)
 		k.error = event.Errno(f.race.fate) // what became of it parts them
-		if f.process == nil && f.race.late > 0 {
+		switch {
+		case f.race.rst:
+			k.reason = "rst"
+		case f.process == nil && f.race.late > 0:
 			k.reason = "late"
 		}
 		return k
 	},
 	holds:   func(*fact) bool { return true },
-	milder:  func(f *fact) bool { return f.race.fate == unanswered || f.race.fate == unconfirmed },
+	milder:  func(f *fact) bool { return f.race.fate != lost },
 	measure: func(f *fact) time.Duration { return f.race.late.Abs() },
 	summary: func(g *group) event.Message {
 		f := &g.fact
-		if f.process == nil {
+		switch {
+		case f.race.rst:
+			return event.SayCount(g.count,
+				"{connection}: a RST came in answer to a request, as the server closes after {idle} idle: {fate}",
+				"{connections}: RSTs came in answer to requests, as the server closes after {idle} idle: {fate}",
+				g.connectionsPhrase(), event.Precise(f.idleTimeout.Least), g.fatePhrase())
+		case f.race.fate == unread:
+			return event.SayCount(g.count,
+				"{connection}: data came {when} {process} closed the connection, {idle} after it had last sent any: {fate}",
+				"{connections}: data came {when} {process} closed the connections, {idle} after it had last sent any: {fate}",
+				g.connectionsPhrase(), g.whenPhrase(), g.processPhrase(), event.Precise(f.race.idle), g.fatePhrase())
+		case f.process == nil:
 			return event.SayCount(g.count,
 				"{connection}: a request {met} the FIN of the server, which closed after {idle} idle: {fate}",
 				"{connections}: requests {met} the FIN of the server, which closed after {idle} idle: {fate}",
@@ -80,11 +94,11 @@ func (g *group) fatePhrase() event.Message {
 
 var (
 	oneFate = map[fate]event.Message{
-		lost: event.Say("it is lost"), unread: event.Say("no process read it"), unanswered: event.Say("it got no answer"),
+		lost: event.Say("it is lost"), unread: event.Say("no process read that"), unanswered: event.Say("it got no answer"),
 		unconfirmed: event.Say("the server may have processed it, or not"),
 	}
 	fates = map[fate]event.Message{
-		lost: event.Say("they are lost"), unread: event.Say("no process read them"), unanswered: event.Say("they got no answer"),
+		lost: event.Say("they are lost"), unread: event.Say("no process read that"), unanswered: event.Say("they got no answer"),
 		unconfirmed: event.Say("the server may have processed them, or not"),
 	}
 )

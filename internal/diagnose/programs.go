@@ -35,13 +35,14 @@ func (k *programKey) compare(o *programKey) int {
 
 // program has how a program closes connections in one place.
 type program struct {
-	closes []idle.Close // of those after some time, the latest; a ring
-	next   int          // where the next one goes, once the ring is full
-	total  int          // connections that it closed first, by FIN
-	fits   int          // of them, those after its idle timeout
-	lookAt int          // at how many closes to look again
-	seen   int          // closes after some time
-	last   event.Time
+	closes   []idle.Close // of those after some time, the latest; a ring
+	next     int          // where the next one goes, once the ring is full
+	total    int          // connections that it closed first, by FIN
+	fits     int          // of them, those after its idle timeout
+	reported int          // of these, those that the finding counts
+	lookAt   int          // at how many closes to look again
+	seen     int          // closes after some time
+	last     event.Time
 
 	timeout idle.Timeout
 	found   bool
@@ -77,29 +78,27 @@ func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
 		p.look(k.view)
 	}
 	if len(p.pending) > 0 && p.found {
-		defer e.reportPending(p)
+		defer e.reportPending(p, t.Time)
 	}
 	fits := p.found && (p.timeout.Fits(&c) || p.timeout.Covers(own.idleBefore()))
 	if fits && had {
 		p.fits++
 	}
-	if !fits && !had {
-		return
+	if !fits && (!had || p.found) {
+		return // it says nothing of a timeout, or nothing new
 	}
 	e.fact = fact{
 		kind: firstClose, at: t.Time, netns: t.NetNS, socket: t.Socket, local: t.Local, remote: t.Remote,
-		role: end.Role(), process: t.Process, idleTimeout: p.timeout, idleCloses: p.fits, idleOf: p.total, newCloses: 1,
+		role: end.Role(), process: t.Process, idleTimeout: p.timeout, idleCloses: p.fits, idleOf: p.total, newCloses: p.fits - p.reported,
 	}
 	if k.view == idle.PeerSide {
 		e.fact.process = nil
-	}
-	if !had {
-		e.fact.newCloses = p.fits
 	}
 	if !p.found {
 		e.withdraw(&e.fact)
 		return
 	}
+	p.reported = p.fits
 	e.applyRules(&e.fact)
 }
 
@@ -133,7 +132,7 @@ func (e *Engine) programOf(k programKey) *program {
 	if len(e.programs) >= programsKept {
 		var oldest programKey
 		for other, p := range e.programs {
-			if o := e.programs[oldest]; o == nil || cmp.Or(cmp.Compare(p.last, o.last), other.compare(&oldest)) < 0 {
+			if o := e.programs[oldest]; o == nil || cmp.Or(compareFound(p, o), cmp.Compare(p.last, o.last), other.compare(&oldest)) < 0 {
 				oldest = other
 			}
 		}
@@ -142,6 +141,17 @@ func (e *Engine) programOf(k programKey) *program {
 	p := &program{lookAt: 1}
 	e.programs[k] = p
 	return p
+}
+
+// compareFound puts programs without a timeout first.
+func compareFound(a, b *program) int {
+	switch {
+	case a.found == b.found:
+		return 0
+	case b.found:
+		return -1
+	}
+	return 1
 }
 
 func (p *program) add(c idle.Close) {
@@ -166,6 +176,6 @@ func (p *program) look(view idle.View) {
 	had := p.found
 	p.timeout, p.found = idle.Find(p.closes, view, 0)
 	if p.found && !had {
-		p.fits = p.timeout.Closes
+		p.fits = max(p.timeout.Closes, p.reported)
 	}
 }

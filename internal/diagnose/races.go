@@ -28,7 +28,7 @@ type fate uint8
 const (
 	lost        fate = iota + 1 // the server's kernel dropped it
 	unread                      // it arrived, and no process read it
-	unanswered                  // a process read it, or still could
+	unanswered                  // the server's kernel took it after the FIN
 	unconfirmed                 // it is not known whether it arrived
 )
 
@@ -37,6 +37,7 @@ type race struct {
 	fate fate
 	late time.Duration // after the close; before it, if it is negative
 	idle time.Duration // before the close
+	rst  bool          // the server sent no FIN that was seen, but a RST
 }
 
 // closedIdle is a connection that one side closed first, after some time without data.
@@ -57,25 +58,25 @@ func (c *closedIdle) idleBefore() time.Duration {
 	return c.idle.Sent
 }
 
-// raceAtClose returns the race that a first close shows by itself: a request had just arrived, and was not answered.
+// raceAtClose returns the race that a first close shows by itself: data had just arrived, and no process read it.
 func (c *closedIdle) raceAtClose(unreadBytes uint32) (race, bool) {
-	if c.program.view != idle.OwnServer || !c.idle.HasSent || !c.idle.HasReceived || c.idle.Received > justBefore || c.idle.Received >= c.idle.Sent {
+	just := c.idle.HasReceived && c.idle.Received <= justBefore && c.idle.Received < c.idle.Sent
+	if c.program.view != idle.OwnServer || !just || unreadBytes < leastRequest {
 		return race{}, false
 	}
-	r := race{fate: unanswered, late: -max(c.idle.Received, 1), idle: c.idle.Sent}
-	if unreadBytes >= leastRequest {
-		r.fate = unread
-	}
-	return r, true
+	return race{fate: unread, late: -max(c.idle.Received, 1), idle: c.idle.Sent}, true
 }
 
 // raceAfter returns the race that a later transition shows.
 func (c *closedIdle) raceAfter(t *event.Transition) (race, bool) {
 	r := race{late: t.Time.Sub(c.at), idle: c.idleBefore()}
+	inTime := r.late <= lateAtMost
 	switch {
+	case c.program.view == idle.OwnServer && c.idle.Received < c.idle.Sent-tick:
+		// it was receiving: an upload, and not idle
 	case c.program.view == idle.OwnServer && t.Late.Bytes >= leastRequest:
 		r.fate = lost
-	case c.program.view == idle.OwnServer && t.Totals.Known && t.Totals.BytesReceived >= c.received+leastRequest:
+	case c.program.view == idle.OwnServer && t.Totals.Known && t.Totals.BytesReceived >= c.received+leastRequest && inTime:
 		r.fate, r.late = unanswered, 0 // when it came is not known
 	case c.program.view == idle.PeerSide && t.Cause == event.CauseResetReceived && t.Totals.Known:
 		if r.fate = c.fateAtClient(t); c.unacknowledged >= leastRequest {
@@ -117,9 +118,9 @@ func raceWithoutFin(t *event.Transition, end *conn.End) (c closedIdle, r race, f
 	case f.role == event.Server && t.Process != nil && t.Mechanism != 0 && t.Unread >= leastRequest:
 		c.program.comm = t.Process.Comm
 		r, found = c.raceAtClose(t.Unread)
-	case f.role == event.Client && end.Peer == nil && t.Cause == event.CauseResetReceived && t.Idle.HasSent && t.Idle.Sent < t.Idle.Received:
+	case f.role == event.Client && end.Peer == nil && t.Cause == event.CauseResetReceived && t.Idle.HasSent && t.Idle.Sent < t.Idle.Received && t.Idle.Sent <= lateAtMost:
 		c.program.view = idle.PeerSide
-		r, found = race{fate: unconfirmed, idle: t.Idle.Received}, true
+		r, found = race{fate: unconfirmed, idle: t.Idle.Received - t.Idle.Sent, rst: true}, true
 	}
 	return c, r, found
 }
@@ -132,6 +133,7 @@ func (e *Engine) takeRace(t *event.Transition, end *conn.End) bool {
 		return false
 	}
 	p := e.programOf(c.program)
+	p.last = t.Time
 	e.raceFact(t, &c, r)
 	switch {
 	case !p.found && len(p.pending) < pendingKept:
@@ -178,11 +180,11 @@ func (e *Engine) raceFact(t *event.Transition, c *closedIdle, r race) {
 const pendingKept = 64
 
 // reportPending reports the races that have waited for the idle timeout of a program, which is known now.
-func (e *Engine) reportPending(p *program) {
+func (e *Engine) reportPending(p *program, at event.Time) {
 	for i := range p.pending {
 		if p.explains(&p.pending[i].race) {
 			e.fact = p.pending[i]
-			e.fact.idleTimeout = p.timeout
+			e.fact.at, e.fact.idleTimeout = at, p.timeout
 			e.applyRules(&e.fact)
 		}
 	}

@@ -76,7 +76,7 @@ func (t *Timeout) Fits(c *Close) bool {
 
 // Covers reports whether the timer may have closed a connection after an idle time, or was about to.
 func (t *Timeout) Covers(idle time.Duration) bool {
-	return idle >= t.Least*9/10 && idle <= t.Most+width(t.Most)
+	return idle >= t.Least/10*9 && idle <= t.Most+width(t.Most)
 }
 
 // Includes reports whether the timer closes connections after an idle time.

@@ -1,6 +1,9 @@
 package why
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -18,6 +21,7 @@ func Recorded(t *conn.Tracker, port uint16, at event.Time) (sockets []event.Sock
 		exact = exact && s.Options.Known
 		sockets = append(sockets, s)
 	}
+	slices.SortFunc(sockets, func(a, b event.Socket) int { return cmp.Compare(a.Socket, b.Socket) })
 	return sockets, exact
 }
 
@@ -30,6 +34,8 @@ func socketOf(t *conn.Tracker, e *conn.End, at event.Time) event.Socket {
 	}
 	if e.Process != nil {
 		s.UID = e.Process.UID
+	} else if s.Options.Reuseport && !s.Timewait { // whose it is decides
+		s.Options.Known = false
 	}
 	switch {
 	case s.Timewait:
