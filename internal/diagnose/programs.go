@@ -174,7 +174,7 @@ func (p *program) isDue(c *idle.Close) bool {
 func (p *program) look(view idle.View) {
 	p.lookAt = p.seen + max(1, min(p.seen/4, closesKept/4))
 	had := p.found
-	p.timeout, p.found = idle.Find(p.closes, view, 0)
+	p.timeout, p.found = idle.Find(p.closes, view, 0, had)
 	if p.found && !had {
 		p.fits = max(p.timeout.Closes, p.reported)
 	}

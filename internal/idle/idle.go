@@ -109,20 +109,21 @@ const (
 )
 
 // Find returns the idle timeout that closes of one program show, if they show one. longestOpen is the longest idle time
-// after which a connection was seen that was still open, or 0.
-func Find(closes []Close, view View, longestOpen time.Duration) (Timeout, bool) {
+// after which a connection was seen that was still open, or 0. If earlier closes have shown one, it is no limit of the age:
+// known says so.
+func Find(closes []Close, view View, longestOpen time.Duration, known bool) (Timeout, bool) {
 	base := LastReceived
 	if view == OwnServer {
 		base = LastSent
 	}
 	plain := choose(closes, func(c *Close) (time.Duration, bool) { return plainIdle(c, base) })
-	if t, ok := plain.find(base, longestOpen); ok {
+	if t, ok := plain.find(base, longestOpen, known); ok {
 		return t, true
 	}
 	if view != OwnServer {
 		return Timeout{}, false
 	}
-	t, ok := choose(closes, farewellIdle).find(LastReceived, longestOpen)
+	t, ok := choose(closes, farewellIdle).find(LastReceived, longestOpen, known)
 	t.Farewell = true
 	return t, ok
 }
@@ -166,10 +167,10 @@ func choose(closes []Close, idleOf func(*Close) (time.Duration, bool)) candidate
 }
 
 // find looks for a timer of each connection, and otherwise for a program that looks now and then.
-func (all candidates) find(base Base, longestOpen time.Duration) (Timeout, bool) {
+func (all candidates) find(base Base, longestOpen time.Duration, known bool) (Timeout, bool) {
 	for _, look := range []func() (candidates, bool){all.exact, all.spread} {
 		own, found := look()
-		if !found || longestOpen > own.most()+width(own.most()) || own.hasAgeLimit() || own.atOnce() {
+		if !found || longestOpen > own.most()+width(own.most()) || !known && (own.hasAgeLimit() || own.atOnce()) {
 			continue
 		}
 		t := Timeout{Base: base, Least: own.least(), Most: own.most(), Closes: len(own)}
