@@ -15,6 +15,7 @@ import (
 type recording struct {
 	mu      sync.Mutex
 	sides   map[event.NetNS]conn.Role // of the labs' network namespaces
+	over    map[event.NetNS]bool      // labs that are over: another namespace may have the number by now
 	sockets map[event.ID]conn.Role
 	apart   bool // each host has a stream of its own, as if a trace had run on it
 	streams map[conn.Role]*pipeline.Stream
@@ -23,12 +24,12 @@ type recording struct {
 // newRecording returns what records both hosts into one sink.
 func newRecording(to pipeline.Sink) *recording {
 	both := pipeline.New(to)
-	return &recording{sides: make(map[event.NetNS]conn.Role), sockets: make(map[event.ID]conn.Role), streams: map[conn.Role]*pipeline.Stream{conn.Server: both, conn.Client: both}}
+	return &recording{sides: make(map[event.NetNS]conn.Role), over: make(map[event.NetNS]bool), sockets: make(map[event.ID]conn.Role), streams: map[conn.Role]*pipeline.Stream{conn.Server: both, conn.Client: both}}
 }
 
 // newRecordingApart returns what records each host into a sink of its own.
 func newRecordingApart(to map[conn.Role]pipeline.Sink) *recording {
-	r := &recording{sides: make(map[event.NetNS]conn.Role), sockets: make(map[event.ID]conn.Role), apart: true, streams: make(map[conn.Role]*pipeline.Stream)}
+	r := &recording{sides: make(map[event.NetNS]conn.Role), over: make(map[event.NetNS]bool), sockets: make(map[event.ID]conn.Role), apart: true, streams: make(map[conn.Role]*pipeline.Stream)}
 	for role, sink := range to {
 		r.streams[role] = pipeline.New(sink)
 	}
@@ -40,11 +41,25 @@ func (r *recording) note(l *lab) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sides[l.server.netns], r.sides[l.client.netns] = conn.Server, conn.Client
+	delete(r.over, l.server.netns)
+	delete(r.over, l.client.netns)
 }
 
-func (r *recording) sideOf(n event.NetNS) conn.Role {
+// end notes that a lab is over. What comes from then on is of its own sockets only.
+func (r *recording) end(l *lab) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.over[l.server.netns], r.over[l.client.netns] = true, true
+}
+
+// sideOf returns which host a network namespace is, and 0 for others. A lab that is over has only the sockets that it
+// had.
+func (r *recording) sideOf(n event.NetNS, id event.ID) conn.Role {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over[n] {
+		return r.sockets[id]
+	}
 	return r.sides[n]
 }
 
@@ -74,7 +89,7 @@ func (r *recording) Found(*event.Socket) {}
 
 // Transition implements pipeline.Records.
 func (r *recording) Transition(t *event.Transition) {
-	side := r.sideOf(t.NetNS)
+	side := r.sideOf(t.NetNS, t.Socket)
 	if side == 0 {
 		return
 	}
@@ -85,14 +100,17 @@ func (r *recording) Transition(t *event.Transition) {
 
 // CallFailed implements pipeline.Records.
 func (r *recording) CallFailed(c *event.CallFailed) {
-	if side := r.sideOf(c.NetNS); side != 0 {
+	if side := r.sideOf(c.NetNS, 0); side != 0 {
 		r.streams[side].CallFailed(c)
 	}
 }
 
 // Sample implements pipeline.Records.
 func (r *recording) Sample(s *event.Sample) {
-	if side := r.sideOf(s.NetNS); side != 0 && s.Socket != nil && r.sockets[s.Socket.Socket] == side {
+	if s.Socket == nil {
+		return
+	}
+	if side := r.sockets[s.Socket.Socket]; side != 0 {
 		r.streams[side].Sample(s)
 	}
 }

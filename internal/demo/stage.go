@@ -71,6 +71,9 @@ func (v *labView) hide() {
 	defer v.stage.mu.Unlock()
 	delete(v.stage.views, v.lab.server.netns)
 	delete(v.stage.views, v.lab.client.netns)
+	if v.stage.recording != nil {
+		v.stage.recording.end(v.lab)
+	}
 }
 
 // Start implements pipeline.Sink. The head of the columns comes with each scene.

@@ -24,7 +24,6 @@ type rule struct {
 
 // rules is the table. Of several that hold of one record, the first one counts.
 var rules = []*rule{
-	keepaliveRace,
 	dataUnacknowledged,
 	windowClosed,
 	closeWaitHeld,
@@ -47,6 +46,7 @@ var rules = []*rule{
 	portsLow,
 	connectFailed,
 	bindFailed,
+	keepaliveRace,
 	idleTimeout,
 }
 
