@@ -7,11 +7,11 @@
 #include "event.h"
 #include "filter.h"
 
-/* Written by every program, read by internal/probe. 16 MiB hold 110,000 records: a
- * quarter of a second at the highest rate that two CPUs reach. */
+/* Written by every program, read by internal/probe. 32 MiB hold 220,000 records: nearly
+ * half a second at the highest rate that two CPUs reach. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 24);
+	__uint(max_entries, 1 << 25);
 	__type(value, struct event);
 } events SEC(".maps");
 
