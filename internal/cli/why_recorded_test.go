@@ -88,9 +88,9 @@ func (u *portUser) act() error {
 }
 
 // TestWhyFromARecording asks a recording about moments at which bind() was called: the answer is what the kernel did, or
-// it is not known.
+// it is not known. It runs alone: a child that another test starts would hold a socket that was bound, until it executes
+// its program.
 func TestWhyFromARecording(t *testing.T) {
-	t.Parallel()
 	ns := kerneltest.NewNetNS(t)
 	file := filepath.Join(t.TempDir(), "ports.jsonl.gz")
 	trace := exec.Command("/proc/self/exe")
