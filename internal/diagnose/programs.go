@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"cmp"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -15,8 +14,6 @@ const (
 	programsKept = 500
 	// closesKept is how many closes of each, the latest that came after some time without data.
 	closesKept = 256
-	// briefIdle is up to which idle time a close is only counted.
-	briefIdle = 300 * time.Millisecond
 )
 
 // programKey is a program that closes connections in one place. Its processes are many, if one is started for each
@@ -58,7 +55,7 @@ func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
 	p := e.programOf(k)
 	p.total++
 	p.last = t.Time
-	if max(t.Idle.Sent, t.Idle.Received) < briefIdle {
+	if max(t.Idle.Sent, t.Idle.Received) < idle.Shortest {
 		return
 	}
 	own := closedIdle{
@@ -174,7 +171,7 @@ func (p *program) isDue(c *idle.Close) bool {
 func (p *program) look(view idle.View) {
 	p.lookAt = p.seen + max(1, min(p.seen/4, closesKept/4))
 	had := p.found
-	p.timeout, p.found = idle.Find(p.closes, view, 0, had)
+	p.timeout, p.found = idle.Find(p.closes, view, had)
 	if p.found && !had {
 		p.fits = max(p.timeout.Closes, p.reported)
 	}

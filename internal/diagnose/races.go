@@ -129,7 +129,7 @@ func raceWithoutFin(t *event.Transition, end *conn.End) (c closedIdle, r race, f
 // well be a reload: the race waits until one is found, and what else is to be said of the transition is said.
 func (e *Engine) takeRace(t *event.Transition, end *conn.End) bool {
 	c, r, found := e.findRace(t, end)
-	if !found || r.idle < briefIdle {
+	if !found || r.idle < idle.Shortest {
 		return false
 	}
 	p := e.programOf(c.program)

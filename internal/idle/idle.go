@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// leastIdle is from which time on a close may be that of an idle timer: a request may take so long otherwise.
-	leastIdle = 300 * time.Millisecond
+	// Shortest is from which idle time on a close may be that of a timer: other closes come sooner after data.
+	Shortest = 300 * time.Millisecond
 	// slack is by how much two times of the kernel may be wrong: each is right to one tick, which is 10ms at most.
 	slack = 20 * time.Millisecond
 	// longestFarewell is how many bytes a program sends at most with its FIN to say that it closes: an alert of TLS has
@@ -108,22 +108,21 @@ const (
 	PeerSide              // at the client's end: the server closes
 )
 
-// Find returns the idle timeout that closes of one program show, if they show one. longestOpen is the longest idle time
-// after which a connection was seen that was still open, or 0. If earlier closes have shown one, it is no limit of the age:
-// known says so.
-func Find(closes []Close, view View, longestOpen time.Duration, known bool) (Timeout, bool) {
+// Find returns the idle timeout that closes of one program show, if they show one. If earlier closes have shown
+// one, it is no limit of the age: known says so.
+func Find(closes []Close, view View, known bool) (Timeout, bool) {
 	base := LastReceived
 	if view == OwnServer {
 		base = LastSent
 	}
 	plain := choose(closes, func(c *Close) (time.Duration, bool) { return plainIdle(c, base) })
-	if t, ok := plain.find(base, longestOpen, known); ok {
+	if t, ok := plain.find(base, known); ok {
 		return t, true
 	}
 	if view != OwnServer {
 		return Timeout{}, false
 	}
-	t, ok := choose(closes, farewellIdle).find(LastReceived, longestOpen, known)
+	t, ok := choose(closes, farewellIdle).find(LastReceived, known)
 	t.Farewell = true
 	return t, ok
 }
@@ -134,13 +133,13 @@ func plainIdle(c *Close, base Base) (time.Duration, bool) {
 	if base == LastReceived {
 		last, before = before, last
 	}
-	return last, c.hasDataBothWays() && before >= last-slack && last >= leastIdle
+	return last, c.hasDataBothWays() && before >= last-slack && last >= Shortest
 }
 
 // farewellIdle returns the idle time of a close with a last message.
 func farewellIdle(c *Close) (time.Duration, bool) {
 	says := c.Idle.Sent <= slack && 0 < c.Unacknowledged && c.Unacknowledged <= longestFarewell
-	return c.Idle.Received, c.hasDataBothWays() && says && c.Idle.Received >= leastIdle
+	return c.Idle.Received, c.hasDataBothWays() && says && c.Idle.Received >= Shortest
 }
 
 func (c *Close) hasDataBothWays() bool { return c.Idle.HasSent && c.Idle.HasReceived && c.Unread == 0 }
@@ -167,10 +166,10 @@ func choose(closes []Close, idleOf func(*Close) (time.Duration, bool)) candidate
 }
 
 // find looks for a timer of each connection, and otherwise for a program that looks now and then.
-func (all candidates) find(base Base, longestOpen time.Duration, known bool) (Timeout, bool) {
+func (all candidates) find(base Base, known bool) (Timeout, bool) {
 	for _, look := range []func() (candidates, bool){all.exact, all.spread} {
 		own, found := look()
-		if !found || longestOpen > own.most()+width(own.most()) || !known && (own.hasAgeLimit() || own.atOnce()) {
+		if !found || !known && (own.hasAgeLimit() || own.atOnce()) {
 			continue
 		}
 		t := Timeout{Base: base, Least: own.least(), Most: own.most(), Closes: len(own)}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	idletime "github.com/tcptrace/tcptrace/internal/idle"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 	"github.com/tcptrace/tcptrace/internal/words"
 )
@@ -160,9 +161,6 @@ func (p *Printer) appendFirstCloser(b []byte, t *event.Transition, e *conn.End) 
 	return b
 }
 
-// longIdle is from which idle time on a close is probably that of a timer. No request takes so long, usually.
-const longIdle = 300 * time.Millisecond
-
 // IdleBeforeClose returns for how long no data had gone when one side closed a connection, as the side knew that closed,
 // if it was seen. It reports whether that was long.
 func IdleBeforeClose(e *conn.End) (idle time.Duration, long bool) {
@@ -179,7 +177,7 @@ func idleAt(e *conn.End) (idle time.Duration, long bool) {
 	}
 	known := e.Idle()
 	idle, _ = known.Least()
-	return idle, idle >= longIdle
+	return idle, idle >= idletime.Shortest
 }
 
 // ClosesFirst says who closes first: "server closes first".
