@@ -63,7 +63,7 @@ static __always_inline void put_numbers(struct event *e, const struct tcp_sock *
 	e->isn_remote = tp->rcv_nxt - (__u32)tp->bytes_received - 1;
 }
 
-/* Reports whether a change is a first close, or another one after which nothing may be known of the data. */
+/* Reports whether a change says what became of the data: somebody closes, or the socket ends. */
 static __always_inline bool concerns_data(int from, int to)
 {
 	return from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT || to == TCP_CLOSING || to == TCP_CLOSE;

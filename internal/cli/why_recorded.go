@@ -210,19 +210,16 @@ var errMoment = errors.New("it is not a time: give one as in 12:00:05, 2026-03-0
 // momentOf reads a time. A time of day is the first one of the recording.
 func momentOf(word string, s *event.Start) (event.Time, error) {
 	began := s.Clock.Wall(s.Time).In(time.Local)
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
-		if t, err := time.ParseInLocation(layout, word, time.Local); err == nil {
-			return s.Time.Add(t.Sub(began)), nil
-		}
-	}
-	for _, layout := range []string{"15:04:05", "15:04"} {
-		clock, err := time.Parse(layout, word)
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "15:04:05", "15:04"} {
+		t, err := time.ParseInLocation(layout, word, time.Local)
 		if err != nil {
 			continue
 		}
-		t := time.Date(began.Year(), began.Month(), began.Day(), clock.Hour(), clock.Minute(), clock.Second(), clock.Nanosecond(), time.Local)
-		if t.Before(began.Truncate(time.Second)) {
-			t = t.AddDate(0, 0, 1)
+		if t.Year() == 0 { // a time of day
+			t = time.Date(began.Year(), began.Month(), began.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.Local)
+			if t.Before(began.Truncate(time.Second)) {
+				t = t.AddDate(0, 0, 1)
+			}
 		}
 		return s.Time.Add(t.Sub(began)), nil
 	}

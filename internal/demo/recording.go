@@ -23,17 +23,26 @@ type recording struct {
 
 // newRecording returns what records both hosts into one sink.
 func newRecording(to pipeline.Sink) *recording {
-	both := pipeline.New(to)
-	return &recording{sides: make(map[event.NetNS]conn.Role), over: make(map[event.NetNS]bool), sockets: make(map[event.ID]conn.Role), streams: map[conn.Role]*pipeline.Stream{conn.Server: both, conn.Client: both}}
+	r, both := emptyRecording(), pipeline.New(to)
+	r.streams[conn.Server], r.streams[conn.Client] = both, both
+	return r
 }
 
 // newRecordingApart returns what records each host into a sink of its own.
 func newRecordingApart(to map[conn.Role]pipeline.Sink) *recording {
-	r := &recording{sides: make(map[event.NetNS]conn.Role), over: make(map[event.NetNS]bool), sockets: make(map[event.ID]conn.Role), apart: true, streams: make(map[conn.Role]*pipeline.Stream)}
+	r := emptyRecording()
+	r.apart = true
 	for role, sink := range to {
 		r.streams[role] = pipeline.New(sink)
 	}
 	return r
+}
+
+func emptyRecording() *recording {
+	return &recording{
+		sides: make(map[event.NetNS]conn.Role), over: make(map[event.NetNS]bool), sockets: make(map[event.ID]conn.Role),
+		streams: make(map[conn.Role]*pipeline.Stream),
+	}
 }
 
 // note notes which network namespaces are which host, before anything happens in them.

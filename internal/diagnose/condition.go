@@ -90,12 +90,6 @@ func (e *Engine) settle(id event.ID, at event.Time, became func(*rule) outcome) 
 	e.standing[id] = left
 }
 
-// resolvePorts ends the condition of a destination for which local ports were running out.
-func (e *Engine) resolvePorts(f *fact) { e.resolve(portsLow, f) }
-
-// withdraw ends the condition that a program has an idle timeout.
-func (e *Engine) withdraw(f *fact) { e.resolve(idleTimeout, f) }
-
 // resolve ends the condition of the group that a fact belongs to, where no socket has it.
 func (e *Engine) resolve(r *rule, f *fact) {
 	g := e.groups.byKey[keyOf(r, f)]

@@ -171,7 +171,7 @@ func (e *Engine) Sample(s *event.Sample) []event.Finding {
 	case s.Ports != nil:
 		e.takePortSample(s)
 		if !isLow(s.Ports) {
-			e.resolvePorts(&e.fact)
+			e.resolve(portsLow, &e.fact)
 		}
 	default:
 		return nil

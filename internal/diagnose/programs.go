@@ -92,7 +92,7 @@ func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
 		e.fact.process = nil
 	}
 	if !p.found {
-		e.withdraw(&e.fact)
+		e.resolve(idleTimeout, &e.fact)
 		return
 	}
 	p.reported = p.fits
