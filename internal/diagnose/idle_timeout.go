@@ -33,9 +33,9 @@ var idleTimeout = &rule{
 	},
 	condition: &condition{resolved: func(g *group) event.Message {
 		if g.fact.process == nil {
-			return event.Say("{server} has no such idle timeout", g.fact.remote)
+			return event.Say("later closes do not fit: {server} has no idle timeout of {time}", g.fact.remote, event.Precise(g.fact.idleTimeout.Least))
 		}
-		return event.Say("{process} has no such idle timeout for connections {where}", g.fact.process, g.fact.placePhrase())
+		return event.Say("later closes do not fit: {process} has no idle timeout of {time} for connections {where}", g.fact.process, event.Precise(g.fact.idleTimeout.Least), g.fact.placePhrase())
 	}},
 }
 

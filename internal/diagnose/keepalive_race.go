@@ -50,7 +50,7 @@ var keepaliveRace = &rule{
 	advice: func(g *group) []event.Message {
 		return []event.Message{
 			event.Say("let the client close idle connections first, after at most {time}, or give the server a longer idle timeout than the client", clientMargin(g.fact.idleTimeout.Least)),
-			event.Say("let the client send such a request again on a new connection, if it may be done twice"),
+			event.Say("let the client send such a request again on a new connection, if it is safe to process it twice"),
 		}
 	},
 }
@@ -94,11 +94,11 @@ func (g *group) fatePhrase() event.Message {
 
 var (
 	oneFate = map[fate]event.Message{
-		lost: event.Say("it is lost"), unread: event.Say("no process read that"), unanswered: event.Say("it got no answer"),
-		unconfirmed: event.Say("the server may have processed it, or not"),
+		lost: event.Say("the request is lost"), unread: event.Say("no process read the data"), unanswered: event.Say("the request got no answer"),
+		unconfirmed: event.Say("perhaps the server processed the request"),
 	}
 	fates = map[fate]event.Message{
-		lost: event.Say("they are lost"), unread: event.Say("no process read that"), unanswered: event.Say("they got no answer"),
-		unconfirmed: event.Say("the server may have processed them, or not"),
+		lost: event.Say("the requests are lost"), unread: event.Say("no process read the data"), unanswered: event.Say("the requests got no answer"),
+		unconfirmed: event.Say("perhaps the server processed some of them"),
 	}
 )
