@@ -66,7 +66,10 @@ struct found_socket {
 	__u8 retries;        /* net.ipv4.tcp_retries2 */
 	__u8 orphan_retries; /* net.ipv4.tcp_orphan_retries */
 	__u32 has_timer;     /* 1: next is known */
+	__u32 idle_sent;     /* jiffies since data was last sent */
+	__u32 idle_received; /* jiffies since data last came */
 	char comm[16];
+	char program[16]; /* the name of the file that the process runs; as long as this: cut off */
 };
 
 #endif

@@ -125,16 +125,20 @@ static __always_inline void put_sending(struct found_socket *f, const struct tcp
 
 static __always_inline void put_connection(struct found_socket *f, const struct tcp_sock *tp, unsigned long flags)
 {
+	__u32 now = bpf_jiffies64();
+
 	f->unread = unread_payload(BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq), flags);
 	f->unsent = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_una);
 	f->timeouts = BPF_CORE_READ(tp, inet_conn.icsk_retransmits);
 	f->retransmits = BPF_CORE_READ(tp, total_retrans);
 	f->bytes_sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
 	f->bytes_received = received_payload(BPF_CORE_READ(tp, bytes_received), flags);
+	f->idle_sent = now - BPF_CORE_READ(tp, lsndtime);
+	f->idle_received = now - BPF_CORE_READ(tp, inet_conn.icsk_ack.lrcvtime);
 	if (!f->unsent)
 		return;
 	put_sending(f, tp);
-	put_timer(f, tp, bpf_jiffies64());
+	put_timer(f, tp, now);
 }
 
 static __always_inline void put_full(struct found_socket *f, const struct sock *sk)
@@ -245,6 +249,7 @@ static struct {
 	__u32 uid;
 	__u8 flags; /* enum holder_flag */
 	char comm[16];
+	char program[16];
 } owner;
 
 /* So many descriptors are read at a time: the length of each table is a multiple of it. */
@@ -273,6 +278,7 @@ __noinline int add_holder(__u64 slot, __u64 address, __u32 fd)
 	f->holder_uid = owner.uid;
 	f->holder_flags = owner.flags;
 	__builtin_memcpy(f->comm, owner.comm, sizeof(f->comm));
+	__builtin_memcpy(f->program, owner.program, sizeof(f->program));
 	batch_length = count + 1;
 	return 0;
 }
@@ -363,6 +369,9 @@ static __always_inline void set_owner(struct task_struct *task)
 	owner.uid = task->cred->uid.val;
 	owner.flags = BPF_CORE_READ(task, signal, flags) & SIGNAL_STOP_STOPPED ? IS_STOPPED : 0;
 	bpf_probe_read_kernel(owner.comm, sizeof(owner.comm), task->group_leader->comm);
+	__builtin_memset(owner.program, 0, sizeof(owner.program));
+	bpf_probe_read_kernel_str(owner.program, sizeof(owner.program),
+				  BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name));
 	if (next_thread != task->pid)
 		next_fd = 0;
 	next_thread = task->pid;

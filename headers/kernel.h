@@ -136,8 +136,25 @@ struct sock_common {
 	__u32 skc_tw_snd_nxt; /* of a timewait socket: behind our FIN */
 };
 
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
 struct file {
 	void *private_data;
+	struct path f_path;
+};
+
+struct mm_struct {
+	struct file *exe_file;
 };
 
 /* include/linux/file_ref.h, from 6.13 on */
@@ -378,6 +395,7 @@ struct task_struct {
 	struct files_struct *files;
 	const struct cred *cred;
 	struct pid *thread_pid;
+	struct mm_struct *mm;
 };
 
 /* arch/x86/include/asm/ptrace.h, arch/arm64/include/asm/ptrace.h */

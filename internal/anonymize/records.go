@@ -77,7 +77,7 @@ func (m *Mapper) mapHolders(holders []event.Holder) []event.Holder {
 	image := slices.Clone(holders)
 	for i := range image {
 		h := &image[i]
-		h.Process = *m.mapProcess(&h.Process)
+		h.Process, h.Program = *m.mapProcess(&h.Process), m.Name(h.Program)
 	}
 	return image
 }

@@ -167,6 +167,9 @@ func (e *Engine) Sample(s *event.Sample) []event.Finding {
 	switch {
 	case s.Socket != nil && s.Socket.Socket != 0:
 		e.takeSocketSample(s)
+		sampled := e.fact
+		e.takeRest(s.Time, s.Socket)
+		e.fact = sampled
 		e.checkConditions(&e.fact)
 	case s.Ports != nil:
 		e.takePortSample(s)

@@ -20,6 +20,7 @@ const (
 	portSample                          // a sample of local ports
 	failedCall                          // a call that failed
 	raceRecord                          // a transition that shows a keep-alive race
+	lateReuse                           // a sample of a connection that its client used again when its server was about to close it
 	firstClose                          // a FIN that closes a connection first, of a program with an idle timeout
 )
 
@@ -72,7 +73,10 @@ type fact struct {
 	idleCloses, idleOf int // so many closes show it, of so many
 	newCloses          int // since the fact before
 
-	race race // raceRecord
+	race  race     // raceRecord
+	reuse openIdle // lateReuse
+	// serverProgram and clientProgram are the names of the files that the two run; "": unknown.
+	serverProgram, clientProgram string
 }
 
 // cloneRecords makes the fact's own what belongs to the record.

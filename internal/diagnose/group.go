@@ -130,7 +130,7 @@ func (e *Engine) noteCondition(g *group, f *fact) (already bool) {
 	case g.rule.condition == nil:
 	case f.kind == socketSample:
 		return e.standOf(f.socket, g)
-	case f.kind&(portSample|firstClose) != 0:
+	case f.kind&(portSample|firstClose|lateReuse) != 0:
 		g.standing = 1
 	default: // the socket is closed
 		g.failed = true

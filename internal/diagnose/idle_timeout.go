@@ -1,8 +1,6 @@
 package diagnose
 
 import (
-	"time"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/idle"
 )
@@ -66,13 +64,4 @@ func (f *fact) idlePhrase() event.Message {
 		return event.Say("{time} after data last arrived", event.Precise(t.Least))
 	}
 	return event.Say("after {time} idle", event.Precise(t.Least))
-}
-
-// clientMargin is after which idle time a client should close a connection at most that the server closes after another
-// one: what is on its way when the server closes is lost.
-func clientMargin(server time.Duration) time.Duration {
-	if server > 2*time.Second {
-		return server - time.Second
-	}
-	return server / 2
 }

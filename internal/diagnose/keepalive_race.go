@@ -48,10 +48,8 @@ var keepaliveRace = &rule{
 			g.connectionsPhrase(), g.whenPhrase(), g.processPhrase(), event.Precise(f.idleTimeout.Least), g.fatePhrase())
 	},
 	advice: func(g *group) []event.Message {
-		return []event.Message{
-			event.Say("let the client close idle connections first, after at most {time}, or give the server a longer idle timeout than the client", clientMargin(g.fact.idleTimeout.Least)),
-			event.Say("let the client send such a request again on a new connection, if it is safe to process it twice"),
-		}
+		return append(g.fact.timeoutAdvice(),
+			event.Say("let the client send such a request again on a new connection, if it is safe to process it twice"))
 	},
 }
 

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -32,6 +33,7 @@ func (k *programKey) compare(o *programKey) int {
 
 // program has how a program closes connections in one place.
 type program struct {
+	view     idle.View
 	closes   []idle.Close // of those after some time, the latest; a ring
 	next     int          // where the next one goes, once the ring is full
 	total    int          // connections that it closed first, by FIN
@@ -44,11 +46,20 @@ type program struct {
 	timeout idle.Timeout
 	found   bool
 	pending []fact // races, if the timeout turns out to fit
+	raced   bool   // a race was reported
+
+	latest fact       // about the latest close, without the timeout
+	open   []openIdle // the longest idle times after which a connection was still open, the longest first
+	reuse  openIdle   // that was reported; its idle time is 0: none was
+	name   string     // of its file; "": unknown
 }
 
 // takeFirstClose takes a transition that leaves ESTABLISHED by a FIN of this side, or of the peer if that is not seen.
 func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
 	k, known := closerOf(t, end)
+	if rest := answered(&t.Idle, end.Role()); rest >= idle.Shortest && t.To != tcpstate.Close {
+		e.noteOthersOpen(t, end, k, rest)
+	}
 	if !known {
 		return
 	}
@@ -68,31 +79,54 @@ func (e *Engine) takeFirstClose(t *event.Transition, end *conn.End) {
 	} else if k.view != idle.OwnClient {
 		e.closedIdle[t.Socket] = own
 	}
-	c := idle.Close{At: t.Time, Idle: t.Idle, Age: t.Dwell, Unacknowledged: t.Unacknowledged, Unread: t.Unread}
-	p.add(c)
+	p.latest = fact{
+		kind: firstClose, netns: t.NetNS, socket: t.Socket, local: t.Local, remote: t.Remote, role: end.Role(), process: own.process,
+	}
+	if k.view == idle.PeerSide {
+		p.latest.process = nil
+	}
+	e.takeIdleClose(p, &own, &idle.Close{At: t.Time, Idle: t.Idle, Age: t.Dwell, Unacknowledged: t.Unacknowledged, Unread: t.Unread})
+}
+
+// noteOthersOpen notes that those programs left the connection open that do not close it.
+func (e *Engine) noteOthersOpen(t *event.Transition, end *conn.End, closer programKey, rest time.Duration) {
+	for _, k := range programsOf(t.NetNS, t.Local, t.Remote, t.Process, end) {
+		if p := e.programs[k]; p != nil && k != closer {
+			e.noteOpen(p, openIdle{at: t.Time, idle: rest})
+		}
+	}
+}
+
+// takeIdleClose takes a close after some time without data, and reports the timeout that it shows.
+func (e *Engine) takeIdleClose(p *program, own *closedIdle, c *idle.Close) {
+	p.add(*c)
 	had := p.found
-	if p.isDue(&c) {
-		p.look(k.view)
+	if p.isDue(c) {
+		p.look()
 	}
 	if len(p.pending) > 0 && p.found {
-		defer e.reportPending(p, t.Time)
+		defer e.reportPending(p, c.At)
 	}
-	fits := p.found && (p.timeout.Fits(&c) || p.timeout.Covers(own.idleBefore()))
+	fits := p.found && (p.timeout.Fits(c) || p.timeout.Covers(own.idleBefore()))
 	if fits && had {
 		p.fits++
 	}
-	if !fits && (!had || p.found) {
-		return // it says nothing of a timeout, or nothing new
+	if fits || had && !p.found {
+		e.reportProgram(p, c.At)
 	}
-	e.fact = fact{
-		kind: firstClose, at: t.Time, netns: t.NetNS, socket: t.Socket, local: t.Local, remote: t.Remote,
-		role: end.Role(), process: t.Process, idleTimeout: p.timeout, idleCloses: p.fits, idleOf: p.total, newCloses: p.fits - p.reported,
+	if p.found {
+		e.reportReuse(p, c.At)
 	}
-	if k.view == idle.PeerSide {
-		e.fact.process = nil
-	}
+}
+
+// reportProgram reports the idle timeout of a program, or that it has none.
+func (e *Engine) reportProgram(p *program, at event.Time) {
+	e.fact = p.latest
+	e.fact.at, e.fact.idleTimeout = at, p.timeout
+	e.fact.idleCloses, e.fact.idleOf, e.fact.newCloses = p.fits, p.total, p.fits-p.reported
 	if !p.found {
 		e.resolve(idleTimeout, &e.fact)
+		e.resolve(timeoutsInverted, &e.fact)
 		return
 	}
 	p.reported = p.fits
@@ -135,7 +169,7 @@ func (e *Engine) programOf(k programKey) *program {
 		}
 		delete(e.programs, oldest)
 	}
-	p := &program{lookAt: 1}
+	p := &program{view: k.view, lookAt: 1}
 	e.programs[k] = p
 	return p
 }
@@ -168,10 +202,10 @@ func (p *program) isDue(c *idle.Close) bool {
 }
 
 // look looks for the idle timeout.
-func (p *program) look(view idle.View) {
+func (p *program) look() {
 	p.lookAt = p.seen + max(1, min(p.seen/4, closesKept/4))
 	had := p.found
-	p.timeout, p.found = idle.Find(p.closes, view, had)
+	p.timeout, p.found = idle.Find(p.closes, p.openTimes(), p.view, had)
 	if p.found && !had {
 		p.fits = max(p.timeout.Closes, p.reported)
 	}

@@ -158,7 +158,8 @@ func (p *program) explains(r *race) bool {
 
 // takeRaceFact reports the race that the fact is, of a program with a known timeout.
 func (e *Engine) takeRaceFact(t *event.Transition, end *conn.End, p *program) {
-	e.fact.idleTimeout = p.timeout
+	e.fact.idleTimeout, e.fact.serverProgram = p.timeout, p.name
+	p.raced = true
 	if end != nil && end.Peer != nil && t.Cause == event.CauseResetSent && end.Peer.State != tcpstate.Close {
 		e.resetByPeer[end.Peer.Socket] = true // this finding explains the RST that it receives
 	}
@@ -184,7 +185,8 @@ func (e *Engine) reportPending(p *program, at event.Time) {
 	for i := range p.pending {
 		if p.explains(&p.pending[i].race) {
 			e.fact = p.pending[i]
-			e.fact.at, e.fact.idleTimeout = at, p.timeout
+			e.fact.at, e.fact.idleTimeout, e.fact.serverProgram = at, p.timeout, p.name
+			p.raced = true
 			e.applyRules(&e.fact)
 		}
 	}

@@ -47,6 +47,7 @@ var rules = []*rule{
 	connectFailed,
 	bindFailed,
 	keepaliveRace,
+	timeoutsInverted,
 	idleTimeout,
 }
 

@@ -62,6 +62,10 @@ func every(id event.ID) map[event.Code][]step {
 			each(5, func(n int) step { return served(n, 5*time.Second, by(hostile, event.MechanismClose)) }),
 			served(5, 5*time.Second, by(hostile, event.MechanismClose)), late(5, 5*time.Second, 120, 3*ms),
 		},
+		"timeouts_inverted": {
+			each(5, func(n int) step { return served(n, 5*time.Second, by(hostile, event.MechanismClose)) }),
+			openServed(1, time.Hour, func(s *event.Socket) { s.Holders[0].Process = *hostile }, reusedAfter(4700*ms)),
+		},
 		"idle_timeout": {each(5, func(n int) step { return served(n, 5*time.Second, by(hostile, event.MechanismClose)) })},
 	}
 }
@@ -115,7 +119,7 @@ func TestSeverities(t *testing.T) {
 
 func checkFindings(t *testing.T, code event.Code, found []event.Finding) {
 	t.Helper()
-	if code == "keepalive_race" { // the idle timeout that it rests on is a finding as well
+	if code == "keepalive_race" || code == "timeouts_inverted" { // the idle timeout that it rests on is a finding as well
 		found = slices.DeleteFunc(found, func(f event.Finding) bool { return f.Code == "idle_timeout" })
 	}
 	if len(found) != 1 || found[0].Code != code {

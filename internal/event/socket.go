@@ -161,8 +161,9 @@ const HoldersMost = 1000
 // Holder is a process that has a socket open, by one of its file descriptors.
 type Holder struct {
 	Process
-	FD      int  // -1: not known
-	Stopped bool // by a signal such as SIGSTOP: it does nothing until SIGCONT
+	FD      int    // -1: not known
+	Program string // name of the file that it runs, without the path; "": unknown
+	Stopped bool   // by a signal such as SIGSTOP: it does nothing until SIGCONT
 }
 
 // Totals is what a full socket counts over its life. All are 0 where nothing is known.
@@ -176,12 +177,16 @@ type Totals struct {
 // Counters is what a full socket counts, and what waits in its queues.
 type Counters struct {
 	Totals
-	Timeouts   uint8  // times that the retransmission timer ran out since the last ACK
-	Unread     uint32 // bytes received that no process has read
-	Unsent     uint32 // bytes, and the FIN, that the peer has not acknowledged
-	Backlog    uint32 // LISTEN: connections that wait for accept()
-	BacklogMax uint32 // LISTEN: how many may
-	Drops      uint32 // LISTEN: segments that it dropped, for whatever reason
+	Timeouts uint8  // times that the retransmission timer ran out since the last ACK
+	Unread   uint32 // bytes received that no process has read
+	Unsent   uint32 // bytes, and the FIN, that the peer has not acknowledged
+	Idle     Idle   // then
+	// ReusedAfter: the client has sent since the sample before, after no data had gone for at least so long; 0: it has
+	// not, or soon after other data.
+	ReusedAfter time.Duration
+	Backlog     uint32 // LISTEN: connections that wait for accept()
+	BacklogMax  uint32 // LISTEN: how many may
+	Drops       uint32 // LISTEN: segments that it dropped, for whatever reason
 	// OverflowsKnown: LISTEN: it is known how many connections found its accept queue full.
 	OverflowsKnown bool
 	Overflows      uint32 // LISTEN: so many, since the last sample

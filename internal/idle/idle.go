@@ -87,8 +87,11 @@ func (t *Timeout) Includes(idle time.Duration) bool {
 // IsBelow reports whether a connection was still open after a longer idle time.
 func (t *Timeout) IsBelow(c *Close) bool {
 	idle, ok := t.idleOf(c)
-	return ok && idle > t.Most+width(t.Most)
+	return ok && t.IsShorter(idle)
 }
+
+// IsShorter reports whether the timer would have closed a connection before an idle time was over.
+func (t *Timeout) IsShorter(idle time.Duration) bool { return idle > t.Most+width(t.Most) }
 
 // idleOf returns the idle time of a close, if that may be an idle timer's.
 func (t *Timeout) idleOf(c *Close) (time.Duration, bool) {
@@ -108,21 +111,22 @@ const (
 	PeerSide              // at the client's end: the server closes
 )
 
-// Find returns the idle timeout that closes of one program show, if they show one. If earlier closes have shown
-// one, it is no limit of the age: known says so.
-func Find(closes []Close, view View, known bool) (Timeout, bool) {
+// Find returns the idle timeout that closes of one program show, if they show one. The program is known to have left
+// some of its connections open for the idle times in open. If earlier closes have shown a timeout, it is no limit of the
+// age: known says so.
+func Find(closes []Close, open []time.Duration, view View, known bool) (Timeout, bool) {
 	base := LastReceived
 	if view == OwnServer {
 		base = LastSent
 	}
 	plain := choose(closes, func(c *Close) (time.Duration, bool) { return plainIdle(c, base) })
-	if t, ok := plain.find(base, known); ok {
+	if t, ok := plain.find(base, open, known); ok {
 		return t, true
 	}
 	if view != OwnServer {
 		return Timeout{}, false
 	}
-	t, ok := choose(closes, farewellIdle).find(LastReceived, known)
+	t, ok := choose(closes, farewellIdle).find(LastReceived, open, known)
 	t.Farewell = true
 	return t, ok
 }
@@ -166,7 +170,7 @@ func choose(closes []Close, idleOf func(*Close) (time.Duration, bool)) candidate
 }
 
 // find looks for a timer of each connection, and otherwise for a program that looks now and then.
-func (all candidates) find(base Base, known bool) (Timeout, bool) {
+func (all candidates) find(base Base, open []time.Duration, known bool) (Timeout, bool) {
 	for _, look := range []func() (candidates, bool){all.exact, all.spread} {
 		own, found := look()
 		if !found || !known && (own.hasAgeLimit() || own.atOnce()) {
@@ -177,9 +181,28 @@ func (all candidates) find(base Base, known bool) (Timeout, bool) {
 			t.Least = round(own[len(own)/2].idle)
 			t.Most = t.Least
 		}
+		if t.isContradicted(all, open) {
+			continue
+		}
 		return t, true
 	}
 	return Timeout{}, false
+}
+
+// isContradicted reports whether too many connections were open for longer, those that were closed later among them.
+func (t *Timeout) isContradicted(all candidates, open []time.Duration) bool {
+	beyond := 0
+	for i := range all {
+		if t.IsShorter(all[i].idle) {
+			beyond++
+		}
+	}
+	for _, idle := range open {
+		if t.IsShorter(idle) {
+			beyond++
+		}
+	}
+	return beyond*100 > beyondPercent*t.Closes
 }
 
 func (all candidates) least() time.Duration { return all[0].idle }

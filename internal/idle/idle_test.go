@@ -72,7 +72,7 @@ const l20 = 20 * time.Millisecond
 
 func wantTimeout(t *testing.T, l *load, view idle.View, base idle.Base, least, most, exact time.Duration) {
 	t.Helper()
-	got, found := idle.Find(l.closes, view, false)
+	got, found := idle.Find(l.closes, nil, view, false)
 	if !found || got.Base != base || (got.Least-least).Abs() > exact || (got.Most-most).Abs() > exact {
 		t.Errorf("%v, %+v; want %v to %v", found, got, least, most)
 	}
@@ -88,7 +88,7 @@ func TestLookOnceASecond(t *testing.T) {
 		for range 40 {
 			l.add(l.connection(timeout+l.upTo(976*time.Millisecond), 4*time.Second))
 		}
-		got, ok := idle.Find(l.closes, idle.OwnServer, false)
+		got, ok := idle.Find(l.closes, nil, idle.OwnServer, false)
 		if !ok {
 			continue
 		}
@@ -112,7 +112,7 @@ func TestFarewell(t *testing.T) {
 			l.add(c)
 		}
 		wantTimeout(t, l, idle.OwnServer, idle.LastReceived, 3*time.Second, 3*time.Second, 60*time.Millisecond)
-		if got, _ := idle.Find(l.closes, idle.OwnServer, false); !got.Farewell {
+		if got, _ := idle.Find(l.closes, nil, idle.OwnServer, false); !got.Farewell {
 			t.Error("the farewell is not seen")
 		}
 	}
@@ -187,7 +187,7 @@ func TestNoTimeout(t *testing.T) {
 				for i := range n {
 					make(l, i)
 				}
-				if got, found := idle.Find(l.closes, idle.OwnServer, false); found {
+				if got, found := idle.Find(l.closes, nil, idle.OwnServer, false); found {
 					t.Errorf("%s, %d closes, seed %d: %+v", name, n, seed, got)
 				}
 			}
@@ -205,8 +205,31 @@ func TestAgesOfAKnownTimeout(t *testing.T) {
 		l.add(c)
 	}
 	for _, known := range []bool{false, true} {
-		if _, found := idle.Find(l.closes, idle.OwnServer, known); found != known {
+		if _, found := idle.Find(l.closes, nil, idle.OwnServer, known); found != known {
 			t.Errorf("known %v: found %v", known, found)
+		}
+	}
+}
+
+// TestOpenForLonger: connections that stayed open for longer contradict a timeout, but for very few of them.
+func TestOpenForLonger(t *testing.T) {
+	t.Parallel()
+	const second = time.Second
+	for _, c := range []struct {
+		open  []time.Duration
+		found bool
+	}{
+		{nil, true},
+		{[]time.Duration{second, 2990 * time.Millisecond, 3050 * time.Millisecond}, true},
+		{[]time.Duration{4 * second}, true}, // one of 40: its timer was late
+		{[]time.Duration{4 * second, 9 * second, 30 * second}, false},
+	} {
+		l := newLoad(3, l20)
+		for range 40 {
+			l.add(l.connection(3*second, 2*second))
+		}
+		if got, found := idle.Find(l.closes, c.open, idle.OwnServer, true); found != c.found {
+			t.Errorf("open for %v: %v, %+v", c.open, found, got)
 		}
 	}
 }

@@ -38,6 +38,7 @@ func (d *Decoder) counters(s *event.Socket) {
 		c.Totals = d.totals()
 		c.Known = true
 		c.Unread, c.Unsent, c.Timeouts = d.uint32(f.get(keyUnread)), d.uint32(f.get(keyUnsent)), d.uint8(f.get(keyTimeouts))
+		c.Idle, c.ReusedAfter = d.idle(), d.duration(f.get(keyReusedAfter))
 		s.Sending = d.sending(f.get(keySending))
 	}
 }

@@ -87,6 +87,8 @@ func (v *values) holders(raw []byte) []event.Holder {
 			switch k {
 			case keyFD:
 				h.FD = int(max(-1, min(v.signed(value), 1<<31-1)))
+			case keyProgram:
+				h.Program = v.string(value)
 			case keyStopped:
 				h.Stopped = v.bool(value)
 			default:

@@ -38,6 +38,7 @@ const (
 	keyIdleReceived
 	keyLateBytes
 	keyLateCrossed
+	keyReusedAfter
 	keyResetBy
 	keyISNLocal
 	keyISNRemote
@@ -147,6 +148,7 @@ const (
 	keySource
 	keySignal
 	keyFD
+	keyProgram
 	keyStopped
 	keyInFlight
 	keyWindow
@@ -219,6 +221,7 @@ var keyNames = [allKeys]string{
 	keyIdleReceived:   "idle_received_ns",
 	keyLateBytes:      "late_bytes",
 	keyLateCrossed:    "late_crossed",
+	keyReusedAfter:    "reused_after_ns",
 	keyResetBy:        "reset_by",
 	keyISNLocal:       "isn_local",
 	keyISNRemote:      "isn_remote",
@@ -301,6 +304,7 @@ var keyNames = [allKeys]string{
 	keySource:         "source",
 	keySignal:         "signal",
 	keyFD:             "fd",
+	keyProgram:        "program",
 	keyStopped:        "stopped",
 	keyInFlight:       "in_flight",
 	keyWindow:         "window",

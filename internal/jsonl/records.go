@@ -316,6 +316,9 @@ func sampleRecord() record {
 				optional(keyTimeouts, aCount, "Its retransmission timeouts since the last ACK."),
 				optional(keySending, objectWith(sendingFields()...),
 					"The values that decide for how long the kernel tries to send unacknowledged data."),
+				optional(keyIdleSent, aDelay, "How long ago it last sent data, to one tick of the kernel (1ms to 10ms). It is left out if it has sent none."),
+				optional(keyIdleReceived, aDelay, "How long ago it last received data in order. It is left out if it has received none."),
+				optional(keyReusedAfter, aDuration, "The client has sent data since the look before. No data had gone for at least so long then. Only some samples have it."),
 			}, totalFields("up to now")),
 		},
 		rules: rules{oneOf: [][]key{{keySocket, keyLocal, keyState}, {keyPorts}}},
@@ -456,6 +459,7 @@ func partTable() []record {
 	signal := []field{optional(keySignal, aSignal, "The signal that killed it.")}
 	fd := []field{
 		required(keyFD, anFD, "The file descriptor; -1 if it is not known."),
+		optional(keyProgram, aString, "The name of the file that the process runs, without its path. It is left out if it has more than 14 bytes."),
 		optional(keyStopped, aFlag, "A signal has stopped the process, and it does nothing until SIGCONT."),
 	}
 	return []record{

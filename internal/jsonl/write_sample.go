@@ -38,6 +38,8 @@ func (w *Writer) writeSampledSocket(s *event.Socket) {
 		o.uint(keyUnsent, uint64(c.Unsent))
 		o.uint(keyTimeouts, uint64(c.Timeouts))
 		w.writeSending(s.Sending)
+		w.writeIdle(&c.Idle)
+		o.optionalDuration(keyReusedAfter, c.ReusedAfter)
 		w.writeTotals(&c.Totals)
 	}
 	w.writeProcesses(s.Holders)

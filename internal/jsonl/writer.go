@@ -225,6 +225,7 @@ func (w *Writer) writeProcesses(holders []event.Holder) {
 		o.openElement()
 		w.writeProcessKeys(&holders[i].Process, true)
 		o.int(keyFD, int64(holders[i].FD))
+		o.optionalStr(keyProgram, holders[i].Program)
 		if holders[i].Stopped {
 			o.bool(keyStopped, true)
 		}

@@ -47,6 +47,7 @@ type sampler struct {
 	overflows overflows
 	warned    bool // about sockets that the looks leave out
 	doubts    map[event.ID]doubt
+	longest   map[reusePlace]longestIdle
 }
 
 // sampled is what was reported of a socket last.
@@ -54,6 +55,7 @@ type sampled struct {
 	state   tcpstate.State
 	age     time.Duration
 	waiting time.Duration // for the peer to acknowledge data, or to make room for it
+	rest    rest
 }
 
 // destination is what local ports are counted for.
@@ -177,7 +179,8 @@ func (t *trace) sampleSockets(sockets []event.Socket) {
 			before = sampled{state: s.State, waiting: before.waiting}
 		}
 		changed := t.correlator.UpdateOwner(s)
-		if t.worthASample(s, end, &before) || changed || end.IsAwaited() {
+		rested := t.noteRest(s, end, &before)
+		if t.worthASample(s, end, &before) || changed || rested || end.IsAwaited() {
 			t.records.Sample(&event.Sample{Time: s.Time, NetNS: s.NetNS, Socket: s})
 		}
 		t.sampler.sockets[s.Socket] = before

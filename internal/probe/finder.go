@@ -289,7 +289,7 @@ func (f *Finder) fillSocket(s *event.Socket, found *snapshotFoundSocket) {
 	if s.Timewait {
 		s.Until = s.Time.Add(time.Duration(found.Left) * f.jiffy)
 	} else if !has(isRequest) {
-		s.Counters = countersOf(found)
+		s.Counters = f.countersOf(found)
 		if s.Counters.Unsent > 0 {
 			s.Sending = f.sendingOf(found)
 		}
@@ -300,8 +300,9 @@ func (f *Finder) fillSocket(s *event.Socket, found *snapshotFoundSocket) {
 	}
 }
 
-func countersOf(found *snapshotFoundSocket) event.Counters {
+func (f *Finder) countersOf(found *snapshotFoundSocket) event.Counters {
 	return event.Counters{
+		Idle: f.idleOf(found),
 		Totals: event.Totals{
 			Known: true, BytesSent: found.BytesSent, BytesReceived: found.BytesReceived,
 			Retransmits: found.Retransmits,
@@ -309,6 +310,17 @@ func countersOf(found *snapshotFoundSocket) event.Counters {
 		Timeouts: found.Timeouts, Unread: found.Unread, Unsent: found.Unsent,
 		Backlog: found.Backlog, BacklogMax: found.BacklogMax, Drops: found.Drops,
 	}
+}
+
+// idleOf returns for how long no data has gone.
+func (f *Finder) idleOf(found *snapshotFoundSocket) (idle event.Idle) {
+	if idle.HasSent = found.BytesSent > 0; idle.HasSent {
+		idle.Sent = time.Duration(found.IdleSent) * f.jiffy
+	}
+	if idle.HasReceived = found.BytesReceived > 0; idle.HasReceived {
+		idle.Received = time.Duration(found.IdleReceived) * f.jiffy
+	}
+	return idle
 }
 
 // longestRTO is TCP_RTO_MAX in include/net/tcp.h: up to 6.14 no setting changes it.
@@ -327,10 +339,21 @@ func (f *Finder) sendingOf(found *snapshotFoundSocket) *event.Sending {
 }
 
 func holderOf(found *snapshotFoundSocket) event.Holder {
-	comm := unsafe.Slice((*byte)(unsafe.Pointer(&found.Comm)), len(found.Comm))
-	return event.Holder{FD: int(found.Fd), Stopped: found.HolderFlags&isStopped != 0, Process: event.Process{
-		PID: found.Pid, UID: found.HolderUid, Comm: unix.ByteSliceToString(comm), Source: event.SourceSnapshot,
+	return event.Holder{FD: int(found.Fd), Stopped: found.HolderFlags&isStopped != 0, Program: programName(text(&found.Program)), Process: event.Process{
+		PID: found.Pid, UID: found.HolderUid, Comm: text(&found.Comm), Source: event.SourceSnapshot,
 	}}
+}
+
+func text(field *[16]int8) string {
+	return unix.ByteSliceToString(unsafe.Slice((*byte)(unsafe.Pointer(field)), len(field)))
+}
+
+// programName returns the name of a program, or "" if it may have been cut off.
+func programName(name string) string {
+	if len(name) == len(snapshotFoundSocket{}.Program)-1 {
+		return ""
+	}
+	return name
 }
 
 func addrPort(words [2]uint64, port uint16) netip.AddrPort {

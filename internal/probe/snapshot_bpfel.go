@@ -56,7 +56,10 @@ type snapshotFoundSocket struct {
 	Retries       uint8
 	OrphanRetries uint8
 	HasTimer      uint32
+	IdleSent      uint32
+	IdleReceived  uint32
 	Comm          [16]int8
+	Program       [16]int8
 }
 
 // Names of all BPF objects in the ELF.

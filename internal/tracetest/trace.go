@@ -125,7 +125,7 @@ func found() []event.Socket {
 	}
 	listener, connection, timewait := at(11, tcpstate.Listen), at(12, tcpstate.Established), at(13, tcpstate.TimeWait)
 	nginx := event.Process{PID: 80, Comm: "nginx", Source: event.SourceSnapshot}
-	listener.Holders = []event.Holder{{Process: nginx, FD: 6}, {Process: event.Process{PID: 81, UID: 33, Comm: "nginx", Source: event.SourceSnapshot}, FD: 6}}
+	listener.Holders = []event.Holder{{Process: nginx, FD: 6, Program: "nginx"}, {Process: event.Process{PID: 81, UID: 33, Comm: "nginx", Source: event.SourceSnapshot}, FD: 6}}
 	connection.Holders, connection.Role, connection.Cgroup = listener.Holders[1:], event.Server, "/system.slice/nginx.service"
 	timewait.Until, timewait.Timewait, timewait.Role = When(20*time.Second), true, event.Server
 	return []event.Socket{listener, connection, timewait}
@@ -174,7 +174,10 @@ func failed() []event.CallFailed {
 // samples has what had to be looked for.
 func samples() []event.Sample {
 	socket := found()[1]
-	socket.State, socket.Counters = tcpstate.CloseWait, event.Counters{Totals: event.Totals{Known: true, BytesReceived: 12}, Unread: 12}
+	socket.State, socket.Counters = tcpstate.CloseWait, event.Counters{
+		Totals: event.Totals{Known: true, BytesReceived: 12}, Unread: 12,
+		Idle: event.Idle{Received: 8 * ms, HasReceived: true}, ReusedAfter: 4700 * ms,
+	}
 	socket.Time = When(12000 * ms)
 	listener := found()[0]
 	listener.Time = When(12001 * ms)
