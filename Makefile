@@ -24,7 +24,7 @@ DESTDIR ?=
 SHARE = $(DESTDIR)$(PREFIX)/share
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo browser containers test race fuzz test-vm bench soak lint generate generated cross install uninstall packages clean
+.PHONY: help build demo browser containers test race fuzz test-vm bench soak lab lint generate generated cross install uninstall packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ bench: ## Measure what tracing costs, next to other tools (root, 12 min; BASE=RE
 
 soak: ## Trace a random workload in many ways, kill tracers, judge all (root, MINUTES=10)
 	@go run ./internal/soak -minutes $(MINUTES) $(SOAK_FLAGS)
+
+lab: tcptrace ## Find out the idle timeouts of real programs, and the requests lost by them (root, 10 min; LAB_FLAGS)
+	@for program in nginx apache2 haproxy node gunicorn redis-server; do command -v $$program >/dev/null || missing=1; done; \
+		/usr/bin/python3 -c 'import aiohttp' 2>/dev/null && [ -z "$$missing" ] || \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends nginx apache2 haproxy nodejs gunicorn redis-server python3-aiohttp; } >/dev/null
+	@go run ./internal/lab $(LAB_FLAGS)
 
 lint: ## Check format and the usual mistakes
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed: $$unformatted" >&2; exit 1; fi

@@ -51,7 +51,8 @@
 // goroutine, and makes a sentence of a panic.
 // kerneltest gives tests a piece of the real kernel, terminaltest a terminal, schematest the
 // stream's schema, tracetest a scripted trace, goldentest files to compare with; bench
-// measures, soak runs for long and judges, testvm runs the tests on other kernels.
+// measures, soak runs for long and judges, lab judges idle timeouts of real programs, testvm runs the tests on other
+// kernels.
 // packaging has the manual pages and what packages are made of, docs the pages for people.
 // Everything from event on builds and tests without Linux. imports_test.go says for each
 // package what it may import.

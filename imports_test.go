@@ -82,6 +82,7 @@ var rooms = map[string]room{
 	"bench":           {is: "bench measures the command from outside, and the hot path: it imports capture, its own workload and kerneltest", imports: []string{"capture", "bench/synthetic", "kerneltest"}},
 	"bench/synthetic": {is: "synthetic makes records for measurements without a kernel: it imports pipeline", imports: []string{"pipeline"}},
 	"soak":            {is: "soak judges the command from outside, by what the kernel says: it imports kerneltest alone, so that it does not share a mistake", imports: []string{"kerneltest"}},
+	"lab":             {is: "lab judges findings on idle timeouts from outside, by what servers and clients know: it imports kerneltest", imports: []string{"kerneltest"}},
 	"testvm":          {is: "testvm runs tests on other kernels, and knows nothing of them: it imports what it agrees on with its guest", imports: []string{"testvm/guest"}},
 	"testvm/guest":    {is: "guest is what testvm and its init agree on: it imports none"},
 	"testvm/init":     {is: "init is the first process of a guest: it imports what it agrees on with testvm", imports: []string{"testvm/guest"}},
@@ -91,11 +92,11 @@ var rooms = map[string]room{
 // command.
 var (
 	forTests     = []string{"kerneltest", "terminaltest", "goldentest", "schematest", "tracetest"}
-	testPrograms = []string{"bench", "soak"}
+	testPrograms = []string{"bench", "soak", "lab"}
 )
 
 // linuxOnly are the rooms that build on Linux alone. All others build everywhere.
-var linuxOnly = []string{"probe", "host", "helper", "sockdiag", "live", "demo", "kerneltest", "terminaltest", "bench", "soak", "testvm", "testvm/init"}
+var linuxOnly = []string{"probe", "host", "helper", "sockdiag", "live", "demo", "kerneltest", "terminaltest", "bench", "soak", "lab", "testvm", "testvm/init"}
 
 // usesEBPF has who may import cilium/ebpf, and why.
 var usesEBPF = map[string]string{

@@ -110,7 +110,7 @@ func (e *Engine) Transition(t *event.Transition, step conn.Step) []event.Finding
 	if (t.To == tcpstate.Close || t.To == tcpstate.TimeWait) && e.takeRace(t, step.End) {
 		return e.found
 	}
-	if t.To != tcpstate.Close {
+	if t.To != tcpstate.Close || e.takeLostRequest(t, step.End) {
 		return e.found
 	}
 	e.takeTransition(t, step.End, before)

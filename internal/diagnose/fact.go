@@ -20,6 +20,7 @@ const (
 	portSample                          // a sample of local ports
 	failedCall                          // a call that failed
 	raceRecord                          // a transition that shows a keep-alive race
+	lostRecord                          // a transition that shows data that came after a close, which no timeout explains
 	lateReuse                           // a sample of a connection that its client used again when its server was about to close it
 	firstClose                          // a FIN that closes a connection first, of a program with an idle timeout
 )
@@ -75,6 +76,9 @@ type fact struct {
 
 	race  race     // raceRecord
 	reuse openIdle // lateReuse
+	// lostRecord
+	closeCause     closeCause
+	closedTogether int // together: so many connections
 	// serverProgram and clientProgram are the names of the files that the two run; "": unknown.
 	serverProgram, clientProgram string
 }

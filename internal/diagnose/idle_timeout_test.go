@@ -136,7 +136,7 @@ func TestKeepaliveRace(t *testing.T) {
 			t.Totals = event.Totals{Known: true, BytesSent: sent, BytesReceived: received}
 		}
 	}
-	unacked := func(n uint32) mod { return func(t *event.Transition) { t.Unacknowledged = n } }
+	unacked := unacknowledged
 	left := func(n uint32) mod { return func(t *event.Transition) { t.Unread = n } }
 	atServer := func(id int, when time.Duration, edge string, mods ...mod) step {
 		return at(when, event.ID(100+id), edge, append([]mod{between("10.0.0.1:80", fmt.Sprintf("10.0.0.2:%d", 40000+id))}, mods...)...)
@@ -224,6 +224,18 @@ func TestKeepaliveRace(t *testing.T) {
 		}, []string{isElsewhere,
 			"keepalive_race: 10.0.0.2:40005 to 10.0.0.1:80: a request crossed the FIN of the server, which closed after 5.00s idle: perhaps the server processed the request",
 		}},
+		{"at the client, a lingering close", []step{elsewhere,
+			dialled(5, idle, "ESTABLISHED>CLOSE_WAIT", because(event.CauseFin), of(curl), counted(220, 1000), unacked(120)),
+			atClient(5, 14*time.Second, "CLOSE_WAIT>LAST_ACK", because(event.CauseClose), by(curl, event.MechanismClose)),
+			atClient(5, 14*time.Second+20*ms, "LAST_ACK>CLOSE", because(event.CauseAck), counted(220, 1000)),
+		}, []string{isElsewhere,
+			"keepalive_race: 10.0.0.2:40005 to 10.0.0.1:80: a request crossed the FIN of the server, which closed after 5.00s idle: the request got no answer",
+		}},
+		{"at the client, an orderly close", []step{elsewhere,
+			dialled(5, idle, "ESTABLISHED>CLOSE_WAIT", because(event.CauseFin), of(curl), counted(100, 1000)),
+			atClient(5, 14*time.Second, "CLOSE_WAIT>LAST_ACK", because(event.CauseClose), by(curl, event.MechanismClose)),
+			atClient(5, 14*time.Second+20*ms, "LAST_ACK>CLOSE", because(event.CauseAck), counted(100, 1000)),
+		}, []string{isElsewhere}},
 		{"at the client, after the FIN had come", []step{elsewhere,
 			dialled(5, idle, "ESTABLISHED>CLOSE_WAIT", because(event.CauseFin), of(curl), counted(100, 1000)),
 			atClient(5, 13600*ms, "CLOSE_WAIT>CLOSE", because(event.CauseResetReceived), fails(event.EPIPE), counted(220, 1000), unacked(120)),

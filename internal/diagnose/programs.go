@@ -48,6 +48,8 @@ type program struct {
 	pending []fact // races, if the timeout turns out to fit
 	raced   bool   // a race was reported
 
+	together burst
+
 	latest fact       // about the latest close, without the timeout
 	open   []openIdle // the longest idle times after which a connection was still open, the longest first
 	reuse  openIdle   // that was reported; its idle time is 0: none was
@@ -187,6 +189,7 @@ func compareFound(a, b *program) int {
 
 func (p *program) add(c idle.Close) {
 	p.seen++
+	p.together.add(c.At, max(c.Idle.Sent, c.Idle.Received), p.seen)
 	if len(p.closes) < closesKept {
 		p.closes = append(p.closes, c)
 		return

@@ -52,7 +52,7 @@ type closedIdle struct {
 
 // idleBefore is the time without a request: what the timer of the server counts.
 func (c *closedIdle) idleBefore() time.Duration {
-	if c.program.view == idle.PeerSide {
+	if c.program.view == idle.PeerSide || idle.IsFarewell(c.idle.Sent, c.unacknowledged) {
 		return c.idle.Received
 	}
 	return c.idle.Sent
@@ -82,6 +82,8 @@ func (c *closedIdle) raceAfter(t *event.Transition) (race, bool) {
 		if r.fate = c.fateAtClient(t); c.unacknowledged >= leastRequest {
 			r.late = 0 // it was on its way when the FIN came
 		}
+	case c.program.view == idle.PeerSide && t.From == tcpstate.LastAck && c.unacknowledged >= leastRequest:
+		r.fate, r.late = unanswered, 0 // it crossed the FIN, after which the server cannot send
 	}
 	return r, r.fate != 0 && r.late <= lateAtMost
 }

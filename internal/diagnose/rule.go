@@ -48,6 +48,7 @@ var rules = []*rule{
 	bindFailed,
 	keepaliveRace,
 	timeoutsInverted,
+	requestLost,
 	idleTimeout,
 }
 

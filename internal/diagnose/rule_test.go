@@ -62,6 +62,9 @@ func every(id event.ID) map[event.Code][]step {
 			each(5, func(n int) step { return served(n, 5*time.Second, by(hostile, event.MechanismClose)) }),
 			served(5, 5*time.Second, by(hostile, event.MechanismClose)), late(5, 5*time.Second, 120, 3*ms),
 		},
+		"request_lost": {
+			served(0, 0, by(hostile, event.MechanismClose)), late(0, 0, 120, 3*ms),
+		},
 		"timeouts_inverted": {
 			each(5, func(n int) step { return served(n, 5*time.Second, by(hostile, event.MechanismClose)) }),
 			openServed(1, time.Hour, func(s *event.Socket) { s.Holders[0].Process = *hostile }, reusedAfter(4700*ms)),
@@ -101,7 +104,7 @@ func TestTheTable(t *testing.T) {
 func TestSeverities(t *testing.T) {
 	t.Parallel()
 	harms := []event.Code{
-		"syn_unanswered", "refused", "unreachable", "listen_overflow", "ports_exhausted", "connect_failed", "bind_failed", "keepalive_race",
+		"syn_unanswered", "refused", "unreachable", "listen_overflow", "ports_exhausted", "connect_failed", "bind_failed", "keepalive_race", "request_lost",
 	}
 	may := []event.Code{"fin_wait2_expired", "idle_timeout", "reset_linger"}
 	for code, steps := range every(1) {

@@ -28,12 +28,18 @@ const (
 	denser = 5
 	// beyondPercent is how many percent of the closes may come after a longer time.
 	beyondPercent = 5
+	// latePercent is how many percent may come a little later: on a busy machine, timers are late. lateAtMost is by how
+	// much, and lateShare by which share of the time.
+	latePercent, lateAtMost, lateShare = 30, 250 * time.Millisecond, 10
 	// rarely is how probable a coincidence may be that looks like a timeout.
 	rarely = 0.0001
 	// widestSpread is how far the times lie apart of a program that looks once a second.
 	widestSpread = 1350 * time.Millisecond
 	// narrowestSpread is how far they lie apart at least: most of the second, as programs look at any time of it.
 	narrowestSpread = 700 * time.Millisecond
+	// edge is how soon after the timeout a program closes that looks once a second and is woken by something else:
+	// edgePercent of the connections at least. Of the others, tailPercent or tailLeast may be at one time.
+	edge, edgePercent, tailPercent, tailLeast = 100 * time.Millisecond, 30, 15, 3
 	// leastSpread is the shortest timeout that is recognized of such a program.
 	leastSpread = 900 * time.Millisecond
 	// atOnce is within which time a reload, or an end, closes all connections.
@@ -76,7 +82,7 @@ func (t *Timeout) Fits(c *Close) bool {
 
 // Covers reports whether the timer may have closed a connection after an idle time, or was about to.
 func (t *Timeout) Covers(idle time.Duration) bool {
-	return idle >= t.Least/10*9 && idle <= t.Most+width(t.Most)
+	return idle >= t.Least/10*9 && !t.IsShorter(idle)
 }
 
 // Includes reports whether the timer closes connections after an idle time.
@@ -90,8 +96,8 @@ func (t *Timeout) IsBelow(c *Close) bool {
 	return ok && t.IsShorter(idle)
 }
 
-// IsShorter reports whether the timer would have closed a connection before an idle time was over.
-func (t *Timeout) IsShorter(idle time.Duration) bool { return idle > t.Most+width(t.Most) }
+// IsShorter reports whether the timer would have closed a connection before an idle time was over, even if it was late.
+func (t *Timeout) IsShorter(idle time.Duration) bool { return idle > t.Most+lateness(t.Most) }
 
 // idleOf returns the idle time of a close, if that may be an idle timer's.
 func (t *Timeout) idleOf(c *Close) (time.Duration, bool) {
@@ -142,8 +148,13 @@ func plainIdle(c *Close, base Base) (time.Duration, bool) {
 
 // farewellIdle returns the idle time of a close with a last message.
 func farewellIdle(c *Close) (time.Duration, bool) {
-	says := c.Idle.Sent <= slack && 0 < c.Unacknowledged && c.Unacknowledged <= longestFarewell
-	return c.Idle.Received, c.hasDataBothWays() && says && c.Idle.Received >= Shortest
+	return c.Idle.Received, c.hasDataBothWays() && IsFarewell(c.Idle.Sent, c.Unacknowledged) && c.Idle.Received >= Shortest
+}
+
+// IsFarewell reports whether an end that closes has sent a last message with its FIN, as that end shows it: how long ago it
+// sent data, and how many bytes of it are not acknowledged.
+func IsFarewell(sent time.Duration, unacknowledged uint32) bool {
+	return sent <= slack && 0 < unacknowledged && unacknowledged <= longestFarewell
 }
 
 func (c *Close) hasDataBothWays() bool { return c.Idle.HasSent && c.Idle.HasReceived && c.Unread == 0 }
@@ -171,7 +182,7 @@ func choose(closes []Close, idleOf func(*Close) (time.Duration, bool)) candidate
 
 // find looks for a timer of each connection, and otherwise for a program that looks now and then.
 func (all candidates) find(base Base, open []time.Duration, known bool) (Timeout, bool) {
-	for _, look := range []func() (candidates, bool){all.exact, all.spread} {
+	for _, look := range []func() (candidates, bool){all.exact, all.spread, all.edged} {
 		own, found := look()
 		if !found || !known && (own.hasAgeLimit() || own.atOnce()) {
 			continue
@@ -211,6 +222,9 @@ func (all candidates) most() time.Duration  { return all[len(all)-1].idle }
 // width is how far apart times lie that one timer makes.
 func width(d time.Duration) time.Duration { return max(50*time.Millisecond, d/50) }
 
+// lateness is by how much a timer may be late on a busy machine.
+func lateness(d time.Duration) time.Duration { return max(width(d), min(lateAtMost, d/lateShare)) }
+
 // round takes off what the kernel's ticks add.
 func round(d time.Duration) time.Duration {
 	if d < time.Second {
@@ -221,7 +235,21 @@ func round(d time.Duration) time.Duration {
 
 // exact returns the closes after nearly one time, if they stand out.
 func (all candidates) exact() (candidates, bool) {
-	from, to := 0, 0
+	from, to := all.densest(width)
+	own := all[from:to]
+	if len(own) < fewest {
+		return nil, false
+	}
+	w := width(own.least())
+	before, late := all.count(own.least()-w, own.least()), all.count(own.most()+1, own.least()+w+lateness(own.least()))
+	if before*denser > len(own) || late*100 > latePercent*len(own) || byChance(len(own), from, w, own.least()-all.least()) {
+		return nil, false
+	}
+	return own, (len(all)-to-late)*100 <= beyondPercent*len(own)
+}
+
+// densest returns the first and the last, exclusive, of the most candidates within a width.
+func (all candidates) densest(width func(time.Duration) time.Duration) (from, to int) {
 	for i, j := 0, 0; i < len(all); i++ {
 		for j < len(all) && all[j].idle <= all[i].idle+width(all[i].idle) {
 			j++
@@ -230,16 +258,12 @@ func (all candidates) exact() (candidates, bool) {
 			from, to = i, j
 		}
 	}
-	own := all[from:to]
-	if len(own) < fewest {
-		return nil, false
-	}
-	w := width(own.least())
-	near := max(all.count(own.least()-w, own.least()), all.count(own.least()+w+1, own.least()+2*w+1))
-	if near*denser > len(own) || byChance(len(own), from, w, own.least()-all.least()) {
-		return nil, false
-	}
-	return own, (len(all)-to)*100 <= beyondPercent*len(own)
+	return from, to
+}
+
+// within is a width that is the same for all times.
+func within(d time.Duration) func(time.Duration) time.Duration {
+	return func(time.Duration) time.Duration { return d }
 }
 
 // byChance reports whether so many closes may have come into one width although their times are random: as many others
@@ -274,20 +298,28 @@ func (all candidates) count(from, to time.Duration) int {
 // spread returns the closes of a program that looks once a second: they are spread evenly over about that time, and
 // nearly all closes are among them.
 func (all candidates) spread() (candidates, bool) {
-	from, to := 0, 0
-	for i, j := 0, 0; i < len(all); i++ {
-		for j < len(all) && all[j].idle <= all[i].idle+widestSpread {
-			j++
-		}
-		if j-i > to-from {
-			from, to = i, j
-		}
-	}
+	from, to := all.densest(within(widestSpread))
 	own := all[from:to]
-	if len(own) < fewestSpread || (len(all)-len(own))*100 > beyondPercent*len(all) || own.least() < leastSpread {
+	return own, all.isMostly(own) && own.isEven()
+}
+
+// edged returns the closes of a program that looks once a second, and when it is woken by something else: many come soon
+// after the timeout, hardly one before, and the others within about a second.
+func (all candidates) edged() (candidates, bool) {
+	from, to := all.densest(within(edge))
+	if to-from < fewest || (to-from)*100 < edgePercent*len(all) {
 		return nil, false
 	}
-	return own, own.isEven()
+	own := all[all.count(0, all[from].idle-edge):]
+	own = own[:own.count(0, own.least()+widestSpread)]
+	tail := own[own.count(0, own.least()+2*edge):]
+	first, last := tail.densest(width)
+	return own, all.isMostly(own) && (last-first)*100 <= max(tailPercent*len(own), tailLeast*100)
+}
+
+// isMostly reports whether some of the candidates are enough, nearly all, and not too early.
+func (all candidates) isMostly(own candidates) bool {
+	return len(own) >= fewestSpread && (len(all)-len(own))*100 <= beyondPercent*len(all) && own.least() >= leastSpread
 }
 
 // isEven reports whether the times are spread evenly: no quarter of their span has much more or less than a quarter of

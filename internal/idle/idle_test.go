@@ -233,3 +233,55 @@ func TestOpenForLonger(t *testing.T) {
 		}
 	}
 }
+
+// TestLateTimers: on a busy machine, some timers are late.
+func TestLateTimers(t *testing.T) {
+	t.Parallel()
+	for _, timeout := range []time.Duration{2 * time.Second, 3 * time.Second, time.Minute} {
+		found := 0
+		const rounds = 100
+		for seed := range uint64(rounds) {
+			l := newLoad(seed, l20)
+			for i := range 30 {
+				late := l.upTo(tick)
+				if i%5 == 0 {
+					late = l.upTo(timeout / 10)
+				}
+				l.add(l.connection(timeout+min(late, 250*time.Millisecond), 2*time.Second))
+			}
+			if got, ok := idle.Find(l.closes, nil, idle.OwnServer, false); ok {
+				found++
+				if (got.Least-timeout).Abs() > max(50*time.Millisecond, timeout/50) || got.Most != got.Least {
+					t.Errorf("%v, seed %d: %+v", timeout, seed, got)
+				}
+			}
+		}
+		if found < rounds*9/10 {
+			t.Errorf("%v: found in %d of %d", timeout, found, rounds)
+		}
+	}
+}
+
+// TestWokenByOthers has servers that look once a second, and whenever a request comes.
+func TestWokenByOthers(t *testing.T) {
+	t.Parallel()
+	found := 0
+	const rounds = 200
+	for seed := range uint64(rounds) {
+		l := newLoad(seed, l20)
+		for range 40 {
+			l.add(l.connection(2*time.Second+min(time.Second, time.Duration(l.ExpFloat64()*float64(180*time.Millisecond))), 2*time.Second))
+		}
+		got, ok := idle.Find(l.closes, nil, idle.OwnServer, false)
+		if !ok {
+			continue
+		}
+		found++
+		if got.Least < 1950*time.Millisecond || got.Least > 2050*time.Millisecond || got.Most > 3050*time.Millisecond {
+			t.Errorf("seed %d: %+v", seed, got)
+		}
+	}
+	if found < rounds*8/10 {
+		t.Errorf("found in %d of %d", found, rounds)
+	}
+}

@@ -700,6 +700,7 @@ func tryIPv6Address(s *stage, advice event.Format) {
 	})
 	s.ns.Sysctl(s, "net/ipv6/conf/lo/disable_ipv6", "1")
 	s.ns.Sysctl(s, "net/ipv6/conf/v0/addr_gen_mode", "1")
+	s.ns.Sysctl(s, "net/ipv6/conf/v0/accept_dad", "0") // an address is ready at once
 	s.do(func() error {
 		for _, name := range []string{"v0", "v1"} {
 			link, err := netlink.LinkByName(name)
@@ -719,7 +720,7 @@ func tryIPv6Address(s *stage, advice event.Format) {
 	}
 	m, _ := s.advised(advice)
 	_, command, _ := strings.Cut(m.String(), "as root: ")
-	s.shell(strings.NewReplacer("ADDRESS", "2001:db8::1/64", "INTERFACE", "v0 nodad").Replace(command))
+	s.shell(strings.NewReplacer("ADDRESS", "2001:db8::1/64", "INTERFACE", "v0").Replace(command))
 	if err := connect(); !errors.Is(err, unix.EINPROGRESS) {
 		s.Errorf("connect with an address: %v", err)
 	}

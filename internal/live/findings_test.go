@@ -86,7 +86,7 @@ var lostPeerFindings = []event.Code{
 // TestEveryFindingIsProduced: no rule is without a test on the real kernel.
 func TestEveryFindingIsProduced(t *testing.T) {
 	t.Parallel()
-	produced := append(slices.Clone(lostPeerFindings), "reset_between", "idle_timeout", "keepalive_race", "timeouts_inverted") // TestAdviceResetBetween, TestIdleTimeouts, TestKeepaliveRaces, TestTimeoutsInverted
+	produced := append(slices.Clone(lostPeerFindings), "reset_between", "idle_timeout", "keepalive_race", "timeouts_inverted", "request_lost") // TestAdviceResetBetween, TestIdleTimeouts, TestKeepaliveRaces, TestTimeoutsInverted, TestRequestLost
 	for _, f := range loopbackFindings {
 		produced = append(produced, f.code)
 	}

@@ -40,6 +40,12 @@ func (l *raceLab) dial() (c net.Conn, answers *bufio.Reader, at time.Time, err e
 	return c, answers, time.Now(), err
 }
 
+// listen opens the server's listener.
+func (l *raceLab) listen() (listener net.Listener, err error) {
+	l.far.Do(func() { listener, err = net.Listen("tcp4", l.server.String()) })
+	return listener, err
+}
+
 func request(c net.Conn, answers *bufio.Reader) error {
 	if _, err := io.WriteString(c, "GET /nothing/in/particular HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
 		return err
@@ -119,9 +125,7 @@ func TestKeepaliveRaces(t *testing.T) {
 	ends := map[string]*recorder{
 		"the server's end": record(t, event.Filter{}, l.far), "the client's end": record(t, event.Filter{}, l.near), "both ends": record(t, event.Filter{}, l.near, l.far),
 	}
-	var listener net.Listener
-	var err error
-	l.far.Do(func() { listener, err = net.Listen("tcp4", l.server.String()) })
+	listener, err := l.listen()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -68,9 +67,7 @@ func TestTimeoutsInverted(t *testing.T) {
 
 // run has clients that show the timeout, and then the pool.
 func (p *reusingPool) run() error {
-	var listener net.Listener
-	var err error
-	p.far.Do(func() { listener, err = net.Listen("tcp4", p.server.String()) })
+	listener, err := p.listen()
 	if err != nil {
 		return err
 	}
