@@ -229,6 +229,9 @@ func (g *group) finding(at event.Time) *event.Finding {
 		Time: at, ID: g.id, Resolved: g.resolved(), Code: g.rule.code, Severity: g.severity(),
 		Sockets: slices.Clone(g.sockets), Count: g.count, NetNS: g.key.netns, Container: g.container, Rest: g.rest,
 	}
+	if !g.rest {
+		f.IdleLeast, f.IdleMost = g.fact.idleTimeout.Least, g.fact.idleTimeout.Most
+	}
 	switch {
 	case g.rest:
 		f.Summary = event.SayCount(g.count, "{n} more time in other places: tcptrace lists at most {limit} places, and at most {most} for one user",

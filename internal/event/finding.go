@@ -1,5 +1,7 @@
 package event
 
+import "time"
+
 // Sample is what no record has and a look had to find: of one socket, of the local
 // ports for one destination, or of a network namespace. Findings rest on records alone,
 // and so this is one.
@@ -39,6 +41,10 @@ type Finding struct {
 	NetNS    NetNS     // of all of them; 0: they are not in one network namespace
 	// Container is the one that all sockets of the finding are in; nil: there is no such container, or it is unknown.
 	Container *Container
-	Count     int  // how many times, or connections; at least 1
-	Rest      bool // it stands for all places of its code that have no finding of their own
+	// IdleLeast and IdleMost are after which idle times the program closes that the finding is about; they are the same
+	// if it has a timer for each connection. 0: the finding is about no idle timeout.
+	IdleLeast, IdleMost time.Duration
+
+	Count int  // how many times, or connections; at least 1
+	Rest  bool // it stands for all places of its code that have no finding of their own
 }

@@ -39,6 +39,8 @@ const (
 	keyLateBytes
 	keyLateCrossed
 	keyReusedAfter
+	keyIdleLeast
+	keyIdleMost
 	keyResetBy
 	keyISNLocal
 	keyISNRemote
@@ -222,6 +224,8 @@ var keyNames = [allKeys]string{
 	keyLateBytes:      "late_bytes",
 	keyLateCrossed:    "late_crossed",
 	keyReusedAfter:    "reused_after_ns",
+	keyIdleLeast:      "idle_least_ns",
+	keyIdleMost:       "idle_most_ns",
 	keyResetBy:        "reset_by",
 	keyISNLocal:       "isn_local",
 	keyISNRemote:      "isn_remote",

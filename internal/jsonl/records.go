@@ -359,6 +359,8 @@ func findingRecord() record {
 			optional(keyNetNS, aCount, "The network namespace of all of them."),
 			optional(keyHostIndex, aCount, "Which host that network namespace is on, by its number in `hosts` of the start record. Only merged captures have it."),
 			optional(keyContainer, partOf("container"), "What the cgroups of all of them belong to."),
+			optional(keyIdleLeast, aDuration, "The shortest idle time after which the program closes that the finding is about."),
+			optional(keyIdleMost, aDuration, "The longest one. Both are the same if the program has a timer for each connection."),
 			required(keyCount, aPositive, "How many times it happened."),
 		},
 	}

@@ -105,7 +105,7 @@ func TestTheWriterWritesEveryKey(t *testing.T) {
 	add(stream(t, tracetest.PlayHosts))
 	add(stream(t, func(out pipeline.Sink) error {
 		out.Start(&event.Start{}, conn.NewTracker())
-		out.Finding(&event.Finding{Code: "bind_failed", Severity: event.Error, Count: 1, NetNS: 4026531840, Container: &event.Container{
+		out.Finding(&event.Finding{Code: "bind_failed", Severity: event.Error, Count: 1, NetNS: 4026531840, IdleLeast: 5e9, IdleMost: 6e9, Container: &event.Container{
 			ID: "01ab", Runtime: "docker", Name: "web", Unit: "nginx.service", Pod: event.Pod{UID: "02cd", Name: "web-7d9f", Namespace: "shop"},
 		}})
 		out.Stop(event.Stop{Forgotten: 1}, nil)

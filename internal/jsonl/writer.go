@@ -350,6 +350,8 @@ func (w *Writer) Finding(f *event.Finding) {
 		w.writeNetNS(f.NetNS)
 	}
 	w.writeContainer(f.Container)
+	o.optionalDuration(keyIdleLeast, f.IdleLeast)
+	o.optionalDuration(keyIdleMost, f.IdleMost)
 	o.uint(keyCount, uint64(f.Count))
 	w.endLine()
 }
