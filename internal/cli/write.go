@@ -102,20 +102,36 @@ func logRecording(app *app, r capture.Result) {
 	app.log.Info("tcptrace -r " + shows + " shows it")
 }
 
-// findingWords returns the names of findings, what matters most first: "error refused (74 times)".
+// findingWords returns the kinds of findings, what matters most first: "error refused (74 times in 3 places)".
 func findingWords(findings []event.Finding) string {
-	var found []string
-	for _, severity := range slices.Backward(event.Severities) {
-		for _, f := range findings {
-			if f.Severity != severity {
-				continue
-			}
-			word := fmt.Sprintf("%s %s", f.Severity, f.Code)
-			if f.Count > 1 {
-				word += " (" + words.Count(f.Count, "time") + ")"
-			}
-			found = append(found, word)
+	type kind struct {
+		severity event.Severity
+		code     event.Code
+	}
+	type total struct{ times, places int }
+	var kinds []kind
+	totals := make(map[kind]total)
+	for _, f := range findings {
+		k := kind{f.Severity, f.Code}
+		sum := totals[k]
+		if sum.places == 0 {
+			kinds = append(kinds, k)
 		}
+		totals[k] = total{sum.times + f.Count, sum.places + 1}
+	}
+	slices.SortStableFunc(kinds, func(a, b kind) int {
+		return slices.Index(event.Severities, b.severity) - slices.Index(event.Severities, a.severity)
+	})
+	var found []string
+	for _, k := range kinds {
+		word := fmt.Sprintf("%s %s", k.severity, k.code)
+		switch sum := totals[k]; {
+		case sum.places > 1:
+			word += fmt.Sprintf(" (%s in %s)", words.Count(sum.times, "time"), words.Count(sum.places, "place"))
+		case sum.times > 1:
+			word += " (" + words.Count(sum.times, "time") + ")"
+		}
+		found = append(found, word)
 	}
 	if more := len(found) - findingsNamed; more > 0 {
 		found = append(found[:findingsNamed], "and "+words.Number(more)+" more")
@@ -123,7 +139,7 @@ func findingWords(findings []event.Finding) string {
 	return strings.Join(found, ", ")
 }
 
-// findingsNamed is how many findings are named when a recording ends.
+// findingsNamed is how many kinds of findings are named when a recording ends.
 const findingsNamed = 8
 
 // byteSize is a number of bytes, as a flag takes it: 500k, 100M, 1G, in powers of 1024.
