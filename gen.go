@@ -20,6 +20,7 @@
 //	diagnose   finds what is wrong with them: a table of rules, which return messages: an
 //	           English format and typed arguments, of which each output makes sentences
 //	idle       finds the idle timeout of a program in how it closes connections
+//	forecast   estimates when the local ports for a destination run out
 //	chinese    has the Chinese format of each message
 //	text       prints transitions, findings and the summary for people
 //	jsonl      prints the record stream for programs, and reads it

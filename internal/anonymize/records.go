@@ -1,6 +1,7 @@
 package anonymize
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -130,6 +131,7 @@ func (m *Mapper) mapPorts(p *event.PortStock) *event.PortStock {
 	}
 	image := *p
 	image.Remote = m.AddrPort(p.Remote)
+	image.Local = m.AddrPort(netip.AddrPortFrom(p.Local, 0)).Addr()
 	return &image
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -17,7 +18,7 @@ import (
 func CallAdvice(c *event.CallFailed) []event.Message {
 	switch {
 	case lacksPort(c):
-		return portAdvice(c.Ports, c.Call)
+		return portAdvice(&fact{ports: c.Ports}, c.Call)
 	case c.Call == event.CallConnect && sameTuple(c):
 		return fourTupleAdvice(c)
 	case c.Call == event.CallConnect && c.Remote.Addr().Is6():
@@ -261,38 +262,54 @@ func fourTupleAdvice(c *event.CallFailed) []event.Message {
 	return advice
 }
 
-// portAdvice is about local ports that are used up.
-func portAdvice(p *event.PortStock, asks event.Call) []event.Message {
-	if p != nil && !isUsedUp(p) && !isLow(p) {
+// portAdvice is about local ports that are used up, or soon will be. What each remedy buys is said where the rate is
+// known.
+func portAdvice(f *fact, asks event.Call) []event.Message {
+	p, known := f.ports, f.remedies
+	if p != nil && !isUsedUp(p) && !isLow(p) && !f.runsOut {
 		return nil // the ports that are left now were taken a moment before
+	}
+	if known == nil {
+		known = new(remedies)
 	}
 	var advice []event.Message
 	if p != nil {
-		advice = stockAdvice(p, asks)
+		advice = stockAdvice(f, known, asks)
 	}
 	if asks == event.CallBind {
 		return append(advice, event.Say("do not bind the socket before connect(), or set IP_BIND_ADDRESS_NO_PORT: a port that connect() chooses must be free for one destination only"))
 	}
 	return append(advice,
 		event.Say("keep connections open and use them again: each connection that this side closes first keeps its port for a minute"),
-		event.Say("let the other side close first: TIME_WAIT is then on that side"),
+		event.Say("let the other side close first: TIME_WAIT is then on that side[; {outlook}]", lastsPhrase(known.peerCloses)),
 		event.Say("connect to more addresses or ports of the destination, or from more addresses of this host: each combination can use all local ports"),
 	)
 }
 
 // stockAdvice is about the connections that use the ports of the range.
-func stockAdvice(p *event.PortStock, asks event.Call) []event.Message {
+func stockAdvice(f *fact, known *remedies, asks event.Call) []event.Message {
 	var advice []event.Message
-	if asks == event.CallConnect && p.ByState[tcpstate.TimeWait] > 0 {
-		advice = append(advice, event.Say("set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second, if both hosts use TCP timestamps"))
+	p := f.ports
+	if asks == event.CallConnect && p.ByState[tcpstate.TimeWait] > 0 && f.mayReuse() {
+		advice = append(advice, event.Say("set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second, if both hosts use TCP timestamps[; {outlook}]", lastsPhrase(known.reuse)))
 	}
-	if ports := event.Literal(fmt.Sprintf("%d-%d", p.First, p.Last)); p.OfSocket {
+	ports := event.Literal(fmt.Sprintf("%d-%d", p.First, p.Last))
+	switch {
+	case p.OfSocket:
 		advice = append(advice, event.Say("give the socket more ports to choose from: its own range (IP_LOCAL_PORT_RANGE) is {range} now", ports))
-	} else {
-		advice = append(advice, event.Say("widen net.ipv4.ip_local_port_range, which is {range} now", ports))
+	case p.First > widestRange.First || p.Last < widestRange.Last:
+		advice = append(advice, event.Say("widen net.ipv4.ip_local_port_range, which is {range} now[; {outlook}]", ports, wideRangePhrase(known.wide)))
 	}
 	if p.ByState[tcpstate.CloseWait] > 0 {
 		advice = append(advice, event.Say("close the connections that the peers have closed: {n} of the ports are in CLOSE_WAIT", p.ByState[tcpstate.CloseWait]))
 	}
 	return advice
+}
+
+// mayReuse reports whether net.ipv4.tcp_tw_reuse, if it is set, lets connect() take over ports: it has no effect without
+// timestamps, and is perhaps set already.
+func (f *fact) mayReuse() bool {
+	timestamps, known := f.settings["net.ipv4.tcp_timestamps"]
+	isSet := f.ports.Timewait != 0 && f.ports.Timewait < time.Minute
+	return !isSet && (!known || timestamps != 0)
 }

@@ -45,7 +45,7 @@ var portsExhausted = &rule{
 	code: "ports_exhausted", severity: event.Error, kinds: failedCall, groupKey: byCall,
 	holds:   func(f *fact) bool { return lacksPort(f.call) },
 	summary: func(g *group) event.Message { return g.shortageSummary() },
-	advice:  func(g *group) []event.Message { return CallAdvice(g.fact.call) },
+	advice:  func(g *group) []event.Message { return portAdvice(&g.fact, g.fact.call.Call) },
 }
 
 // failurePhrase says which call failed, and how: "connect() of curl/12 to 10.0.0.9:443 failed

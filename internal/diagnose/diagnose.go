@@ -28,7 +28,7 @@ type Engine struct {
 	fact fact
 
 	histories map[event.ID]history // of sockets that stay in the state in which they were sampled
-	portsSeen map[destination]portsLook
+	portsSeen map[destination]*portsPast
 	// resetByPeer has the sockets whose other end, seen as well, sent a RST: the finding is
 	// that end's.
 	resetByPeer map[event.ID]bool
@@ -58,7 +58,7 @@ type settings map[string]int
 func New(t *conn.Tracker) *Engine {
 	return &Engine{
 		tracker: t, settings: make(settings),
-		histories: make(map[event.ID]history), portsSeen: make(map[destination]portsLook), resetByPeer: make(map[event.ID]bool),
+		histories: make(map[event.ID]history), portsSeen: make(map[destination]*portsPast), resetByPeer: make(map[event.ID]bool),
 		crossed: make(map[event.ID]uint32), peerEnds: make(map[event.ID]ending), waiting: make(map[event.ID]fact),
 		programs: make(map[programKey]*program), closedIdle: make(map[event.ID]closedIdle),
 		groups: newGroups(t), standing: make(map[event.ID][]*group),
@@ -173,7 +173,7 @@ func (e *Engine) Sample(s *event.Sample) []event.Finding {
 		e.checkConditions(&e.fact)
 	case s.Ports != nil:
 		e.takePortSample(s)
-		if !isLow(s.Ports) {
+		if !portsLow.holds(&e.fact) {
 			e.resolve(portsLow, &e.fact)
 		}
 	default:

@@ -65,7 +65,8 @@ type fact struct {
 	wereLow bool             // portSample: at the last one
 	// peerIsHeld: the other end is found to be held in CLOSE_WAIT. That finding explains why this end waits.
 	peerIsHeld bool
-	growth     float64 // portSample: ports a second since then
+	runsOut    bool      // portSample: the ports run out soon, at the rate of that time
+	remedies   *remedies // portSample, failedCall: nil: nothing is known of the rate
 
 	call *event.CallFailed
 
@@ -156,6 +157,7 @@ func (e *Engine) takeFailedCall(c *event.CallFailed) {
 		kind: failedCall, at: c.Time, netns: c.NetNS, local: c.Local, remote: c.Remote, process: c.Process,
 		settings: e.settingsOf(c.NetNS), error: c.Error, ports: c.Ports, call: c,
 	}
+	e.takeShortage(&e.fact)
 }
 
 // isHeld reports whether an end, which may be nil, is found to be held in CLOSE_WAIT.
@@ -183,21 +185,4 @@ func (e *Engine) takeSocketSample(s *event.Sample) {
 		f.process = &sample.Holders[0].Process
 	}
 	e.updateHistory(f, end)
-}
-
-// takePortSample makes the fact of a sample of ports.
-func (e *Engine) takePortSample(s *event.Sample) {
-	to := destination{s.NetNS, s.Ports.Remote}
-	old := e.portsSeen[to]
-	e.fact = fact{
-		kind: portSample, at: s.Time, netns: s.NetNS, remote: s.Ports.Remote,
-		ports: s.Ports, wereLow: old.low, settings: e.settingsOf(s.NetNS),
-	}
-	if passed := s.Time.Sub(old.at); passed >= paceOver {
-		e.fact.growth = float64(s.Ports.Taken-old.taken) / passed.Seconds()
-	}
-	if len(e.portsSeen) >= groupsKept {
-		clear(e.portsSeen) // costs no more than a growth that is not known
-	}
-	e.portsSeen[to] = portsLook{s.Time, s.Ports.Taken, isLow(s.Ports)}
 }

@@ -55,11 +55,13 @@ func (f *fact) location() location {
 }
 
 // The ways to divide into groups.
-func byLocation(f *fact) groupKey    { return groupKey{location: f.location()} }
-func byReason(f *fact) groupKey      { return groupKey{location: f.location(), reason: f.reason} }
-func byDestination(f *fact) groupKey { return groupKey{location: location{toPeer, f.remote}} }
-func byAddress(f *fact) groupKey     { return groupKey{location: location{addr: f.local}} }
-func byNetns(*fact) groupKey         { return groupKey{} }
+func byLocation(f *fact) groupKey { return groupKey{location: f.location()} }
+func byReason(f *fact) groupKey   { return groupKey{location: f.location(), reason: f.reason} }
+func byDestination(f *fact) groupKey {
+	return groupKey{location: location{toPeer, f.remote}, reason: f.ports.Local.String()}
+}
+func byAddress(f *fact) groupKey { return groupKey{location: location{addr: f.local}} }
+func byNetns(*fact) groupKey     { return groupKey{} }
 
 // byState parts what happened to open connections from what happened to closing ones.
 func byState(f *fact) groupKey { return groupKey{location: f.location(), reason: f.state.String()} }

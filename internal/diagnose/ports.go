@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/forecast"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -18,38 +19,48 @@ const (
 	// portsGoneBelow is how many percent are left at most where a call found no free
 	// port. It is not 0: they are counted after the call.
 	portsGoneBelow = 10
-	// paceOver is how far two samples must be apart to say how fast ports are taken.
-	paceOver = 100 * time.Millisecond
 )
 
-// portsLow is a destination for which few local ports are left.
+// portsLow is a destination for which local ports run out soon, or few are left.
 var portsLow = &rule{
 	code: "ports_low", severity: event.Warning, kinds: portSample, groupKey: byDestination,
-	holds: func(f *fact) bool { return isLow(f.ports) },
+	holds: func(f *fact) bool { return f.runsOut || isLow(f.ports) },
 	occurrences: func(f *fact) int {
 		if f.wereLow {
 			return 0
 		}
 		return 1
 	},
-	summary: func(g *group) event.Message {
-		f := &g.fact
-		return event.Say("{left} of {ports} are free for {destination}[, enough for about {time} at {rate} more a second][: {states}]",
-			f.ports.Left(), localPortsPhrase(f.ports.Usable()), destinationPhrase(f.remote), f.lastFor(), int(math.RoundToEven(f.growth)), statesPhrase(f.ports))
-	},
-	advice: func(g *group) []event.Message { return portAdvice(g.fact.ports, event.CallConnect) },
+	summary: func(g *group) event.Message { return g.fact.portsPhrase() },
+	advice:  func(g *group) []event.Message { return portAdvice(&g.fact, event.CallConnect) },
 	condition: &condition{resolved: func(g *group) event.Message {
 		return event.Say("enough local ports are free again for {destination}", destinationPhrase(g.fact.remote))
 	}},
 }
 
-// lastFor returns how long the ports that are left last, or 0.
-func (f *fact) lastFor() time.Duration {
-	n := f.ports.Left()
-	if f.growth < 1 || n == 0 {
-		return 0
+// portsPhrase says when the ports run out, or how many are left.
+func (f *fact) portsPhrase() event.Message {
+	p := f.ports
+	if f.remedies == nil || f.remedies.none.Kind != forecast.Ends || p.Left() == 0 || !f.runsOut {
+		return event.Say("{left} of {ports} are free for {destination}[: {states}]",
+			p.Left(), localPortsPhrase(p.Usable()), destinationPhrase(f.remote), statesPhrase(p))
 	}
-	return max(time.Duration(float64(n)/f.growth*float64(time.Second)), time.Second)
+	return event.Say("local ports to {destination} run out in {time} at this rate: {left} of {ports} are free, and new connections take {rate}[: {states}]",
+		destinationPhrase(f.remote), max(f.remedies.none.After, time.Second), p.Left(), p.Usable(), ratePhrase(f.remedies.rate), statesPhrase(p))
+}
+
+// ratePhrase is how fast new connections take ports.
+func ratePhrase(r forecast.Rate) event.Message {
+	perSecond, perMinute := int(math.Round(r.Now)), int(math.Round(r.Now*60))
+	switch {
+	case r.Slope > 0 && perSecond >= 10:
+		return event.Say("{n} a second and rising", perSecond)
+	case perSecond >= 10:
+		return event.Say("{n} a second", perSecond)
+	case r.Slope > 0:
+		return event.Say("{n} a minute and rising", perMinute)
+	}
+	return event.Say("{n} a minute", perMinute)
 }
 
 func localPortsPhrase(n int) event.Message {
@@ -59,14 +70,8 @@ func localPortsPhrase(n int) event.Message {
 // destination is where ports are taken for.
 type destination struct {
 	netns  event.NetNS
+	local  netip.Addr
 	remote netip.AddrPort
-}
-
-// portsLook is what the last sample of the ports for a destination showed.
-type portsLook struct {
-	at    event.Time
-	taken int
-	low   bool
 }
 
 func isLow(p *event.PortStock) bool { return p.Taken*100 > p.Usable()*portsLowAbove }

@@ -132,11 +132,23 @@ type InTheWay struct {
 // kernel chooses from.
 type PortStock struct {
 	Remote      netip.AddrPort // the zero value: for all
+	Local       netip.Addr     // that connections come from; the zero value: any, or unknown
 	First, Last uint16         // net.ipv4.ip_local_port_range
 	OfSocket    bool           // IP_LOCAL_PORT_RANGE of the socket sets First, Last or both
 	Reserved    int            // of them in net.ipv4.ip_local_reserved_ports
 	Taken       int
 	ByState     [tcpstate.Count]int // taken, by the state of the socket that uses it
+
+	// Since is how long the look was before that Opened and Closed compare this one with; 0: there is none.
+	Since  time.Duration
+	Opened int // ports that a new connection has taken since then
+	Closed int // ports that have come to TIME_WAIT since then
+	Brief  int // ports that are among both
+	// FreeIn has how many of the ports in TIME_WAIT come free in each second from the look on; nil: unknown.
+	FreeIn []int
+	// Timewait is how long TIME_WAIT keeps a port from connect(): a minute, or a second where net.ipv4.tcp_tw_reuse
+	// lets it take over such a port; 0: unknown.
+	Timewait time.Duration
 }
 
 // Usable is how many ports the kernel chooses from.

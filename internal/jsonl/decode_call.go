@@ -90,6 +90,8 @@ func (v *values) ports(raw []byte) *event.PortStock {
 		switch k {
 		case keyRemote:
 			p.Remote = v.address(value)
+		case keyLocal:
+			p.Local = v.address(value).Addr()
 		case keyFirst:
 			p.First = v.uint16(value)
 		case keyLast:
@@ -102,7 +104,28 @@ func (v *values) ports(raw []byte) *event.PortStock {
 			p.Taken = v.count(value)
 		case keyByState:
 			p.ByState = v.byState(value)
+		default:
+			v.portChanges(p, k, value)
 		}
 	})
 	return p
+}
+
+// portChanges reads a key of what a forecast needs.
+func (v *values) portChanges(p *event.PortStock, k key, value []byte) {
+	switch k {
+	case keySinceNS:
+		p.Since = v.duration(value)
+	case keyNewPorts:
+		p.Opened = v.count(value)
+	case keyToTimewait:
+		p.Closed = v.count(value)
+	case keyBrief:
+		p.Brief = v.count(value)
+	case keyFreeIn:
+		p.FreeIn = []int{}
+		v.array(value, func(n []byte) { p.FreeIn = append(p.FreeIn, v.count(n)) })
+	case keyTimewaitNS:
+		p.Timewait = v.duration(value)
+	}
 }

@@ -171,6 +171,12 @@ const (
 	keyReserved
 	keyTaken
 	keyByState
+	keySinceNS
+	keyNewPorts
+	keyToTimewait
+	keyBrief
+	keyFreeIn
+	keyTimewaitNS
 	keyForgotten
 	keyConnection
 	keySide
@@ -329,6 +335,12 @@ var keyNames = [allKeys]string{
 	keyReserved:       "reserved",
 	keyTaken:          "taken",
 	keyByState:        "by_state",
+	keySinceNS:        "since_ns",
+	keyNewPorts:       "new",
+	keyToTimewait:     "to_time_wait",
+	keyBrief:          "brief",
+	keyFreeIn:         "free_in",
+	keyTimewaitNS:     "timewait_ns",
 	keyForgotten:      "forgotten",
 	keyConnection:     "connection",
 	keySide:           "side",

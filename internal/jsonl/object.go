@@ -80,6 +80,11 @@ func (o *object) elementID(id event.ID) {
 	o.buf = append(o.buf, '"')
 }
 
+func (o *object) elementUint(n uint64) {
+	o.separate()
+	o.buf = strconv.AppendUint(o.buf, n, 10)
+}
+
 func (o *object) closeArray() { o.buf, o.needsComma = append(o.buf, ']'), true }
 
 func (o *object) str(k key, value string) {

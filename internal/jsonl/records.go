@@ -491,12 +491,19 @@ func partTable() []record {
 		}},
 		{name: "ports", means: "The local ports that the kernel may choose from, for a destination.", fields: []field{
 			optional(keyRemote, anAddress, "The destination. It is left out if they are counted for all."),
+			optional(keyLocal, anAddress, "The address of this host that the connections come from, with port 0. It is left out if they are counted for all."),
 			required(keyFirst, aPort, "The first one of their range."),
 			required(keyLast, aPort, "The last one of their range."),
 			optional(keyOfSocket, aFlag, "IP_LOCAL_PORT_RANGE of the socket sets the range."),
 			required(keyReserved, aCount, "How many of them are reserved."),
 			required(keyTaken, aCount, "How many of them are taken."),
 			required(keyByState, mapByState(aPositive), "How many of them are taken, by the state of their sockets."),
+			optional(keySinceNS, aDuration, "How long before this sample tcptrace looked last. The next three keys say what has happened since then."),
+			optional(keyNewPorts, aCount, "How many ports new connections have taken."),
+			optional(keyToTimewait, aCount, "How many ports have come to TIME_WAIT."),
+			optional(keyBrief, aCount, "How many new connections have come to TIME_WAIT already."),
+			optional(keyFreeIn, listOf(aCount), "How many of the ports in TIME_WAIT come free in each second from the sample on."),
+			optional(keyTimewaitNS, aDuration, "How long TIME_WAIT keeps a port from connect(): a minute, or a second if net.ipv4.tcp_tw_reuse lets it take over the port."),
 		}},
 	}
 }

@@ -113,6 +113,9 @@ func (w *Writer) writePorts(p *event.PortStock) {
 	if p.Remote != (netip.AddrPort{}) {
 		o.addr(keyRemote, p.Remote)
 	}
+	if p.Local.IsValid() {
+		o.addr(keyLocal, netip.AddrPortFrom(p.Local, 0))
+	}
 	o.uint(keyFirst, uint64(p.First))
 	o.uint(keyLast, uint64(p.Last))
 	if p.OfSocket {
@@ -121,7 +124,27 @@ func (w *Writer) writePorts(p *event.PortStock) {
 	o.uint(keyReserved, uint64(p.Reserved))
 	o.uint(keyTaken, uint64(p.Taken))
 	w.writeByState(keyByState, p.ByState)
+	w.writePortChanges(p)
 	o.closeObject()
+}
+
+// writePortChanges writes what a forecast needs.
+func (w *Writer) writePortChanges(p *event.PortStock) {
+	o := &w.line
+	if p.Since > 0 {
+		o.optionalDuration(keySinceNS, p.Since)
+		o.uint(keyNewPorts, uint64(p.Opened))
+		o.uint(keyToTimewait, uint64(p.Closed))
+		o.uint(keyBrief, uint64(p.Brief))
+	}
+	if p.FreeIn != nil {
+		o.openArray(keyFreeIn)
+		for _, n := range p.FreeIn {
+			o.elementUint(uint64(n))
+		}
+		o.closeArray()
+	}
+	o.optionalDuration(keyTimewaitNS, p.Timewait)
 }
 
 func (w *Writer) writeByState(k key, counts [tcpstate.Count]int) {

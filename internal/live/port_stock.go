@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/forecast"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
 )
 
@@ -16,7 +17,7 @@ import (
 func portStock(c *event.CallFailed, own event.PortRange, settings event.PortSettings, sockets []event.Socket) *event.PortStock {
 	narrowed := false
 	settings.Range, narrowed = narrow(settings.Range, own)
-	stock := countPorts(c.Local.Addr(), c.Remote, settings, sockets)
+	stock, _ := countPorts(c.Local.Addr(), c.Remote, settings, sockets)
 	stock.OfSocket = narrowed
 	return stock
 }
@@ -34,13 +35,19 @@ func narrow(r, own event.PortRange) (narrowed event.PortRange, counts bool) {
 	return r, counts
 }
 
-func countPorts(local netip.Addr, remote netip.AddrPort, settings event.PortSettings, sockets []event.Socket) *event.PortStock {
-	stock := &event.PortStock{Remote: remote, First: settings.Range.First, Last: settings.Range.Last}
+// countPorts counts the ports that are taken for a destination, and lists them.
+func countPorts(local netip.Addr, remote netip.AddrPort, settings event.PortSettings, sockets []event.Socket) (*event.PortStock, []forecast.Taken) {
+	stock := &event.PortStock{Remote: remote, First: settings.Range.First, Last: settings.Range.Last, Timewait: timewaitLasts}
 	for port := int(stock.First); port <= int(stock.Last); port++ {
 		if settings.Reserved.Has(uint16(port)) {
 			stock.Reserved++
 		}
 	}
+	reuse := takesOver(settings, remote)
+	if reuse {
+		stock.Timewait = timewaitLasts - takenOverBelow
+	}
+	var taken []forecast.Taken
 	seen := make(map[uint16]bool)
 	for i := range sockets {
 		s := &sockets[i]
@@ -50,15 +57,30 @@ func countPorts(local netip.Addr, remote netip.AddrPort, settings event.PortSett
 		case port < stock.First || port > stock.Last || seen[port] || settings.Reserved.Has(port):
 		case !bound && remote.IsValid() && s.Remote != remote:
 		case !bound && !local.IsUnspecified() && s.Local.Addr() != local:
-		case s.State == tcpstate.TimeWait && takesOver(settings, remote) && s.Until.Sub(s.Time) < takenOverBelow:
+		case s.State == tcpstate.TimeWait && reuse && s.Until.Sub(s.Time) < takenOverBelow:
 		default:
 			seen[port] = true
 			stock.Taken++
 			stock.ByState[s.State]++
+			taken = append(taken, forecast.Taken{Port: port, Free: freeAt(s, reuse)})
 		}
 	}
-	return stock
+	return stock, taken
 }
+
+// freeAt is when TIME_WAIT no longer keeps the port of a socket from connect(); 0: it is in another state.
+func freeAt(s *event.Socket, reuse bool) event.Time {
+	switch {
+	case s.State != tcpstate.TimeWait:
+		return 0
+	case reuse:
+		return s.Until.Add(-takenOverBelow)
+	}
+	return max(s.Until, s.Time)
+}
+
+// timewaitLasts is how long TIME_WAIT lasts at least (TCP_TIMEWAIT_LEN).
+const timewaitLasts = time.Minute
 
 // takenOverBelow is how long TIME_WAIT may still last of a port that connect() takes over: it has lasted a second. Its
 // timer may fire late, so that some ports count as taken for longer.

@@ -43,12 +43,12 @@ func TestCountPorts(t *testing.T) {
 		{0, there, 5}, {2, there, 5}, {1, there, 4}, // a port in TIME_WAIT is taken over
 	} {
 		settings.TimewaitReuse = tc.reuse
-		s := countPorts(netip.IPv4Unspecified(), tc.remote, settings, sockets)
+		s, _ := countPorts(netip.IPv4Unspecified(), tc.remote, settings, sockets)
 		if s.Taken != tc.taken || s.Reserved != 2 || s.First != 40000 || s.Last != 40009 {
 			t.Errorf("tcp_tw_reuse %d: %+v, want %d taken", tc.reuse, *s, tc.taken)
 		}
 	}
-	if s := countPorts(netip.MustParseAddr("10.0.0.2"), there, settings, sockets); s.Taken != 2 {
+	if s, _ := countPorts(netip.MustParseAddr("10.0.0.2"), there, settings, sockets); s.Taken != 2 {
 		t.Errorf("from another address: %+v, want the two that somebody is bound to", *s)
 	}
 	if !takesOver(event.PortSettings{TimewaitReuse: 2}, netip.MustParseAddrPort("127.0.0.1:443")) {

@@ -13,6 +13,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/forecast"
 	"github.com/tcptrace/tcptrace/internal/host"
 	"github.com/tcptrace/tcptrace/internal/sockdiag"
 	"github.com/tcptrace/tcptrace/internal/tcpstate"
@@ -26,8 +27,8 @@ const (
 	// length without one.
 	sampleShare = 50
 	// stockShare is the part of the local ports, in percent, from which on those for one
-	// destination are sampled.
-	stockShare = 50
+	// destination are sampled: a forecast needs to see how it came to be half of them.
+	stockShare = 10
 	// sampleMost is how many sockets are followed when the looks begin to leave out those in
 	// ESTABLISHED and TIME_WAIT, of which there are most: a look has 300 bytes of each.
 	sampleMost = 50_000
@@ -42,7 +43,7 @@ type sampler struct {
 	looks     chan lookResult // has the look that is done; nil: none is under way
 	looking   sync.WaitGroup
 	sockets   map[event.ID]sampled
-	stocks    map[destination]int                // percent taken when last reported
+	stocks    map[destination]*forecast.Looks    // of destinations that many ports are taken for
 	settings  map[event.NetNS]event.PortSettings // by network namespace, from the last look
 	overflows overflows
 	warned    bool // about sockets that the looks leave out
@@ -148,13 +149,21 @@ func (t *trace) takeLook(l lookResult) {
 }
 
 // openNamespaces returns the network namespaces with sockets that processes have: what is in
-// TIME_WAIT needs no look until it should be over.
+// TIME_WAIT needs no look until it should be over, unless it is so much that ports may run out.
 func (t *trace) openNamespaces() map[event.NetNS]bool {
 	namespaces := make(map[event.NetNS]bool)
+	timewaits := make(map[event.NetNS]int)
 	now := host.Now()
 	for e := range t.tracker.Ends() {
 		if e.State != tcpstate.TimeWait || e.Overdue(now) {
 			namespaces[e.NetNS] = true
+			continue
+		}
+		timewaits[e.NetNS]++
+	}
+	for netns, n := range timewaits {
+		if settings, known := t.sampler.settings[netns]; n >= fewPorts && (!known || n*100 >= stockShare*countOf(settings.Range)) {
+			namespaces[netns] = true
 		}
 	}
 	return namespaces
@@ -212,8 +221,8 @@ func isNoteworthy(now time.Duration, last *time.Duration) bool {
 	return true
 }
 
-// sampleStocks counts the local ports for each destination, and reports those that
-// run low.
+// sampleStocks counts the local ports for each destination, and reports what has changed of
+// those of which many are taken.
 func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 	counts := make(map[destination]int)
 	for i := range sockets {
@@ -223,27 +232,41 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 		}
 	}
 	last := t.sampler.stocks
-	t.sampler.stocks = make(map[destination]int)
+	t.sampler.stocks = make(map[destination]*forecast.Looks)
 	for d := range last {
 		counts[d] += 0 // a decrease is worth a sample, too
 	}
 	for d, n := range counts {
-		wasReported := last[d] >= stockShare
-		if n < fewPorts && !wasReported {
-			continue
-		}
 		settings, ok := t.sampler.settings[d.netns]
-		if !ok || n*100 < stockShare*(int(settings.Range.Last)-int(settings.Range.First)+1) && !wasReported {
+		if !ok || last[d] == nil && (n < fewPorts || n*100 < stockShare*countOf(settings.Range)) {
 			continue
 		}
-		stock := countPorts(d.local, d.remote, settings, inNamespace(sockets, d.netns))
-		percent := stock.Taken * 100 / max(stock.Usable(), 1)
-		t.sampler.stocks[d] = percent
-		if (percent >= stockShare || wasReported) && percent != last[d] {
-			t.records.Sample(&event.Sample{Time: now, NetNS: d.netns, Ports: stock})
-		}
+		stock, taken := countPorts(d.local, d.remote, settings, inNamespace(sockets, d.netns))
+		stock.Local = d.local
+		t.addStock(d, last[d], stock, taken, now)
 	}
 }
+
+// addStock reports the ports for a destination if they have changed since the looks before, which are nil for a destination
+// that was not reported.
+func (t *trace) addStock(d destination, looks *forecast.Looks, stock *event.PortStock, taken []forecast.Taken, now event.Time) {
+	isMany := stock.Taken*100 >= stockShare*stock.Usable()
+	if looks == nil {
+		if !isMany {
+			return
+		}
+		looks = new(forecast.Looks)
+	}
+	if looks.Compare(now, taken, stock) {
+		t.records.Sample(&event.Sample{Time: now, NetNS: d.netns, Ports: stock})
+	}
+	if isMany {
+		t.sampler.stocks[d] = looks
+	}
+}
+
+// countOf returns how many ports a range has.
+func countOf(r event.PortRange) int { return int(r.Last) - int(r.First) + 1 }
 
 func inNamespace(sockets []event.Socket, netns event.NetNS) []event.Socket {
 	var here []event.Socket
