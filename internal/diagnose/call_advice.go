@@ -17,7 +17,7 @@ import (
 // What an option would change follows from the kernel's rule and the sockets in the way.
 func CallAdvice(c *event.CallFailed) []event.Message {
 	switch {
-	case lacksPort(c):
+	case LacksPort(c):
 		return portAdvice(&fact{ports: c.Ports}, c.Call)
 	case c.Call == event.CallConnect && sameTuple(c):
 		return fourTupleAdvice(c)
@@ -279,9 +279,11 @@ func portAdvice(f *fact, asks event.Call) []event.Message {
 	if asks == event.CallBind {
 		return append(advice, event.Say("do not bind the socket before connect(), or set IP_BIND_ADDRESS_NO_PORT: a port that connect() chooses must be free for one destination only"))
 	}
+	advice = append(advice, event.Say("keep connections open and use them again: each connection that this side closes first keeps its port for a minute"))
+	if known.helps(known.peerCloses) {
+		advice = append(advice, event.Say("let the other side close first: TIME_WAIT is then on that side[; {outlook}]", lastsPhrase(known.peerCloses)))
+	}
 	return append(advice,
-		event.Say("keep connections open and use them again: each connection that this side closes first keeps its port for a minute"),
-		event.Say("let the other side close first: TIME_WAIT is then on that side[; {outlook}]", lastsPhrase(known.peerCloses)),
 		event.Say("connect to more addresses or ports of the destination, or from more addresses of this host: each combination can use all local ports"),
 	)
 }
@@ -290,7 +292,7 @@ func portAdvice(f *fact, asks event.Call) []event.Message {
 func stockAdvice(f *fact, known *remedies, asks event.Call) []event.Message {
 	var advice []event.Message
 	p := f.ports
-	if asks == event.CallConnect && p.ByState[tcpstate.TimeWait] > 0 && f.mayReuse() {
+	if asks == event.CallConnect && p.ByState[tcpstate.TimeWait] > 0 && f.mayReuse() && known.helps(known.reuse) {
 		advice = append(advice, event.Say("set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second, if both hosts use TCP timestamps[; {outlook}]", lastsPhrase(known.reuse)))
 	}
 	ports := event.Literal(fmt.Sprintf("%d-%d", p.First, p.Last))

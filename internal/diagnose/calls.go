@@ -43,7 +43,7 @@ var connectFailed = &rule{
 // EADDRNOTAVAIL, bind() to port 0 with EADDRINUSE (inet_csk_find_open_port()).
 var portsExhausted = &rule{
 	code: "ports_exhausted", severity: event.Error, kinds: failedCall, groupKey: byCall,
-	holds:   func(f *fact) bool { return lacksPort(f.call) },
+	holds:   func(f *fact) bool { return LacksPort(f.call) },
 	summary: func(g *group) event.Message { return g.shortageSummary() },
 	advice:  func(g *group) []event.Message { return portAdvice(&g.fact, g.fact.call.Call) },
 }
@@ -77,11 +77,11 @@ func (g *group) shortageSummary() event.Message {
 	return event.Say("{failure}: {taken} of {ports} are taken[, {states}]", g.failurePhrase(), p.Taken, localPortsPhrase(p.Usable()), statesPhrase(p))
 }
 
-// lacksPort reports whether a call failed because all local ports are taken. bind() to port 0
+// LacksPort reports whether a call failed because all local ports are taken. bind() to port 0
 // and connect() over IPv4 fail so for nothing else (__inet_hash_connect()); over IPv6
 // connect() also fails so where no local address fits (ip6_dst_lookup_tail()), and the
 // number of ports decides.
-func lacksPort(c *event.CallFailed) bool {
+func LacksPort(c *event.CallFailed) bool {
 	switch {
 	case c.Local.Port() != 0 || c.Error != event.EADDRINUSE && c.Error != event.EADDRNOTAVAIL:
 		return false

@@ -66,7 +66,8 @@ type fact struct {
 	// peerIsHeld: the other end is found to be held in CLOSE_WAIT. That finding explains why this end waits.
 	peerIsHeld bool
 	runsOut    bool      // portSample: the ports run out soon, at the rate of that time
-	remedies   *remedies // portSample, failedCall: nil: nothing is known of the rate
+	shortage   bool      // portSample: calls have found no port a moment before
+	remedies   *remedies // portSample, failedCall: at the rate of that time; nil: it is not known
 
 	call *event.CallFailed
 

@@ -57,11 +57,14 @@ func (f *fact) location() location {
 // The ways to divide into groups.
 func byLocation(f *fact) groupKey { return groupKey{location: f.location()} }
 func byReason(f *fact) groupKey   { return groupKey{location: f.location(), reason: f.reason} }
-func byDestination(f *fact) groupKey {
-	return groupKey{location: location{toPeer, f.remote}, reason: f.ports.Local.String()}
-}
+func byDestination(f *fact) groupKey { return groupKey{location: location{toPeer, f.remote}} }
 func byAddress(f *fact) groupKey { return groupKey{location: location{addr: f.local}} }
 func byNetns(*fact) groupKey     { return groupKey{} }
+
+// byPorts divides by destination and by the address of this host: each of them has all ports.
+func byPorts(f *fact) groupKey {
+	return groupKey{location: location{toPeer, f.remote}, reason: f.ports.Local.String()}
+}
 
 // byState parts what happened to open connections from what happened to closing ones.
 func byState(f *fact) groupKey { return groupKey{location: f.location(), reason: f.state.String()} }

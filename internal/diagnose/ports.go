@@ -23,7 +23,7 @@ const (
 
 // portsLow is a destination for which local ports run out soon, or few are left.
 var portsLow = &rule{
-	code: "ports_low", severity: event.Warning, kinds: portSample, groupKey: byDestination,
+	code: "ports_low", severity: event.Warning, kinds: portSample, groupKey: byPorts,
 	holds: func(f *fact) bool { return f.runsOut || isLow(f.ports) },
 	occurrences: func(f *fact) int {
 		if f.wereLow {
@@ -41,12 +41,12 @@ var portsLow = &rule{
 // portsPhrase says when the ports run out, or how many are left.
 func (f *fact) portsPhrase() event.Message {
 	p := f.ports
-	if f.remedies == nil || f.remedies.none.Kind != forecast.Ends || p.Left() == 0 || !f.runsOut {
+	if f.remedies == nil || f.shortage || !f.remedies.none.IsNear() || p.Left() == 0 {
 		return event.Say("{left} of {ports} are free for {destination}[: {states}]",
 			p.Left(), localPortsPhrase(p.Usable()), destinationPhrase(f.remote), statesPhrase(p))
 	}
-	return event.Say("local ports to {destination} run out in {time} at this rate: {left} of {ports} are free, and new connections take {rate}[: {states}]",
-		destinationPhrase(f.remote), max(f.remedies.none.After, time.Second), p.Left(), p.Usable(), ratePhrase(f.remedies.rate), statesPhrase(p))
+	return event.Say("local ports to {destination} run out in {time} at this rate: new connections take {rate}, and {left} of {ports} are free[, {states}]",
+		destinationPhrase(f.remote), max(f.remedies.none.After, time.Second), ratePhrase(f.remedies.rate), p.Left(), p.Usable(), statesPhrase(p))
 }
 
 // ratePhrase is how fast new connections take ports.

@@ -26,6 +26,12 @@ type remedies struct {
 	none, peerCloses, reuse, wide forecast.Outlook
 }
 
+// helps reports whether the ports last longer with a remedy, or whether that is unknown. Where connections stay open, it is no use
+// that TIME_WAIT is elsewhere.
+func (r *remedies) helps(with forecast.Outlook) bool {
+	return with.Kind != forecast.Ends || r.none.Kind != forecast.Ends || with.After > r.none.After+r.none.After/10
+}
+
 // newRemedies asks for forecasts. Nothing is known without a rate.
 func newRemedies(h *forecast.History, p *event.PortStock) *remedies {
 	r := &remedies{rate: h.Rate(), none: h.Outlook(forecast.Change{})}
@@ -51,15 +57,24 @@ func (e *Engine) takePortSample(s *event.Sample) {
 	}
 	f := &e.fact
 	if past.failed != 0 && s.Time.Sub(past.failed) < shortageLasts {
-		past.history = forecast.History{}
+		past.history, f.shortage = forecast.History{}, true
 	} else {
 		past.history.Add(s.Time, s.Ports)
-		f.runsOut, past.remedies = past.history.RunsOut(), nil
-		if portsLow.holds(f) {
-			past.remedies = newRemedies(&past.history, s.Ports)
-		}
+		f.runsOut = past.history.RunsOut()
+		past.updateRemedies(portsLow.holds(f), s.Ports)
 	}
 	f.remedies, past.low = past.remedies, portsLow.holds(f)
+}
+
+// updateRemedies asks for forecasts if the ports are low. Where none is left, those of the sample before stay: what helps
+// cannot be seen from there.
+func (p *portsPast) updateRemedies(isLow bool, now *event.PortStock) {
+	switch {
+	case !isLow:
+		p.remedies = nil
+	case now.Left() > 0:
+		p.remedies = newRemedies(&p.history, now)
+	}
 }
 
 // portsPastOf returns what earlier samples have shown of the ports that a sample is about.
@@ -80,7 +95,7 @@ func (e *Engine) portsPastOf(s *event.Sample) *portsPast {
 
 // takeShortage notes that a call found no port, and what the rate was before.
 func (e *Engine) takeShortage(f *fact) {
-	if f.call.Call != event.CallConnect || !lacksPort(f.call) {
+	if f.call.Call != event.CallConnect || !LacksPort(f.call) {
 		return
 	}
 	if past := e.portsSeen[destination{netns: f.netns, remote: f.remote}]; past != nil {

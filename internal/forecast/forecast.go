@@ -63,7 +63,7 @@ func (h *History) Add(at event.Time, p *event.PortStock) {
 		h.addSpan(at, p)
 	}
 	h.at, h.stock = at, *p
-	h.alarm.add(at, h.isNear())
+	h.ring()
 }
 
 // begin takes a look that no other came before. What is in TIME_WAIT shows how connections closed in the last minute.

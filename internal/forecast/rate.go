@@ -43,10 +43,18 @@ func (h *History) rate() Rate {
 	}
 	for n := len(blocks); n > fewestBlocks; n = n * 2 / 3 {
 		if l := fit(blocks[:n]); l.fits {
-			return l.rate()
+			return h.seenBy(l.rate(), len(blocks))
 		}
 	}
-	return fit(blocks[:min(len(blocks), fewestBlocks)]).rate()
+	return h.seenBy(fit(blocks[:min(len(blocks), fewestBlocks)]).rate(), len(blocks))
+}
+
+// seenBy adds to what a rate rests on the part of a block, if it rests on all blocks.
+func (h *History) seenBy(r Rate, blocks int) Rate {
+	if r.seen == time.Duration(blocks)*blockLength {
+		r.seen = min(h.at.Sub(h.began), kept)
+	}
+	return r
 }
 
 // briefRate is the mean rate of what is too short for a block.

@@ -66,12 +66,12 @@ var trials = []trial{
 	{"timestamps", "for later connections, set net.ipv4.tcp_timestamps=1 on both hosts: connect() then takes over a connection in TIME_WAIT", tryTimestamps},
 	{"ipv6_address", "if no interface has an IPv6 address that fits {host}, add one, as root: ip -6 address add ADDRESS dev INTERFACE", tryIPv6Address},
 	{"socket_range", "give the socket more ports to choose from: its own range (IP_LOCAL_PORT_RANGE) is {range} now", trySocketRange},
-	{"tw_reuse", "set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second, if both hosts use TCP timestamps", tryTimewaitReuse},
-	{"widen", "widen net.ipv4.ip_local_port_range, which is {range} now", tryWiden},
+	{"tw_reuse", "set net.ipv4.tcp_tw_reuse=1: connect() then takes over ports that have been in TIME_WAIT for a second, if both hosts use TCP timestamps[; {outlook}]", tryTimewaitReuse},
+	{"widen", "widen net.ipv4.ip_local_port_range, which is {range} now[; {outlook}]", tryWiden},
 	{"close_wait", "close the connections that the peers have closed: {n} of the ports are in CLOSE_WAIT", tryCloseWait},
 	{"bind_no_port", "do not bind the socket before connect(), or set IP_BIND_ADDRESS_NO_PORT: a port that connect() chooses must be free for one destination only", tryBindNoPort},
 	{"keep", "keep connections open and use them again: each connection that this side closes first keeps its port for a minute", tryKeepOpen},
-	{"other_side", "let the other side close first: TIME_WAIT is then on that side", tryOtherSide},
+	{"other_side", "let the other side close first: TIME_WAIT is then on that side[; {outlook}]", tryOtherSide},
 	{"more_addresses", "connect to more addresses or ports of the destination, or from more addresses of this host: each combination can use all local ports", tryMoreAddresses},
 }
 

@@ -41,6 +41,7 @@ type recorder struct {
 	found       []conn.End
 	failed      []event.CallFailed
 	samples     []event.Socket
+	ports       []event.Sample
 	findings    []event.Finding
 	lost        []event.Loss
 	summary     conn.Summary
@@ -183,6 +184,10 @@ func (r *recorder) CallFailed(c *event.CallFailed) {
 func (r *recorder) Sample(s *event.Sample) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	if r.mine(s.NetNS) && s.Ports != nil {
+		r.ports = append(r.ports, *s)
+		r.news.Broadcast()
+	}
 	if r.mine(s.NetNS) && s.Socket != nil {
 		r.samples = append(r.samples, *s.Socket)
 		r.news.Broadcast()

@@ -33,6 +33,7 @@ func (s *Stat) Report() *Report {
 		Holding:     s.held.top(portsListed, func(p *HeldPort) bool { return p.Held }),
 		Waiting:     s.held.top(portsListed, func(p *HeldPort) bool { return !p.Held }),
 		FailedCalls: s.calls.list(),
+		LocalPorts:  s.ports.list(),
 		Lost:        s.losses,
 		Findings:    s.findings.worstFirst(), MoreFindings: s.findings.more,
 	}

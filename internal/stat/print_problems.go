@@ -18,6 +18,7 @@ func (r *Report) printProblems(p *page, clock func(Time) string) {
 	p.addLabel("lost", lost...)
 	p.addLabel("still held", p.wrapPhrases(r.Holding.portPhrases(clock)...)...)
 	p.addLabel("in TIME_WAIT", p.wrapPhrases(r.Waiting.portPhrases(clock)...)...)
+	r.printLocalPorts(p, clock)
 	p.addLabel("failed calls", p.wrapPhrases(r.failedCallPhrases()...)...)
 }
 

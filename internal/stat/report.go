@@ -56,7 +56,10 @@ type Report struct {
 	Waiting Held `json:"-"`
 	// FailedCalls has the 100 most frequent kinds of them, the most frequent first.
 	FailedCalls []FailedCall `json:"failed_calls"`
-	Lost        Losses       `json:"lost"`
+	// LocalPorts has the 20 destinations for which the largest parts of the local ports were in use, the largest first. Where
+	// fewer than a tenth of the ports was in use, no look is recorded.
+	LocalPorts []LocalPorts `json:"local_ports"`
+	Lost       Losses       `json:"lost"`
 	// Findings has at most 2000, the worst first. MoreFindings counts the others.
 	Findings     []Finding `json:"findings"`
 	MoreFindings int       `json:"more_findings,omitzero"`
@@ -220,6 +223,37 @@ type FailedCall struct {
 	Call  event.Call `json:"call"`
 	Error string     `json:"error"` // as EADDRINUSE
 	Times int        `json:"times"`
+}
+
+// LocalPorts is how many of the local ports were in use for a destination.
+type LocalPorts struct {
+	Destination string `json:"destination,omitempty"` // address and port; "": all together
+	From        string `json:"from,omitempty"`        // the local address; "": any, or not known
+	// First and Last are the range that the kernel chooses from, Usable how many ports of it are not reserved; 0: no look
+	// found out.
+	First  uint16 `json:"first,omitzero"`
+	Last   uint16 `json:"last,omitzero"`
+	Usable int    `json:"usable,omitzero"`
+	// Peak is how many were in use at most where that was looked at, PeakAt when they were so many first. Share is Peak as
+	// a part of Usable, from 0 to 1.
+	Peak   int     `json:"peak"`
+	PeakAt Time    `json:"peak_time,omitzero"`
+	Share  float64 `json:"share"`
+	// Users has the 5 processes with the most of these ports, as far as their connections were traced. The numbers are
+	// of PeakAt, or of a moment before it with 1 % of the ports less.
+	Users []PortUser `json:"users"`
+	// Failed is how many calls found no port, FailedAt when the first one did.
+	Failed   int  `json:"failed_calls,omitzero"`
+	FailedAt Time `json:"first_failed,omitzero"`
+
+	counted int // Peak when Users were counted
+}
+
+// PortUser is a process that uses local ports, or used them until it closed.
+type PortUser struct {
+	Comm  string `json:"comm"` // hostile
+	PID   uint32 `json:"pid"`
+	Ports int    `json:"ports"`
 }
 
 // Losses is what is missing in the recordings.

@@ -27,6 +27,7 @@ type Stat struct {
 	curves   curves
 	held     heldPorts
 	calls    failedCalls
+	ports    portUses
 	losses   Losses
 	findings findings
 	homes    conn.Homes
@@ -38,7 +39,7 @@ var _ pipeline.Sink = (*Stat)(nil)
 
 // New returns an empty Stat.
 func New() *Stat {
-	return &Stat{current: newRecording(), closers: newClosers(), held: make(heldPorts), calls: make(failedCalls), recorded: newRecordedTotals()}
+	return &Stat{current: newRecording(), closers: newClosers(), held: make(heldPorts), calls: make(failedCalls), ports: newPortUses(), recorded: newRecordedTotals()}
 }
 
 // Start begins a recording or, with the tracker that was there before, the next file of
@@ -93,10 +94,14 @@ func (s *Stat) Verdict(_ event.Time, e *conn.End) {
 func (s *Stat) CallFailed(c *event.CallFailed) {
 	s.current.noteTime(c.Time)
 	s.calls.add(c)
+	s.ports.addFailed(&s.current, c)
 }
 
-// Sample takes no more than the time of a look.
-func (s *Stat) Sample(sample *event.Sample) { s.current.noteTime(sample.Time) }
+// Sample takes how many local ports were in use.
+func (s *Stat) Sample(sample *event.Sample) {
+	s.current.noteTime(sample.Time)
+	s.ports.addSample(&s.current, sample)
+}
 
 // Finding keeps what was found, for a recording whose end does not have it.
 func (s *Stat) Finding(f *event.Finding) { s.current.foundSoFar.add(f) }

@@ -198,10 +198,14 @@ func samples() []event.Sample {
 		Probing: 2 * time.Second, Probes: 1, Backoff: 3, RTO: 208 * ms, RTOMax: 2 * time.Minute, UserTimeout: time.Minute,
 		HasTimer: true, Retries: 15,
 	}
+	ports := *failed()[2].Ports
+	ports.Local = netip.MustParseAddr("10.0.0.1")
+	ports.Since, ports.Opened, ports.Closed, ports.Brief = 1001*ms, 470, 465, 461
+	ports.FreeIn, ports.Timewait = []int{470, 0, 941}, time.Minute
 	return []event.Sample{
 		{Time: When(12000 * ms), NetNS: 4026531840, Socket: &socket},
 		{Time: When(12001 * ms), NetNS: 4026531840, Socket: &listener},
-		{Time: When(12002 * ms), NetNS: 4026531840, Ports: failed()[2].Ports},
+		{Time: When(12002 * ms), NetNS: 4026531840, Ports: &ports},
 		{Time: When(12003 * ms), NetNS: 4026531840, Socket: &hanging},
 		{Time: When(12004 * ms), NetNS: 4026531840, Socket: &blocked},
 	}
