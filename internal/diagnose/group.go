@@ -55,11 +55,11 @@ func (f *fact) location() location {
 }
 
 // The ways to divide into groups.
-func byLocation(f *fact) groupKey { return groupKey{location: f.location()} }
-func byReason(f *fact) groupKey   { return groupKey{location: f.location(), reason: f.reason} }
+func byLocation(f *fact) groupKey    { return groupKey{location: f.location()} }
+func byReason(f *fact) groupKey      { return groupKey{location: f.location(), reason: f.reason} }
 func byDestination(f *fact) groupKey { return groupKey{location: location{toPeer, f.remote}} }
-func byAddress(f *fact) groupKey { return groupKey{location: location{addr: f.local}} }
-func byNetns(*fact) groupKey     { return groupKey{} }
+func byAddress(f *fact) groupKey     { return groupKey{location: location{addr: f.local}} }
+func byNetns(*fact) groupKey         { return groupKey{} }
 
 // byPorts divides by destination and by the address of this host: each of them has all ports.
 func byPorts(f *fact) groupKey {

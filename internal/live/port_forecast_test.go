@@ -159,9 +159,9 @@ func TestForecasts(t *testing.T) {
 	if os.Getenv("TCPTRACE_TEST_FORECASTS") == "" {
 		t.Skip("takes minutes: TCPTRACE_TEST_FORECASTS=1 runs it")
 	}
-	const ports, rate, rise, size = 600, 4., 600. / 60 / 120, 10
+	const ports, rate, rise, size = 1200, 8., 1200. / 60 / 120, 10
 	var loads []*portLoad
-	for range 5 {
+	for range 3 {
 		burst := 0
 		loads = append(loads,
 			&portLoad{shape: "steady", keeps: true, next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/rate }},
@@ -174,7 +174,7 @@ func TestForecasts(t *testing.T) {
 				}
 				return at + (0.5+r.Float64())*size/rate
 			}},
-			&portLoad{shape: "never", next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/7 }},
+			&portLoad{shape: "never", next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/14 }},
 		)
 	}
 	for _, l := range loads {

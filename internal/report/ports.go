@@ -7,7 +7,7 @@ import (
 const (
 	// destinationsKept is for how many destinations the free ports are listed.
 	destinationsKept = 20
-	// samplesKept is how many of these numbers are kept for each.
+	// samplesKept is how many of these numbers are kept for each at most. More are thinned out.
 	samplesKept = 500
 )
 
@@ -35,11 +35,27 @@ func (p *ports) add(r *recording, at event.Time, s *event.PortStock) {
 		name = s.Remote.String()
 	}
 	d := p.destination(name)
-	if d == nil || len(d.samples) == samplesKept {
+	if d == nil {
 		p.more++
 		return
 	}
+	if len(d.samples) == samplesKept {
+		d.thinOut()
+	}
 	d.samples = append(d.samples, portSample{r.micros(at), s.Left(), s.Usable()})
+}
+
+// thinOut keeps one of each two samples: the one with fewer ports left.
+func (d *destination) thinOut() {
+	kept := d.samples[:0]
+	for i := 0; i+1 < len(d.samples); i += 2 {
+		one, other := d.samples[i], d.samples[i+1]
+		if other.left < one.left {
+			one = other
+		}
+		kept = append(kept, one)
+	}
+	d.samples = kept
 }
 
 func (p *ports) destination(name string) *destination {

@@ -69,19 +69,27 @@ func (u portUses) addFailed(r *recording, c *event.CallFailed) {
 	}
 }
 
+// of returns what is kept of a destination, or nil if there is no room.
 func (u portUses) of(to portDestination) *LocalPorts {
+	unknown := portDestination{netns: to.netns, remote: to.remote}
 	use := u.all[to]
+	if use == nil && to != unknown { // a call failed before a look knew the local address
+		use = u.all[unknown]
+		delete(u.all, unknown)
+	}
 	if use == nil && len(u.all) < destinationsKept {
 		use = &LocalPorts{Users: []PortUser{}}
 		if to.remote.IsValid() {
 			use.Destination = to.remote.String()
 		}
-		if to.local.IsValid() {
-			use.From = to.local.String()
-		}
-		u.all[to] = use
-		u.lastFrom[portDestination{netns: to.netns, remote: to.remote}] = to.local
 	}
+	if use == nil {
+		return nil
+	}
+	if to.local.IsValid() {
+		use.From = to.local.String()
+	}
+	u.all[to], u.lastFrom[unknown] = use, to.local
 	return use
 }
 
@@ -154,8 +162,8 @@ func (u *LocalPorts) phrases(clock func(Time) string) []string {
 	to := cmp.Or(u.Destination, "all destinations")
 	var phrases []string
 	if u.Usable > 0 {
-		phrases = append(phrases, "for "+to+" at most "+words.Number(u.Peak)+" of "+words.Number(u.Usable)+
-			" ("+strconv.Itoa(int(100*u.Share))+"%) in use at "+clock(u.PeakAt))
+		phrases = append(phrases, "most "+words.Number(u.Peak)+" of "+words.Number(u.Usable)+
+			" ("+strconv.Itoa(int(100*u.Share))+"%) for "+to+" at "+clock(u.PeakAt))
 	} else {
 		phrases = append(phrases, "for "+to)
 	}
