@@ -159,30 +159,44 @@ func TestForecasts(t *testing.T) {
 	if os.Getenv("TCPTRACE_TEST_FORECASTS") == "" {
 		t.Skip("takes minutes: TCPTRACE_TEST_FORECASTS=1 runs it")
 	}
-	const ports, rate, rise, size = 1200, 8., 1200. / 60 / 120, 10
-	var loads []*portLoad
-	for range 3 {
+	const ports, rate, rise, size, rounds = 1000, 1000. / 150, 1000. / 60 / 120, 10, 2
+	off := make(map[string][]float64)
+	for range rounds {
 		burst := 0
-		loads = append(loads,
-			&portLoad{shape: "steady", keeps: true, next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/rate }},
-			&portLoad{shape: "rising", next: func(r *rand.Rand, at float64) float64 {
+		loads := []*portLoad{
+			{shape: "steady", keeps: true, next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/rate }},
+			{shape: "rising", next: func(r *rand.Rand, at float64) float64 {
 				return math.Sqrt(at*at + 2*r.ExpFloat64()/rise) // the rate is rise*at
 			}},
-			&portLoad{shape: "bursty", keeps: true, next: func(r *rand.Rand, at float64) float64 {
+			{shape: "bursty", keeps: true, next: func(r *rand.Rand, at float64) float64 {
 				if burst++; burst%size != 0 {
 					return at + 0.002
 				}
 				return at + (0.5+r.Float64())*size/rate
 			}},
-			&portLoad{shape: "never", next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/14 }},
-		)
+			{shape: "never", next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/(ports*0.7/61) }},
+		}
+		for _, l := range loads {
+			l.ports, l.most = ports, 3*time.Minute
+		}
+		playForecasts(t, loads, off)
 	}
-	for _, l := range loads {
-		l.ports, l.most = ports, 4*time.Minute
+	for shape, all := range off {
+		slices.Sort(all)
+		t.Logf("%s: median error %.1f%% of %d", shape, 100*all[len(all)/2], len(all))
+		if all[len(all)/2] > 0.1 {
+			t.Errorf("%s: median error %.1f%%, want at most 10%%", shape, 100*all[len(all)/2])
+		}
 	}
+}
+
+// playForecasts plays loads side by side, and adds how far off the forecasts were, by shape.
+func playForecasts(t *testing.T, loads []*portLoad, off map[string][]float64) {
+	t.Helper()
 	r := playPortLoads(t, loads)
-	off := make(map[string][]float64)
 	for _, l := range loads {
+		closeAll(l.open)
+		l.open = nil
 		warning, summary := l.warning(r), "none"
 		if warning != nil {
 			summary = fmt.Sprintf("%.0fs before: %s", l.failedAt.Sub(warning.Time).Seconds(), warning.Summary)
@@ -199,12 +213,5 @@ func TestForecasts(t *testing.T) {
 		error := l.forecastAt(r, time.Minute)
 		off[l.shape] = append(off[l.shape], math.Abs(error))
 		t.Logf("%s: 60s ahead off by %+.1f%%; warning %s", l.shape, 100*error, summary)
-	}
-	for shape, all := range off {
-		slices.Sort(all)
-		t.Logf("%s: median error %.1f%% of %d", shape, 100*all[len(all)/2], len(all))
-		if all[len(all)/2] > 0.1 {
-			t.Errorf("%s: median error %.1f%%, want at most 10%%", shape, 100*all[len(all)/2])
-		}
 	}
 }
