@@ -140,7 +140,9 @@ func isReused(p *event.PortStock, since time.Duration) bool {
 func (u portUses) list() []LocalPorts {
 	uses := []LocalPorts{}
 	for _, use := range u.all {
-		uses = append(uses, *use)
+		one := *use
+		one.counted = 0
+		uses = append(uses, one)
 	}
 	slices.SortFunc(uses, func(a, b LocalPorts) int {
 		return cmp.Or(cmp.Compare(b.Share, a.Share), cmp.Compare(b.Failed, a.Failed), cmp.Compare(a.Destination, b.Destination), cmp.Compare(a.From, b.From))
