@@ -29,6 +29,7 @@ type portLoad struct {
 	// keeps: nobody closes the connections; otherwise the client closes each at once.
 	keeps bool
 	most  time.Duration
+	seed  uint64
 
 	ns       *kerneltest.NetNS
 	open     []int
@@ -36,13 +37,13 @@ type portLoad struct {
 }
 
 // play opens the connections.
-func (l *portLoad) play(seed uint64) error {
+func (l *portLoad) play() error {
 	listener, err := kerneltest.Listen(loopback, true)
 	if err != nil {
 		return err
 	}
 	l.open = append(l.open, listener)
-	random, at, began := rand.New(rand.NewPCG(seed, 7)), 0.0, time.Now()
+	random, at, began := rand.New(rand.NewPCG(l.seed, 7)), 0.0, time.Now()
 	for time.Since(began) < l.most {
 		at = l.next(random, at)
 		time.Sleep(time.Until(began.Add(time.Duration(at * float64(time.Second)))))
@@ -79,8 +80,8 @@ func playPortLoads(t *testing.T, loads []*portLoad) *recorder {
 	}
 	r := record(t, event.Filter{}, all...)
 	var done []<-chan error
-	for i, l := range loads {
-		done = append(done, l.ns.Go(func() error { return l.play(uint64(i)) }))
+	for _, l := range loads {
+		done = append(done, l.ns.Go(func() error { return l.play() }))
 	}
 	for _, d := range done {
 		if err := <-d; err != nil {
@@ -159,25 +160,26 @@ func TestForecasts(t *testing.T) {
 	if os.Getenv("TCPTRACE_TEST_FORECASTS") == "" {
 		t.Skip("takes minutes: TCPTRACE_TEST_FORECASTS=1 runs it")
 	}
-	const ports, rate, rise, size, rounds = 1000, 1000. / 150, 1000. / 60 / 120, 10, 2
+	// Where connections come by chance, few ports run out by chance, too.
+	const few, many, rate, rise, size, rounds = 1000, 3000, 1000. / 150, 3000. / 60 / 120, 10, 2
 	off := make(map[string][]float64)
-	for range rounds {
+	for round := range rounds {
 		burst := 0
 		loads := []*portLoad{
-			{shape: "steady", keeps: true, next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/rate }},
-			{shape: "rising", next: func(r *rand.Rand, at float64) float64 {
+			{shape: "steady", ports: few, keeps: true, next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/rate }},
+			{shape: "rising", ports: many, next: func(r *rand.Rand, at float64) float64 {
 				return math.Sqrt(at*at + 2*r.ExpFloat64()/rise) // the rate is rise*at
 			}},
-			{shape: "bursty", keeps: true, next: func(r *rand.Rand, at float64) float64 {
+			{shape: "bursty", ports: few, keeps: true, next: func(r *rand.Rand, at float64) float64 {
 				if burst++; burst%size != 0 {
 					return at + 0.002
 				}
 				return at + (0.5+r.Float64())*size/rate
 			}},
-			{shape: "never", next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/(ports*0.7/61) }},
+			{shape: "never", ports: many, next: func(r *rand.Rand, at float64) float64 { return at + r.ExpFloat64()/(many*0.7/61) }},
 		}
 		for _, l := range loads {
-			l.ports, l.most = ports, 3*time.Minute
+			l.most, l.seed = 3*time.Minute, uint64(round)
 		}
 		playForecasts(t, loads, off)
 	}

@@ -43,7 +43,14 @@ func TestCountPorts(t *testing.T) {
 		{0, there, 5}, {2, there, 5}, {1, there, 4}, // a port in TIME_WAIT is taken over
 	} {
 		settings.TimewaitReuse = tc.reuse
-		s, _ := countPorts(netip.IPv4Unspecified(), tc.remote, settings, sockets)
+		s, taken := countPorts(netip.IPv4Unspecified(), tc.remote, settings, sockets)
+		lasts, free := time.Minute, young.Until
+		if tc.reuse == 1 {
+			lasts, free = time.Second, event.Time(2*time.Second)
+		}
+		if last := taken[len(taken)-1]; s.Timewait != lasts || len(taken) != s.Taken || last.Port != 40007 || last.Free != free {
+			t.Errorf("tcp_tw_reuse %d: TIME_WAIT keeps a port for %v, and %+v is taken; want %v, free at %v", tc.reuse, s.Timewait, last, lasts, free)
+		}
 		if s.Taken != tc.taken || s.Reserved != 2 || s.First != 40000 || s.Last != 40009 {
 			t.Errorf("tcp_tw_reuse %d: %+v, want %d taken", tc.reuse, *s, tc.taken)
 		}
