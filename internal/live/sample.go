@@ -236,12 +236,16 @@ func (t *trace) sampleStocks(sockets []event.Socket, now event.Time) {
 	for d := range last {
 		counts[d] += 0 // a decrease is worth a sample, too
 	}
+	here := make(map[event.NetNS][]event.Socket)
 	for d, n := range counts {
 		settings, ok := t.sampler.settings[d.netns]
 		if !ok || last[d] == nil && (n < fewPorts || n*100 < stockShare*countOf(settings.Range)) {
 			continue
 		}
-		stock, taken := countPorts(d.local, d.remote, settings, inNamespace(sockets, d.netns))
+		if here[d.netns] == nil {
+			here[d.netns] = inNamespace(sockets, d.netns)
+		}
+		stock, taken := countPorts(d.local, d.remote, settings, here[d.netns])
 		stock.Local = d.local
 		t.addStock(d, last[d], stock, taken, now)
 	}
