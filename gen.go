@@ -91,4 +91,4 @@
 package tcptrace
 
 //go:generate go tool bpf2go -go-package probe -output-dir internal/probe -cc clang-19 -strip llvm-strip-19 snapshot bpf/snapshot.bpf.c -- -Iheaders -O2 -g -Wall -Werror
-//go:generate go tool bpf2go -go-package probe -output-dir internal/probe -type event -cc clang-19 -strip llvm-strip-19 bpf bpf/tcptrace.bpf.c -- -Iheaders -O2 -g -Wall -Werror
+//go:generate go tool bpf2go -go-package probe -output-dir internal/probe -type event -type user_stack -cc clang-19 -strip llvm-strip-19 bpf bpf/tcptrace.bpf.c -- -Iheaders -O2 -g -Wall -Werror

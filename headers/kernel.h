@@ -378,6 +378,13 @@ struct task_struct {
 	struct files_struct *files;
 	const struct cred *cred;
 	struct pid *thread_pid;
+	struct mm_struct *mm;
+};
+
+/* include/linux/mm_types.h */
+struct mm_struct {
+	unsigned long exec_vm; /* pages of executable mappings */
+	unsigned long start_stack;
 };
 
 /* arch/x86/include/asm/ptrace.h, arch/arm64/include/asm/ptrace.h */
@@ -386,10 +393,12 @@ struct pt_regs___amd64 {
 	unsigned long si;
 	unsigned long di;
 	unsigned long orig_ax;
+	unsigned long sp;
 };
 
 struct pt_regs___arm64 {
 	__u64 regs[31];
+	__u64 sp;
 	__u64 orig_x0;
 	int syscallno; /* s32 as well */
 };
@@ -463,6 +472,7 @@ enum sk_rst_reason {
 
 /* include/linux/sched.h */
 #define PF_EXITING 0x00000004
+#define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD 0x00200000
 
 #endif

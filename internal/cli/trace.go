@@ -24,6 +24,7 @@ type traceOptions struct {
 	duration time.Duration
 	count    int
 	failOn   []string
+	stack    bool // say which code closes
 	verbose  bool
 }
 
@@ -84,6 +85,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	addDurationFlag(flags, &o.duration, "duration", "d", "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
 	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 if one of these `findings` was reported: a code, or a severity and all above it")
+	flags.BoolVar(&o.stack, "stack", false, "show the functions and lines that called close() or shutdown() first, or sent a RST")
 	flags.BoolVar(&o.everyone, "all", false, "with a command after --: trace the sockets of all processes")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print only the summary")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "print on standard error what tcptrace does")

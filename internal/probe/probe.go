@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -66,6 +67,8 @@ type Options struct {
 	Types *Types
 	// Family has the probe report the processes that descend from a command: see StartFamily.
 	Family bool
+	// Stacks has the probe report the stacks of the calls that close connections: see ReadStack.
+	Stacks bool
 }
 
 // Probe is a running set of programs. It is not safe for concurrent use, except
@@ -74,6 +77,7 @@ type Probe struct {
 	collection *ebpf.Collection
 	links      []attachedProgram // a link that nothing refers to is detached by the garbage collector
 	reader     *ringbuf.Reader
+	stacks     *ringbuf.Reader // nil: none are asked for
 	record     ringbuf.Record
 	deadline   time.Time
 	stopped    bool        // the ring has nothing more, for good
@@ -113,6 +117,10 @@ func Open(o Options) (*Probe, error) {
 	if err := p.load(spec, types, o.Types.cache); err != nil {
 		return nil, explainLoadError("load the BPF programs", kernel.explainMemoryLimit(limit, err))
 	}
+	if err := p.openStacks(o); err != nil {
+		p.Close()
+		return nil, err
+	}
 	if err := p.attach(); err != nil {
 		p.Close()
 		return nil, err
@@ -142,6 +150,7 @@ func (p *Probe) prepareSpec(o Options) (*ebpf.CollectionSpec, error) {
 		bpfVarHaveCookies: p.Has(Cookies), bpfVarHaveCgroups: p.Has(Cgroups), bpfVarHaveCallRegisters: p.Has(CallRegisters),
 		bpfVarHaveTimerBucket: p.Has(BucketExpiry), bpfVarHaveDroppedSocket: p.Has(DroppedSocket),
 		bpfVarHaveResetReason: p.Has(ResetReasons), bpfVarHavePromptClose: p.kernel.promptClose, bpfVarFollowerCount: uint8(p.kernel.followerCount()),
+		bpfVarTakeStacks: o.Stacks && p.Has(CallRegisters), bpfVarStacksA_second: uint32(StacksPerSecond),
 	}); err != nil {
 		return nil, err
 	}
@@ -159,6 +168,10 @@ func (p *Probe) prepareSpec(o Options) (*ebpf.CollectionSpec, error) {
 	}
 	if p.Has(DroppedSocket) {
 		spec.Maps[bpfMapTimewaitByEnds].MaxEntries = 1 // not used
+	}
+	if !o.Stacks || !p.Has(CallRegisters) {
+		spec.Maps[bpfMapStacks].MaxEntries = uint32(os.Getpagesize()) // not used
+		spec.Maps[bpfMapStackProcesses].MaxEntries = 1
 	}
 	if o.Ring != 0 {
 		spec.Maps[bpfMapEvents].MaxEntries = o.Ring
@@ -360,6 +373,9 @@ func (p *Probe) Close() {
 	p.detach()
 	if p.reader != nil {
 		p.reader.Close()
+	}
+	if p.stacks != nil {
+		p.stacks.Close()
 	}
 	p.collection.Close()
 }

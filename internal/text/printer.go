@@ -133,6 +133,7 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 	p.setHome(step.End.Container, t.NetNS)
 	p.beginLineAt(t.Time)
 	p.layout.addTransition(p, t, step)
+	p.addStack(t.Stack)
 	p.endLine()
 }
 
