@@ -134,8 +134,8 @@ static __always_inline void put_stack(struct event *e)
 	e->stack_sent = send_stack(e);
 }
 
-/* Reports a process that has got a connection, once: user space then reads which code the process has. When the process
- * closes the connection, it may end directly after. */
+/* Reports a process that listens or has got a connection, once: user space then reads which code the process has. When
+ * the process closes the connection, it may end directly after. */
 static __always_inline void report_stack_process(void)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;

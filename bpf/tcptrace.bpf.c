@@ -126,7 +126,7 @@ static __always_inline void report_transition(struct sock *sk, int from, int to,
 	}
 	if (!(tp && is_subflow(tp)))
 		put_stack(e);
-	if (to == TCP_SYN_SENT && e->flags & BY_PROCESS)
+	if ((to == TCP_SYN_SENT || to == TCP_LISTEN) && e->flags & BY_PROCESS)
 		report_stack_process();
 	submit_event(e);
 }

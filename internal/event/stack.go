@@ -101,20 +101,27 @@ func (s *Stack) site() int {
 	return outermost
 }
 
-// Shown returns the frames that help a reader: from the function that Site called on, without where Go begins.
+// Shown returns the frames that help a reader: from the function that Site called on, without what started the thread.
 func (s *Stack) Shown() []Frame {
 	if len(s.Frames) == 0 {
 		return nil
 	}
 	first, end := max(s.site()-1, 0), len(s.Frames)
-	for end-1 > s.site() && s.Frames[end-1].isGoRuntime() {
+	for end-1 > s.site() && s.Frames[end-1].isBeginning() {
 		end--
 	}
 	return s.Frames[first:end]
 }
 
+// isBeginning reports whether a frame is of what starts a program, a thread or a goroutine.
+func (f *Frame) isBeginning() bool {
+	return f.isGoRuntime() || f.isCLibrary() || f.Function == "_start"
+}
+
 // isGoRuntime reports whether a function belongs to the runtime of Go.
-func (f *Frame) isGoRuntime() bool { return f.isGoLibrary() && strings.HasPrefix(f.Function, "runtime.") }
+func (f *Frame) isGoRuntime() bool {
+	return f.isGoLibrary() && strings.HasPrefix(f.Function, "runtime.")
+}
 
 // isLibrary reports whether a function belongs to the C library or to Go's standard library.
 func (f *Frame) isLibrary() bool { return f.isCLibrary() || f.isGoLibrary() }

@@ -1,8 +1,10 @@
 package stack
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // The call frame information in .eh_frame says for each instruction where the caller's registers are: DWARF 5 section
@@ -16,6 +18,8 @@ var (
 // Bounds for what a hostile file can make this do.
 const (
 	longestEntry      = 1 << 16 // bytes of a CIE or an FDE
+	largestFrameInfo  = 4 << 20 // bytes of .eh_frame, where it has no table
+	mostFunctions     = 1 << 17 // in it
 	mostInstructions  = 1 << 14 // of one FDE
 	deepestRemembered = 16
 )
@@ -51,16 +55,20 @@ type frameRules struct {
 // frameInfo is the call frame information of a module.
 type frameInfo struct {
 	image  *image
-	table  uint64 // address of .eh_frame_hdr
-	search uint64 // address of its table of functions
-	count  uint64 // of functions
+	table  uint64          // address of .eh_frame_hdr
+	search uint64          // address of its table of functions
+	count  uint64          // of functions
+	index  []functionEntry // in place of the table, where the linker made none
 }
+
+// functionEntry is the FDE of the function that begins at an address.
+type functionEntry struct{ start, entry uint64 }
 
 // openFrameInfo finds the table of .eh_frame_hdr.
 func openFrameInfo(m *image) *frameInfo {
 	header, ok := m.frameHeader()
 	if !ok {
-		return nil
+		return indexFrameInfo(m)
 	}
 	f := &frameInfo{image: m, table: header}
 	r := m.reader(header, 32)
@@ -89,8 +97,59 @@ func (f *frameInfo) rules(pc uint64, returnAddress int) (*frameRules, error) {
 	return f.evaluate(entry, pc, returnAddress)
 }
 
+// indexFrameInfo makes an index of .eh_frame, as a program that is linked statically may have no table.
+func indexFrameInfo(m *image) *frameInfo {
+	section := m.file.Section(".eh_frame")
+	if section == nil || section.Size > largestFrameInfo {
+		return nil
+	}
+	f := &frameInfo{image: m}
+	for at, end := section.Addr, section.Addr+section.Size; at < end && len(f.index) < mostFunctions; {
+		length := m.reader(at, 4)
+		size := uint64(length.uint32())
+		if length.failed || size == 0 {
+			break
+		}
+		if start, ok := f.startOf(at); ok {
+			f.index = append(f.index, functionEntry{start, at})
+		}
+		at += 4 + size
+	}
+	slices.SortFunc(f.index, func(a, b functionEntry) int { return cmp.Compare(a.start, b.start) })
+	return f
+}
+
+// startOf returns the address of the function that an FDE is about.
+func (f *frameInfo) startOf(entry uint64) (uint64, bool) {
+	r, ok := f.image.entry(entry)
+	if !ok {
+		return 0, false
+	}
+	at := r.address
+	back := r.uint32()
+	if back == 0 { // it is a CIE
+		return 0, false
+	}
+	common, err := f.readCommon(at - uint64(back))
+	if err != nil {
+		return 0, false
+	}
+	start := r.pointer(common.encoding, 0)
+	return start, !r.failed
+}
+
 // find returns the address of the FDE that may have an address.
 func (f *frameInfo) find(pc uint64) (uint64, bool) {
+	if f.index != nil {
+		at, exact := slices.BinarySearchFunc(f.index, pc, func(e functionEntry, pc uint64) int { return cmp.Compare(e.start, pc) })
+		if !exact {
+			at--
+		}
+		if at < 0 {
+			return 0, false
+		}
+		return f.index[at].entry, true
+	}
 	low, high := uint64(0), f.count
 	var found uint64
 	for low < high {

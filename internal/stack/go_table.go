@@ -75,6 +75,9 @@ func (m *image) openGoTable(symbols goSymbols) (t *goTable) {
 	if t.text == 0 && !t.textIsSection() {
 		return nil
 	}
+	if t.inlined == 0 {
+		t.inlined = t.findFuncData(section.Addr)
+	}
 	return t
 }
 

@@ -75,8 +75,8 @@ func (t *lineTable) places(address uint64, name string) []place {
 	if err != nil || lines == nil {
 		return []place{outer}
 	}
-	var line dwarf.LineEntry
-	if lines.SeekPC(address, &line) != nil || line.File == nil || line.Line <= 0 {
+	line, ok := lineAt(lines, address)
+	if !ok || line.File == nil || line.Line <= 0 {
 		return []place{outer}
 	}
 	function, inlined, ok := t.calls(entries, address)
@@ -99,6 +99,21 @@ func (t *lineTable) places(address uint64, name string) []place {
 	}
 	outer.file, outer.line = at.file, at.line
 	return append(found, outer)
+}
+
+// lineAt returns the row of a unit's table that has an address. The parts of the table are in any order.
+func lineAt(lines *dwarf.LineReader, address uint64) (row dwarf.LineEntry, ok bool) {
+	var next dwarf.LineEntry
+	for i := range mostEntries {
+		if lines.Next(&next) != nil {
+			return row, false
+		}
+		if i > 0 && !row.EndSequence && row.Address <= address && address < next.Address {
+			return row, true
+		}
+		row = next
+	}
+	return row, false
 }
 
 // callSite returns where an inlined function is called.

@@ -51,7 +51,7 @@ func (u *Unwinder) processOf(s *event.UserStack, whole bool) *process {
 	if p == nil || !p.space.has(s.StartStack, s.ExecPages) {
 		space := u.readSpace(s)
 		if space == nil {
-			return nil
+			return u.forkedFrom(s)
 		}
 		if p != nil {
 			p.perf.close()
@@ -71,6 +71,17 @@ func (u *Unwinder) processOf(s *event.UserStack, whole bool) *process {
 		}
 	}
 	return p
+}
+
+// forkedFrom returns a process with the same memory, as one has that was forked from it, or nil. Where the stack begins is
+// random for each program that is started.
+func (u *Unwinder) forkedFrom(s *event.UserStack) *process {
+	for _, p := range u.processes {
+		if p.space.has(s.StartStack, s.ExecPages) {
+			return p
+		}
+	}
+	return nil
 }
 
 // readSpace reads which code a process has, if it still is the process of the stack.
