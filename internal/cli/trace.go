@@ -171,6 +171,8 @@ func (o *traceOptions) check() error {
 		return usagef("--connections, --problems and --quiet cannot be used together")
 	case o.everyone && len(o.command) == 0:
 		return usagef("--all needs a command after --: without one, tcptrace always traces all processes")
+	case len(o.read) > 0 && o.stack:
+		return usagef("--stack is for a trace: a recording that was made with --stack always shows its stacks; leave --stack out")
 	case len(o.read) > 0 && len(o.command) > 0:
 		return usagef("--read replays a recording: it cannot run a command")
 	}

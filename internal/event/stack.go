@@ -88,10 +88,10 @@ func (s *Stack) site() int {
 	outermost := -1
 	for i := range s.Frames {
 		f := &s.Frames[i]
-		if !f.isLibrary() {
+		if !f.IsLibrary() {
 			return i
 		}
-		if f.Function != "" && !f.isGoRuntime() && !f.isCLibrary() {
+		if f.Function != "" && !f.isGoRuntime() && !f.IsCLibrary() {
 			outermost = i
 		}
 	}
@@ -115,7 +115,7 @@ func (s *Stack) Shown() []Frame {
 
 // isBeginning reports whether a frame is of what starts a program, a thread or a goroutine.
 func (f *Frame) isBeginning() bool {
-	return f.isGoRuntime() || f.isCLibrary() || f.Function == "_start"
+	return f.isGoRuntime() || f.IsCLibrary() || f.Function == "_start"
 }
 
 // isGoRuntime reports whether a function belongs to the runtime of Go.
@@ -123,11 +123,11 @@ func (f *Frame) isGoRuntime() bool {
 	return f.isGoLibrary() && strings.HasPrefix(f.Function, "runtime.")
 }
 
-// isLibrary reports whether a function belongs to the C library or to Go's standard library.
-func (f *Frame) isLibrary() bool { return f.isCLibrary() || f.isGoLibrary() }
+// IsLibrary reports whether a function belongs to the C library or to Go's standard library.
+func (f *Frame) IsLibrary() bool { return f.IsCLibrary() || f.isGoLibrary() }
 
-// isCLibrary reports whether a module is the C library, by the names that the dynamic linker gives to it.
-func (f *Frame) isCLibrary() bool {
+// IsCLibrary reports whether a module is the C library, by the names that the dynamic linker gives to it.
+func (f *Frame) IsCLibrary() bool {
 	base := f.Module[strings.LastIndexByte(f.Module, '/')+1:]
 	for _, name := range [...]string{"libc.so", "libc-", "libpthread.so", "libpthread-", "ld-linux", "ld-musl"} {
 		if strings.HasPrefix(base, name) {

@@ -21,9 +21,7 @@ func (w *Writer) writeStack(s *event.Stack) {
 		o.optionalUint(keyLine, uint64(f.Line))
 		o.optionalStr(keyModule, f.Module)
 		o.optionalStr(keyBuildID, f.BuildID)
-		if f.Module != "" {
-			o.uint(keyFrameOffset, f.Offset)
-		}
+		o.optionalUint(keyFrameOffset, f.Offset)
 		o.closeObject()
 	}
 	o.closeArray()

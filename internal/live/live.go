@@ -138,7 +138,9 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 		t.records, t.tracker = selector, selector.Tracker
 	}
 	defer t.sampler.looking.Wait()
-	t.stacks = newStacks(p, o.Log)
+	if o.Stacks {
+		t.stacks = newStacks(p, o.Log)
+	}
 	t.correlator = correlate.New(o.Filter, correlate.Kernel{Jiffy: jiffy, Resets: p.Has(probe.Resets), ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.takeTransition, t.takeOther)
 	if err := t.findOlder(); err != nil {
 		return err
