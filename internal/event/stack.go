@@ -91,7 +91,7 @@ func (s *Stack) site() int {
 		if !f.IsLibrary() {
 			return i
 		}
-		if f.Function != "" && !f.isGoRuntime() && !f.IsCLibrary() {
+		if f.Function != "" && !f.isBeginning() && !strings.Contains(f.Function, ".gowrap") { // which go statements make
 			outermost = i
 		}
 	}
@@ -99,6 +99,18 @@ func (s *Stack) site() int {
 		return len(s.Frames) - 1
 	}
 	return outermost
+}
+
+// ClosedElsewhere reports whether another goroutine had called Close(), while the one of the stack used the connection:
+// Go then has the latter make the system call. Which code called Close() is not known.
+func (s *Stack) ClosedElsewhere() bool {
+	for i := range s.Frames {
+		switch s.Frames[i].Function {
+		case "internal/poll.(*FD).readUnlock", "internal/poll.(*FD).writeUnlock", "internal/poll.(*FD).rwUnlock":
+			return true
+		}
+	}
+	return false
 }
 
 // Shown returns the frames that help a reader: from the function that Site called on, without what started the thread.
@@ -143,9 +155,9 @@ func (f *Frame) isGoLibrary() bool {
 	if !ofGo {
 		return false
 	}
-	first := f.Function
-	if end := strings.IndexAny(first, "/."); end >= 0 {
-		first = first[:end]
+	first, _, isPath := strings.Cut(f.Function, "/")
+	if !isPath {
+		first, _, _ = strings.Cut(first, ".")
 	}
 	switch first {
 	case "bufio", "compress", "context", "crypto", "database", "encoding", "fmt", "internal", "io", "log", "net", "os", "reflect", "runtime", "sync", "syscall", "testing", "time", "vendor":

@@ -140,6 +140,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	defer t.sampler.looking.Wait()
 	if o.Stacks {
 		t.stacks = newStacks(p, o.Log)
+		defer t.stacks.close()
 	}
 	t.correlator = correlate.New(o.Filter, correlate.Kernel{Jiffy: jiffy, Resets: p.Has(probe.Resets), ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.takeTransition, t.takeOther)
 	if err := t.findOlder(); err != nil {
@@ -160,7 +161,6 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	if err := t.drop(); err != nil {
 		return err
 	}
-	defer t.stacks.close()
 	stopped := make(chan error, 1)
 	forget := context.AfterFunc(ctx, crash.Guarded(func() { stopped <- t.stop() }))
 	if err := t.read(); err != nil {

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/crash"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -32,6 +34,7 @@ type stacks struct {
 	reader   *probe.StackReader
 	unwinder *stack.Unwinder
 	log      *zap.Logger
+	begin    chan helper.CodeOpener
 	ended    chan struct{}
 
 	mutex sync.Mutex
@@ -54,35 +57,43 @@ func newStacks(p *probe.Probe, log *zap.Logger) *stacks {
 		log.Warn("--stack: there are no stacks: programs cannot read the registers of a call (this takes Linux 5.15 on amd64 or arm64)")
 		return nil
 	}
-	return &stacks{
-		reader: reader, unwinder: stack.New(helper.Code{}), log: log, ended: make(chan struct{}),
+	s := &stacks{
+		reader: reader, unwinder: stack.New(helper.Code{}), log: log, begin: make(chan helper.CodeOpener, 1), ended: make(chan struct{}),
 		found: make(map[stackKey]*event.Stack), new: make(chan struct{}),
+	}
+	crash.Go(s.run)
+	return s
+}
+
+// run reads the stacks, once start says so. It prefers its thread, as preferThreads does: a process may end before the
+// thread gets its turn. The priority takes a right that the trace gives up before start.
+func (s *stacks) run() {
+	defer close(s.ended)
+	defer s.unwinder.Close()
+	runtime.LockOSThread() // for good
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, readerNice)
+	if open := <-s.begin; open != nil {
+		s.unwinder.UseOpener(open)
+	}
+	if err := s.read(); err != nil {
+		s.log.Warn("read stacks: later ones are missing", zap.Error(err))
 	}
 }
 
 // start begins to read. The opener has the rights that it takes; nil: this process has them.
 func (s *stacks) start(open helper.CodeOpener) {
-	if s == nil {
-		return
+	if s != nil {
+		s.begin <- open
 	}
-	if open != nil {
-		s.unwinder.UseOpener(open)
-	}
-	crash.Go(func() {
-		defer close(s.ended)
-		defer s.unwinder.Close()
-		if err := s.read(); err != nil {
-			s.log.Warn("read stacks: later ones are missing", zap.Error(err))
-		}
-	})
 }
 
-// close ends the reading, after start.
+// close ends the reading.
 func (s *stacks) close() {
 	if s == nil {
 		return
 	}
 	s.reader.Close()
+	close(s.begin)
 	<-s.ended
 }
 

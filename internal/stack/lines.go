@@ -2,13 +2,17 @@ package stack
 
 import (
 	"debug/dwarf"
+	"slices"
 	"strings"
 )
 
 // lineTable finds files and lines by the debugging information of a compiler (DWARF).
-type lineTable struct {
-	data   *dwarf.Data // nil: there is none that can be read
-	counts bool        // among those that are open
+type lineTable struct{ data *dwarf.Data }
+
+// lineTables has the debugging information of the files that were used last: it takes much memory.
+type lineTables struct {
+	files []*image // the one that was used last is the last one
+	data  []*dwarf.Data
 }
 
 // Bounds for debugging information. It is kept in memory.
@@ -18,28 +22,37 @@ const (
 	mostEntries      = 1 << 20  // of one unit, that are looked through
 )
 
-// openDebugInfos is how many are open. There is one unwinder in a trace.
-var openDebugInfos int
-
-// openLines reads the debugging information of a file, if there is some.
-func openLines(m *image) *lineTable {
-	t := new(lineTable)
-	if openDebugInfos >= mostDebugInfos || !m.debugInfoFits() {
-		return t
+// of returns the debugging information of a file. It has no data if the file has none that can be read.
+func (t *lineTables) of(m *image) lineTable {
+	at := slices.Index(t.files, m)
+	if at < 0 {
+		if !m.debugInfoFits() {
+			return lineTable{}
+		}
+		data, err := m.file.DWARF()
+		if err != nil {
+			return lineTable{}
+		}
+		if len(t.files) == mostDebugInfos {
+			t.remove(0)
+		}
+		t.files, t.data = append(t.files, m), append(t.data, data)
+		return lineTable{data}
 	}
-	data, err := m.file.DWARF()
-	if err != nil {
-		return t
-	}
-	openDebugInfos++
-	t.data, t.counts = data, true
-	return t
+	data := t.data[at]
+	t.remove(at)
+	t.files, t.data = append(t.files, m), append(t.data, data)
+	return lineTable{data}
 }
 
-func (t *lineTable) close() {
-	if t != nil && t.counts {
-		openDebugInfos--
-		*t = lineTable{}
+func (t *lineTables) remove(at int) {
+	t.files, t.data = slices.Delete(t.files, at, at+1), slices.Delete(t.data, at, at+1)
+}
+
+// forget frees the debugging information of a file.
+func (t *lineTables) forget(m *image) {
+	if at := slices.Index(t.files, m); at >= 0 {
+		t.remove(at)
 	}
 }
 
@@ -61,7 +74,7 @@ func (m *image) debugInfoFits() bool {
 
 // places returns the functions at an address. The symbol table says the name of the one whose code it is; where the
 // inlined ones cannot be named, there is no line.
-func (t *lineTable) places(address uint64, name string) []place {
+func (t lineTable) places(address uint64, name string) []place {
 	outer := place{function: name}
 	if t.data == nil {
 		return []place{outer}
@@ -128,7 +141,7 @@ func callSite(call *dwarf.Entry, files []*dwarf.LineFile) (p place) {
 
 // calls returns the function of a unit that has an address, and the functions that are inlined there, the outermost
 // first.
-func (t *lineTable) calls(entries *dwarf.Reader, address uint64) (function *dwarf.Entry, inlined []*dwarf.Entry, ok bool) {
+func (t lineTable) calls(entries *dwarf.Reader, address uint64) (function *dwarf.Entry, inlined []*dwarf.Entry, ok bool) {
 	depth, inside := 0, 0 // how deep the tree is, and how deep the function
 	for range mostEntries {
 		e, err := entries.Next()
@@ -169,7 +182,7 @@ func (t *lineTable) calls(entries *dwarf.Reader, address uint64) (function *dwar
 	return nil, nil, false
 }
 
-func (t *lineTable) contains(e *dwarf.Entry, address uint64) bool {
+func (t lineTable) contains(e *dwarf.Entry, address uint64) bool {
 	ranges, err := t.data.Ranges(e)
 	if err != nil {
 		return false
@@ -186,7 +199,7 @@ func (t *lineTable) contains(e *dwarf.Entry, address uint64) bool {
 const attrLinkageName = dwarf.Attr(0x6e)
 
 // name returns the name of a function, or of the one that it is a copy of.
-func (t *lineTable) name(e *dwarf.Entry) string {
+func (t lineTable) name(e *dwarf.Entry) string {
 	for range 4 {
 		if name, ok := e.Val(attrLinkageName).(string); ok && name != "" {
 			return plainName(name)

@@ -16,8 +16,8 @@ type module struct {
 	table    *goTable // nil: it is no Go program
 	frames   *frameInfo
 	symbols  symbolTable
-	named    bool // symbols were read
-	lines    *lineTable
+	named    bool        // symbols were read
+	lines    *lineTables // of all modules
 	steps    map[uint64]*step
 	places   map[uint64][]place
 }
@@ -34,8 +34,8 @@ type step struct {
 const cached = 1024
 
 // newModule makes a module of a file, which it keeps.
-func newModule(path string, file *os.File) *module {
-	m := &module{path: path, file: file}
+func newModule(path string, file *os.File, lines *lineTables) *module {
+	m := &module{path: path, file: file, lines: lines}
 	if file == nil {
 		m.parsed = true
 		return m
@@ -59,7 +59,7 @@ func (m *module) close() {
 	if m.file != nil {
 		m.file.Close()
 	}
-	m.lines.close()
+	m.lines.forget(m.image)
 }
 
 // parse reads what is needed to unwind.
@@ -145,8 +145,5 @@ func (m *module) findPlaces(address uint64) (found []place) {
 		}
 	}
 	name := plainName(m.symbolAt(address))
-	if m.lines == nil {
-		m.lines = openLines(m.image)
-	}
-	return m.lines.places(address, name)
+	return m.lines.of(m.image).places(address, name)
 }

@@ -123,9 +123,9 @@ func (u *Unwinder) moduleAt(p *process, pid uint32, m *mapping) *module {
 	if kept == nil || !kept.unchanged() {
 		file, err := u.open.Mapped(pid, m.start, m.end)
 		if err != nil {
-			return newModule(m.path, nil)
+			return newModule(m.path, nil, &u.lines)
 		}
-		kept = &keptModule{module: newModule(m.path, file)}
+		kept = &keptModule{module: newModule(m.path, file, &u.lines)}
 		u.keepModule(key, kept)
 	}
 	kept.used = u.clock

@@ -13,6 +13,7 @@ type Unwinder struct {
 	machine   *machine // nil: this architecture is not known
 	processes map[uint32]*process
 	modules   map[moduleKey]*keptModule
+	lines     lineTables
 	clock     uint64 // counts the uses of what is kept
 }
 

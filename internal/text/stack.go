@@ -22,6 +22,9 @@ func (p *Printer) addStack(s *event.Stack) {
 	for i := range shown {
 		p.add("\n", stackIndent, p.frameWords(&shown[i]))
 	}
+	if s.ClosedElsewhere() {
+		p.add("\n", stackIndent, p.say(event.Say("another goroutine had called Close(): this one used the connection")))
+	}
 	if end, ok := s.SayEnd(); ok {
 		for _, line := range words.Wrap(p.say(end), p.Width-len(stackIndent)) {
 			p.add("\n", stackIndent, line)
@@ -77,10 +80,13 @@ func SiteWords(s *event.Stack) string {
 		return ""
 	}
 	name := words.Escape(site.Name())
-	if site.File == "" {
-		return name
+	if site.File != "" {
+		name += " (" + FileLine(baseName(site.File), site.Line) + ")"
 	}
-	return name + " (" + FileLine(baseName(site.File), site.Line) + ")"
+	if s.ClosedElsewhere() {
+		name += ", after Close() in another goroutine"
+	}
+	return name
 }
 
 func baseName(file string) string { return file[strings.LastIndexByte(file, '/')+1:] }
