@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -73,8 +74,7 @@ func (s *Stack) SayEnd() (m Message, ok bool) {
 	return Say("no stack: it was not taken"), true
 }
 
-// Site returns the frame that a reader looks for: the innermost one that is neither of the C library nor of Go's
-// standard library. If all are, it is the outermost one with a name, as of a server that closes idle connections by
+// Site returns the frame that a reader looks for: the innermost one that is not of a standard library. If all are, it is the outermost one with a name, as of a server that closes idle connections by
 // itself. It is nil if there are no frames.
 func (s *Stack) Site() *Frame {
 	if s == nil || len(s.Frames) == 0 {
@@ -83,8 +83,12 @@ func (s *Stack) Site() *Frame {
 	return &s.Frames[s.site()]
 }
 
-// site returns the number of Site.
+// site returns the number of Site. Where a virtual machine runs a program, its own code is not meant.
 func (s *Stack) site() int {
+	compiled := func(f Frame) bool { return f.Module == "" && !f.IsLibrary() }
+	if i := slices.IndexFunc(s.Frames, compiled); i >= 0 {
+		return i
+	}
 	outermost := -1
 	for i := range s.Frames {
 		f := &s.Frames[i]
@@ -135,8 +139,10 @@ func (f *Frame) isGoRuntime() bool {
 	return f.isGoLibrary() && strings.HasPrefix(f.Function, "runtime.")
 }
 
-// IsLibrary reports whether a function belongs to the C library or to Go's standard library.
-func (f *Frame) IsLibrary() bool { return f.IsCLibrary() || f.isGoLibrary() }
+// IsLibrary reports whether a function belongs to the C library, to Go's standard library or to node's.
+func (f *Frame) IsLibrary() bool {
+	return f.IsCLibrary() || f.isGoLibrary() || strings.HasPrefix(f.File, "node:")
+}
 
 // IsCLibrary reports whether a module is the C library, by the names that the dynamic linker gives to it.
 func (f *Frame) IsCLibrary() bool {

@@ -80,7 +80,7 @@ func (s *stacks) run() {
 	}
 }
 
-// start begins to read. The opener has the rights that it takes; nil: this process has them.
+// start begins to read. The opener has the rights that it takes; nil: this process can open files by itself.
 func (s *stacks) start(open helper.CodeOpener) {
 	if s != nil {
 		s.begin <- open
