@@ -127,7 +127,7 @@ struct event {
 _Static_assert(sizeof(struct event) == 144, "the wire layout is 144 bytes, as internal/event reads it");
 
 #define STACK_PIECE 1024
-#define STACK_PIECES 16
+#define STACK_PIECES 8
 
 /* The user stack of a task in a system call: its registers, and a copy of the memory that its stack pointer points
  * to. It is what is needed to find the functions that made the call. It may have secrets. */

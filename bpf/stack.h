@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Copyright (c) 2026 The tcptrace authors */
-/* The user stacks of the calls that close connections. They have a ring of their own: they are a hundred times as long
+/* The user stacks of the calls that close connections. They have a ring of their own: they are a sixty times as long
  * as an event. A stack is sent before the event that it belongs to. */
 #ifndef TCPTRACE_STACK_H
 #define TCPTRACE_STACK_H
@@ -16,7 +16,7 @@ const volatile bool take_stacks;
 /* How many are taken a second at most. */
 const volatile __u32 stacks_a_second;
 
-/* Written by the programs, read by internal/probe. It holds 500 stacks. */
+/* Written by the programs, read by internal/probe. It holds 900 stacks. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 23);

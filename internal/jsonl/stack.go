@@ -87,7 +87,7 @@ func stackFields() []field {
 		optional(keyStackEnd, value{name: "word", words: []word{
 			{string(event.StackUnknown), "nothing says which function called the last one"},
 			{string(event.StackFrames), "there are more than 32"},
-			{string(event.StackCopy), "the rest is beyond the 16KiB that are copied"},
+			{string(event.StackCopy), "the rest is beyond the 8KiB that are copied"},
 			{string(event.StackExiting), "the process was ending, and its stack was gone"},
 			{string(event.StackExec), "execve() had removed the stack"},
 			{string(event.StackNotTaken), "it was not taken: too many were wanted, or it could not be read"},

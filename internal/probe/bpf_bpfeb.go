@@ -83,7 +83,7 @@ type bpfUserStack struct {
 	Registers  [34]uint64
 	Pid        uint32
 	Length     uint32
-	Memory     [16384]uint8
+	Memory     [8192]uint8
 }
 
 // Names of all BPF objects in the ELF.
