@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"io"
+	"strings"
 )
 
 // Go's runtime unwinds its own stacks by tables that every Go program has, stripped or not: for each instruction the size
@@ -251,6 +252,16 @@ func (t *goTable) string(offset uint64) string {
 	return shorten(string(b))
 }
 
+// functionName returns a name without the types that a generic function is for, as the runtime prints it.
+func (t *goTable) functionName(offset uint32) string {
+	name := t.string(t.names + uint64(offset))
+	first, last := strings.IndexByte(name, '['), strings.LastIndexByte(name, ']')
+	if first < 0 || last <= first {
+		return name
+	}
+	return name[:first] + "[...]" + name[last+1:]
+}
+
 // place is a function with the file and the line of an instruction in it.
 type place struct {
 	function, file string
@@ -281,7 +292,7 @@ func (t *goTable) lineAt(f *goFunction, pc uint64) (file string, line int) {
 // places returns the functions at an instruction, the innermost inlined one first. Where the inlined ones cannot be
 // named, it is the one that they are in, without a line.
 func (t *goTable) places(f *goFunction, pc uint64) []place {
-	outer := place{function: t.string(t.names + uint64(f.name))}
+	outer := place{function: t.functionName(f.name)}
 	var found []place
 	for range mostInlined {
 		index, ok := t.value(f, f.inlineIndex, pc)
@@ -321,7 +332,7 @@ func (t *goTable) inlinedCall(f *goFunction, index int32) (name string, parent u
 	if r.failed || at == 0 {
 		return "", 0, false
 	}
-	name = t.string(t.names + uint64(at))
+	name = t.functionName(at)
 	return name, parent, name != ""
 }
 

@@ -30,6 +30,7 @@ var amd64 = machine{
 		}
 		s.set(7, r[19])
 		s.pc = r[16]
+		s.set(16, s.pc)
 		s.narrow = r[17]&0xffff != 0x33 // a 32-bit program
 	},
 }
@@ -103,4 +104,7 @@ func (s *frameState) returnTo(pc, sp uint64) {
 		pc &= 1<<s.addressBits - 1
 	}
 	s.pc, s.inner = pc, false
+	if s.machine == &amd64 {
+		s.set(s.returnAddress, pc) // expressions may ask for it
+	}
 }
