@@ -144,7 +144,7 @@ func TestExpressions(t *testing.T) {
 	}{
 		"a register and an offset":               {[]byte{0x77, 8}, s.sp() + 8, true},
 		"what is in memory":                      {[]byte{0x77, 8, 0x06}, 0x222, true},
-		"of a procedure linkage table, at 0":     {[]byte{0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22}, s.sp() + 8 + 8, true},
+		"of a procedure linkage table, at 0":     {[]byte{0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22}, s.sp() + 8, true},
 		"what is not in the copy":                {[]byte{0x77, 0x40, 0x06}, 0, false},
 		"nothing":                                {},
 		"more is taken than there is":            {[]byte{0x31, 0x22}, 0, false},
