@@ -186,6 +186,14 @@ func (f *Frame) Name() string {
 	return "?"
 }
 
+// Mapping is a part of a process's memory that comes from a file, as /proc/PID/maps has it.
+type Mapping struct {
+	Start, End   uint64
+	Path         string // of the file, as the process sees it
+	Major, Minor uint32 // of the device of the file
+	Inode        uint64
+}
+
 // UserStack is a copy of a task's stack, as the kernel's side wrote it: struct user_stack of bpf/event.h. It may have
 // secrets: nobody keeps it or writes it anywhere.
 type UserStack struct {

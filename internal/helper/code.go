@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // codeRequest asks for a file that says which code a process has.
 type codeRequest struct {
-	PID        uint32
-	Start, End uint64 // of a mapping: its file is wanted
-	PerfMap    bool
+	PID     uint32
+	Mapping *event.Mapping `json:",omitempty"` // its file is wanted
+	PerfMap bool           `json:",omitempty"`
 }
 
 // Code opens what says which code processes have, with the rights of this process.
@@ -28,8 +30,8 @@ type Code struct{}
 func (Code) Maps(pid uint32) (*os.File, error) { return openCodeFile(codeRequest{PID: pid}) }
 
 // Mapped opens the regular file of a mapping.
-func (Code) Mapped(pid uint32, start, end uint64) (*os.File, error) {
-	return openCodeFile(codeRequest{PID: pid, Start: start, End: end})
+func (Code) Mapped(pid uint32, m event.Mapping) (*os.File, error) {
+	return openCodeFile(codeRequest{PID: pid, Mapping: &m})
 }
 
 // PerfMap opens the perf map of a process, which must belong to the user of the process.
@@ -51,35 +53,69 @@ func openCode(r codeRequest) (int, error) {
 	switch {
 	case r.PerfMap:
 		return openPerfMap(directory)
-	case r.End != 0:
-		return openRegular(fmt.Sprintf("%s/map_files/%x-%x", directory, r.Start, r.End))
+	case r.Mapping != nil:
+		return openMapped(directory, r.Mapping)
 	}
 	return openFile(directory + "/maps")
 }
 
-// openRegular opens a file if it is a regular one: to open a device may have an effect.
-func openRegular(path string) (int, error) {
-	place, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+// errNotRegular: it is not a regular file, or not the one that is meant.
+var errNotRegular = errors.New("not that regular file")
+
+// openMapped opens the file of a mapping. /proc/PID/map_files leads to it wherever it is, but takes root, or the user of
+// the process. Otherwise its path in the root directory of the process counts, if it still leads to that file.
+func openMapped(directory string, m *event.Mapping) (int, error) {
+	fd, err := openRegular(unix.AT_FDCWD, fmt.Sprintf("%s/map_files/%x-%x", directory, m.Start, m.End), 0, nil)
+	if !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM) {
+		return fd, err
+	}
+	root, err := unix.Open(directory+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(root)
+	return openRegular(root, strings.TrimLeft(m.Path, "/"), unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS, func(found *unix.Stat_t) bool {
+		return found.Dev == unix.Mkdev(m.Major, m.Minor) && found.Ino == m.Inode
+	})
+}
+
+// openRegular opens a file if it is a regular one for which something is true; nil: nothing need be. To open a device may have
+// an effect: so the file is looked at first, and must be the one that is opened then.
+func openRegular(directory int, path string, resolve uint64, is func(*unix.Stat_t) bool) (int, error) {
+	place, err := unix.Openat2(directory, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: resolve})
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(place)
-	return reopenRegular(place, nil)
-}
-
-var errNotRegular = errors.New("not a regular file")
-
-// reopenRegular opens for reading what a descriptor (O_PATH) shows, if it is a regular file that belongs to a user; nil:
-// to any user.
-func reopenRegular(place int, owner *uint32) (int, error) {
-	var stat unix.Stat_t
-	if err := unix.Fstat(place, &stat); err != nil {
+	var before unix.Stat_t
+	if err := unix.Fstat(place, &before); err != nil {
 		return -1, err
 	}
-	if stat.Mode&unix.S_IFMT != unix.S_IFREG || owner != nil && stat.Uid != *owner && stat.Uid != 0 {
+	if before.Mode&unix.S_IFMT != unix.S_IFREG || is != nil && !is(&before) {
 		return -1, errNotRegular
 	}
-	return unix.Open("/proc/self/fd/"+strconv.Itoa(place), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	fd, err := unix.Openat2(directory, path, &unix.OpenHow{Flags: readQuietly, Resolve: resolve})
+	if err != nil {
+		return -1, err
+	}
+	return checked(fd, func(opened *unix.Stat_t) bool { return opened.Dev == before.Dev && opened.Ino == before.Ino })
+}
+
+// readQuietly opens a file for reading, whatever it is, without waiting.
+const readQuietly = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+
+// checked returns a descriptor if it is that of a regular file for which something is true. Otherwise it closes it.
+func checked(fd int, is func(*unix.Stat_t) bool) (int, error) {
+	var stat unix.Stat_t
+	err := unix.Fstat(fd, &stat)
+	if err == nil && (stat.Mode&unix.S_IFMT != unix.S_IFREG || !is(&stat)) {
+		err = errNotRegular
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // openPerfMap opens /tmp/perf-PID.map in the process's root directory, with the process's own number.
@@ -97,14 +133,13 @@ func openPerfMap(directory string) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(root)
-	place, err := unix.Openat2(root, "tmp/perf-"+number+".map", &unix.OpenHow{
-		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	fd, err := unix.Openat2(root, "tmp/perf-"+number+".map", &unix.OpenHow{
+		Flags: readQuietly, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
 		return -1, err
 	}
-	defer unix.Close(place)
-	return reopenRegular(place, &process.Uid)
+	return checked(fd, func(opened *unix.Stat_t) bool { return opened.Uid == process.Uid || opened.Uid == 0 })
 }
 
 // innermostPID returns the number of a process in its own pid namespace.
@@ -127,7 +162,7 @@ func innermostPID(directory string) (string, error) {
 // CodeOpener opens what says which code processes have.
 type CodeOpener interface {
 	Maps(pid uint32) (*os.File, error)
-	Mapped(pid uint32, start, end uint64) (*os.File, error)
+	Mapped(pid uint32, m event.Mapping) (*os.File, error)
 	PerfMap(pid uint32) (*os.File, error)
 }
 
@@ -155,8 +190,8 @@ func (c remoteCode) open(r codeRequest) (*os.File, error) {
 func (c remoteCode) Maps(pid uint32) (*os.File, error) { return c.open(codeRequest{PID: pid}) }
 
 // Mapped is as that of Code.
-func (c remoteCode) Mapped(pid uint32, start, end uint64) (*os.File, error) {
-	return c.open(codeRequest{PID: pid, Start: start, End: end})
+func (c remoteCode) Mapped(pid uint32, m event.Mapping) (*os.File, error) {
+	return c.open(codeRequest{PID: pid, Mapping: &m})
 }
 
 // PerfMap is as that of Code.

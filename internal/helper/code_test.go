@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/kerneltest"
 )
 
@@ -31,18 +34,19 @@ func TestCode(t *testing.T) {
 		text, err := io.ReadAll(maps)
 		must(t, err)
 		maps.Close()
-		start, end, path := firstMapping(t, string(text))
-		f, err := opener.Mapped(pid, start, end)
+		m := firstMapping(t, string(text))
+		f, err := opener.Mapped(pid, m)
 		must(t, err)
 		opened, err := f.Stat()
 		must(t, err)
 		f.Close()
-		want, err := os.Stat(path)
+		want, err := os.Stat(m.Path)
 		must(t, err)
 		if !os.SameFile(opened, want) {
-			t.Errorf("%s: the file of the mapping is another one than %s", name, path)
+			t.Errorf("%s: the file of the mapping is another one than %s", name, m.Path)
 		}
-		if f, err := opener.Mapped(pid, start+1, end); err == nil {
+		m.Start++
+		if f, err := opener.Mapped(pid, m); err == nil {
 			f.Close()
 			t.Errorf("%s: opened the file of a mapping that there is not", name)
 		}
@@ -54,15 +58,40 @@ func TestCode(t *testing.T) {
 }
 
 // firstMapping returns the first mapping of a file.
-func firstMapping(t *testing.T, maps string) (start, end uint64, path string) {
+func firstMapping(t *testing.T, maps string) event.Mapping {
 	t.Helper()
 	fields := strings.Fields(strings.SplitN(maps, "\n", 2)[0])
 	from, to, _ := strings.Cut(fields[0], "-")
 	start, err := strconv.ParseUint(from, 16, 64)
 	must(t, err)
-	end, err = strconv.ParseUint(to, 16, 64)
+	end, err := strconv.ParseUint(to, 16, 64)
 	must(t, err)
-	return start, end, fields[len(fields)-1]
+	path := fields[len(fields)-1]
+	var stat unix.Stat_t
+	must(t, unix.Stat(path, &stat))
+	return event.Mapping{Start: start, End: end, Path: path, Major: unix.Major(stat.Dev), Minor: unix.Minor(stat.Dev), Inode: stat.Ino}
+}
+
+// A user who may not use map_files gets the file by its path, if it is still that file.
+func TestCodeOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	kerneltest.RequireRoot(t)
+	var stat unix.Stat_t
+	must(t, unix.Stat("/proc/self/exe", &stat))
+	path, err := os.Readlink("/proc/self/exe")
+	must(t, err)
+	root, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(root)
+	for inode, want := range map[uint64]bool{stat.Ino: true, stat.Ino + 1: false} {
+		fd, err := openRegular(root, strings.TrimLeft(path, "/"), unix.RESOLVE_IN_ROOT, func(found *unix.Stat_t) bool { return found.Ino == inode })
+		if (err == nil) != want {
+			t.Errorf("inode %d: %v", inode, err)
+		}
+		if err == nil {
+			unix.Close(fd)
+		}
+	}
 }
 
 // TestPerfMaps opens the perf map of a process only if it is a regular file of its user.

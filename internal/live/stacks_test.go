@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -148,6 +149,61 @@ func TestStacksOfProcessesThatEnd(t *testing.T) {
 	t.Logf("of %d processes, %d ended before their code was read", processes, unknown)
 	if unknown > processes/2 {
 		t.Errorf("%d of %d processes ended before their code was read", unknown, processes)
+	}
+}
+
+// TestStacksAreBounded closes more connections in a moment than stacks are taken in a second: each close has a stack, or
+// says that it was not taken.
+func TestStacksAreBounded(t *testing.T) {
+	t.Parallel()
+	needs(t, probe.CallRegisters)
+	ns := kerneltest.NewNetNS(t)
+	r := recordWith(t, live.Options{Stacks: true}, ns)
+	const connections = 2 * probe.StacksPerSecond
+	var pairs []kerneltest.Pair
+	var elapsed time.Duration
+	ns.Do(func() {
+		listener, err := kerneltest.Listen(closerAddress, true)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer unix.Close(listener)
+		for range connections {
+			pair, err := kerneltest.Connect(listener, closerAddress)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			pairs = append(pairs, pair)
+		}
+		began := time.Now()
+		for _, pair := range pairs {
+			unix.Close(pair.Server)
+		}
+		elapsed = time.Since(began)
+	})
+	for _, pair := range pairs {
+		unix.Close(pair.Client)
+	}
+	r.awaitVerdicts(t, 2*len(pairs), 2*soon)
+	taken, missed := 0, 0
+	for i := range r.transitions {
+		switch tr := &r.transitions[i]; {
+		case tr.To != tcpstate.FinWait1:
+		case tr.Stack == nil:
+			t.Fatalf("a close has no stack, nor why not: %+v", tr)
+		case tr.Stack.End == event.StackNotTaken:
+			missed++
+		case len(tr.Stack.Frames) > 0:
+			taken++
+		default:
+			t.Errorf("a stack ends with %q", tr.Stack.End)
+		}
+	}
+	most := probe.StacksPerSecond * (2 + int(elapsed/time.Second))
+	if taken+missed != len(pairs) || taken == 0 || taken > most || elapsed < time.Second/2 && missed == 0 {
+		t.Errorf("%d closes in %v: %d stacks, at most %d are taken, %d missing", len(pairs), elapsed, taken, most, missed)
 	}
 }
 

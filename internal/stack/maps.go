@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // Bounds for /proc/PID/maps, whose length any process decides.
@@ -25,6 +27,23 @@ type mapping struct {
 	start, end, offset uint64
 	path               string // of the file; "": of no file. [vdso]: of the kernel
 	identity           string // device and inode of the file
+}
+
+// forOpener says which mapping it is.
+func (m *mapping) forOpener() event.Mapping {
+	device, inode, _ := strings.Cut(m.identity, " ")
+	major, minor, _ := strings.Cut(device, ":")
+	number := func(digits string, base, bits int) uint64 {
+		n, err := strconv.ParseUint(digits, base, bits)
+		if err != nil {
+			return 0 // no file has it
+		}
+		return n
+	}
+	return event.Mapping{
+		Start: m.start, End: m.end, Path: m.path,
+		Major: uint32(number(major, 16, 32)), Minor: uint32(number(minor, 16, 32)), Inode: number(inode, 10, 64),
+	}
 }
 
 // isFile reports whether the code comes from a file.

@@ -10,8 +10,8 @@ import (
 type Opener interface {
 	// Maps opens /proc/PID/maps.
 	Maps(pid uint32) (*os.File, error)
-	// Mapped opens the file of a mapping, as /proc/PID/map_files names it.
-	Mapped(pid uint32, start, end uint64) (*os.File, error)
+	// Mapped opens the file of a mapping.
+	Mapped(pid uint32, m event.Mapping) (*os.File, error)
 	// PerfMap opens the file in which a virtual machine says which functions it has compiled.
 	PerfMap(pid uint32) (*os.File, error)
 }
@@ -121,7 +121,7 @@ func (u *Unwinder) moduleAt(p *process, pid uint32, m *mapping) *module {
 	key := moduleKey{m.identity, m.path}
 	kept := u.modules[key]
 	if kept == nil || !kept.unchanged() {
-		file, err := u.open.Mapped(pid, m.start, m.end)
+		file, err := u.open.Mapped(pid, m.forOpener())
 		if err != nil {
 			return newModule(m.path, nil, &u.lines)
 		}

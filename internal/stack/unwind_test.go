@@ -20,7 +20,7 @@ var errNone = errors.New("there is none")
 
 func (s self) Maps(uint32) (*os.File, error) { return s.file(s.maps) }
 
-func (s self) Mapped(uint32, uint64, uint64) (*os.File, error) { return os.Open(executable()) }
+func (s self) Mapped(uint32, event.Mapping) (*os.File, error) { return os.Open(executable()) }
 
 func (s self) PerfMap(uint32) (*os.File, error) {
 	if s.perf == "" {
@@ -211,7 +211,7 @@ type hostile struct{ program, perf []byte }
 
 func (h hostile) Maps(uint32) (*os.File, error) { return self{}.file(someMaps) }
 
-func (h hostile) Mapped(uint32, uint64, uint64) (*os.File, error) {
+func (h hostile) Mapped(uint32, event.Mapping) (*os.File, error) {
 	return self{}.file(string(h.program))
 }
 
