@@ -54,7 +54,7 @@ const (
 func newStacks(p *probe.Probe, log *zap.Logger) *stacks {
 	reader := p.StackReader()
 	if reader == nil {
-		log.Warn("--stack: there are no stacks: programs cannot read the registers of a call (this takes Linux 5.15 on amd64 or arm64)")
+		log.Warn("--stack: there are no stacks: " + p.WhyNoStacks().Error())
 		return nil
 	}
 	s := &stacks{

@@ -77,7 +77,9 @@ type Probe struct {
 	collection *ebpf.Collection
 	links      []attachedProgram // a link that nothing refers to is detached by the garbage collector
 	reader     *ringbuf.Reader
-	stacks     *ringbuf.Reader // nil: none are asked for
+	stacks     *ringbuf.Reader // nil: none are asked for, or there are none
+	// refusedStacks is why the kernel refused the programs that take stacks.
+	refusedStacks error
 	record     ringbuf.Record
 	deadline   time.Time
 	stopped    bool        // the ring has nothing more, for good
@@ -106,16 +108,13 @@ func Open(o Options) (*Probe, error) {
 		return nil, err
 	}
 	p := &Probe{kernel: kernel, missing: make(map[Feature]error)}
-	spec, err := p.prepareSpec(o)
+	err = p.prepareAndLoad(o, limit)
+	if refused := (*ebpf.VerifierError)(nil); o.Stacks && errors.As(err, &refused) {
+		o.Stacks, p.refusedStacks = false, err
+		err = p.prepareAndLoad(o, limit)
+	}
 	if err != nil {
 		return nil, err
-	}
-	types, err := kernelTypes(o.Types)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.load(spec, types, o.Types.cache); err != nil {
-		return nil, explainLoadError("load the BPF programs", kernel.explainMemoryLimit(limit, err))
 	}
 	if err := p.openStacks(o); err != nil {
 		p.Close()
@@ -130,6 +129,22 @@ func Open(o Options) (*Probe, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// prepareAndLoad loads the programs that the options ask for. The limit is why no more memory may be locked, or nil.
+func (p *Probe) prepareAndLoad(o Options, limit error) error {
+	spec, err := p.prepareSpec(o)
+	if err != nil {
+		return err
+	}
+	types, err := kernelTypes(o.Types)
+	if err != nil {
+		return err
+	}
+	if err := p.load(spec, types, o.Types.cache); err != nil {
+		return explainLoadError("load the BPF programs", p.kernel.explainMemoryLimit(limit, err))
+	}
+	return nil
 }
 
 // prepareSpec reads the object, sets its constants and removes what is not used here.

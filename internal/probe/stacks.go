@@ -27,8 +27,13 @@ func (p *Probe) openStacks(o Options) (err error) {
 	return nil
 }
 
-// TakesStacks reports whether the trace has the stacks of calls.
-func (p *Probe) TakesStacks() bool { return p.stacks != nil }
+// WhyNoStacks returns why the trace has no stacks, although they were asked for.
+func (p *Probe) WhyNoStacks() error {
+	if p.refusedStacks != nil {
+		return p.refusedStacks
+	}
+	return errors.New("programs cannot read the registers of a call (this takes Linux 5.15 on amd64 or arm64)")
+}
 
 // StackReader reads the stacks of a trace. It is for one goroutine.
 type StackReader struct {
