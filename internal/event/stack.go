@@ -147,7 +147,7 @@ func (f *Frame) IsLibrary() bool {
 // IsCLibrary reports whether a module is the C library, by the names that the dynamic linker gives to it.
 func (f *Frame) IsCLibrary() bool {
 	base := f.Module[strings.LastIndexByte(f.Module, '/')+1:]
-	for _, name := range [...]string{"libc.so", "libc-", "libpthread.so", "libpthread-", "ld-linux", "ld-musl"} {
+	for _, name := range [...]string{"libc.so", "libc-2.", "libpthread.so", "libpthread-2.", "ld-linux", "ld-musl"} {
 		if strings.HasPrefix(base, name) {
 			return true
 		}
