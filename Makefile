@@ -24,7 +24,7 @@ DESTDIR ?=
 SHARE = $(DESTDIR)$(PREFIX)/share
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo browser containers test race fuzz test-vm bench soak lint generate generated cross install uninstall packages clean
+.PHONY: help build demo browser compilers containers test race fuzz test-vm bench soak lint generate generated cross install uninstall packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ fuzz: ## Fuzz each target (FUZZTIME=20s)
 
 browser: ## Install the browser that tests look at the page of report with (apt-get)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; } >/dev/null
+
+compilers: ## Install what tests compile C and C++ with, to look at the stacks of programs (apt-get)
+	@{ command -v gcc && command -v g++ && command -v strip; } >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends gcc g++ libc6-dev binutils; } >/dev/null
 
 containers: ## Install what tests run containers with: runc, Podman and busybox (apt-get)
 	@command -v runc >/dev/null && command -v podman >/dev/null && busybox ip link >/dev/null || \

@@ -239,9 +239,9 @@ func needCompiler(t *testing.T, name string) {
 	switch {
 	case err == nil:
 	case os.Getenv("CI") == "true":
-		t.Fatalf("no %s: CI must test the stacks of programs that it compiles", name)
+		t.Fatalf("no %s: CI must test the stacks of programs that it compiles; 'make compilers' installs it", name)
 	default:
-		t.Skipf("no %s", name)
+		t.Skipf("no %s: 'make compilers' installs it", name)
 	}
 }
 
