@@ -250,6 +250,7 @@ func needCompiler(t *testing.T, name string) {
 func closedBy(t *testing.T, ns *kerneltest.NetNS, r *recorder, want wantedStack, command ...string) *event.Stack {
 	t.Helper()
 	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir = t.TempDir() // node writes files there
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -262,6 +263,7 @@ func closedBy(t *testing.T, ns *kerneltest.NetNS, r *recorder, want wantedStack,
 	defer func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // it was killed
+		os.Remove(fmt.Sprintf("/tmp/perf-%d.map", cmd.Process.Pid))
 	}()
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
 		t.Fatalf("%s said %q, %v", want.how, line, err)
@@ -444,7 +446,10 @@ func TestNodeStacks(t *testing.T) {
 	if err != nil {
 		t.Skip("no node")
 	}
-	source := filepath.Join("testdata", "stacks", "closer.js")
+	source, err := filepath.Abs(filepath.Join("testdata", "stacks", "closer.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	ns := kerneltest.NewNetNS(t)
 	r := recordWith(t, live.Options{Stacks: true}, ns)
 	found := closedBy(t, ns, r, wantedStack{how: "node"}, node, "--perf-basic-prof", "--interpreted-frames-native-stack", source)

@@ -80,14 +80,14 @@ type Probe struct {
 	stacks     *ringbuf.Reader // nil: none are asked for, or there are none
 	// refusedStacks is why the kernel refused the programs that take stacks.
 	refusedStacks error
-	record     ringbuf.Record
-	deadline   time.Time
-	stopped    bool        // the ring has nothing more, for good
-	cgroups    *newCgroups // as they were last read
-	gathered   []byte      // records that were read from the ring, and not yet by Read
-	lost       losses
-	kernel     kernelInfo
-	missing    map[Feature]error // why a feature that the kernel offers is not used
+	record        ringbuf.Record
+	deadline      time.Time
+	stopped       bool        // the ring has nothing more, for good
+	cgroups       *newCgroups // as they were last read
+	gathered      []byte      // records that were read from the ring, and not yet by Read
+	lost          losses
+	kernel        kernelInfo
+	missing       map[Feature]error // why a feature that the kernel offers is not used
 }
 
 // attachedProgram is an attached program. Closing it detaches the program.
