@@ -1,4 +1,4 @@
-// closer is the same in C++: names with namespaces, classes, templates and lambdas.
+// closer is the same in C++: names with namespaces, classes and templates.
 #include <arpa/inet.h>
 #include <cstdio>
 #include <functional>
@@ -28,7 +28,7 @@ __attribute__((noinline)) void handle(int fd)
 } // mark: handle
 } // namespace shop
 
-int main()
+int main(int argc, char **)
 {
 	struct sockaddr_in address = {};
 	int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
@@ -41,6 +41,7 @@ int main()
 	puts("ready");
 	fflush(stdout);
 	shop::handle(accept(listener, nullptr, nullptr));
-	shop::sink++;
+	if (argc > 2)
+		sleep(60);
 	return 0;
 }
