@@ -24,7 +24,7 @@ DESTDIR ?=
 SHARE = $(DESTDIR)$(PREFIX)/share
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo browser containers test race fuzz test-vm bench soak lab lint generate generated cross install uninstall packages clean
+.PHONY: help build demo browser containers test race fuzz test-vm bench soak lab compilers lint generate generated cross install uninstall packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ browser: ## Install the browser that tests look at the page of report with (apt-
 containers: ## Install what tests run containers with: runc, Podman and busybox (apt-get)
 	@command -v runc >/dev/null && command -v podman >/dev/null && busybox ip link >/dev/null || \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends runc podman busybox-static; } >/dev/null
+
+compilers: ## Install what makes the programs whose stacks tests look at: compilers for C and C++, and Node (apt-get)
+	@command -v gcc >/dev/null && command -v g++ >/dev/null && command -v strip >/dev/null && command -v node >/dev/null || \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends gcc g++ binutils libc6-dev nodejs; } >/dev/null
 
 test-vm: ## Run the kernel's tests on other kernels, in emulated machines (KERNELS, ARCH, RUN, SKIP, PKGS)
 	@go run ./internal/testvm -arch "$(ARCH)" -run "$(RUN)" -skip "$(SKIP)" -packages "$(PKGS)" $(KERNELS)

@@ -21,6 +21,7 @@
 //	           English format and typed arguments, of which each output makes sentences
 //	idle       finds the idle timeout of a program in how it closes connections
 //	forecast   estimates when the local ports for a destination run out
+//	stack      finds the functions and lines that led to a call, from a copy of the caller's stack
 //	chinese    has the Chinese format of each message
 //	text       prints transitions, findings and the summary for people
 //	jsonl      prints the record stream for programs, and reads it
@@ -43,7 +44,7 @@
 //
 // privilege gives up the rights of a trace once it is attached, and says which
 // are missing: its page has what each part needs. helper is a second process, which keeps what is still
-// needed: it opens network namespaces, cgroups and the files of a recording, and hands over descriptors.
+// needed: it opens network namespaces, cgroups, the code of processes and the files of a recording, and hands over descriptors.
 // directory makes files in a directory that stays the same one, wherever its path leads later.
 //
 // live leads an event along this way, cli turns the command line into it, demo plays
@@ -93,4 +94,4 @@
 package tcptrace
 
 //go:generate go tool bpf2go -go-package probe -output-dir internal/probe -cc clang-19 -strip llvm-strip-19 snapshot bpf/snapshot.bpf.c -- -Iheaders -O2 -g -Wall -Werror
-//go:generate go tool bpf2go -go-package probe -output-dir internal/probe -type event -cc clang-19 -strip llvm-strip-19 bpf bpf/tcptrace.bpf.c -- -Iheaders -O2 -g -Wall -Werror
+//go:generate go tool bpf2go -go-package probe -output-dir internal/probe -type event -type user_stack -cc clang-19 -strip llvm-strip-19 bpf bpf/tcptrace.bpf.c -- -Iheaders -O2 -g -Wall -Werror

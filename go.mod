@@ -17,6 +17,7 @@ require (
 	github.com/gdamore/tcell/v3 v3.6.0
 	github.com/google/nftables v0.3.0
 	github.com/gopacket/gopacket v1.7.7
+	github.com/ianlancetaylor/demangle v0.0.0-20260724033716-83e58baca724
 	github.com/itchyny/gojq v0.12.17
 	github.com/klauspost/compress v1.20.3
 	github.com/mattn/go-runewidth v0.0.31

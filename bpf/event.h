@@ -72,9 +72,12 @@ struct event {
 	__u16 remote_port;
 	__u32 netns; /* inode number */
 	__u8 kind;
-	__u8 from;      /* TRANSITION: old state; RESET_*: the socket's state */
-	__u8 to;        /* TRANSITION: new state; TIMEWAIT_*: FIN_WAIT2 or TIME_WAIT */
-	__u8 tcp_flags; /* SEGMENT_SWALLOWED: the flags byte of the TCP header */
+	__u8 from; /* TRANSITION: old state; RESET_*: the socket's state */
+	__u8 to;   /* TRANSITION: new state; TIMEWAIT_*: FIN_WAIT2 or TIME_WAIT */
+	union {
+		__u8 tcp_flags;  /* SEGMENT_SWALLOWED: the flags byte of the TCP header */
+		__u8 stack_sent; /* TRANSITION: 1: the user stack of its call is in the other ring (stack.h) */
+	};
 	__u16 flags;
 	__u16 error; /* sk_err; *_FAILED: of the call */
 	__u32 pid;   /* the process on the CPU, not the thread */
@@ -122,5 +125,24 @@ struct event {
 };
 
 _Static_assert(sizeof(struct event) == 144, "the wire layout is 144 bytes, as internal/event reads it");
+
+#define STACK_PIECE 1024
+#define STACK_PIECES 8
+
+/* The user stack of a task in a system call: its registers, and a copy of the memory that its stack pointer points
+ * to. It is what is needed to find the functions that made the call. It may have secrets. */
+struct user_stack {
+	__u64 time; /* of the event, and sock of it: both say which one it belongs to. 0: only the process is new */
+	__u64 sock;
+	__u64 start_stack;   /* where the stack of the process began: it shows whether it is still the same program */
+	__u64 exec_pages;    /* pages of executable mappings: they show whether it still has the same code */
+	__u64 base;          /* the address of the copy's first byte, a multiple of STACK_PIECE */
+	__u64 registers[34]; /* struct pt_regs, as far as the architecture has them */
+	__u32 pid;
+	__u32 length; /* of the copy, in bytes */
+	__u8 memory[STACK_PIECES * STACK_PIECE];
+};
+
+#define STACK_HEADER __builtin_offsetof(struct user_stack, memory)
 
 #endif

@@ -26,6 +26,7 @@
 #include "ring.h"
 #include "family.h"
 #include "record.h"
+#include "stack.h"
 #include "take_over.h"
 #include "timewait_by_ends.h"
 
@@ -123,6 +124,10 @@ static __always_inline void report_transition(struct sock *sk, int from, int to,
 	} else {
 		e->cgroup = cgroup_id(sk);
 	}
+	if (!(tp && is_subflow(tp)))
+		put_stack(e);
+	if ((to == TCP_SYN_SENT || to == TCP_LISTEN) && e->flags & BY_PROCESS)
+		report_stack_process();
 	submit_event(e);
 }
 
@@ -505,6 +510,7 @@ static __always_inline int report_accepted(const struct call_exit *call)
 	if (!e)
 		return 0;
 	put_caller(e);
+	report_stack_process();
 	submit_event(e);
 	return 0;
 }

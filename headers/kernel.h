@@ -153,8 +153,11 @@ struct file {
 	struct path f_path;
 };
 
+/* include/linux/mm_types.h */
 struct mm_struct {
 	struct file *exe_file;
+	unsigned long exec_vm; /* pages of executable mappings */
+	unsigned long start_stack;
 };
 
 /* include/linux/file_ref.h, from 6.13 on */
@@ -404,10 +407,12 @@ struct pt_regs___amd64 {
 	unsigned long si;
 	unsigned long di;
 	unsigned long orig_ax;
+	unsigned long sp;
 };
 
 struct pt_regs___arm64 {
 	__u64 regs[31];
+	__u64 sp;
 	__u64 orig_x0;
 	int syscallno; /* s32 as well */
 };
@@ -481,6 +486,7 @@ enum sk_rst_reason {
 
 /* include/linux/sched.h */
 #define PF_EXITING 0x00000004
+#define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD 0x00200000
 
 #endif

@@ -12,6 +12,7 @@ type Mapper struct {
 	pan            cryptoPAn
 	commNames      pseudonyms
 	cgroupNames    pseudonyms // the components of paths
+	codeNames      pseudonyms // functions, files and modules of stacks
 	containerNames pseudonyms // those of pods, units and network namespaces, too
 	bootIDs        pseudonyms
 	clocks         pseudonyms
@@ -30,6 +31,7 @@ func New(key Key) *Mapper {
 		commNames:      newPseudonyms(&key, "process name"),
 		cgroupNames:    newPseudonyms(&key, "cgroup"),
 		containerNames: newPseudonyms(&key, "container"),
+		codeNames:      newPseudonyms(&key, "code"),
 		bootIDs:        newPseudonyms(&key, "boot id"),
 		clocks:         newPseudonyms(&key, "clock"),
 		sequence:       newNumberMap(&key, "sequence number"),

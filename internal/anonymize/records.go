@@ -50,6 +50,7 @@ func (m *Mapper) Transition(t *event.Transition) *event.Transition {
 	image.Cgroup, image.Device = m.Path(t.Cgroup), ""
 	image.Container, image.NetNSName = m.mapContainer(t.Container), m.containerName(t.NetNSName, "netns-")
 	image.Numbers = m.mapNumbers(t.Numbers)
+	image.Stack = m.mapStack(t.Stack)
 	return image
 }
 

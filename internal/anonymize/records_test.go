@@ -25,10 +25,11 @@ var kept = []string{
 	"Transition.Cause", "Transition.Mechanism", "Transition.Reason",
 	"Process.Source", "Socket.Role", "CallFailed.Call", "InTheWay.ClosedFirst", "InTheWay.Mechanism",
 	"Past.ClosedFirst", "Past.How", "Past.Ended", "Past.Mechanism", "Act.How", "Act.Mechanism",
+	"Stack.End",
 }
 
 // removed are the fields of other types that do not stay.
-var removed = []string{"Socket.Address"}
+var removed = []string{"Socket.Address", "Frame.BuildID", "Frame.Offset"}
 
 // record is a record type, and how it is mapped.
 type record struct {

@@ -15,7 +15,7 @@ func (b *bench) measureParts(n int) error {
 		name    string
 		measure func(subject) error
 	}{
-		{"Talk", b.measureTalk}, {"Syscall", b.measureCalls}, {"Memory", b.measureMemory}, {"Crowd", b.measureCrowd},
+		{"Talk", b.measureTalk}, {"Close", b.measureCloses}, {"Syscall", b.measureCalls}, {"Memory", b.measureMemory}, {"Crowd", b.measureCrowd},
 		{"Among", b.measureAmong}, {"Read", b.measureReading},
 	} {
 		if !b.only.MatchString(part.name) {

@@ -26,6 +26,8 @@ const (
 	memoryEach     = "memory-B/socket"
 	diskEach       = "disk-B/transition"
 	elapsedTime    = "ns/op"
+	closeRatio     = "close-ratio"     // to a close without a trace; with stacks, to one without stacks
+	kernelClose    = "kernel-ns/close" // of all BPF programs, for all transitions of the connection until then
 	startTime      = "start-ns"
 	firstEvent     = "first-event-ns"
 	exchangeRate   = "exchanges/s"
@@ -37,7 +39,7 @@ const (
 // units are all units, in the order in which they are shown.
 var units = []string{
 	connectionRate, rateKept, cpuEach, cpuRatio, kernelTime, userTime, systemTime, lost, unreported, peakMemory, memoryEach, diskEach,
-	elapsedTime, startTime, firstEvent, exchangeRate, readRate, runsEach, runTime,
+	elapsedTime, closeRatio, kernelClose, startTime, firstEvent, exchangeRate, readRate, runsEach, runTime,
 }
 
 // isBetterHigher reports whether more of a unit is better.

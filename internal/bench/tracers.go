@@ -77,6 +77,12 @@ func tcptraces(s subject, dir string) []tracer {
 			lines: 1, count: countConnections, ready: saysTracing,
 		})
 	}
+	if s.hasFlag("--stack") {
+		list = append(list, tracer{
+			name: "Trace/stack" + s.label, command: []string{s.path, "--port", ports, "--stack"},
+			lines: transitionsEach, count: countText, ready: saysTracing,
+		})
+	}
 	return list
 }
 

@@ -20,6 +20,7 @@ const (
 	lastPort  = firstPort + cores - 1
 	talkPort  = 20_110
 	crowdPort = 20_120
+	closePort = 20_125
 	holdPort  = 20_130 // of the first worker that holds, and one more for each further one
 )
 
@@ -30,13 +31,17 @@ const (
 	orderHold  = "hold"  // make a connection, and keep both ends open
 	orderTalk  = "talk"  // exchange a request and a response
 	orderCall  = "call"  // make the cheapest system call
+	orderOpen  = "open"  // make a connection, and keep the server's end for the next order
+	orderClose = "close" // close those
 )
 
 // labour is what a worker has prepared. Orders for no connections prepare it.
 type labour struct {
 	visitors []*pair
 	talkers  *talkers
-	listener int // whose connections are held
+	listener int   // whose connections are held
+	kept     []int // descriptors
+	opened   int   // connections of them so far
 }
 
 // work obeys orders until the standard input ends, and answers each by the nanoseconds that
@@ -87,6 +92,10 @@ func (l *labour) obey(kind string, port uint16, times int) (err error) {
 			return err
 		}
 		return l.talkers.exchange(times)
+	case orderOpen:
+		return l.openKept(port, times)
+	case orderClose:
+		return l.closeKept()
 	case orderCall:
 		for range times {
 			unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)

@@ -49,6 +49,8 @@ type docShape struct {
 // docShapes has what each command does: the first whose words are in its line. Tests of their own look at what is
 // printed in detail.
 var docShapes = []docShape{
+	{words: " --stack", prints: changes},
+	{words: " -r " + stackCapture, prints: changes},
 	{words: "| jq -c", prints: `(?m)^{"closed_first":"(local|remote)","closer":{[^{}]*},"how":"fin","local":"127[^"]+","role":"(server|client)"}$`},
 	{words: "| uniq -c", prints: `\A +2 close_wait_held\n\z`},
 	{words: "| tee bug.jsonl", prints: changes, file: "bug.jsonl", holds: records},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/cli"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/goldentest"
 	"github.com/tcptrace/tcptrace/internal/replay"
 	"github.com/tcptrace/tcptrace/internal/text"
@@ -71,6 +72,10 @@ func TestTheDocsExamplesAreReal(t *testing.T) {
 			parts := exampleBlock.FindStringSubmatch(block)
 			return "```\n" + parts[1] + problemsOf(t, filepath.Join(root, parts[2])) + "```"
 		})
+		now = stackBlock.ReplaceAllStringFunc(now, func(block string) string {
+			examples++
+			return "```\n" + stackBlock.FindStringSubmatch(block)[1] + stacksOf(t, filepath.Join(root, stackCapture)) + "```"
+		})
 		now = whyBlock.ReplaceAllStringFunc(now, func(block string) string {
 			examples++
 			return "```\n" + whyBlock.FindStringSubmatch(block)[1] + answerOfWhy(t) + "```"
@@ -83,10 +88,34 @@ func TestTheDocsExamplesAreReal(t *testing.T) {
 			t.Errorf("%s has an example that is not real: 'go test ./internal/cli -run TestTheDocsExamplesAreReal -update' writes it", name)
 		}
 	}
-	if want := len(diagnose.Codes()) + 1; examples < want {
-		t.Errorf("%d examples, want %d: of why, and of each finding", examples, want)
+	if want := len(diagnose.Codes()) + 2; examples < want {
+		t.Errorf("%d examples, want %d: of why, of stacks, and of each finding", examples, want)
 	}
 }
+
+// stackCapture is a capture with stacks.
+const stackCapture = "internal/cli/testdata/stacks.jsonl"
+
+// stackBlock is an example that shows the stacks of a server's connections.
+var stackBlock = regexp.MustCompile("(?s)```\n(\\$ tcptrace -r " + stackCapture + " --local-port 8080\n).*?```")
+
+// stacksOf returns what is shown of the server's end in a capture with stacks.
+func stacksOf(t *testing.T, path string) string {
+	t.Helper()
+	var out bytes.Buffer
+	p := text.New(&out, text.Options{Width: stackWidth, Fit: true, Past: true, Zone: time.UTC, Today: stackDay})
+	o := replay.Options{Files: []string{path}, Log: zap.NewNop(), Filter: event.Filter{LocalPorts: event.Ports{event.PortRange{First: 8080, Last: 8080}}}}
+	if err := replay.Run(context.Background(), o, p); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// stackWidth is that of a terminal on which no line has to be divided.
+const stackWidth = 120
+
+// stackDay is when the capture was made: lines need no date.
+var stackDay = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
 // answerOfWhy returns what why prints of the port of the capture of a restart.
 func answerOfWhy(t *testing.T) string {

@@ -80,7 +80,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
 			env.Setenv("SELF", strconv.Itoa(os.Getpid()))
-			for name, file := range map[string]string{"RESTART": "restart.jsonl", "LEAK": "leak.jsonl"} {
+			for name, file := range map[string]string{"RESTART": "restart.jsonl", "LEAK": "leak.jsonl", "STACKS": "stacks.jsonl"} {
 				path, err := filepath.Abs(filepath.Join("testdata", file))
 				if err != nil {
 					return err

@@ -24,6 +24,7 @@ type traceOptions struct {
 	duration time.Duration
 	count    int
 	failOn   []string
+	stack    bool // say which code closes
 	verbose  bool
 }
 
@@ -84,6 +85,7 @@ func (o *traceOptions) AddFlags(cmd *cobra.Command) {
 	addDurationFlag(flags, &o.duration, "duration", "d", "stop after this `time`: 30s, 5m")
 	flags.IntVarP(&o.count, "count", "n", 0, "stop after this `number` of connections have ended or entered TIME_WAIT")
 	flags.StringSliceVar(&o.failOn, "fail-on", nil, "exit with 3 if one of these `findings` was reported: a code, or a severity and all above it")
+	flags.BoolVar(&o.stack, "stack", false, "show the functions and lines that called close() or shutdown() first, or sent a RST")
 	flags.BoolVar(&o.everyone, "all", false, "with a command after --: trace the sockets of all processes")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print only the summary")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "print on standard error what tcptrace does")
@@ -169,6 +171,8 @@ func (o *traceOptions) check() error {
 		return usagef("--connections, --problems and --quiet cannot be used together")
 	case o.everyone && len(o.command) == 0:
 		return usagef("--all needs a command after --: without one, tcptrace always traces all processes")
+	case len(o.read) > 0 && o.stack:
+		return usagef("--stack is for a trace: a recording that was made with --stack always shows its stacks; leave --stack out")
 	case len(o.read) > 0 && len(o.command) > 0:
 		return usagef("--read replays a recording: it cannot run a command")
 	}

@@ -75,8 +75,8 @@ func traceLive(ctx context.Context, app *app, o *traceOptions, filter event.Filt
 	}
 	defer context.AfterFunc(ctx, crash.Guarded(app.end.begin))()
 	options := live.Options{
-		Filter: filter, Selection: selection, Version: version(), Count: o.count, FailOn: o.failOn, Log: app.log, Ready: ready,
-		Drop: func() (*helper.Helper, error) { return drop(helper.Needs{}) },
+		Filter: filter, Selection: selection, Version: version(), Count: o.count, Stacks: o.stack, FailOn: o.failOn, Log: app.log, Ready: ready,
+		Drop: func() (*helper.Helper, error) { return drop(helper.Needs{Code: o.stack}) },
 	}
 	if o.write == "" {
 		ctx, stop := app.whileRead(ctx)
@@ -110,7 +110,9 @@ func (a *app) whileRead(ctx context.Context) (context.Context, context.CancelFun
 // recordLive traces into a file.
 func recordLive(ctx context.Context, app *app, o *traceOptions, options live.Options, drop func(helper.Needs) (*helper.Helper, error)) error {
 	recorder := o.newRecorder(host.Now)
-	options.Drop = func() (*helper.Helper, error) { return drop(helper.Needs{Directory: recorder.Directory()}) }
+	options.Drop = func() (*helper.Helper, error) {
+		return drop(helper.Needs{Code: o.stack, Directory: recorder.Directory()})
+	}
 	out := newRecordingOutput(app, o.outputOptions, recorder, false)
 	if o.anonymize {
 		options.Raw = o.newMapper().Stream(pipeline.New(out)) // what is shown is anonymous, too

@@ -24,7 +24,7 @@ func (r *rules) changeFull(sock *socket, k *event.Kernel) *outcome {
 	case tcpstate.SynSent, tcpstate.Listen:
 		t.Process = r.process(k)
 	case tcpstate.FinWait1, tcpstate.LastAck:
-		t.Process, t.Mechanism = r.process(k), mechanism(k)
+		t.Process, t.Mechanism, t.Stack = r.process(k), mechanism(k), k.Stack
 		t.Cause = event.Cause(t.Mechanism.String())
 		if !t.FinUnsent && k.Has(event.Counted) && k.Unacknowledged == 0 {
 			sock.beforeFin = k.Totals.Retransmits + 1
@@ -146,7 +146,7 @@ func (r *rules) closeFull(sock *socket, k *event.Kernel) *outcome {
 	case k.From == tcpstate.SynSent && k.Has(event.ByProcess):
 		r.abandonConnect(t, k)
 	case k.Silent && k.Has(event.ByProcess): // no RST is to come
-		t.Process, t.Mechanism = r.process(k), mechanism(k)
+		t.Process, t.Mechanism, t.Stack = r.process(k), mechanism(k), k.Stack
 		t.Cause = event.Cause(t.Mechanism.String())
 	default:
 		return r.awaitReset(sock, t, k)
@@ -223,6 +223,7 @@ func (r *rules) awaitReset(sock *socket, t *event.Transition, k *event.Kernel) *
 	if k.Has(event.ByProcess) {
 		m := r.moments.open(sock)
 		m.abort.process, m.abort.mechanism = r.aborter(k)
+		m.abort.stack = k.Stack
 	}
 	sock.nameProcess(t)
 	if r.Resets && (k.From == tcpstate.Established || k.From == tcpstate.CloseWait) {
@@ -255,7 +256,7 @@ func (r *rules) sendReset(sock *socket, held *event.Transition, k *event.Kernel)
 	held.Cause, held.Reason, held.Late = event.CauseResetSent, r.ResetReason(k.Reason), lateAt(held.From, k.Late)
 	held.ResetBy = 0
 	if abort := sock.readMoment().abort; k.Has(event.ResetActive) && abort.mechanism != 0 {
-		held.Process, held.Mechanism = abort.process, abort.mechanism
+		held.Process, held.Mechanism, held.Stack = abort.process, abort.mechanism, abort.stack
 	}
 	return r.makeNone(goesOut)
 }

@@ -118,6 +118,7 @@ type moment struct {
 	abort                    struct {          // CLOSE: who is behind it if a RST follows
 		process   *event.Process
 		mechanism event.Mechanism
+		stack     *event.Stack
 	}
 	resetReason uint8      // why the latest was sent
 	late        event.Late // the segment that the RST answers

@@ -164,6 +164,9 @@ type Kernel struct {
 	Reason   uint8 // ResetSent: the kernel's enum sk_rst_reason, or 0
 	Call     SystemCall
 	Silent   bool // to CLOSE: TCP_REPAIR is set, so that the socket sends nothing
+	// StackSent reports of a SocketTransition that the kernel's side sent the stack of its call.
+	StackSent bool
+	Stack     *Stack // that led to the call; nil: none was asked for. Decode has none
 	// Interface is the index of the one that the socket is bound to, or 0. It is not reported
 	// where Totals are.
 	Interface uint32
@@ -190,7 +193,7 @@ func (k *Kernel) Decode(b []byte) error {
 	k.Kind = Kind(b[64])
 	k.From = tcpstate.State(b[65])
 	k.To = tcpstate.State(b[66])
-	k.TCPFlags = b[67]
+	k.TCPFlags, k.StackSent, k.Stack = b[67], false, nil
 	k.Flags = Flags(order.Uint16(b[68:]))
 	k.Error = Errno(order.Uint16(b[70:]))
 	k.PID = order.Uint32(b[72:])
@@ -228,6 +231,9 @@ func (k *Kernel) Decode(b []byte) error {
 	k.Reason = b[125]
 	k.Call = SystemCall(b[126])
 	k.Silent = b[127] != 0
+	if k.Kind == SocketTransition {
+		k.TCPFlags, k.StackSent = 0, b[67] != 0
+	}
 	if k.Kind == 0 || k.Kind > ProcessLeft {
 		return fmt.Errorf("kernel record of unknown kind %d", k.Kind)
 	}

@@ -51,7 +51,7 @@ func TestDecode(t *testing.T) {
 			netip.MustParseAddrPort("10.0.0.1:80"), netip.MustParseAddrPort("[2001:db8::2]:40000")),
 		Time: 0x0102030405060708, Sock: 0xffff888011223344, Cookie: 99,
 		Kind: event.SocketTransition, From: tcpstate.Established, To: tcpstate.FinWait1,
-		Flags: event.ByProcess | event.Exiting | event.Counted, TCPFlags: 0x11, Signal: 9, Reason: 12,
+		Flags: event.ByProcess | event.Exiting | event.Counted, StackSent: true, Signal: 9, Reason: 12,
 		Cgroup: 4711, Totals: event.Totals{Known: true, BytesSent: 5, BytesReceived: 6, Retransmits: 7},
 		IdleSent: 8, IdleReceived: 9, Unacknowledged: 10, Unread: 11,
 		Error: event.ECONNRESET, PID: 4242, UID: 1000,

@@ -137,6 +137,7 @@ type Transition struct {
 	Error          Errno
 	Until          Time       // TIME_WAIT, FIN_WAIT2 without a process: when the kernel ends it
 	Process        *Process   // that made the change, or else has, or had last, the connection
+	Stack          *Stack     // of the call by which Process made it; nil: none was asked for
 	Reason         string     // CauseResetSent: the kernel's, such as TCP_ABORT_ON_CLOSE
 	Cgroup         string     // path of the socket's cgroup of version 2, once for each socket
 	Container      *Container // that the cgroup belongs to; nil: none, or unknown

@@ -6,7 +6,8 @@
 // attached. What still takes one is done by a second process, the helper. It has the name
 // tcptrace-helper, and keeps CAP_SYS_ADMIN and CAP_SYS_PTRACE, and what the files of a recording and the
 // signals to a command take. It answers a few requests: find the network namespaces, open what is to be
-// read in one of them, open a cgroup by its id, create, rename and remove a file in the directory of the
+// read in one of them, open a cgroup by its id, open what
+// says which code a process has, create, rename and remove a file in the directory of the
 // recording, and send a signal to the command. Its answers are descriptors. What they contain is read by the
 // trace: the helper parses nothing that a process or a capture contains.
 //

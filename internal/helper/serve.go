@@ -20,6 +20,7 @@ type server struct {
 	here    *Here
 	cgroups *host.Cgroups
 	files   *directory.Directory // nil: no files are made
+	code    bool                 // what says which code processes have may be opened
 	command int                  // a descriptor of the process that gets signals; -1: none does
 }
 
@@ -70,6 +71,11 @@ func (s *server) do(r *request, fds []int) (a answer, opened []int, err error) {
 	case r.Cgroup != 0:
 		var fd int
 		if fd, err = s.cgroups.OpenByID(r.Cgroup); err == nil {
+			opened = []int{fd}
+		}
+	case r.Code != nil && s.code:
+		var fd int
+		if fd, err = openCode(*r.Code); err == nil {
 			opened = []int{fd}
 		}
 	case r.File != nil && s.files != nil:

@@ -33,6 +33,7 @@ const Name = "tcptrace-helper"
 // Needs says what a helper is for.
 type Needs struct {
 	Namespaces bool                 // other network namespaces are looked at
+	Code       bool                 // files that say which code processes have are opened
 	Directory  *directory.Directory // files are made there; nil: nowhere
 	Command    *os.Process          // gets signals; nil: no command does
 }
@@ -41,6 +42,8 @@ type Needs struct {
 type Helper struct {
 	// Looks is for the snapshots of sockets, and Quick for what cannot wait for one.
 	Looks, Quick Opener
+	// Code opens what says which code processes have.
+	Code         CodeOpener
 	quick, files *client
 	clients      []*client
 	closing      atomic.Bool
@@ -50,12 +53,13 @@ type Helper struct {
 // The arguments of the process say which descriptors it has behind those of the lines, in this order.
 const (
 	forNamespaces = "namespaces"
+	forCode       = "code"
 	forFiles      = "files=" // and the directory's path, for messages
 	forCommand    = "command"
 )
 
-// lines is how many there are: for looks, for what cannot wait for one, and for files and signals.
-const lines = 3
+// lines is how many there are: for looks, for what cannot wait for one, for files and signals, and for code.
+const lines = 4
 
 // firstDescriptor is that of the first line, behind the standard ones.
 const firstDescriptor = 3
@@ -64,7 +68,7 @@ const firstDescriptor = 3
 // is nothing to do for it, or this process has no right that it could keep.
 func Start(n Needs, log *zap.Logger) (*Helper, error) {
 	kept := privilege.Kept(n.remaining())
-	if !n.Namespaces && n.Directory == nil && n.Command == nil || len(kept) == 0 && os.Geteuid() != 0 {
+	if !n.Namespaces && !n.Code && n.Directory == nil && n.Command == nil || len(kept) == 0 && os.Geteuid() != 0 {
 		return nil, nil
 	}
 	h, err := n.start(kept, log)
@@ -76,7 +80,7 @@ func Start(n Needs, log *zap.Logger) (*Helper, error) {
 
 // remaining is what the helper is to do.
 func (n *Needs) remaining() privilege.Remaining {
-	r := privilege.Remaining{Namespaces: n.Namespaces, Signals: n.Command != nil}
+	r := privilege.Remaining{Namespaces: n.Namespaces, Code: n.Code, Signals: n.Command != nil}
 	if n.Directory != nil {
 		r.Dir = n.Directory.Path()
 	}
@@ -115,6 +119,7 @@ func (n *Needs) start(kept []uintptr, log *zap.Logger) (*Helper, error) {
 	h.Quick = &opener{h.clients[1], NewHere(), own}
 	h.quick, h.files = h.clients[1], h.clients[2]
 	h.quick.neverWaits = true
+	h.Code = remoteCode{h.clients[3]}
 	crash.Go(func() { h.watch(cmd, said, n, log) })
 	return h, nil
 }
@@ -152,6 +157,9 @@ func (n *Needs) describe(cmd *exec.Cmd) error {
 	if n.Namespaces {
 		cmd.Args = append(cmd.Args, forNamespaces)
 	}
+	if n.Code {
+		cmd.Args = append(cmd.Args, forCode)
+	}
 	if n.Directory != nil {
 		dir, err := n.Directory.Open()
 		if err != nil {
@@ -184,6 +192,9 @@ func (h *Helper) watch(cmd *exec.Cmd, said *beginning, n *Needs, log *zap.Logger
 	var lacks []string
 	if n.Namespaces {
 		lacks = append(lacks, "it no longer looks at sockets in other network namespaces")
+	}
+	if n.Code {
+		lacks = append(lacks, "it no longer finds the code of processes that are new")
 	}
 	if n.Directory != nil {
 		lacks = append(lacks, "the next file of the recording is made only if this user may write there")
@@ -246,7 +257,8 @@ func Main() {
 // serveAll gives up what is not needed, and answers until the trace ends.
 func serveAll(args []string) error {
 	s := server{cgroups: host.OpenCgroups(), command: -1}
-	r := privilege.Remaining{Namespaces: slices.Contains(args, forNamespaces)}
+	s.code = slices.Contains(args, forCode)
+	r := privilege.Remaining{Namespaces: slices.Contains(args, forNamespaces), Code: s.code}
 	next := firstDescriptor + lines
 	for fd := firstDescriptor; fd < next; fd++ {
 		unix.CloseOnExec(fd)

@@ -32,6 +32,7 @@ type request struct {
 	Search *Search        `json:",omitempty"`
 	Open   *openRequest   `json:",omitempty"` // with the descriptor of the iterator's link, if it wants one
 	Cgroup uint64         `json:",omitempty"` // its id
+	Code   *codeRequest   `json:",omitempty"`
 	File   *fileRequest   `json:",omitempty"`
 	Signal syscall.Signal `json:",omitempty"` // to the command
 }

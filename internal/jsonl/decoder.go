@@ -225,6 +225,7 @@ func (d *Decoder) readTransition(to Records) error {
 		Reason: d.word(f.get(keyReason)), Cgroup: d.string(f.get(keyCgroup)), Options: d.options(f), Totals: d.totals(),
 		Container: d.container(f.get(keyContainer)), NetNSName: d.string(f.get(keyNetNSName)), Device: d.string(f.get(keyDevice)),
 	}
+	t.Stack = d.stack()
 	t.FinSent = len(f.get(keyFinUnsent)) > 0 && !t.FinUnsent
 	if t.Mechanism = d.mechanism(f.get(keyMechanism)); t.Mechanism == 0 {
 		t.Mechanism = d.mechanism(f.get(keyCause)) // the cause is the act, and not said again

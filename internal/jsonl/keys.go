@@ -34,6 +34,8 @@ const (
 	keyFinUnsent
 	keyFinsSent
 	keyUnacknowledged
+	keyStack
+	keyStackEnd
 	keyIdleSent
 	keyIdleReceived
 	keyLateBytes
@@ -125,6 +127,12 @@ const (
 // The keys that stand only deeper in those records, or only in what is not read again.
 const (
 	keyVersion key = topKeys + iota
+	keyFunction
+	keyFile
+	keyLine
+	keyModule
+	keyBuildID
+	keyFrameOffset
 	keySent
 	keyReceived
 	keyKernel
@@ -225,6 +233,14 @@ var keyNames = [allKeys]string{
 	keyFinUnsent:      "fin_unsent",
 	keyFinsSent:       "fins_sent",
 	keyUnacknowledged: "unacknowledged",
+	keyStack:          "stack",
+	keyStackEnd:       "stack_end",
+	keyFunction:       "function",
+	keyFile:           "file",
+	keyLine:           "line",
+	keyModule:         "module",
+	keyBuildID:        "build_id",
+	keyFrameOffset:    "offset",
 	keyIdleSent:       "idle_sent_ns",
 	keyIdleReceived:   "idle_received_ns",
 	keyLateBytes:      "late_bytes",

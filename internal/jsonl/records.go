@@ -178,8 +178,8 @@ func transitionRecord() record {
 			optional(keyLateCrossed, aBool, "With `late_bytes`: whether that segment left before its sender had received the FIN."),
 			optional(keyUntil, aTime, "When the kernel ends the state `to`."),
 			optional(keyProcess, partOf("process"), "The process that did it, or else uses the connection."),
-		}),
-		rules: rules{needs: []need{{keyBytesSent, []key{keyBytesReceived, keyRetransmits}}}},
+		}, stackFields()),
+		rules: rules{needs: []need{{keyBytesSent, []key{keyBytesReceived, keyRetransmits}}, {keyStackEnd, []key{keyStack}}}},
 	}
 }
 

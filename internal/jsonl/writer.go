@@ -153,6 +153,7 @@ func (w *Writer) Transition(t *event.Transition, step conn.Step) {
 	}
 	o.optionalTime(keyUntil, w.clock, t.Until)
 	w.writeProcess(keyProcess, t.Process, true)
+	w.writeStack(t.Stack)
 	w.endLine()
 }
 

@@ -56,6 +56,8 @@ type Options struct {
 	FailOn []string
 	// Ring is the size of the kernel's ring buffer in bytes; 0: the usual one.
 	Ring uint32
+	// Stacks has the stacks of the calls reported that close connections.
+	Stacks bool
 	// Without has features of the kernel to do without, as if they were not offered.
 	Without probe.Feature
 	// Raw takes the raw records, too; nil: nobody does.
@@ -86,6 +88,7 @@ type trace struct {
 	devices    devices
 	cgroups    *host.Cgroups
 	homes      *homes
+	stacks     *stacks       // nil: none are taken
 	quick      helper.Opener // for what cannot wait for a look
 	waitedFor  chan func()   // takes what the reader waits for
 	callLooks  callLooks
@@ -109,7 +112,7 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 	homes := openHomes() // container engines may take their time: nothing is traced yet
 	defer homes.Close()
 	types := probe.NewTypes().Without(o.Without)
-	p, err := probe.Open(probe.Options{Filter: o.Filter, Ring: o.Ring, Types: types, Family: o.Selection.Family != nil})
+	p, err := probe.Open(probe.Options{Filter: o.Filter, Ring: o.Ring, Types: types, Family: o.Selection.Family != nil, Stacks: o.Stacks})
 	if err != nil {
 		return err
 	}
@@ -135,6 +138,10 @@ func Run(ctx context.Context, o Options, clock event.Clock, out pipeline.Sink) e
 		t.records, t.tracker = selector, selector.Tracker
 	}
 	defer t.sampler.looking.Wait()
+	if o.Stacks {
+		t.stacks = newStacks(p, o.Log)
+		defer t.stacks.close()
+	}
 	t.correlator = correlate.New(o.Filter, correlate.Kernel{Jiffy: jiffy, Resets: p.Has(probe.Resets), ResetReason: p.ResetReason, Cgroup: cgroups.Path}, t.takeTransition, t.takeOther)
 	if err := t.findOlder(); err != nil {
 		return err
@@ -182,13 +189,18 @@ func (t *trace) ready() error {
 
 // drop gives up all rights. From then on the helper opens what takes one.
 func (t *trace) drop() error {
-	if t.Drop == nil {
+	var h *helper.Helper
+	if t.Drop != nil {
+		var err error
+		if h, err = t.Drop(); err != nil {
+			return err
+		}
+	}
+	if h == nil {
+		t.stacks.start(nil)
 		return nil
 	}
-	h, err := t.Drop()
-	if err != nil || h == nil {
-		return err
-	}
+	t.stacks.start(h.Code)
 	t.diag.UseOpener(h.Looks)
 	t.quick = h.Quick
 	t.cgroups.UseOpener(h.OpenCgroup)
@@ -265,6 +277,7 @@ func (t *trace) takeSilence(asked event.Time) error {
 // takeRecord takes an event, behind which there are more or none as yet.
 func (t *trace) takeRecord(k *event.Kernel, more bool) error {
 	t.reportOlder(k.Time)
+	t.addStack(k)
 	t.correlator.Add(k)
 	t.forget()
 	if k.Time.Sub(t.checked) >= lossCheck {
@@ -376,6 +389,7 @@ func (t *trace) finish(cause error) error {
 		return err
 	}
 	t.takeLastLook()
+	t.reportMissedStacks()
 	t.records.Stop(event.Stop{Time: host.Now(), Reason: pipeline.Reason(cause)})
 	if err := t.out.Flush(); err != nil {
 		return writeError(err)

@@ -128,7 +128,7 @@ func Kept(r Remaining) []uintptr {
 		return nil
 	}
 	var may []cap.Value
-	if r.Namespaces {
+	if r.Namespaces || r.Code {
 		may = append(may, cap.SYS_ADMIN, cap.SYS_PTRACE)
 	}
 	if r.Signals {
@@ -150,7 +150,7 @@ func Kept(r Remaining) []uintptr {
 // that are held are disabled.
 func (r Remaining) neededCapabilities(held *cap.Set) []cap.Value {
 	var needs []cap.Value
-	if r.Namespaces {
+	if r.Namespaces || r.Code {
 		needs = append(needs, cap.SYS_ADMIN, cap.SYS_PTRACE)
 	}
 	if r.Snapshots && bpfRefused() {

@@ -6,6 +6,8 @@ type Remaining struct {
 	Snapshots bool
 	// Namespaces: other network namespaces are found and entered.
 	Namespaces bool
+	// Code: files that say which code other processes have are opened.
+	Code bool
 	// Signals: signals are passed on to a command, whatever user it runs as.
 	Signals bool
 	// Dir is the directory where files are made and removed; "": none.

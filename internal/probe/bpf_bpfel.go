@@ -73,6 +73,19 @@ type bpfNewCgroup struct {
 	Path [504]int8
 }
 
+type bpfUserStack struct {
+	_          structs.HostLayout
+	Time       uint64
+	Sock       uint64
+	StartStack uint64
+	ExecPages  uint64
+	Base       uint64
+	Registers  [34]uint64
+	Pid        uint32
+	Length     uint32
+	Memory     [8192]uint8
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -82,6 +95,8 @@ const (
 	bpfMapExecs              = "execs"
 	bpfMapFamily             = "family"
 	bpfMapMptcpClosers       = "mptcp_closers"
+	bpfMapStackProcesses     = "stack_processes"
+	bpfMapStacks             = "stacks"
 	bpfMapTimewaitByEnds     = "timewait_by_ends"
 	bpfProgAccept4Done       = "accept4_done"
 	bpfProgAcceptDone        = "accept_done"
@@ -136,6 +151,11 @@ const (
 	bpfVarRequestFunction    = "request_function"
 	bpfVarRingRefused        = "ring_refused"
 	bpfVarRingReported       = "ring_reported"
+	bpfVarStackSecond        = "stack_second"
+	bpfVarStacksA_second     = "stacks_a_second"
+	bpfVarStacksMissed       = "stacks_missed"
+	bpfVarStacksTaken        = "stacks_taken"
+	bpfVarTakeStacks         = "take_stacks"
 	bpfVarTakenOverEvents    = "taken_over_events"
 	bpfVarTimewaitFunction   = "timewait_function"
 )
@@ -217,6 +237,8 @@ type bpfMapSpecs struct {
 	Execs          *ebpf.MapSpec `ebpf:"execs"`
 	Family         *ebpf.MapSpec `ebpf:"family"`
 	MptcpClosers   *ebpf.MapSpec `ebpf:"mptcp_closers"`
+	StackProcesses *ebpf.MapSpec `ebpf:"stack_processes"`
+	Stacks         *ebpf.MapSpec `ebpf:"stacks"`
 	TimewaitByEnds *ebpf.MapSpec `ebpf:"timewait_by_ends"`
 }
 
@@ -253,6 +275,11 @@ type bpfVariableSpecs struct {
 	RequestFunction   *ebpf.VariableSpec `ebpf:"request_function"`
 	RingRefused       *ebpf.VariableSpec `ebpf:"ring_refused"`
 	RingReported      *ebpf.VariableSpec `ebpf:"ring_reported"`
+	StackSecond       *ebpf.VariableSpec `ebpf:"stack_second"`
+	StacksA_second    *ebpf.VariableSpec `ebpf:"stacks_a_second"`
+	StacksMissed      *ebpf.VariableSpec `ebpf:"stacks_missed"`
+	StacksTaken       *ebpf.VariableSpec `ebpf:"stacks_taken"`
+	TakeStacks        *ebpf.VariableSpec `ebpf:"take_stacks"`
 	TakenOverEvents   *ebpf.VariableSpec `ebpf:"taken_over_events"`
 	TimewaitFunction  *ebpf.VariableSpec `ebpf:"timewait_function"`
 }
@@ -282,6 +309,8 @@ type bpfMaps struct {
 	Execs          *ebpf.Map `ebpf:"execs"`
 	Family         *ebpf.Map `ebpf:"family"`
 	MptcpClosers   *ebpf.Map `ebpf:"mptcp_closers"`
+	StackProcesses *ebpf.Map `ebpf:"stack_processes"`
+	Stacks         *ebpf.Map `ebpf:"stacks"`
 	TimewaitByEnds *ebpf.Map `ebpf:"timewait_by_ends"`
 }
 
@@ -292,6 +321,8 @@ func (m *bpfMaps) Close() error {
 		m.Execs,
 		m.Family,
 		m.MptcpClosers,
+		m.StackProcesses,
+		m.Stacks,
 		m.TimewaitByEnds,
 	)
 }
@@ -329,6 +360,11 @@ type bpfVariables struct {
 	RequestFunction   *ebpf.Variable `ebpf:"request_function"`
 	RingRefused       *ebpf.Variable `ebpf:"ring_refused"`
 	RingReported      *ebpf.Variable `ebpf:"ring_reported"`
+	StackSecond       *ebpf.Variable `ebpf:"stack_second"`
+	StacksA_second    *ebpf.Variable `ebpf:"stacks_a_second"`
+	StacksMissed      *ebpf.Variable `ebpf:"stacks_missed"`
+	StacksTaken       *ebpf.Variable `ebpf:"stacks_taken"`
+	TakeStacks        *ebpf.Variable `ebpf:"take_stacks"`
 	TakenOverEvents   *ebpf.Variable `ebpf:"taken_over_events"`
 	TimewaitFunction  *ebpf.Variable `ebpf:"timewait_function"`
 }

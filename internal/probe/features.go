@@ -88,7 +88,7 @@ var allOffers = []Offer{
 	{
 		Feature: CallRegisters, Key: "registers", Name: "registers of system calls", Part: Owner,
 		Purpose: "to know which process closes", Method: "registers", Fallback: "arguments noted as calls begin",
-		LessExact: "a process that lists the files of all processes just as one closes a socket may be named as its closer", Since: "5.15", Remedy: "amd64 or arm64",
+		LessExact: "a process that lists the files of all processes just as one closes a socket may be named as its closer, and --stack shows no stacks", Since: "5.15", Remedy: "amd64 or arm64",
 	},
 	{
 		Feature: Iterators, Key: "iterators", Name: "BPF iterators", Part: Owner,

@@ -111,3 +111,29 @@ func TestWordsOfTheHeaderAreThoseOfTheEvents(t *testing.T) {
 		t.Errorf("bpf/event.h has %v\npackage event has %v", got, want)
 	}
 }
+
+// The same is true of a stack.
+func TestDecodeReadsStacks(t *testing.T) {
+	t.Parallel()
+	written := bpfUserStack{Time: 1<<56 | 1, Sock: 1<<56 | 2, StartStack: 1<<56 | 3, ExecPages: 1<<56 | 4, Base: 1<<56 | 5, Pid: 0x13579bdf, Length: 3}
+	for i := range written.Registers {
+		written.Registers[i] = uint64(100 + i)
+	}
+	copy(written.Memory[:], []uint8{7, 8, 9, 10})
+	wire := unsafe.Slice((*byte)(unsafe.Pointer(&written)), unsafe.Sizeof(written))
+	var read event.UserStack
+	if err := read.Decode(wire); err != nil {
+		t.Fatal(err)
+	}
+	if read.Time != 1<<56|1 || read.Sock != 1<<56|2 || read.StartStack != 1<<56|3 || read.ExecPages != 1<<56|4 || read.Base != 1<<56|5 || read.PID != 0x13579bdf {
+		t.Errorf("read %+v", read)
+	}
+	if read.Registers != written.Registers || len(read.Memory) != 3 || read.Memory[2] != 9 {
+		t.Errorf("registers %v, memory %v", read.Registers, read.Memory)
+	}
+	for _, cut := range []int{0, 20, int(unsafe.Offsetof(written.Memory)) + 2} {
+		if err := read.Decode(wire[:cut]); err == nil {
+			t.Errorf("a stack of %d bytes is read", cut)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -66,6 +67,8 @@ type Options struct {
 	Types *Types
 	// Family has the probe report the processes that descend from a command: see StartFamily.
 	Family bool
+	// Stacks has the probe report the stacks of the calls that close connections: see ReadStack.
+	Stacks bool
 }
 
 // Probe is a running set of programs. It is not safe for concurrent use, except
@@ -74,14 +77,17 @@ type Probe struct {
 	collection *ebpf.Collection
 	links      []attachedProgram // a link that nothing refers to is detached by the garbage collector
 	reader     *ringbuf.Reader
-	record     ringbuf.Record
-	deadline   time.Time
-	stopped    bool        // the ring has nothing more, for good
-	cgroups    *newCgroups // as they were last read
-	gathered   []byte      // records that were read from the ring, and not yet by Read
-	lost       losses
-	kernel     kernelInfo
-	missing    map[Feature]error // why a feature that the kernel offers is not used
+	stacks     *ringbuf.Reader // nil: none are asked for, or there are none
+	// refusedStacks is why the kernel refused the programs that take stacks.
+	refusedStacks error
+	record        ringbuf.Record
+	deadline      time.Time
+	stopped       bool        // the ring has nothing more, for good
+	cgroups       *newCgroups // as they were last read
+	gathered      []byte      // records that were read from the ring, and not yet by Read
+	lost          losses
+	kernel        kernelInfo
+	missing       map[Feature]error // why a feature that the kernel offers is not used
 }
 
 // attachedProgram is an attached program. Closing it detaches the program.
@@ -102,16 +108,17 @@ func Open(o Options) (*Probe, error) {
 		return nil, err
 	}
 	p := &Probe{kernel: kernel, missing: make(map[Feature]error)}
-	spec, err := p.prepareSpec(o)
+	err = p.prepareAndLoad(o, limit)
+	if refused := (*ebpf.VerifierError)(nil); o.Stacks && errors.As(err, &refused) {
+		o.Stacks, p.refusedStacks = false, err
+		err = p.prepareAndLoad(o, limit)
+	}
 	if err != nil {
 		return nil, err
 	}
-	types, err := kernelTypes(o.Types)
-	if err != nil {
+	if err := p.openStacks(o); err != nil {
+		p.Close()
 		return nil, err
-	}
-	if err := p.load(spec, types, o.Types.cache); err != nil {
-		return nil, explainLoadError("load the BPF programs", kernel.explainMemoryLimit(limit, err))
 	}
 	if err := p.attach(); err != nil {
 		p.Close()
@@ -122,6 +129,22 @@ func Open(o Options) (*Probe, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// prepareAndLoad loads the programs that the options ask for. The limit is why no more memory may be locked, or nil.
+func (p *Probe) prepareAndLoad(o Options, limit error) error {
+	spec, err := p.prepareSpec(o)
+	if err != nil {
+		return err
+	}
+	types, err := kernelTypes(o.Types)
+	if err != nil {
+		return err
+	}
+	if err := p.load(spec, types, o.Types.cache); err != nil {
+		return explainLoadError("load the BPF programs", p.kernel.explainMemoryLimit(limit, err))
+	}
+	return nil
 }
 
 // prepareSpec reads the object, sets its constants and removes what is not used here.
@@ -142,6 +165,7 @@ func (p *Probe) prepareSpec(o Options) (*ebpf.CollectionSpec, error) {
 		bpfVarHaveCookies: p.Has(Cookies), bpfVarHaveCgroups: p.Has(Cgroups), bpfVarHaveCallRegisters: p.Has(CallRegisters),
 		bpfVarHaveTimerBucket: p.Has(BucketExpiry), bpfVarHaveDroppedSocket: p.Has(DroppedSocket),
 		bpfVarHaveResetReason: p.Has(ResetReasons), bpfVarHavePromptClose: p.kernel.promptClose, bpfVarFollowerCount: uint8(p.kernel.followerCount()),
+		bpfVarTakeStacks: o.Stacks && p.Has(CallRegisters), bpfVarStacksA_second: uint32(StacksPerSecond),
 	}); err != nil {
 		return nil, err
 	}
@@ -159,6 +183,10 @@ func (p *Probe) prepareSpec(o Options) (*ebpf.CollectionSpec, error) {
 	}
 	if p.Has(DroppedSocket) {
 		spec.Maps[bpfMapTimewaitByEnds].MaxEntries = 1 // not used
+	}
+	if !o.Stacks || !p.Has(CallRegisters) {
+		spec.Maps[bpfMapStacks].MaxEntries = uint32(os.Getpagesize()) // not used
+		spec.Maps[bpfMapStackProcesses].MaxEntries = 1
 	}
 	if o.Ring != 0 {
 		spec.Maps[bpfMapEvents].MaxEntries = o.Ring
@@ -360,6 +388,9 @@ func (p *Probe) Close() {
 	p.detach()
 	if p.reader != nil {
 		p.reader.Close()
+	}
+	if p.stacks != nil {
+		p.stacks.Close()
 	}
 	p.collection.Close()
 }

@@ -232,6 +232,9 @@ func (c *connection) closingWords(closer, address, idle string) string {
 		words = "Nobody had closed it when the recording ended"
 	default:
 		words = "The " + who + " closed first" + c.closerWords(closer)
+		if c.site != "" {
+			words += ", in " + c.site
+		}
 		if c.idle > 0 {
 			words += ", after " + idle + " idle"
 		}

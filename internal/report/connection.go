@@ -38,6 +38,7 @@ type connection struct {
 	dropped     bool // it has made room
 	// bothEnds is what the ends show together: a sentence without its full stop, or "".
 	bothEnds string
+	site     string        // the function that closed it first, with its file and line; "": not known
 	idle     time.Duration // without data, when it was closed first; 0: short, or not known
 }
 
@@ -149,6 +150,7 @@ func (r *Report) joinEnds(e *conn.End, own *end) {
 	if s := second.connection; s != nil {
 		s.joined = true
 		c.evidence = c.evidence || s.evidence
+		c.site = cmp.Or(c.site, s.site)
 		r.connectionCount--
 	}
 	second.connection, c.ends[1] = c, second

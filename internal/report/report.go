@@ -38,6 +38,7 @@ type Report struct {
 	findings        []finding
 	moreFindings    int
 	ports           ports
+	sites           map[string]string // the names of places in the code that connections have
 }
 
 var (
@@ -115,7 +116,29 @@ func (r *Report) Transition(t *event.Transition, s conn.Step) {
 		own.addStep(r.newStep(t, s))
 	}
 	r.joinEnds(s.End, own)
+	r.noteSite(own.connection, t, s)
 	r.noteOver(own.connection)
+}
+
+// sitesKept is how many different places in the code are named.
+const sitesKept = 4096
+
+// noteSite notes which function closed a connection first. Connections share the names.
+func (r *Report) noteSite(c *connection, t *event.Transition, s conn.Step) {
+	name := text.SiteWords(t.Stack)
+	if c == nil || name == "" || !s.ClosesFirst {
+		return
+	}
+	if r.sites[name] == "" {
+		if len(r.sites) >= sitesKept {
+			return
+		}
+		if r.sites == nil {
+			r.sites = make(map[string]string)
+		}
+		r.sites[name] = name
+	}
+	c.site = r.sites[name]
 }
 
 // Verdict takes the verdict on an end.

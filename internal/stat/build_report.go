@@ -41,6 +41,8 @@ func (s *Stat) Report() *Report {
 		r.PerSecond = float64(r.Transitions) / a.time.Seconds()
 	}
 	s.addHomes(r)
+	r.Sites, r.MoreSites = s.sites.list()
+	r.NoStack = s.sites.unknown
 	r.Closers, r.MoreClosers = s.closers.top(closersListed)
 	for i := range r.Closers {
 		r.Closers[i].Share = float64(r.Closers[i].Connections) / float64(s.summary.Closed()+s.summary.HalfClosed())

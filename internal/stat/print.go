@@ -40,6 +40,7 @@ func (r *Report) Print(w io.Writer, o text.Options) error {
 	r.printStill(p)
 	r.printProblems(p, clock)
 	r.printClosers(p)
+	r.printSites(p)
 	r.printDwells(p, clock)
 	r.printFindings(p)
 	_, err := w.Write(p.Bytes())

@@ -42,6 +42,11 @@ type Report struct {
 	// the most first. MoreClosers counts the others.
 	Closers     []Closer   `json:"closers"`
 	MoreClosers CloserRest `json:"more_closers"`
+	// Sites has the places in the code where connections were closed first, if stacks were recorded: the 20 with the most
+	// closes. MoreSites counts the closes at others, NoStack those without a stack.
+	Sites     []Site `json:"sites,omitempty"`
+	MoreSites int    `json:"more_sites,omitzero"`
+	NoStack   int    `json:"no_stack,omitzero"`
 	// Dwells has the states that sockets left, or are still in, in the order of a connection's life.
 	Dwells []Dwell `json:"dwell"`
 	// Edges has the transitions that came to pass, in the order of the states before.
@@ -146,6 +151,14 @@ type Closer struct {
 	How         string  `json:"how,omitempty"`       // "": not known
 	Connections int     `json:"connections"`
 	Share       float64 `json:"share"` // of the connections that were closed, from 0 to 1
+}
+
+// Site is a place in the code of a program, and how often it closed a connection first.
+type Site struct {
+	// Function is the innermost one that is not of the standard library, with its file and line, shown harmless.
+	Function string `json:"function"`
+	Comm     string `json:"comm,omitempty"` // hostile
+	Closes   int    `json:"closes"`
 }
 
 // CloserRest counts the groups that are not listed. With AtLeast there are more groups

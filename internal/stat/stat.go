@@ -24,6 +24,7 @@ type Stat struct {
 	edges    edges
 	still    stillIn
 	closers  closers
+	sites    sites
 	curves   curves
 	held     heldPorts
 	calls    failedCalls
@@ -74,6 +75,7 @@ func (s *Stat) Transition(t *event.Transition, step conn.Step) {
 		return
 	}
 	s.edges.add(t)
+	s.sites.add(t, step)
 	// Of an end of which a part is missing, the state before may be another than From.
 	if step.End.Incomplete || gaugeOf(t.From) != noGauge || gaugeOf(t.To) != noGauge {
 		r.census.move(t.Socket, t.To, wall)

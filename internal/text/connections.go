@@ -78,6 +78,7 @@ func (p *Printer) printConnection(at event.Time, e *conn.End) {
 	start := len(p.line)
 	p.addClosing(e)
 	p.colorFrom(start, connectionColor(e))
+	p.addSite(p.takeStack(e))
 	p.endLine()
 }
 

@@ -64,7 +64,8 @@ type Printer struct {
 	note        []byte // why it came to the transition
 	home        string // whose the socket of the line is, if there is a column for it
 	homes       conn.Homes
-	clocks      []event.Message // how those of a merged capture were compared
+	stacks      map[event.ID]*event.Stack // ShowConnections: of first closes, by socket
+	clocks      []event.Message           // how those of a merged capture were compared
 	times
 	recent
 }
@@ -126,6 +127,9 @@ func (p *Printer) fraction() int {
 // Transition prints a transition on a line of its own, or on two where the
 // terminal is narrow.
 func (p *Printer) Transition(t *event.Transition, step conn.Step) {
+	if p.Show == ShowConnections {
+		p.keepStack(t, step)
+	}
 	if p.Show != ShowTransitions {
 		return
 	}
@@ -133,6 +137,7 @@ func (p *Printer) Transition(t *event.Transition, step conn.Step) {
 	p.setHome(step.End.Container, t.NetNS)
 	p.beginLineAt(t.Time)
 	p.layout.addTransition(p, t, step)
+	p.addStack(t.Stack)
 	p.endLine()
 }
 
