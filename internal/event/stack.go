@@ -34,7 +34,7 @@ const (
 	StackExiting  StackEnd = "exiting"  // the process was ending: it had no stack any longer
 	StackExec     StackEnd = "exec"     // the stack was already that of the next program
 	StackNotTaken StackEnd = "no_stack" // too many were asked for, or the kernel did not give it
-	StackNoCode   StackEnd = "no_code"  // which code the process had could not be found out: it had ended
+	StackNoCode   StackEnd = "no_code"  // which code the process had could not be found out: it had ended, or its code had changed
 )
 
 // StackEnds has all ends but StackComplete.
@@ -60,7 +60,7 @@ func (s *Stack) SayEnd() (m Message, ok bool) {
 	case StackExec:
 		return Say("no stack: execve() had removed it"), true
 	case StackNoCode:
-		return Say("no stack: the process ended before its code was read"), true
+		return Say("no stack: the process ended, or its code changed, before it was read"), true
 	case StackUnknown:
 		if len(s.Frames) == 0 {
 			return Say("no stack: its code is unknown"), true

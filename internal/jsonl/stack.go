@@ -91,7 +91,7 @@ func stackFields() []field {
 			{string(event.StackExiting), "the process was ending, and its stack was gone"},
 			{string(event.StackExec), "execve() had removed the stack"},
 			{string(event.StackNotTaken), "it was not taken: too many were wanted, or it could not be read"},
-			{string(event.StackNoCode), "the process ended before its code was read"},
+			{string(event.StackNoCode), "the process ended, or its code changed, before it was read"},
 		}}, "Why the stack has no further functions, or none. It is left out if the thread or goroutine began there."),
 	}
 }

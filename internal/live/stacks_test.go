@@ -85,6 +85,7 @@ func TestStacks(t *testing.T) {
 	needs(t, probe.CallRegisters)
 	ns := kerneltest.NewNetNS(t)
 	r := recordWith(t, live.Options{Stacks: true}, ns)
+	all, unknown := 0, 0
 	for _, kind := range []struct {
 		source string
 		builds []closerBuild
@@ -118,11 +119,19 @@ func TestStacks(t *testing.T) {
 					if want.end != event.StackExiting {
 						command = append(command, "stay")
 					}
+					all++
 					found := closedBy(t, ns, r, want, command...)
+					if found.End == event.StackNoCode { // the machine was too busy to read the code in time
+						unknown++
+						return
+					}
 					checkStack(t, found, &build, path, want)
 				})
 			}
 		}
+	}
+	if unknown*10 > all {
+		t.Errorf("the code of %d of %d processes was not known", unknown, all)
 	}
 }
 
@@ -187,12 +196,14 @@ func TestStacksAreBounded(t *testing.T) {
 		unix.Close(pair.Client)
 	}
 	r.awaitVerdicts(t, 2*len(pairs), 2*soon)
-	taken, missed := 0, 0
+	taken, missed, held := 0, 0, 0
 	for i := range r.transitions {
 		switch tr := &r.transitions[i]; {
 		case tr.To != tcpstate.FinWait1:
 		case tr.Stack == nil:
 			t.Fatalf("a close has no stack, nor why not: %+v", tr)
+		case tr.Stack.End == event.StackExec: // a program that another test has started had the socket, too
+			held++
 		case tr.Stack.End == event.StackNotTaken:
 			missed++
 		case len(tr.Stack.Frames) > 0:
@@ -202,7 +213,7 @@ func TestStacksAreBounded(t *testing.T) {
 		}
 	}
 	most := probe.StacksPerSecond * (2 + int(elapsed/time.Second))
-	if taken+missed != len(pairs) || taken == 0 || taken > most || elapsed < time.Second/2 && missed == 0 {
+	if taken+missed+held != len(pairs) || taken == 0 || taken > most || elapsed < time.Second/2 && missed == 0 {
 		t.Errorf("%d closes in %v: %d stacks, at most %d are taken, %d missing", len(pairs), elapsed, taken, most, missed)
 	}
 }
