@@ -150,8 +150,10 @@ func TestForecastOfALeak(t *testing.T) {
 	if advice := fmt.Sprint(f.Advice); !regexp.MustCompile(`which is 40000-40063 now; with 1024-65535, the ports last [56]h\d\dm at this rate`).MatchString(advice) {
 		t.Errorf("advice: %s", advice)
 	}
-	if off := l.forecastAt(r, 8*time.Second); math.Abs(off) > 0.25 {
-		t.Errorf("8s ahead, the forecast was off by %.0f%%", 100*off)
+	// On a busy machine the warning comes late, as looks do. It must be right all the same.
+	left := l.failedAt.Sub(f.Time)
+	if off := l.forecastAt(r, left); math.Abs(off)*left.Seconds() > max(0.25*left.Seconds(), 1.5) {
+		t.Errorf("%v ahead, the forecast of the warning was off by %.0f%%", left, 100*off)
 	}
 }
 
