@@ -46,7 +46,10 @@ static __always_inline bool within_budget(__u64 now)
 		stack_second = second;
 		stacks_taken = 0;
 	}
-	return __sync_fetch_and_add(&stacks_taken, 1) < stacks_a_second;
+	if (stacks_taken >= stacks_a_second)
+		return false;
+	__sync_fetch_and_add(&stacks_taken, 1); /* its result is not used: before 5.12 there is none */
+	return true;
 }
 
 static __always_inline __u64 start_of_stack(void)
