@@ -41,7 +41,7 @@ tcptrace:
 demo: tcptrace ## See it at work: two hosts, three ways to close (root, 10s)
 	@./tcptrace demo
 
-test: lint cross ## Run all tests, including those of the real kernel (root, 8 min)
+test: lint cross ## Run all tests, including those of the real kernel (root, 10 min)
 	@go tool gotestsum --format standard-quiet --packages ./... -- -p 1 -parallel 8
 
 # The detector needs cgo. It makes a trace so slow that events are lost: -short leaves out the
