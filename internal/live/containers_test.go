@@ -26,14 +26,20 @@ func needPrograms(t *testing.T, programs ...string) {
 	kerneltest.RequireRoot(t)
 	needs(t, probe.Cgroups)
 	for _, program := range programs {
-		_, err := exec.LookPath(program)
-		switch {
-		case err == nil:
-		case os.Getenv("CI") == "true":
-			t.Fatalf("no %s: CI must test containers; 'make containers' installs it", program)
-		default:
-			t.Skipf("no %s: 'make containers' installs it", program)
-		}
+		needProgram(t, program, "containers")
+	}
+}
+
+// needProgram skips a test where a program is missing that a target of the Makefile installs. In CI it must be there.
+func needProgram(t *testing.T, program, target string) {
+	t.Helper()
+	_, err := exec.LookPath(program)
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatalf("no %s, and CI must not leave out this test: 'make %s' installs it", program, target)
+	default:
+		t.Skipf("no %s: 'make %s' installs it", program, target)
 	}
 }
 

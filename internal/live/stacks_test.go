@@ -221,7 +221,7 @@ func TestStacksAreBounded(t *testing.T) {
 // make builds a program, and returns its path.
 func (b *closerBuild) make(t *testing.T) string {
 	t.Helper()
-	needCompiler(t, b.command[0])
+	needProgram(t, b.command[0], "compilers")
 	path := filepath.Join(t.TempDir(), "closer")
 	arguments := append(slices.Clone(b.command[1:]), b.source)
 	for i, word := range arguments {
@@ -241,19 +241,6 @@ func (b *closerBuild) make(t *testing.T) string {
 		return path + ".stripped"
 	}
 	return path
-}
-
-// needCompiler skips a test where a compiler, or Node, is missing. Where CI says so it must be there.
-func needCompiler(t *testing.T, name string) {
-	t.Helper()
-	_, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("no %s: CI must test stacks; 'make compilers' installs it", name)
-	default:
-		t.Skipf("no %s: 'make compilers' installs it", name)
-	}
 }
 
 // closedBy starts a program that accepts a connection, connects to it, and returns the stack with which the program
@@ -457,7 +444,7 @@ func stackWords(s *event.Stack) string {
 func TestNodeStacks(t *testing.T) {
 	t.Parallel()
 	needs(t, probe.CallRegisters)
-	needCompiler(t, "node")
+	needProgram(t, "node", "compilers")
 	source, err := filepath.Abs(filepath.Join("testdata", "stacks", "closer.js"))
 	if err != nil {
 		t.Fatal(err)
