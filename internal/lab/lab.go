@@ -3,14 +3,18 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -82,17 +86,34 @@ func (l *lab) plan(tb kerneltest.TB) {
 	}
 }
 
+// errUnexpected is something else than the line with which a trace begins.
+var errUnexpected = errors.New("it says something else than that it is tracing")
+
 // record traces the whole machine, and returns what ends the trace.
 func (l *lab) record(path string) (stop func() error, err error) {
 	cmd := exec.Command(l.tcptrace, "-w", path, "--force")
-	cmd.Stderr = os.Stderr
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start tcptrace: %w", err)
 	}
-	time.Sleep(3 * time.Second) // until it is attached; a control of the count of records would show if it was not
+	lines := bufio.NewReader(said)
+	first, err := lines.ReadString('\n') // it is attached by then
+	fmt.Fprint(os.Stderr, first)
+	if err != nil || !strings.Contains(first, "tracing") {
+		_ = cmd.Process.Kill() // it may have ended
+		return nil, fmt.Errorf("tcptrace does not trace: %s, %w", first, cmp.Or(err, errUnexpected))
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(os.Stderr, lines)
+		ended <- err
+	}()
 	return func() error {
 		cmd.Process.Signal(unix.SIGINT)
-		if err := cmd.Wait(); err != nil {
+		if err := errors.Join(<-ended, cmd.Wait()); err != nil {
 			return fmt.Errorf("tcptrace: %w", err)
 		}
 		return nil
