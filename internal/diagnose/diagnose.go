@@ -167,9 +167,6 @@ func (e *Engine) Sample(s *event.Sample) []event.Finding {
 	switch {
 	case s.Socket != nil && s.Socket.Socket != 0:
 		e.takeSocketSample(s)
-		sampled := e.fact
-		e.takeRest(s.Time, s.Socket)
-		e.fact = sampled
 		e.checkConditions(&e.fact)
 	case s.Ports != nil:
 		e.takePortSample(s)
@@ -180,6 +177,9 @@ func (e *Engine) Sample(s *event.Sample) []event.Finding {
 		return nil
 	}
 	e.applyRules(&e.fact)
+	if s.Socket != nil {
+		e.takeRest(s.Time, s.Socket)
+	}
 	return e.found
 }
 

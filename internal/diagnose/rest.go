@@ -66,10 +66,15 @@ func (e *Engine) takeRest(at event.Time, s *event.Socket) {
 	if end == nil || s.State != tcpstate.Established {
 		return
 	}
-	f := &e.fact
-	role := end.Role()
+	role, process := end.Role(), end.Process
+	if len(s.Holders) > 0 {
+		process = &s.Holders[0].Process
+	}
 	open := []openIdle{{at: at, idle: AtRest(s, role)}, {at: at, idle: s.Counters.ReusedAfter, reused: true}}
-	for _, k := range programsOf(f.netns, s.Local, s.Remote, f.process, end) {
+	if max(open[0].idle, open[1].idle) < idle.Shortest {
+		return
+	}
+	for _, k := range programsOf(s.NetNS, s.Local, s.Remote, process, end) {
 		p := e.programOf(k)
 		p.last = at
 		if i := slices.IndexFunc(s.Holders, func(h event.Holder) bool { return h.Comm == k.comm && h.Program != "" }); i >= 0 {
