@@ -48,7 +48,7 @@ static __always_inline bool within_budget(__u64 now)
 	}
 	if (stacks_taken >= stacks_a_second)
 		return false;
-	__sync_fetch_and_add(&stacks_taken, 1); /* its result is not used: before 5.12 there is none */
+	__sync_fetch_and_add(&stacks_taken, 1); /* before 5.12 it has no result */
 	return true;
 }
 

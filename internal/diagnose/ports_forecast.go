@@ -108,9 +108,9 @@ func (e *Engine) takeShortage(f *fact) {
 func lastsPhrase(o forecast.Outlook) event.Message {
 	switch o.Kind {
 	case forecast.Never:
-		return event.Say("at this rate, the ports then do not run out")
+		return event.Say("the ports then do not run out at this rate")
 	case forecast.Ends:
-		return event.Say("at this rate, the ports then last {time}", max(o.After, time.Second))
+		return event.Say("the ports then last {time} at this rate", max(o.After, time.Second))
 	}
 	return event.Message{}
 }

@@ -58,7 +58,7 @@ var requestLost = &rule{
 		case afterAnswer:
 			return []event.Message{event.Say("let the client look for Connection: close in the answer before it sends again, and wait for the answer before it sends more"), again}
 		}
-		return []event.Message{event.Say("let the client close connections at a lower age than {time}", event.Precise(g.fact.age)), again}
+		return []event.Message{event.Say("let the client close connections before they are {time} old", event.Precise(g.fact.age)), again}
 	},
 }
 
@@ -70,7 +70,7 @@ func (f *fact) causePhrase() event.Message {
 	case afterAnswer:
 		return event.Say("right after an answer (probably a limit of requests, Connection: close, or an upload that it refused)")
 	}
-	return event.Say("at an age of {time}, as it did with other connections (probably a limit of the age)", event.Precise(f.age))
+	return event.Say("at an age of {time}, like its other connections (probably a limit of the age)", event.Precise(f.age))
 }
 
 // burst counts the connections that a program closes at once, after some time without data.

@@ -45,7 +45,7 @@ func TestRequestLost(t *testing.T) {
 			"request_lost: 10.0.0.1:80 from 10.0.0.2:40001: nginx/42 closed right after an answer (probably a limit of requests, Connection: close, or an upload that it refused), and data came 20.0ms later: it is lost",
 		}},
 		{"of one age", []step{atOneAge, comesTo(7, 37*time.Second+20*ms, 120), stops}, []string{
-			"request_lost: 10.0.0.1:80 from 10.0.0.2:40007: nginx/42 closed at an age of 20.0s, as it did with other connections (probably a limit of the age), and data came 20.0ms later: it is lost",
+			"request_lost: 10.0.0.1:80 from 10.0.0.2:40007: nginx/42 closed at an age of 20.0s, like its other connections (probably a limit of the age), and data came 20.0ms later: it is lost",
 		}},
 		{"for an unknown reason", []step{closesAt(1, reload, 9*time.Second, 2*time.Second), comesTo(1, reload+20*ms, 120), stops}, []string{
 			"reset_unread: nginx/42 reset 10.0.0.1:80 from 10.0.0.2:40001: the peer sent data after the close",

@@ -23,12 +23,12 @@ func (f *fact) timeoutAdvice() []event.Message {
 	return []event.Message{
 		event.Say("let the client close idle connections first, after at most {time}[ ({setting})]",
 			clientMargin(f.idleTimeout.Least), settingPhrase(f.clientProgram, timeoutSettings[f.clientProgram].client)),
-		event.Say("or give the server a longer idle timeout than the client has[ ({setting})]",
+		event.Say("alternatively, give the server a longer idle timeout than the client has[ ({setting})]",
 			settingPhrase(f.serverProgram, timeoutSettings[f.serverProgram].server)),
 	}
 }
 
-// settingPhrase is a setting of a program, or nil if there is none.
+// settingPhrase returns a setting of a program, or nil if it is not known.
 func settingPhrase(program, setting string) any {
 	if setting == "" {
 		return nil

@@ -119,9 +119,9 @@ func TestTimeoutSettings(t *testing.T) {
 		return ""
 	}
 	for program, want := range map[string]string{
-		"nginx": "after at most 4s; or give the server a longer idle timeout than the client has (nginx: keepalive_timeout)",
-		"":      "after at most 4s; or give the server a longer idle timeout than the client has",
-		"other": "after at most 4s; or give the server a longer idle timeout than the client has",
+		"nginx": "after at most 4s; alternatively, give the server a longer idle timeout than the client has (nginx: keepalive_timeout)",
+		"":      "after at most 4s; alternatively, give the server a longer idle timeout than the client has",
+		"other": "after at most 4s; alternatively, give the server a longer idle timeout than the client has",
 	} {
 		if got := advice(program); !strings.HasSuffix(got, want) {
 			t.Errorf("%q: %s, want %s", program, got, want)

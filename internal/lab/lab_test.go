@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 // TestRounds plays the rounds that need no other programs.
 func TestRounds(t *testing.T) {
 	kerneltest.RequireRoot(t)
-	kerneltest.RequireTimers(t) // and so no tests beside it
+	kerneltest.RequireTimers(t) // and it runs alone
 	command := filepath.Join(t.TempDir(), "tcptrace")
 	if out, err := exec.Command("go", "build", "-o", command, "../../cmd/tcptrace").CombinedOutput(); err != nil {
 		t.Fatalf("build tcptrace: %v\n%s", err, out)

@@ -102,7 +102,7 @@ func (truth *idleTruth) close(r *rand.Rand, a, b int) (err error) {
 
 // TestIdle holds for how long no data went when a connection was first closed, and what had gone until then, against
 // what was done, at both ends.
-func TestIdle(t *testing.T) { // not beside tests that fork: a child holds a socket for a moment, which then closes later
+func TestIdle(t *testing.T) { // it runs alone: a child that another test forks keeps a socket open for a moment
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
 	first := netip.MustParseAddrPort("127.0.0.1:80")

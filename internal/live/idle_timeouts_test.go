@@ -158,7 +158,7 @@ func (k *keepAlive) visit(ns *kerneltest.NetNS, at netip.AddrPort, r *rand.Rand,
 // TestIdleTimeouts has programs that close idle connections, and others: the finding is there for each of the first,
 // right to 2% or 50ms, and for none of the others.
 func TestIdleTimeouts(t *testing.T) {
-	kerneltest.RequireTimers(t) // and so no tests beside it
+	kerneltest.RequireTimers(t) // and it runs alone
 	ns := kerneltest.NewNetNS(t)
 	r := record(t, event.Filter{}, ns)
 	var wait sync.WaitGroup

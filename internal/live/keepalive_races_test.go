@@ -115,7 +115,7 @@ func (r *recorder) races() int {
 // TestKeepaliveRaces counts the requests that were lost as a server closed idle connections, as each end shows it alone, and
 // both, against what the clients know.
 func TestKeepaliveRaces(t *testing.T) {
-	kerneltest.RequireTimers(t) // and so no tests beside it
+	kerneltest.RequireTimers(t) // and it runs alone
 	l := &raceLab{
 		near: kerneltest.NewNetNS(t), far: kerneltest.NewNetNS(t), server: netip.MustParseAddrPort("10.78.0.2:3000"),
 		timeout: 700 * time.Millisecond, trip: 40 * time.Millisecond,

@@ -135,7 +135,7 @@ func evenly(rate float64) func(*rand.Rand, float64) float64 {
 
 // TestForecastOfALeak has connections that nobody closes take 64 ports: the warning comes first, and is about right.
 func TestForecastOfALeak(t *testing.T) {
-	kerneltest.RequireTimers(t) // and so no tests beside it: looks would come too rarely for a forecast
+	kerneltest.RequireTimers(t) // and it runs alone: looks would come too rarely for a forecast
 	l := &portLoad{shape: "leak", ports: 64, next: evenly(3), keeps: true, most: time.Minute}
 	r := playPortLoads(t, []*portLoad{l})
 	f := l.warning(r)

@@ -22,7 +22,7 @@ import (
 // TestRequestLost has servers that close for another reason than an idle timeout, far away, and clients that send at that
 // moment. Each request that was lost is found at the server's end, with the reason.
 func TestRequestLost(t *testing.T) {
-	kerneltest.RequireTimers(t) // and so no tests beside it
+	kerneltest.RequireTimers(t) // and it runs alone
 	near, far := kerneltest.NewNetNS(t), kerneltest.NewNetNS(t)
 	host := netip.MustParseAddr("10.80.0.2")
 	wire := kerneltest.NewWire(t, near, far, netip.MustParsePrefix("10.80.0.1/24"), netip.PrefixFrom(host, 24))

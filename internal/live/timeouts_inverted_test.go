@@ -28,7 +28,7 @@ type reusingPool struct {
 // TestTimeoutsInverted has clients that send again shortly before the server closes: the finding is there at each end, and
 // with both, and not for clients that send in good time or close before, nor for a server that waits longer.
 func TestTimeoutsInverted(t *testing.T) {
-	kerneltest.RequireTimers(t) // and so no tests beside it
+	kerneltest.RequireTimers(t) // and it runs alone
 	near, far := kerneltest.NewNetNS(t), kerneltest.NewNetNS(t)
 	host := netip.MustParseAddr("10.79.0.2")
 	kerneltest.NewWire(t, near, far, netip.MustParsePrefix("10.79.0.1/24"), netip.PrefixFrom(host, 24))

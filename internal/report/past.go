@@ -66,8 +66,8 @@ var pastFormats = map[event.Format]event.Format{
 	"{n} connections were closed without TIME_WAIT[ within {time}]: net.ipv4.tcp_max_tw_buckets[ ({limit})] is reached": "{n} connections were closed without TIME_WAIT[ within {time}]: net.ipv4.tcp_max_tw_buckets[ ({limit})] was reached",
 	"{connection} waited[ {time}] in FIN_WAIT2 for the peer's FIN, which did not come[: it is {peer}]":                  "{connection} waited[ {time}] in FIN_WAIT2 for the peer's FIN, which did not come[: it was {peer}]",
 	// Advice.
-	"at this rate, the ports then do not run out":                                                                                "at that rate, the ports would not have run out",
-	"at this rate, the ports then last {time}":                                                                                   "at that rate, the ports would have lasted {time}",
+	"the ports then do not run out at this rate":                                                                                 "at that rate, the ports would not have run out",
+	"the ports then last {time} at this rate":                                                                                    "at that rate, the ports would have lasted {time}",
 	"with {range}, the ports do not run out at this rate":                                                                        "with {range}, the ports would not have run out at that rate",
 	"with {range}, the ports last {time} at this rate":                                                                           "with {range}, the ports would have lasted {time} at that rate",
 	"wait[ {time}], or end these connections now, as root: {command}":                                                            "[the call would have worked from {time} on; ]to end such connections at once, run as root: {command}",
