@@ -4,6 +4,7 @@ package live_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -54,7 +55,7 @@ func TestRequestLost(t *testing.T) {
 		}
 	}
 	for name, r := range ends {
-		r.awaitThat(t, "the end of all connections", 5*time.Second, func() bool { return len(r.verdicts) >= (reloadClients+onceClients)*len(r.only) })
+		r.awaitThat(t, "the end of all connections", 5*time.Second, func() bool { return len(r.verdicts) >= (reloadClients+2*onceClients)*len(r.only) })
 		r.stop(t)
 		for i := range reasons {
 			want := reasons[i].lost - r.firstCloses(uint16(3000+i), reasons[i].unclear)
@@ -174,6 +175,11 @@ func answersOnce(l *raceLab) error {
 		l.sent.Add(1) // the server was to answer the first one only
 		io.Copy(io.Discard, c)
 		c.Close()
+		again, _, _, err := l.dial() // as the advice says
+		if err != nil {
+			return fmt.Errorf("the request again, on a new connection: %w", err)
+		}
+		again.Close()
 	}
 	return nil
 }
